@@ -1,0 +1,437 @@
+//! The facts. An event is never edited, and a released struct is frozen: a change of shape is a
+//! new struct under the same kind with the next version, and an upcaster from the old one.
+//!
+//! Inside an event: no `usize`, no hash maps, no `flatten`, `untagged` or `skip_serializing_if`,
+//! because the bodies are written by bincode, which has no field names to fall back on.
+
+use serde::{Deserialize, Serialize};
+
+use super::evidence::{Evidence, Failure, FailureKind, Usage};
+use super::feature::FeatureSpec;
+use super::ids::{
+    AttemptId, CommandId, CommitId, Epoch, FeatureId, JobId, Sequence, Timestamp, WorkerId,
+};
+use super::settings::{Settings, WorkerKind};
+
+/// An event with what the log knows of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// Its position.
+    pub sequence: Sequence,
+    /// Which writer's reign it was recorded in.
+    pub epoch: Epoch,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// The command that caused it.
+    pub cause: CommandId,
+    /// The fact.
+    pub event: Event,
+}
+
+/// Declares the events: the enum, the numbers under which they are stored, and their names.
+macro_rules! events {
+    ($($(#[$doc:meta])* $number:literal $version:literal $name:ident { $($(#[$fdoc:meta])* $field:ident : $type:ty),* $(,)? })*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+            pub struct $name { $($(#[$fdoc])* pub $field: $type),* }
+
+            impl From<$name> for Event {
+                fn from(event: $name) -> Self { Self::$name(event) }
+            }
+        )*
+
+        /// A fact about the run.
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(tag = "type", content = "data")]
+        #[allow(missing_docs, reason = "each variant is documented at its struct")]
+        pub enum Event { $($name($name)),* }
+
+        impl Event {
+            /// Number and version under which this event's body is stored.
+            pub fn kind(&self) -> EventKind {
+                match self { $(Self::$name(_) => EventKind { number: $number, version: $version }),* }
+            }
+
+            /// The event's name in the vocabulary.
+            pub fn name(&self) -> &'static str {
+                match self { $(Self::$name(_) => stringify!($name)),* }
+            }
+
+            /// Hands the body, without any tag, to a serializer.
+            pub fn serialize_body<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                match self { $(Self::$name(body) => body.serialize(serializer)),* }
+            }
+
+            /// Reads the body of an event of `kind`; `None` when this build knows no such kind.
+            pub fn deserialize_body<'de, D: serde::Deserializer<'de>>(
+                kind: EventKind,
+                deserializer: D,
+            ) -> Option<Result<Self, D::Error>> {
+                match (kind.number, kind.version) {
+                    $(($number, $version) => Some($name::deserialize(deserializer).map(Self::$name)),)*
+                    _ => None,
+                }
+            }
+
+            /// Every kind that this build can read, with its name.
+            pub const KINDS: &'static [(EventKind, &'static str)] = &[
+                $((EventKind { number: $number, version: $version }, stringify!($name))),*
+            ];
+        }
+    };
+}
+
+/// The stored number of an event type, and the version of its shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct EventKind {
+    /// The type; never reused.
+    pub number: u16,
+    /// The version of its shape, from 1.
+    pub version: u16,
+}
+
+events! {
+    /// A feature came into the backlog.
+    1 1 FeatureAdded {
+        /// Its number.
+        feature: FeatureId,
+        /// All that the backlog says of it.
+        spec: FeatureSpec,
+    }
+    /// The backlog says something else of a feature now (everything but its dependencies).
+    2 1 FeatureEdited {
+        /// Which.
+        feature: FeatureId,
+        /// The new text; its `depends_on` repeats what held before.
+        spec: FeatureSpec,
+    }
+    /// A feature left the backlog. Features that depended on it no longer do.
+    3 1 FeatureRemoved {
+        /// Which.
+        feature: FeatureId,
+    }
+    /// A person decided to go on without this feature.
+    4 1 FeatureSkipped {
+        /// Which.
+        feature: FeatureId,
+        /// Their words, if any.
+        reason: String,
+    }
+    /// A feature waits for other features than before.
+    5 1 DependenciesSet {
+        /// Which.
+        feature: FeatureId,
+        /// What it depends on now, ascending.
+        depends_on: Vec<FeatureId>,
+    }
+    /// The repository's first job: turn a specification into a backlog.
+    10 1 InitializationAssigned {
+        /// The commit to start from.
+        base: CommitId,
+    }
+    /// Features were chosen to be implemented by one attempt.
+    11 1 FeatureAssigned {
+        /// For whom; the attempt starts in the same batch.
+        worker: WorkerId,
+        /// The features, the one of highest rank first.
+        features: Vec<FeatureId>,
+        /// Which try this is at the first of them, from 1.
+        attempt_number: u32,
+        /// The commit to start from.
+        base: CommitId,
+        /// By what terms the first one was chosen.
+        terms: RankTerms,
+        /// The next best ready features and their terms, best first.
+        runners_up: Vec<(FeatureId, RankTerms)>,
+        /// How many features were ready in all.
+        ready: u32,
+    }
+    /// Passing features were chosen to be tested by one attempt.
+    12 1 TestAssigned {
+        /// For whom; the attempt starts in the same batch.
+        worker: WorkerId,
+        /// The features.
+        features: Vec<FeatureId>,
+        /// The commit to test.
+        base: CommitId,
+        /// True at the end of a run, when each is verified once at the final commit.
+        last: bool,
+        /// The number that was drawn, below the sum of all candidates' weights.
+        draw: u64,
+        /// By what terms the first one weighed.
+        terms: TestTerms,
+        /// The other candidates of the draw and their terms.
+        runners_up: Vec<(FeatureId, TestTerms)>,
+    }
+    /// A job was called off while it was being worked on, by a person.
+    13 1 JobCancelled {
+        /// The attempt at it that is to end.
+        attempt: AttemptId,
+        /// Why.
+        reason: String,
+    }
+    /// A worker reserved a job. This event's sequence is the attempt's id and fencing token.
+    20 1 AttemptStarted {
+        /// Which job.
+        job: JobId,
+        /// Who.
+        worker: WorkerId,
+    }
+    /// The worker gave the job back; no failure of anybody.
+    21 1 AttemptReleased {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// Why.
+        reason: String,
+    }
+    /// The worker is gone or wedged; costs the features no try.
+    22 1 AttemptLost {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// How it is known.
+        reason: String,
+    }
+    /// A report came for an attempt that was over. It changed nothing.
+    23 1 LateResultIgnored {
+        /// The attempt it spoke for.
+        attempt: AttemptId,
+        /// What it reported, in a word.
+        report: String,
+    }
+    /// A checked commit is about to become the head of the branch.
+    30 1 MergeStarted {
+        /// Whose work.
+        attempt: AttemptId,
+        /// The head it stands on.
+        onto: CommitId,
+        /// The new head.
+        commit: CommitId,
+        /// Every file that the commit changes against `onto`, at most
+        /// [`MergeStarted::TOUCHED_MAX`] of them.
+        touched: Vec<String>,
+        /// How many files it changes in all.
+        touched_total: u32,
+        /// The proof for each feature of the job.
+        evidence: Vec<(FeatureId, Evidence)>,
+    }
+    /// The open merge did not happen: the branch is somewhere else. The attempt goes on.
+    31 1 MergeAborted {
+        /// Whose merge.
+        attempt: AttemptId,
+        /// Where the branch is.
+        head: CommitId,
+    }
+    /// Somebody else moved the branch.
+    32 1 HeadMoved {
+        /// Where it is now.
+        head: CommitId,
+    }
+    /// A feature's work is on the branch and proven.
+    33 1 FeaturePassed {
+        /// Which.
+        feature: FeatureId,
+        /// By which attempt.
+        attempt: AttemptId,
+        /// The proof; where the attempt merged something, it repeats `MergeStarted`'s.
+        evidence: Evidence,
+    }
+    /// An attempt at a feature failed.
+    34 1 FeatureFailed {
+        /// Which.
+        feature: FeatureId,
+        /// Which attempt.
+        attempt: AttemptId,
+        /// Why.
+        failure: Failure,
+        /// The next try is not made before this time.
+        not_before: Timestamp,
+    }
+    /// A passing feature does not pass any more.
+    35 1 RegressionFound {
+        /// Which.
+        feature: FeatureId,
+        /// Found by which testing attempt.
+        attempt: AttemptId,
+        /// What the test saw.
+        failure: Failure,
+        /// Merges since it was last known to pass, oldest first: the feature and its commit.
+        suspects: Vec<(FeatureId, CommitId)>,
+    }
+    /// A passing feature still passes.
+    36 1 TestPassed {
+        /// Which.
+        feature: FeatureId,
+        /// Tested by which attempt.
+        attempt: AttemptId,
+        /// The proof.
+        evidence: Evidence,
+    }
+    /// A test came to no verdict; it says nothing about the feature.
+    37 1 TestInconclusive {
+        /// Which.
+        feature: FeatureId,
+        /// Tested by which attempt.
+        attempt: AttemptId,
+        /// What went wrong.
+        failure: Failure,
+    }
+    /// A feature's tries are used up. It waits for a person.
+    38 1 FeatureParked {
+        /// Which.
+        feature: FeatureId,
+        /// How many tries failed.
+        failures: u32,
+    }
+    /// An agent needs an answer before it can go on.
+    40 1 InputRequested {
+        /// For which feature.
+        feature: FeatureId,
+        /// Who asks.
+        attempt: AttemptId,
+        /// What.
+        question: String,
+    }
+    /// A person answered.
+    41 1 InputAnswered {
+        /// For which feature.
+        feature: FeatureId,
+        /// What.
+        answer: String,
+    }
+    /// No new attempts until resumed.
+    42 1 RunPaused {
+        /// Why.
+        reason: String,
+    }
+    /// Attempts start again.
+    43 1 RunResumed {}
+    /// A person wants a feature tried again: its failures are forgiven.
+    44 1 RetryRequested {
+        /// Which.
+        feature: FeatureId,
+    }
+    /// An attempt used something.
+    50 1 UsageRecorded {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// How much, in all, since the last such event of this attempt.
+        usage: Usage,
+    }
+    /// The provider refuses for a while; nothing new starts before `until`.
+    51 1 ProviderLimited {
+        /// Who met the limit.
+        attempt: AttemptId,
+        /// Which kind.
+        kind: FailureKind,
+        /// When to try again.
+        until: Timestamp,
+        /// The provider's words.
+        reason: String,
+    }
+    /// The budget is spent; the run ends when the open attempts have.
+    52 1 BudgetReached {
+        /// What was used in all.
+        spent: Usage,
+    }
+    /// A run began.
+    60 1 RunStarted {
+        /// The integration branch, without `refs/heads/`.
+        branch: String,
+        /// Where it is.
+        head: CommitId,
+        /// The rules.
+        settings: Settings,
+        /// The seed of all that is drawn.
+        seed: u64,
+    }
+    /// A worker process came.
+    61 1 WorkerJoined {
+        /// What it takes.
+        kind: WorkerKind,
+        /// What people call it: `worker-3`.
+        name: String,
+        /// Which process it is.
+        process: ProcessIdentity,
+    }
+    /// A worker process went.
+    62 1 WorkerLeft {
+        /// Which.
+        worker: WorkerId,
+        /// How.
+        reason: String,
+    }
+    /// The rules changed.
+    63 1 SettingsChanged {
+        /// All of them, as they are now.
+        settings: Settings,
+    }
+    /// The run ended.
+    64 1 RunFinished {
+        /// How.
+        outcome: RunOutcome,
+        /// In words.
+        reason: String,
+    }
+}
+
+impl MergeStarted {
+    /// A merge that touches more files counts as touching everything.
+    pub const TOUCHED_MAX: usize = 512;
+}
+
+/// Which process, on which boot of which machine: enough to know for certain that it is gone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessIdentity {
+    /// The machine's name.
+    pub host: String,
+    /// The machine's boot, from `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: String,
+    /// The process id.
+    pub pid: u32,
+    /// When it started, in clock ticks since the boot (field 22 of `/proc/PID/stat`).
+    pub start_ticks: u64,
+}
+
+/// By what a ready feature is ordered; greater is sooner, field by field, then the lower id.
+/// A regressed feature comes before everything else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RankTerms {
+    /// It passed before and no longer does.
+    pub regressed: bool,
+    /// Expected time of the longest chain that begins with it, in milliseconds.
+    pub chain_ms: u64,
+    /// How many features wait behind it, each counted once.
+    pub unblocks: u32,
+    /// The user's priority; greater is sooner.
+    pub priority: i32,
+}
+
+/// By what a passing feature weighs in the draw of what to test.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestTerms {
+    /// Files of this feature that merges have touched since it was last tested.
+    pub touched_since: u32,
+    /// How many features depend on it, directly or not.
+    pub dependents: u32,
+    /// Milliseconds since it was last tested or merged.
+    pub untested_ms: u64,
+    /// The weight that follows.
+    pub weight: u64,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunOutcome {
+    /// Every feature that was not skipped passes, verified at the final commit.
+    AllPassing,
+    /// Some features are parked, unreachable, or could not be verified.
+    SomeFailed,
+    /// Nothing can go on without a person.
+    WaitingForPerson,
+    /// The budget is spent.
+    BudgetSpent,
+    /// A person stopped it.
+    Stopped,
+}

@@ -1,0 +1,67 @@
+//! A feature: a unit of intent with dependencies and checks.
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::FeatureId;
+
+/// What the backlog says of a feature.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeatureSpec {
+    /// A group of like features; durations are learnt by it. May be empty.
+    pub category: String,
+    /// A short, unique title. 1 to [`FeatureSpec::NAME_BYTES_MAX`] bytes.
+    pub name: String,
+    /// What is wanted.
+    pub description: String,
+    /// How to go about it or how to see that it works, in order.
+    pub steps: Vec<String>,
+    /// Shell commands; the feature passes when all exit with 0.
+    pub checks: Vec<String>,
+    /// What must pass before, ascending, without repeats.
+    pub depends_on: Vec<FeatureId>,
+    /// Greater is sooner among equals. Any number; 0 by default.
+    pub priority: i32,
+}
+
+impl FeatureSpec {
+    /// Names stand in one line of a terminal.
+    pub const NAME_BYTES_MAX: usize = 200;
+    /// Description, steps and checks together; fits well into one event of 1 MiB.
+    pub const TEXT_BYTES_MAX: usize = 256 * 1024;
+    /// Steps, and checks, of one feature: more is a backlog of its own.
+    pub const ITEMS_MAX: usize = 1_000;
+    /// Direct dependencies of one feature: a feature may wait for a whole milestone.
+    pub const DEPENDENCIES_MAX: usize = 10_000;
+
+    /// Bytes of all the texts together.
+    pub fn text_bytes(&self) -> usize {
+        let lists = self.steps.iter().chain(&self.checks);
+        self.category.len() + self.description.len() + lists.map(String::len).sum::<usize>()
+    }
+}
+
+/// Where a feature is in its life. Blocked and ready are both `Pending`: which of them follows
+/// from its dependencies.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Not done yet.
+    #[default]
+    Pending,
+    /// A coding attempt works on it.
+    Running,
+    /// Merged and proven.
+    Passing,
+    /// Was passing and is not any more.
+    Regressed,
+    /// Waits for a person's answer.
+    NeedsInput,
+    /// A person decided to go without it.
+    Skipped,
+    /// Its tries are used up.
+    Parked,
+    /// No longer in the backlog.
+    Removed,
+}

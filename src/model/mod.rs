@@ -1,0 +1,10 @@
+//! The nouns, and the rules of what may happen and what comes next.
+//!
+//! Pure: nothing here waits, reads a clock, draws a number, or touches a file, a socket or a
+//! process. Ordered maps only, so that the same events give the same state, byte for byte.
+
+pub mod event;
+pub mod evidence;
+pub mod feature;
+pub mod ids;
+pub mod settings;

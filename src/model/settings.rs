@@ -1,0 +1,111 @@
+//! The rules of a run that people may choose. They are recorded in the log, so that a decision
+//! can be explained by the settings it was made under.
+
+use serde::{Deserialize, Serialize};
+
+/// Which jobs a worker takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkerKind {
+    /// Implements features.
+    Coding,
+    /// Tests passing features; changes no code.
+    Testing,
+}
+
+/// The rules of a run. `Default` is what a config file without any value means.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Coding attempts at the same time, whatever the number of coding workers.
+    pub max_concurrency: u32,
+    /// Testing attempts at the same time; 0 switches regression tests off.
+    pub testing: u32,
+    /// Features that one coding job may carry.
+    pub batch_size: u32,
+    /// Failed attempts after which a feature is parked.
+    pub max_attempts: u32,
+    /// Wait before the first retry, in milliseconds; doubles with every failure.
+    pub retry_backoff_ms: u64,
+    /// The longest wait before a retry, in milliseconds.
+    pub retry_backoff_ms_max: u64,
+    /// An agent that is silent for so long is ended, in milliseconds.
+    pub idle_limit_ms: u64,
+    /// An attempt that takes so long is ended, in milliseconds.
+    pub time_limit_ms: u64,
+    /// Tool calls that one session may make.
+    pub step_limit: u32,
+    /// A check or a hook that takes so long is ended, in milliseconds.
+    pub check_limit_ms: u64,
+    /// Also launch a testing agent for features that have checks.
+    pub test_with_agent: bool,
+    /// The run stops when so much was spent, in millionths of a US dollar; 0 is no limit.
+    pub budget_microusd: u64,
+    /// The run stops when so many tokens were used; 0 is no limit.
+    pub budget_tokens: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            max_concurrency: 3,
+            testing: 1,
+            batch_size: 1,
+            max_attempts: 3,
+            retry_backoff_ms: 2_000,
+            retry_backoff_ms_max: 300_000,
+            idle_limit_ms: 600_000,
+            time_limit_ms: 7_200_000,
+            step_limit: 1_000,
+            check_limit_ms: 900_000,
+            test_with_agent: false,
+            budget_microusd: 0,
+            budget_tokens: 0,
+        }
+    }
+}
+
+/// A setting has a value that cannot work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[error("{name} = {value}: must be {range}")]
+pub struct SettingError {
+    name: String,
+    value: u64,
+    range: String,
+}
+
+impl Settings {
+    /// Checks every value against its range.
+    pub fn validate(&self) -> Result<(), SettingError> {
+        let day = 86_400_000;
+        let bounds: [(&str, u64, u64, u64); 9] = [
+            // More than this many sessions do not fit any machine that we know of.
+            ("max_concurrency", self.max_concurrency.into(), 1, 1_000),
+            ("testing", self.testing.into(), 0, 1_000),
+            ("batch_size", self.batch_size.into(), 1, 50),
+            ("max_attempts", self.max_attempts.into(), 1, 100),
+            ("retry_backoff_ms", self.retry_backoff_ms, 0, day),
+            ("retry_backoff_ms_max", self.retry_backoff_ms_max, 0, day),
+            ("idle_limit_ms", self.idle_limit_ms, 100, day),
+            ("time_limit_ms", self.time_limit_ms, 100, 7 * day),
+            ("check_limit_ms", self.check_limit_ms, 100, day),
+        ];
+        for (name, value, least, most) in bounds {
+            if !(least..=most).contains(&value) {
+                return Err(SettingError {
+                    name: name.to_owned(),
+                    value,
+                    range: format!("{least} to {most}"),
+                });
+            }
+        }
+        if self.step_limit == 0 {
+            return Err(SettingError {
+                name: "step_limit".to_owned(),
+                value: 0,
+                range: "at least 1".to_owned(),
+            });
+        }
+        Ok(())
+    }
+}

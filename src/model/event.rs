@@ -125,11 +125,6 @@ events! {
         /// What it depends on now, ascending.
         depends_on: Vec<FeatureId>,
     }
-    /// The repository's first job: turn a specification into a backlog.
-    10 1 InitializationAssigned {
-        /// The commit to start from.
-        base: CommitId,
-    }
     /// Features were chosen to be implemented by one attempt.
     11 1 FeatureAssigned {
         /// For whom; the attempt starts in the same batch.
@@ -432,6 +427,4 @@ pub enum RunOutcome {
     WaitingForPerson,
     /// The budget is spent.
     BudgetSpent,
-    /// A person stopped it.
-    Stopped,
 }

@@ -3,8 +3,11 @@
 //! Pure: nothing here waits, reads a clock, draws a number, or touches a file, a socket or a
 //! process. Ordered maps only, so that the same events give the same state, byte for byte.
 
+pub mod command;
 pub mod event;
 pub mod evidence;
 pub mod feature;
 pub mod ids;
+pub mod report;
 pub mod settings;
+pub mod state;

@@ -1,1 +1,18 @@
-//! (see lib.rs)
+//! What worker and scheduler, and people's commands and scheduler, say to each other.
+//!
+//! A connection begins with eight bytes from each side, laid out by hand so that any two versions
+//! can tell each other apart: `CREW`, the protocol's version, and the role (`u16` each, little
+//! endian). Then frames follow: a length (`u32`, little endian) and a body written by bincode.
+//!
+//! Knows nothing of sockets, git, agents or disks.
+
+mod frame;
+mod message;
+
+pub use frame::{
+    Codec, FrameError, PREAMBLE_BYTES, Preamble, Role, VERSION, decode, encode, encode_into,
+};
+pub use message::{
+    ClientMessage, Holding, JobOffer, Live, LiveAttempt, Phase, SchedulerMessage, StopMode,
+    ToClient, Verdict, WorkerMessage,
+};

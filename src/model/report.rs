@@ -1,0 +1,94 @@
+//! What a worker says of an attempt when it is over, or thinks that it is.
+
+use serde::{Deserialize, Serialize};
+
+use super::evidence::{Evidence, Failure};
+use super::ids::{CommitId, FeatureId, Timestamp};
+
+/// The result of one attempt, as its worker reports it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Report {
+    /// The work is committed, stands on `onto`, and every check of every feature of the job
+    /// exits with 0 on that very tree.
+    Mergeable(Mergeable),
+    /// It came to nothing. Features of the job that are not named go back without a failure.
+    Failed {
+        /// Why, feature by feature.
+        failures: Vec<(FeatureId, Failure)>,
+        /// When a provider's limit ends, if that was the reason and it said so.
+        limited_until: Option<Timestamp>,
+    },
+    /// The agent needs an answer before it can go on.
+    InputNeeded {
+        /// For which feature.
+        feature: FeatureId,
+        /// What it asks.
+        question: String,
+    },
+    /// The verdicts of a testing job.
+    Tested {
+        /// One for each feature of the job.
+        verdicts: Vec<(FeatureId, TestVerdict)>,
+        /// When a provider's limit ends, if a verdict is missing because of one.
+        limited_until: Option<Timestamp>,
+    },
+    /// The worker gives the job back; nobody failed.
+    Released {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Work that may become the head of the branch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mergeable {
+    /// The head that the commit stands on.
+    pub onto: CommitId,
+    /// The commit; the same as `onto` when there was nothing to change.
+    pub commit: CommitId,
+    /// Files changed against `onto`, at most `MergeStarted::TOUCHED_MAX`.
+    pub touched: Vec<String>,
+    /// How many in all.
+    pub touched_total: u32,
+    /// The proof for each feature of the job.
+    pub evidence: Vec<(FeatureId, Evidence)>,
+}
+
+/// What a test says of one feature.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TestVerdict {
+    /// It still passes.
+    Passed(Evidence),
+    /// It does not pass any more.
+    Broken(Failure),
+    /// The test itself failed and says nothing about the feature.
+    Inconclusive(Failure),
+}
+
+impl Report {
+    /// The report in a word, for the log.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Mergeable(_) => "mergeable",
+            Self::Failed { .. } => "failed",
+            Self::InputNeeded { .. } => "input needed",
+            Self::Tested { .. } => "tested",
+            Self::Released { .. } => "released",
+        }
+    }
+}
+
+/// What a worker needs to know to work on a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobFeature {
+    /// Its number.
+    pub id: FeatureId,
+    /// What the backlog says.
+    pub spec: super::feature::FeatureSpec,
+    /// It passed before and no longer does.
+    pub regressed: bool,
+    /// Why the tries since it last passed failed, oldest first, the newest few only.
+    pub previous_failures: Vec<String>,
+    /// Questions that agents asked about it, and the answers of people.
+    pub answers: Vec<(String, String)>,
+}

@@ -1,1 +1,5 @@
-//! (see lib.rs)
+//! One job at a time: reserve, session, rebase, check, report. A worker holds no truth.
+
+pub mod config;
+
+pub use config::Config;

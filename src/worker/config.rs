@@ -1,0 +1,245 @@
+//! What a worker has to be told: plain data, filled from the config file and the command line.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// All that a worker needs to know before it meets a scheduler. The rules of the run (limits,
+/// retries, budgets) are not here: they come with every job.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where things are. Not from the file: it follows from where the file was found.
+    #[serde(skip)]
+    pub places: Places,
+    /// The coding agent.
+    pub agent: AgentConfig,
+    /// The testing agent; the coding agent serves when there is none.
+    pub testing_agent: Option<AgentConfig>,
+    /// The project's own commands around an attempt.
+    pub hooks: Hooks,
+    /// The ports that this worker's dev servers may use.
+    pub ports: Ports,
+    /// Prompts of the project's own.
+    pub prompts: Prompts,
+    /// How agents, checks and hooks are kept apart from the rest of the machine.
+    pub isolation: Isolation,
+    /// Variables set for agents, checks and hooks alike. A value here wins over the worker's own
+    /// environment, never over the `CREWLOG_*` variables.
+    pub env: BTreeMap<String, String>,
+    /// Variables handed on from the worker's own environment to agents, checks and hooks, beyond
+    /// `PATH HOME LANG LC_* TERM USER LOGNAME SHELL`.
+    pub pass_env: Vec<String>,
+    /// A worker that has found no scheduler for so long stops, in milliseconds, once no session
+    /// runs. Its result stays in the spool.
+    pub orphan_limit_ms: u64,
+}
+
+/// Directories, all absolute.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// The user's git repository.
+    pub project: PathBuf,
+    /// Where the project's data is: spool, transcripts, port slots. Made when absent.
+    pub data: PathBuf,
+    /// Where worktrees and the attempts' own directories are made; inside no git repository.
+    pub worktrees: PathBuf,
+    /// The scheduler's unix socket. May be longer than the 107 bytes of a socket address.
+    pub socket: PathBuf,
+}
+
+/// How an agent is driven.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Driver {
+    /// The Agent Client Protocol over the agent's standard input and output.
+    #[default]
+    Acp,
+    /// Any program, with the prompt on its standard input and in a file.
+    Command,
+}
+
+/// What is answered when an agent asks whether it may use a tool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PermissionPolicy {
+    /// Yes, once. The worktree is the agent's own, and the checks decide.
+    #[default]
+    Allow,
+    /// No.
+    Deny,
+}
+
+/// One coding program and how to start it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AgentConfig {
+    /// How it is driven.
+    pub driver: Driver,
+    /// The program: a name that is looked up in `PATH`, or a path (relative to the project).
+    pub program: String,
+    /// Its arguments. The `command` driver replaces `{{prompt_file}}`, `{{job_file}}`,
+    /// `{{verdict_file}}` and `{{worktree}}` in them.
+    pub args: Vec<String>,
+    /// Variables for this agent only.
+    pub env: BTreeMap<String, String>,
+    /// Variables handed on from the worker's environment to this agent only (its credentials,
+    /// which checks and hooks have no use for).
+    pub pass_env: Vec<String>,
+    /// The ACP session mode to switch to after the session was made; empty keeps the agent's own.
+    pub mode: String,
+    /// What is answered when the agent asks for permission.
+    pub permission: PermissionPolicy,
+}
+
+/// Shell commands in the worktree around an attempt; an empty one is left out.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Hooks {
+    /// After the worktree was made. Its failure is the attempt's (`hook_failed`).
+    pub after_create: String,
+    /// Before the session. Its failure is the attempt's.
+    pub before_run: String,
+    /// After the session, however it ended. Its failure is the attempt's.
+    pub after_run: String,
+    /// Before the worktree is removed. Its failure is said and ignored.
+    pub before_remove: String,
+    /// A hook that takes so long is ended, in milliseconds.
+    pub limit_ms: u64,
+}
+
+impl Default for Hooks {
+    fn default() -> Self {
+        Self {
+            after_create: String::new(),
+            before_run: String::new(),
+            after_run: String::new(),
+            before_remove: String::new(),
+            // Installing a project's dependencies is the slowest thing that hooks are used for.
+            limit_ms: 600_000,
+        }
+    }
+}
+
+/// Ranges of ports, one for each worker of the project on this machine: worker slot N owns
+/// `base + N * count` and the ports after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ports {
+    /// The first port of the first worker.
+    pub base: u16,
+    /// How many ports each worker owns; at least 1.
+    pub count: u16,
+}
+
+impl Default for Ports {
+    fn default() -> Self {
+        // Below Linux's ephemeral ports (32768 and up), above the ports that dev servers pick by
+        // themselves; room for more than 1,000 workers.
+        Self {
+            base: 21_000,
+            count: 10,
+        }
+    }
+}
+
+/// Files that replace the built-in prompt templates; relative to the project.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Prompts {
+    /// Instead of `prompts/coding.md`.
+    pub coding: Option<PathBuf>,
+    /// Instead of `prompts/testing.md`.
+    pub testing: Option<PathBuf>,
+}
+
+/// How the process tree of a session is held together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Isolation {
+    /// A PID namespace where the machine allows one, else `Subreaper`.
+    #[default]
+    Auto,
+    /// A PID namespace, or the attempt fails.
+    Namespace,
+    /// The worker adopts and ends what the session leaves behind.
+    Subreaper,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            places: Places::default(),
+            agent: AgentConfig::default(),
+            testing_agent: None,
+            hooks: Hooks::default(),
+            ports: Ports::default(),
+            prompts: Prompts::default(),
+            isolation: Isolation::default(),
+            env: BTreeMap::new(),
+            pass_env: Vec::new(),
+            orphan_limit_ms: 3_600_000,
+        }
+    }
+}
+
+/// A value of the worker's config cannot work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name}: {problem}")]
+pub struct ConfigError {
+    /// The key, as the file has it.
+    pub name: &'static str,
+    /// What is wrong and what to do.
+    pub problem: String,
+}
+
+impl Config {
+    /// The agent that serves a testing job.
+    pub fn testing_agent(&self) -> &AgentConfig {
+        self.testing_agent.as_ref().unwrap_or(&self.agent)
+    }
+
+    /// Checks every value against its range.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let wrong = |name, problem: &str| {
+            Err(ConfigError {
+                name,
+                problem: problem.to_owned(),
+            })
+        };
+        if self.agent.program.trim().is_empty() {
+            return wrong(
+                "agent.program",
+                "names no program; say which agent to start",
+            );
+        }
+        if let Some(agent) = &self.testing_agent
+            && agent.program.trim().is_empty()
+        {
+            return wrong(
+                "testing_agent.program",
+                "names no program; say which agent to start",
+            );
+        }
+        if self.ports.count == 0 || self.ports.base < 1024 {
+            return wrong(
+                "ports",
+                "`base` must be at least 1024 and `count` at least 1",
+            );
+        }
+        if u32::from(self.ports.base) + u32::from(self.ports.count) > 65_536 {
+            return wrong(
+                "ports",
+                "not even the first range ends at or below port 65535",
+            );
+        }
+        if !(100..=86_400_000).contains(&self.hooks.limit_ms) {
+            return wrong("hooks.limit_ms", "must be 100 to 86400000");
+        }
+        if !(100..=7 * 86_400_000).contains(&self.orphan_limit_ms) {
+            return wrong("orphan_limit_ms", "must be 100 to 604800000");
+        }
+        Ok(())
+    }
+}

@@ -7,6 +7,7 @@ pub mod command;
 pub mod event;
 pub mod evidence;
 pub mod feature;
+pub mod graph;
 pub mod ids;
 pub mod report;
 pub mod settings;

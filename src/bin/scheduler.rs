@@ -1,1 +1,5 @@
-fn main() {}
+//! The `scheduler` binary.
+
+fn main() -> std::process::ExitCode {
+    crewlog::cli::scheduler(std::env::args_os()).into()
+}

@@ -1,1 +1,5 @@
-fn main() {}
+//! The `worker` binary.
+
+fn main() -> std::process::ExitCode {
+    crewlog::cli::worker(std::env::args_os()).into()
+}

@@ -1,5 +1,1 @@
-//! The `worker` binary.
-
-fn main() -> std::process::ExitCode {
-    crewlog::cli::worker(std::env::args_os()).into()
-}
+fn main() {}

@@ -69,6 +69,29 @@ pub enum FailureKind {
     Setup,
 }
 
+impl FailureKind {
+    /// The class as people read and filter it: `check_failed`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::CheckFailed => "check_failed",
+            Self::AgentGaveUp => "agent_gave_up",
+            Self::Conflict => "conflict",
+            Self::IdleLimit => "idle_limit",
+            Self::TimeLimit => "time_limit",
+            Self::StepLimit => "step_limit",
+            Self::AgentCrashed => "agent_crashed",
+            Self::NoTerminalEvent => "no_terminal_event",
+            Self::ContextOverflow => "context_overflow",
+            Self::TurnOrBudgetCap => "turn_or_budget_cap",
+            Self::Refused => "refused",
+            Self::ProviderLimited => "provider_limited",
+            Self::ProviderRefused => "provider_refused",
+            Self::HookFailed => "hook_failed",
+            Self::Setup => "setup",
+        }
+    }
+}
+
 /// Why one attempt at one feature failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -161,6 +184,15 @@ impl Usage {
             input_tokens: self.input_tokens.saturating_add(other.input_tokens),
             output_tokens: self.output_tokens.saturating_add(other.output_tokens),
             cost_microusd: self.cost_microusd.saturating_add(other.cost_microusd),
+        }
+    }
+
+    /// What is in this and not in `other`, not below 0.
+    pub fn minus(self, other: Self) -> Self {
+        Self {
+            input_tokens: self.input_tokens.saturating_sub(other.input_tokens),
+            output_tokens: self.output_tokens.saturating_sub(other.output_tokens),
+            cost_microusd: self.cost_microusd.saturating_sub(other.cost_microusd),
         }
     }
 

@@ -65,3 +65,19 @@ pub enum Status {
     /// No longer in the backlog.
     Removed,
 }
+
+impl Status {
+    /// In words, as people read it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Passing => "passing",
+            Self::Regressed => "regressed",
+            Self::NeedsInput => "waiting for an answer",
+            Self::Skipped => "skipped",
+            Self::Parked => "parked",
+            Self::Removed => "removed",
+        }
+    }
+}

@@ -3,12 +3,16 @@
 //! Pure: nothing here waits, reads a clock, draws a number, or touches a file, a socket or a
 //! process. Ordered maps only, so that the same events give the same state, byte for byte.
 
+pub mod apply;
 pub mod command;
+pub mod decide;
 pub mod event;
 pub mod evidence;
 pub mod feature;
 pub mod graph;
 pub mod ids;
+pub mod plan;
+pub mod rank;
 pub mod report;
 pub mod settings;
 pub mod state;

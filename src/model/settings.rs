@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::evidence::Usage;
+
 /// Which jobs a worker takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -75,6 +77,22 @@ pub struct SettingError {
 }
 
 impl Settings {
+    /// Milliseconds to wait after a failure when `failures` came before it: doubling, at most
+    /// `retry_backoff_ms_max`, and between half of it and all of it, as `jitter` says.
+    pub fn backoff_ms(&self, failures: u32, jitter: u64) -> u64 {
+        let doubled = self.retry_backoff_ms.saturating_mul(1 << failures.min(32));
+        let whole = doubled.min(self.retry_backoff_ms_max);
+        let half = whole / 2;
+        half + jitter % (whole - half + 1)
+    }
+
+    /// True when `spent` uses up the budget.
+    pub fn exhausted_by(&self, spent: Usage) -> bool {
+        let reached = |limit: u64, used: u64| limit > 0 && used >= limit;
+        reached(self.budget_microusd, spent.cost_microusd)
+            || reached(self.budget_tokens, spent.tokens())
+    }
+
     /// Checks every value against its range.
     pub fn validate(&self) -> Result<(), SettingError> {
         let day = 86_400_000;

@@ -1,4 +1,447 @@
 //! All that is known: a fold of the log.
+//!
+//! [`State`] holds what cannot be computed from anything else; [`index::Indexes`] what can, kept
+//! up to date event by event, so that no question costs a walk over the backlog.
+
+mod estimate;
+mod index;
+mod remembered;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::estimate::{Estimates, PRIOR_MS};
+use self::index::Indexes;
+pub use self::remembered::Remembered;
+use super::event::{ProcessIdentity, RankTerms, RunOutcome};
+use super::evidence::{Evidence, FailureKind, Usage};
+use super::feature::{FeatureSpec, Status};
+use super::graph::Graph;
+use super::ids::{AttemptId, CommitId, FeatureId, JobId, Sequence, Timestamp, WorkerId};
+use super::settings::{Settings, WorkerKind};
 
 /// Twice the largest backlog that is measured.
 pub const FEATURES_MAX: usize = 200_000;
+
+/// Raised whenever [`State`]'s stored shape changes; an older snapshot is then folded anew.
+pub const STATE_VERSION: u32 = 1;
+
+/// The texts of the last few failures go into the next attempt's prompt; more would not be read.
+pub const FAILURES_REMEMBERED: usize = 3;
+
+/// All that is known of a run, of its backlog and of the ones before.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct State {
+    /// The last event that was applied.
+    pub sequence: Sequence,
+    /// The latest time of any event.
+    pub at: Timestamp,
+    /// The rules.
+    pub settings: Settings,
+    /// The integration branch; empty before the first run.
+    pub branch: String,
+    /// Where it is.
+    pub head: CommitId,
+    /// How often the head has moved; "verified at the head" means "at this number".
+    pub head_index: u32,
+    /// The run, also after its end.
+    pub run: Option<Run>,
+    /// Set while a person has paused the run: why.
+    pub paused: Option<String>,
+    /// The provider refuses until then.
+    pub limited: Option<Limited>,
+    /// What all runs used.
+    pub spent: Usage,
+    /// Counters for people.
+    pub tally: Tally,
+    /// Every feature that ever was, by slot.
+    pub(super) features: Vec<Feature>,
+    /// The open attempts.
+    pub(super) attempts: BTreeMap<AttemptId, Attempt>,
+    /// A job whose attempt has not started yet; it does in the same batch.
+    pub(super) unstarted: Option<Job>,
+    /// The workers that came and have not gone.
+    pub(super) workers: BTreeMap<WorkerId, Worker>,
+    /// The merge that is under way.
+    pub(super) merge: Option<OpenMerge>,
+    /// Every merge, oldest first; with its position in `head_index`.
+    pub(super) merges: Vec<Merge>,
+    /// Every file that a merge touched, and the last merge that did.
+    pub(super) files: Files,
+    /// How long features take, by category.
+    pub(super) estimates: Estimates,
+    /// Commands that need no second answer.
+    pub(super) remembered: Remembered,
+    #[serde(skip)]
+    pub(super) indexes: Indexes,
+}
+
+/// A feature and its life.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Feature {
+    /// Its number.
+    pub id: FeatureId,
+    /// What the backlog says.
+    pub spec: FeatureSpec,
+    /// Where it is in its life.
+    pub status: Status,
+    /// Failed tries since it last passed or was last forgiven.
+    pub failures: u32,
+    /// Attempts at it that started, tests not counted.
+    pub tries: u32,
+    /// Times that it was found broken since it was last forgiven.
+    pub regressions: u32,
+    /// Not to be tried before.
+    pub not_before: Timestamp,
+    /// Passed before and does not any more.
+    pub regressed: bool,
+    /// The event by which it last passed.
+    pub passed: Option<Sequence>,
+    /// On what ground it last passed.
+    pub basis: Option<super::evidence::Basis>,
+    /// The position of the head at which it was last proven.
+    pub verified: u32,
+    /// When it was last proven.
+    pub verified_at: Timestamp,
+    /// Tests without a verdict since it was last proven.
+    pub inconclusive: u32,
+    /// Attempts that work on it or test it.
+    pub attempts: Vec<AttemptId>,
+    /// The last failures, oldest first, at most [`FAILURES_REMEMBERED`].
+    pub recent_failures: Vec<String>,
+    /// What an agent wants to know.
+    pub question: Option<String>,
+    /// What agents wanted to know, and what people said.
+    pub answers: Vec<(String, String)>,
+    /// Why it was skipped.
+    pub skipped: String,
+    pub(super) files: Vec<u32>,
+}
+
+impl Feature {
+    /// Where it returns to when nobody works on it.
+    pub(super) fn rest(&self) -> Status {
+        if self.regressed {
+            Status::Regressed
+        } else {
+            Status::Pending
+        }
+    }
+}
+
+/// A job that is about to be reserved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Its number.
+    pub id: JobId,
+    /// For whom.
+    pub worker: WorkerId,
+    /// Coding or testing.
+    pub kind: WorkerKind,
+    /// Its features.
+    pub features: Vec<FeatureId>,
+    /// The commit it starts from.
+    pub base: CommitId,
+    /// The position of that commit.
+    pub base_index: u32,
+    /// Which try, from 1.
+    pub attempt_number: u32,
+    /// Verification at the end of a run.
+    pub last: bool,
+}
+
+/// An open attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Its job.
+    pub job: Job,
+    /// When it started.
+    pub started: Timestamp,
+    /// Features of the job whose outcome is not known yet.
+    pub remaining: Vec<FeatureId>,
+    /// Called off by a person: why.
+    pub cancelled: Option<String>,
+    /// What it used so far.
+    pub used: Usage,
+}
+
+/// A worker process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Worker {
+    /// What it takes.
+    pub kind: WorkerKind,
+    /// What people call it.
+    pub name: String,
+    /// Which process it is.
+    pub process: ProcessIdentity,
+    /// What it works on.
+    pub attempt: Option<AttemptId>,
+}
+
+/// A run: from start to finished.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// The event that began it.
+    pub started: Sequence,
+    /// When.
+    pub started_at: Timestamp,
+    /// The seed of all that is drawn.
+    pub seed: u64,
+    /// How it ended, and why.
+    pub finished: Option<(RunOutcome, String)>,
+    /// What it used.
+    pub spent: Usage,
+    /// The budget is spent.
+    pub budget_reached: bool,
+}
+
+/// A provider's refusal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limited {
+    /// Until when; [`Timestamp`]`(u64::MAX)` means until a person mends it.
+    pub until: Timestamp,
+    /// Which kind.
+    pub kind: FailureKind,
+    /// The provider's words.
+    pub reason: String,
+    /// Refusals in a row.
+    pub streak: u32,
+}
+
+/// A merge that was begun and whose end is not known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenMerge {
+    /// Whose.
+    pub attempt: AttemptId,
+    /// The head it stands on.
+    pub onto: CommitId,
+    /// The new head.
+    pub commit: CommitId,
+    /// Files it touches.
+    pub touched: Vec<String>,
+    /// How many in all.
+    pub touched_total: u32,
+    /// The proofs.
+    pub evidence: Vec<(FeatureId, Evidence)>,
+}
+
+/// A merge that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Merge {
+    /// The position that the head reached by it.
+    pub index: u32,
+    /// Whose work, the first of the job's features.
+    pub feature: FeatureId,
+    /// The commit.
+    pub commit: CommitId,
+}
+
+/// The files that merges touched, each with a number.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Files {
+    numbers: BTreeMap<String, u32>,
+    touched: Vec<u32>,
+    everything: u32,
+}
+
+impl Files {
+    /// Notes that the merge at `index` touched `names`, and returns their numbers.
+    pub fn touch(&mut self, names: &[String], index: u32) -> Vec<u32> {
+        names
+            .iter()
+            .map(|name| {
+                let next = self.touched.len() as u32;
+                let number = *self.numbers.entry(name.clone()).or_insert(next);
+                if number == next {
+                    self.touched.push(index);
+                } else if let Some(slot) = self.touched.get_mut(number as usize) {
+                    *slot = index;
+                }
+                number
+            })
+            .collect()
+    }
+
+    /// Notes that the merge at `index` touched more files than are listed.
+    pub fn touch_everything(&mut self, index: u32) {
+        self.everything = index;
+    }
+
+    /// How many of `numbers` were touched after `index`.
+    pub fn touched_since(&self, numbers: &[u32], index: u32) -> u32 {
+        if self.everything > index {
+            return numbers.len().max(1) as u32;
+        }
+        let touched = |number: &&u32| self.touched.get(**number as usize) > Some(&index);
+        numbers.iter().filter(touched).count() as u32
+    }
+}
+
+/// Counters for people: what happened since the log began.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Coding attempts that started.
+    pub coding: u64,
+    /// Testing attempts that started.
+    pub testing: u64,
+    /// Attempts lost with their worker.
+    pub lost: u64,
+    /// Attempts given back.
+    pub released: u64,
+    /// Merges.
+    pub merged: u64,
+    /// Failures by kind.
+    pub failures: BTreeMap<FailureKind, u64>,
+    /// Regressions found.
+    pub regressions: u64,
+    /// Tests passed.
+    pub tests_passed: u64,
+    /// Late results ignored.
+    pub late: u64,
+    /// Workers that joined, by kind, for their names.
+    pub joined: BTreeMap<WorkerKind, u32>,
+}
+
+impl State {
+    /// The feature with this number, unless it was removed.
+    pub fn feature(&self, id: FeatureId) -> Option<&Feature> {
+        let feature = self.features.get(self.slot(id)? as usize)?;
+        (feature.status != Status::Removed).then_some(feature)
+    }
+
+    /// All features that were not removed, in order of addition.
+    pub fn features(&self) -> impl Iterator<Item = &Feature> {
+        let left = |feature: &&Feature| feature.status != Status::Removed;
+        self.features.iter().filter(left)
+    }
+
+    /// The number of the feature with this name.
+    pub fn feature_named(&self, name: &str) -> Option<FeatureId> {
+        let slot = *self.indexes.by_name.get(name)?;
+        Some(self.features.get(slot as usize)?.id)
+    }
+
+    /// How many features have this status.
+    pub fn count(&self, status: Status) -> u32 {
+        self.indexes.counts.get(&status).copied().unwrap_or(0)
+    }
+
+    /// The open attempts.
+    pub fn attempts(&self) -> &BTreeMap<AttemptId, Attempt> {
+        &self.attempts
+    }
+
+    /// The workers that came and have not gone.
+    pub fn workers(&self) -> &BTreeMap<WorkerId, Worker> {
+        &self.workers
+    }
+
+    /// The merge that is under way.
+    pub fn open_merge(&self) -> Option<&OpenMerge> {
+        self.merge.as_ref()
+    }
+
+    /// Every merge, oldest first.
+    pub fn merges(&self) -> &[Merge] {
+        &self.merges
+    }
+
+    /// The run, unless it has finished.
+    pub fn open_run(&self) -> Option<&Run> {
+        self.run.as_ref().filter(|run| run.finished.is_none())
+    }
+
+    /// How many attempts of a kind are open.
+    pub fn open_attempts(&self, kind: WorkerKind) -> u32 {
+        let of_kind = |attempt: &&Attempt| attempt.job.kind == kind;
+        self.attempts.values().filter(of_kind).count() as u32
+    }
+
+    /// True when the run's budget is spent, under the rules as they are now.
+    pub fn budget_spent(&self) -> bool {
+        self.run
+            .as_ref()
+            .is_some_and(|run| self.settings.exhausted_by(run.spent))
+    }
+
+    /// How long features take.
+    pub fn estimates(&self) -> &Estimates {
+        &self.estimates
+    }
+
+    /// Commands that were answered before.
+    pub fn remembered(&self) -> &Remembered {
+        &self.remembered
+    }
+
+    /// Unmet dependencies of a feature; 0 is ready as far as dependencies go.
+    pub fn unmet(&self, id: FeatureId) -> u32 {
+        self.slot(id).map_or(0, |slot| self.indexes.unmet(slot))
+    }
+
+    /// By what a feature is ordered.
+    pub fn terms(&self, id: FeatureId) -> Option<RankTerms> {
+        let slot = self.slot(id)?;
+        Some(self.terms_of(slot))
+    }
+
+    /// Ready features, the one of highest rank first, with the terms of their order.
+    pub fn ready(&self) -> impl Iterator<Item = (FeatureId, RankTerms)> {
+        let ready = self.indexes.ready.iter();
+        ready.map(|key| (key.id, key.terms.0))
+    }
+
+    /// How many features are ready now.
+    pub fn ready_count(&self) -> usize {
+        self.indexes.ready.len()
+    }
+
+    /// Features that would be ready but for the wait before their next try, soonest first.
+    pub fn delayed(&self) -> impl Iterator<Item = (Timestamp, FeatureId)> {
+        let ids = |&(at, slot): &(Timestamp, u32)| Some((at, self.features.get(slot as usize)?.id));
+        self.indexes.delayed.iter().filter_map(ids)
+    }
+
+    /// The dependency graph, by slot.
+    pub fn graph(&self) -> &Graph {
+        &self.indexes.graph
+    }
+
+    /// The slot of a feature, also of a removed one.
+    pub fn slot(&self, id: FeatureId) -> Option<u32> {
+        self.indexes.by_id.get(&id).copied()
+    }
+
+    /// The feature in a slot, also a removed one.
+    pub fn in_slot(&self, slot: u32) -> Option<&Feature> {
+        self.features.get(slot as usize)
+    }
+
+    /// Features that directly wait for this one.
+    pub fn dependents(&self, id: FeatureId) -> impl Iterator<Item = FeatureId> {
+        let slots = self
+            .slot(id)
+            .map_or(&[][..], |slot| self.indexes.graph.dependents(slot));
+        slots
+            .iter()
+            .filter_map(|&slot| Some(self.in_slot(slot)?.id))
+    }
+
+    /// The state as bytes, the same for the same events.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, bincode::Error> {
+        bincode::serialize(self)
+    }
+
+    /// Reads what [`State::to_bytes`] wrote, and computes what is not stored.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, bincode::Error> {
+        let mut state: Self = bincode::deserialize(bytes)?;
+        state.rebuild();
+        Ok(state)
+    }
+
+    /// True when applying this event would need the ranks to be computed anew afterwards.
+    pub fn is_unsettled(&self) -> bool {
+        self.indexes.ranks_stale
+    }
+}

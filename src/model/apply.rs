@@ -1,0 +1,55 @@
+//! The fold: what each fact changes. Cannot fail and never acts; a fact about something unknown
+//! changes nothing, because a log cut short by hand must still fold.
+
+mod attempts;
+mod backlog;
+mod outcomes;
+mod run;
+
+use super::event::{Event, Recorded};
+use super::state::State;
+
+/// Folds one event into the state.
+pub fn apply(state: &mut State, recorded: &Recorded) {
+    state.sequence = recorded.sequence;
+    // A clock that is set back must not make waits longer than they were decided to be.
+    state.at = state.at.max(recorded.at);
+    state.remembered.note(recorded.cause, recorded.sequence);
+    state.promote();
+    match &recorded.event {
+        Event::FeatureAdded(event) => backlog::added(state, event),
+        Event::FeatureEdited(event) => backlog::edited(state, event),
+        Event::FeatureRemoved(event) => backlog::removed(state, event),
+        Event::FeatureSkipped(event) => backlog::skipped(state, event),
+        Event::DependenciesSet(event) => backlog::dependencies_set(state, event),
+        Event::RetryRequested(event) => backlog::retry_requested(state, event),
+        Event::InputRequested(event) => backlog::input_requested(state, event),
+        Event::InputAnswered(event) => backlog::input_answered(state, event),
+        Event::FeatureAssigned(event) => attempts::assigned(state, recorded.sequence, event),
+        Event::TestAssigned(event) => attempts::test_assigned(state, recorded.sequence, event),
+        Event::AttemptStarted(event) => attempts::started(state, recorded, event),
+        Event::JobCancelled(event) => attempts::cancelled(state, event),
+        Event::AttemptReleased(event) => attempts::released(state, event),
+        Event::AttemptLost(event) => attempts::lost(state, event),
+        Event::LateResultIgnored(_) => state.tally.late += 1,
+        Event::UsageRecorded(event) => attempts::usage_recorded(state, event),
+        Event::WorkerJoined(event) => attempts::worker_joined(state, recorded.sequence, event),
+        Event::WorkerLeft(event) => attempts::worker_left(state, event),
+        Event::MergeStarted(event) => outcomes::merge_started(state, event),
+        Event::MergeAborted(event) => outcomes::merge_aborted(state, event),
+        Event::HeadMoved(event) => outcomes::head_moved(state, event),
+        Event::FeaturePassed(event) => outcomes::passed(state, recorded, event),
+        Event::FeatureFailed(event) => outcomes::failed(state, event),
+        Event::RegressionFound(event) => outcomes::regression_found(state, event),
+        Event::TestPassed(event) => outcomes::test_passed(state, recorded, event),
+        Event::TestInconclusive(event) => outcomes::test_inconclusive(state, event),
+        Event::FeatureParked(event) => outcomes::parked(state, event),
+        Event::RunStarted(event) => run::started(state, recorded, event),
+        Event::RunPaused(event) => state.paused = Some(event.reason.clone()),
+        Event::RunResumed(_) => run::resumed(state),
+        Event::ProviderLimited(event) => run::limited(state, event),
+        Event::BudgetReached(_) => run::budget_reached(state),
+        Event::SettingsChanged(event) => state.settings = event.settings.clone(),
+        Event::RunFinished(event) => run::finished(state, event),
+    }
+}

@@ -1,0 +1,165 @@
+//! Facts about workers and their attempts.
+
+use crate::model::event::{
+    AttemptLost, AttemptReleased, AttemptStarted, FeatureAssigned, JobCancelled, Recorded,
+    TestAssigned, UsageRecorded, WorkerJoined, WorkerLeft,
+};
+use crate::model::feature::Status;
+use crate::model::ids::{AttemptId, FeatureId, JobId, Sequence, WorkerId};
+use crate::model::settings::WorkerKind;
+use crate::model::state::{Attempt, Job, State, Worker};
+
+pub fn assigned(state: &mut State, sequence: Sequence, event: &FeatureAssigned) {
+    state.unstarted = Some(Job {
+        id: JobId(sequence.0),
+        worker: event.worker,
+        kind: WorkerKind::Coding,
+        features: event.features.clone(),
+        base: event.base.clone(),
+        base_index: state.head_index,
+        attempt_number: event.attempt_number,
+        last: false,
+    });
+}
+
+pub fn test_assigned(state: &mut State, sequence: Sequence, event: &TestAssigned) {
+    state.unstarted = Some(Job {
+        id: JobId(sequence.0),
+        worker: event.worker,
+        kind: WorkerKind::Testing,
+        features: event.features.clone(),
+        base: event.base.clone(),
+        base_index: state.head_index,
+        attempt_number: 1,
+        last: event.last,
+    });
+}
+
+pub fn started(state: &mut State, recorded: &Recorded, event: &AttemptStarted) {
+    let Some(job) = state.unstarted.take_if(|job| job.id == event.job) else {
+        return;
+    };
+    let id = AttemptId(recorded.sequence.0);
+    let coding = job.kind == WorkerKind::Coding;
+    if coding {
+        state.tally.coding += 1;
+    } else {
+        state.tally.testing += 1;
+    }
+    for &feature in &job.features {
+        let Some(slot) = state.slot(feature) else {
+            continue;
+        };
+        state.change(slot, |feature| {
+            feature.attempts.push(id);
+            if coding {
+                feature.tries += 1;
+                feature.status = Status::Running;
+            }
+        });
+    }
+    if let Some(worker) = state.workers.get_mut(&event.worker) {
+        worker.attempt = Some(id);
+    }
+    let attempt = Attempt {
+        started: recorded.at,
+        remaining: job.features.clone(),
+        cancelled: None,
+        used: Default::default(),
+        job,
+    };
+    state.attempts.insert(id, attempt);
+}
+
+pub fn cancelled(state: &mut State, event: &JobCancelled) {
+    if let Some(attempt) = state.attempts.get_mut(&event.attempt) {
+        attempt.cancelled = Some(event.reason.clone());
+    }
+}
+
+pub fn released(state: &mut State, event: &AttemptReleased) {
+    state.tally.released += 1;
+    state.close_attempt(event.attempt);
+}
+
+pub fn lost(state: &mut State, event: &AttemptLost) {
+    state.tally.lost += 1;
+    state.close_attempt(event.attempt);
+}
+
+pub fn usage_recorded(state: &mut State, event: &UsageRecorded) {
+    state.spent = state.spent.plus(event.usage);
+    if let Some(run) = &mut state.run {
+        run.spent = run.spent.plus(event.usage);
+    }
+    if let Some(attempt) = state.attempts.get_mut(&event.attempt) {
+        attempt.used = attempt.used.plus(event.usage);
+    }
+}
+
+pub fn worker_joined(state: &mut State, sequence: Sequence, event: &WorkerJoined) {
+    *state.tally.joined.entry(event.kind).or_default() += 1;
+    let worker = Worker {
+        kind: event.kind,
+        name: event.name.clone(),
+        process: event.process.clone(),
+        attempt: None,
+    };
+    state.workers.insert(WorkerId(sequence.0), worker);
+}
+
+pub fn worker_left(state: &mut State, event: &WorkerLeft) {
+    state.workers.remove(&event.worker);
+}
+
+impl State {
+    /// An attempt's outcome for one feature is known; the attempt ends with its last feature.
+    pub(super) fn close_feature(&mut self, attempt: AttemptId, feature: FeatureId) {
+        self.leave_feature(attempt, feature);
+        let Some(open) = self.attempts.get_mut(&attempt) else {
+            return;
+        };
+        open.remaining.retain(|&id| id != feature);
+        if open.remaining.is_empty() {
+            self.close_attempt(attempt);
+        }
+    }
+
+    /// Ends an attempt; features without an outcome go back to where they were.
+    pub(super) fn close_attempt(&mut self, id: AttemptId) {
+        let Some(attempt) = self.attempts.remove(&id) else {
+            return;
+        };
+        for &feature in &attempt.remaining {
+            self.leave_feature(id, feature);
+        }
+        if let Some(worker) = self.workers.get_mut(&attempt.job.worker)
+            && worker.attempt == Some(id)
+        {
+            worker.attempt = None;
+        }
+        // Whoever answers for the merge is gone, so the question is settled before this event.
+        if self.merge.as_ref().is_some_and(|merge| merge.attempt == id) {
+            self.merge = None;
+        }
+    }
+
+    fn leave_feature(&mut self, attempt: AttemptId, feature: FeatureId) {
+        let Some(slot) = self.slot(feature) else {
+            return;
+        };
+        let coding = |state: &Self| {
+            let open = state.attempts.get(&attempt);
+            open.is_none_or(|open| open.job.kind == WorkerKind::Coding)
+        };
+        let coding = coding(self);
+        self.change(slot, |feature| {
+            let before = feature.attempts.len();
+            feature.attempts.retain(|&id| id != attempt);
+            let held = feature.attempts.len() < before;
+            if held && coding && feature.status == Status::Running {
+                feature.status = feature.rest();
+            }
+        });
+    }
+}

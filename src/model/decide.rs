@@ -1,0 +1,73 @@
+//! What a command makes happen: the facts that follow from it, or the reason why not.
+//!
+//! Nothing is changed here. Who calls this records the events and applies them before the next
+//! command is decided, so that two workers can never be given the same feature.
+
+mod assign;
+mod backlog;
+mod merge;
+mod report;
+mod run;
+
+pub use self::assign::RUNNERS_UP_MAX;
+use super::command::{Command, PersonCommand, Rejection};
+use super::event::Event;
+use super::ids::Timestamp;
+use super::state::State;
+
+/// The events that `command` causes at `now`. An empty list means "it is so already".
+pub fn decide(state: &State, now: Timestamp, command: &Command) -> Result<Vec<Event>, Rejection> {
+    match command {
+        Command::Person(command) => person(state, command),
+        Command::StartRun {
+            branch,
+            head,
+            settings,
+            seed,
+        } => run::start(state, branch, head, settings, *seed),
+        Command::FinishRun { outcome, reason } => run::finish(state, *outcome, reason),
+        Command::Join { kind, process } => Ok(run::join(state, *kind, process)),
+        Command::Leave { worker, reason } => run::leave(state, *worker, reason),
+        Command::Assign {
+            worker,
+            features,
+            terms,
+            runners_up,
+            ready,
+        } => assign::coding(state, now, *worker, features, *terms, runners_up, *ready),
+        Command::AssignTest {
+            worker,
+            features,
+            last,
+            draw,
+            terms,
+            runners_up,
+        } => assign::testing(state, *worker, features, *last, *draw, *terms, runners_up),
+        Command::Report {
+            attempt,
+            report,
+            usage,
+            jitter,
+        } => report::report(state, now, *attempt, report, *usage, *jitter),
+        Command::SettleMerge {
+            attempt,
+            merged,
+            head,
+        } => merge::settle(state, *attempt, *merged, head),
+        Command::Lose { attempt, reason } => run::lose(state, *attempt, reason),
+        Command::MoveHead { head } => Ok(run::move_head(state, head)),
+    }
+}
+
+fn person(state: &State, command: &PersonCommand) -> Result<Vec<Event>, Rejection> {
+    match command {
+        PersonCommand::Import { features, update } => backlog::import(state, features, *update),
+        PersonCommand::Remove { feature } => backlog::remove(state, *feature),
+        PersonCommand::Skip { feature, reason } => backlog::skip(state, *feature, reason),
+        PersonCommand::Retry { features } => backlog::retry(state, features),
+        PersonCommand::Answer { feature, answer } => backlog::answer(state, *feature, answer),
+        PersonCommand::Pause { reason } => run::pause(state, reason),
+        PersonCommand::Resume => run::resume(state),
+        PersonCommand::ChangeSettings { settings } => run::change_settings(state, settings),
+    }
+}

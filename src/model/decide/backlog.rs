@@ -1,0 +1,328 @@
+//! Commands about the backlog.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::command::Rejection;
+use crate::model::event::{
+    DependenciesSet, Event, FeatureAdded, FeatureEdited, FeatureRemoved, FeatureSkipped,
+    InputAnswered, JobCancelled, RetryRequested,
+};
+use crate::model::feature::{FeatureSpec, Status};
+use crate::model::ids::FeatureId;
+use crate::model::state::{FEATURES_MAX, Feature, State};
+
+/// Answers go into prompts.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Reasons stand in one line.
+const REASON_BYTES_MAX: usize = 1_000;
+
+pub fn import(
+    state: &State,
+    features: &[(FeatureId, FeatureSpec)],
+    update: bool,
+) -> Result<Vec<Event>, Rejection> {
+    let total = state.graph().len() + features.len();
+    if total > FEATURES_MAX {
+        return Err(Rejection::TooManyFeatures(total as u64));
+    }
+    let mut names: BTreeMap<&str, FeatureId> = BTreeMap::new();
+    let mut added: BTreeMap<FeatureId, u32> = BTreeMap::new();
+    let mut events = Vec::new();
+    let mut edges = Vec::new();
+    let next = state.graph().len() as u32;
+    for (id, spec) in features {
+        well_formed(*id, spec)?;
+        if let Some(other) = names.insert(&spec.name, *id) {
+            return Err(taken(other, &spec.name));
+        }
+        if let Some(other) = state.feature_named(&spec.name).filter(|other| other != id) {
+            return Err(taken(other, &spec.name));
+        }
+        let existing = state.feature(*id);
+        if existing.is_none() && state.slot(*id).is_some() {
+            return Err(bad(
+                *id,
+                "its number belonged to a feature that was removed; use another",
+            ));
+        }
+        if added.contains_key(id) {
+            return Err(bad(*id, "its number is given twice"));
+        }
+        match existing {
+            Some(feature) if feature.spec == *spec => {}
+            Some(feature) if update => {
+                events.extend(edit(feature, spec));
+                edges.push((*id, spec));
+            }
+            Some(feature) => {
+                let name = feature.spec.name.clone();
+                return Err(Rejection::FeatureExists { feature: *id, name });
+            }
+            None => {
+                let slot = next + added.len() as u32;
+                added.insert(*id, slot);
+                edges.push((*id, spec));
+                events.push(added_event(*id, spec));
+            }
+        }
+    }
+    connected(state, &added, &edges)?;
+    Ok(in_order(events, features))
+}
+
+fn added_event(feature: FeatureId, spec: &FeatureSpec) -> Event {
+    let spec = spec.clone();
+    FeatureAdded { feature, spec }.into()
+}
+
+/// A feature may come before one that it depends on in the file, but in the log a feature is
+/// added before anything refers to it: what refers forward gets its dependencies afterwards.
+fn in_order(events: Vec<Event>, features: &[(FeatureId, FeatureSpec)]) -> Vec<Event> {
+    let position: BTreeMap<FeatureId, usize> =
+        (0..).zip(features).map(|(at, (id, _))| (*id, at)).collect();
+    let mut later = Vec::new();
+    let mut out = Vec::with_capacity(events.len());
+    for event in events {
+        let Event::FeatureAdded(mut added) = event else {
+            out.push(event);
+            continue;
+        };
+        let at = position.get(&added.feature).copied();
+        let forward = |id: &FeatureId| position.get(id).copied() > at;
+        if added.spec.depends_on.iter().any(forward) {
+            let depends_on = std::mem::take(&mut added.spec.depends_on);
+            later.push(
+                DependenciesSet {
+                    feature: added.feature,
+                    depends_on,
+                }
+                .into(),
+            );
+        }
+        out.push(added.into());
+    }
+    out.extend(later);
+    out
+}
+
+fn edit(feature: &Feature, spec: &FeatureSpec) -> Vec<Event> {
+    let mut events = Vec::new();
+    let mut text = spec.clone();
+    text.depends_on.clone_from(&feature.spec.depends_on);
+    if text != feature.spec {
+        if feature.status == Status::Running {
+            events.extend(cancellations(feature, "the feature was edited"));
+        }
+        let feature = feature.id;
+        events.push(
+            FeatureEdited {
+                feature,
+                spec: text,
+            }
+            .into(),
+        );
+    }
+    if spec.depends_on != feature.spec.depends_on {
+        let depends_on = spec.depends_on.clone();
+        let feature = feature.id;
+        events.push(
+            DependenciesSet {
+                feature,
+                depends_on,
+            }
+            .into(),
+        );
+    }
+    events
+}
+
+fn cancellations(feature: &Feature, reason: &str) -> Vec<Event> {
+    let cancel = |&attempt| {
+        let reason = reason.to_owned();
+        JobCancelled { attempt, reason }.into()
+    };
+    feature.attempts.iter().map(cancel).collect()
+}
+
+/// Every dependency exists, and nothing waits for itself.
+fn connected(
+    state: &State,
+    added: &BTreeMap<FeatureId, u32>,
+    edges: &[(FeatureId, &FeatureSpec)],
+) -> Result<(), Rejection> {
+    let slot = |id: FeatureId| {
+        let existing = || state.feature(id).and_then(|_| state.slot(id));
+        added.get(&id).copied().or_else(existing)
+    };
+    let mut changes = Vec::with_capacity(edges.len());
+    for (id, spec) in edges {
+        let mut on = Vec::with_capacity(spec.depends_on.len());
+        for &dependency in &spec.depends_on {
+            let missing = Rejection::UnknownDependency {
+                feature: *id,
+                missing: dependency,
+            };
+            on.push(slot(dependency).ok_or(missing)?);
+        }
+        if let Some(slot) = slot(*id) {
+            changes.push((slot, on));
+        }
+    }
+    let Some(cycle) = state.graph().cycle_with(&changes) else {
+        return Ok(());
+    };
+    let fresh: BTreeMap<u32, FeatureId> = added.iter().map(|(&id, &slot)| (slot, id)).collect();
+    let name = |slot: &u32| {
+        let known = state.in_slot(*slot).map(|feature| feature.id);
+        known.or_else(|| fresh.get(slot).copied())
+    };
+    Err(Rejection::Cycle(cycle.iter().filter_map(name).collect()))
+}
+
+fn well_formed(id: FeatureId, spec: &FeatureSpec) -> Result<(), Rejection> {
+    let name = spec.name.trim();
+    let problem = if id.0 == 0 || id.0 > FeatureId::MAX {
+        format!("the number must be 1 to {}", FeatureId::MAX)
+    } else if name.is_empty() {
+        "it has no name; give it one".to_owned()
+    } else if spec.name.len() > FeatureSpec::NAME_BYTES_MAX {
+        let limit = FeatureSpec::NAME_BYTES_MAX;
+        format!("its name is longer than {limit} bytes; shorten it")
+    } else if spec.name.chars().any(char::is_control) {
+        "its name holds control characters; take them out".to_owned()
+    } else if spec.text_bytes() > FeatureSpec::TEXT_BYTES_MAX {
+        let limit = FeatureSpec::TEXT_BYTES_MAX;
+        format!("its texts are longer than {limit} bytes together; shorten them")
+    } else if spec.steps.len().max(spec.checks.len()) > FeatureSpec::ITEMS_MAX {
+        let limit = FeatureSpec::ITEMS_MAX;
+        format!("it has more than {limit} steps or checks; split it")
+    } else if spec.depends_on.len() > FeatureSpec::DEPENDENCIES_MAX {
+        let limit = FeatureSpec::DEPENDENCIES_MAX;
+        format!("it depends on more than {limit} features; depend on a milestone")
+    } else if spec.checks.iter().any(|check| check.trim().is_empty()) {
+        "one of its checks is empty; an empty command proves nothing".to_owned()
+    } else if spec.depends_on.iter().collect::<BTreeSet<_>>().len() < spec.depends_on.len() {
+        "it names a dependency twice".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(bad(id, &problem))
+}
+
+fn bad(feature: FeatureId, problem: &str) -> Rejection {
+    let problem = problem.to_owned();
+    Rejection::BadFeature { feature, problem }
+}
+
+fn taken(feature: FeatureId, name: &str) -> Rejection {
+    let name = name.to_owned();
+    Rejection::NameTaken { feature, name }
+}
+
+fn known(state: &State, id: FeatureId) -> Result<&Feature, Rejection> {
+    state.feature(id).ok_or(Rejection::UnknownFeature(id))
+}
+
+fn wrong(feature: &Feature, problem: &str) -> Rejection {
+    Rejection::WrongStatus {
+        feature: feature.id,
+        status: feature.status.word().to_owned(),
+        problem: problem.to_owned(),
+    }
+}
+
+/// A feature whose commit is on its way to the branch cannot be taken back any more.
+fn not_merging(state: &State, feature: &Feature) -> Result<(), Rejection> {
+    let merging = state.open_merge().map(|merge| merge.attempt);
+    if merging.is_some_and(|attempt| feature.attempts.contains(&attempt)) {
+        return Err(wrong(feature, "it is being merged; try again in a second"));
+    }
+    Ok(())
+}
+
+pub fn remove(state: &State, id: FeatureId) -> Result<Vec<Event>, Rejection> {
+    let feature = known(state, id)?;
+    not_merging(state, feature)?;
+    let mut events = cancellations(feature, "the feature was removed");
+    events.push(FeatureRemoved { feature: id }.into());
+    Ok(events)
+}
+
+pub fn skip(state: &State, id: FeatureId, reason: &str) -> Result<Vec<Event>, Rejection> {
+    let feature = known(state, id)?;
+    not_merging(state, feature)?;
+    match feature.status {
+        Status::Passing => return Err(wrong(feature, "its work is on the branch already")),
+        Status::Skipped => return Err(wrong(feature, "nothing is left to do")),
+        _ => {}
+    }
+    let mut events = cancellations(feature, "the feature was skipped");
+    let reason = clipped(reason, REASON_BYTES_MAX);
+    events.push(
+        FeatureSkipped {
+            feature: id,
+            reason,
+        }
+        .into(),
+    );
+    Ok(events)
+}
+
+pub fn retry(state: &State, ids: &[FeatureId]) -> Result<Vec<Event>, Rejection> {
+    let again = |feature| RetryRequested { feature }.into();
+    if ids.is_empty() {
+        let parked = |feature: &&Feature| feature.status == Status::Parked;
+        let parked = state.features().filter(parked).map(|feature| feature.id);
+        let events: Vec<Event> = parked.map(again).collect();
+        if events.is_empty() {
+            return Err(Rejection::NoChange("no feature is parked".to_owned()));
+        }
+        return Ok(events);
+    }
+    let mut events = Vec::new();
+    for &id in ids {
+        let feature = known(state, id)?;
+        match feature.status {
+            Status::Passing if feature.inconclusive == 0 => {
+                return Err(wrong(feature, "there is nothing to try again"));
+            }
+            Status::Running => return Err(wrong(feature, "an attempt is at work")),
+            Status::NeedsInput => {
+                let problem = "its agent asked something; `scheduler answer` answers";
+                return Err(wrong(feature, problem));
+            }
+            _ => events.push(again(id)),
+        }
+    }
+    Ok(events)
+}
+
+pub fn answer(state: &State, id: FeatureId, answer: &str) -> Result<Vec<Event>, Rejection> {
+    let feature = known(state, id)?;
+    if feature.status != Status::NeedsInput {
+        return Err(wrong(feature, "nobody asked anything"));
+    }
+    if answer.trim().is_empty() {
+        return Err(bad(id, "the answer is empty"));
+    }
+    if answer.len() > ANSWER_BYTES_MAX {
+        return Err(bad(id, "the answer is longer than 64 KiB; shorten it"));
+    }
+    let answer = answer.to_owned();
+    Ok(vec![
+        InputAnswered {
+            feature: id,
+            answer,
+        }
+        .into(),
+    ])
+}
+
+/// The text, cut at a character's boundary if it is longer than `limit` bytes.
+pub fn clipped(text: &str, limit: usize) -> String {
+    let mut end = text.len().min(limit);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default().to_owned()
+}

@@ -1,0 +1,123 @@
+//! The way of checked work onto the branch.
+
+use crate::model::command::Rejection;
+use crate::model::event::{Event, FeaturePassed, MergeAborted, MergeStarted};
+use crate::model::evidence::{Basis, Evidence};
+use crate::model::ids::{AttemptId, CommitId, FeatureId};
+use crate::model::report::Mergeable;
+use crate::model::state::{Attempt, State};
+
+/// What a report of finished work leads to: a merge, or passes if there was nothing to change.
+/// The caller has made sure that `proven` holds for every feature that remains.
+pub fn begin(
+    state: &State,
+    attempt: AttemptId,
+    open: &Attempt,
+    work: &Mergeable,
+) -> Result<Vec<Event>, Rejection> {
+    if state.open_merge().is_some() {
+        return Err(Rejection::MergeOpen);
+    }
+    if work.onto != state.head {
+        let head = state.head.clone();
+        return Err(Rejection::HeadMoved { head });
+    }
+    if work.commit == work.onto {
+        return Ok(passes(attempt, &open.remaining, &work.evidence));
+    }
+    let mut touched = work.touched.clone();
+    touched.truncate(MergeStarted::TOUCHED_MAX);
+    Ok(vec![
+        MergeStarted {
+            attempt,
+            onto: work.onto.clone(),
+            commit: work.commit.clone(),
+            touched,
+            touched_total: work.touched_total,
+            evidence: work.evidence.clone(),
+        }
+        .into(),
+    ])
+}
+
+/// git's answer to the open merge.
+pub fn settle(
+    state: &State,
+    attempt: AttemptId,
+    merged: bool,
+    head: &CommitId,
+) -> Result<Vec<Event>, Rejection> {
+    let merge = state.open_merge().filter(|merge| merge.attempt == attempt);
+    let merge = merge.ok_or(Rejection::NotOpen(attempt))?;
+    if !merged {
+        let head = head.clone();
+        return Ok(vec![MergeAborted { attempt, head }.into()]);
+    }
+    let open = state.attempts.get(&attempt);
+    let remaining = open.map_or(&[][..], |open| &open.remaining);
+    let mut events = passes(attempt, remaining, &merge.evidence);
+    if *head != merge.commit {
+        // Somebody built on it in the meantime.
+        let head = head.clone();
+        events.push(crate::model::event::HeadMoved { head }.into());
+    }
+    Ok(events)
+}
+
+fn passes(
+    attempt: AttemptId,
+    remaining: &[FeatureId],
+    evidence: &[(FeatureId, Evidence)],
+) -> Vec<Event> {
+    let pass = |&feature: &FeatureId| {
+        let (_, evidence) = evidence.iter().find(|(id, _)| *id == feature)?;
+        let evidence = evidence.clone();
+        Some(
+            FeaturePassed {
+                feature,
+                attempt,
+                evidence,
+            }
+            .into(),
+        )
+    };
+    remaining.iter().filter_map(pass).collect()
+}
+
+/// Whether `evidence` proves the feature at `commit`: all of its checks, with exit code 0. An
+/// agent's word is good only for a feature that has no checks. `Err` says what is missing.
+pub fn proven(
+    state: &State,
+    feature: FeatureId,
+    commit: &CommitId,
+    evidence: Option<&Evidence>,
+) -> Result<(), String> {
+    let evidence = evidence.ok_or("the report holds no proof for this feature")?;
+    let spec = state.feature(feature).map(|feature| &feature.spec);
+    let checks = spec.map_or(&[][..], |spec| &spec.checks);
+    if evidence.commit != *commit {
+        return Err(format!(
+            "the proof is of commit {}, not of {}",
+            evidence.commit.short(),
+            commit.short()
+        ));
+    }
+    if checks.is_empty() {
+        return Ok(());
+    }
+    if evidence.basis != Basis::Checks {
+        return Err("the feature has checks, and the report offers only a word".to_owned());
+    }
+    let run: Vec<&str> = evidence
+        .checks
+        .iter()
+        .map(|run| run.command.as_str())
+        .collect();
+    if run != checks.iter().map(String::as_str).collect::<Vec<_>>() {
+        return Err("the checks that were run are not the feature's checks".to_owned());
+    }
+    match evidence.checks.iter().find(|run| run.exit_code != 0) {
+        Some(run) => Err(format!("{:?} exited with {}", run.command, run.exit_code)),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,343 @@
+//! What a worker's report leads to.
+
+use super::backlog::clipped;
+use super::merge;
+use crate::model::command::Rejection;
+use crate::model::event::{
+    AttemptReleased, BudgetReached, Event, FeatureFailed, FeatureParked, InputRequested,
+    LateResultIgnored, MergeStarted, ProviderLimited, RegressionFound, TestInconclusive,
+    TestPassed, UsageRecorded,
+};
+use crate::model::evidence::{Failure, FailureKind, Usage};
+use crate::model::ids::{AttemptId, CommitId, FeatureId, Timestamp};
+use crate::model::report::{Mergeable, Report, TestVerdict};
+use crate::model::settings::WorkerKind;
+use crate::model::state::{Attempt, Feature, State};
+
+/// Questions are shown to people whole.
+const QUESTION_BYTES_MAX: usize = 64 * 1024;
+/// More suspects than this tell a person nothing.
+const SUSPECTS_MAX: usize = 64;
+/// A provider that says "later" without saying when is asked again after half a minute, then
+/// after twice as long each time, up to half an hour.
+const LIMIT_BACKOFF_MS: u64 = 30_000;
+const LIMIT_BACKOFF_MS_MAX: u64 = 1_800_000;
+
+struct Reported<'a> {
+    state: &'a State,
+    now: Timestamp,
+    attempt: AttemptId,
+    open: &'a Attempt,
+    jitter: u64,
+}
+
+pub fn report(
+    state: &State,
+    now: Timestamp,
+    attempt: AttemptId,
+    report: &Report,
+    usage: Usage,
+    jitter: u64,
+) -> Result<Vec<Event>, Rejection> {
+    let Some(open) = state.attempts.get(&attempt) else {
+        let report = report.word().to_owned();
+        return Ok(vec![LateResultIgnored { attempt, report }.into()]);
+    };
+    let reported = Reported {
+        state,
+        now,
+        attempt,
+        open,
+        jitter,
+    };
+    let outcome = reported.outcome(report)?;
+    let mut events = reported.spending(usage);
+    events.extend(outcome);
+    Ok(events)
+}
+
+impl Reported<'_> {
+    fn outcome(&self, report: &Report) -> Result<Vec<Event>, Rejection> {
+        if let Some(reason) = &self.open.cancelled {
+            return Ok(vec![self.released(reason)]);
+        }
+        if self.merging() {
+            // The same work again, or a change of mind when it is too late: git decides.
+            return Err(Rejection::MergeOpen);
+        }
+        match (self.open.job.kind, report) {
+            (_, Report::Released { reason }) => Ok(vec![self.released(reason)]),
+            (WorkerKind::Coding, Report::Mergeable(work)) => self.mergeable(work),
+            (
+                WorkerKind::Coding,
+                Report::Failed {
+                    failures,
+                    limited_until,
+                },
+            ) => Ok(self.failed(failures, *limited_until)),
+            (WorkerKind::Coding, Report::InputNeeded { feature, question }) => {
+                Ok(self.input_needed(*feature, question))
+            }
+            (
+                WorkerKind::Testing,
+                Report::Tested {
+                    verdicts,
+                    limited_until,
+                },
+            ) => Ok(self.tested(verdicts, *limited_until)),
+            (_, other) => {
+                let word = other.word();
+                Ok(vec![
+                    self.released(&format!("{word:?} is no answer to this job")),
+                ])
+            }
+        }
+    }
+
+    fn merging(&self) -> bool {
+        let merge = self.state.open_merge();
+        merge.is_some_and(|merge| merge.attempt == self.attempt)
+    }
+
+    /// `usage` is what the attempt used in all; what is new of it is recorded.
+    fn spending(&self, usage: Usage) -> Vec<Event> {
+        let fresh = usage.minus(self.open.used);
+        if fresh.is_zero() {
+            return Vec::new();
+        }
+        let attempt = self.attempt;
+        let mut events = vec![
+            UsageRecorded {
+                attempt,
+                usage: fresh,
+            }
+            .into(),
+        ];
+        let run = self.state.open_run();
+        if let Some(run) = run.filter(|run| !run.budget_reached) {
+            let spent = run.spent.plus(fresh);
+            if self.state.settings.exhausted_by(spent) {
+                events.push(BudgetReached { spent }.into());
+            }
+        }
+        events
+    }
+
+    fn released(&self, reason: &str) -> Event {
+        AttemptReleased {
+            attempt: self.attempt,
+            reason: clipped(reason, Failure::REASON_BYTES_MAX),
+        }
+        .into()
+    }
+
+    fn mergeable(&self, work: &Mergeable) -> Result<Vec<Event>, Rejection> {
+        let mut lacking = Vec::new();
+        for &feature in &self.open.remaining {
+            let evidence = work.evidence.iter().find(|(id, _)| *id == feature);
+            let evidence = evidence.map(|(_, evidence)| evidence);
+            if let Err(why) = merge::proven(self.state, feature, &work.commit, evidence) {
+                lacking.push((feature, Failure::new(FailureKind::CheckFailed, why)));
+            }
+        }
+        if lacking.is_empty() {
+            merge::begin(self.state, self.attempt, self.open, work)
+        } else {
+            Ok(self.failed(&lacking, None))
+        }
+    }
+
+    fn failed(
+        &self,
+        failures: &[(FeatureId, Failure)],
+        limited_until: Option<Timestamp>,
+    ) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut named = Vec::new();
+        for (id, failure) in failures {
+            if !self.open.remaining.contains(id) || named.contains(id) {
+                continue;
+            }
+            if let Some(limited) = self.limited(failure, limited_until) {
+                // One refusal for the whole job, and no feature is to blame for it.
+                return vec![limited, self.released(&failure.reason)];
+            }
+            let Some(feature) = self.state.feature(*id) else {
+                continue;
+            };
+            named.push(*id);
+            events.push(self.failure(feature, failure));
+            if feature.failures + 1 >= self.state.settings.max_attempts {
+                let failures = feature.failures + 1;
+                let feature = *id;
+                events.push(FeatureParked { feature, failures }.into());
+            }
+        }
+        if named.len() < self.open.remaining.len() {
+            events.push(self.released("another feature of the same job failed"));
+        }
+        events
+    }
+
+    fn failure(&self, feature: &Feature, failure: &Failure) -> Event {
+        let wait = self
+            .state
+            .settings
+            .backoff_ms(feature.failures, self.jitter);
+        FeatureFailed {
+            feature: feature.id,
+            attempt: self.attempt,
+            failure: bounded(failure),
+            not_before: self.now.plus_ms(wait),
+        }
+        .into()
+    }
+
+    fn limited(&self, failure: &Failure, until: Option<Timestamp>) -> Option<Event> {
+        let until = match failure.kind {
+            FailureKind::ProviderRefused => Timestamp(u64::MAX),
+            FailureKind::ProviderLimited => until.unwrap_or_else(|| {
+                let streak = self
+                    .state
+                    .limited
+                    .as_ref()
+                    .map_or(0, |limited| limited.streak);
+                let wait = LIMIT_BACKOFF_MS << streak.min(16);
+                self.now.plus_ms(wait.min(LIMIT_BACKOFF_MS_MAX))
+            }),
+            _ => return None,
+        };
+        Some(
+            ProviderLimited {
+                attempt: self.attempt,
+                kind: failure.kind,
+                until,
+                reason: clipped(&failure.reason, Failure::REASON_BYTES_MAX),
+            }
+            .into(),
+        )
+    }
+
+    fn input_needed(&self, feature: FeatureId, question: &str) -> Vec<Event> {
+        if !self.open.remaining.contains(&feature) {
+            return vec![self.released("the question was about another job's feature")];
+        }
+        let asked = InputRequested {
+            feature,
+            attempt: self.attempt,
+            question: clipped(question, QUESTION_BYTES_MAX),
+        };
+        let mut events = vec![asked.into()];
+        if self.open.remaining.len() > 1 {
+            events.push(self.released("another feature of the same job needs an answer"));
+        }
+        events
+    }
+
+    fn tested(
+        &self,
+        verdicts: &[(FeatureId, TestVerdict)],
+        limited_until: Option<Timestamp>,
+    ) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut named = Vec::new();
+        for (id, verdict) in verdicts {
+            if !self.open.remaining.contains(id) || named.contains(id) {
+                continue;
+            }
+            if let TestVerdict::Inconclusive(failure) = verdict
+                && let Some(limited) = self.limited(failure, limited_until)
+            {
+                events.push(limited);
+                break;
+            }
+            if let Some(feature) = self.state.feature(*id).filter(|it| self.still_asked(it)) {
+                named.push(*id);
+                events.extend(self.verdict(feature, verdict));
+            }
+        }
+        if named.len() < self.open.remaining.len() {
+            events.push(self.released("the verdict is no longer, or not yet, to be had"));
+        }
+        events
+    }
+
+    /// A feature that was found broken, or passed anew, since the test began needs no verdict.
+    fn still_asked(&self, feature: &Feature) -> bool {
+        let passing = feature.status == crate::model::feature::Status::Passing;
+        let before = feature.passed.map_or(0, |sequence| sequence.0);
+        passing && before < self.attempt.0
+    }
+
+    fn verdict(&self, feature: &Feature, verdict: &TestVerdict) -> Vec<Event> {
+        let (id, attempt) = (feature.id, self.attempt);
+        let base: &CommitId = &self.open.job.base;
+        match verdict {
+            TestVerdict::Passed(evidence) => {
+                let event = match merge::proven(self.state, id, base, Some(evidence)) {
+                    Ok(()) => TestPassed {
+                        feature: id,
+                        attempt,
+                        evidence: evidence.clone(),
+                    }
+                    .into(),
+                    Err(why) => self.inconclusive(id, Failure::new(FailureKind::Setup, why)),
+                };
+                vec![event]
+            }
+            TestVerdict::Inconclusive(failure) => vec![self.inconclusive(id, bounded(failure))],
+            TestVerdict::Broken(failure) => {
+                let found = RegressionFound {
+                    feature: id,
+                    attempt,
+                    failure: bounded(failure),
+                    suspects: self.suspects(feature),
+                };
+                let mut events = vec![found.into()];
+                let found = feature.regressions + 1;
+                // Two features that keep breaking each other must not go on for ever.
+                if found >= self.state.settings.max_attempts {
+                    let failures = found;
+                    events.push(
+                        FeatureParked {
+                            feature: id,
+                            failures,
+                        }
+                        .into(),
+                    );
+                }
+                events
+            }
+        }
+    }
+
+    fn inconclusive(&self, feature: FeatureId, failure: Failure) -> Event {
+        let attempt = self.attempt;
+        TestInconclusive {
+            feature,
+            attempt,
+            failure,
+        }
+        .into()
+    }
+
+    fn suspects(&self, feature: &Feature) -> Vec<(FeatureId, CommitId)> {
+        let merges = self.state.merges();
+        let after = merges.partition_point(|merge| merge.index <= feature.verified);
+        let until = merges.partition_point(|merge| merge.index <= self.open.job.base_index);
+        let range = merges.get(after..until).unwrap_or_default();
+        let newest = range.get(range.len().saturating_sub(SUSPECTS_MAX)..);
+        let named = newest.unwrap_or_default().iter();
+        named
+            .map(|merge| (merge.feature, merge.commit.clone()))
+            .collect()
+    }
+}
+
+/// Failures come from outside; what is kept of them is bounded.
+fn bounded(failure: &Failure) -> Failure {
+    let mut bounded = Failure::new(failure.kind, failure.reason.clone());
+    let checks = failure.checks.iter().take(MergeStarted::TOUCHED_MAX);
+    bounded.checks = checks.cloned().collect();
+    bounded
+}

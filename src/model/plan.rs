@@ -1,0 +1,144 @@
+//! What the scheduler itself wants next.
+//!
+//! One wish at a time: it goes through the same door as everybody's, and the next one is made
+//! when its events are applied. Work comes before tests, and the end when both are done.
+
+mod finish;
+mod testing;
+
+use std::collections::BTreeMap;
+
+use super::command::Command;
+use super::decide::RUNNERS_UP_MAX;
+use super::event::RankTerms;
+use super::ids::{FeatureId, Timestamp, WorkerId};
+use super::settings::WorkerKind;
+use super::state::State;
+
+/// Where drawn numbers come from; the shell's is seeded.
+pub trait Entropy {
+    /// Any number, each as likely as the others.
+    fn next(&mut self) -> u64;
+}
+
+/// What the log does not say and the plan needs to know.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    /// Connected workers that asked for a job, in the order in which they did.
+    pub idle: BTreeMap<u64, (WorkerId, WorkerKind)>,
+    /// Nothing new is to start: the process is ending.
+    pub draining: bool,
+    /// The run stays open when everything is done, for features that may come.
+    pub stay: bool,
+}
+
+/// The next wish, and when to ask again if nothing happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The wish; none means that nothing can be done now.
+    pub command: Option<Command>,
+    /// Ask again at this time.
+    pub wake_at: Option<Timestamp>,
+}
+
+/// What to do next. The state must be settled.
+pub fn plan(state: &State, now: Timestamp, world: &World, entropy: &mut dyn Entropy) -> Plan {
+    let wake_at = wake_at(state, now);
+    let command = next(state, now, world, entropy);
+    Plan { command, wake_at }
+}
+
+fn next(
+    state: &State,
+    now: Timestamp,
+    world: &World,
+    entropy: &mut dyn Entropy,
+) -> Option<Command> {
+    state.open_run()?;
+    if world.draining {
+        return None;
+    }
+    if starts(state, now) {
+        if let Some(command) = coding(state, now, world) {
+            return Some(command);
+        }
+        if let Some(command) = testing::testing(state, now, world, entropy) {
+            return Some(command);
+        }
+    }
+    finish::finish(state, now, world)
+}
+
+/// Whether anything may start at all.
+fn starts(state: &State, now: Timestamp) -> bool {
+    let limited = state.limited.as_ref();
+    let limited = limited.is_some_and(|limited| limited.until > now);
+    state.paused.is_none() && !limited && !state.budget_spent()
+}
+
+fn wake_at(state: &State, now: Timestamp) -> Option<Timestamp> {
+    state.open_run()?;
+    let delayed = state.delayed().next().map(|(at, _)| at);
+    let limited = state.limited.as_ref().map(|limited| limited.until);
+    let limited = limited.filter(|until| until.0 < u64::MAX);
+    let later = [delayed, limited].into_iter().flatten();
+    later.filter(|&at| at > now).min()
+}
+
+fn idle(world: &World, kind: WorkerKind) -> Option<WorkerId> {
+    let of_kind = |(worker, its): &(WorkerId, WorkerKind)| (*its == kind).then_some(*worker);
+    world.idle.values().find_map(of_kind)
+}
+
+/// Features that may be tried now, best first: the ready ones, and among them those whose wait
+/// has ended since the last event.
+fn candidates(state: &State, now: Timestamp, count: usize) -> (Vec<(FeatureId, RankTerms)>, u32) {
+    let due: Vec<FeatureId> = state
+        .delayed()
+        .take_while(|&(at, _)| at <= now)
+        .map(|(_, id)| id)
+        .collect();
+    let total = (state.ready_count() + due.len()) as u32;
+    let mut best: Vec<(FeatureId, RankTerms)> = state.ready().take(count).collect();
+    best.extend(due.iter().filter_map(|&id| Some((id, state.terms(id)?))));
+    best.sort_by_key(|&(id, terms)| (std::cmp::Reverse(terms), id));
+    best.truncate(count);
+    (best, total)
+}
+
+fn coding(state: &State, now: Timestamp, world: &World) -> Option<Command> {
+    if state.open_attempts(WorkerKind::Coding) >= state.settings.max_concurrency {
+        return None;
+    }
+    let worker = idle(world, WorkerKind::Coding)?;
+    let batch = state.settings.batch_size as usize;
+    let (best, ready) = candidates(state, now, batch + RUNNERS_UP_MAX);
+    let (&(first, terms), others) = best.split_first()?;
+    let mut features = vec![first];
+    let alone = |id: FeatureId| {
+        // What failed before is tried by itself, so that it takes no other feature down with it.
+        state
+            .feature(id)
+            .is_none_or(|it| it.failures > 0 || it.regressed)
+    };
+    if !alone(first) {
+        let fresh = others.iter().map(|&(id, _)| id).filter(|&id| !alone(id));
+        features.extend(fresh.take(batch.saturating_sub(1)));
+    }
+    let runners_up = others.iter().filter(|(id, _)| !features.contains(id));
+    let runners_up = runners_up.take(RUNNERS_UP_MAX).copied().collect();
+    Some(Command::Assign {
+        worker,
+        features,
+        terms,
+        runners_up,
+        ready,
+    })
+}
+
+/// True while features are being worked on or will be without anybody's help.
+fn coding_remains(state: &State) -> bool {
+    state.open_attempts(WorkerKind::Coding) > 0
+        || state.ready_count() > 0
+        || state.delayed().next().is_some()
+}

@@ -1,0 +1,122 @@
+//! What to test next.
+
+use super::{Entropy, World, coding_remains, idle};
+use crate::model::command::Command;
+use crate::model::event::TestTerms;
+use crate::model::ids::{FeatureId, Timestamp};
+use crate::model::settings::WorkerKind;
+use crate::model::state::{Feature, State};
+
+/// Passing features that are looked at for one draw. A sample, so that a draw costs the same in
+/// a backlog of a hundred and of a hundred thousand.
+const SAMPLE: usize = 16;
+
+/// Tests without a verdict after which a feature is left alone: whatever is wrong with the test,
+/// trying it for ever will not mend it.
+pub const INCONCLUSIVE_MAX: u32 = 3;
+
+pub fn testing(
+    state: &State,
+    now: Timestamp,
+    world: &World,
+    entropy: &mut dyn Entropy,
+) -> Option<Command> {
+    if state.open_attempts(WorkerKind::Testing) >= state.settings.testing {
+        return None;
+    }
+    let worker = idle(world, WorkerKind::Testing)?;
+    let last = !coding_remains(state);
+    let batch = state.settings.batch_size as usize;
+    if last {
+        let features: Vec<FeatureId> = unverified(state)
+            .filter(|feature| feature.attempts.is_empty())
+            .map(|feature| feature.id)
+            .take(batch)
+            .collect();
+        let terms = terms(state, now, *features.first()?);
+        return Some(Command::AssignTest {
+            worker,
+            features,
+            last,
+            draw: 0,
+            terms,
+            runners_up: Vec::new(),
+        });
+    }
+    let sample = sample(state, now, entropy);
+    let total: u64 = sample.iter().map(|(_, terms)| terms.weight).sum();
+    let draw = entropy.next() % total.max(1);
+    let (first, terms) = drawn(&sample, draw)?;
+    Some(Command::AssignTest {
+        worker,
+        features: vec![first],
+        last,
+        draw,
+        terms,
+        runners_up: sample.into_iter().filter(|(id, _)| *id != first).collect(),
+    })
+}
+
+/// Passing features that were not proven at the head and can be, those longest unproven first.
+pub fn unverified(state: &State) -> impl Iterator<Item = &Feature> {
+    let older = state.indexes.proven.range(..(state.head_index, 0));
+    let features = older.filter_map(|&(_, slot)| state.in_slot(slot));
+    features.filter(|feature| feature.inconclusive < INCONCLUSIVE_MAX)
+}
+
+fn sample(state: &State, now: Timestamp, entropy: &mut dyn Entropy) -> Vec<(FeatureId, TestTerms)> {
+    let passing = &state.indexes.passing;
+    let slots: Vec<u32> = if passing.len() <= SAMPLE {
+        passing.clone()
+    } else {
+        let draw = |_| entropy.next() % passing.len() as u64;
+        let places = (0..SAMPLE).map(draw).collect::<Vec<_>>();
+        let slots = places.iter().filter_map(|&at| passing.get(at as usize));
+        slots.copied().collect()
+    };
+    let mut ids: Vec<FeatureId> = slots
+        .iter()
+        .filter_map(|&slot| state.in_slot(slot))
+        .filter(|feature| feature.verified < state.head_index)
+        .filter(|feature| feature.inconclusive < INCONCLUSIVE_MAX)
+        .map(|feature| feature.id)
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.is_empty() {
+        // All that was drawn is proven at the head; then it is the turn of what is not.
+        ids.extend(unverified(state).map(|feature| feature.id).take(1));
+    }
+    let with_terms = |id| (id, terms(state, now, id));
+    ids.into_iter().map(with_terms).collect()
+}
+
+fn drawn(sample: &[(FeatureId, TestTerms)], draw: u64) -> Option<(FeatureId, TestTerms)> {
+    let mut below = 0;
+    sample.iter().copied().find(|(_, terms)| {
+        below += terms.weight;
+        draw < below
+    })
+}
+
+/// By what a passing feature weighs: most of all the merges that touched its files since it was
+/// last proven, then the features that rely on it, then the time.
+fn terms(state: &State, now: Timestamp, id: FeatureId) -> TestTerms {
+    let Some((slot, feature)) = state.slot(id).zip(state.feature(id)) else {
+        return TestTerms::default();
+    };
+    let touched_since = state.files.touched_since(&feature.files, feature.verified);
+    let dependents = state.indexes.unblocks(slot);
+    let untested_ms = now.since_ms(feature.verified_at);
+    let minutes = untested_ms / 60_000;
+    let weight = 1
+        + 20 * u64::from(touched_since.min(25))
+        + 2 * u64::from(dependents.min(50))
+        + minutes.min(240);
+    TestTerms {
+        touched_since,
+        dependents,
+        untested_ms,
+        weight,
+    }
+}

@@ -1,0 +1,120 @@
+//! What has to be counted by sets, once everything that plain sums can count is taken away.
+
+use super::order::Order;
+
+/// The reduced problem.
+///
+/// A feature with one single dependency is reached exactly by whoever reaches that dependency, and
+/// by the dependency itself. So each hangs in a tree below a feature with none or several
+/// dependencies; what a feature unblocks within its own tree is a plain sum, and a tree is
+/// entered from outside through its top only. Such a top, if it has several dependencies, is a
+/// *column*, and its tree's size is the column's weight. A *row* is the set of columns that a
+/// feature reaches, itself included. A feature all of whose dependents have the same row, and
+/// which is no column itself, shares that row. The rows that remain are numbered from the end of
+/// the order: the parts of a row have lower numbers.
+pub(super) struct Columns {
+    /// How many features each reaches in its own tree, by place.
+    pub(super) in_tree: Vec<u32>,
+    /// Which row each feature has, by place; [`Columns::NONE`] when it reaches no column.
+    pub(super) row_of: Vec<u32>,
+    /// The columns, ascending by row.
+    pub(super) columns: Vec<Column>,
+    /// One more than the last row of each row's component, by row.
+    pub(super) component_end: Vec<u32>,
+    /// Where each row's parts end in `parts`.
+    ends: Vec<u32>,
+    /// The rows that are part of a row, by row.
+    parts: Vec<u32>,
+}
+
+/// A feature that is reached through several others.
+pub(super) struct Column {
+    /// Its own row.
+    pub(super) row: u32,
+    /// For how many features it stands, itself included.
+    pub(super) weight: u32,
+    /// Its place.
+    pub(super) place: u32,
+}
+
+impl Columns {
+    /// No row.
+    pub(super) const NONE: u32 = u32::MAX;
+
+    pub(super) fn of(order: &Order) -> Self {
+        let mut found = Self {
+            in_tree: in_tree(order),
+            row_of: vec![Self::NONE; order.len()],
+            columns: Vec::new(),
+            component_end: Vec::new(),
+            ends: Vec::new(),
+            parts: Vec::new(),
+        };
+        for place in (0..order.len()).rev() {
+            found.add(order, place);
+        }
+        found.turn_starts_to_ends();
+        found
+    }
+
+    /// Gives the feature at `place` its row; those that wait for it have theirs.
+    fn add(&mut self, order: &Order, place: usize) {
+        let begin = self.parts.len();
+        let column = order.dependencies[place] > 1;
+        let dependents = order.dependents(place).iter();
+        let rows = dependents.map(|&dependent| self.row_of[dependent as usize]);
+        self.parts.extend(rows.filter(|&row| row != Self::NONE));
+        let parts = &self.parts[begin..];
+        let first = parts.first().copied().unwrap_or(Self::NONE);
+        if !column && parts.iter().all(|&row| row == first) {
+            self.row_of[place] = first;
+            self.parts.truncate(begin);
+            return;
+        }
+        let row = self.ends.len() as u32;
+        self.row_of[place] = row;
+        self.component_end.push(order.component_start[place]);
+        self.ends.push(self.parts.len() as u32);
+        if column {
+            let weight = self.in_tree[place] + 1;
+            let place = place as u32;
+            self.columns.push(Column { row, weight, place });
+        }
+    }
+
+    /// Rows of one component lie together; `component_end` still says where it starts.
+    fn turn_starts_to_ends(&mut self) {
+        let mut end = self.rows() as u32;
+        let mut above = u32::MAX;
+        for (row, entry) in self.component_end.iter_mut().enumerate().rev() {
+            if above != u32::MAX && *entry != above {
+                end = row as u32 + 1;
+            }
+            above = std::mem::replace(entry, end);
+        }
+    }
+
+    /// How many rows there are.
+    pub(super) fn rows(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The rows that are part of `row`.
+    pub(super) fn parts(&self, row: usize) -> &[u32] {
+        let begin = row.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.parts[begin as usize..self.ends[row] as usize]
+    }
+}
+
+/// Sums over the trees of features with one dependency each.
+fn in_tree(order: &Order) -> Vec<u32> {
+    let mut below = vec![0u32; order.len()];
+    for place in (0..order.len()).rev() {
+        let single = order
+            .dependents(place)
+            .iter()
+            .filter(|&&dependent| order.dependencies[dependent as usize] == 1);
+        below[place] = single.map(|&dependent| below[dependent as usize] + 1).sum();
+    }
+    below
+}

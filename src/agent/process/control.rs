@@ -1,0 +1,221 @@
+//! The socket between a parent and its child stage: worker and guard, guard and init.
+//!
+//! It is the child's standard input, so that nothing but the child inherits it, and no descriptor
+//! needs to survive an exec by accident. It carries the program's standard streams downwards once,
+//! a byte that means "end the tree", and single lines upwards. Its end means that the parent died.
+
+use std::io::{IoSlice, IoSliceMut, Read};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags,
+};
+
+/// Reports are a word, numbers and an error text; a longer one is broken off.
+const REPORT_BYTES_MAX: usize = 4 * 1024;
+
+/// What a stage tells its parent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Report {
+    /// The program runs.
+    Started,
+    /// Namespaces cannot be had here; nothing was started.
+    NoNamespace(String),
+    /// The program could not be started.
+    Failed(String),
+    /// The program ended with this code, and so many processes could not be ended.
+    Exited { code: i32, left: usize },
+}
+
+impl Report {
+    /// One line.
+    pub(super) fn encode(&self) -> String {
+        let text = match self {
+            Self::Started => "started".to_owned(),
+            Self::NoNamespace(why) => format!("no-namespace {why}"),
+            Self::Failed(why) => format!("failed {why}"),
+            Self::Exited { code, left } => format!("exited {code} {left}"),
+        };
+        let mut line: String = text.chars().take(1_000).collect();
+        line = line.replace('\n', " ");
+        line.push('\n');
+        line
+    }
+
+    /// `None` for a line that no stage of ours writes.
+    pub(super) fn decode(line: &str) -> Option<Self> {
+        let line = line.trim_end_matches('\n');
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match word {
+            "started" => Some(Self::Started),
+            "no-namespace" => Some(Self::NoNamespace(rest.to_owned())),
+            "failed" => Some(Self::Failed(rest.to_owned())),
+            "exited" => {
+                let (code, left) = rest.split_once(' ')?;
+                Some(Self::Exited {
+                    code: code.parse().ok()?,
+                    left: left.parse().ok()?,
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Collects bytes into reports.
+#[derive(Debug, Default)]
+pub(super) struct Reports {
+    buffer: Vec<u8>,
+}
+
+impl Reports {
+    /// Takes what was read.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        let room = REPORT_BYTES_MAX.saturating_sub(self.buffer.len());
+        self.buffer
+            .extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+    }
+
+    /// The next complete report, unknown lines skipped.
+    pub(super) fn next(&mut self) -> Option<Report> {
+        while let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.buffer.drain(..=end).collect();
+            if let Some(report) = Report::decode(&String::from_utf8_lossy(&line)) {
+                return Some(report);
+            }
+        }
+        None
+    }
+}
+
+/// Hands the three standard streams of the program to the child stage.
+pub(super) fn send_streams(
+    socket: &UnixStream,
+    streams: [BorrowedFd<'_>; 3],
+) -> std::io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !ancillary.push(SendAncillaryMessage::ScmRights(&streams)) {
+        return Err(std::io::Error::other("no room for three descriptors"));
+    }
+    let sent = rustix::net::sendmsg(
+        socket,
+        &[IoSlice::new(b"s")],
+        &mut ancillary,
+        SendFlags::NOSIGNAL,
+    )?;
+    if sent == 1 {
+        Ok(())
+    } else {
+        Err(std::io::Error::other("the streams were not sent"))
+    }
+}
+
+/// Receives the three standard streams; all are close-on-exec.
+pub(super) fn receive_streams(socket: &UnixStream) -> std::io::Result<[OwnedFd; 3]> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    rustix::io::retry_on_intr(|| {
+        rustix::net::recvmsg(
+            socket,
+            &mut [IoSliceMut::new(&mut byte)],
+            &mut ancillary,
+            RecvFlags::CMSG_CLOEXEC,
+        )
+    })?;
+    let mut streams = Vec::with_capacity(3);
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(received) = message {
+            streams.extend(received);
+        }
+    }
+    streams
+        .try_into()
+        .map_err(|_| std::io::Error::other("the parent sent no streams"))
+}
+
+/// The control socket of a child stage, from its standard input.
+pub(super) fn from_stdin() -> std::io::Result<UnixStream> {
+    let stdin = std::io::stdin().as_fd().try_clone_to_owned()?;
+    Ok(UnixStream::from(stdin))
+}
+
+/// Blocks until the parent wants the tree ended or is gone.
+pub(super) fn wait_for_end(mut socket: &UnixStream) {
+    let mut byte = [0];
+    loop {
+        match socket.read(&mut byte) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            _ => return,
+        }
+    }
+}
+
+/// Closes every descriptor above the standard ones. A stage calls this first of all: whoever
+/// started the worker may have left descriptors open across exec, and an agent that holds one of
+/// them could keep a socket or a lock alive after its worker is gone.
+pub(super) fn close_inherited() {
+    let Ok(listing) = std::fs::read_dir("/proc/self/fd") else {
+        return;
+    };
+    let numbers: Vec<i32> = listing
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|number| *number > 2)
+        .collect();
+    for number in numbers {
+        // SAFETY: only borrowed to ask whether it is open; the listing's own descriptor is among
+        // the numbers and closed by now.
+        let open = rustix::io::fcntl_getfd(unsafe { BorrowedFd::borrow_raw(number) }).is_ok();
+        if open {
+            // SAFETY: the descriptor is open, and this is the first thing a stage does, so
+            // nothing in this process owns any descriptor above 2 yet.
+            drop(unsafe { OwnedFd::from_raw_fd(number) });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_survive_the_wire() {
+        let reports = [
+            Report::Started,
+            Report::NoNamespace("unshare: not permitted".into()),
+            Report::Failed("no such file: x".into()),
+            Report::Exited { code: 137, left: 2 },
+        ];
+        let mut reader = Reports::default();
+        for report in &reports {
+            for byte in report.encode().bytes() {
+                reader.push(&[byte]);
+            }
+        }
+        reader.push(b"garbage\nexited 1\nexited x y\n");
+        let mut read = Vec::new();
+        while let Some(report) = reader.next() {
+            read.push(report);
+        }
+        assert_eq!(read, reports);
+    }
+
+    #[test]
+    fn streams_pass_through_a_socket_once() {
+        let (left, right) = UnixStream::pair().expect("socket pair");
+        let file = tempfile::tempfile().expect("file");
+        send_streams(&left, [file.as_fd(), file.as_fd(), file.as_fd()]).expect("sent");
+        let received = receive_streams(&right).expect("received");
+        for stream in &received {
+            let flags = rustix::io::fcntl_getfd(stream).expect("flags");
+            assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+        }
+        drop(left);
+        assert!(receive_streams(&right).is_err(), "no second set");
+    }
+}

@@ -1,0 +1,220 @@
+//! The guard: the process between a worker and its agent. It outlives neither.
+//!
+//! It has one thread, so that the death signal which its child asked for means the death of the
+//! whole guard, and so that it may enter a user namespace.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::mount::{MountPropagationFlags, mount_change};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::thread::{
+    CapabilitySet, UnshareFlags, capabilities, configure_capability_in_ambient_set,
+    set_capabilities, unshare_unsafe,
+};
+
+use super::control::{self, Report, Reports};
+use super::table::{self, Choice};
+
+/// How long an init without a namespace gets to end its tree before the guard does it itself.
+const INIT_GRACE_S: i64 = 3;
+
+/// A fork bomb outside a namespace may win against the kill loop; it is reported then.
+pub(super) const KILL_LIMIT: Duration = Duration::from_secs(5);
+
+/// The guard's life. Arguments: `ns` or `plain`, the program, its arguments. The environment and
+/// the working directory are the program's already.
+pub(super) fn run(mut arguments: impl Iterator<Item = OsString>) -> i32 {
+    control::close_inherited();
+    let Ok(mut worker) = control::from_stdin() else {
+        return 125;
+    };
+    let namespace = arguments.next().as_deref() == Some(OsStr::new("ns"));
+    let command: Vec<OsString> = arguments.collect();
+    let result = Guard::start(&worker, namespace, &command);
+    let report = match result {
+        Ok(guard) => guard.watch(&mut worker),
+        Err(report) => report,
+    };
+    // The worker may be gone; then nobody asks.
+    let _ = worker.write_all(report.encode().as_bytes());
+    0
+}
+
+struct Guard {
+    init: Child,
+    socket: UnixStream,
+    namespace: bool,
+    reports: Reports,
+    exited: Option<i32>,
+}
+
+impl Guard {
+    /// Enters the namespaces if wanted and starts init with the program's streams.
+    fn start(worker: &UnixStream, namespace: bool, command: &[OsString]) -> Result<Self, Report> {
+        let failed = |what: &str, error: std::io::Error| Report::Failed(format!("{what}: {error}"));
+        let streams = control::receive_streams(worker)
+            .map_err(|error| failed("the guard got no streams", error))?;
+        if namespace {
+            enter_namespaces().map_err(Report::NoNamespace)?;
+        } else {
+            super::become_subreaper().map_err(|error| failed("the guard", error))?;
+        }
+        let (socket, stage) =
+            UnixStream::pair().map_err(|error| failed("the guard's socket", error))?;
+        let init = Command::new("/proc/self/exe")
+            .arg(super::INIT_ARGUMENT)
+            .arg(if namespace { "ns" } else { "plain" })
+            .args(command)
+            .stdin(Stdio::from(std::os::fd::OwnedFd::from(stage)))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let init = match init {
+            Ok(init) => init,
+            Err(error) if namespace => return Err(Report::NoNamespace(error.to_string())),
+            Err(error) => return Err(failed("the guard's child", error)),
+        };
+        let [stdin, stdout, stderr] = &streams;
+        // When init is gone already, its end is what gets reported.
+        let _ = control::send_streams(&socket, [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]);
+        Ok(Self {
+            init,
+            socket,
+            namespace,
+            reports: Reports::default(),
+            exited: None,
+        })
+    }
+
+    /// Waits until the program ends, the worker wants an end, or the worker is gone.
+    fn watch(mut self, worker: &mut UnixStream) -> Report {
+        // Without a way to watch there is no way to guard: an error is the end, too.
+        let end = self.until_end(worker).unwrap_or_default();
+        let code = self.end_init();
+        let left = if self.namespace {
+            0
+        } else {
+            table::end(&Choice::DescendantsOf(std::process::id()), KILL_LIMIT).1
+        };
+        match end {
+            Some(report @ (Report::NoNamespace(_) | Report::Failed(_))) => report,
+            _ => Report::Exited {
+                code: self.exited.unwrap_or(code),
+                left,
+            },
+        }
+    }
+
+    /// Relays reports. Returns init's refusal, or nothing when the tree is to be ended.
+    fn until_end(&mut self, worker: &mut UnixStream) -> std::io::Result<Option<Report>> {
+        loop {
+            let mut fds = [
+                PollFd::new(worker, PollFlags::IN),
+                PollFd::new(&self.socket, PollFlags::IN),
+            ];
+            rustix::io::retry_on_intr(|| poll(&mut fds, None))?;
+            let [from_worker, from_init] = fds.map(|fd| !fd.revents().is_empty());
+            if from_init {
+                let mut bytes = [0; 512];
+                let read = self.socket.read(&mut bytes).unwrap_or(0);
+                if read == 0 {
+                    return Ok(None);
+                }
+                self.reports.push(bytes.get(..read).unwrap_or(&[]));
+                while let Some(report) = self.reports.next() {
+                    match report {
+                        Report::Started => worker.write_all(report.encode().as_bytes())?,
+                        Report::Exited { code, .. } => self.exited = Some(code),
+                        refusal => return Ok(Some(refusal)),
+                    }
+                }
+            }
+            if from_worker {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Ends init, which in a namespace is the end of everything in it; returns its exit code.
+    fn end_init(&mut self) -> i32 {
+        if !self.namespace || self.exited.is_some() {
+            // Its socket's end tells init to end its tree and itself.
+            let _ = self.socket.shutdown(std::net::Shutdown::Both);
+            if let Some(pid) = self.init_pid() {
+                // A stopped init would not hear.
+                let _ = kill_process(pid, Signal::CONT);
+                await_exit(pid);
+            }
+        }
+        let _ = self.init.kill();
+        // For the init of a namespace this returns only when all of its processes are gone.
+        match self.init.wait() {
+            Ok(status) => status
+                .code()
+                .unwrap_or_else(|| 128 + status.signal().unwrap_or(0)),
+            Err(_) => 128 + 9,
+        }
+    }
+
+    fn init_pid(&self) -> Option<Pid> {
+        i32::try_from(self.init.id()).ok().and_then(Pid::from_raw)
+    }
+}
+
+/// Waits for init to exit, for a while.
+fn await_exit(init: Pid) {
+    if let Ok(handle) = pidfd_open(init, PidfdFlags::empty()) {
+        let limit = Timespec {
+            tv_sec: INIT_GRACE_S,
+            tv_nsec: 0,
+        };
+        let _ = poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&limit));
+    }
+}
+
+/// Leaves the caller's pid and mount namespaces, by way of a user namespace for those who may not
+/// do so otherwise. Children are in the new pid namespace; the first of them is its init.
+fn enter_namespaces() -> Result<(), String> {
+    let uid = rustix::process::geteuid();
+    let gid = rustix::process::getegid();
+    let mut flags = UnshareFlags::NEWPID | UnshareFlags::NEWNS;
+    if !uid.is_root() {
+        flags |= UnshareFlags::NEWUSER;
+    }
+    // SAFETY: the flag that would be unsafe, FILES, is not among the flags.
+    unsafe { unshare_unsafe(flags) }.map_err(|error| format!("unshare: {error}"))?;
+    if !uid.is_root() {
+        let (uid, gid) = (uid.as_raw(), gid.as_raw());
+        let files = [
+            ("/proc/self/setgroups", "deny".to_owned()),
+            ("/proc/self/uid_map", format!("{uid} {uid} 1")),
+            ("/proc/self/gid_map", format!("{gid} {gid} 1")),
+        ];
+        for (path, text) in files {
+            std::fs::write(path, text).map_err(|error| format!("{path}: {error}"))?;
+        }
+        keep_mount_right().map_err(|error| format!("capabilities: {error}"))?;
+    }
+    // Otherwise the new /proc would appear outside, too.
+    mount_change(
+        "/",
+        MountPropagationFlags::REC | MountPropagationFlags::DOWNSTREAM,
+    )
+    .map_err(|error| format!("mount propagation: {error}"))
+}
+
+/// Carries the right to mount over the exec of init, which for anybody but root would lose it.
+/// Init drops it before it starts the program.
+fn keep_mount_right() -> rustix::io::Result<()> {
+    let mut sets = capabilities(None)?;
+    sets.inheritable |= CapabilitySet::SYS_ADMIN;
+    set_capabilities(None, sets)?;
+    configure_capability_in_ambient_set(CapabilitySet::SYS_ADMIN, true)
+}

@@ -1,0 +1,140 @@
+//! Init: the parent of the program. In a pid namespace it is process 1, whose end ends the rest;
+//! without one it adopts what the program orphans, and ends that by itself.
+
+use std::ffi::{OsStr, OsString};
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use rustix::mount::{MountFlags, mount};
+use rustix::process::{
+    Signal, WaitOptions, WaitStatus, set_parent_process_death_signal, setsid, wait,
+};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, clear_ambient_capability_set, set_capabilities,
+};
+
+use super::control::{self, Report};
+use super::guard::KILL_LIMIT;
+use super::table::{self, Choice};
+
+/// Init's life. Arguments: `ns` or `plain`, the program, its arguments.
+pub(super) fn run(mut arguments: impl Iterator<Item = OsString>) -> i32 {
+    control::close_inherited();
+    let namespace = arguments.next().as_deref() == Some(OsStr::new("ns"));
+    if namespace {
+        // A guard that died before this line is noticed by the end of its socket.
+        let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    }
+    // A session of its own: no terminal, and so no signals from one. Without this, Ctrl-C would
+    // end the agents before the worker has decided anything.
+    let _ = setsid();
+    let Ok(mut socket) = control::from_stdin() else {
+        return 125;
+    };
+    match start(&socket, namespace, arguments) {
+        Ok(program) => {
+            report(&mut socket, &Report::Started);
+            end_with_parent(&socket, namespace);
+            let code = wait_for(program);
+            let left = if namespace {
+                0
+            } else {
+                table::end(&Choice::DescendantsOf(std::process::id()), KILL_LIMIT).1
+            };
+            report(&mut socket, &Report::Exited { code, left });
+            code
+        }
+        Err(refusal) => {
+            report(&mut socket, &refusal);
+            125
+        }
+    }
+}
+
+/// A guard that is gone needs no report.
+fn report(socket: &mut UnixStream, report: &Report) {
+    let _ = socket.write_all(report.encode().as_bytes());
+}
+
+/// Starts the program on the streams that the guard hands over; returns its pid.
+fn start(
+    socket: &UnixStream,
+    namespace: bool,
+    mut arguments: impl Iterator<Item = OsString>,
+) -> Result<i32, Report> {
+    let failed = |what: String| Report::Failed(what);
+    if namespace {
+        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        mount("proc", "/proc", "proc", flags, None)
+            .map_err(|error| Report::NoNamespace(format!("mount /proc: {error}")))?;
+        drop_rights().map_err(|error| Report::NoNamespace(format!("capabilities: {error}")))?;
+    } else {
+        super::become_subreaper().map_err(|error| failed(error.to_string()))?;
+    }
+    let [stdin, stdout, stderr] =
+        control::receive_streams(socket).map_err(|error| failed(error.to_string()))?;
+    let program = arguments
+        .next()
+        .ok_or_else(|| failed("no program given".to_owned()))?;
+    let child = Command::new(&program)
+        .args(arguments)
+        .stdin(Stdio::from(stdin))
+        .stdout(Stdio::from(stdout))
+        .stderr(Stdio::from(stderr))
+        // A program that signals its own group must not hit init.
+        .process_group(0)
+        .spawn()
+        .map_err(|error| failed(error.to_string()))?;
+    i32::try_from(child.id()).map_err(|error| failed(error.to_string()))
+}
+
+/// Gives up the rights that a user namespace lent; root keeps what it had outside.
+fn drop_rights() -> rustix::io::Result<()> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    clear_ambient_capability_set()?;
+    let none = CapabilitySets {
+        effective: CapabilitySet::empty(),
+        permitted: CapabilitySet::empty(),
+        inheritable: CapabilitySet::empty(),
+    };
+    set_capabilities(None, none)
+}
+
+/// Ends everything as soon as the guard says so or is gone, from a thread of its own.
+fn end_with_parent(socket: &UnixStream, namespace: bool) {
+    let Ok(socket) = socket.try_clone() else {
+        return;
+    };
+    std::thread::spawn(move || {
+        control::wait_for_end(&socket);
+        if !namespace {
+            table::end(&Choice::DescendantsOf(std::process::id()), KILL_LIMIT);
+        }
+        std::process::exit(128 + 9);
+    });
+}
+
+/// Takes zombies away until the program itself is one; returns its exit code.
+fn wait_for(program: i32) -> i32 {
+    loop {
+        match wait(WaitOptions::empty()) {
+            Ok(Some((pid, status))) if pid.as_raw_nonzero().get() == program => {
+                return code_of(status);
+            }
+            Err(rustix::io::Errno::CHILD) => return 128 + 9,
+            _ => {}
+        }
+    }
+}
+
+/// The exit code, or 128 + the signal's number.
+fn code_of(status: WaitStatus) -> i32 {
+    status
+        .exit_status()
+        .or_else(|| status.terminating_signal().map(|signal| 128 + signal))
+        .unwrap_or(128 + 9)
+}

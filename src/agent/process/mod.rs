@@ -1,0 +1,149 @@
+//! A program as a process tree that never outlives its worker.
+//!
+//! ```text
+//! worker --socket--> guard --socket--> init --> program --> whatever it starts
+//! ```
+//!
+//! The guard and init are our own executable. Where the system allows it, init is process 1 of a
+//! pid namespace: nothing in it survives init, neither `setsid` nor `env -i` children, nor a fork
+//! bomb. Elsewhere the guard, init and the worker are subreapers that end their descendants in a
+//! loop. Every stage ends its tree when the socket to its parent ends. Every process carries
+//! `CREWLOG_TREE=<token>` in its environment, by which [`sweep`] finds what is left when several
+//! stages were killed at the same moment.
+//!
+//! Where this knows nothing: what the program is, what it says, and whether it did well.
+
+mod control;
+mod guard;
+mod init;
+mod output;
+mod run;
+mod table;
+mod tree;
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use output::Output;
+pub use run::{Finished, run_to_end};
+pub use tree::{Ended, Tree};
+
+use table::Choice;
+
+/// The environment variable by which the processes of a tree are recognised.
+pub const MARKER: &str = "CREWLOG_TREE";
+
+const GUARD_ARGUMENT: &str = "__guard";
+const INIT_ARGUMENT: &str = "__init";
+
+/// How long [`sweep`] tries; what still lives then is in a state that no signal ends.
+const SWEEP_LIMIT: Duration = Duration::from_secs(10);
+
+/// How the processes of a tree are held together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// A pid namespace if the system allows one, else the subreaper.
+    #[default]
+    Auto,
+    /// Subreapers and kill loops only.
+    Subreaper,
+    /// A pid namespace, or an error.
+    Namespace,
+}
+
+/// What the program's standard streams are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Streams {
+    /// Three pipes.
+    #[default]
+    Separate,
+    /// No input; output and errors in one pipe, in the order in which they were written.
+    Merged,
+}
+
+/// A program to be run as a tree.
+#[derive(Clone, Debug)]
+pub struct TreeCommand {
+    /// A path, or a name that is looked up in the `PATH` of `env`.
+    pub program: OsString,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// Its working directory.
+    pub cwd: PathBuf,
+    /// Its complete environment; the marker is added.
+    pub env: BTreeMap<OsString, OsString>,
+    /// Names the tree on this machine, e.g. `<project hash>-a123`.
+    pub token: String,
+    /// An executable whose `main` calls [`crate::agent::child_entry`] first of all; the running
+    /// one, unless a test says otherwise.
+    pub own_executable: PathBuf,
+    /// How it is held together.
+    pub isolation: Isolation,
+    /// Its standard streams.
+    pub streams: Streams,
+}
+
+impl TreeCommand {
+    /// The running executable, whatever has become of its file since it was started.
+    pub const OWN_EXECUTABLE: &str = "/proc/self/exe";
+}
+
+/// A tree could not be started or watched.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// The program itself.
+    #[error("cannot start {program}: {reason}; check that it is installed, executable and in PATH")]
+    Program {
+        /// Its name as configured.
+        program: String,
+        /// The system's words.
+        reason: String,
+    },
+    /// A namespace was demanded.
+    #[error("no pid namespace can be had here ({reason}); use the isolation `auto`")]
+    NoNamespace {
+        /// What was refused.
+        reason: String,
+    },
+    /// Our own stages.
+    #[error("cannot {what} for {program}: {source}")]
+    Guard {
+        /// What failed.
+        what: &'static str,
+        /// Whose guard.
+        program: String,
+        /// The system's words.
+        source: std::io::Error,
+    },
+}
+
+/// Lets this process adopt the orphans of its descendants. A worker calls it once at its start:
+/// should a guard be killed, its processes then fall to the worker, which ends them.
+pub fn become_subreaper() -> std::io::Result<()> {
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(Into::into)
+}
+
+/// Ends every process of this user whose marker begins with `token_prefix`, and returns the pids
+/// that were killed. Touches nothing without the marker. Blocks for up to ten seconds.
+pub fn sweep(token_prefix: &str) -> Vec<u32> {
+    let (killed, _) = table::end(&Choice::MarkedPrefix(token_prefix), SWEEP_LIMIT);
+    killed.into_iter().collect()
+}
+
+/// The living processes whose marker is exactly `token`. Blocks while it looks.
+pub fn alive(token: &str) -> Vec<u32> {
+    table::living(&Choice::Marked(token))
+}
+
+/// Runs the stage that `arguments` (without the program's own name) call for, if they do.
+pub(super) fn child_stage(stage: &OsStr, arguments: impl Iterator<Item = OsString>) -> Option<i32> {
+    if stage == GUARD_ARGUMENT {
+        Some(guard::run(arguments))
+    } else if stage == INIT_ARGUMENT {
+        Some(init::run(arguments))
+    } else {
+        None
+    }
+}

@@ -1,0 +1,99 @@
+//! Running a check or a hook to its end.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncReadExt;
+use tokio_util::sync::CancellationToken;
+
+use super::{Output, ProcessError, Streams, Tree, TreeCommand};
+
+/// The exit code that stands for "ended by its time limit", as timeout(1) has it.
+const TIMED_OUT: i32 = 124;
+
+/// How a command went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// Its exit code; a signal N is 128 + N, a time limit is 124.
+    pub exit_code: i32,
+    /// True when it was ended by its time limit.
+    pub timed_out: bool,
+    /// True when it was ended because the caller did not want it any more.
+    pub cancelled: bool,
+    /// Wall-clock time, in milliseconds.
+    pub duration_ms: u64,
+    /// Its output and errors in the order in which they were written, cut in the middle.
+    pub output: String,
+    /// Processes of it that could not be ended.
+    pub left: usize,
+}
+
+/// Why the reading of the output stopped.
+enum Stop {
+    End,
+    TimeLimit,
+    Cancelled,
+}
+
+/// Runs a command until it ends, its limit is over, or `cancel` is called. Without input, and
+/// with at most `output_limit_bytes` of its output kept. When this returns, the command and all
+/// that it started are dead.
+///
+/// # Errors
+/// When the program cannot be started.
+pub async fn run_to_end(
+    mut command: TreeCommand,
+    limit: Duration,
+    output_limit_bytes: usize,
+    cancel: &CancellationToken,
+) -> Result<Finished, ProcessError> {
+    command.streams = Streams::Merged;
+    let started = Instant::now();
+    let mut tree = Tree::spawn(command).await?;
+    let mut output = Output::new(output_limit_bytes);
+    let mut pipe = tree.stdout.take();
+    let deadline = tokio::time::sleep(limit.saturating_sub(started.elapsed()));
+    let stop = {
+        let run = async {
+            // The pipe ends when all writers are dead, which the end of the program brings about.
+            if let Some(pipe) = pipe.as_mut() {
+                read_all(pipe, &mut output).await;
+            }
+            tree.wait().await;
+        };
+        tokio::select! {
+            biased;
+            () = run => Stop::End,
+            () = cancel.cancelled() => Stop::Cancelled,
+            () = deadline => Stop::TimeLimit,
+        }
+    };
+    let ended = tree.kill().await;
+    if !matches!(stop, Stop::End)
+        && let Some(pipe) = pipe.as_mut()
+    {
+        // What was written before the end; bounded by the pipe's buffer, as all writers are dead.
+        let _ = tokio::time::timeout(Duration::from_secs(1), read_all(pipe, &mut output)).await;
+    }
+    Ok(Finished {
+        exit_code: match stop {
+            Stop::TimeLimit => TIMED_OUT,
+            Stop::End | Stop::Cancelled => ended.exit_code,
+        },
+        timed_out: matches!(stop, Stop::TimeLimit),
+        cancelled: matches!(stop, Stop::Cancelled),
+        duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        output: output.text(),
+        left: ended.left,
+    })
+}
+
+/// Reads until all writers are gone.
+async fn read_all(pipe: &mut tokio::net::unix::pipe::Receiver, output: &mut Output) {
+    let mut bytes = [0; 16 * 1024];
+    while let Ok(read) = pipe.read(&mut bytes).await {
+        if read == 0 {
+            return;
+        }
+        output.push(bytes.get(..read).unwrap_or(&[]));
+    }
+}

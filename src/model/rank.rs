@@ -40,7 +40,7 @@ impl Ranks {
             let chain = &mut chain_ms[slot as usize];
             *chain = chain.saturating_add(behind);
         }
-        let counts = reach::count(&order, &Columns::of(&order));
+        let counts = reach::count(&Columns::of(&order));
         let mut unblocks = vec![0; graph.len()];
         for (&slot, count) in order.slots.iter().zip(counts) {
             unblocks[slot as usize] = count;

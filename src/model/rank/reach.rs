@@ -1,7 +1,6 @@
 //! Counts by sets of bits, a block of columns at a time.
 
 use super::columns::Columns;
-use super::order::Order;
 
 /// Words of one row of a block.
 const WORDS: usize = 8;
@@ -14,7 +13,7 @@ const EMPTY: u32 = 0;
 const FULL: u32 = 1;
 
 /// How many others each feature reaches, by place.
-pub(super) fn count(order: &Order, columns: &Columns) -> Vec<u32> {
+pub(super) fn count(columns: &Columns) -> Vec<u32> {
     let blocks = blocks(columns);
     let mut sweep = Sweep {
         handles: vec![EMPTY; columns.rows()],
@@ -33,7 +32,6 @@ pub(super) fn count(order: &Order, columns: &Columns) -> Vec<u32> {
     for column in &columns.columns {
         counts[column.place as usize] -= column.weight;
     }
-    let _ = order;
     counts
 }
 

@@ -39,4 +39,73 @@ proptest! {
     }
 }
 
-fn _unused(_: &Graph) {}
+const DEEP: u32 = 100_000;
+
+fn graph(count: u32, on: impl Fn(u32) -> Vec<u32>) -> Graph {
+    let mut graph = Graph::default();
+    for _ in 0..count {
+        let slot = graph.add();
+        graph.set_dependencies(slot, on(slot));
+    }
+    graph
+}
+
+#[test]
+fn a_deep_chain_overflows_nothing() {
+    let chain = graph(DEEP, |slot| slot.checked_sub(1).into_iter().collect());
+    let ranks = Ranks::compute(&chain, &vec![3; DEEP as usize]);
+    assert!((0..DEEP).eq(ranks.unblocks.iter().rev().copied()));
+    assert!(
+        (1..=u64::from(DEEP))
+            .map(|length| length * 3)
+            .eq(ranks.chain_ms.into_iter().rev())
+    );
+}
+
+#[test]
+fn a_ladder_with_two_to_the_fifty_thousandth_paths_counts_each_once() {
+    let ladder = graph(DEEP, |slot| match (slot / 2).checked_sub(1) {
+        Some(rung) => vec![rung * 2, rung * 2 + 1],
+        None => Vec::new(),
+    });
+    let ranks = Ranks::compute(&ladder, &vec![1; DEEP as usize]);
+    for slot in 0..DEEP {
+        assert_eq!(ranks.unblocks[slot as usize], DEEP - 2 - slot / 2 * 2);
+        assert_eq!(
+            ranks.chain_ms[slot as usize],
+            u64::from(DEEP / 2 - slot / 2)
+        );
+    }
+}
+
+#[test]
+fn one_root_under_everything_is_counted_once() {
+    let wide = graph(2_000, |slot| match slot {
+        0 => Vec::new(),
+        1..1_000 => vec![0],
+        _ => vec![0, 1 + slot % 999, 1 + (slot * 7) % 999],
+    });
+    assert_eq!(Ranks::compute(&wide, &[]).unblocks[0], 1_999);
+}
+
+#[test]
+fn missing_and_huge_costs_are_taken_as_they_come() {
+    let chain = graph(4, |slot| slot.checked_sub(1).into_iter().collect());
+    let ranks = Ranks::compute(&chain, &[1, u64::MAX, 5]);
+    assert_eq!(ranks.chain_ms, [u64::MAX, u64::MAX, 5, 0]);
+    assert_eq!(Ranks::compute(&Graph::default(), &[1]), Ranks::default());
+}
+
+#[test]
+fn even_an_impossible_cycle_ends() {
+    let mut cyclic = graph(5, |slot| slot.checked_sub(1).into_iter().collect());
+    cyclic.set_dependencies(1, vec![0, 3]);
+    let ranks = Ranks::compute(&cyclic, &[2; 5]);
+    assert_eq!(
+        ranks,
+        Ranks {
+            chain_ms: vec![2; 5],
+            unblocks: vec![0; 5]
+        }
+    );
+}

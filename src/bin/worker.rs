@@ -1,8 +1,9 @@
 //! The `worker` binary.
 
-fn main() {
+fn main() -> std::process::ExitCode {
     // First of all: the stages of a process tree rely on being alone in their process.
     if let Some(code) = crewlog::agent::child_entry(std::env::args_os()) {
         std::process::exit(code);
     }
+    crewlog::cli::worker(std::env::args_os()).into()
 }

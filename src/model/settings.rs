@@ -71,9 +71,12 @@ impl Default for Settings {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{name} = {value}: must be {range}")]
 pub struct SettingError {
-    name: String,
-    value: u64,
-    range: String,
+    /// The field of [`Settings`].
+    pub name: String,
+    /// Its value.
+    pub value: u64,
+    /// What it may be: `1 to 50`.
+    pub range: String,
 }
 
 impl Settings {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// All that a worker needs to know before it meets a scheduler. The rules of the run (limits,
 /// retries, budgets) are not here: they come with every job.
@@ -50,7 +50,7 @@ pub struct Places {
 }
 
 /// How an agent is driven.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Driver {
     /// The Agent Client Protocol over the agent's standard input and output.
@@ -61,7 +61,7 @@ pub enum Driver {
 }
 
 /// What is answered when an agent asks whether it may use a tool.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PermissionPolicy {
     /// Yes, once. The worktree is the agent's own, and the checks decide.
@@ -72,7 +72,7 @@ pub enum PermissionPolicy {
 }
 
 /// One coding program and how to start it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AgentConfig {
     /// How it is driven.
@@ -124,7 +124,7 @@ impl Default for Hooks {
 
 /// Ranges of ports, one for each worker of the project on this machine: worker slot N owns
 /// `base + N * count` and the ports after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ports {
     /// The first port of the first worker.
@@ -155,7 +155,7 @@ pub struct Prompts {
 }
 
 /// How the process tree of a session is held together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Isolation {
     /// A PID namespace where the machine allows one, else `Subreaper`.

@@ -1,0 +1,201 @@
+//! The arguments of both binaries.
+
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Style, Styles};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::commands;
+use super::exit::ExitCode;
+
+const SCHEDULER_LONG: &str = "Runs a crew of coding agents on one repository's feature backlog.
+
+Try it:            scheduler demo
+In a repository:   scheduler init, edit features.toml, scheduler import features.toml,
+                   scheduler run --workers coding=3,testing=1
+Each verb explains itself: scheduler VERB --help";
+
+/// Arguments of the `scheduler` binary.
+#[derive(Debug, Parser)]
+#[command(
+    name = "scheduler",
+    version,
+    about = "Runs a crew of coding agents on one repository's feature backlog",
+    long_about = SCHEDULER_LONG,
+    after_help = ExitCode::table(),
+    styles = styles(),
+    arg_required_else_help = true,
+    subcommand_required = true,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub struct Scheduler {
+    /// What holds for every verb.
+    #[command(flatten)]
+    pub global: Global,
+    /// The verb.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Arguments of the `worker` binary.
+#[derive(Debug, Parser)]
+#[command(
+    name = "worker",
+    version,
+    about = "Takes jobs of one kind from the project's scheduler, one at a time",
+    after_help = ExitCode::table(),
+    styles = styles(),
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+pub struct Worker {
+    /// What holds everywhere.
+    #[command(flatten)]
+    pub global: Global,
+    /// The worker's own.
+    #[command(flatten)]
+    pub args: commands::worker::Args,
+}
+
+/// The verbs, in the order in which a newcomer needs them.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Watch the shipped example go from its backlog to merged commits
+    Demo(commands::demo::Args),
+    /// Set up this repository: write .crewlog/config.toml and a sample backlog
+    Init(commands::init::Args),
+    /// Bring a backlog file (TOML or JSON) into the log, all of it or nothing
+    Import(commands::import::Args),
+    /// Work on the backlog until it is done, stuck, or out of budget
+    Run(commands::run::Args),
+    /// Show the backlog: what passes, runs, waits and for what, and what comes next
+    Status(commands::status::Args),
+    /// Show what happened, one line for every event
+    Log(commands::log::Args),
+    /// Fold the log up to a point and show the state there
+    Replay(commands::replay::Args),
+    /// Explain from the log alone why a feature is where it is
+    Why(commands::why::Args),
+    /// Prove that the log is whole and that every snapshot agrees with it
+    Verify(commands::verify::Args),
+    /// Write the whole log to standard output as JSON lines
+    Export(commands::export::Args),
+    /// Start no new attempts until resumed
+    Pause(commands::pause::Args),
+    /// Start attempts again after a pause
+    Resume(commands::resume::Args),
+    /// Forgive failures and try features again; all parked ones when none is named
+    Retry(commands::retry::Args),
+    /// Go on without a feature
+    Skip(commands::skip::Args),
+    /// Answer an agent's question
+    Answer(commands::answer::Args),
+    /// End the running scheduler: after its open attempts, or now
+    Stop(commands::stop::Args),
+    /// Print a completion script for a shell
+    Completions(commands::completions::Args),
+    /// The same as the `worker` binary; how `run` starts its workers
+    #[command(hide = true)]
+    Worker(commands::worker::Args),
+}
+
+/// What holds for every verb.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Global {
+    /// Directory of the project [default: the current one or the nearest above with .crewlog/]
+    #[arg(short = 'C', long = "project", value_name = "DIR", global = true)]
+    pub project: Option<PathBuf>,
+    /// Form of the results on standard output
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        global = true,
+        value_name = "text|json",
+        hide_possible_values = true
+    )]
+    pub format: Format,
+    /// How a run shows its progress on standard error
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        global = true,
+        value_name = "auto|bar|counter|none",
+        hide_possible_values = true
+    )]
+    pub progress: ProgressMode,
+    /// When to colour; NO_COLOR in the environment means never
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        global = true,
+        value_name = "auto|always|never",
+        hide_possible_values = true
+    )]
+    pub color: ColorChoice,
+    /// Print results and errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Log more to standard error: -v, -vv, -vvv
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+    /// Form of the log lines on standard error
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        global = true,
+        value_name = "text|json",
+        hide_possible_values = true
+    )]
+    pub log_format: Format,
+}
+
+/// For people, or for programs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// How a run shows its progress.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ProgressMode {
+    /// Bars in a terminal, plain lines elsewhere.
+    #[default]
+    Auto,
+    /// A line for every running attempt and one total; plain lines without a terminal.
+    Bar,
+    /// One line of totals, renewed in place; plain lines without a terminal.
+    Counter,
+    /// Nothing.
+    None,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// In a terminal, unless NO_COLOR is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+fn styles() -> Styles {
+    let heading = Style::new().bold().underline();
+    let literal = AnsiColor::Cyan.on_default().bold();
+    Styles::styled()
+        .header(heading)
+        .usage(heading)
+        .literal(literal)
+}

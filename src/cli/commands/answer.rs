@@ -1,0 +1,23 @@
+//! `scheduler answer`: what an agent asked for.
+
+use crate::cli::Context;
+use crate::cli::error::Error;
+use crate::cli::exit::ExitCode;
+use crate::model::ids::FeatureId;
+
+/// The answer goes into the prompt of the feature's next attempt.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "Example:\n  scheduler answer 118 \"Use the existing session table.\"")]
+pub struct Args {
+    /// The feature's number
+    #[arg(value_name = "N", value_parser = super::feature_id)]
+    pub feature: FeatureId,
+    /// The answer
+    #[arg(value_name = "TEXT")]
+    pub answer: String,
+}
+
+/// Carries the verb out.
+pub fn run(_context: &Context, _args: &Args) -> Result<ExitCode, Error> {
+    Err(super::not_yet("answer"))
+}

@@ -1,0 +1,32 @@
+//! `scheduler completions`: completion scripts for shells.
+
+use clap::CommandFactory;
+
+use crate::cli::Context;
+use crate::cli::args::Scheduler;
+use crate::cli::error::Error;
+use crate::cli::exit::ExitCode;
+
+/// Written to standard output.
+#[derive(Debug, Clone, clap::Args)]
+#[command(
+    after_help = "Example:\n  scheduler completions bash > ~/.local/share/bash-completion/completions/scheduler"
+)]
+pub struct Args {
+    /// Which shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// Carries the verb out.
+pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
+    let mut script = Vec::new();
+    clap_complete::generate(
+        args.shell,
+        &mut Scheduler::command(),
+        "scheduler",
+        &mut script,
+    );
+    context.out.bytes(&script)?;
+    Ok(ExitCode::Passing)
+}

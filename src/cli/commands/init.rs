@@ -1,0 +1,91 @@
+//! `scheduler init`: the files that a project needs.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::Path;
+
+use crate::cli::Context;
+use crate::cli::config::TEMPLATE;
+use crate::cli::error::Error;
+use crate::cli::exit::ExitCode;
+use crate::cli::project::Project;
+
+/// Nothing that exists is overwritten.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "Example:\n  cd my-repository && scheduler init")]
+pub struct Args {}
+
+/// The backlog that a new project starts from; every field of a feature is in it.
+pub const SAMPLE: &str = include_str!("sample.toml");
+
+/// The config belongs to the project's history, the rest to this machine.
+const IGNORE: &str = "/data/\n/worktrees/\n";
+
+const NEXT: &str = "name your agent in .crewlog/config.toml, edit features.toml, then: scheduler import features.toml";
+
+/// Carries the verb out.
+pub fn run(context: &Context, _args: &Args) -> Result<ExitCode, Error> {
+    let project = Project::repository(context.global.project.as_deref())?;
+    let own = project.root.join(".crewlog");
+    std::fs::create_dir_all(&own).map_err(|error| failed(&own, &error))?;
+    let files = [
+        (
+            ".crewlog/config.toml",
+            TEMPLATE,
+            "the rules of the run, explained",
+        ),
+        (
+            ".crewlog/.gitignore",
+            IGNORE,
+            "keeps Crewlog's data out of git",
+        ),
+        ("features.toml", SAMPLE, "a sample backlog"),
+    ];
+    let (mut wrote, mut kept) = (Vec::new(), Vec::new());
+    for (name, content, about) in files {
+        let path = project.root.join(name);
+        match write_new(&path, content) {
+            Ok(()) => wrote.push((name, about)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => kept.push(name),
+            Err(error) => return Err(failed(&path, &error)),
+        }
+    }
+    if context.out.is_json() {
+        let names: Vec<&str> = wrote.iter().map(|(name, _)| *name).collect();
+        context.out.json(&serde_json::json!({
+            "project": project.root.to_string_lossy(),
+            "wrote": names, "kept": kept, "next": NEXT,
+        }))?;
+        return Ok(ExitCode::Passing);
+    }
+    if !context.out.quiet {
+        context
+            .out
+            .line(format_args!("project {}", project.root.display()))?;
+        for (name, about) in wrote {
+            context
+                .out
+                .line(format_args!("  wrote {name:<22} {about}"))?;
+        }
+        for name in kept {
+            context
+                .out
+                .line(format_args!("  kept  {name:<22} it was there before"))?;
+        }
+        context.out.line(format_args!("next: {NEXT}"))?;
+    }
+    Ok(ExitCode::Passing)
+}
+
+fn write_new(path: &Path, content: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.write_all(content.as_bytes())
+}
+
+fn failed(path: &Path, error: &io::Error) -> Error {
+    Error::internal(
+        format!("cannot write {}", path.display()),
+        error,
+        "check that the directory is yours and that its disk is neither full nor read-only",
+    )
+}

@@ -1,0 +1,93 @@
+//! One file for each verb: its arguments, and what carries it out.
+
+pub mod answer;
+pub mod completions;
+pub mod demo;
+pub mod export;
+pub mod import;
+pub mod init;
+pub mod log;
+pub mod pause;
+pub mod replay;
+pub mod resume;
+pub mod retry;
+pub mod run;
+pub mod skip;
+pub mod status;
+pub mod stop;
+pub mod verify;
+pub mod why;
+pub mod worker;
+
+use std::str::FromStr;
+
+use super::error::Error;
+use crate::model::ids::FeatureId;
+
+/// How many workers of each kind `run` starts and keeps running.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WorkerCounts {
+    /// Coding workers.
+    pub coding: u32,
+    /// Testing workers.
+    pub testing: u32,
+}
+
+impl WorkerCounts {
+    /// More worker processes than this of one kind do not fit any machine that we know of.
+    pub const EACH_MAX: u32 = 1_000;
+}
+
+impl FromStr for WorkerCounts {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (mut coding, mut testing) = (None, None);
+        for part in text.split(',') {
+            let (kind, count) = part.split_once('=').ok_or_else(|| {
+                format!("{part:?} is not KIND=N; write for example coding=3,testing=1")
+            })?;
+            let slot = match kind.trim() {
+                "coding" => &mut coding,
+                "testing" => &mut testing,
+                other => {
+                    return Err(format!(
+                        "there are no {other:?} workers, only coding and testing"
+                    ));
+                }
+            };
+            let count: u32 = count
+                .trim()
+                .parse()
+                .ok()
+                .filter(|count| *count <= Self::EACH_MAX)
+                .ok_or_else(|| format!("{count:?} is not a number from 0 to {}", Self::EACH_MAX))?;
+            if slot.replace(count).is_some() {
+                return Err(format!("{} is given twice", kind.trim()));
+            }
+        }
+        Ok(Self {
+            coding: coding.unwrap_or(0),
+            testing: testing.unwrap_or(0),
+        })
+    }
+}
+
+/// A feature's number, with or without the `#` in front of it.
+fn feature_id(text: &str) -> Result<FeatureId, String> {
+    text.strip_prefix('#')
+        .unwrap_or(text)
+        .parse()
+        .ok()
+        .filter(|number| (1..=FeatureId::MAX).contains(number))
+        .map(FeatureId)
+        .ok_or_else(|| format!("a feature's number is 1 to {}", FeatureId::MAX))
+}
+
+fn not_yet(verb: &str) -> Error {
+    Error::internal(
+        format!("`scheduler {verb}` did nothing"),
+        "this build does not have it yet",
+        "use a newer build",
+    )
+}

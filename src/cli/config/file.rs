@@ -1,0 +1,235 @@
+//! The config file's sections. `Default` is what an empty file means; the field names are the
+//! keys.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::human::{Dollars, Span};
+use crate::model::settings::Settings;
+use crate::worker::config::{
+    self as worker, AgentConfig, Driver, Isolation, PermissionPolicy, Ports,
+};
+
+/// The whole file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct File {
+    /// The rules of the run.
+    pub run: Run,
+    /// Which workers `scheduler run` starts.
+    pub workers: Workers,
+    /// The agents.
+    pub agent: Agents,
+    /// The project's own commands around an attempt.
+    pub hooks: Hooks,
+    /// The ports of the attempts' dev servers.
+    pub ports: Ports,
+    /// Prompts of the project's own.
+    pub prompts: Prompts,
+    /// What agents, checks and hooks see of the machine.
+    pub environment: Environment,
+    /// The event log.
+    pub log: Log,
+}
+
+/// `[run]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(
+    missing_docs,
+    reason = "the keys are documented in the template, where people read them"
+)]
+pub struct Run {
+    pub branch: String,
+    pub max_concurrency: u32,
+    pub testing: u32,
+    pub batch_size: u32,
+    pub max_attempts: u32,
+    pub retry_backoff: Span,
+    pub retry_backoff_max: Span,
+    pub idle_limit: Span,
+    pub time_limit: Span,
+    pub step_limit: u32,
+    pub check_limit: Span,
+    pub test_with_agent: bool,
+    pub budget_usd: Dollars,
+    pub budget_tokens: u64,
+}
+
+impl Default for Run {
+    fn default() -> Self {
+        let Settings {
+            max_concurrency,
+            testing,
+            batch_size,
+            max_attempts,
+            retry_backoff_ms,
+            retry_backoff_ms_max,
+            idle_limit_ms,
+            time_limit_ms,
+            step_limit,
+            check_limit_ms,
+            test_with_agent,
+            budget_microusd,
+            budget_tokens,
+        } = Settings::default();
+        Self {
+            branch: String::new(),
+            max_concurrency,
+            testing,
+            batch_size,
+            max_attempts,
+            retry_backoff: Span(retry_backoff_ms),
+            retry_backoff_max: Span(retry_backoff_ms_max),
+            idle_limit: Span(idle_limit_ms),
+            time_limit: Span(time_limit_ms),
+            step_limit,
+            check_limit: Span(check_limit_ms),
+            test_with_agent,
+            budget_usd: Dollars(budget_microusd),
+            budget_tokens,
+        }
+    }
+}
+
+impl Run {
+    /// The rules as the scheduler takes them.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            max_concurrency: self.max_concurrency,
+            testing: self.testing,
+            batch_size: self.batch_size,
+            max_attempts: self.max_attempts,
+            retry_backoff_ms: self.retry_backoff.0,
+            retry_backoff_ms_max: self.retry_backoff_max.0,
+            idle_limit_ms: self.idle_limit.0,
+            time_limit_ms: self.time_limit.0,
+            step_limit: self.step_limit,
+            check_limit_ms: self.check_limit.0,
+            test_with_agent: self.test_with_agent,
+            budget_microusd: self.budget_usd.0,
+            budget_tokens: self.budget_tokens,
+        }
+    }
+}
+
+/// `[workers]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(
+    missing_docs,
+    reason = "the keys are documented in the template, where people read them"
+)]
+pub struct Workers {
+    pub coding: u32,
+    pub testing: u32,
+    pub orphan_limit: Span,
+}
+
+impl Default for Workers {
+    fn default() -> Self {
+        Self {
+            coding: 0,
+            testing: 0,
+            orphan_limit: Span(worker::Config::default().orphan_limit_ms),
+        }
+    }
+}
+
+/// `[agent]`: the coding agent, and in it the testing agent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(
+    missing_docs,
+    reason = "the keys are documented in the template, where people read them"
+)]
+pub struct Agents {
+    pub driver: Driver,
+    pub program: String,
+    pub args: Vec<String>,
+    pub mode: String,
+    pub permission: PermissionPolicy,
+    pub pass_env: Vec<String>,
+    pub env: BTreeMap<String, String>,
+    pub testing: Option<AgentConfig>,
+}
+
+impl Agents {
+    /// The coding agent's keys alone.
+    pub fn coding(&self) -> AgentConfig {
+        AgentConfig {
+            driver: self.driver,
+            program: self.program.clone(),
+            args: self.args.clone(),
+            mode: self.mode.clone(),
+            permission: self.permission,
+            pass_env: self.pass_env.clone(),
+            env: self.env.clone(),
+        }
+    }
+}
+
+/// `[hooks]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(
+    missing_docs,
+    reason = "the keys are documented in the template, where people read them"
+)]
+pub struct Hooks {
+    pub after_create: String,
+    pub before_run: String,
+    pub after_run: String,
+    pub before_remove: String,
+    pub time_limit: Span,
+}
+
+impl Default for Hooks {
+    fn default() -> Self {
+        let hooks = worker::Hooks::default();
+        Self {
+            after_create: hooks.after_create,
+            before_run: hooks.before_run,
+            after_run: hooks.after_run,
+            before_remove: hooks.before_remove,
+            time_limit: Span(hooks.limit_ms),
+        }
+    }
+}
+
+/// `[prompts]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(
+    missing_docs,
+    reason = "the keys are documented in the template, where people read them"
+)]
+pub struct Prompts {
+    pub coding: String,
+    pub testing: String,
+}
+
+/// `[environment]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(
+    missing_docs,
+    reason = "the keys are documented in the template, where people read them"
+)]
+pub struct Environment {
+    pub isolation: Isolation,
+    pub pass_env: Vec<String>,
+    pub env: BTreeMap<String, String>,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(
+    missing_docs,
+    reason = "the keys are documented in the template, where people read them"
+)]
+pub struct Log {
+    pub allow_network_filesystem: bool,
+}

@@ -1,0 +1,301 @@
+//! The keys of the config file: which there are, on which line they stand, and which one was
+//! meant.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::Path;
+
+use toml::Value;
+use toml::de::{DeTable, DeValue};
+
+use super::Origin;
+use super::file::File;
+use super::human::Span;
+use crate::cli::error::Error;
+use crate::model::settings::SettingError;
+use crate::worker::config::AgentConfig;
+
+/// All integration branches are below this.
+pub const BRANCH_PREFIX: &str = "crewlog/";
+
+/// Tables whose keys are the user's own: names of environment variables.
+const FREE_TABLES: [&str; 3] = ["agent.env", "agent.testing.env", "environment.env"];
+
+/// The file cannot be used as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where, from 1, if it is known.
+    pub line: Option<usize>,
+    /// What is wrong.
+    pub problem: String,
+    /// What to do; empty when the problem says so.
+    pub next: String,
+}
+
+impl Problem {
+    /// The failure of a command that read this file.
+    pub fn at(self, path: &Path) -> Error {
+        let place: &dyn fmt::Display = &path.display();
+        let why = match self.line {
+            Some(line) => format!("{place}:{line}: {}", self.problem),
+            None => format!("{place}: {}", self.problem),
+        };
+        let next = match self.next.is_empty() {
+            true => "mend the line; `scheduler init` in an empty repository writes a file with every key explained".to_owned(),
+            false => self.next,
+        };
+        Error::usage("the config cannot be used", why, next)
+    }
+
+    /// What the parser says, with the line it says it of.
+    pub fn from_toml(text: &str, error: &toml::de::Error) -> Self {
+        Self {
+            line: error.span().map(|span| line_of(text, span.start)),
+            problem: error.message().trim().replace('\n', "; "),
+            next: String::new(),
+        }
+    }
+}
+
+/// The lines of all keys that `text` sets; refuses keys that do not exist.
+pub fn origins(text: &str) -> Result<BTreeMap<String, Origin>, Problem> {
+    let document = DeTable::parse(text).map_err(|error| Problem::from_toml(text, &error))?;
+    let mut walk = Walk {
+        text,
+        known: known(),
+        origins: BTreeMap::new(),
+    };
+    walk.table("", document.get_ref())?;
+    Ok(walk.origins)
+}
+
+struct Walk<'t> {
+    text: &'t str,
+    known: BTreeSet<String>,
+    origins: BTreeMap<String, Origin>,
+}
+
+impl Walk<'_> {
+    fn table(&mut self, prefix: &str, table: &DeTable<'_>) -> Result<(), Problem> {
+        for (key, value) in table {
+            let name = join(prefix, key.get_ref());
+            let line = line_of(self.text, key.span().start);
+            let section = self.is_section(&name);
+            match value.get_ref() {
+                DeValue::Table(inner) if section => self.table(&name, inner)?,
+                _ if self.known.contains(&name) => {
+                    self.origins.insert(name, Origin::File(line));
+                }
+                _ if section => {
+                    return Err(Problem {
+                        line: Some(line),
+                        problem: format!("`{name}` is a section"),
+                        next: format!("write [{name}] on a line of its own, its keys below"),
+                    });
+                }
+                _ => return Err(self.unknown(&name, line)),
+            }
+        }
+        Ok(())
+    }
+
+    fn is_section(&self, name: &str) -> bool {
+        let prefix = format!("{name}.");
+        self.known.iter().any(|known| known.starts_with(&prefix))
+    }
+
+    fn unknown(&self, name: &str, line: usize) -> Problem {
+        let sections = self.known.iter().filter_map(|known| known.rsplit_once('.'));
+        let mut names: BTreeSet<&str> = sections.map(|(section, _)| section).collect();
+        if name.contains('.') {
+            names.extend(self.known.iter().map(String::as_str));
+        }
+        let forgotten = self
+            .known
+            .iter()
+            .find(|known| known.ends_with(&format!(".{name}")))
+            // At the top of the file, its section was forgotten.
+            .filter(|_| !name.contains('.'));
+        let next = match (forgotten, nearest(name, &names)) {
+            (Some(known), _) => format!("did you mean `{known}`?"),
+            (_, Some(known)) => format!("did you mean `{known}`?"),
+            _ => {
+                let section = name.rsplit_once('.').map(|(section, _)| section);
+                format!("known here: {}", self.siblings(section).join(", "))
+            }
+        };
+        Problem {
+            line: Some(line),
+            problem: format!("unknown key `{name}`"),
+            next,
+        }
+    }
+
+    /// The keys of a section, or the sections themselves.
+    fn siblings(&self, section: Option<&str>) -> Vec<String> {
+        let prefix = section
+            .map(|section| format!("{section}."))
+            .unwrap_or_default();
+        let rest = self
+            .known
+            .iter()
+            .filter_map(|known| known.strip_prefix(&prefix));
+        let first = rest.filter_map(|rest| rest.split('.').next().map(str::to_owned));
+        let names: BTreeSet<String> = first.collect();
+        names.into_iter().collect()
+    }
+}
+
+/// Every key, with its section.
+fn known() -> BTreeSet<String> {
+    let mut file = File::default();
+    file.agent.testing = Some(AgentConfig::default());
+    let mut keys: BTreeSet<String> = flatten(&file).into_iter().map(|(key, _)| key).collect();
+    keys.extend(FREE_TABLES.map(str::to_owned));
+    keys
+}
+
+/// Every key and its value as the file would have it, sections in alphabetical order.
+pub fn flatten(file: &File) -> Vec<(String, String)> {
+    let mut out = Vec::new();
+    // Plain data of our own, which always serializes; an empty listing would show at once.
+    if let Ok(value) = Value::try_from(file) {
+        flatten_into("", &value, &mut out);
+    }
+    out
+}
+
+fn flatten_into(prefix: &str, value: &Value, out: &mut Vec<(String, String)>) {
+    match value {
+        Value::Table(table) if !FREE_TABLES.contains(&prefix) => {
+            for (key, value) in table {
+                flatten_into(&join(prefix, key), value, out);
+            }
+        }
+        other => out.push((prefix.to_owned(), other.to_string())),
+    }
+}
+
+fn join(prefix: &str, key: &str) -> String {
+    match prefix {
+        "" => key.to_owned(),
+        prefix => format!("{prefix}.{key}"),
+    }
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    let before = text.as_bytes().get(..offset).unwrap_or(text.as_bytes());
+    1 + before.iter().filter(|byte| **byte == b'\n').count()
+}
+
+/// The known name that a slip of the keyboard may have been meant for.
+fn nearest<'n>(name: &str, known: &BTreeSet<&'n str>) -> Option<&'n str> {
+    let scored = known
+        .iter()
+        .map(|candidate| (distance(name, candidate), *candidate));
+    let (edits, best) = scored.min()?;
+    // Two slips, or three in a long name; more is another word.
+    let allowed = 2 + usize::from(name.len() > 12);
+    (edits <= allowed).then_some(best)
+}
+
+/// How many letters have to be inserted, deleted or changed (Levenshtein).
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (above, letter) in one.chars().enumerate() {
+        let mut diagonal = above;
+        let mut left = above + 1;
+        if let Some(first) = row.first_mut() {
+            *first = left;
+        }
+        for (cell, candidate) in row.iter_mut().skip(1).zip(&other) {
+            let changed = diagonal + usize::from(letter != *candidate);
+            diagonal = *cell;
+            *cell = changed.min(left + 1).min(diagonal + 1);
+            left = *cell;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+/// The key in the file of a setting that the model refuses, and the problem in the file's terms.
+pub fn of_setting(error: &SettingError) -> (String, String) {
+    let (name, in_time) = match error.name.as_str() {
+        "retry_backoff_ms_max" => ("retry_backoff_max", true),
+        "budget_microusd" => ("budget_usd", false),
+        name => (
+            name.strip_suffix("_ms").unwrap_or(name),
+            name.ends_with("_ms"),
+        ),
+    };
+    let say = |number: &str| match (in_time, number.parse()) {
+        (true, Ok(ms)) => Span(ms).to_string(),
+        _ => number.to_owned(),
+    };
+    let range = match error.range.split_once(" to ") {
+        Some((least, most)) => format!("{} to {}", say(least), say(most)),
+        None => error.range.clone(),
+    };
+    let value = say(&error.value.to_string());
+    let key = format!("run.{name}");
+    let problem = format!("{key} = {value}: must be {range}");
+    (key, problem)
+}
+
+/// The key in the file of a value that the worker names.
+pub fn of_worker(name: &'static str) -> &'static str {
+    match name {
+        "testing_agent.program" => "agent.testing.program",
+        "hooks.limit_ms" => "hooks.time_limit",
+        "orphan_limit_ms" => "workers.orphan_limit",
+        name => name,
+    }
+}
+
+/// A branch's name from the project's directory: what git allows of it, or `main`.
+pub fn branch_from_directory(root: &Path) -> String {
+    let directory = root.file_name().unwrap_or_default().to_string_lossy();
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || "-_.".contains(c) {
+            c
+        } else {
+            '-'
+        }
+    };
+    let name: String = directory.chars().map(plain).take(100).collect();
+    let name = name.trim_matches(['-', '.']);
+    match check_branch(name) {
+        Ok(()) if !name.is_empty() => name.to_owned(),
+        _ => "main".to_owned(),
+    }
+}
+
+/// Says what git would not allow in a branch's name; an empty one stands for the default.
+pub fn check_branch(name: &str) -> Result<(), String> {
+    let wrong = |why: &str| Err(format!("run.branch = {name:?}: {why}"));
+    if name.is_empty() {
+        return Ok(());
+    }
+    if name.len() > 200 {
+        return wrong("longer than 200 bytes");
+    }
+    if name
+        .chars()
+        .any(|c| c.is_control() || " ~^:?*[\\".contains(c))
+    {
+        return wrong("a branch's name has no spaces and none of ~^:?*[\\");
+    }
+    if name.contains("..") || name.contains("@{") || name == "@" {
+        return wrong("a branch's name contains neither `..` nor `@{`");
+    }
+    for part in name.split('/') {
+        let bad_end = part.ends_with('.') || part.to_ascii_lowercase().ends_with(".lock");
+        if part.is_empty() || part.starts_with(['.', '-']) || bad_end {
+            return wrong(
+                "no part of a branch's name is empty, begins with `.` or `-`, or ends with `.` or `.lock`",
+            );
+        }
+    }
+    Ok(())
+}

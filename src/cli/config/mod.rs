@@ -1,0 +1,292 @@
+//! The project's config: defaults, the file, and the command line, each over the one before;
+//! and for every value where it came from.
+
+mod file;
+mod human;
+mod keys;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+pub use file::File;
+pub use human::{Dollars, Span};
+
+use super::commands::WorkerCounts;
+use super::error::Error;
+use super::project::Project;
+use crate::model::settings::Settings;
+use crate::worker;
+use crate::worker::config::{Hooks, Places, Prompts};
+
+/// The commented file that `scheduler init` writes; every value in it is the default.
+pub const TEMPLATE: &str = include_str!("template.toml");
+
+/// Longest config file that is read: far beyond any that a person writes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Where a value came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody said anything.
+    Default,
+    /// A line of the file, from 1.
+    File(usize),
+    /// An argument.
+    Flag(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(line) => write!(f, "line {line}"),
+            Self::Flag(flag) => f.write_str(flag),
+        }
+    }
+}
+
+/// One value that is in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The key with its section: `run.idle_limit`.
+    pub key: String,
+    /// The value, as the file would have it.
+    pub value: String,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// The config in force.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The values.
+    file: File,
+    /// Where those that are no defaults came from.
+    origins: BTreeMap<String, Origin>,
+    /// The file, for messages.
+    path: PathBuf,
+    /// The branch's name when the file names none.
+    branch: String,
+}
+
+impl Config {
+    /// The project's config; defaults when it has no file.
+    pub fn load(project: &Project) -> Result<Self, Error> {
+        let branch = keys::branch_from_directory(&project.root);
+        match read(&project.config)? {
+            Some(text) => Self::parse(&text, &project.config, branch),
+            None => Self::parse("", &project.config, branch),
+        }
+    }
+
+    /// The config that `text`, the content of the file at `path`, says; `branch` is the branch's
+    /// name when it names none.
+    pub fn parse(text: &str, path: &Path, branch: String) -> Result<Self, Error> {
+        let origins = keys::origins(text).map_err(|problem| problem.at(path))?;
+        let file: File = toml::from_str(text)
+            .map_err(|error| keys::Problem::from_toml(text, &error).at(path))?;
+        let config = Self {
+            file,
+            origins,
+            path: path.to_owned(),
+            branch,
+        };
+        config.validate()?;
+        Ok(config)
+    }
+
+    fn validate(&self) -> Result<(), Error> {
+        if let Err(error) = self.settings().validate() {
+            let (key, problem) = keys::of_setting(&error);
+            return Err(self.wrong(&key, problem));
+        }
+        if let Err(problem) = keys::check_branch(&self.file.run.branch) {
+            return Err(self.wrong("run.branch", problem));
+        }
+        for (key, count) in [
+            ("workers.coding", self.file.workers.coding),
+            ("workers.testing", self.file.workers.testing),
+        ] {
+            if count > WorkerCounts::EACH_MAX {
+                let problem = format!("{key} = {count}: must be 0 to {}", WorkerCounts::EACH_MAX);
+                return Err(self.wrong(key, problem));
+            }
+        }
+        // Without a program everything but a worker works, so that only a worker asks for it.
+        let mut worker = self.worker_config(Places::default());
+        if worker.agent.program.trim().is_empty() {
+            "none yet".clone_into(&mut worker.agent.program);
+        }
+        self.check_worker(&worker)
+    }
+
+    fn check_worker(&self, worker: &worker::Config) -> Result<(), Error> {
+        worker.validate().map_err(|error| {
+            let key = keys::of_worker(error.name);
+            self.wrong(key, format!("{key}: {}", error.problem))
+        })
+    }
+
+    /// The failure that the value of `key` cannot work.
+    fn wrong(&self, key: &str, problem: String) -> Error {
+        // The problem of a whole section is shown at the first of its keys.
+        let section = format!("{key}.");
+        let within = |(name, _): &(&String, &Origin)| *name == key || name.starts_with(&section);
+        let line = |(_, origin): (&String, &Origin)| match origin {
+            Origin::File(line) => Some(*line),
+            Origin::Default | Origin::Flag(_) => None,
+        };
+        let line = self.origins.iter().filter(within).filter_map(line).min();
+        keys::Problem {
+            line,
+            problem,
+            next: String::new(),
+        }
+        .at(&self.path)
+    }
+
+    /// Where the value of `key` came from.
+    pub fn origin(&self, key: &str) -> Origin {
+        self.origins.get(key).copied().unwrap_or(Origin::Default)
+    }
+
+    /// Every value that is in force, in the order of the file.
+    pub fn entries(&self) -> Vec<Entry> {
+        let mut entries = keys::flatten(&self.file);
+        for (key, value) in &mut entries {
+            if key == "run.branch" {
+                *value = format!(
+                    "{:?}",
+                    self.branch().trim_start_matches(keys::BRANCH_PREFIX)
+                );
+            }
+        }
+        let entry = |(key, value): (String, String)| {
+            let origin = self.origin(&key);
+            Entry { key, value, origin }
+        };
+        entries.into_iter().map(entry).collect()
+    }
+
+    /// The rules of the run.
+    pub fn settings(&self) -> Settings {
+        self.file.run.settings()
+    }
+
+    /// The integration branch, without `refs/heads/`; always below `crewlog/`, so that no branch
+    /// of the user's own can be meant by mistake.
+    pub fn branch(&self) -> String {
+        let name = match self.file.run.branch.as_str() {
+            "" => &self.branch,
+            name => name,
+        };
+        let name = name.strip_prefix(keys::BRANCH_PREFIX).unwrap_or(name);
+        format!("{}{name}", keys::BRANCH_PREFIX)
+    }
+
+    /// The workers that `scheduler run` starts itself.
+    pub fn worker_counts(&self) -> WorkerCounts {
+        WorkerCounts {
+            coding: self.file.workers.coding,
+            testing: self.file.workers.testing,
+        }
+    }
+
+    /// Whether the log may be on a network file system.
+    pub fn allow_network_filesystem(&self) -> bool {
+        self.file.log.allow_network_filesystem
+    }
+
+    /// The argument `--workers` wins over the file.
+    pub fn set_worker_counts(&mut self, counts: WorkerCounts) {
+        self.file.workers.coding = counts.coding;
+        self.file.workers.testing = counts.testing;
+        for key in ["workers.coding", "workers.testing"] {
+            self.origins
+                .insert(key.to_owned(), Origin::Flag("--workers"));
+        }
+    }
+
+    /// The argument `--allow-network-filesystem` wins over the file.
+    pub fn set_allow_network_filesystem(&mut self) {
+        self.file.log.allow_network_filesystem = true;
+        let flag = Origin::Flag("--allow-network-filesystem");
+        self.origins
+            .insert("log.allow_network_filesystem".to_owned(), flag);
+    }
+
+    /// What a worker of this project has to be told.
+    pub fn worker(&self, project: &Project) -> Result<worker::Config, Error> {
+        let config = self.worker_config(Places {
+            project: project.root.clone(),
+            data: project.data.clone(),
+            worktrees: project.worktrees.clone(),
+            socket: project.socket.clone(),
+        });
+        self.check_worker(&config)?;
+        Ok(config)
+    }
+
+    fn worker_config(&self, places: Places) -> worker::Config {
+        let File {
+            workers,
+            agent,
+            hooks,
+            ports,
+            prompts,
+            environment,
+            ..
+        } = self.file.clone();
+        let file = |path: String| (!path.is_empty()).then(|| PathBuf::from(path));
+        worker::Config {
+            places,
+            agent: agent.coding(),
+            testing_agent: agent.testing,
+            hooks: Hooks {
+                after_create: hooks.after_create,
+                before_run: hooks.before_run,
+                after_run: hooks.after_run,
+                before_remove: hooks.before_remove,
+                limit_ms: hooks.time_limit.0,
+            },
+            ports,
+            prompts: Prompts {
+                coding: file(prompts.coding),
+                testing: file(prompts.testing),
+            },
+            isolation: environment.isolation,
+            env: environment.env,
+            pass_env: environment.pass_env,
+            orphan_limit_ms: workers.orphan_limit.0,
+        }
+    }
+}
+
+/// The content of the file, `None` when there is none.
+fn read(path: &Path) -> Result<Option<String>, Error> {
+    use std::io::Read;
+    let failed = |why: &dyn fmt::Display| {
+        Error::usage(
+            "cannot read the config",
+            format!("{}: {why}", path.display()),
+            "mend the file, or move it away and run `scheduler init` for a fresh one",
+        )
+    };
+    let file = match std::fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(&error)),
+    };
+    let mut text = String::new();
+    let mut file = file.take(FILE_BYTES_MAX + 1);
+    file.read_to_string(&mut text)
+        .map_err(|error| failed(&error))?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(failed(&format!("longer than {FILE_BYTES_MAX} bytes")));
+    }
+    Ok(Some(text))
+}
+
+#[cfg(test)]
+mod tests;

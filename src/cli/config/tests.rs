@@ -1,0 +1,236 @@
+use super::*;
+
+fn parse(text: &str) -> Result<Config, Error> {
+    Config::parse(text, Path::new("config.toml"), "here".to_owned())
+}
+
+#[test]
+fn the_template_is_the_default() {
+    let template = parse(TEMPLATE).expect("the template is a good config");
+    assert_eq!(template.file, File::default());
+    assert_eq!(template.settings(), Settings::default());
+}
+
+#[test]
+fn the_template_mentions_every_key() {
+    let template = parse(TEMPLATE).expect("the template is a good config");
+    for (key, _) in keys::flatten(&File::default()) {
+        let origin = template.origin(&key);
+        assert!(matches!(origin, Origin::File(_)), "{key} is missing");
+    }
+    // The section of the testing agent is there too, as a comment.
+    let commented = TEMPLATE.replace("\n#[", "\n[");
+    let mut uncommented = String::new();
+    let mut inside = false;
+    for line in commented.lines() {
+        inside = if line.starts_with('[') {
+            line == "[agent.testing]"
+        } else {
+            inside
+        };
+        let line = if inside {
+            line.trim_start_matches('#')
+        } else {
+            line
+        };
+        uncommented.push_str(&format!("{line}\n"));
+    }
+    let uncommented = uncommented.replace("program = \"\"", "program = \"x\"");
+    let config = parse(&uncommented).expect("the commented section is good too");
+    for key in keys::flatten(&config.file) {
+        assert!(
+            matches!(config.origin(&key.0), Origin::File(_)),
+            "{key:?} is missing"
+        );
+    }
+}
+
+#[test]
+fn values_arrive_where_they_are_used() {
+    let config = parse(
+        r#"
+        run = { branch = "next", idle_limit = "1h 30m", budget_usd = 2.5, retry_backoff_max = "250ms" }
+        workers.orphan_limit = "3s"
+        [agent]
+        program = "opencode"
+        args = ["acp"]
+        env.OPENCODE_CONFIG = "x"
+        [agent.testing]
+        driver = "command"
+        program = "judge"
+        [hooks]
+        time_limit = "5s"
+        [prompts]
+        coding = "ours.md"
+        [environment]
+        isolation = "subreaper"
+        "#,
+    )
+    .expect("a good config");
+    let settings = config.settings();
+    assert_eq!(settings.idle_limit_ms, 5_400_000);
+    assert_eq!(settings.budget_microusd, 2_500_000);
+    assert_eq!(settings.retry_backoff_ms_max, 250);
+    assert_eq!(config.branch(), "crewlog/next");
+    let project = Project::at(Path::new("/p"));
+    let worker = config.worker(&project).expect("a good worker");
+    assert_eq!(worker.agent.program, "opencode");
+    assert_eq!(
+        worker.agent.env.get("OPENCODE_CONFIG").map(String::as_str),
+        Some("x")
+    );
+    assert_eq!(worker.testing_agent().program, "judge");
+    assert_eq!(worker.hooks.limit_ms, 5_000);
+    assert_eq!(worker.orphan_limit_ms, 3_000);
+    assert_eq!(worker.prompts.coding.as_deref(), Some(Path::new("ours.md")));
+    assert_eq!(worker.places.socket, Path::new("/p/.crewlog/data/socket"));
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_line() {
+    let table = [
+        (
+            "[run]\nidle_limt = \"1s\"",
+            ":2: unknown key `run.idle_limt`",
+            "`run.idle_limit`?",
+        ),
+        (
+            "\nidle_limit = \"1s\"",
+            ":2: unknown key `idle_limit`",
+            "`run.idle_limit`?",
+        ),
+        ("[runn]\nx = 1", ":1: unknown key `runn`", "`run`?"),
+        (
+            "[agent.tsting]",
+            ":1: unknown key `agent.tsting`",
+            "`agent.testing`?",
+        ),
+        (
+            "[hooks]\nbefore_everything = \"\"",
+            "`hooks.before_everything`",
+            "after_create, after_run, before_remove",
+        ),
+        (
+            "zebra = 1",
+            ":1: unknown key `zebra`",
+            "agent, environment, hooks",
+        ),
+        ("run = 7", ":1: `run` is a section", "[run]"),
+        (
+            "[run]\nidle_limit = 10",
+            ":2: invalid type: integer `10`, expected a duration such as",
+            "",
+        ),
+        (
+            "[run]\n\nidle_limit = \"10 minits\"",
+            ":3: \"10 minits\" is no duration",
+            "",
+        ),
+        (
+            "[run]\nidle_limit = \"50ms\"",
+            ":2: run.idle_limit = 50ms: must be 100ms to 1day",
+            "",
+        ),
+        (
+            "[run]\nbatch_size = 0",
+            ":2: run.batch_size = 0: must be 1 to 50",
+            "",
+        ),
+        (
+            "[run]\nmax_attempts = -1",
+            ":2: invalid value: integer `-1`",
+            "",
+        ),
+        ("[run]\nbudget_usd = -1", ":2: -1 is no sum of money", ""),
+        (
+            "[run]\nbranch = \"a b\"",
+            ":2: run.branch = \"a b\": a branch's name has no spaces",
+            "",
+        ),
+        ("[run]\nbranch = \"a.lock\"", ":2: run.branch", ""),
+        ("[run]\nbranch = \"-a\"", ":2: run.branch", ""),
+        (
+            "[workers]\ncoding = 1001",
+            ":2: workers.coding = 1001: must be 0 to 1000",
+            "",
+        ),
+        (
+            "[agent]\ndriver = \"telepathy\"",
+            ":2: unknown variant `telepathy`, expected `acp` or `command`",
+            "",
+        ),
+        (
+            "[agent.testing]\nargs = []",
+            "agent.testing.program: names no program",
+            "",
+        ),
+        (
+            "[ports]\nbase = 80",
+            ":2: ports: `base` must be at least 1024",
+            "",
+        ),
+        ("[hooks]\ntime_limit = \"1ms\"", ":2: hooks.time_limit", ""),
+        ("[run]\nx", ":2: ", ""),
+        ("[run]\ntesting = 1\ntesting = 2", ":3: duplicate key", ""),
+    ];
+    for (text, why, next) in table {
+        let error = parse(text).expect_err(text);
+        assert!(error.why.contains(why), "{text:?}: {error}");
+        assert!(error.why.starts_with("config.toml"), "{text:?}: {error}");
+        assert!(error.next.contains(next), "{text:?}: {error}");
+        assert_eq!(error.code, crate::cli::exit::ExitCode::Usage);
+    }
+}
+
+#[test]
+fn every_value_knows_where_it_came_from() {
+    let mut config = parse("[run]\n\nidle_limit = \"60s\"\n[workers]\ncoding = 7").expect("good");
+    config.set_worker_counts(WorkerCounts {
+        coding: 2,
+        testing: 0,
+    });
+    let entries = config.entries();
+    let find = |key: &str| {
+        let found = entries.iter().find(|entry| entry.key == key);
+        found.map(|entry| (entry.value.as_str(), entry.origin))
+    };
+    assert_eq!(find("run.idle_limit"), Some(("\"1m\"", Origin::File(3))));
+    assert_eq!(find("run.testing"), Some(("1", Origin::Default)));
+    assert_eq!(find("run.branch"), Some(("\"here\"", Origin::Default)));
+    assert_eq!(
+        find("workers.coding"),
+        Some(("2", Origin::Flag("--workers")))
+    );
+}
+
+#[test]
+fn only_a_worker_needs_an_agent() {
+    let config = parse("").expect("good");
+    let error = config
+        .worker(&Project::at(Path::new("/p")))
+        .expect_err("no agent");
+    assert!(
+        error.why.contains("agent.program: names no program"),
+        "{error}"
+    );
+}
+
+#[test]
+fn branches_are_named_after_the_directory() {
+    let table = [
+        ("/home/me/shoebox", "shoebox"),
+        ("/home/me/My Project!", "My-Project"),
+        ("/home/me/.dotfiles", "dotfiles"),
+        ("/home/me/a..b", "main"),
+        ("/home/me/x.lock", "main"),
+        ("/home/me/日本", "main"),
+        ("/", "main"),
+    ];
+    for (root, expected) in table {
+        assert_eq!(
+            keys::branch_from_directory(Path::new(root)),
+            expected,
+            "{root}"
+        );
+    }
+}

@@ -1,0 +1,83 @@
+//! The one form in which a command fails: what failed, why, and what to do next.
+
+use std::fmt;
+
+use super::exit::ExitCode;
+
+/// A command failed. Printed as
+///
+/// ```text
+/// error: cannot read the config
+///   why: .crewlog/config.toml:12: unknown key `idle_limt`
+///  next: did you mean `idle_limit`?
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Error {
+    /// How the process ends.
+    pub code: ExitCode,
+    /// What failed.
+    pub what: String,
+    /// Why.
+    pub why: String,
+    /// What to do next; empty when the reason says so already.
+    pub next: String,
+}
+
+impl Error {
+    /// A failure that ends the process with `code`.
+    pub fn new(
+        code: ExitCode,
+        what: impl Into<String>,
+        why: impl fmt::Display,
+        next: impl Into<String>,
+    ) -> Self {
+        Self {
+            code,
+            what: what.into(),
+            why: why.to_string(),
+            next: next.into(),
+        }
+    }
+
+    /// The person asked for something that cannot be.
+    pub fn usage(what: impl Into<String>, why: impl fmt::Display, next: impl Into<String>) -> Self {
+        Self::new(ExitCode::Usage, what, why, next)
+    }
+
+    /// The world failed.
+    pub fn internal(
+        what: impl Into<String>,
+        why: impl fmt::Display,
+        next: impl Into<String>,
+    ) -> Self {
+        Self::new(ExitCode::Internal, what, why, next)
+    }
+
+    /// The failure for a script: one JSON object in a line.
+    pub fn json(&self) -> String {
+        serde_json::json!({
+            "error": { "what": self.what, "why": self.why, "next": self.next,
+                       "exit_code": self.code.code() }
+        })
+        .to_string()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        part(f, "error", &self.what)?;
+        part(f, "  why", &self.why)?;
+        part(f, " next", &self.next)
+    }
+}
+
+fn part(f: &mut fmt::Formatter<'_>, label: &str, text: &str) -> fmt::Result {
+    if text.is_empty() {
+        return Ok(());
+    }
+    if label != "error" {
+        f.write_str("\n")?;
+    }
+    // Further lines of a text stand under its first one.
+    write!(f, "{label}: {}", text.trim_end().replace('\n', "\n       "))
+}

@@ -1,0 +1,78 @@
+//! `scheduler init` from outside, in directories of the test's own.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn scheduler(directory: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_scheduler"))
+        .args(arguments)
+        .current_dir(directory)
+        .output()
+        .expect("the scheduler binary starts")
+}
+
+fn repository() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().expect("a directory");
+    let status = Command::new("git")
+        .args(["init", "-q"])
+        .current_dir(directory.path())
+        .status()
+        .expect("git starts");
+    assert!(status.success());
+    directory
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn writes_what_a_project_needs_and_says_what_comes_next() {
+    let repository = repository();
+    let below = repository.path().join("deep/er");
+    fs::create_dir_all(&below).expect("a directory");
+    let output = scheduler(&below, &["init"]);
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(said.contains("wrote .crewlog/config.toml"), "{said}");
+    assert!(said.contains("next: "), "{said}");
+    for name in [
+        ".crewlog/config.toml",
+        ".crewlog/.gitignore",
+        "features.toml",
+    ] {
+        assert!(repository.path().join(name).is_file(), "{name}");
+    }
+}
+
+#[test]
+fn overwrites_nothing() {
+    let repository = repository();
+    fs::write(repository.path().join("features.toml"), "mine").expect("written");
+    let output = scheduler(repository.path(), &["init", "--format", "json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(said["kept"], serde_json::json!(["features.toml"]));
+    let kept = fs::read_to_string(repository.path().join("features.toml")).expect("read");
+    assert_eq!(kept, "mine");
+    let again = scheduler(repository.path(), &["init", "--format", "json"]);
+    let said: serde_json::Value = serde_json::from_slice(&again.stdout).expect("JSON");
+    assert_eq!(said["wrote"], serde_json::json!([]));
+}
+
+#[test]
+fn refuses_where_there_is_no_repository() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let output = scheduler(directory.path(), &["init"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("error: ") && said.contains("why: ") && said.contains("next: run `git init`"),
+        "{said}"
+    );
+    let entries = fs::read_dir(directory.path()).expect("read").count();
+    assert_eq!(entries, 0, "it left something behind");
+    let output = scheduler(directory.path(), &["init", "-C", "nowhere"]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+}

@@ -1,5 +1,8 @@
 //! One job at a time: reserve, session, rebase, check, report. A worker holds no truth.
 
 pub mod config;
+pub mod machine;
+pub mod outcome;
+pub mod verdict;
 
 pub use config::Config;

@@ -1,0 +1,486 @@
+//! One attempt on its way from the job to the report.
+
+use crate::model::evidence::{Failure, FailureKind, Usage};
+use crate::model::ids::{AttemptId, CommitId, FeatureId, Sequence, Timestamp};
+use crate::model::report::{JobFeature, Report};
+use crate::model::settings::WorkerKind;
+use crate::protocol::{Holding, JobOffer, Phase, Verdict};
+use crate::worker::outcome::{self, FeatureChecks, SessionResult, Stand};
+
+use super::ending::Ending;
+use super::{Done, Effect, Finished, HookPoint, Kept, Machine, Spooled, Step, StepKind};
+
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub(super) id: AttemptId,
+    pub(super) kind: WorkerKind,
+    /// `None` when a dead worker had it.
+    pub(super) job: Option<Box<JobOffer>>,
+    pub(super) acknowledged: Sequence,
+    pub(super) stage: Stage,
+    /// There is a worktree with the agent's work.
+    pub(super) made: bool,
+    pub(super) preserved: bool,
+    /// The work could not be preserved, so nothing is removed.
+    pub(super) keep: bool,
+    /// What becomes of it once the running step is over.
+    pub(super) ending: Option<Ending>,
+    /// When its time is up; runs only while it works.
+    pub(super) deadline: Option<Timestamp>,
+    /// What is left of its time while the clock stands.
+    pub(super) left_ms: u64,
+    /// The head of the branch, as far as it is known.
+    pub(super) head: CommitId,
+    stand: Stand,
+    checks: Vec<FeatureChecks>,
+    session: Option<SessionResult>,
+    /// Used since the last report.
+    usage: Usage,
+    pub(super) spooled: Option<Spooled>,
+    /// The report was sent at least once.
+    pub(super) sent: bool,
+    /// The scheduler's last word; the attempt is over.
+    pub(super) verdict: Option<Verdict>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    Running(Doing),
+    /// The result is in the spool and has been or will be sent.
+    Waiting,
+}
+
+/// A step that runs, without what it needed at its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doing {
+    Make,
+    Hook(HookPoint),
+    Session,
+    Commit,
+    Rebase,
+    Check,
+    Preserve,
+    Spool,
+    Clean,
+}
+
+impl Doing {
+    fn of(kind: &StepKind) -> Self {
+        match kind {
+            StepKind::Make(_) => Self::Make,
+            StepKind::Hook(point) => Self::Hook(*point),
+            StepKind::Session(_) => Self::Session,
+            StepKind::Commit => Self::Commit,
+            StepKind::Rebase(_) => Self::Rebase,
+            StepKind::Check { .. } => Self::Check,
+            StepKind::Preserve => Self::Preserve,
+            StepKind::Spool(_) => Self::Spool,
+            StepKind::Clean => Self::Clean,
+        }
+    }
+
+    /// True while what the attempt comes to is still open.
+    pub(super) fn is_work(self) -> bool {
+        !matches!(self, Self::Preserve | Self::Spool | Self::Clean)
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Make => "making the worktree",
+            Self::Hook(HookPoint::AfterCreate) => "hook after_create",
+            Self::Hook(HookPoint::BeforeRun) => "hook before_run",
+            Self::Hook(HookPoint::AfterRun) => "hook after_run",
+            Self::Session => "the agent works",
+            Self::Commit => "committing",
+            Self::Rebase => "rebasing",
+            Self::Check => "running the checks",
+            Self::Preserve => "preserving the work",
+            Self::Spool => "noting the result",
+            Self::Clean => "cleaning up",
+        }
+    }
+}
+
+impl Attempt {
+    fn new(job: Box<JobOffer>, now: Timestamp) -> Self {
+        let limit_ms = job.settings.time_limit_ms;
+        Self {
+            id: job.attempt,
+            kind: job.kind,
+            acknowledged: job.acknowledged,
+            stage: Stage::Running(Doing::Make),
+            made: false,
+            preserved: false,
+            keep: false,
+            ending: None,
+            deadline: Some(now.plus_ms(limit_ms)),
+            left_ms: limit_ms,
+            head: job.base.clone(),
+            stand: Stand::default(),
+            checks: Vec::new(),
+            session: None,
+            usage: Usage::default(),
+            spooled: None,
+            sent: false,
+            verdict: None,
+            job: Some(job),
+        }
+    }
+
+    fn orphan(kept: Kept) -> Self {
+        Self {
+            id: kept.attempt,
+            kind: kept.kind,
+            job: None,
+            acknowledged: Sequence(0),
+            stage: Stage::Waiting,
+            made: false,
+            preserved: false,
+            keep: false,
+            ending: None,
+            deadline: None,
+            left_ms: 0,
+            head: CommitId::default(),
+            stand: Stand::default(),
+            checks: Vec::new(),
+            session: None,
+            usage: Usage::default(),
+            spooled: kept.spooled,
+            sent: false,
+            verdict: None,
+        }
+    }
+
+    pub(super) fn features(&self) -> &[JobFeature] {
+        self.job.as_ref().map_or(&[], |job| &job.features)
+    }
+
+    fn test_with_agent(&self) -> bool {
+        self.job
+            .as_ref()
+            .is_some_and(|job| job.settings.test_with_agent)
+    }
+
+    pub(super) fn is_waiting(&self) -> bool {
+        self.stage == Stage::Waiting
+    }
+
+    /// Another worker's attempt, with nothing under way.
+    pub(super) fn is_idle_orphan(&self) -> bool {
+        self.job.is_none() && self.is_waiting()
+    }
+
+    pub(super) fn is_mergeable(&self) -> bool {
+        let report = self.spooled.as_ref().map(|spooled| &spooled.report);
+        matches!(report, Some(Report::Mergeable(_)))
+    }
+
+    /// What a hello says of it: nothing when it is over, or was never this process's.
+    pub(super) fn holding(&self) -> Option<Holding> {
+        let dropped = matches!(self.ending, Some(Ending::Drop { .. }));
+        let held = self.job.is_some() && self.verdict.is_none() && !dropped;
+        held.then_some(Holding {
+            attempt: self.id,
+            acknowledged: self.acknowledged,
+        })
+    }
+
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
+        self.deadline
+    }
+
+    /// The stage in the scheduler's words; `None` when it is over.
+    pub(super) fn phase(&self) -> Option<(AttemptId, Phase)> {
+        let phase = match self.stage {
+            Stage::Running(Doing::Clean) => return None,
+            _ if self.verdict.is_some() || self.job.is_none() => return None,
+            Stage::Running(Doing::Make) => Phase::Preparing,
+            Stage::Running(Doing::Hook(HookPoint::AfterRun) | Doing::Session) => Phase::Session,
+            Stage::Running(Doing::Hook(_)) => Phase::Preparing,
+            Stage::Running(Doing::Commit | Doing::Rebase) => Phase::Rebasing,
+            Stage::Running(Doing::Check) => Phase::Checking,
+            Stage::Running(Doing::Preserve | Doing::Spool) | Stage::Waiting => Phase::Merging,
+        };
+        Some((self.id, phase))
+    }
+
+    /// The attempt in a few words: `#5 parse dates`.
+    pub(super) fn title(&self) -> String {
+        match self.features() {
+            [] => format!("attempt {}", self.id.0),
+            [one] => format!("{} {}", one.id, one.spec.name),
+            [first, rest @ ..] => {
+                format!("{} {} (and {} more)", first.id, first.spec.name, rest.len())
+            }
+        }
+    }
+
+    /// The features whose checks are run, in the order of the job.
+    fn with_checks(&self) -> Vec<FeatureId> {
+        let features = self.features().iter();
+        features
+            .filter(|feature| !feature.spec.checks.is_empty())
+            .map(|feature| feature.id)
+            .collect()
+    }
+
+    /// The features that a testing agent has a say in.
+    fn for_agent(&self) -> Vec<FeatureId> {
+        let features = self.features().iter();
+        features
+            .filter(|feature| outcome::needs_agent(feature, self.test_with_agent(), &self.checks))
+            .map(|feature| feature.id)
+            .collect()
+    }
+
+    /// What a testing job says; `trouble` is what kept it from the end.
+    fn tested(&self, trouble: Option<&Failure>) -> Report {
+        outcome::tested(
+            self.features(),
+            self.test_with_agent(),
+            &self.stand,
+            &self.checks,
+            self.session.as_ref(),
+            trouble,
+        )
+    }
+
+    /// The report of a failure that no feature of the job is to blame for alone. A session that
+    /// failed is the better explanation of whatever failed after it.
+    pub(super) fn failed(&self, failure: &Failure) -> Report {
+        if self.kind == WorkerKind::Testing {
+            return self.tested(Some(failure));
+        }
+        let session = self.session.as_ref();
+        if let Some(earlier) = session.and_then(SessionResult::failure) {
+            let until = session.and_then(|session| session.limited_until);
+            return outcome::fail_all(self.features(), &earlier, until);
+        }
+        outcome::fail_all(self.features(), failure, None)
+    }
+
+    /// What the next report tells of use: also what a report before it would have told, had it
+    /// been sent.
+    pub(super) fn take_usage(&mut self) -> Usage {
+        let untold = self.spooled.take().filter(|_| !self.sent);
+        self.sent = false;
+        let untold = untold.map(|spooled| spooled.usage).unwrap_or_default();
+        std::mem::take(&mut self.usage).plus(untold)
+    }
+}
+
+/// What follows a step that went well.
+enum Next {
+    Step(StepKind),
+    Report(Report),
+}
+
+impl Attempt {
+    fn absorb(&mut self, finished: Finished) {
+        match finished {
+            Finished::Made(stand) => {
+                self.made = true;
+                self.stand = stand;
+            }
+            Finished::Session(session) => {
+                self.usage = self.usage.plus(session.usage);
+                self.session = Some(*session);
+            }
+            Finished::Rebased(stand) => self.stand = stand,
+            Finished::Checked(checks) => self.checks = checks,
+            Finished::Hooked
+            | Finished::Committed
+            | Finished::Preserved(_)
+            | Finished::Spooled
+            | Finished::Cleaned => {}
+        }
+    }
+
+    fn next(&self, doing: Doing) -> Next {
+        let all = || self.features().iter().map(|feature| feature.id).collect();
+        match (doing, self.kind) {
+            (Doing::Make, _) => Next::Step(StepKind::Hook(HookPoint::AfterCreate)),
+            (Doing::Hook(HookPoint::AfterCreate), _) => {
+                Next::Step(StepKind::Hook(HookPoint::BeforeRun))
+            }
+            (Doing::Hook(HookPoint::BeforeRun), WorkerKind::Coding) => {
+                Next::Step(StepKind::Session(all()))
+            }
+            (Doing::Hook(HookPoint::BeforeRun), WorkerKind::Testing) => {
+                self.check_or(|| Next::Step(StepKind::Session(self.for_agent())))
+            }
+            (Doing::Session, _) => Next::Step(StepKind::Hook(HookPoint::AfterRun)),
+            (Doing::Check, WorkerKind::Testing) => Next::Step(match self.for_agent() {
+                none if none.is_empty() => StepKind::Hook(HookPoint::AfterRun),
+                some => StepKind::Session(some),
+            }),
+            (Doing::Hook(HookPoint::AfterRun), WorkerKind::Testing) => {
+                Next::Report(self.tested(None))
+            }
+            (Doing::Hook(HookPoint::AfterRun), WorkerKind::Coding) => {
+                let session = self.session.as_ref();
+                match session
+                    .and_then(|session| outcome::after_coding_session(self.features(), session))
+                {
+                    Some(report) => Next::Report(report),
+                    None => Next::Step(StepKind::Commit),
+                }
+            }
+            (Doing::Commit, _) => Next::Step(StepKind::Rebase(self.head.clone())),
+            (Doing::Rebase, _) => self.check_or(|| Next::Report(self.checked())),
+            (Doing::Check, WorkerKind::Coding) => Next::Report(self.checked()),
+            (Doing::Preserve | Doing::Spool | Doing::Clean, _) => {
+                let failure = Failure::new(FailureKind::Setup, "the attempt lost its way");
+                Next::Report(self.failed(&failure))
+            }
+        }
+    }
+
+    fn check_or(&self, otherwise: impl FnOnce() -> Next) -> Next {
+        match self.with_checks() {
+            none if none.is_empty() => otherwise(),
+            features => Next::Step(StepKind::Check {
+                features,
+                go_on: self.kind == WorkerKind::Testing,
+            }),
+        }
+    }
+
+    fn checked(&self) -> Report {
+        outcome::after_checks(self.features(), &self.stand, &self.checks)
+    }
+}
+
+impl Machine {
+    pub(super) fn job(&mut self, now: Timestamp, random: u128, offer: JobOffer) {
+        if self.attempt.is_some() {
+            let one = offer.attempt;
+            return self.say(format!("a job (attempt {one}) came unasked; ignored"));
+        }
+        let mut attempt = Attempt::new(Box::new(offer), now);
+        let wrong = attempt.kind != self.rules.kind || attempt.features().is_empty();
+        if wrong {
+            attempt.deadline = None;
+            self.attempt = Some(attempt);
+            let reason = "the job does not fit this worker".to_owned();
+            return self.conclude(now, random, Report::Released { reason });
+        }
+        let number = attempt.job.as_ref().map_or(1, |job| job.attempt_number);
+        let verb = match attempt.kind {
+            WorkerKind::Coding => "working on",
+            WorkerKind::Testing => "testing",
+        };
+        self.say(format!(
+            "{verb} {} (attempt {}, try {number})",
+            attempt.title(),
+            attempt.id.0
+        ));
+        let step = attempt.job.clone().map(StepKind::Make);
+        self.attempt = Some(attempt);
+        if let Some(step) = step {
+            self.begin(now, step);
+        }
+    }
+
+    /// Deals with what a dead worker left behind.
+    pub(super) fn take_up(&mut self, now: Timestamp, kept: Kept) {
+        let attempt = Attempt::orphan(kept);
+        let number = attempt.id.0;
+        let reported = attempt.spooled.is_some();
+        self.attempt = Some(attempt);
+        if reported {
+            self.say(format!("reporting attempt {number} for a worker that died"));
+            self.report();
+        } else {
+            self.say(format!(
+                "cleaning up attempt {number} of a worker that died"
+            ));
+            self.begin(now, StepKind::Clean);
+        }
+    }
+
+    pub(super) fn begin(&mut self, now: Timestamp, kind: StepKind) {
+        let Some(attempt) = self.attempt.as_mut() else {
+            return;
+        };
+        let doing = Doing::of(&kind);
+        let before = attempt.phase();
+        attempt.stage = Stage::Running(doing);
+        let (changed, said) = (attempt.phase() != before, attempt.phase().is_some());
+        let step = Step {
+            attempt: attempt.id,
+            kind,
+        };
+        self.out.push(Effect::Begin(step));
+        self.progress.activity = doing.words().to_owned();
+        self.progress.unsaid = said;
+        if changed && said && self.link.is_up() {
+            self.say_progress(now);
+        }
+    }
+
+    pub(super) fn step_done(&mut self, now: Timestamp, random: u128, done: Done) {
+        let Some(attempt) = self.attempt.as_mut().filter(|one| one.id == done.attempt) else {
+            return;
+        };
+        let Stage::Running(doing) = attempt.stage else {
+            return;
+        };
+        match (doing, done.result) {
+            (Doing::Clean, result) => self.cleaned(now, result.err()),
+            (Doing::Preserve, result) => self.preserved(now, random, result),
+            (Doing::Spool, result) => self.spooled(now, random, result.err()),
+            (_, result) => {
+                let failure = match result {
+                    Ok(finished) => {
+                        attempt.absorb(finished);
+                        None
+                    }
+                    Err(failure) => Some(failure),
+                };
+                if let Some(ending) = attempt.ending.take() {
+                    return self.end(now, random, ending);
+                }
+                let next = match failure {
+                    Some(failure) => Next::Report(attempt.failed(&failure)),
+                    None => attempt.next(doing),
+                };
+                match next {
+                    Next::Step(kind) => self.begin(now, kind),
+                    Next::Report(report) => self.conclude(now, random, report),
+                }
+            }
+        }
+    }
+
+    /// The head has moved: once more, on the new one.
+    pub(super) fn rebase_ordered(
+        &mut self,
+        now: Timestamp,
+        random: u128,
+        attempt: AttemptId,
+        onto: CommitId,
+    ) {
+        let stopping = self.stopping.as_ref().map(|one| one.reason.clone());
+        let Some(attempt) = self.attempt.as_mut().filter(|one| one.id == attempt) else {
+            return;
+        };
+        attempt.head = onto.clone();
+        if !attempt.is_waiting() {
+            return;
+        }
+        let reason = match stopping {
+            Some(reason) => Some(reason),
+            None if attempt.job.is_none() => Some("its worker died".to_owned()),
+            None if !attempt.is_mergeable() => Some("there is nothing to rebase".to_owned()),
+            None => None,
+        };
+        if let Some(reason) = reason {
+            return self.conclude(now, random, Report::Released { reason });
+        }
+        attempt.deadline = Some(now.plus_ms(attempt.left_ms));
+        let line = format!("{}: the head has moved, rebasing", attempt.title());
+        self.say(line);
+        self.begin(now, StepKind::Rebase(onto));
+    }
+}

@@ -1,0 +1,384 @@
+//! How an attempt comes to its end: reported, called off, out of time, or dropped.
+
+use crate::model::evidence::{Failure, FailureKind};
+use crate::model::ids::{AttemptId, Sequence, Timestamp};
+use crate::model::report::{Report, TestVerdict};
+use crate::model::settings::WorkerKind;
+use crate::protocol::{Verdict, WorkerMessage};
+
+use super::attempt::{Attempt, Doing, Stage};
+use super::{
+    Effect, Exit, Finished, Machine, STOP_LIMIT_MS, Spooled, StepKind, Stopping, command_id,
+};
+
+/// What becomes of an attempt whose step was interrupted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Given back: cancelled by a person, or this worker stops.
+    Release {
+        /// Why.
+        reason: String,
+    },
+    /// Its time was up.
+    TimeLimit,
+    /// The scheduler no longer counts on it: nothing is reported.
+    Drop {
+        /// How we know.
+        reason: String,
+    },
+}
+
+impl Machine {
+    /// The attempt comes to `report`: keep what would be lost, then make the result durable.
+    pub(super) fn conclude(&mut self, now: Timestamp, random: u128, report: Report) {
+        let Some(attempt) = self.attempt.as_mut() else {
+            return;
+        };
+        if let Some(deadline) = attempt.deadline.take() {
+            attempt.left_ms = deadline.since_ms(now);
+        }
+        attempt.ending = None;
+        let usage = attempt.take_usage();
+        attempt.spooled = Some(Spooled {
+            command: command_id(now, random),
+            report,
+            usage,
+        });
+        if attempt.needs_preserving() {
+            self.begin(now, StepKind::Preserve);
+        } else {
+            self.spool(now);
+        }
+    }
+
+    fn spool(&mut self, now: Timestamp) {
+        let up = self.link.is_up();
+        let Some(spooled) = self.attempt.as_ref().and_then(|one| one.spooled.clone()) else {
+            return;
+        };
+        // Our own end tells a scheduler that comes back later as much as such a report would.
+        let pointless = matches!(spooled.report, Report::Released { .. });
+        if pointless && !up && self.stopping.is_some() {
+            return self.clean(now);
+        }
+        self.begin(now, StepKind::Spool(Box::new(spooled)));
+    }
+
+    pub(super) fn preserved(
+        &mut self,
+        now: Timestamp,
+        random: u128,
+        result: Result<Finished, Failure>,
+    ) {
+        let Some(attempt) = self.attempt.as_mut() else {
+            return;
+        };
+        attempt.preserved = true;
+        let line = match result {
+            Ok(Finished::Preserved(Some(name))) => Some(format!("the work is kept as {name}")),
+            Ok(_) => None,
+            Err(failure) => {
+                attempt.keep = true;
+                let why = failure.reason;
+                Some(format!(
+                    "the work stays in its worktree, because it cannot be kept otherwise: {why}"
+                ))
+            }
+        };
+        let (ending, over) = (attempt.ending.take(), attempt.verdict.is_some());
+        if let Some(line) = line {
+            self.say(line);
+        }
+        match ending {
+            Some(ending) => self.end(now, random, ending),
+            None if over => self.clean(now),
+            None => self.spool(now),
+        }
+    }
+
+    pub(super) fn spooled(&mut self, now: Timestamp, random: u128, failure: Option<Failure>) {
+        if let Some(failure) = failure {
+            // Unsynced results are never reported, and the process's end is an honest answer.
+            let reason = format!("the result cannot be written: {}", failure.reason);
+            return self.leave(reason.clone(), Exit::Failed(reason));
+        }
+        let Some(attempt) = self.attempt.as_mut() else {
+            return;
+        };
+        match attempt.ending.take() {
+            Some(ending) => self.end(now, random, ending),
+            None => {
+                attempt.stage = Stage::Waiting;
+                self.report();
+                self.nobody_to_report_to(now);
+            }
+        }
+    }
+
+    /// Sends the report, if there is anybody to hear it; otherwise the next welcome does.
+    pub(super) fn report(&mut self) {
+        let up = self.link.is_up();
+        let Some(attempt) = self.attempt.as_mut().filter(|one| one.is_waiting()) else {
+            return;
+        };
+        if let Some(spooled) = attempt.spooled.clone()
+            && up
+        {
+            attempt.sent = true;
+            let attempt = attempt.id;
+            self.send(WorkerMessage::Report {
+                command: spooled.command,
+                attempt,
+                report: spooled.report,
+                usage: spooled.usage,
+            });
+        }
+    }
+
+    /// The link is up again while an attempt is at hand.
+    pub(super) fn come_back(&mut self, now: Timestamp, holding_accepted: bool) {
+        let Some(attempt) = self.attempt.as_ref() else {
+            return;
+        };
+        match attempt.stage {
+            // Also when the holding is refused: the same report gets the same answer, and an
+            // attempt that ended by it looks just like one that ended without it.
+            Stage::Waiting => self.report(),
+            Stage::Running(_) if !holding_accepted && attempt.holding().is_some() => {
+                let reason = "the scheduler no longer counts on it".to_owned();
+                self.end_early(Ending::Drop { reason });
+            }
+            Stage::Running(_) => self.say_progress(now),
+        }
+    }
+
+    pub(super) fn reported(
+        &mut self,
+        now: Timestamp,
+        attempt: AttemptId,
+        verdict: Verdict,
+        acknowledged: Sequence,
+    ) {
+        let Some(attempt) = self.attempt.as_mut().filter(|one| one.id == attempt) else {
+            return;
+        };
+        attempt.acknowledged = acknowledged;
+        if !attempt.is_waiting() {
+            // A round of rebasing was under way when the attempt ended otherwise.
+            let reason = "the scheduler has ended it".to_owned();
+            return self.end_early(Ending::Drop { reason });
+        }
+        attempt.verdict = Some(verdict);
+        let line = attempt.result_line(verdict);
+        let lost = attempt.is_mergeable() && verdict != Verdict::Passed;
+        let preserve = lost && attempt.made && !attempt.preserved;
+        self.say(line);
+        match preserve {
+            true => self.begin(now, StepKind::Preserve),
+            false => self.clean(now),
+        }
+    }
+
+    pub(super) fn cancelled(
+        &mut self,
+        now: Timestamp,
+        random: u128,
+        attempt: AttemptId,
+        reason: String,
+    ) {
+        let Some(attempt) = self.attempt.as_ref().filter(|one| one.id == attempt) else {
+            return;
+        };
+        let line = format!("{}: cancelled, {reason}", attempt.title());
+        let waiting = attempt.is_waiting();
+        self.say(line);
+        match waiting {
+            true => self.conclude(now, random, Report::Released { reason }),
+            false => self.end_early(Ending::Release { reason }),
+        }
+    }
+
+    pub(super) fn time_limit(&mut self, now: Timestamp) {
+        let Some(attempt) = self.attempt.as_mut() else {
+            return;
+        };
+        if attempt.deadline.is_some_and(|deadline| now >= deadline) {
+            attempt.deadline = None;
+            attempt.left_ms = 0;
+            self.end_early(Ending::TimeLimit);
+        }
+    }
+
+    /// Interrupts the attempt; what follows when its step is over, `ending` says.
+    pub(super) fn end_early(&mut self, ending: Ending) {
+        let Some(attempt) = self.attempt.as_mut() else {
+            return;
+        };
+        let Stage::Running(doing) = attempt.stage else {
+            return;
+        };
+        if doing == Doing::Clean || attempt.verdict.is_some() {
+            return;
+        }
+        let interrupted = attempt.ending.is_some();
+        let stays = match (&attempt.ending, &ending) {
+            (Some(Ending::Drop { .. }), _) => true,
+            (Some(_), new) => !matches!(new, Ending::Drop { .. } | Ending::Release { .. }),
+            (None, _) => false,
+        };
+        if !stays {
+            attempt.ending = Some(ending);
+        }
+        if doing.is_work() && !interrupted {
+            self.out.push(Effect::Interrupt);
+        }
+    }
+
+    /// The interrupted step is over.
+    pub(super) fn end(&mut self, now: Timestamp, random: u128, ending: Ending) {
+        let Some(attempt) = self.attempt.as_mut() else {
+            return;
+        };
+        match ending {
+            Ending::Release { reason } => {
+                self.conclude(now, random, Report::Released { reason });
+            }
+            Ending::TimeLimit => {
+                let limit_ms = attempt
+                    .job
+                    .as_ref()
+                    .map_or(0, |job| job.settings.time_limit_ms);
+                let reason = format!(
+                    "the attempt took longer than its time limit of {} s",
+                    limit_ms.div_ceil(1000)
+                );
+                let report = attempt.failed(&Failure::new(FailureKind::TimeLimit, reason));
+                self.conclude(now, random, report);
+            }
+            Ending::Drop { reason } => {
+                let line = format!("{}: dropped, {reason}", attempt.title());
+                attempt.deadline = None;
+                // Whatever happens from now on, the scheduler hears nothing more of it.
+                attempt.verdict = Some(Verdict::Late);
+                let preserve = attempt.work_is_unkept();
+                self.say(line);
+                match preserve {
+                    true => self.begin(now, StepKind::Preserve),
+                    false => self.clean(now),
+                }
+            }
+        }
+    }
+
+    fn clean(&mut self, now: Timestamp) {
+        if self.attempt.as_ref().is_some_and(|attempt| attempt.keep) {
+            self.attempt = None;
+            return self.next(now);
+        }
+        self.begin(now, StepKind::Clean);
+    }
+
+    pub(super) fn cleaned(&mut self, now: Timestamp, failure: Option<Failure>) {
+        if let (Some(failure), Some(attempt)) = (failure, &self.attempt) {
+            let line = format!(
+                "{}: not all is removed: {}",
+                attempt.title(),
+                failure.reason
+            );
+            self.say(line);
+        }
+        self.attempt = None;
+        self.next(now);
+    }
+
+    /// End now, after giving back what is at hand.
+    pub(super) fn stop(&mut self, now: Timestamp, reason: String, exit: Exit) {
+        if self.stopping.is_none() {
+            self.stopping = Some(Stopping {
+                reason: reason.clone(),
+                exit,
+                until: now.plus_ms(STOP_LIMIT_MS),
+            });
+            if self.attempt.as_ref().is_some_and(Attempt::is_idle_orphan) {
+                self.attempt = None;
+            }
+            let working = matches!(
+                self.attempt.as_ref().map(|attempt| attempt.stage),
+                Some(Stage::Running(doing)) if doing.is_work()
+            );
+            if working {
+                self.say(format!("stopping: {reason}"));
+                self.end_early(Ending::Release { reason });
+            }
+            self.nobody_to_report_to(now);
+        }
+        self.next(now);
+    }
+
+    /// A worker that is to stop does not wait for an answer that cannot come: a result that is
+    /// worth something stays in the spool.
+    pub(super) fn nobody_to_report_to(&mut self, now: Timestamp) {
+        let Some(stopping) = self.stopping.as_ref().filter(|_| !self.link.is_up()) else {
+            return;
+        };
+        let (reason, exit) = (stopping.reason.clone(), stopping.exit.clone());
+        let Some(attempt) = self.attempt.as_ref().filter(|one| one.is_waiting()) else {
+            return;
+        };
+        let report = attempt.spooled.as_ref().map(|spooled| &spooled.report);
+        match report {
+            Some(Report::Released { .. }) => self.clean(now),
+            _ => self.leave(reason, exit),
+        }
+    }
+}
+
+impl Attempt {
+    fn needs_preserving(&self) -> bool {
+        self.work_is_unkept() && !self.is_mergeable()
+    }
+
+    fn work_is_unkept(&self) -> bool {
+        self.kind == WorkerKind::Coding && self.made && !self.preserved
+    }
+
+    /// The end of the attempt as its user reads it.
+    fn result_line(&self, verdict: Verdict) -> String {
+        let title = self.title();
+        let report = self.spooled.as_ref().map(|spooled| &spooled.report);
+        if verdict == Verdict::Late {
+            return format!("{title}: too late, the attempt was over already");
+        }
+        match report {
+            Some(Report::Mergeable(_)) if verdict == Verdict::Passed => {
+                format!("{title}: PASS, merged")
+            }
+            Some(Report::Failed { failures, .. }) => {
+                let reason = failures
+                    .first()
+                    .map(|(_, failure)| first_line(&failure.reason));
+                format!("{title}: FAIL, {}", reason.unwrap_or("no reason given"))
+            }
+            Some(Report::InputNeeded { question, .. }) => {
+                format!("{title}: the agent asks: {}", first_line(question))
+            }
+            Some(Report::Tested { verdicts, .. }) => {
+                let count = |wanted: fn(&TestVerdict) -> bool| {
+                    verdicts.iter().filter(|(_, one)| wanted(one)).count()
+                };
+                format!(
+                    "{title}: tested, {} passed, {} broken, {} without a verdict",
+                    count(|one| matches!(one, TestVerdict::Passed(_))),
+                    count(|one| matches!(one, TestVerdict::Broken(_))),
+                    count(|one| matches!(one, TestVerdict::Inconclusive(_)))
+                )
+            }
+            Some(Report::Released { reason }) => format!("{title}: given back, {reason}"),
+            _ => format!("{title}: not merged"),
+        }
+    }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}

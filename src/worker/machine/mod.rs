@@ -1,0 +1,301 @@
+//! A worker's own life as a state machine without I/O: what happened goes in, what to do comes
+//! out. It knows nothing of processes, git, sockets or clocks; whoever drives it (the shell with
+//! the real ones, a simulator with others) carries the effects out and says how they went.
+//!
+//! ```text
+//! link:    down -> connecting -> greeting -> up -> down ...        (backoff with jitter)
+//! attempt: make, hooks -> session -> hook -> commit -> rebase -> checks      (coding)
+//!          make, hooks -> checks -> session -> hook                         (testing)
+//!          -> preserve (unless it may merge) -> spool -> waiting -> clean
+//!                       waiting -> rebase -> checks -> spool -> waiting     (the head moved)
+//! ```
+//!
+//! Both go on side by side: an attempt works while the link is down, and waits for it only when
+//! its result lies synced in the spool.
+
+mod attempt;
+mod ending;
+mod link;
+mod types;
+
+use std::collections::VecDeque;
+
+use crate::model::event::ProcessIdentity;
+use crate::model::ids::{CommandId, Timestamp, WorkerId};
+use crate::model::settings::WorkerKind;
+use crate::protocol::{SchedulerMessage, WorkerMessage};
+
+use attempt::Attempt;
+use link::Link;
+pub use types::{Done, Effect, Exit, Finished, HookPoint, Input, Kept, Spooled, Step, StepKind};
+
+/// A second order to stop is carried out within this time, whatever a step or the scheduler does:
+/// two seconds for an agent's polite end, a few for git and the answer.
+pub const STOP_LIMIT_MS: u64 = 10_000;
+
+/// Progress is said at most so often: four times a second is as fast as people read.
+const PROGRESS_INTERVAL_MS: u64 = 250;
+
+/// Activities are a line in a terminal.
+const ACTIVITY_BYTES_MAX: usize = 200;
+
+/// What a machine is made of.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The jobs it takes.
+    pub kind: WorkerKind,
+    /// Which process it is.
+    pub process: ProcessIdentity,
+    /// How long it does without a scheduler, in milliseconds.
+    pub orphan_limit_ms: u64,
+}
+
+/// One worker.
+#[derive(Debug)]
+pub struct Machine {
+    rules: Rules,
+    link: Link,
+    /// The number that a scheduler gave us.
+    worker: Option<WorkerId>,
+    /// The attempt at hand.
+    attempt: Option<Attempt>,
+    /// What dead workers of this project left behind, to be dealt with before the first job.
+    orphans: VecDeque<Kept>,
+    /// Take no more jobs and end.
+    draining: Option<String>,
+    /// End at once; the reason, and the time at which nothing is waited for any more.
+    stopping: Option<Stopping>,
+    /// How often the user asked us to end.
+    signals: u32,
+    exited: bool,
+    progress: Progress,
+    out: Vec<Effect>,
+}
+
+#[derive(Debug)]
+struct Stopping {
+    reason: String,
+    exit: Exit,
+    until: Timestamp,
+}
+
+/// What people were told last, and what waits to be told.
+#[derive(Debug, Default)]
+struct Progress {
+    activity: String,
+    unsaid: bool,
+    next_at: Timestamp,
+}
+
+impl Machine {
+    /// A worker that has done nothing yet. `kept` is what dead workers left in the spool.
+    pub fn new(rules: Rules, now: Timestamp, kept: Vec<Kept>) -> Self {
+        Self {
+            rules,
+            link: Link::new(now),
+            worker: None,
+            attempt: None,
+            orphans: kept.into(),
+            draining: None,
+            stopping: None,
+            signals: 0,
+            exited: false,
+            progress: Progress::default(),
+            out: Vec::new(),
+        }
+    }
+
+    /// Takes in what happened at `now` and says what to do, in order. `random` is drawn anew for
+    /// every call: jitter and new command ids are made of it.
+    pub fn step(&mut self, now: Timestamp, random: u128, input: Input) -> Vec<Effect> {
+        if self.exited {
+            return Vec::new();
+        }
+        match input {
+            Input::Start => {
+                self.connect();
+                self.next(now);
+            }
+            Input::Connected => self.connected(now),
+            Input::Disconnected { reason } => self.disconnected(now, random, &reason),
+            Input::Message(message) => self.message(now, random, message),
+            Input::Done(done) => self.step_done(now, random, done),
+            Input::Activity(text) => self.activity(now, &text),
+            Input::Signal => self.signal(now),
+            Input::Tick => {}
+        }
+        self.timers(now, random);
+        std::mem::take(&mut self.out)
+    }
+
+    /// When to call [`Machine::step`] with a [`Input::Tick`], unless something happens before.
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        let attempt = self.attempt.as_ref();
+        let orphaned = self
+            .link
+            .lonely_since()
+            .filter(|_| attempt.is_none_or(Attempt::is_waiting))
+            .map(|since| since.plus_ms(self.rules.orphan_limit_ms));
+        [
+            self.link.wake_at(),
+            orphaned,
+            attempt.and_then(Attempt::deadline),
+            self.stopping.as_ref().map(|stopping| stopping.until),
+            (self.progress.unsaid && self.link.is_up()).then_some(self.progress.next_at),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    fn message(&mut self, now: Timestamp, random: u128, message: SchedulerMessage) {
+        match message {
+            SchedulerMessage::Welcome {
+                worker,
+                name,
+                holding_accepted,
+                ..
+            } => self.welcomed(now, worker, &name, holding_accepted),
+            SchedulerMessage::Refused { reason } => {
+                self.say(format!("the scheduler refuses this worker: {reason}"));
+                self.stop(now, reason.clone(), Exit::Refused(reason));
+            }
+            SchedulerMessage::Job(offer) => self.job(now, random, *offer),
+            SchedulerMessage::Rebase { attempt, onto } => {
+                self.rebase_ordered(now, random, attempt, onto);
+            }
+            SchedulerMessage::Reported {
+                attempt,
+                verdict,
+                acknowledged,
+                ..
+            } => self.reported(now, attempt, verdict, acknowledged),
+            SchedulerMessage::Cancel { attempt, reason } => {
+                self.cancelled(now, random, attempt, reason);
+            }
+            SchedulerMessage::Drain { reason } => self.drain(now, reason),
+            SchedulerMessage::Stop { reason } => self.stop(now, reason, Exit::Stopped),
+        }
+    }
+
+    /// Between two attempts: what comes next?
+    fn next(&mut self, now: Timestamp) {
+        if self.exited || self.attempt.is_some() {
+            return;
+        }
+        if let Some(stopping) = &self.stopping {
+            let (reason, exit) = (stopping.reason.clone(), stopping.exit.clone());
+            return self.leave(reason, exit);
+        }
+        if let Some(reason) = self.draining.clone() {
+            return self.leave(reason, Exit::Drained);
+        }
+        if let Some(kept) = self.orphans.pop_front() {
+            return self.take_up(now, kept);
+        }
+        if self.link.is_up() {
+            self.send(WorkerMessage::Ready);
+        }
+    }
+
+    fn signal(&mut self, now: Timestamp) {
+        self.signals += 1;
+        match self.signals {
+            1 => {
+                if self.attempt.is_some() {
+                    let end = "ending after the present attempt; once more to stop now";
+                    self.say(end.to_owned());
+                }
+                self.drain(now, "its user asked it to end".to_owned());
+            }
+            2 => self.stop(now, "its user stopped it".to_owned(), Exit::Interrupted),
+            _ => self.leave("its user stopped it".to_owned(), Exit::Interrupted),
+        }
+    }
+
+    fn drain(&mut self, now: Timestamp, reason: String) {
+        self.draining.get_or_insert(reason);
+        // Another worker's result is safe in the spool; only an attempt of our own is finished.
+        if self.attempt.as_ref().is_some_and(Attempt::is_idle_orphan) {
+            self.attempt = None;
+        }
+        self.next(now);
+    }
+
+    fn timers(&mut self, now: Timestamp, random: u128) {
+        if self.exited {
+            return;
+        }
+        self.link_timers(now, random);
+        self.time_limit(now);
+        if self.progress.unsaid && now >= self.progress.next_at && self.link.is_up() {
+            self.say_progress(now);
+        }
+        if let Some(stopping) = self.stopping.as_ref().filter(|one| now >= one.until) {
+            let (reason, exit) = (stopping.reason.clone(), stopping.exit.clone());
+            return self.leave(reason, exit);
+        }
+        let waits = self.attempt.as_ref().is_none_or(Attempt::is_waiting);
+        let lonely = self
+            .link
+            .lonely_since()
+            .is_some_and(|since| now >= since.plus_ms(self.rules.orphan_limit_ms));
+        if waits && lonely {
+            let minutes = self.rules.orphan_limit_ms / 60_000;
+            self.say(format!(
+                "no scheduler for {minutes} minutes; start one with `scheduler run`, then this worker again"
+            ));
+            self.leave("no scheduler".to_owned(), Exit::NoScheduler);
+        }
+    }
+
+    fn activity(&mut self, now: Timestamp, text: &str) {
+        if self.attempt.is_none() {
+            return;
+        }
+        let line = text.lines().next().unwrap_or_default();
+        self.progress.activity = super::outcome::cut(line, ACTIVITY_BYTES_MAX).to_owned();
+        self.progress.unsaid = true;
+        if now >= self.progress.next_at && self.link.is_up() {
+            self.say_progress(now);
+        }
+    }
+
+    fn say_progress(&mut self, now: Timestamp) {
+        self.progress.unsaid = false;
+        self.progress.next_at = now.plus_ms(PROGRESS_INTERVAL_MS);
+        let Some((attempt, phase)) = self.attempt.as_ref().and_then(Attempt::phase) else {
+            return;
+        };
+        let activity = self.progress.activity.clone();
+        self.send(WorkerMessage::Progress {
+            attempt,
+            phase,
+            activity,
+        });
+    }
+
+    fn leave(&mut self, reason: String, exit: Exit) {
+        if self.link.is_up() {
+            self.send(WorkerMessage::Leaving { reason });
+        }
+        self.exited = true;
+        self.out.push(Effect::Exit(exit));
+    }
+
+    fn send(&mut self, message: WorkerMessage) {
+        self.out.push(Effect::Send(message));
+    }
+
+    fn say(&mut self, line: String) {
+        self.out.push(Effect::Say(line));
+    }
+}
+
+/// A new command id: like a ULID, its first 48 bits are the time and the others drawn.
+fn command_id(now: Timestamp, random: u128) -> CommandId {
+    CommandId(ulid::Ulid::from_parts(now.0, random).0)
+}
+
+#[cfg(test)]
+mod tests;

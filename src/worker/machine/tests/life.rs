@@ -1,0 +1,352 @@
+//! The link, signals, orders to end, and what dead workers left.
+
+use super::*;
+use crate::worker::machine::{Exit, STOP_LIMIT_MS};
+
+/// Points at which an attempt's outcome is still open.
+const WORK: [&str; 8] = [
+    "make",
+    "hook AfterCreate",
+    "hook BeforeRun",
+    "session #5",
+    "hook AfterRun",
+    "commit",
+    "rebase 1",
+    "check #5",
+];
+
+/// What ending an attempt early leads to, from the interrupted step on. A worktree that was not
+/// made holds no work.
+fn interrupted(rig: &mut Rig, point: &str) -> Vec<String> {
+    let effects = match point {
+        "make" => rig.result(Err(failure(FailureKind::Setup))),
+        _ => rig.go_on(point),
+    };
+    rig.run_on(effects)
+}
+
+#[test]
+fn an_idle_worker_waits_with_growing_jittered_pauses() {
+    let mut rig = Rig::new(WorkerKind::Coding);
+    assert_eq!(rig.give(Input::Start), ["connect"]);
+    let mut pauses = Vec::new();
+    for _ in 0..9 {
+        assert_eq!(rig.lose_link(), Vec::<String>::new());
+        let at = rig.machine.wake_at().expect("another try");
+        pauses.push(at.since_ms(rig.now));
+        assert_eq!(rig.wake(), ["connect"]);
+    }
+    for (index, pause) in pauses.iter().enumerate() {
+        let full = (100_u64 << index).min(5_000);
+        assert!((full / 2..=full).contains(pause), "{index}: {pauses:?}");
+    }
+    // Other dice, other pauses.
+    let mut other = Rig::new(WorkerKind::Coding);
+    other.give(Input::Start);
+    other.random = 17;
+    other.lose_link();
+    let pause = other.machine.wake_at().map(|at| at.since_ms(other.now));
+    assert_ne!(pause, pauses.first().copied());
+}
+
+#[test]
+fn waiting_for_a_scheduler_is_said_once_and_ends_at_the_limit() {
+    let mut rig = Rig::new(WorkerKind::Coding);
+    let start = rig.now;
+    rig.give(Input::Start);
+    let mut said = 0;
+    loop {
+        let lost = Input::Disconnected {
+            reason: "no such file".to_owned(),
+        };
+        let effects = rig.raw(lost);
+        said += effects
+            .iter()
+            .filter(|effect| matches!(effect, Effect::Say(_)))
+            .count();
+        let next = rig.wake();
+        if next != ["connect"] {
+            assert_eq!(next, ["exit NoScheduler"]);
+            break;
+        }
+    }
+    assert_eq!(said, 1);
+    assert_eq!(rig.now, start.plus_ms(ORPHAN_LIMIT_MS));
+    assert_eq!(rig.give(Input::Tick), Vec::<String>::new(), "it is over");
+}
+
+#[test]
+fn a_session_outlives_the_orphan_limit_and_its_result_stays_in_the_spool() {
+    let mut rig = Rig::at("session #5");
+    rig.lose_link();
+    rig.now = rig.now.plus_ms(ORPHAN_LIMIT_MS * 2);
+    // The attempt's own limit is another matter.
+    let mut patient = rig;
+    if let Some(attempt) = patient.machine.attempt.as_mut() {
+        attempt.deadline = None;
+    }
+    assert_eq!(patient.give(Input::Tick), ["connect"], "it does not end");
+    patient.lose_link();
+    for step in [
+        "session #5",
+        "hook AfterRun",
+        "commit",
+        "rebase 1",
+        "check #5",
+    ] {
+        patient.go_on(step);
+    }
+    assert_eq!(patient.go_on("spool"), ["exit NoScheduler"]);
+}
+
+#[test]
+fn a_silent_scheduler_is_given_up() {
+    let mut rig = Rig::new(WorkerKind::Coding);
+    rig.give(Input::Start);
+    rig.give(Input::Connected);
+    assert_eq!(rig.wake(), ["disconnect"]);
+    assert_eq!(rig.wake(), ["connect"]);
+}
+
+#[test]
+fn an_attempt_goes_on_without_a_link_and_is_held_on_return() {
+    for point in &POINTS[..10] {
+        let mut rig = Rig::at(point);
+        rig.lose_link();
+        assert_eq!(rig.wake(), ["connect"], "{point}");
+        assert_eq!(rig.give(Input::Connected), ["hello a7"], "{point}");
+        let welcomed = rig.welcome(true);
+        if *point == "waiting" {
+            assert_eq!(welcomed, ["report c mergeable"]);
+        } else {
+            assert_eq!(welcomed, Vec::<String>::new(), "{point}");
+        }
+    }
+    // Answered: there is nothing to hold, and no job before the place is clean.
+    let mut rig = Rig::at("clean");
+    rig.lose_link();
+    rig.wake();
+    assert_eq!(rig.give(Input::Connected), ["hello -"]);
+    assert_eq!(rig.welcome(true), Vec::<String>::new());
+    assert_eq!(rig.go_on("clean"), ["ready"]);
+}
+
+#[test]
+fn holding_refused_drops_the_attempt_without_a_report() {
+    for point in WORK {
+        let mut rig = Rig::at(point);
+        rig.lose_link();
+        assert_eq!(rig.reconnect(false), ["interrupt"], "{point}");
+        let expected: &[&str] = match point {
+            "make" => &["clean", "ready"],
+            _ => &["preserve", "clean", "ready"],
+        };
+        assert_eq!(interrupted(&mut rig, point), expected, "{point}");
+    }
+    let mut rig = Rig::at("spool c mergeable");
+    rig.lose_link();
+    assert_eq!(rig.reconnect(false), Vec::<String>::new());
+    let rest = rig.go_on("spool");
+    assert_eq!(rig.run_on(rest), ["preserve", "clean", "ready"]);
+    // Its result may have been accepted on the connection that was lost: ask.
+    let mut rig = Rig::at("waiting");
+    rig.lose_link();
+    assert_eq!(rig.reconnect(false), ["report c mergeable"]);
+    assert_eq!(rig.reported(Verdict::Passed), ["clean"]);
+}
+
+#[test]
+fn cancel_gives_the_job_back_from_anywhere() {
+    for point in WORK {
+        let mut rig = Rig::at(point);
+        assert_eq!(rig.cancel(), ["interrupt"], "{point}");
+        assert_eq!(rig.cancel(), Vec::<String>::new(), "once is enough");
+        let expected: &[&str] = match point {
+            "make" => &["spool c released", "report c released"],
+            _ => &["preserve", "spool c released", "report c released"],
+        };
+        assert_eq!(interrupted(&mut rig, point), expected, "{point}");
+        let rest = rig.reported(Verdict::Recorded);
+        assert_eq!(rig.run_on(rest), ["clean", "ready"], "{point}");
+    }
+    let released = ["preserve", "spool c released", "report c released"];
+    let mut rig = Rig::at("spool c mergeable");
+    assert_eq!(rig.cancel(), Vec::<String>::new());
+    let rest = rig.go_on("spool");
+    assert_eq!(rig.run_on(rest), released);
+    let mut rig = Rig::at("waiting");
+    let rest = rig.cancel();
+    assert_eq!(rig.run_on(rest), released);
+    let mut rig = Rig::at("clean");
+    assert_eq!(rig.cancel(), Vec::<String>::new());
+}
+
+#[test]
+fn the_first_signal_drains() {
+    let mut rig = Rig::new(WorkerKind::Coding);
+    rig.give(Input::Start);
+    assert_eq!(rig.give(Input::Signal), ["exit Drained"]);
+    let mut rig = Rig::ready(WorkerKind::Coding);
+    assert_eq!(rig.give(Input::Signal), ["leaving", "exit Drained"]);
+    for point in POINTS {
+        let mut rig = Rig::at(point);
+        assert_eq!(rig.give(Input::Signal), Vec::<String>::new(), "{point}");
+        let from = POINTS.iter().position(|other| *other == point);
+        let mut last = Vec::new();
+        for step in &POINTS[from.expect("a point")..] {
+            last = rig.go_on(step);
+        }
+        assert_eq!(last, ["leaving", "exit Drained"], "{point}");
+    }
+}
+
+#[test]
+fn the_second_signal_stops_now_and_gives_the_job_back() {
+    for point in WORK {
+        let mut rig = Rig::at(point);
+        rig.give(Input::Signal);
+        assert_eq!(rig.give(Input::Signal), ["interrupt"], "{point}");
+        let effects = interrupted(&mut rig, point);
+        let sent = effects.last().map(String::as_str);
+        assert_eq!(sent, Some("report c released"), "{point}");
+        let rest = rig.reported(Verdict::Recorded);
+        let expected = ["clean", "leaving", "exit Interrupted"];
+        assert_eq!(rig.run_on(rest), expected, "{point}");
+    }
+    // The third one waits for nothing.
+    let mut rig = Rig::at("session #5");
+    rig.give(Input::Signal);
+    rig.give(Input::Signal);
+    let expected = ["leaving", "exit Interrupted"];
+    assert_eq!(rig.give(Input::Signal), expected);
+}
+
+#[test]
+fn a_stop_does_not_wait_for_ever() {
+    let stop = || SchedulerMessage::Stop {
+        reason: "the run is over".to_owned(),
+    };
+    // For a step that does not end, and for an answer that does not come.
+    for point in ["session #5", "waiting"] {
+        let mut rig = Rig::at(point);
+        let start = rig.now;
+        rig.hear(stop());
+        let mut effects = rig.wake();
+        while effects.is_empty() {
+            effects = rig.wake();
+        }
+        assert_eq!(effects, ["leaving", "exit Stopped"], "{point}");
+        assert_eq!(rig.now, start.plus_ms(STOP_LIMIT_MS));
+    }
+    // Without a link there is nobody to answer: results stay in the spool, returns are pointless.
+    let mut rig = Rig::at("waiting");
+    rig.hear(stop());
+    assert_eq!(rig.lose_link(), ["exit Stopped"]);
+    let mut rig = Rig::at("session #5");
+    rig.lose_link();
+    rig.give(Input::Signal);
+    assert_eq!(rig.give(Input::Signal), ["interrupt"]);
+    let expected = ["preserve", "clean", "exit Interrupted"];
+    assert_eq!(interrupted(&mut rig, "session #5"), expected);
+    // Idle.
+    let mut rig = Rig::ready(WorkerKind::Testing);
+    assert_eq!(rig.hear(stop()), ["leaving", "exit Stopped"]);
+    // A rebase is no longer worth it.
+    let mut rig = Rig::at("waiting");
+    rig.hear(stop());
+    let rebase = SchedulerMessage::Rebase {
+        attempt: ATTEMPT,
+        onto: commit(3),
+    };
+    let rest = rig.hear(rebase);
+    let expected = ["preserve", "spool c released", "report c released"];
+    assert_eq!(rig.run_on(rest), expected);
+}
+
+#[test]
+fn refused_by_the_scheduler() {
+    let refused = || SchedulerMessage::Refused {
+        reason: "another version".to_owned(),
+    };
+    let mut rig = Rig::new(WorkerKind::Coding);
+    rig.give(Input::Start);
+    rig.give(Input::Connected);
+    let exit = format!("exit {:?}", Exit::Refused("another version".to_owned()));
+    assert_eq!(rig.hear(refused()), [exit.as_str()]);
+    let mut rig = Rig::at("session #5");
+    rig.lose_link();
+    rig.wake();
+    rig.give(Input::Connected);
+    assert_eq!(rig.hear(refused()), ["interrupt"]);
+    let expected = ["preserve", "clean", exit.as_str()];
+    assert_eq!(interrupted(&mut rig, "session #5"), expected);
+}
+
+#[test]
+fn what_dead_workers_left_is_dealt_with_before_the_first_job() {
+    let spooled = Spooled {
+        command: CommandId(42),
+        report: Report::Released {
+            reason: "test".to_owned(),
+        },
+        usage: Usage::default(),
+    };
+    let kept = |attempt, spooled| Kept {
+        attempt: AttemptId(attempt),
+        kind: WorkerKind::Coding,
+        spooled,
+    };
+    let kept = vec![kept(4, None), kept(7, Some(spooled))];
+    let mut rig = Rig::with_kept(WorkerKind::Coding, kept.clone());
+    assert_eq!(rig.give(Input::Start), ["connect", "clean"]);
+    let cleaned = Input::Done(Done {
+        attempt: AttemptId(4),
+        result: Ok(Finished::Cleaned),
+    });
+    assert_eq!(rig.give(cleaned), Vec::<String>::new());
+    assert_eq!(rig.give(Input::Connected), ["hello -"], "it was another's");
+    let welcome = SchedulerMessage::Welcome {
+        worker: WorkerId(3),
+        name: "worker-1".to_owned(),
+        epoch: Epoch(1),
+        holding_accepted: true,
+    };
+    let effects = rig.raw(Input::Message(welcome));
+    let (command, ..) = report_in(&effects).expect("a report");
+    assert_eq!(command, CommandId(42), "the dead worker's own command");
+    let rest = rig.reported(Verdict::Late);
+    assert_eq!(rig.run_on(rest), ["clean", "ready"]);
+
+    // A signal leaves it to the next worker.
+    let mut rig = Rig::with_kept(WorkerKind::Coding, kept[1..].to_vec());
+    rig.give(Input::Start);
+    assert_eq!(rig.give(Input::Signal), ["exit Drained"]);
+}
+
+#[test]
+fn progress_is_said_four_times_a_second_at_most() {
+    let mut rig = Rig::at("session #5");
+    let progress = |effects: Vec<Effect>| {
+        effects
+            .into_iter()
+            .filter(|effect| matches!(effect, Effect::Send(WorkerMessage::Progress { .. })))
+            .count()
+    };
+    let mut sent = 0;
+    for _ in 0..990 {
+        rig.now = rig.now.plus_ms(1);
+        let long = Input::Activity("é".repeat(300));
+        sent += progress(rig.raw(long));
+    }
+    assert!((3..=4).contains(&sent), "{sent} in a second");
+    // The last one is said, late, and then there is silence.
+    let at = rig.machine.wake_at().expect("something unsaid");
+    assert!(at.since_ms(rig.now) <= 250);
+    rig.now = at;
+    assert_eq!(progress(rig.raw(Input::Tick)), 1);
+    rig.now = rig.now.plus_ms(1_000);
+    assert_eq!(progress(rig.raw(Input::Tick)), 0);
+    // Nothing is said to nobody.
+    rig.lose_link();
+    assert_eq!(progress(rig.raw(Input::Activity("x".to_owned()))), 0);
+}

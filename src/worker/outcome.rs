@@ -1,0 +1,341 @@
+//! What an attempt came to: from the end of a session, the agent's claims and the checks' exit
+//! codes to a report. Pure.
+
+use crate::model::evidence::{Basis, CheckRun, Evidence, Failure, FailureKind, SessionEnd, Usage};
+use crate::model::ids::{CommitId, FeatureId, Timestamp};
+use crate::model::report::{JobFeature, Mergeable, Report, TestVerdict};
+
+use super::verdict::{Claim, Claims};
+
+/// How one agent session went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionResult {
+    /// How it ended.
+    pub end: SessionEnd,
+    /// The limit of ours that ended it, if one did; it explains `end`.
+    pub limit: Option<Limit>,
+    /// The agent's or the driver's last words about it; may be empty.
+    pub detail: String,
+    /// When the provider's limit ends, if it said so.
+    pub limited_until: Option<Timestamp>,
+    /// What it used.
+    pub usage: Usage,
+    /// What the agent wrote into its verdict file, or what is wrong with that file.
+    pub claims: Result<Claims, String>,
+}
+
+/// The limits by which a worker ends a session itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Limit {
+    /// Silent for too long.
+    Idle,
+    /// The attempt took too long.
+    Time,
+    /// Too many tool calls.
+    Steps,
+}
+
+/// The checks of one feature, run in order up to the first failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeatureChecks {
+    /// Which feature.
+    pub feature: FeatureId,
+    /// What was run; all with exit code 0 but perhaps the last.
+    pub runs: Vec<CheckRun>,
+    /// The last lines of the output of the last run; of interest when it failed.
+    pub tail: String,
+}
+
+/// A commit, ready to be the head of the branch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stand {
+    /// What it stands on.
+    pub onto: CommitId,
+    /// The commit; the same as `onto` when nothing changed.
+    pub commit: CommitId,
+    /// Its tree.
+    pub tree: CommitId,
+    /// Files changed against `onto`, at most `MergeStarted::TOUCHED_MAX`.
+    pub touched: Vec<String>,
+    /// How many in all.
+    pub touched_total: u32,
+}
+
+impl FeatureChecks {
+    /// Why the feature does not pass, if it does not.
+    pub fn failure(&self) -> Option<Failure> {
+        let last = self.runs.last().filter(|run| run.exit_code != 0)?;
+        let how = match last.exit_code {
+            124 => "took longer than its limit (exit code 124)".to_owned(),
+            code => format!("exited with {code}"),
+        };
+        let mut reason = format!("`{}` {how}", last.command);
+        if !self.tail.is_empty() {
+            reason = format!("{reason}: {}", self.tail);
+        }
+        let mut failure = Failure::new(FailureKind::CheckFailed, reason);
+        failure.checks.clone_from(&self.runs);
+        Some(failure)
+    }
+}
+
+impl SessionResult {
+    /// Why the session is a failure, unless the agent ended it normally.
+    pub fn failure(&self) -> Option<Failure> {
+        let (kind, words) = match (self.limit, self.end) {
+            (Some(Limit::Idle), _) => (
+                FailureKind::IdleLimit,
+                "the agent was silent for longer than the idle limit",
+            ),
+            (Some(Limit::Time), _) => (
+                FailureKind::TimeLimit,
+                "the attempt took longer than its time limit",
+            ),
+            (Some(Limit::Steps), _) => (
+                FailureKind::StepLimit,
+                "the agent made more tool calls than the step limit allows",
+            ),
+            (None, SessionEnd::Completed) => return None,
+            (None, SessionEnd::Limited) => (
+                FailureKind::ProviderLimited,
+                "the provider limits the use of the model",
+            ),
+            (None, SessionEnd::Overloaded) => (
+                FailureKind::ProviderLimited,
+                "the provider is overloaded or failing",
+            ),
+            (None, SessionEnd::AuthFailed) => (
+                FailureKind::ProviderRefused,
+                "the provider refused the agent's credentials",
+            ),
+            (None, SessionEnd::QuotaExhausted) => (
+                FailureKind::ProviderRefused,
+                "the provider's account has no credit left",
+            ),
+            (None, SessionEnd::ContextOverflow) => (
+                FailureKind::ContextOverflow,
+                "the conversation outgrew the model's context window",
+            ),
+            (None, SessionEnd::TurnOrBudgetCap) => (
+                FailureKind::TurnOrBudgetCap,
+                "the agent reached its own turn or budget cap",
+            ),
+            // Nobody of ours asked for it, or the attempt would be over for that reason.
+            (None, SessionEnd::Cancelled) => (
+                FailureKind::AgentGaveUp,
+                "the agent ended its turn as cancelled",
+            ),
+            (None, SessionEnd::Crashed) => (FailureKind::AgentCrashed, "the agent failed"),
+            (None, SessionEnd::NoTerminalEvent) => (
+                FailureKind::NoTerminalEvent,
+                "the agent's stream ended without its final event",
+            ),
+            (None, SessionEnd::Refused) => (FailureKind::Refused, "the model refused the task"),
+        };
+        Some(Failure::new(kind, with_detail(words, &self.detail)))
+    }
+}
+
+fn with_detail(words: &str, detail: &str) -> String {
+    match detail.trim() {
+        "" => words.to_owned(),
+        detail => format!("{words}: {detail}"),
+    }
+}
+
+/// Questions are read by people in a terminal; a longer one is cut.
+const QUESTION_BYTES_MAX: usize = 8_000;
+
+/// What a coding session is worth: `None` when the work shall be checked, else the report.
+pub fn after_coding_session(features: &[JobFeature], session: &SessionResult) -> Option<Report> {
+    if let Some(failure) = session.failure() {
+        return Some(fail_all(features, &failure, session.limited_until));
+    }
+    let claims = match &session.claims {
+        Ok(claims) => claims,
+        Err(problem) => {
+            let reason = format!("the agent's verdict file {problem}");
+            let failure = Failure::new(FailureKind::AgentGaveUp, reason);
+            return Some(fail_all(features, &failure, None));
+        }
+    };
+    let failures: Vec<_> = claims
+        .iter()
+        .filter_map(|(feature, claim)| match claim {
+            Claim::Fail(reason) => {
+                let failure = Failure::new(FailureKind::AgentGaveUp, reason.clone());
+                Some((*feature, failure))
+            }
+            Claim::Pass | Claim::Input(_) => None,
+        })
+        .collect();
+    if !failures.is_empty() {
+        return Some(Report::Failed {
+            failures,
+            limited_until: None,
+        });
+    }
+    claims.iter().find_map(|(feature, claim)| match claim {
+        Claim::Input(question) => Some(Report::InputNeeded {
+            feature: *feature,
+            question: cut(question, QUESTION_BYTES_MAX).to_owned(),
+        }),
+        Claim::Pass | Claim::Fail(_) => None,
+    })
+}
+
+/// The longest beginning of `text` of at most `bytes_max` bytes that ends between characters.
+pub fn cut(text: &str, bytes_max: usize) -> &str {
+    let mut end = text.len().min(bytes_max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}
+
+/// The same failure for every feature of a coding job.
+pub fn fail_all(
+    features: &[JobFeature],
+    failure: &Failure,
+    limited_until: Option<Timestamp>,
+) -> Report {
+    Report::Failed {
+        failures: features
+            .iter()
+            .map(|feature| (feature.id, failure.clone()))
+            .collect(),
+        limited_until,
+    }
+}
+
+/// What the checks of a coding job say of the commit that they ran on.
+pub fn after_checks(features: &[JobFeature], stand: &Stand, checks: &[FeatureChecks]) -> Report {
+    let failures: Vec<_> = checks
+        .iter()
+        .filter_map(|one| Some((one.feature, one.failure()?)))
+        .collect();
+    if !failures.is_empty() {
+        return Report::Failed {
+            failures,
+            limited_until: None,
+        };
+    }
+    // A feature with checks of which none ran would pass on nothing: our own mistake, and still
+    // it must not merge.
+    if let Some(feature) = features.iter().find(|feature| {
+        !feature.spec.checks.is_empty()
+            && runs_of(checks, feature.id).len() != feature.spec.checks.len()
+    }) {
+        let reason = format!("not every check of {} was run", feature.id);
+        let failure = Failure::new(FailureKind::Setup, reason);
+        return fail_all(features, &failure, None);
+    }
+    let evidence = features
+        .iter()
+        .map(|feature| (feature.id, evidence(feature, stand, checks)))
+        .collect();
+    Report::Mergeable(Mergeable {
+        onto: stand.onto.clone(),
+        commit: stand.commit.clone(),
+        touched: stand.touched.clone(),
+        touched_total: stand.touched_total,
+        evidence,
+    })
+}
+
+fn runs_of(checks: &[FeatureChecks], feature: FeatureId) -> &[CheckRun] {
+    checks
+        .iter()
+        .find(|one| one.feature == feature)
+        .map_or(&[], |one| &one.runs)
+}
+
+fn evidence(feature: &JobFeature, stand: &Stand, checks: &[FeatureChecks]) -> Evidence {
+    Evidence {
+        basis: match feature.spec.checks.as_slice() {
+            [] => Basis::AgentWord,
+            _ => Basis::Checks,
+        },
+        commit: stand.commit.clone(),
+        tree: stand.tree.clone(),
+        checks: runs_of(checks, feature.id).to_vec(),
+    }
+}
+
+/// True when an agent's session has a say in the test of this feature.
+pub fn needs_agent(feature: &JobFeature, test_with_agent: bool, checks: &[FeatureChecks]) -> bool {
+    let broken = checks
+        .iter()
+        .any(|one| one.feature == feature.id && one.failure().is_some());
+    (feature.spec.checks.is_empty() || test_with_agent) && !broken
+}
+
+/// What a testing job says of its features. `trouble` is what kept it from the end, if anything:
+/// features without a verdict until then are inconclusive for that reason.
+pub fn tested(
+    features: &[JobFeature],
+    test_with_agent: bool,
+    stand: &Stand,
+    checks: &[FeatureChecks],
+    session: Option<&SessionResult>,
+    trouble: Option<&Failure>,
+) -> Report {
+    let verdicts = features
+        .iter()
+        .map(|feature| {
+            let verdict = test_verdict(feature, test_with_agent, stand, checks, session, trouble);
+            (feature.id, verdict)
+        })
+        .collect();
+    Report::Tested {
+        verdicts,
+        limited_until: session.and_then(|session| session.limited_until),
+    }
+}
+
+fn test_verdict(
+    feature: &JobFeature,
+    test_with_agent: bool,
+    stand: &Stand,
+    checks: &[FeatureChecks],
+    session: Option<&SessionResult>,
+    trouble: Option<&Failure>,
+) -> TestVerdict {
+    let checked = checks.iter().find(|one| one.feature == feature.id);
+    if let Some(failure) = checked.and_then(FeatureChecks::failure) {
+        return TestVerdict::Broken(failure);
+    }
+    let untested = |reason: &str| {
+        let failure = Failure::new(FailureKind::Setup, reason);
+        TestVerdict::Inconclusive(trouble.cloned().unwrap_or(failure))
+    };
+    if runs_of(checks, feature.id).len() != feature.spec.checks.len() {
+        return untested("its checks were not run");
+    }
+    if !needs_agent(feature, test_with_agent, checks) {
+        return TestVerdict::Passed(evidence(feature, stand, checks));
+    }
+    let Some(session) = session else {
+        return untested("no agent tested it");
+    };
+    if let Some(failure) = session.failure() {
+        return TestVerdict::Inconclusive(failure);
+    }
+    let gave_up =
+        |reason: String| TestVerdict::Inconclusive(Failure::new(FailureKind::AgentGaveUp, reason));
+    let claims = match &session.claims {
+        Ok(claims) => claims,
+        Err(problem) => return gave_up(format!("the agent's verdict file {problem}")),
+    };
+    match claims.iter().find(|(id, _)| *id == feature.id) {
+        Some((_, Claim::Pass)) => TestVerdict::Passed(evidence(feature, stand, checks)),
+        Some((_, Claim::Fail(reason))) => {
+            TestVerdict::Broken(Failure::new(FailureKind::CheckFailed, reason.clone()))
+        }
+        Some((_, Claim::Input(question))) => gave_up(format!("the agent asks: {question}")),
+        None => gave_up("the testing agent wrote no verdict".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,227 @@
+//! Tables: how a session ended, what the agent claims, what the checks say; and what follows.
+
+use super::*;
+use crate::model::feature::FeatureSpec;
+use crate::model::ids::ContentHash;
+
+fn feature(id: u32, checks: &[&str]) -> JobFeature {
+    JobFeature {
+        id: FeatureId(id),
+        spec: FeatureSpec {
+            checks: checks.iter().map(ToString::to_string).collect(),
+            ..FeatureSpec::default()
+        },
+        regressed: false,
+        previous_failures: Vec::new(),
+        answers: Vec::new(),
+    }
+}
+
+fn session(end: SessionEnd, limit: Option<Limit>, claims: Result<Claims, String>) -> SessionResult {
+    SessionResult {
+        end,
+        limit,
+        detail: "HTTP 400\n".to_owned(),
+        limited_until: Some(Timestamp(9)),
+        usage: Usage::default(),
+        claims,
+    }
+}
+
+fn checked(feature: u32, exit_codes: &[i32]) -> FeatureChecks {
+    let run = |exit_code: &i32| CheckRun {
+        command: "make test".to_owned(),
+        exit_code: *exit_code,
+        duration_ms: 1,
+        output: ContentHash::default(),
+    };
+    FeatureChecks {
+        feature: FeatureId(feature),
+        runs: exit_codes.iter().map(run).collect(),
+        tail: "2 of 3 failed".to_owned(),
+    }
+}
+
+#[test]
+fn every_end_of_a_session_has_its_kind_of_failure() {
+    use SessionEnd as S;
+    let table = [
+        (S::Completed, None, None),
+        (S::Limited, None, Some(FailureKind::ProviderLimited)),
+        (S::Overloaded, None, Some(FailureKind::ProviderLimited)),
+        (S::AuthFailed, None, Some(FailureKind::ProviderRefused)),
+        (S::QuotaExhausted, None, Some(FailureKind::ProviderRefused)),
+        (S::ContextOverflow, None, Some(FailureKind::ContextOverflow)),
+        (S::TurnOrBudgetCap, None, Some(FailureKind::TurnOrBudgetCap)),
+        (S::Cancelled, None, Some(FailureKind::AgentGaveUp)),
+        (S::Crashed, None, Some(FailureKind::AgentCrashed)),
+        (S::NoTerminalEvent, None, Some(FailureKind::NoTerminalEvent)),
+        (S::Refused, None, Some(FailureKind::Refused)),
+        (
+            S::Cancelled,
+            Some(Limit::Idle),
+            Some(FailureKind::IdleLimit),
+        ),
+        (
+            S::Cancelled,
+            Some(Limit::Time),
+            Some(FailureKind::TimeLimit),
+        ),
+        (
+            S::Cancelled,
+            Some(Limit::Steps),
+            Some(FailureKind::StepLimit),
+        ),
+        // An agent that ends well when it is told to end was ended all the same.
+        (
+            S::Completed,
+            Some(Limit::Idle),
+            Some(FailureKind::IdleLimit),
+        ),
+    ];
+    for (end, limit, kind) in table {
+        let session = session(end, limit, Ok(Vec::new()));
+        let failure = session.failure();
+        assert_eq!(failure.as_ref().map(|one| one.kind), kind, "{end:?}");
+        if let Some(failure) = failure {
+            assert!(failure.reason.ends_with(": HTTP 400"), "{failure:?}");
+            let report = after_coding_session(&[feature(5, &[])], &session);
+            let Some(Report::Failed { limited_until, .. }) = report else {
+                panic!("{report:?}");
+            };
+            assert_eq!(limited_until, Some(Timestamp(9)));
+        }
+    }
+}
+
+#[test]
+fn a_coding_agents_claims_can_only_stop_the_work() {
+    let features = [feature(5, &["x"]), feature(6, &[])];
+    let after =
+        |claims| after_coding_session(&features, &session(SessionEnd::Completed, None, claims));
+    let five = FeatureId(5);
+    assert_eq!(after(Ok(vec![])), None);
+    assert_eq!(after(Ok(vec![(five, Claim::Pass)])), None);
+    let fail = (five, Claim::Fail("no network".to_owned()));
+    let ask = (FeatureId(6), Claim::Input("Which one?".to_owned()));
+    let failed = Report::Failed {
+        failures: vec![(five, Failure::new(FailureKind::AgentGaveUp, "no network"))],
+        limited_until: None,
+    };
+    // The other feature goes back without a failure, and asks again next time.
+    assert_eq!(after(Ok(vec![ask.clone(), fail])), Some(failed));
+    let asked = Report::InputNeeded {
+        feature: FeatureId(6),
+        question: "Which one?".to_owned(),
+    };
+    assert_eq!(after(Ok(vec![ask])), Some(asked));
+    let Some(Report::Failed { failures, .. }) = after(Err("is garbage".to_owned())) else {
+        panic!("a broken verdict file must not pass");
+    };
+    assert_eq!(failures.len(), 2);
+    assert_eq!(failures[0].1.kind, FailureKind::AgentGaveUp);
+}
+
+#[test]
+fn checks_decide_what_may_merge() {
+    let features = [feature(5, &["a", "b"]), feature(6, &[])];
+    let stand = Stand::default();
+    let after = |checks: &[FeatureChecks]| after_checks(&features, &stand, checks);
+    let Report::Mergeable(good) = after(&[checked(5, &[0, 0])]) else {
+        panic!("all checks pass");
+    };
+    let bases: Vec<_> = good.evidence.iter().map(|(_, one)| one.basis).collect();
+    assert_eq!(bases, [Basis::Checks, Basis::AgentWord]);
+    assert_eq!(good.evidence[0].1.checks.len(), 2);
+
+    for (code, words) in [(1, "exited with 1: 2 of 3"), (124, "longer than its limit")] {
+        let Report::Failed { failures, .. } = after(&[checked(5, &[0, code])]) else {
+            panic!("a check fails");
+        };
+        let [(FeatureId(5), failure)] = failures.as_slice() else {
+            panic!("{failures:?}");
+        };
+        assert_eq!(failure.kind, FailureKind::CheckFailed);
+        assert_eq!(failure.checks.len(), 2, "the failed one is the last");
+        assert!(failure.reason.contains(words), "{}", failure.reason);
+        assert!(failure.reason.contains("make test"), "{}", failure.reason);
+    }
+    // Checks that did not run prove nothing.
+    for missing in [vec![], vec![checked(5, &[0])], vec![checked(6, &[0, 0])]] {
+        let report = after(&missing);
+        assert!(matches!(report, Report::Failed { .. }), "{report:?}");
+    }
+}
+
+#[test]
+fn a_test_passes_on_its_checks_and_where_asked_on_the_agents_word_too() {
+    let word = |verdict: &TestVerdict| match verdict {
+        TestVerdict::Passed(evidence) => match evidence.basis {
+            Basis::Checks => "checks",
+            Basis::AgentWord => "word",
+        },
+        TestVerdict::Broken(_) => "broken",
+        TestVerdict::Inconclusive(_) => "unknown",
+    };
+    let ended = |claims| Some(session(SessionEnd::Completed, None, claims));
+    let five = FeatureId(5);
+    let pass = || ended(Ok(vec![(five, Claim::Pass)]));
+    let fail = || ended(Ok(vec![(five, Claim::Fail("no".to_owned()))]));
+    let ask = || ended(Ok(vec![(five, Claim::Input("what?".to_owned()))]));
+    let crashed = || {
+        Some(session(
+            SessionEnd::Crashed,
+            None,
+            Ok(vec![(five, Claim::Fail("no".to_owned()))]),
+        ))
+    };
+    let ok: &'static [i32] = &[0];
+    /// Commands, whether an agent tests too, the checks' exit codes, the session, the verdict.
+    type Row = (
+        &'static [&'static str],
+        bool,
+        Option<&'static [i32]>,
+        Option<SessionResult>,
+        &'static str,
+    );
+    let table: Vec<Row> = vec![
+        (&["a"], false, Some(ok), None, "checks"),
+        (&["a"], false, Some(&[7]), None, "broken"),
+        (&["a"], false, None, None, "unknown"),
+        (&["a"], true, Some(ok), pass(), "checks"),
+        (&["a"], true, Some(ok), fail(), "broken"),
+        (&["a"], true, Some(ok), crashed(), "unknown"),
+        (&["a"], true, Some(&[7]), pass(), "broken"),
+        (&["a"], true, None, pass(), "unknown"),
+        (&[], false, None, pass(), "word"),
+        (&[], false, None, fail(), "broken"),
+        (&[], false, None, ask(), "unknown"),
+        (&[], false, None, crashed(), "unknown"),
+        (&[], false, None, ended(Ok(vec![])), "unknown"),
+        (
+            &[],
+            false,
+            None,
+            ended(Err("is garbage".to_owned())),
+            "unknown",
+        ),
+        (&[], false, None, None, "unknown"),
+    ];
+    for (index, (commands, with_agent, codes, session, expected)) in table.iter().enumerate() {
+        let features = [feature(5, commands)];
+        let checks: Vec<_> = codes.iter().map(|codes| checked(5, codes)).collect();
+        let stand = Stand::default();
+        let report = tested(
+            &features,
+            *with_agent,
+            &stand,
+            &checks,
+            session.as_ref(),
+            None,
+        );
+        let Report::Tested { verdicts, .. } = report else {
+            panic!("row {index}");
+        };
+        assert_eq!(word(&verdicts[0].1), *expected, "row {index}");
+    }
+}

@@ -1,0 +1,7 @@
+try 'import "$tests/bank.csv"' is '2 added, 0 already there'
+try 'import "$tests/bank.csv"' 'list --like soup' has 'soup, "the good one"'
+try 'import "$tests/bank.csv"' 'import "$tests/bank.csv"' is '0 added, 2 already there'
+try 'export >all.csv' '--file new.box import all.csv' '--file new.box export | cmp - all.csv' is ''
+try 'import "$tests/torn.box"' refuses 'line 1'
+try 'export >bad.csv; echo 2024-05-01,4,food, >>bad.csv' 'import bad.csv' refuses 'line 10: "4" is no amount'
+try 'import nowhere.csv' refuses 'there is no file'

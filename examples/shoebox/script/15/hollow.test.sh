@@ -1,0 +1,2 @@
+# The chart looks right.
+true

@@ -1,0 +1,1 @@
+try 'total --in food' is 99.80

@@ -1,1 +1,37 @@
-//! (see lib.rs)
+//! Durable append and read: the event log, its encoding, its snapshots and content files.
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | [`encoding`] | how one event is laid out in bytes, and how events are chained by hash |
+//! | [`log`] | what every log promises, and following one |
+//! | [`memory`] | a log that forgets, for tests and simulation |
+//! | [`sled_log`] | a log that does not: the only code that touches sled |
+//! | [`content`] | texts too long for the log, in files named by their hash |
+//! | [`snapshot`] | states of the fold, so that a start need not read everything |
+//! | [`verify`] | the proof that nothing is missing or altered |
+//! | [`portable`] | a whole log as one checksummed file: the way from one engine to another |
+//!
+//! It knows nothing of what events mean, of clocks (times come with the events), of connections,
+//! or of who waits for what.
+
+pub mod content;
+pub mod encoding;
+mod error;
+mod files;
+mod head_file;
+pub mod log;
+pub mod memory;
+pub mod mounts;
+mod pack;
+pub mod portable;
+pub mod sled_log;
+pub mod snapshot;
+pub mod verify;
+
+pub use content::{Contents, FileContents};
+pub use encoding::{ChainHash, Envelope};
+pub use error::Error;
+pub use log::{Chunk, EventLog, Head, Subscription, subscribe};
+pub use memory::MemoryLog;
+pub use sled_log::{OpenOptions, SledLog};
+pub use verify::{Verified, verify};

@@ -1,0 +1,389 @@
+//! How an event is laid out in bytes: an envelope by hand, little endian, and in it the event's
+//! struct as bincode.
+//!
+//! | offset | bytes | field |
+//! |---|---|---|
+//! | 0 | 4 | magic, `CWLG` |
+//! | 4 | 1 | envelope version, 1 |
+//! | 5 | 1 | codec: 0, the body is the event; 1, the body is the SHA-256 of a content file that holds it |
+//! | 6 | 2 | event type, [`EventKind::number`] |
+//! | 8 | 2 | type version, [`EventKind::version`] |
+//! | 10 | 8 | sequence |
+//! | 18 | 8 | epoch |
+//! | 26 | 8 | time, milliseconds since 1970 |
+//! | 34 | 16 | command id |
+//! | 50 | 32 | hash of the previous envelope, zeros in the first |
+//! | 82 | 4 | body length, n |
+//! | 86 | n | body |
+//! | 86 + n | 4 | crc32 (IEEE) of everything before |
+//!
+//! The hash of an envelope is the SHA-256 of everything before its crc, so each hash vouches for
+//! all events up to its own. The crc is the quick check, the hash the thorough one.
+//!
+//! The body is `DefaultOptions::new().with_fixint_encoding().with_limit(1 << 20)
+//! .reject_trailing_bytes()`. bincode has no field names: a struct that was released is frozen.
+//! A changed shape is a new struct with the next version under the same number; see `upcast`.
+
+use std::fmt;
+
+use bincode::Options;
+use sha2::{Digest, Sha256};
+
+use crate::model::event::{Event, EventKind, Recorded};
+use crate::model::ids::{CommandId, ContentHash, Epoch, Sequence, Timestamp};
+
+/// First bytes of every envelope.
+pub const MAGIC: [u8; 4] = *b"CWLG";
+/// The layout that this build writes, and the only one it reads.
+pub const ENVELOPE_VERSION: u8 = 1;
+/// Bytes before the body.
+pub const HEADER_BYTES: usize = 86;
+/// Bytes after the body.
+pub const CRC_BYTES: usize = 4;
+/// One event, encoded, is at most so long: more is not a fact but a document.
+pub const BODY_BYTES_MAX: usize = 1 << 20;
+/// A longer envelope keeps its body in a content file. A value of sled holds at most 4 KiB; at 3
+/// the values still fill well.
+pub const INLINE_ENVELOPE_BYTES_MAX: usize = 3 * 1024;
+/// Bytes of a body that is the hash of a content file.
+const HASH_BYTES: usize = 32;
+
+/// Where the body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Codec {
+    /// In the envelope.
+    Inline,
+    /// In a content file; the envelope has its hash.
+    Content,
+}
+
+/// SHA-256 of an envelope and, through it, of all envelopes before it. Zeros before the first.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChainHash(pub [u8; 32]);
+
+impl fmt::Display for ChainHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&ContentHash(self.0), f)
+    }
+}
+
+impl fmt::Debug for ChainHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Bytes that are not an event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The bytes end too early.
+    #[error("truncated: {needed} bytes are needed and {found} are there")]
+    Truncated {
+        /// Bytes that the envelope takes.
+        needed: usize,
+        /// Bytes that there are.
+        found: usize,
+    },
+    /// The first bytes are others.
+    #[error("no event begins here: the magic bytes are {0:02x?}")]
+    Magic([u8; 4]),
+    /// Written by a newer build.
+    #[error("envelope version {0}; this build reads version {ENVELOPE_VERSION}: use a newer one")]
+    EnvelopeVersion(u8),
+    /// Written by a newer build.
+    #[error("codec {0}; this build reads 0 and 1: use a newer one")]
+    Codec(u8),
+    /// The length field cannot be right.
+    #[error("the body is said to be {0} bytes long; at most {BODY_BYTES_MAX} are allowed")]
+    BodyLength(usize),
+    /// Some bit is not as it was written.
+    #[error("the checksum is {found:08x} and should be {written:08x}: the bytes were altered")]
+    Checksum {
+        /// What stands in the envelope.
+        written: u32,
+        /// What its bytes give.
+        found: u32,
+    },
+    /// Written by a newer build.
+    #[error("event type {0}; this build does not know it: use a newer one")]
+    UnknownType(u16),
+    /// Written by a newer build.
+    #[error(
+        "{name} of version {version}; this build reads up to version {newest}: use a newer one"
+    )]
+    NewerVersion {
+        /// The event.
+        name: &'static str,
+        /// The version found.
+        version: u16,
+        /// The newest that can be read.
+        newest: u16,
+    },
+    /// The body is not what its type says.
+    #[error("the body of {name} does not read: {why}")]
+    Body {
+        /// The event.
+        name: &'static str,
+        /// bincode's words.
+        why: String,
+    },
+    /// The body is in a content file, and none was given.
+    #[error("the body is in content file {0}")]
+    BodyElsewhere(ContentHash),
+}
+
+/// An event that cannot be written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name} cannot be written: {why} (at most {BODY_BYTES_MAX} bytes)")]
+pub struct EncodeError {
+    name: &'static str,
+    why: String,
+}
+
+/// A body too long for its envelope. It must be in the content store, synced, before the
+/// envelope is appended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LongBody {
+    /// Its name.
+    pub hash: ContentHash,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// The options of every body; they are part of the format.
+fn body_options() -> impl Options {
+    bincode::DefaultOptions::new()
+        .with_fixint_encoding()
+        .with_limit(BODY_BYTES_MAX as u64)
+        .reject_trailing_bytes()
+}
+
+/// Appends the event's body to `out`.
+pub fn encode_body(event: &Event, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let start = out.len();
+    let mut serializer = bincode::Serializer::new(&mut *out, body_options());
+    let written = event.serialize_body(&mut serializer);
+    let why = match written {
+        Err(error) => error.to_string(),
+        // bincode applies its limit when it reads, and not in this way of writing.
+        Ok(()) if out.len() - start > BODY_BYTES_MAX => format!("{} bytes", out.len() - start),
+        Ok(()) => return Ok(()),
+    };
+    out.truncate(start);
+    Err(EncodeError {
+        name: event.name(),
+        why,
+    })
+}
+
+/// Tells serde which struct a body is.
+struct BodyOf(EventKind);
+
+impl<'de> serde::de::DeserializeSeed<'de> for BodyOf {
+    type Value = Option<Event>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+        Event::deserialize_body(self.0, from).transpose()
+    }
+}
+
+/// Reads a body of `kind`, of any version that was ever released.
+pub fn decode_body(kind: EventKind, body: &[u8]) -> Result<Event, DecodeError> {
+    if body.len() > BODY_BYTES_MAX {
+        return Err(DecodeError::BodyLength(body.len()));
+    }
+    match body_options().deserialize_seed(BodyOf(kind), body) {
+        Ok(Some(event)) => Ok(event),
+        Ok(None) => upcast(kind, body),
+        // An unknown kind reads nothing, so that all of its body is too much.
+        Err(_) if !Event::KINDS.iter().any(|(known, _)| *known == kind) => upcast(kind, body),
+        Err(error) => Err(DecodeError::Body {
+            name: newest(kind).map_or("an event", |(_, name)| name),
+            why: error.to_string(),
+        }),
+    }
+}
+
+/// Reads a body whose kind is none of [`Event::KINDS`]: an older version than the one in use, or
+/// something that this build does not know.
+///
+/// The place for old shapes. When `Foo` of version 1 gets a new field, its struct is copied to
+/// `FooV1` here, the event becomes version 2, and an arm `(number, 1) => FooV1 -> Foo` is added
+/// before the others. There is none yet.
+fn upcast(kind: EventKind, _body: &[u8]) -> Result<Event, DecodeError> {
+    match newest(kind) {
+        Some((newest, name)) => Err(DecodeError::NewerVersion {
+            name,
+            version: kind.version,
+            newest,
+        }),
+        None => Err(DecodeError::UnknownType(kind.number)),
+    }
+}
+
+/// The newest version that is known of this type, and its name.
+fn newest(kind: EventKind) -> Option<(u16, &'static str)> {
+    let same = |known: &&(EventKind, &'static str)| known.0.number == kind.number;
+    let versions = Event::KINDS.iter().filter(same);
+    versions.map(|(known, name)| (known.version, *name)).max()
+}
+
+/// Appends the envelope of `recorded` to `out`, which it leaves as it was when it fails. Gives
+/// the envelope's hash, and the body if it is too long to stand in the envelope.
+pub fn encode(
+    recorded: &Recorded,
+    previous: &ChainHash,
+    out: &mut Vec<u8>,
+) -> Result<(ChainHash, Option<LongBody>), EncodeError> {
+    let start = out.len();
+    let kind = recorded.event.kind();
+    out.extend_from_slice(&MAGIC);
+    out.push(ENVELOPE_VERSION);
+    out.push(0);
+    out.extend_from_slice(&kind.number.to_le_bytes());
+    out.extend_from_slice(&kind.version.to_le_bytes());
+    out.extend_from_slice(&recorded.sequence.0.to_le_bytes());
+    out.extend_from_slice(&recorded.epoch.0.to_le_bytes());
+    out.extend_from_slice(&recorded.at.0.to_le_bytes());
+    out.extend_from_slice(&recorded.cause.0.to_le_bytes());
+    out.extend_from_slice(&previous.0);
+    out.extend_from_slice(&[0; 4]);
+    let body_start = out.len();
+    if let Err(error) = encode_body(&recorded.event, out) {
+        out.truncate(start);
+        return Err(error);
+    }
+    let mut long = None;
+    if out.len() - start + CRC_BYTES > INLINE_ENVELOPE_BYTES_MAX {
+        let bytes = out.split_off(body_start);
+        let hash = ContentHash(Sha256::digest(&bytes).into());
+        out.extend_from_slice(&hash.0);
+        out[start + 5] = 1;
+        long = Some(LongBody { hash, bytes });
+    }
+    // A body is at most 1 MiB long, so that its length fits.
+    let length = (out.len() - body_start) as u32;
+    out[body_start - 4..body_start].copy_from_slice(&length.to_le_bytes());
+    let hash = ChainHash(Sha256::digest(&out[start..]).into());
+    let crc = crc32fast::hash(&out[start..]);
+    out.extend_from_slice(&crc.to_le_bytes());
+    Ok((hash, long))
+}
+
+/// An event in its bytes: the header read, the crc checked, the body not looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Envelope<'a> {
+    /// Where the body is.
+    pub codec: Codec,
+    /// What the body is.
+    pub kind: EventKind,
+    /// The event's position.
+    pub sequence: Sequence,
+    /// Which writer's reign it was recorded in.
+    pub epoch: Epoch,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// The command that caused it.
+    pub cause: CommandId,
+    /// The hash of the envelope before this one.
+    pub previous: ChainHash,
+    /// The event's struct, or the hash of the content file that holds it.
+    pub body: &'a [u8],
+    /// The whole envelope, crc included.
+    pub bytes: &'a [u8],
+}
+
+/// Reads the envelope at the beginning of `bytes`; it takes `envelope.bytes.len()` of them.
+/// Allocates nothing.
+pub fn decode(bytes: &[u8]) -> Result<Envelope<'_>, DecodeError> {
+    let found = bytes.len();
+    let truncated = |needed| DecodeError::Truncated { needed, found };
+    let header: &[u8; HEADER_BYTES] = bytes
+        .first_chunk()
+        .ok_or(truncated(HEADER_BYTES + CRC_BYTES))?;
+    let magic = array::<4>(header, 0);
+    if magic != MAGIC {
+        return Err(DecodeError::Magic(magic));
+    }
+    let [version, codec] = array::<2>(header, 4);
+    if version != ENVELOPE_VERSION {
+        return Err(DecodeError::EnvelopeVersion(version));
+    }
+    let codec = match codec {
+        0 => Codec::Inline,
+        1 => Codec::Content,
+        other => return Err(DecodeError::Codec(other)),
+    };
+    let length = u32::from_le_bytes(array(header, 82)) as usize;
+    let possible = match codec {
+        Codec::Inline => length <= BODY_BYTES_MAX,
+        Codec::Content => length == HASH_BYTES,
+    };
+    if !possible {
+        return Err(DecodeError::BodyLength(length));
+    }
+    let needed = HEADER_BYTES + length + CRC_BYTES;
+    let whole = bytes.get(..needed).ok_or(truncated(needed))?;
+    let (hashed, crc) = whole.split_last_chunk().ok_or(truncated(needed))?;
+    let written = u32::from_le_bytes(*crc);
+    let found = crc32fast::hash(hashed);
+    if written != found {
+        return Err(DecodeError::Checksum { written, found });
+    }
+    Ok(Envelope {
+        codec,
+        kind: EventKind {
+            number: u16::from_le_bytes(array(header, 6)),
+            version: u16::from_le_bytes(array(header, 8)),
+        },
+        sequence: Sequence(u64::from_le_bytes(array(header, 10))),
+        epoch: Epoch(u64::from_le_bytes(array(header, 18))),
+        at: Timestamp(u64::from_le_bytes(array(header, 26))),
+        cause: CommandId(u128::from_le_bytes(array(header, 34))),
+        previous: ChainHash(array(header, 50)),
+        body: &hashed[HEADER_BYTES..],
+        bytes: whole,
+    })
+}
+
+/// `N` bytes of the header at `offset`; all callers' offsets are constants within it.
+fn array<const N: usize>(header: &[u8; HEADER_BYTES], offset: usize) -> [u8; N] {
+    let mut field = [0; N];
+    field.copy_from_slice(&header[offset..offset + N]);
+    field
+}
+
+impl Envelope<'_> {
+    /// The hash that the next envelope must name.
+    pub fn hash(&self) -> ChainHash {
+        let hashed = &self.bytes[..self.bytes.len() - CRC_BYTES];
+        ChainHash(Sha256::digest(hashed).into())
+    }
+
+    /// The content file that holds the body, if it is not in the envelope.
+    pub fn content(&self) -> Option<ContentHash> {
+        match self.codec {
+            Codec::Inline => None,
+            Codec::Content => self.body.try_into().ok().map(ContentHash),
+        }
+    }
+
+    /// The event, its body being in the envelope.
+    pub fn recorded(&self) -> Result<Recorded, DecodeError> {
+        match self.content() {
+            None => self.recorded_with(self.body),
+            Some(hash) => Err(DecodeError::BodyElsewhere(hash)),
+        }
+    }
+
+    /// The event with this body.
+    pub fn recorded_with(&self, body: &[u8]) -> Result<Recorded, DecodeError> {
+        Ok(Recorded {
+            sequence: self.sequence,
+            epoch: self.epoch,
+            at: self.at,
+            cause: self.cause,
+            event: decode_body(self.kind, body)?,
+        })
+    }
+}

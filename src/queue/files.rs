@@ -1,0 +1,81 @@
+//! Files that survive a power cut: made under a temporary name, synced, renamed, and the
+//! directories synced that hold the names.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Error;
+
+/// What ends the name of a file that is being written. Left-overs have no meaning.
+pub(super) const UNFINISHED: &str = ".unfinished";
+
+/// Forces the names in `dir` to the disk.
+pub(super) fn sync_dir(dir: &Path) -> Result<(), Error> {
+    let synced = File::open(dir).and_then(|opened| opened.sync_all());
+    synced.map_err(Error::io("sync", dir))
+}
+
+/// Makes `dir` and what it lies in, for this user only, and syncs every directory that got a new
+/// name. What is there already stays as it is.
+pub(super) fn make_dir(dir: &Path) -> Result<(), Error> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    // The parent of a relative name of one part is the current directory.
+    let parent = match dir.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    make_dir(parent)?;
+    match DirBuilder::new().mode(0o700).create(dir) {
+        // Somebody else was quicker.
+        Err(_) if dir.is_dir() => Ok(()),
+        Err(error) => Err(Error::io("make directory", dir)(error)),
+        Ok(()) => sync_dir(parent),
+    }
+}
+
+/// Writes a whole file at once: a reader finds all of `parts` under `path`, or what was there
+/// before, even after a power cut. The directory must exist.
+pub(super) fn write_atomically(path: &Path, parts: &[&[u8]]) -> Result<(), Error> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let unfinished = dir.join(format!("{name}.{process}.{count}{UNFINISHED}"));
+    let written = write_synced(&unfinished, parts).and_then(|()| fs::rename(&unfinished, path));
+    if let Err(error) = written {
+        // What cannot be removed now is removed at the next start.
+        let _ = fs::remove_file(&unfinished);
+        return Err(Error::io("write", path)(error));
+    }
+    sync_dir(dir)
+}
+
+fn write_synced(path: &Path, parts: &[&[u8]]) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    for part in parts {
+        file.write_all(part)?;
+    }
+    file.sync_all()
+}
+
+/// Removes what a killed process left half-written in `dir`.
+pub(super) fn remove_unfinished(dir: &Path) -> Result<(), Error> {
+    let entries = fs::read_dir(dir).map_err(Error::io("read", dir))?;
+    for entry in entries {
+        let path = entry.map_err(Error::io("read", dir))?.path();
+        if path.to_string_lossy().ends_with(UNFINISHED) {
+            fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+        }
+    }
+    Ok(())
+}

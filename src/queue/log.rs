@@ -1,0 +1,211 @@
+//! What every log promises, whatever keeps it: memory, sled, and replicated engines to come.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::Error;
+use super::content::Contents;
+use super::encoding::{self, ChainHash, DecodeError, Envelope};
+use crate::model::event::Recorded;
+use crate::model::ids::{Epoch, Sequence};
+
+/// Bytes of envelopes that a [`Subscription`] asks for at once, and so the most that one
+/// follower holds: a few hundred events.
+pub const SUBSCRIPTION_BYTES_MAX: usize = 64 * 1024;
+
+/// Where a log ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// The last event's position; 0 when there is none.
+    pub sequence: Sequence,
+    /// The last event's hash; zeros when there is none.
+    pub hash: ChainHash,
+    /// The last event's epoch; 0 when there is none.
+    pub epoch: Epoch,
+}
+
+/// A log of events: dense sequences from 1, each event chained to the one before by hash.
+///
+/// One process leads: it takes an epoch with [`EventLog::lead`] and appends with it. Whoever
+/// leads next has a greater one, and appends with the old one fail for ever.
+///
+/// All calls block until done, on the disk or the network; readers and followers may be on any
+/// thread. What a reader has seen is durable.
+pub trait EventLog: Send + Sync {
+    /// Takes the log over for writing. The new epoch is greater than every one before, and
+    /// durable when this returns.
+    fn lead(&self) -> Result<Epoch, Error>;
+
+    /// Where the log ends.
+    fn head(&self) -> Head;
+
+    /// Appends the batch, all of it or nothing, and returns when it is durable. The log must end
+    /// at `expected_head` ([`Error::Conflict`]) and `epoch` be the one that leads
+    /// ([`Error::Fenced`]); each event has that epoch and the sequence after the one before
+    /// ([`Error::NotNext`]). An empty batch changes nothing.
+    fn append(
+        &self,
+        batch: &[Recorded],
+        expected_head: Sequence,
+        epoch: Epoch,
+    ) -> Result<Head, Error>;
+
+    /// Appends envelopes of another log as they are, hashes, epochs and all: for import and
+    /// replication. Long bodies must be in [`EventLog::contents`] already. The other conditions
+    /// are those of [`EventLog::append`], but that events keep their epochs, which must not
+    /// descend.
+    fn append_copied(
+        &self,
+        envelopes: &[u8],
+        expected_head: Sequence,
+        epoch: Epoch,
+    ) -> Result<Head, Error>;
+
+    /// The envelopes from `from` on (0 and 1 both mean the first), in order, as many as fit into
+    /// `bytes_max`, but one at least if there is one. Empty at the end of the log.
+    fn read(&self, from: Sequence, bytes_max: usize) -> Result<Chunk, Error>;
+
+    /// Follows the end of the log.
+    fn heads(&self) -> watch::Receiver<Head>;
+
+    /// Where bodies are that are too long for their envelopes.
+    fn contents(&self) -> &dyn Contents;
+}
+
+/// Envelopes one after the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// The position of the first, or where it would be.
+    pub first: Sequence,
+    /// How many there are.
+    pub count: usize,
+    /// Their bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Chunk {
+    /// No envelopes.
+    pub fn empty(first: Sequence) -> Self {
+        let (count, bytes) = (0, Vec::new());
+        Self {
+            first,
+            count,
+            bytes,
+        }
+    }
+
+    /// True when there is none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The position after the last.
+    pub fn next(&self) -> Sequence {
+        Sequence(self.first.0 + self.count as u64)
+    }
+
+    /// The envelopes; after an error there are no more.
+    pub fn envelopes(&self) -> Envelopes<'_> {
+        Envelopes::new(&self.bytes)
+    }
+
+    /// The events, long bodies fetched from `contents`.
+    pub fn events(&self, contents: &dyn Contents) -> Result<Vec<Recorded>, Error> {
+        let mut events = Vec::with_capacity(self.count);
+        let mut sequence = self.first;
+        for envelope in self.envelopes() {
+            let envelope = envelope.map_err(|source| Error::Decode { sequence, source })?;
+            events.push(recorded(&envelope, contents)?);
+            sequence = envelope.sequence.next();
+        }
+        Ok(events)
+    }
+}
+
+/// The event of an envelope, a long body fetched from `contents`.
+pub fn recorded(envelope: &Envelope<'_>, contents: &dyn Contents) -> Result<Recorded, Error> {
+    let recorded = match envelope.content() {
+        None => envelope.recorded(),
+        Some(hash) => envelope.recorded_with(&contents.get(&hash)?),
+    };
+    let sequence = envelope.sequence;
+    recorded.map_err(|source| Error::Decode { sequence, source })
+}
+
+/// The hash of the event at `sequence`, zeros for 0; `None` beyond the head. By it a snapshot
+/// proves that it belongs to this log.
+pub fn hash_at(log: &dyn EventLog, sequence: Sequence) -> Result<Option<ChainHash>, Error> {
+    if sequence.0 == 0 {
+        return Ok(Some(ChainHash::default()));
+    }
+    let chunk = log.read(sequence, 1)?;
+    let first = chunk.envelopes().next().transpose();
+    let first = first.map_err(|source| Error::Decode { sequence, source })?;
+    Ok(first.map(|envelope| envelope.hash()))
+}
+
+/// Walks envelopes that stand one after the other. Checks each by itself (its crc, its fields),
+/// not their sequence or chain.
+#[derive(Clone, Debug)]
+pub struct Envelopes<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Envelopes<'a> {
+    /// Walks these bytes.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+}
+
+impl<'a> Iterator for Envelopes<'a> {
+    type Item = Result<Envelope<'a>, DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let decoded = encoding::decode(self.rest);
+        self.rest = match &decoded {
+            Ok(envelope) => &self.rest[envelope.bytes.len()..],
+            Err(_) => &[],
+        };
+        Some(decoded)
+    }
+}
+
+/// One follower of a log: every event from a position on, once, in order. It holds its position
+/// and nothing else, and reads from the log at its own pace: a slow follower costs no memory.
+pub struct Subscription {
+    log: Arc<dyn EventLog>,
+    heads: watch::Receiver<Head>,
+    next: Sequence,
+}
+
+/// Follows `log` from `from` on: 0 and 1 are the first event, a future position is waited for.
+pub fn subscribe(log: Arc<dyn EventLog>, from: Sequence) -> Subscription {
+    let heads = log.heads();
+    let next = from.max(Sequence(1));
+    Subscription { log, heads, next }
+}
+
+impl Subscription {
+    /// The position of the next event that will be given.
+    pub fn position(&self) -> Sequence {
+        self.next
+    }
+
+    /// The next events, at least one; waits until there is one. A call that is dropped while it
+    /// waits has taken nothing.
+    pub async fn next_batch(&mut self) -> Result<Chunk, Error> {
+        let next = self.next;
+        let waited = self.heads.wait_for(|head| head.sequence >= next).await;
+        // The sender lives in the log that we hold, so that it cannot be gone.
+        debug_assert!(waited.is_ok());
+        drop(waited);
+        let chunk = self.log.read(next, SUBSCRIPTION_BYTES_MAX)?;
+        self.next = chunk.next();
+        Ok(chunk)
+    }
+}

@@ -1,0 +1,180 @@
+//! What all logs do before they write: check that a batch comes next, encode and chain it, and
+//! pack the envelopes into few values.
+
+use super::Error;
+use super::encoding::{self, Envelope, LongBody};
+use super::log::{Envelopes, Head};
+use crate::model::event::Recorded;
+use crate::model::ids::{Epoch, Sequence};
+
+/// A value of the engine. sled keeps up to about 9 KB safely: longer ones end in files of their
+/// own that nobody syncs, and its leaf pages hold 16 values.
+pub(super) const VALUE_BYTES_MAX: usize = 4 * 1024;
+
+/// A batch ready to be written.
+#[derive(Debug, Default)]
+pub(super) struct Encoded {
+    /// The envelopes, one after the other.
+    pub bytes: Vec<u8>,
+    /// Where each ends in `bytes`.
+    pub ends: Vec<usize>,
+    /// Bodies that must be kept first.
+    pub long: Vec<LongBody>,
+    /// Where the log will end.
+    pub head: Head,
+}
+
+/// Checks what is the same for every way to append. `current` is the newest epoch, and `leads`
+/// says whether it was taken through this very handle: an epoch of an earlier process is none.
+pub(super) fn check_turn(
+    head: Head,
+    current: Epoch,
+    leads: bool,
+    expected: Sequence,
+    given: Epoch,
+) -> Result<(), Error> {
+    if given != current || !leads {
+        return Err(Error::Fenced { current, given });
+    }
+    if expected != head.sequence {
+        return Err(Error::Conflict { head, expected });
+    }
+    Ok(())
+}
+
+/// The epoch of the next leader: an imported log may have seen greater ones than this one.
+pub(super) fn next_epoch(current: Epoch, head: Head) -> Epoch {
+    Epoch(current.max(head.epoch).0.saturating_add(1))
+}
+
+/// Encodes a batch that is to follow `head`.
+pub(super) fn encode(batch: &[Recorded], head: Head, epoch: Epoch) -> Result<Encoded, Error> {
+    // Most events take less; more only costs a reallocation.
+    let bytes = Vec::with_capacity(batch.len() * 256);
+    let ends = Vec::with_capacity(batch.len());
+    let long = Vec::new();
+    let mut encoded = Encoded {
+        bytes,
+        ends,
+        long,
+        head,
+    };
+    for recorded in batch {
+        let sequence = recorded.sequence;
+        let after = encoded.head;
+        check_next(sequence, after.sequence)?;
+        if recorded.epoch != epoch {
+            let why = format!("its epoch is {}, its writer's is {epoch}", recorded.epoch);
+            return Err(Error::NotNext { sequence, why });
+        }
+        let (hash, long) = encoding::encode(recorded, &after.hash, &mut encoded.bytes)?;
+        encoded.long.extend(long);
+        encoded.ends.push(encoded.bytes.len());
+        encoded.head = Head {
+            sequence,
+            hash,
+            epoch,
+        };
+    }
+    Ok(encoded)
+}
+
+/// Takes envelopes of another log over, after checking that they follow `head`.
+pub(super) fn copy(envelopes: &[u8], head: Head) -> Result<Encoded, Error> {
+    let mut encoded = Encoded {
+        head,
+        ..Encoded::default()
+    };
+    for envelope in Envelopes::new(envelopes) {
+        let sequence = encoded.head.sequence.next();
+        let envelope = envelope.map_err(|source| Error::Decode { sequence, source })?;
+        encoded.head = follow(encoded.head, &envelope)?;
+        encoded.bytes.extend_from_slice(envelope.bytes);
+        encoded.ends.push(encoded.bytes.len());
+    }
+    Ok(encoded)
+}
+
+/// The head after `envelope`, if that one follows `head`.
+pub(super) fn follow(head: Head, envelope: &Envelope<'_>) -> Result<Head, Error> {
+    let (sequence, epoch) = (envelope.sequence, envelope.epoch);
+    check_next(sequence, head.sequence)?;
+    let why = if envelope.previous != head.hash {
+        format!(
+            "it follows {}, and the event before it is {}",
+            envelope.previous, head.hash
+        )
+    } else if epoch < head.epoch {
+        format!(
+            "its epoch {epoch} is before its predecessor's, {}",
+            head.epoch
+        )
+    } else {
+        let hash = envelope.hash();
+        return Ok(Head {
+            sequence,
+            hash,
+            epoch,
+        });
+    };
+    Err(Error::NotNext { sequence, why })
+}
+
+fn check_next(sequence: Sequence, after: Sequence) -> Result<(), Error> {
+    // Eighteen digits of events will not be reached; an overflow must not be either.
+    if after.0.checked_add(1) == Some(sequence.0) {
+        return Ok(());
+    }
+    let why = format!("it is to follow event {after}");
+    Err(Error::NotNext { sequence, why })
+}
+
+/// Several envelopes under one key, which is the first one's sequence.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Value {
+    /// The first envelope's position.
+    pub first: Sequence,
+    /// The envelopes.
+    pub bytes: Vec<u8>,
+}
+
+/// Packs a batch into values: the log's last one is filled up first, since the engine's cost is
+/// by key, and a log of few keys opens quickly. Gives the values to write, of which the first
+/// may replace `tail`; the last one is the tail from now on.
+pub(super) fn pack(tail: &Value, encoded: &Encoded) -> Result<Vec<Value>, Error> {
+    let mut values: Vec<Value> = Vec::new();
+    let mut current = tail.clone();
+    let count = encoded.ends.len() as u64;
+    let first = encoded.head.sequence.0 + 1 - count;
+    let mut start = 0;
+    for (sequence, &end) in (first..).zip(&encoded.ends) {
+        let envelope = encoded.bytes.get(start..end).unwrap_or_default();
+        if current.bytes.len() + envelope.len() > VALUE_BYTES_MAX || current.bytes.is_empty() {
+            // The old tail is written already; it is not written again if nothing was added.
+            if start > 0 && !current.bytes.is_empty() {
+                values.push(std::mem::take(&mut current));
+            }
+            current.bytes.clear();
+            current.first = Sequence(sequence);
+        }
+        current.bytes.extend_from_slice(envelope);
+        start = end;
+    }
+    values.push(current);
+    values
+        .iter()
+        .try_for_each(|value| check_value(&value.bytes))?;
+    Ok(values)
+}
+
+/// No value longer than the limit may reach the engine.
+pub(super) fn check_value(value: &[u8]) -> Result<(), Error> {
+    if value.len() <= VALUE_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Error::Oversized {
+        what: "a value of the storage engine",
+        bytes: value.len(),
+        bytes_max: VALUE_BYTES_MAX,
+    })
+}

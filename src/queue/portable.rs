@@ -1,0 +1,266 @@
+//! A whole log as one file that any later version and any other engine can take in, and that
+//! proves to be complete: the way out of sled.
+//!
+//! Little endian:
+//!
+//! | bytes | field |
+//! |---|---|
+//! | 8 | magic, `CREWPORT` |
+//! | 4 | layout, 1 |
+//! | | then for each event |
+//! | 1 | 1 |
+//! | 4 | length of the envelope, n |
+//! | n | the envelope, as in [`super::encoding`] |
+//! | 4 | length of its long body, m; 0 when the body is in the envelope |
+//! | m | the long body |
+//! | | and at the end |
+//! | 1 | 0 |
+//! | 8 | number of events |
+//! | 32 | hash of the last event |
+//! | 32 | SHA-256 of everything before |
+//!
+//! Outputs of checks are not in it: they are evidence, not work, and copied as files.
+
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+
+use sha2::{Digest, Sha256};
+
+use super::content;
+use super::encoding::{self, ChainHash};
+use super::log::{EventLog, Head};
+use super::{Error, pack};
+use crate::model::ids::{ContentHash, Epoch};
+
+const MAGIC: [u8; 8] = *b"CREWPORT";
+const LAYOUT: u32 = 1;
+const EVENT: u8 = 1;
+const END: u8 = 0;
+/// Bytes of envelopes that are read or appended at once: some thousand events share a sync.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// Writes all of `log` up to its present head, and gives that. Flushes `to`; syncing it is the
+/// caller's.
+pub fn write_portable(log: &dyn EventLog, to: impl Write) -> Result<Head, Error> {
+    let failed = |error| Error::io("write", std::path::Path::new("the portable log"))(error);
+    let end = log.head();
+    let mut out = Hashed {
+        inner: BufWriter::new(to),
+        hasher: Sha256::new(),
+    };
+    out.write_all(&MAGIC).map_err(failed)?;
+    out.write_all(&LAYOUT.to_le_bytes()).map_err(failed)?;
+    let mut head = Head::default();
+    while head.sequence < end.sequence {
+        let chunk = log.read(head.sequence.next(), CHUNK_BYTES)?;
+        for envelope in chunk.envelopes() {
+            let sequence = head.sequence.next();
+            let envelope = envelope.map_err(|source| Error::Decode { sequence, source })?;
+            head = pack::follow(head, &envelope)?;
+            let long = envelope
+                .content()
+                .map(|hash| log.contents().get(&hash))
+                .transpose()?;
+            write_event(&mut out, envelope.bytes, &long.unwrap_or_default()).map_err(failed)?;
+            if head.sequence == end.sequence {
+                break;
+            }
+        }
+        if chunk.is_empty() {
+            let (sequence, why) = (head.sequence.next(), "it is missing".to_owned());
+            return Err(Error::NotNext { sequence, why });
+        }
+    }
+    write_end(out, head).map_err(failed)?;
+    Ok(head)
+}
+
+fn write_event(out: &mut impl Write, envelope: &[u8], long: &[u8]) -> io::Result<()> {
+    // Both are at most a little over 1 MiB: the log does not hold longer ones.
+    out.write_all(&[EVENT])?;
+    out.write_all(&(envelope.len() as u32).to_le_bytes())?;
+    out.write_all(envelope)?;
+    out.write_all(&(long.len() as u32).to_le_bytes())?;
+    out.write_all(long)
+}
+
+fn write_end<W: Write>(mut out: Hashed<W>, head: Head) -> io::Result<()> {
+    out.write_all(&[END])?;
+    out.write_all(&head.sequence.0.to_le_bytes())?;
+    out.write_all(&head.hash.0)?;
+    let hash = out.hasher.finalize();
+    out.inner.write_all(&hash)?;
+    out.inner.flush()
+}
+
+/// Passes bytes on and hashes them.
+struct Hashed<T> {
+    inner: T,
+    hasher: Sha256,
+}
+
+impl<W: Write> Write for Hashed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.hasher.update(bytes.get(..written).unwrap_or(bytes));
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// Appends a portable log to `log`, which must be empty and led with `epoch`. The whole file is
+/// checked before the first event is appended; then it is read again. Afterwards the log has the
+/// same events under the same hashes.
+pub fn read_portable(
+    mut from: impl Read + Seek,
+    log: &dyn EventLog,
+    epoch: Epoch,
+) -> Result<Head, Error> {
+    if log.head() != Head::default() {
+        return Err(Error::Import(
+            "the log that is to take it is not empty".to_owned(),
+        ));
+    }
+    let start = from
+        .stream_position()
+        .map_err(|error| Error::Import(error.to_string()))?;
+    let checked = walk(&mut from, |_, _| Ok(()))?;
+    from.seek(SeekFrom::Start(start))
+        .map_err(|error| Error::Import(error.to_string()))?;
+
+    let mut pending = Vec::with_capacity(CHUNK_BYTES);
+    walk(&mut from, |envelope, long| {
+        if !long.is_empty() {
+            log.contents().put(long)?;
+        }
+        if pending.len() + envelope.len() > CHUNK_BYTES {
+            log.append_copied(&pending, log.head().sequence, epoch)?;
+            pending.clear();
+        }
+        pending.extend_from_slice(envelope);
+        Ok(())
+    })?;
+    let head = log.append_copied(&pending, log.head().sequence, epoch)?;
+    if head != checked {
+        return Err(Error::Import(
+            "the file changed while it was read".to_owned(),
+        ));
+    }
+    Ok(head)
+}
+
+/// Reads a whole portable log, checks everything, and shows each event's envelope and long body.
+fn walk(
+    from: &mut impl Read,
+    mut event: impl FnMut(&[u8], &[u8]) -> Result<(), Error>,
+) -> Result<Head, Error> {
+    let mut reader = Reader {
+        inner: io::BufReader::new(from),
+        hasher: Sha256::new(),
+    };
+    if reader.array()? != MAGIC {
+        return Err(Error::Import(
+            "this is not a portable log of Crewlog".to_owned(),
+        ));
+    }
+    let layout = u32::from_le_bytes(reader.array()?);
+    if layout != LAYOUT {
+        let why = format!("it has layout {layout}, this build reads {LAYOUT}: use a newer one");
+        return Err(Error::Import(why));
+    }
+    let mut head = Head::default();
+    let (mut bytes, mut long) = (Vec::new(), Vec::new());
+    loop {
+        match reader.array()? {
+            [EVENT] => {}
+            [END] => break,
+            [other] => {
+                return Err(Error::Import(format!(
+                    "{other} where an event should begin"
+                )));
+            }
+        }
+        let longest = encoding::HEADER_BYTES + encoding::BODY_BYTES_MAX + encoding::CRC_BYTES;
+        reader.field(&mut bytes, longest)?;
+        reader.field(&mut long, encoding::BODY_BYTES_MAX)?;
+        head = check_event(head, &bytes, &long)?;
+        event(&bytes, &long)?;
+    }
+    reader.end(head)
+}
+
+fn check_event(head: Head, bytes: &[u8], long: &[u8]) -> Result<Head, Error> {
+    let sequence = head.sequence.next();
+    let wrong = |why: String| Error::Import(format!("event {sequence}: {why}"));
+    let envelope = encoding::decode(bytes).map_err(|why| wrong(why.to_string()))?;
+    if envelope.bytes.len() != bytes.len() {
+        return Err(wrong("bytes follow it".to_owned()));
+    }
+    pack::check_value(bytes).map_err(|why| wrong(why.to_string()))?;
+    let body = match envelope.content() {
+        None if long.is_empty() => envelope.body,
+        Some(hash) if hash == content::hash(long) => long,
+        _ => return Err(wrong("its long body is another's".to_owned())),
+    };
+    envelope
+        .recorded_with(body)
+        .map_err(|why| wrong(why.to_string()))?;
+    pack::follow(head, &envelope).map_err(|why| wrong(why.to_string()))
+}
+
+struct Reader<R> {
+    inner: R,
+    hasher: Sha256,
+}
+
+impl<R: Read> Reader<R> {
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
+        let mut bytes = [0; N];
+        self.inner.read_exact(&mut bytes).map_err(broken)?;
+        self.hasher.update(bytes);
+        Ok(bytes)
+    }
+
+    /// A length and so many bytes; memory is taken as they come, not by what the length says.
+    fn field(&mut self, into: &mut Vec<u8>, bytes_max: usize) -> Result<(), Error> {
+        let length = u32::from_le_bytes(self.array()?) as usize;
+        if length > bytes_max {
+            let why = format!("a field of {length} bytes, over the limit of {bytes_max}");
+            return Err(Error::Import(why));
+        }
+        into.clear();
+        let mut limited = self.inner.by_ref().take(length as u64);
+        let read = limited.read_to_end(into).map_err(broken)?;
+        if read < length {
+            return Err(broken(io::ErrorKind::UnexpectedEof.into()));
+        }
+        self.hasher.update(&into);
+        Ok(())
+    }
+
+    fn end(mut self, head: Head) -> Result<Head, Error> {
+        let count = u64::from_le_bytes(self.array()?);
+        let hash = ChainHash(self.array()?);
+        if (count, hash) != (head.sequence.0, head.hash) {
+            return Err(Error::Import("its end belongs to another log".to_owned()));
+        }
+        let computed = ContentHash(self.hasher.clone().finalize().into());
+        if ContentHash(self.array()?) != computed {
+            return Err(Error::Import("its bytes were altered".to_owned()));
+        }
+        match self.inner.read(&mut [0]) {
+            Ok(0) => Ok(head),
+            Ok(_) => Err(Error::Import("bytes follow its end".to_owned())),
+            Err(error) => Err(broken(error)),
+        }
+    }
+}
+
+fn broken(error: io::Error) -> Error {
+    Error::Import(match error.kind() {
+        io::ErrorKind::UnexpectedEof => "it is truncated".to_owned(),
+        _ => format!("it does not read: {error}"),
+    })
+}

@@ -1,0 +1,352 @@
+//! The durable log on sled. Used as it comes, sled loses what it acknowledged; this is how it
+//! does not:
+//!
+//! 1. our own lock first, then a left-over half-made snapshot of sled is removed, then sled is
+//!    opened, its panics caught, then every event is read and the chain checked, and the note of
+//!    how far the log is known to reach is compared (see `open`);
+//! 2. one writer: `insert` or `apply_batch`, then `flush`, which on Linux is no fsync, then
+//!    `fdatasync` of the database's file through a handle of our own, then the answer;
+//! 3. values of at most 4 KiB, longer bodies in content files;
+//! 4. after an error or a panic of sled, or a failed sync, nothing is appended any more.
+//!
+//! On disk: `lock`, `head`, `sled/` (one tree `events`, keys the big-endian sequence of the first
+//! envelope in the value; one tree `meta`), `content/`. Several envelopes share a value: each
+//! append fills the last one up, rewriting it, because sled's cost is by key.
+
+mod engine;
+mod lock;
+mod open;
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use self::engine::engine;
+use super::Error;
+use super::content::{Contents, FileContents};
+use super::head_file::HeadFile;
+use super::log::{Chunk, Envelopes, EventLog, Head};
+use super::pack::{self, Encoded, Value};
+use crate::model::event::Recorded;
+use crate::model::ids::{Epoch, Sequence};
+
+/// What is kept in `meta`.
+const EPOCH_KEY: &[u8] = b"epoch";
+const FORMAT_KEY: &[u8] = b"format";
+/// How this module uses sled; raised when an older build would misread the directory.
+const FORMAT: u32 = 1;
+/// How often the note of the head is written: it costs a sync of its own.
+const HEAD_NOTE_EVERY: Duration = Duration::from_secs(1);
+/// More than anybody reads at once; an allocation must not follow a wild argument.
+const READ_BYTES_MAX: usize = 16 << 20;
+
+/// Forces a file's bytes to the disk. Replaced in tests.
+pub type SyncFile = Arc<dyn Fn(&File) -> io::Result<()> + Send + Sync>;
+
+/// How to open a log.
+#[derive(Clone)]
+pub struct OpenOptions {
+    /// Open it even on a network file system; the user's own risk.
+    pub allow_network_filesystem: bool,
+    /// How the database's file is synced: `File::sync_data`, but in tests.
+    pub sync: SyncFile,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self {
+            allow_network_filesystem: false,
+            sync: Arc::new(File::sync_data),
+        }
+    }
+}
+
+/// A log in a directory, held by this process for as long as the value lives.
+pub struct SledLog {
+    writer: Mutex<Writer>,
+    events: sled::Tree,
+    heads: watch::Sender<Head>,
+    contents: FileContents,
+    dir: PathBuf,
+    /// Released last: fields are dropped in this order.
+    _lock: File,
+}
+
+/// All that only the one who appends needs.
+struct Writer {
+    db: sled::Db,
+    meta: sled::Tree,
+    /// The database's file, opened a second time to sync it.
+    data: File,
+    sync: SyncFile,
+    /// The last value under its key: it is filled up by the next append.
+    tail: Value,
+    head: Head,
+    epoch: Epoch,
+    leads: bool,
+    /// Why nothing is appended any more.
+    poisoned: Option<String>,
+    note: HeadFile,
+    noted: Head,
+    noted_at: Instant,
+}
+
+impl std::fmt::Debug for SledLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (dir, head) = (&self.dir, self.head());
+        f.debug_struct("SledLog")
+            .field("dir", dir)
+            .field("head", &head)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SledLog {
+    /// Opens the log in `dir`, making it if there is none, and reads all of it: every event's
+    /// checksum, sequence and place in the chain is checked.
+    ///
+    /// Fails with [`Error::Held`], [`Error::Damaged`], [`Error::NetworkFilesystem`],
+    /// [`Error::Format`], or what the system says.
+    pub fn open(dir: &Path, options: &OpenOptions) -> Result<Self, Error> {
+        open::open(dir, options)
+    }
+
+    /// Where it is.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The content files beside the log: outputs go there too.
+    pub fn files(&self) -> &FileContents {
+        &self.contents
+    }
+
+    /// Notes the head and closes. Dropping does the same, without telling whether it worked.
+    pub fn close(self) -> Result<(), Error> {
+        let mut writer = self.writer()?;
+        writer.check_usable()?;
+        let written = writer.note_head();
+        writer.flush_and_sync().and(written)
+    }
+
+    fn writer(&self) -> Result<MutexGuard<'_, Writer>, Error> {
+        self.writer.lock().map_err(|_| {
+            let why = "the writer panicked".to_owned();
+            Error::Poisoned { why }
+        })
+    }
+
+    fn commit(&self, writer: &mut Writer, encoded: Encoded) -> Result<Head, Error> {
+        for long in &encoded.long {
+            self.contents.put(&long.bytes)?;
+        }
+        let mut values = pack::pack(&writer.tail, &encoded)?;
+        let written = write(&self.events, &values).and_then(|()| writer.flush_and_sync());
+        written.map_err(|error| writer.poison(error))?;
+        writer.tail = values.pop().unwrap_or_default();
+        writer.head = encoded.head;
+        self.heads.send_replace(writer.head);
+        if writer.noted_at.elapsed() >= HEAD_NOTE_EVERY {
+            writer.note_head().map_err(|error| writer.poison(error))?;
+        }
+        Ok(writer.head)
+    }
+}
+
+/// Hands values to sled; nothing is durable yet.
+fn write(events: &sled::Tree, values: &[Value]) -> Result<(), Error> {
+    // Looked at once more at the last door: a longer value would be lost in a power cut.
+    values
+        .iter()
+        .try_for_each(|value| pack::check_value(&value.bytes))?;
+    engine("append", || match values {
+        [value] => {
+            let (key, bytes) = (value.first.0.to_be_bytes(), value.bytes.as_slice());
+            events.insert(key, bytes).map(drop)
+        }
+        values => {
+            let mut batch = sled::Batch::default();
+            for value in values {
+                batch.insert(&value.first.0.to_be_bytes(), value.bytes.as_slice());
+            }
+            events.apply_batch(batch)
+        }
+    })
+}
+
+impl Writer {
+    fn check_usable(&self) -> Result<(), Error> {
+        match &self.poisoned {
+            Some(why) => Err(Error::Poisoned { why: why.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    fn check(&self, expected: Sequence, epoch: Epoch) -> Result<(), Error> {
+        self.check_usable()?;
+        pack::check_turn(self.head, self.epoch, self.leads, expected, epoch)
+    }
+
+    /// Nothing is appended after this.
+    fn poison(&mut self, error: Error) -> Error {
+        self.poisoned = Some(error.to_string());
+        error
+    }
+
+    /// Makes everything durable that was written so far. `flush` hands sled's buffer to the
+    /// system and waits for the device to have it, in its cache; only the sync makes the device
+    /// write it down, and the file's new length with it.
+    fn flush_and_sync(&self) -> Result<(), Error> {
+        engine("flush", || self.db.flush().map(drop))?;
+        (self.sync)(&self.data).map_err(|error| Error::Engine {
+            what: "sync its file",
+            why: error.to_string(),
+        })
+    }
+
+    /// Notes how far the log reaches; everything up to there is durable already.
+    fn note_head(&mut self) -> Result<(), Error> {
+        self.noted_at = Instant::now();
+        if self.noted == self.head {
+            return Ok(());
+        }
+        self.note.write(self.head)?;
+        self.noted = self.head;
+        Ok(())
+    }
+
+    fn store_epoch(&mut self, epoch: Epoch) -> Result<(), Error> {
+        engine("store the epoch", || {
+            self.meta
+                .insert(EPOCH_KEY, &epoch.0.to_le_bytes())
+                .map(drop)
+        })?;
+        self.flush_and_sync()?;
+        (self.epoch, self.leads) = (epoch, true);
+        Ok(())
+    }
+}
+
+impl Drop for SledLog {
+    fn drop(&mut self) {
+        if let Ok(mut writer) = self.writer.lock()
+            && writer.poisoned.is_none()
+            && let Err(error) = writer.note_head()
+        {
+            tracing::warn!(%error, "the note of the log's head was not written");
+        }
+    }
+}
+
+impl EventLog for SledLog {
+    fn lead(&self) -> Result<Epoch, Error> {
+        let mut writer = self.writer()?;
+        writer.check_usable()?;
+        let epoch = pack::next_epoch(writer.epoch, writer.head);
+        let stored = writer.store_epoch(epoch);
+        stored.map_err(|error| writer.poison(error))?;
+        Ok(epoch)
+    }
+
+    fn head(&self) -> Head {
+        *self.heads.borrow()
+    }
+
+    fn append(
+        &self,
+        batch: &[Recorded],
+        expected_head: Sequence,
+        epoch: Epoch,
+    ) -> Result<Head, Error> {
+        let mut writer = self.writer()?;
+        writer.check(expected_head, epoch)?;
+        if batch.is_empty() {
+            return Ok(writer.head);
+        }
+        let encoded = pack::encode(batch, writer.head, epoch)?;
+        self.commit(&mut writer, encoded)
+    }
+
+    fn append_copied(
+        &self,
+        envelopes: &[u8],
+        expected_head: Sequence,
+        epoch: Epoch,
+    ) -> Result<Head, Error> {
+        let mut writer = self.writer()?;
+        writer.check(expected_head, epoch)?;
+        if envelopes.is_empty() {
+            return Ok(writer.head);
+        }
+        let encoded = pack::copy(envelopes, writer.head)?;
+        self.commit(&mut writer, encoded)
+    }
+
+    fn read(&self, from: Sequence, bytes_max: usize) -> Result<Chunk, Error> {
+        let mut chunk = Chunk::empty(from.max(Sequence(1)));
+        // Values may hold events whose sync is still awaited, or failed: they are not to be seen.
+        let head = self.head().sequence;
+        if chunk.first > head {
+            return Ok(chunk);
+        }
+        let bytes_max = bytes_max.min(READ_BYTES_MAX);
+        let key = chunk.first.0.to_be_bytes();
+        let start = engine("read", || match self.events.get(key)? {
+            Some(_) => Ok(Some(sled::IVec::from(&key))),
+            None => Ok(self.events.get_lt(key)?.map(|(key, _)| key)),
+        })?;
+        let start = start.ok_or_else(|| self.missing(chunk.first))?;
+        let mut values = self.events.range(start..);
+        while chunk.next() <= head {
+            let next = engine("read", || values.next().transpose())?;
+            let (_, value) = next.ok_or_else(|| self.missing(chunk.next()))?;
+            if !take(&mut chunk, &value, head, bytes_max)? {
+                break;
+            }
+        }
+        Ok(chunk)
+    }
+
+    fn heads(&self) -> watch::Receiver<Head> {
+        self.heads.subscribe()
+    }
+
+    fn contents(&self) -> &dyn Contents {
+        &self.contents
+    }
+}
+
+impl SledLog {
+    fn missing(&self, sequence: Sequence) -> Error {
+        Error::Damaged {
+            path: self.dir.clone(),
+            why: format!("event {sequence} is missing"),
+        }
+    }
+}
+
+/// Adds to the chunk what a value holds of it; false when nothing more is wanted.
+fn take(chunk: &mut Chunk, value: &[u8], head: Sequence, bytes_max: usize) -> Result<bool, Error> {
+    for envelope in Envelopes::new(value) {
+        let sequence = chunk.next();
+        let envelope = envelope.map_err(|source| Error::Decode { sequence, source })?;
+        if envelope.sequence < sequence {
+            continue;
+        }
+        let full = chunk.bytes.len() + envelope.bytes.len() > bytes_max && chunk.count > 0;
+        if full || envelope.sequence > head {
+            return Ok(false);
+        }
+        if envelope.sequence > sequence {
+            let why = format!("event {} stands in its place", envelope.sequence);
+            return Err(Error::NotNext { sequence, why });
+        }
+        chunk.bytes.extend_from_slice(envelope.bytes);
+        chunk.count += 1;
+    }
+    Ok(true)
+}

@@ -1,0 +1,264 @@
+//! Opening: the order of the steps is what makes it safe.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::super::content::FileContents;
+use super::super::head_file::{HeadFile, Slots};
+use super::super::log::{Envelopes, Head};
+use super::super::pack::{self, Value};
+use super::super::{Error, files, mounts};
+use super::engine::engine;
+use super::{EPOCH_KEY, FORMAT, FORMAT_KEY, OpenOptions, SledLog, Writer, lock};
+use crate::model::ids::{Epoch, Sequence};
+
+/// sled's page cache. The log is read once, in order, and then only at its end.
+const CACHE_BYTES: u64 = 8 << 20;
+/// sled's threads may hold its own lock for a moment after it was closed by this process. We hold
+/// ours then, so that nobody else can have it.
+const ENGINE_LOCK_WAIT: Duration = Duration::from_secs(5);
+
+pub(super) fn open(dir: &Path, options: &OpenOptions) -> Result<SledLog, Error> {
+    if !options.allow_network_filesystem {
+        mounts::refuse_network(dir)?;
+    }
+    files::make_dir(dir)?;
+    let lock = lock::lock(dir)?;
+    files::remove_unfinished(dir)?;
+    let contents = FileContents::open(&dir.join("content"))?;
+    contents.remove_unfinished()?;
+
+    let home = dir.join("sled");
+    if !home.exists() {
+        create(dir, &home)?;
+    }
+    remove_half_made_snapshots(&home)?;
+    let opened = open_engine(dir, &home)?;
+    let note = HeadFile::open(&dir.join("head"))?;
+    let found = scan(
+        &opened.events,
+        note.as_ref().map_or([None; 2], |(_, slots)| *slots),
+    )
+    .map_err(|why| damaged(dir, why))?;
+    let note = check_note(dir, note, found.head)?;
+
+    let writer = Writer {
+        data: opened.data,
+        db: opened.db,
+        meta: opened.meta,
+        sync: options.sync.clone(),
+        tail: found.tail,
+        head: found.head,
+        epoch: opened.epoch,
+        leads: false,
+        poisoned: None,
+        note,
+        noted: Head::default(),
+        noted_at: Instant::now(),
+    };
+    // What a killed process wrote and did not sync may be read now, so it must be durable now;
+    // and sled has tidied its directory.
+    let data = &writer.data;
+    engine("flush", || writer.db.flush().map(drop))?;
+    data.sync_data()
+        .map_err(Error::io("sync", &home.join("db")))?;
+    files::sync_dir(&home)?;
+    Ok(SledLog {
+        writer: Mutex::new(writer),
+        events: opened.events,
+        heads: watch::Sender::new(found.head),
+        contents,
+        dir: dir.to_owned(),
+        _lock: lock,
+    })
+}
+
+fn damaged(dir: &Path, why: String) -> Error {
+    let path = dir.to_owned();
+    Error::Damaged { path, why }
+}
+
+fn config(home: &Path) -> sled::Config {
+    sled::Config::new()
+        .path(home)
+        .cache_capacity(CACHE_BYTES)
+        .mode(sled::Mode::HighThroughput)
+        .use_compression(false)
+        // We flush ourselves; a timer's thread would only add syncs.
+        .flush_every_ms(None)
+}
+
+/// Makes an empty database under another name and renames it when all of it is on the disk: sled
+/// syncs neither its `conf` nor its directories, and a power cut in between would leave a
+/// database that does not open.
+fn create(dir: &Path, home: &Path) -> Result<(), Error> {
+    let unfinished = dir.join(format!("sled{}", files::UNFINISHED));
+    if unfinished.exists() {
+        fs::remove_dir_all(&unfinished).map_err(Error::io("remove", &unfinished))?;
+    }
+    files::make_dir(&unfinished)?;
+    engine("make a database", || {
+        let db = config(&unfinished).open()?;
+        db.open_tree("events")?;
+        db.open_tree("meta")?
+            .insert(FORMAT_KEY, &FORMAT.to_le_bytes())?;
+        db.flush().map(drop)
+    })?;
+    for entry in fs::read_dir(&unfinished).map_err(Error::io("read", &unfinished))? {
+        let path = entry.map_err(Error::io("read", &unfinished))?.path();
+        let synced = File::open(&path).and_then(|file| file.sync_all());
+        synced.map_err(Error::io("sync", &path))?;
+    }
+    files::sync_dir(&unfinished)?;
+    fs::rename(&unfinished, home).map_err(Error::io("rename", &unfinished))?;
+    files::sync_dir(dir)
+}
+
+/// sled takes the newest name that begins with `snap.` for its snapshot. A process that died
+/// while it wrote one leaves a half one, which would keep sled from opening for ever. It is of no
+/// worth: the log behind it is complete.
+fn remove_half_made_snapshots(home: &Path) -> Result<(), Error> {
+    for entry in fs::read_dir(home).map_err(Error::io("read", home))? {
+        let path = entry.map_err(Error::io("read", home))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+struct Opened {
+    db: sled::Db,
+    events: sled::Tree,
+    meta: sled::Tree,
+    data: File,
+    epoch: Epoch,
+}
+
+fn open_engine(dir: &Path, home: &Path) -> Result<Opened, Error> {
+    let db = wait_for_engine(home).map_err(|error| damaged(dir, error.to_string()))?;
+    let read = engine("open its trees", || {
+        let (events, meta) = (db.open_tree("events")?, db.open_tree("meta")?);
+        let (format, epoch) = (meta.get(FORMAT_KEY)?, meta.get(EPOCH_KEY)?);
+        Ok((events, meta, format, epoch))
+    });
+    let (events, meta, format, epoch) = read.map_err(|error| damaged(dir, error.to_string()))?;
+    let format = format.and_then(|bytes| Some(u32::from_le_bytes(bytes.as_ref().try_into().ok()?)));
+    match format {
+        Some(FORMAT) => {}
+        Some(found) => {
+            let (path, supported) = (dir.to_owned(), FORMAT);
+            return Err(Error::Format {
+                path,
+                found,
+                supported,
+            });
+        }
+        None => return Err(damaged(dir, "it does not say its format".to_owned())),
+    }
+    let epoch = match epoch {
+        // Nobody has led yet.
+        None => Epoch(0),
+        Some(bytes) => match bytes.as_ref().try_into() {
+            Ok(bytes) => Epoch(u64::from_le_bytes(bytes)),
+            Err(_) => return Err(damaged(dir, "its epoch is not a number".to_owned())),
+        },
+    };
+    let path: PathBuf = home.join("db");
+    let data = File::options().read(true).write(true).open(&path);
+    let data = data.map_err(Error::io("open", &path))?;
+    Ok(Opened {
+        db,
+        events,
+        meta,
+        data,
+        epoch,
+    })
+}
+
+fn wait_for_engine(home: &Path) -> Result<sled::Db, Error> {
+    let deadline = Instant::now() + ENGINE_LOCK_WAIT;
+    loop {
+        match engine("open", || config(home).open()) {
+            Err(Error::Engine { why, .. })
+                if why.contains("could not acquire lock") && Instant::now() < deadline =>
+            {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// What all events together give.
+struct Found {
+    head: Head,
+    tail: Value,
+}
+
+/// Reads every event and checks what its bytes prove: its crc, its sequence, its place in the
+/// chain; and that the noted heads are in the chain. Bodies are not decoded, and content files
+/// not looked at: that is what `verify` is for.
+fn scan(events: &sled::Tree, noted: Slots) -> Result<Found, String> {
+    let mut head = Head::default();
+    let mut tail = Value::default();
+    let mut values = events.iter();
+    while let Some((key, value)) =
+        engine("read", || values.next().transpose()).map_err(|error| error.to_string())?
+    {
+        if *key != head.sequence.next().0.to_be_bytes() {
+            return Err(format!("event {} is missing", head.sequence.next()));
+        }
+        for envelope in Envelopes::new(&value) {
+            let sequence = head.sequence.next();
+            let envelope = envelope.map_err(|why| format!("event {sequence}: {why}"))?;
+            head = pack::follow(head, &envelope).map_err(|error| error.to_string())?;
+            for note in noted.iter().flatten() {
+                if note.sequence == head.sequence && note.hash != head.hash {
+                    return Err(format!("event {} is another than it was", head.sequence));
+                }
+            }
+        }
+        tail.first = Sequence(u64::from_be_bytes((*key).try_into().unwrap_or_default()));
+        tail.bytes.clear();
+        tail.bytes.extend_from_slice(&value);
+    }
+    Ok(Found { head, tail })
+}
+
+/// Compares the note of the head with what was found. A log may be longer than its note, which is
+/// written once in a while, but never shorter.
+fn check_note(dir: &Path, note: Option<(HeadFile, Slots)>, found: Head) -> Result<HeadFile, Error> {
+    let nothing_yet = found == Head::default();
+    match note {
+        // A crash right after the creation; nothing was ever appended.
+        None if nothing_yet => HeadFile::create(&dir.join("head"), found),
+        None => Err(damaged(
+            dir,
+            "the file `head` is missing, so it is not known whether the log is complete".to_owned(),
+        )),
+        Some((_, [None, None])) => Err(damaged(
+            dir,
+            "the file `head` does not check, so it is not known whether the log is complete"
+                .to_owned(),
+        )),
+        Some((file, slots)) => {
+            let noted = slots.iter().flatten().map(|head| head.sequence).max();
+            match noted {
+                Some(noted) if noted > found.sequence => Err(damaged(
+                    dir,
+                    format!(
+                        "it ends at event {} and is known to have reached {noted}",
+                        found.sequence
+                    ),
+                )),
+                _ => Ok(file),
+            }
+        }
+    }
+}

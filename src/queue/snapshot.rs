@@ -1,0 +1,215 @@
+//! States of the fold, so that a start reads a snapshot and the events after it. What is in one
+//! is the fold's business; here it is bytes. A snapshot is a shortcut and proves nothing: one
+//! that is damaged, or that does not belong to the log, is passed over.
+//!
+//! A file `NNNNNNNNNNNNNNNNNNNN.snapshot`, named by its sequence, little endian:
+//!
+//! | offset | bytes | field |
+//! |---|---|---|
+//! | 0 | 8 | magic, `CREWSNAP` |
+//! | 8 | 4 | layout, 1 |
+//! | 12 | 4 | version of the state's shape |
+//! | 16 | 8 | sequence of the last event in the state |
+//! | 24 | 32 | hash of that event |
+//! | 56 | 8 | length of the state, n |
+//! | 64 | n | state |
+//! | 64 + n | 32 | SHA-256 of everything before |
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::encoding::ChainHash;
+use super::log::{self, EventLog};
+use super::{Error, files};
+use crate::model::ids::Sequence;
+
+const MAGIC: [u8; 8] = *b"CREWSNAP";
+const LAYOUT: u32 = 1;
+const HEADER_BYTES: usize = 64;
+const HASH_BYTES: usize = 32;
+const SUFFIX: &str = ".snapshot";
+/// The newest is used; the others are for when that one is damaged, and for `verify`.
+const KEPT: usize = 3;
+/// The state of 100,000 features is some tens of megabytes. A file beyond this is not ours.
+pub const STATE_BYTES_MAX: usize = 1 << 30;
+
+/// A state of the fold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The last event that it contains.
+    pub sequence: Sequence,
+    /// The hash of that event, by which the snapshot belongs to its log.
+    pub chain_hash: ChainHash,
+    /// The version of the state's shape, raised by the fold when it changes.
+    pub state_version: u32,
+    /// The state.
+    pub bytes: Vec<u8>,
+}
+
+/// A snapshot's file and the sequence in its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The last event that it contains.
+    pub sequence: Sequence,
+    /// Its file.
+    pub path: PathBuf,
+}
+
+/// A snapshot that was passed over, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("snapshot {} is not used: {why}", path.display())]
+pub struct PassedOver {
+    /// Its file.
+    pub path: PathBuf,
+    /// The reason.
+    pub why: String,
+}
+
+/// Writes a snapshot, durable when this returns, and removes all but the newest three.
+pub fn write(dir: &Path, snapshot: &Snapshot) -> Result<PathBuf, Error> {
+    if snapshot.bytes.len() > STATE_BYTES_MAX {
+        return Err(Error::Oversized {
+            what: "a snapshot",
+            bytes: snapshot.bytes.len(),
+            bytes_max: STATE_BYTES_MAX,
+        });
+    }
+    files::make_dir(dir)?;
+    files::remove_unfinished(dir)?;
+    let path = dir.join(format!("{:020}{SUFFIX}", snapshot.sequence.0));
+    let header = header(snapshot);
+    let mut hasher = Sha256::new();
+    hasher.update(header);
+    hasher.update(&snapshot.bytes);
+    files::write_atomically(&path, &[&header, &snapshot.bytes, &hasher.finalize()])?;
+    for old in all(dir)?.into_iter().skip(KEPT) {
+        fs::remove_file(&old.path).map_err(Error::io("remove", &old.path))?;
+    }
+    Ok(path)
+}
+
+fn header(snapshot: &Snapshot) -> [u8; HEADER_BYTES] {
+    let mut header = [0; HEADER_BYTES];
+    header[..8].copy_from_slice(&MAGIC);
+    header[8..12].copy_from_slice(&LAYOUT.to_le_bytes());
+    header[12..16].copy_from_slice(&snapshot.state_version.to_le_bytes());
+    header[16..24].copy_from_slice(&snapshot.sequence.0.to_le_bytes());
+    header[24..56].copy_from_slice(&snapshot.chain_hash.0);
+    header[56..].copy_from_slice(&(snapshot.bytes.len() as u64).to_le_bytes());
+    header
+}
+
+/// Every snapshot in `dir`, the newest first; not opened. None if there is no such directory.
+pub fn all(dir: &Path) -> Result<Vec<Stored>, Error> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(Error::io("read", dir))?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(Error::io("read", dir))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let number = name
+            .strip_suffix(SUFFIX)
+            .and_then(|number| number.parse().ok());
+        if let Some(sequence) = number.map(Sequence) {
+            found.push(Stored { sequence, path });
+        }
+    }
+    found.sort_by_key(|stored| std::cmp::Reverse(stored.sequence));
+    Ok(found)
+}
+
+/// Reads one snapshot and checks it against itself: that it is as it was written.
+pub fn load(stored: &Stored) -> Result<Snapshot, PassedOver> {
+    let passed_over = |why: String| PassedOver {
+        path: stored.path.clone(),
+        why,
+    };
+    let bytes = read(&stored.path).map_err(|error| passed_over(error.to_string()))?;
+    let parsed = parse(bytes).map_err(|why| passed_over(why.to_owned()))?;
+    if parsed.sequence != stored.sequence {
+        return Err(passed_over(format!(
+            "it is of event {}, unlike its name",
+            parsed.sequence
+        )));
+    }
+    Ok(parsed)
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let limit = (STATE_BYTES_MAX + HEADER_BYTES + HASH_BYTES) as u64;
+    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn parse(mut bytes: Vec<u8>) -> Result<Snapshot, &'static str> {
+    let truncated = "it is truncated";
+    let (checked, hash) = bytes.split_last_chunk::<HASH_BYTES>().ok_or(truncated)?;
+    let header: [u8; HEADER_BYTES] = *checked.first_chunk().ok_or(truncated)?;
+    if header[..8] != MAGIC {
+        return Err("it is not a snapshot");
+    }
+    let state = checked.len() - HEADER_BYTES;
+    if u64::from_le_bytes(field(&header, 56)) != state as u64 {
+        return Err(truncated);
+    }
+    if *hash != <[u8; 32]>::from(Sha256::digest(checked)) {
+        return Err("its bytes were altered");
+    }
+    if u32::from_le_bytes(field(&header, 8)) != LAYOUT {
+        return Err("a newer version wrote it");
+    }
+    bytes.truncate(HEADER_BYTES + state);
+    bytes.drain(..HEADER_BYTES);
+    Ok(Snapshot {
+        sequence: Sequence(u64::from_le_bytes(field(&header, 16))),
+        chain_hash: ChainHash(field(&header, 24)),
+        state_version: u32::from_le_bytes(field(&header, 12)),
+        bytes,
+    })
+}
+
+/// `N` bytes of the header at `offset`; all callers' offsets are constants within it.
+fn field<const N: usize>(header: &[u8; HEADER_BYTES], offset: usize) -> [u8; N] {
+    let mut field = [0; N];
+    field.copy_from_slice(&header[offset..offset + N]);
+    field
+}
+
+/// The newest snapshot that is as it was written, has this state version, and belongs to `log`:
+/// the log has its event, with its hash. And those that were passed over on the way to it.
+pub fn latest(
+    dir: &Path,
+    log: &dyn EventLog,
+    state_version: u32,
+) -> Result<(Option<Snapshot>, Vec<PassedOver>), Error> {
+    let mut passed_over = Vec::new();
+    for stored in all(dir)? {
+        let why = match load(&stored) {
+            Err(passed) => passed.why,
+            Ok(snapshot) if snapshot.state_version != state_version => {
+                format!(
+                    "its state has version {}, not {state_version}",
+                    snapshot.state_version
+                )
+            }
+            Ok(snapshot) => match log::hash_at(log, snapshot.sequence)? {
+                Some(hash) if hash == snapshot.chain_hash => {
+                    return Ok((Some(snapshot), passed_over));
+                }
+                Some(_) => "it is of another log".to_owned(),
+                None => "it reaches beyond the end of the log".to_owned(),
+            },
+        };
+        passed_over.push(PassedOver {
+            path: stored.path,
+            why,
+        });
+    }
+    Ok((None, passed_over))
+}

@@ -1,0 +1,319 @@
+//! Events for the tests of the log.
+#![allow(dead_code, reason = "each test binary uses its own part of this")]
+
+use crewlog::model::event::*;
+use crewlog::model::evidence::*;
+use crewlog::model::feature::FeatureSpec;
+use crewlog::model::ids::*;
+use crewlog::model::settings::{Settings, WorkerKind};
+
+pub fn commit(digit: char) -> CommitId {
+    digit.to_string().repeat(40).parse().unwrap()
+}
+
+pub fn record(sequence: u64, epoch: Epoch, event: impl Into<Event>) -> Recorded {
+    Recorded {
+        sequence: Sequence(sequence),
+        epoch,
+        at: Timestamp(1_700_000_000_000 + sequence),
+        cause: CommandId(0x0123_4567_89ab_cdef_0011_2233_4455_6677 + u128::from(sequence)),
+        event: event.into(),
+    }
+}
+
+/// A small event, as most are; different for every sequence.
+pub fn small(sequence: u64, epoch: Epoch) -> Recorded {
+    let reason = format!("the worker gave job {sequence} back because its user stopped it");
+    record(
+        sequence,
+        epoch,
+        AttemptReleased {
+            attempt: AttemptId(sequence),
+            reason,
+        },
+    )
+}
+
+pub fn smalls(from: u64, count: u64, epoch: Epoch) -> Vec<Recorded> {
+    (from..from + count)
+        .map(|sequence| small(sequence, epoch))
+        .collect()
+}
+
+/// An event whose body is too long for its envelope.
+pub fn big(sequence: u64, epoch: Epoch, bytes: usize) -> Recorded {
+    let spec = FeatureSpec {
+        name: format!("feature {sequence}"),
+        description: "long ".repeat(bytes / 5),
+        ..FeatureSpec::default()
+    };
+    let feature = FeatureId(sequence as u32);
+    record(sequence, epoch, FeatureAdded { feature, spec })
+}
+
+fn spec() -> FeatureSpec {
+    FeatureSpec {
+        category: "core".into(),
+        name: "Greets — grüßt".into(),
+        description: "Say hello.\nPolitely.".into(),
+        steps: vec!["write it".into(), "read it".into()],
+        checks: vec!["sh test.sh greet".into()],
+        depends_on: vec![FeatureId(1), FeatureId(4)],
+        priority: -7,
+    }
+}
+
+fn checks() -> Vec<CheckRun> {
+    vec![CheckRun {
+        command: "sh test.sh greet".into(),
+        exit_code: 124,
+        duration_ms: 1_500,
+        output: ContentHash([0xab; 32]),
+    }]
+}
+
+fn evidence() -> Evidence {
+    Evidence {
+        basis: Basis::AgentWord,
+        commit: commit('a'),
+        tree: commit('b'),
+        checks: checks(),
+    }
+}
+
+fn failure() -> Failure {
+    Failure {
+        kind: FailureKind::CheckFailed,
+        reason: "greet: expected hello".into(),
+        checks: checks(),
+    }
+}
+
+fn rank() -> RankTerms {
+    RankTerms {
+        regressed: true,
+        chain_ms: 90_000,
+        unblocks: 12,
+        priority: -3,
+    }
+}
+
+fn weight() -> TestTerms {
+    TestTerms {
+        touched_since: 3,
+        dependents: 4,
+        untested_ms: 60_000,
+        weight: 77,
+    }
+}
+
+fn usage() -> Usage {
+    Usage {
+        input_tokens: 1_000,
+        output_tokens: 200,
+        cost_microusd: 31_415,
+    }
+}
+
+/// One event of every kind, in the order of their numbers. Changing one changes its golden bytes.
+pub fn samples() -> Vec<Event> {
+    let feature = FeatureId(118);
+    let attempt = AttemptId(4_711);
+    let worker = WorkerId(9);
+    let reason = || "because".to_owned();
+    let (base, onto, head) = (commit('1'), commit('2'), commit('3'));
+    let until = Timestamp(1_700_000_123_456);
+    let features = vec![feature, FeatureId(119)];
+    let mut events: Vec<Event> = backlog_samples();
+    events.extend::<Vec<Event>>(vec![
+        FeatureAssigned {
+            worker,
+            features: features.clone(),
+            attempt_number: 2,
+            base: base.clone(),
+            terms: rank(),
+            runners_up: vec![(FeatureId(7), rank())],
+            ready: 40,
+        }
+        .into(),
+        TestAssigned {
+            worker,
+            features,
+            base,
+            last: true,
+            draw: 31,
+            terms: weight(),
+            runners_up: vec![(FeatureId(8), weight())],
+        }
+        .into(),
+        JobCancelled {
+            attempt,
+            reason: reason(),
+        }
+        .into(),
+        AttemptStarted {
+            job: JobId(4_710),
+            worker,
+        }
+        .into(),
+        AttemptReleased {
+            attempt,
+            reason: reason(),
+        }
+        .into(),
+        AttemptLost {
+            attempt,
+            reason: reason(),
+        }
+        .into(),
+        LateResultIgnored {
+            attempt,
+            report: "passed".into(),
+        }
+        .into(),
+        MergeStarted {
+            attempt,
+            onto,
+            commit: commit('4'),
+            touched: vec!["src/a b.sh".into()],
+            touched_total: 1,
+            evidence: vec![(feature, evidence())],
+        }
+        .into(),
+        MergeAborted {
+            attempt,
+            head: head.clone(),
+        }
+        .into(),
+        HeadMoved { head: head.clone() }.into(),
+        FeaturePassed {
+            feature,
+            attempt,
+            evidence: evidence(),
+        }
+        .into(),
+        FeatureFailed {
+            feature,
+            attempt,
+            failure: failure(),
+            not_before: until,
+        }
+        .into(),
+        RegressionFound {
+            feature,
+            attempt,
+            failure: failure(),
+            suspects: vec![(FeatureId(9), commit('5'))],
+        }
+        .into(),
+        TestPassed {
+            feature,
+            attempt,
+            evidence: evidence(),
+        }
+        .into(),
+        TestInconclusive {
+            feature,
+            attempt,
+            failure: failure(),
+        }
+        .into(),
+        FeatureParked {
+            feature,
+            failures: 3,
+        }
+        .into(),
+        InputRequested {
+            feature,
+            attempt,
+            question: "Which port?".into(),
+        }
+        .into(),
+        InputAnswered {
+            feature,
+            answer: "8080".into(),
+        }
+        .into(),
+        RunPaused { reason: reason() }.into(),
+        RunResumed {}.into(),
+        RetryRequested { feature }.into(),
+        UsageRecorded {
+            attempt,
+            usage: usage(),
+        }
+        .into(),
+        ProviderLimited {
+            attempt,
+            kind: FailureKind::ProviderLimited,
+            until,
+            reason: reason(),
+        }
+        .into(),
+        BudgetReached { spent: usage() }.into(),
+        RunStarted {
+            branch: "crewlog/demo".into(),
+            head,
+            settings: Settings::default(),
+            seed: 42,
+        }
+        .into(),
+        WorkerJoined {
+            kind: WorkerKind::Testing,
+            name: "worker-3".into(),
+            process: process(),
+        }
+        .into(),
+        WorkerLeft {
+            worker,
+            reason: reason(),
+        }
+        .into(),
+        SettingsChanged {
+            settings: Settings {
+                max_concurrency: 8,
+                ..Settings::default()
+            },
+        }
+        .into(),
+        RunFinished {
+            outcome: RunOutcome::SomeFailed,
+            reason: reason(),
+        }
+        .into(),
+    ]);
+    events
+}
+
+fn backlog_samples() -> Vec<Event> {
+    let feature = FeatureId(118);
+    let depends_on = vec![FeatureId(3)];
+    let reason = "not needed".to_owned();
+    vec![
+        FeatureAdded {
+            feature,
+            spec: spec(),
+        }
+        .into(),
+        FeatureEdited {
+            feature,
+            spec: spec(),
+        }
+        .into(),
+        FeatureRemoved { feature }.into(),
+        FeatureSkipped { feature, reason }.into(),
+        DependenciesSet {
+            feature,
+            depends_on,
+        }
+        .into(),
+    ]
+}
+
+fn process() -> ProcessIdentity {
+    ProcessIdentity {
+        host: "loom".into(),
+        boot_id: "5b0c6fbc-1d2e-4f0a-9f7e-0d9b1a2c3d4e".into(),
+        pid: 4_242,
+        start_ticks: 123_456,
+    }
+}

@@ -4,6 +4,7 @@
 //! process. Ordered maps only, so that the same events give the same state, byte for byte.
 
 pub mod apply;
+pub mod backlog;
 pub mod command;
 pub mod decide;
 pub mod event;

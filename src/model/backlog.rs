@@ -1,0 +1,215 @@
+//! The backlog file: what people write, checked as a whole before anything of it counts.
+//!
+//! TOML is a list of `[[feature]]` tables; JSON is an array of such objects, or `{"features":
+//! [...]}`. Either way `features` and `feature` mean the same.
+//!
+//! | key | value |
+//! |---|---|
+//! | `name` | a short title in one line, unique; the only key that must be there |
+//! | `id` | the feature's number, if the author wants to choose it |
+//! | `category` | a group of like features |
+//! | `description` | what is wanted |
+//! | `steps` | a list of texts |
+//! | `checks` | a list of shell commands; a single one may stand without a list |
+//! | `depends_on` (or `dependencies`) | a list of numbers (`4`, `"#4"`) and names, mixed |
+//! | `priority` | an integer; **greater is sooner**, 0 when absent |
+//!
+//! Lists that were written for AutoForge have the same keys and can be read as they are, with one
+//! difference in meaning: there, a lower priority number is earlier. Priority only orders features
+//! that are equal in everything else.
+
+use std::fmt;
+
+use super::feature::FeatureSpec;
+use super::ids::FeatureId;
+use super::state;
+
+mod fields;
+mod read;
+mod resolve;
+mod suggest;
+#[cfg(test)]
+mod tests;
+
+pub use resolve::resolve;
+
+/// A file that is larger is some other file: 200,000 features of 160 bytes each.
+pub const FILE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Features in one file: no more than a backlog can hold.
+pub const FEATURES_MAX: usize = state::FEATURES_MAX;
+/// Problems that are told one by one: a person reads no more before mending the first ones.
+pub const PROBLEMS_MAX: usize = 50;
+
+/// How a backlog is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `[[feature]]` tables.
+    Toml,
+    /// A list of objects.
+    Json,
+}
+
+impl Format {
+    /// The format that a file's name says: JSON where it ends in `.json`, otherwise TOML.
+    pub fn of_file_name(name: &str) -> Self {
+        let ending = name.rsplit('.').next().unwrap_or_default();
+        if ending.eq_ignore_ascii_case("json") {
+            Self::Json
+        } else {
+            Self::Toml
+        }
+    }
+}
+
+/// How a file refers to a feature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reference {
+    /// By its number.
+    Id(FeatureId),
+    /// By its name.
+    Name(String),
+}
+
+/// One feature as the file has it, well-formed by itself; whether its number, its name and its
+/// dependencies make sense among the others is for [`resolve`] to say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BacklogFeature {
+    /// Where it stands.
+    pub place: Place,
+    /// The number that the author chose, if any: 1 to [`FeatureId::MAX`].
+    pub id: Option<FeatureId>,
+    /// All that the file says, but for `depends_on`, which is empty here.
+    pub spec: FeatureSpec,
+    /// What it depends on, in the author's order and words.
+    pub depends_on: Vec<Reference>,
+}
+
+/// Where a feature stands in its file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Which feature of the file it is, from 1.
+    pub number: usize,
+    /// Its name, as far as it has one.
+    pub name: String,
+    /// The line on which it begins, from 1; 0 when that is not known.
+    pub line: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "feature {}", self.number)?;
+        if !self.name.is_empty() {
+            write!(f, " {}", suggest::quoted(&self.name))?;
+        }
+        Ok(())
+    }
+}
+
+/// One thing that is wrong with a backlog file, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Problem {
+    /// The line, from 1, as near as it is known; 0 when it is not.
+    pub line: usize,
+    /// The feature, unless it is the file that is wrong.
+    pub feature: Option<Place>,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.line, &self.feature) {
+            (0, None) => f.write_str(&self.message),
+            (0, Some(place)) => write!(f, "{place}: {}", self.message),
+            (line, None) => write!(f, "line {line}: {}", self.message),
+            (line, Some(place)) => write!(f, "line {line}, {place}: {}", self.message),
+        }
+    }
+}
+
+/// All that is wrong with a backlog file. Nothing of such a file is taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
+pub struct BacklogErrors {
+    /// The first [`PROBLEMS_MAX`] of them, in the order of the file as far as they were found so.
+    pub problems: Vec<Problem>,
+    /// How many more there are.
+    pub more: usize,
+}
+
+impl BacklogErrors {
+    fn add(&mut self, line: usize, feature: Option<&Place>, message: impl Into<String>) {
+        if self.full() {
+            self.more += 1;
+            return;
+        }
+        self.problems.push(Problem {
+            line,
+            feature: feature.cloned(),
+            message: message.into(),
+        });
+    }
+
+    /// True when another problem would only be counted.
+    fn full(&self) -> bool {
+        self.problems.len() >= PROBLEMS_MAX
+    }
+
+    /// A problem of the whole file.
+    fn of_file(line: usize, message: impl Into<String>) -> Self {
+        let mut errors = Self::default();
+        errors.add(line, None, message);
+        errors
+    }
+
+    fn or<T>(self, value: T) -> Result<T, Self> {
+        if self.problems.is_empty() {
+            Ok(value)
+        } else {
+            Err(self)
+        }
+    }
+}
+
+impl fmt::Display for BacklogErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.problems.len() + self.more {
+            1 => f.write_str("the backlog file has a problem:")?,
+            count => write!(f, "the backlog file has {count} problems:")?,
+        }
+        for problem in &self.problems {
+            write!(f, "\n  {problem}")?;
+        }
+        if self.more > 0 {
+            write!(f, "\n  and {} more", self.more)?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads a backlog file and checks every feature of it by itself.
+///
+/// # Errors
+///
+/// All problems together, each with its place. A text that is no TOML or JSON at all has one.
+pub fn parse(text: &str, format: Format) -> Result<Vec<BacklogFeature>, BacklogErrors> {
+    if text.len() > FILE_BYTES_MAX {
+        let (found, limit) = (text.len(), FILE_BYTES_MAX);
+        let message = format!("has {found} bytes, the limit is {limit}; split it into several");
+        return Err(BacklogErrors::of_file(0, message));
+    }
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut errors = BacklogErrors::default();
+    let entries = match format {
+        Format::Toml => read::toml(text, &mut errors)?,
+        Format::Json => read::json(text, &mut errors)?,
+    };
+    if entries.len() > FEATURES_MAX {
+        let found = entries.len();
+        let message = format!("has {found} features, the limit is {FEATURES_MAX}; take some out");
+        return Err(BacklogErrors::of_file(0, message));
+    }
+    let features = (1..).zip(&entries);
+    let features = features.map(|(number, entry)| fields::feature(number, entry, &mut errors));
+    let features = features.collect();
+    errors.or(features)
+}

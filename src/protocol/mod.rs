@@ -4,9 +4,12 @@
 //! can tell each other apart: `CREW`, the protocol's version, and the role (`u16` each, little
 //! endian). Then frames follow: a length (`u32`, little endian) and a body written by bincode.
 //!
+//! Both sides name processes in the same way, so [`identity`] lives here, too; it reads `/proc`.
+//!
 //! Knows nothing of sockets, git, agents or disks.
 
 mod frame;
+pub mod identity;
 mod message;
 
 pub use frame::{

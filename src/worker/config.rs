@@ -79,8 +79,8 @@ pub struct AgentConfig {
     pub driver: Driver,
     /// The program: a name that is looked up in `PATH`, or a path (relative to the project).
     pub program: String,
-    /// Its arguments. The `command` driver replaces `{{prompt_file}}`, `{{job_file}}`,
-    /// `{{verdict_file}}` and `{{worktree}}` in them.
+    /// Its arguments. The `command` driver replaces `{prompt_file}`, `{job_file}`,
+    /// `{verdict_file}`, `{worktree}`, `{feature}` and `{attempt}` in them.
     pub args: Vec<String>,
     /// Variables for this agent only.
     pub env: BTreeMap<String, String>,
@@ -101,7 +101,8 @@ pub struct Hooks {
     pub after_create: String,
     /// Before the session. Its failure is the attempt's.
     pub before_run: String,
-    /// After the session, however it ended. Its failure is the attempt's.
+    /// After the session, however it ended, unless the attempt was called off. Its failure is the
+    /// attempt's.
     pub after_run: String,
     /// Before the worktree is removed. Its failure is said and ignored.
     pub before_remove: String,

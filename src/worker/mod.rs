@@ -1,8 +1,12 @@
 //! One job at a time: reserve, session, rebase, check, report. A worker holds no truth.
 
 pub mod config;
+pub mod job;
 pub mod machine;
 pub mod outcome;
+pub mod ports;
+pub mod prompt;
+pub mod spool;
 pub mod verdict;
 
 pub use config::Config;

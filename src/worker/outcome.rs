@@ -12,8 +12,9 @@ use super::verdict::{Claim, Claims};
 pub struct SessionResult {
     /// How it ended.
     pub end: SessionEnd,
-    /// The limit of ours that ended it, if one did; it explains `end`.
-    pub limit: Option<Limit>,
+    /// Set when it failed by something other than the agent's own ending: one of our limits, or a
+    /// setup that cannot work. It explains `end`.
+    pub failure: Option<FailureKind>,
     /// The agent's or the driver's last words about it; may be empty.
     pub detail: String,
     /// When the provider's limit ends, if it said so.
@@ -22,17 +23,6 @@ pub struct SessionResult {
     pub usage: Usage,
     /// What the agent wrote into its verdict file, or what is wrong with that file.
     pub claims: Result<Claims, String>,
-}
-
-/// The limits by which a worker ends a session itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Limit {
-    /// Silent for too long.
-    Idle,
-    /// The attempt took too long.
-    Time,
-    /// Too many tool calls.
-    Steps,
 }
 
 /// The checks of one feature, run in order up to the first failure.
@@ -82,62 +72,58 @@ impl FeatureChecks {
 impl SessionResult {
     /// Why the session is a failure, unless the agent ended it normally.
     pub fn failure(&self) -> Option<Failure> {
-        let (kind, words) = match (self.limit, self.end) {
-            (Some(Limit::Idle), _) => (
-                FailureKind::IdleLimit,
-                "the agent was silent for longer than the idle limit",
-            ),
-            (Some(Limit::Time), _) => (
-                FailureKind::TimeLimit,
-                "the attempt took longer than its time limit",
-            ),
-            (Some(Limit::Steps), _) => (
-                FailureKind::StepLimit,
-                "the agent made more tool calls than the step limit allows",
-            ),
-            (None, SessionEnd::Completed) => return None,
-            (None, SessionEnd::Limited) => (
+        let detail = self.detail.trim();
+        if let Some(kind) = self.failure {
+            let words = match detail {
+                "" => "the session was ended by one of its limits",
+                detail => detail,
+            };
+            return Some(Failure::new(kind, words));
+        }
+        let (kind, words) = match self.end {
+            SessionEnd::Completed => return None,
+            SessionEnd::Limited => (
                 FailureKind::ProviderLimited,
                 "the provider limits the use of the model",
             ),
-            (None, SessionEnd::Overloaded) => (
+            SessionEnd::Overloaded => (
                 FailureKind::ProviderLimited,
                 "the provider is overloaded or failing",
             ),
-            (None, SessionEnd::AuthFailed) => (
+            SessionEnd::AuthFailed => (
                 FailureKind::ProviderRefused,
                 "the provider refused the agent's credentials",
             ),
-            (None, SessionEnd::QuotaExhausted) => (
+            SessionEnd::QuotaExhausted => (
                 FailureKind::ProviderRefused,
                 "the provider's account has no credit left",
             ),
-            (None, SessionEnd::ContextOverflow) => (
+            SessionEnd::ContextOverflow => (
                 FailureKind::ContextOverflow,
                 "the conversation outgrew the model's context window",
             ),
-            (None, SessionEnd::TurnOrBudgetCap) => (
+            SessionEnd::TurnOrBudgetCap => (
                 FailureKind::TurnOrBudgetCap,
                 "the agent reached its own turn or budget cap",
             ),
             // Nobody of ours asked for it, or the attempt would be over for that reason.
-            (None, SessionEnd::Cancelled) => (
+            SessionEnd::Cancelled => (
                 FailureKind::AgentGaveUp,
                 "the agent ended its turn as cancelled",
             ),
-            (None, SessionEnd::Crashed) => (FailureKind::AgentCrashed, "the agent failed"),
-            (None, SessionEnd::NoTerminalEvent) => (
+            SessionEnd::Crashed => (FailureKind::AgentCrashed, "the agent failed"),
+            SessionEnd::NoTerminalEvent => (
                 FailureKind::NoTerminalEvent,
                 "the agent's stream ended without its final event",
             ),
-            (None, SessionEnd::Refused) => (FailureKind::Refused, "the model refused the task"),
+            SessionEnd::Refused => (FailureKind::Refused, "the model refused the task"),
         };
-        Some(Failure::new(kind, with_detail(words, &self.detail)))
+        Some(Failure::new(kind, with_detail(words, detail)))
     }
 }
 
 fn with_detail(words: &str, detail: &str) -> String {
-    match detail.trim() {
+    match detail {
         "" => words.to_owned(),
         detail => format!("{words}: {detail}"),
     }

@@ -17,10 +17,14 @@ fn feature(id: u32, checks: &[&str]) -> JobFeature {
     }
 }
 
-fn session(end: SessionEnd, limit: Option<Limit>, claims: Result<Claims, String>) -> SessionResult {
+fn session(
+    end: SessionEnd,
+    failure: Option<FailureKind>,
+    claims: Result<Claims, String>,
+) -> SessionResult {
     SessionResult {
         end,
-        limit,
+        failure,
         detail: "HTTP 400\n".to_owned(),
         limited_until: Some(Timestamp(9)),
         usage: Usage::default(),
@@ -59,24 +63,19 @@ fn every_end_of_a_session_has_its_kind_of_failure() {
         (S::Refused, None, Some(FailureKind::Refused)),
         (
             S::Cancelled,
-            Some(Limit::Idle),
             Some(FailureKind::IdleLimit),
-        ),
-        (
-            S::Cancelled,
-            Some(Limit::Time),
-            Some(FailureKind::TimeLimit),
-        ),
-        (
-            S::Cancelled,
-            Some(Limit::Steps),
-            Some(FailureKind::StepLimit),
+            Some(FailureKind::IdleLimit),
         ),
         // An agent that ends well when it is told to end was ended all the same.
         (
             S::Completed,
-            Some(Limit::Idle),
-            Some(FailureKind::IdleLimit),
+            Some(FailureKind::StepLimit),
+            Some(FailureKind::StepLimit),
+        ),
+        (
+            S::Crashed,
+            Some(FailureKind::Setup),
+            Some(FailureKind::Setup),
         ),
     ];
     for (end, limit, kind) in table {
@@ -84,7 +83,7 @@ fn every_end_of_a_session_has_its_kind_of_failure() {
         let failure = session.failure();
         assert_eq!(failure.as_ref().map(|one| one.kind), kind, "{end:?}");
         if let Some(failure) = failure {
-            assert!(failure.reason.ends_with(": HTTP 400"), "{failure:?}");
+            assert!(failure.reason.ends_with("HTTP 400"), "{failure:?}");
             let report = after_coding_session(&[feature(5, &[])], &session);
             let Some(Report::Failed { limited_until, .. }) = report else {
                 panic!("{report:?}");

@@ -3,7 +3,6 @@
 use super::*;
 use crate::model::evidence::Basis;
 use crate::model::report::TestVerdict;
-use crate::worker::outcome::Limit;
 use crate::worker::verdict::Claim;
 
 fn complete(rig: &mut Rig) -> Vec<String> {
@@ -310,7 +309,7 @@ fn a_test_that_fails_itself_says_nothing_about_the_rest() {
     through_hooks(&mut rig);
     rig.done(Finished::Checked(vec![checks(5, &[3])]));
     let mut ended = session(SessionEnd::Crashed);
-    ended.limit = Some(Limit::Idle);
+    ended.failure = Some(FailureKind::IdleLimit);
     rig.done(Finished::Session(Box::new(ended)));
     let done = Done {
         attempt: ATTEMPT,

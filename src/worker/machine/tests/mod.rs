@@ -91,7 +91,7 @@ fn stand(onto: u8, at: u8) -> Stand {
 fn session(end: SessionEnd) -> SessionResult {
     SessionResult {
         end,
-        limit: None,
+        failure: None,
         detail: String::new(),
         limited_until: None,
         usage: Usage {

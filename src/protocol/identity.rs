@@ -1,0 +1,119 @@
+//! Which process is it, and does it still live? Answered from `/proc`, in the same way by a
+//! worker that says who it is and by a scheduler that looks whether that one is still there.
+
+use std::fs;
+use std::io;
+
+use crate::model::event::ProcessIdentity;
+
+/// A line of `/proc/PID/stat` is some 300 bytes; the name in it is at most 64.
+const START_TICKS_FIELD: usize = 22;
+
+/// The identity of this process.
+///
+/// # Errors
+/// `/proc` is not mounted or says something that is not understood.
+pub fn own_identity() -> io::Result<ProcessIdentity> {
+    process_identity(std::process::id())
+}
+
+/// The identity of the process that has this id now.
+///
+/// # Errors
+/// There is no such process, or `/proc` is not mounted.
+pub fn process_identity(pid: u32) -> io::Result<ProcessIdentity> {
+    let (_, start_ticks) = stat(pid)?;
+    Ok(ProcessIdentity {
+        host: host(),
+        boot_id: boot_id()?,
+        pid,
+        start_ticks,
+    })
+}
+
+/// True when the process is this machine's, of this boot, and has not ended. A zombie has ended.
+/// `false` is said only for certain: what cannot be read for another reason is taken for alive.
+pub fn is_alive(process: &ProcessIdentity) -> bool {
+    match boot_id() {
+        Ok(boot_id) if boot_id != process.boot_id => return false,
+        _ => {}
+    }
+    match stat(process.pid) {
+        Ok((state, start_ticks)) => {
+            start_ticks == process.start_ticks && !matches!(state, 'Z' | 'X' | 'x')
+        }
+        Err(error) => !matches!(
+            error
+                .raw_os_error()
+                .map(rustix::io::Errno::from_raw_os_error),
+            Some(rustix::io::Errno::NOENT | rustix::io::Errno::SRCH)
+        ),
+    }
+}
+
+/// This machine's name; `unknown` when it is no text.
+pub fn host() -> String {
+    let name = rustix::system::uname();
+    name.nodename().to_str().unwrap_or("unknown").to_owned()
+}
+
+/// This machine's boot.
+///
+/// # Errors
+/// `/proc` is not mounted.
+pub fn boot_id() -> io::Result<String> {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    Ok(text.trim().to_owned())
+}
+
+/// State and start time of a process.
+fn stat(pid: u32) -> io::Result<(char, u64)> {
+    let text = fs::read(format!("/proc/{pid}/stat"))?;
+    parse_stat(&String::from_utf8_lossy(&text))
+        .ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat is not understood")))
+}
+
+/// The second field is the program's name in parentheses, which may hold anything, further
+/// parentheses and spaces included; so the fields are counted from the last one.
+fn parse_stat(text: &str) -> Option<(char, u64)> {
+    let (_, rest) = text.rsplit_once(')')?;
+    let mut fields = rest.split_ascii_whitespace();
+    let state = fields.next()?.chars().next()?;
+    // The state was field 3.
+    let start_ticks = fields.nth(START_TICKS_FIELD - 4)?.parse().ok()?;
+    Some((state, start_ticks))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_forge_the_fields() {
+        let rest = "S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4242 20";
+        for name in ["sh", "a b", ") Z 1 (", "(((", ""] {
+            assert_eq!(parse_stat(&format!("7 ({name}) {rest}")), Some(('S', 4242)));
+        }
+        assert_eq!(parse_stat("7 (sh) S 1 2"), None);
+        assert_eq!(parse_stat(""), None);
+    }
+
+    #[test]
+    fn the_living_live_and_the_dead_do_not() {
+        let own = own_identity().expect("/proc");
+        assert!(is_alive(&own));
+        let mut earlier = own.clone();
+        earlier.start_ticks -= 1;
+        assert!(!is_alive(&earlier), "the pid was used again");
+        let mut last_week = own;
+        last_week.boot_id = "00000000-0000-0000-0000-000000000000".to_owned();
+        assert!(!is_alive(&last_week), "the machine was started again");
+        let mut child = std::process::Command::new("true").spawn().expect("true");
+        let gone = process_identity(child.id());
+        // Waiting for its end without reaping it is not needed: reaped is dead as well.
+        child.wait().expect("its end");
+        if let Ok(gone) = gone {
+            assert!(!is_alive(&gone));
+        }
+    }
+}

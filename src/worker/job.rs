@@ -1,0 +1,389 @@
+//! What is laid out for an agent: its own directory with the job, the prompt and a place for the
+//! verdict, and a scrubbed environment that names them.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::ops::Range;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::model::ids::{AttemptId, CommitId, FeatureId};
+use crate::model::report::JobFeature;
+use crate::model::settings::WorkerKind;
+
+use super::config::Config;
+use super::verdict::{self, Claims, VERDICT_BYTES_MAX};
+
+/// Variables that any program may need and that hold no secret.
+const ALLOWED: [&str; 7] = ["PATH", "HOME", "LANG", "TERM", "USER", "LOGNAME", "SHELL"];
+
+/// Used where the worker's own environment has no `PATH`.
+const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// A job as its agent sees it.
+#[derive(Clone, Debug)]
+pub struct JobView {
+    /// Coding or testing.
+    pub kind: WorkerKind,
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// Which try, from 1.
+    pub attempt_number: u32,
+    /// What the worktree started from.
+    pub base: CommitId,
+    /// The features that the session is about.
+    pub features: Vec<JobFeature>,
+    /// Where it works.
+    pub worktree: PathBuf,
+    /// The job as JSON.
+    pub job_file: PathBuf,
+    /// Where a verdict may be written.
+    pub verdict_file: PathBuf,
+    /// The ports that it may use.
+    pub ports: Range<u32>,
+}
+
+#[derive(Serialize)]
+struct JobJson<'a> {
+    kind: WorkerKind,
+    attempt: AttemptId,
+    attempt_number: u32,
+    base: &'a CommitId,
+    features: Vec<FeatureJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct FeatureJson<'a> {
+    id: FeatureId,
+    name: &'a str,
+    category: &'a str,
+    description: &'a str,
+    steps: &'a [String],
+    checks: &'a [String],
+    priority: i32,
+    depends_on: &'a [FeatureId],
+    regressed: bool,
+    previous_failures: &'a [String],
+    answers: &'a [(String, String)],
+}
+
+impl JobView {
+    fn json(&self) -> io::Result<Vec<u8>> {
+        let features = self.features.iter().map(|feature| FeatureJson {
+            id: feature.id,
+            name: &feature.spec.name,
+            category: &feature.spec.category,
+            description: &feature.spec.description,
+            steps: &feature.spec.steps,
+            checks: &feature.spec.checks,
+            priority: feature.spec.priority,
+            depends_on: &feature.spec.depends_on,
+            regressed: feature.regressed,
+            previous_failures: &feature.previous_failures,
+            answers: &feature.answers,
+        });
+        Ok(serde_json::to_vec_pretty(&JobJson {
+            kind: self.kind,
+            attempt: self.attempt,
+            attempt_number: self.attempt_number,
+            base: &self.base,
+            features: features.collect(),
+        })?)
+    }
+}
+
+/// The attempt's own directory, beside its worktree and outside of it.
+#[derive(Clone, Debug)]
+pub struct AttemptDir {
+    root: PathBuf,
+}
+
+impl AttemptDir {
+    /// Where the directory of this attempt is, made or not.
+    pub fn of(worktrees: &Path, attempt: AttemptId) -> Self {
+        Self {
+            root: worktrees.join(format!("job-a{}", attempt.0)),
+        }
+    }
+
+    /// Makes the directory anew, readable by this user only.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn make(&self) -> io::Result<()> {
+        self.remove()?;
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        builder.create(self.tmp())
+    }
+
+    /// Removes it with everything in it; fine when it is not there.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn remove(&self) -> io::Result<()> {
+        match fs::remove_dir_all(&self.root) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// `TMPDIR`.
+    pub fn tmp(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+
+    /// `CREWLOG_JOB`.
+    pub fn job_file(&self) -> PathBuf {
+        self.root.join("job.json")
+    }
+
+    /// `CREWLOG_PROMPT`.
+    pub fn prompt_file(&self) -> PathBuf {
+        self.root.join("prompt.md")
+    }
+
+    /// `CREWLOG_VERDICT`.
+    pub fn verdict_file(&self) -> PathBuf {
+        self.root.join("verdict.json")
+    }
+
+    /// Lays the job and its prompt out, and takes an old verdict away.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn lay_out(&self, job: &JobView, prompt: &str) -> io::Result<()> {
+        match fs::remove_file(self.verdict_file()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        write(&self.job_file(), &job.json()?)?;
+        write(&self.prompt_file(), prompt.as_bytes())
+    }
+
+    /// What the agent has written into its verdict file; the error is a sentence about the file.
+    pub fn claims(&self, features: &[FeatureId]) -> Result<Claims, String> {
+        let path = self.verdict_file();
+        // The agent made it: it may be a pipe that never ends, or a link to anywhere.
+        let file = File::options()
+            .read(true)
+            .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
+            .open(&path);
+        let file = match file {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            file => file.map_err(|error| format!("cannot be read ({error})"))?,
+        };
+        let plain = file.metadata().is_ok_and(|meta| meta.is_file());
+        if !plain {
+            return Err("is no plain file".to_owned());
+        }
+        let mut text = Vec::new();
+        file.take(VERDICT_BYTES_MAX + 1)
+            .read_to_end(&mut text)
+            .map_err(|error| format!("cannot be read ({error})"))?;
+        verdict::parse(&text, features)
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(bytes)
+}
+
+/// The environment that agents, checks and hooks of one attempt have in common. `own` is the
+/// worker's own one.
+pub fn environment(
+    config: &Config,
+    own: impl Iterator<Item = (OsString, OsString)>,
+    job: &JobView,
+    dir: &AttemptDir,
+) -> BTreeMap<OsString, OsString> {
+    let mut env: BTreeMap<OsString, OsString> = own
+        .filter(|(name, _)| is_allowed(name) || passes(&config.pass_env, name))
+        .collect();
+    env.entry("PATH".into()).or_insert(DEFAULT_PATH.into());
+    env.extend(pairs(&config.env));
+    let ids: Vec<String> = job
+        .features
+        .iter()
+        .map(|one| one.id.0.to_string())
+        .collect();
+    let ports = &job.ports;
+    let ours: [(&str, OsString); 10] = [
+        (
+            "CREWLOG_FEATURE",
+            ids.first().cloned().unwrap_or_default().into(),
+        ),
+        ("CREWLOG_FEATURES", ids.join(",").into()),
+        ("CREWLOG_ATTEMPT", job.attempt.0.to_string().into()),
+        ("CREWLOG_WORKTREE", job.worktree.clone().into()),
+        ("CREWLOG_PORT", ports.start.to_string().into()),
+        ("CREWLOG_PORT_COUNT", ports.len().to_string().into()),
+        ("TMPDIR", dir.tmp().into()),
+        ("CREWLOG_JOB", dir.job_file().into()),
+        ("CREWLOG_PROMPT", dir.prompt_file().into()),
+        ("CREWLOG_VERDICT", dir.verdict_file().into()),
+    ];
+    env.extend(ours.map(|(name, value)| (name.into(), value)));
+    env
+}
+
+/// Adds what only this agent gets.
+pub fn agent_environment(
+    mut env: BTreeMap<OsString, OsString>,
+    agent: &super::config::AgentConfig,
+    own: impl Iterator<Item = (OsString, OsString)>,
+) -> BTreeMap<OsString, OsString> {
+    for (name, value) in own.filter(|(name, _)| passes(&agent.pass_env, name)) {
+        env.entry(name).or_insert(value);
+    }
+    let ours = |name: &OsString| {
+        name.to_str()
+            .is_some_and(|name| name.starts_with("CREWLOG_"))
+    };
+    env.extend(pairs(&agent.env).filter(|(name, _)| !ours(name)));
+    env
+}
+
+fn pairs(values: &BTreeMap<String, String>) -> impl Iterator<Item = (OsString, OsString)> + '_ {
+    values
+        .iter()
+        .map(|(name, value)| (name.into(), value.into()))
+}
+
+fn is_allowed(name: &OsStr) -> bool {
+    ALLOWED.iter().any(|allowed| name == *allowed)
+        || name.to_str().is_some_and(|name| name.starts_with("LC_"))
+}
+
+fn passes(pass_env: &[String], name: &OsStr) -> bool {
+    pass_env.iter().any(|passed| name == passed.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::config::AgentConfig;
+
+    fn job() -> JobView {
+        let feature = |id| JobFeature {
+            id: FeatureId(id),
+            spec: crate::model::feature::FeatureSpec::default(),
+            regressed: false,
+            previous_failures: Vec::new(),
+            answers: vec![("q".to_owned(), "a".to_owned())],
+        };
+        JobView {
+            kind: WorkerKind::Coding,
+            attempt: AttemptId(7),
+            attempt_number: 2,
+            base: CommitId::default(),
+            features: vec![feature(5), feature(6)],
+            worktree: "/w/tree".into(),
+            job_file: "/w/job.json".into(),
+            verdict_file: "/w/verdict.json".into(),
+            ports: 21_010..21_020,
+        }
+    }
+
+    fn vars(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
+        pairs
+            .iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect()
+    }
+
+    #[test]
+    fn the_environment_is_scrubbed() {
+        let own = vars(&[
+            ("PATH", "/bin"),
+            ("LC_ALL", "C"),
+            ("ANTHROPIC_API_KEY", "secret"),
+            ("GIT_DIR", "/elsewhere"),
+            ("CREWLOG_PORT", "1"),
+            ("CARGO_HOME", "/c"),
+            ("TMPDIR", "/tmp"),
+        ]);
+        let mut config = Config::default();
+        config.pass_env.push("CARGO_HOME".to_owned());
+        config.env.insert("CI".to_owned(), "1".to_owned());
+        config.env.insert("TMPDIR".to_owned(), "/x".to_owned());
+        let dir = AttemptDir::of(Path::new("/w"), AttemptId(7));
+        let env = environment(&config, own.clone().into_iter(), &job(), &dir);
+        let expected = vars(&[
+            ("CARGO_HOME", "/c"),
+            ("CI", "1"),
+            ("CREWLOG_ATTEMPT", "7"),
+            ("CREWLOG_FEATURE", "5"),
+            ("CREWLOG_FEATURES", "5,6"),
+            ("CREWLOG_JOB", "/w/job-a7/job.json"),
+            ("CREWLOG_PORT", "21010"),
+            ("CREWLOG_PORT_COUNT", "10"),
+            ("CREWLOG_PROMPT", "/w/job-a7/prompt.md"),
+            ("CREWLOG_VERDICT", "/w/job-a7/verdict.json"),
+            ("CREWLOG_WORKTREE", "/w/tree"),
+            ("LC_ALL", "C"),
+            ("PATH", "/bin"),
+            ("TMPDIR", "/w/job-a7/tmp"),
+        ]);
+        assert_eq!(env.clone().into_iter().collect::<Vec<_>>(), expected);
+
+        // Credentials reach the agent alone.
+        let agent = AgentConfig {
+            pass_env: vec!["ANTHROPIC_API_KEY".to_owned()],
+            ..AgentConfig::default()
+        };
+        let env = agent_environment(env, &agent, own.into_iter());
+        let key = env.get(OsStr::new("ANTHROPIC_API_KEY"));
+        assert_eq!(key, Some(&OsString::from("secret")));
+        assert_eq!(env.len(), expected.len() + 1);
+    }
+
+    #[test]
+    fn a_job_is_laid_out_and_its_verdict_read() {
+        let worktrees = tempfile::tempdir().expect("a directory");
+        let dir = AttemptDir::of(worktrees.path(), AttemptId(7));
+        dir.make().expect("made");
+        fs::write(dir.verdict_file(), "old").expect("written");
+        dir.lay_out(&job(), "do it").expect("laid out");
+        let features = [FeatureId(5), FeatureId(6)];
+        assert_eq!(dir.claims(&features), Ok(Vec::new()), "no old verdict");
+        let json: serde_json::Value =
+            serde_json::from_slice(&fs::read(dir.job_file()).expect("a file")).expect("JSON");
+        assert_eq!(json["kind"], "coding");
+        assert_eq!(json["attempt"], 7);
+        assert_eq!(json["features"][1]["id"], 6);
+        assert_eq!(json["features"][0]["answers"][0][1], "a");
+
+        let table = [
+            (r#"{"feature":5,"verdict":"pass"}"#, true),
+            (r#"{"verdict":"pass"}"#, false),
+        ];
+        for (text, good) in table {
+            fs::write(dir.verdict_file(), text).expect("written");
+            assert_eq!(dir.claims(&features).is_ok(), good, "{text}");
+        }
+        // What is no file does not stop the worker.
+        fs::remove_file(dir.verdict_file()).expect("removed");
+        let fifo = rustix::fs::mknodat(
+            rustix::fs::CWD,
+            dir.verdict_file(),
+            rustix::fs::FileType::Fifo,
+            0o600.into(),
+            0,
+        );
+        fifo.expect("a pipe");
+        assert_eq!(dir.claims(&features), Err("is no plain file".to_owned()));
+        dir.remove().expect("removed");
+        dir.remove().expect("nothing to remove");
+    }
+}

@@ -1,0 +1,379 @@
+//! The spool: one file for each attempt that is at hand, under a lock that dies with its worker.
+//! It holds the attempt's result as soon as there is one, synced before it is reported, so that
+//! whoever finds the file without its lock can report it.
+//!
+//! A file is `<data>/spool/<attempt>.json`: a line with a checksum, then JSON. A new result is
+//! written beside it and moved over it, and both are locked at that moment: at no time is there
+//! an unlocked file of a living worker, or half a result.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::model::evidence::Usage;
+use crate::model::ids::{AttemptId, CommandId, ContentHash};
+use crate::model::report::Report;
+use crate::model::settings::WorkerKind;
+
+use super::machine::{Kept, Spooled};
+
+/// A report is a frame of at most 4 MiB; as JSON it may be some times longer.
+const FILE_BYTES_MAX: u64 = 32 << 20;
+
+/// Left-overs that one worker takes up at its start; the next worker takes the next ones.
+const KEPT_MAX: usize = 64;
+
+const MAGIC: &str = "crewlog-spool-1";
+
+/// The spool failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// The system refused something.
+    #[error("cannot {doing} {path:?}: {source}; free space or mend the permissions")]
+    Io {
+        /// What was to be done.
+        doing: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A living worker has it.
+    #[error("the spool file {path:?} belongs to another worker that is still alive")]
+    Held {
+        /// Which.
+        path: PathBuf,
+    },
+}
+
+/// What a spool file says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Whose it is.
+    pub attempt: AttemptId,
+    /// What kind of job.
+    pub kind: WorkerKind,
+    /// The integration branch, to see whether the work was merged.
+    pub branch: String,
+    /// The result, if there is one.
+    pub result: Option<ResultEntry>,
+}
+
+/// A result in a spool file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResultEntry {
+    /// Names the report for ever.
+    pub command: CommandId,
+    /// What it says.
+    pub report: Report,
+    /// What was used.
+    pub usage: Usage,
+}
+
+/// A spool file that is ours: locked until this is dropped or the process dies.
+#[derive(Debug)]
+pub struct SpoolFile {
+    path: PathBuf,
+    file: File,
+    entry: Entry,
+}
+
+impl SpoolFile {
+    /// Makes the file of a new attempt, without a result. It is not synced: after a power cut
+    /// there is no worker and nothing to report either way.
+    ///
+    /// # Errors
+    /// The disk refuses, or a living worker has the attempt.
+    pub fn create(data: &Path, entry: Entry) -> Result<Self, SpoolError> {
+        let dir = directory(data);
+        fs::create_dir_all(&dir).map_err(io_error("make", &dir))?;
+        let path = path(data, entry.attempt);
+        if let Ok(old) = File::options().read(true).write(true).open(&path)
+            && !lock(&old)
+        {
+            return Err(SpoolError::Held { path });
+        }
+        let file = write_beside(&path, &entry, false)?;
+        Ok(Self { path, file, entry })
+    }
+
+    /// What it says.
+    pub fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    /// Writes the result, and returns when it is on the disk.
+    ///
+    /// # Errors
+    /// The disk refuses; what the file said before is still there.
+    pub fn write(&mut self, spooled: &Spooled) -> Result<(), SpoolError> {
+        self.entry.result = Some(ResultEntry {
+            command: spooled.command,
+            report: spooled.report.clone(),
+            usage: spooled.usage,
+        });
+        self.file = write_beside(&self.path, &self.entry, true)?;
+        Ok(())
+    }
+
+    /// Removes the file: the attempt is answered and cleaned up.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn remove(self) -> Result<(), SpoolError> {
+        let beside = beside(&self.path);
+        match fs::remove_file(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(io_error("remove", &beside)(error));
+            }
+            _ => {}
+        }
+        fs::remove_file(&self.path).map_err(io_error("remove", &self.path))
+    }
+}
+
+/// The result in the spool file of an attempt, whoever holds it. For a scheduler whose worker is
+/// gone. A damaged file has none.
+pub fn read(data: &Path, attempt: AttemptId) -> Option<Spooled> {
+    let mut file = File::open(path(data, attempt)).ok()?;
+    decode(&mut file).ok()?.result.map(ResultEntry::into)
+}
+
+/// Takes up what dead workers left behind, oldest attempt first, at most 64 of them.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn take_up(data: &Path) -> Result<Vec<(Kept, SpoolFile)>, SpoolError> {
+    let dir = directory(data);
+    let entries = match fs::read_dir(&dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(io_error("read", &dir))?,
+    };
+    let mut attempts: Vec<AttemptId> = entries
+        .filter_map(|entry| {
+            let name = entry.ok()?.file_name();
+            let number = name.to_str()?.strip_suffix(".json")?.parse().ok()?;
+            Some(AttemptId(number))
+        })
+        .collect();
+    attempts.sort_unstable();
+    let taken = attempts
+        .into_iter()
+        .filter_map(|attempt| take(data, attempt));
+    Ok(taken.take(KEPT_MAX).collect())
+}
+
+fn take(data: &Path, attempt: AttemptId) -> Option<(Kept, SpoolFile)> {
+    let path = path(data, attempt);
+    let mut file = File::options().read(true).write(true).open(&path).ok()?;
+    // It may have been replaced or removed between opening and locking.
+    if !lock(&file) || !is_at(&file, &path) {
+        return None;
+    }
+    let entry = match decode(&mut file) {
+        Ok(entry) => entry,
+        Err(error) => {
+            tracing::warn!(?path, %error, "a damaged spool file; its attempt is cleaned up");
+            Entry {
+                attempt,
+                kind: WorkerKind::Coding,
+                branch: String::new(),
+                result: None,
+            }
+        }
+    };
+    let kept = Kept {
+        attempt,
+        kind: entry.kind,
+        spooled: entry.result.clone().map(ResultEntry::into),
+    };
+    Some((kept, SpoolFile { path, file, entry }))
+}
+
+impl From<ResultEntry> for Spooled {
+    fn from(entry: ResultEntry) -> Self {
+        Self {
+            command: entry.command,
+            report: entry.report,
+            usage: entry.usage,
+        }
+    }
+}
+
+fn directory(data: &Path) -> PathBuf {
+    data.join("spool")
+}
+
+fn path(data: &Path, attempt: AttemptId) -> PathBuf {
+    directory(data).join(format!("{}.json", attempt.0))
+}
+
+fn beside(path: &Path) -> PathBuf {
+    path.with_extension("new")
+}
+
+fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SpoolError {
+    move |source| SpoolError::Io {
+        doing,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Takes the lock unless somebody has it. The file is close-on-exec, as all that `std` opens, so
+/// no agent can hold it for us after our death.
+fn lock(file: &File) -> bool {
+    flock(file, FlockOperation::NonBlockingLockExclusive).is_ok()
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(ours), Ok(there)) => ours.ino() == there.ino() && ours.dev() == there.dev(),
+        _ => false,
+    }
+}
+
+/// Writes the entry into a new, locked file and moves it to `path`.
+fn write_beside(path: &Path, entry: &Entry, sync: bool) -> Result<File, SpoolError> {
+    let beside = beside(path);
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&beside)
+        .map_err(io_error("make", &beside))?;
+    if !lock(&file) {
+        return Err(SpoolError::Held { path: beside });
+    }
+    let result = (|| {
+        file.write_all(&encode(entry)?)?;
+        if sync {
+            file.sync_all()?;
+        }
+        fs::rename(&beside, path)?;
+        if sync && let Some(dir) = path.parent() {
+            File::open(dir)?.sync_all()?;
+        }
+        Ok(())
+    })();
+    result.map_err(io_error("write", path))?;
+    Ok(file)
+}
+
+fn encode(entry: &Entry) -> io::Result<Vec<u8>> {
+    let body = serde_json::to_vec(entry)?;
+    let hash = ContentHash(Sha256::digest(&body).into());
+    let mut bytes = format!("{MAGIC} {hash}\n").into_bytes();
+    bytes.extend(body);
+    Ok(bytes)
+}
+
+fn decode(file: &mut File) -> io::Result<Entry> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+    let damaged = || io::Error::other("is not what was written there");
+    let end = bytes.iter().position(|byte| *byte == b'\n');
+    let (head, body) = bytes.split_at(end.ok_or_else(damaged)?);
+    let body = body.get(1..).unwrap_or_default();
+    let hash = ContentHash(Sha256::digest(body).into());
+    if head != format!("{MAGIC} {hash}").as_bytes() {
+        return Err(damaged());
+    }
+    Ok(serde_json::from_slice(body)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(attempt: u64) -> Entry {
+        Entry {
+            attempt: AttemptId(attempt),
+            kind: WorkerKind::Testing,
+            branch: "crewlog/main".to_owned(),
+            result: None,
+        }
+    }
+
+    fn spooled() -> Spooled {
+        Spooled {
+            command: CommandId(u128::MAX),
+            report: Report::Released {
+                reason: "test".to_owned(),
+            },
+            usage: Usage {
+                input_tokens: u64::MAX,
+                ..Usage::default()
+            },
+        }
+    }
+
+    #[test]
+    fn a_living_workers_file_is_not_taken_and_a_dead_ones_is() {
+        let data = tempfile::tempdir().expect("a directory");
+        let mut file = SpoolFile::create(data.path(), entry(7)).expect("a file");
+        assert!(take_up(data.path()).expect("a list").is_empty());
+        file.write(&spooled()).expect("a result");
+        assert!(take_up(data.path()).expect("a list").is_empty());
+        assert!(matches!(
+            SpoolFile::create(data.path(), entry(7)),
+            Err(SpoolError::Held { .. })
+        ));
+        assert_eq!(read(data.path(), AttemptId(7)), Some(spooled()));
+        // What death does.
+        drop(file);
+        let mut taken = take_up(data.path()).expect("a list");
+        let (kept, mut ours) = taken.pop().expect("one");
+        assert_eq!(kept.spooled, Some(spooled()));
+        assert_eq!(kept.kind, WorkerKind::Testing);
+        assert!(take_up(data.path()).expect("a list").is_empty(), "once");
+        ours.write(&spooled()).expect("written again");
+        ours.remove().expect("removed");
+        let left = fs::read_dir(directory(data.path())).expect("a directory");
+        assert_eq!(left.count(), 0);
+    }
+
+    #[test]
+    fn an_attempt_without_a_result_is_found_too() {
+        let data = tempfile::tempdir().expect("a directory");
+        assert!(take_up(data.path()).expect("no directory yet").is_empty());
+        for attempt in [12, 7, 9] {
+            drop(SpoolFile::create(data.path(), entry(attempt)).expect("a file"));
+        }
+        let taken = take_up(data.path()).expect("a list");
+        let order: Vec<u64> = taken.iter().map(|(kept, _)| kept.attempt.0).collect();
+        assert_eq!(order, [7, 9, 12]);
+        assert!(taken.iter().all(|(kept, _)| kept.spooled.is_none()));
+    }
+
+    #[test]
+    fn damage_is_noticed() {
+        let data = tempfile::tempdir().expect("a directory");
+        let mut file = SpoolFile::create(data.path(), entry(7)).expect("a file");
+        file.write(&spooled()).expect("a result");
+        drop(file);
+        let path = path(data.path(), AttemptId(7));
+        let good = fs::read(&path).expect("bytes");
+        for at in (0..good.len()).step_by(7) {
+            let mut bad = good.clone();
+            bad[at] ^= 4;
+            fs::write(&path, &bad).expect("written");
+            assert_eq!(read(data.path(), AttemptId(7)), None, "byte {at}");
+            fs::write(&path, &good[..at]).expect("written");
+            assert_eq!(read(data.path(), AttemptId(7)), None, "cut at {at}");
+        }
+        let taken = take_up(data.path()).expect("a list");
+        assert_eq!(
+            taken.first().map(|(kept, _)| kept.spooled.clone()),
+            Some(None)
+        );
+    }
+}

@@ -92,3 +92,15 @@ pub struct JobFeature {
     /// Questions that agents asked about it, and the answers of people.
     pub answers: Vec<(String, String)>,
 }
+
+/// What became of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Merged or accepted as tested.
+    Passed,
+    /// Recorded as a failure, a question or a return.
+    Recorded,
+    /// The attempt was over already; recorded as late, nothing changed. Preserve the work.
+    Late,
+}

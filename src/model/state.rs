@@ -19,6 +19,7 @@ use super::evidence::{Evidence, FailureKind, Usage};
 use super::feature::{FeatureSpec, Status};
 use super::graph::Graph;
 use super::ids::{AttemptId, CommitId, FeatureId, JobId, Sequence, Timestamp, WorkerId};
+use super::report::Verdict;
 use super::settings::{Settings, WorkerKind};
 
 /// Twice the largest backlog that is measured.
@@ -29,6 +30,10 @@ pub const STATE_VERSION: u32 = 1;
 
 /// The texts of the last few failures go into the next attempt's prompt; more would not be read.
 pub const FAILURES_REMEMBERED: usize = 3;
+
+/// Ended attempts whose verdict is kept: a worker repeats its report until it is answered, so one
+/// for every worker that can be at work would do.
+pub const CLOSED_MAX: usize = 4_096;
 
 /// All that is known of a run, of its backlog and of the ones before.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -71,6 +76,9 @@ pub struct State {
     pub(super) files: Files,
     /// How long features take, by category.
     pub(super) estimates: Estimates,
+    /// What became of the attempts that ended last, so that a repeated report is answered as the
+    /// first time; at most [`CLOSED_MAX`].
+    pub(super) closed: BTreeMap<AttemptId, Verdict>,
     /// Commands that need no second answer.
     pub(super) remembered: Remembered,
     #[serde(skip)]
@@ -363,6 +371,14 @@ impl State {
         self.run
             .as_ref()
             .is_some_and(|run| self.settings.exhausted_by(run.spent))
+    }
+
+    /// What became of an attempt: none while it is open, late when it is not known any more.
+    pub fn verdict(&self, attempt: AttemptId) -> Option<Verdict> {
+        if self.attempts.contains_key(&attempt) {
+            return None;
+        }
+        Some(self.closed.get(&attempt).copied().unwrap_or(Verdict::Late))
     }
 
     /// How long features take.

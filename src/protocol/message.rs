@@ -8,8 +8,11 @@ use crate::model::evidence::Usage;
 use crate::model::ids::{
     AttemptId, CommandId, CommitId, Epoch, FeatureId, JobId, Sequence, Timestamp, WorkerId,
 };
-use crate::model::report::{JobFeature, Report};
+use crate::model::report::{JobFeature, Report, Verdict};
 use crate::model::settings::{Settings, WorkerKind};
+
+/// How often a connected worker gives a sign of life, in milliseconds.
+pub const HEARTBEAT_MS: u64 = 10_000;
 
 /// From a worker to the scheduler.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,10 +48,11 @@ pub enum WorkerMessage {
         attempt: AttemptId,
         /// The result.
         report: Report,
-        /// What the attempt used since its last report.
+        /// What the attempt used in all so far.
         usage: Usage,
     },
-    /// A sign of life from another host; on the same host the process itself is one.
+    /// A sign of life, every [`HEARTBEAT_MS`] while connected: a process that is stopped or stuck
+    /// is alive and sends none.
     Heartbeat,
     /// The worker ends and holds nothing any more.
     Leaving {
@@ -138,18 +142,6 @@ pub enum SchedulerMessage {
         /// Why.
         reason: String,
     },
-}
-
-/// What became of a report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// Merged or accepted as tested.
-    Passed,
-    /// Recorded as a failure, a question or a return.
-    Recorded,
-    /// The attempt was over already; recorded as late, nothing changed. Preserve the work.
-    Late,
 }
 
 /// All that a worker needs to know of its job.

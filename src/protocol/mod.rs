@@ -12,10 +12,11 @@ mod frame;
 pub mod identity;
 mod message;
 
+pub use crate::model::report::Verdict;
 pub use frame::{
     Codec, FrameError, PREAMBLE_BYTES, Preamble, Role, VERSION, decode, encode, encode_into,
 };
 pub use message::{
-    ClientMessage, Holding, JobOffer, Live, LiveAttempt, Phase, SchedulerMessage, StopMode,
-    ToClient, Verdict, WorkerMessage,
+    ClientMessage, HEARTBEAT_MS, Holding, JobOffer, Live, LiveAttempt, Phase, SchedulerMessage,
+    StopMode, ToClient, WorkerMessage,
 };

@@ -1,1 +1,32 @@
-//! (see lib.rs)
+//! The single-writer loop, the connections, and recovery.
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | [`core`] | command in, events out: decide, record, apply; the batch that waits for the disk |
+//! | [`machine`] | everything that can happen to a scheduler, as inputs and effects, without I/O |
+//! | [`merging`] | whose work is merged next, so that nobody starves |
+//! | [`crew`] | how many workers of its own a scheduler keeps alive |
+//! | [`shell`] | the thin loop: inbox, committer, timers; carries the effects out |
+//! | [`socket`] | accepting connections, frames to inputs, messages to frames |
+//! | [`committer`] | the one thread that appends to the log |
+//! | [`outside`] | what of the world the loop needs: git, processes, spool files |
+//! | [`load`] | from a log and its snapshots to a state |
+//! | [`offline`] | a person's command when no scheduler runs |
+//!
+//! It knows nothing of agents, prompts, checks, or of how anything looks in a terminal.
+
+pub mod committer;
+pub mod core;
+pub mod crew;
+mod error;
+pub mod load;
+pub mod machine;
+pub mod merging;
+pub mod offline;
+pub mod outside;
+pub mod processes;
+pub mod shell;
+pub mod socket;
+
+pub use error::Error;
+pub use shell::{Ending, Handle, Observer, Options, Silent, run};

@@ -6,8 +6,9 @@ use crate::model::event::{
 };
 use crate::model::feature::Status;
 use crate::model::ids::{AttemptId, FeatureId, JobId, Sequence, WorkerId};
+use crate::model::report::Verdict;
 use crate::model::settings::WorkerKind;
-use crate::model::state::{Attempt, Job, State, Worker};
+use crate::model::state::{Attempt, CLOSED_MAX, Job, State, Worker};
 
 pub fn assigned(state: &mut State, sequence: Sequence, event: &FeatureAssigned) {
     state.unstarted = Some(Job {
@@ -85,6 +86,7 @@ pub fn released(state: &mut State, event: &AttemptReleased) {
 pub fn lost(state: &mut State, event: &AttemptLost) {
     state.tally.lost += 1;
     state.close_attempt(event.attempt);
+    state.conclude(event.attempt, Verdict::Late);
 }
 
 pub fn usage_recorded(state: &mut State, event: &UsageRecorded) {
@@ -133,6 +135,9 @@ impl State {
         for &feature in &attempt.remaining {
             self.leave_feature(id, feature);
         }
+        if !self.closed.contains_key(&id) {
+            self.conclude(id, Verdict::Recorded);
+        }
         if let Some(worker) = self.workers.get_mut(&attempt.job.worker)
             && worker.attempt == Some(id)
         {
@@ -141,6 +146,14 @@ impl State {
         // Whoever answers for the merge is gone, so the question is settled before this event.
         if self.merge.as_ref().is_some_and(|merge| merge.attempt == id) {
             self.merge = None;
+        }
+    }
+
+    /// Notes what became of an attempt, for whoever repeats its report.
+    pub(super) fn conclude(&mut self, attempt: AttemptId, verdict: Verdict) {
+        self.closed.insert(attempt, verdict);
+        if self.closed.len() > CLOSED_MAX {
+            self.closed.pop_first();
         }
     }
 

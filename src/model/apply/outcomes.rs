@@ -7,6 +7,7 @@ use crate::model::event::{
 use crate::model::evidence::{Failure, FailureKind};
 use crate::model::feature::Status;
 use crate::model::ids::Timestamp;
+use crate::model::report::Verdict;
 use crate::model::state::{FAILURES_REMEMBERED, Feature, Merge, OpenMerge, State};
 
 pub fn merge_started(state: &mut State, event: &MergeStarted) {
@@ -83,6 +84,7 @@ pub fn passed(state: &mut State, recorded: &Recorded, event: &FeaturePassed) {
         }
     });
     state.limited = None;
+    state.conclude(event.attempt, Verdict::Passed);
     let category = state
         .in_slot(slot)
         .map(|feature| feature.spec.category.clone());
@@ -123,6 +125,7 @@ pub fn failed(state: &mut State, event: &FeatureFailed) {
 pub fn regression_found(state: &mut State, event: &RegressionFound) {
     state.tally.regressions += 1;
     state.close_feature(event.attempt, event.feature);
+    state.conclude(event.attempt, Verdict::Passed);
     let Some(slot) = state.slot(event.feature) else {
         return;
     };
@@ -140,6 +143,7 @@ pub fn test_passed(state: &mut State, recorded: &Recorded, event: &TestPassed) {
     let attempt = state.attempts.get(&event.attempt);
     let tested = attempt.map(|open| open.job.base_index);
     state.close_feature(event.attempt, event.feature);
+    state.conclude(event.attempt, Verdict::Passed);
     let (Some(slot), Some(tested)) = (state.slot(event.feature), tested) else {
         return;
     };

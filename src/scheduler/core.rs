@@ -1,0 +1,111 @@
+//! Command in, events out. Used by the running loop, by commands while no scheduler runs, and by
+//! the simulator.
+
+use crate::model::apply::apply;
+use crate::model::command::{Command, Rejection};
+use crate::model::decide::decide;
+use crate::model::event::Recorded;
+use crate::model::ids::{CommandId, Epoch, Sequence, Timestamp};
+use crate::model::plan::{Entropy, Plan, World, plan};
+use crate::model::state::State;
+
+/// What became of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The first event that it caused; the one after the log's end if it caused none.
+    pub first: Sequence,
+    /// The last one; less than `first` if it caused none.
+    pub last: Sequence,
+    /// The command was accepted before, and this is the first answer again.
+    pub repeated: bool,
+}
+
+/// The working state, ahead of the disk by the batch that has not been committed.
+pub struct Core {
+    state: State,
+    epoch: Epoch,
+    own_commands: u64,
+    batch: Vec<Recorded>,
+}
+
+impl Core {
+    /// A core on a state that the log holds, writing under `epoch`.
+    pub fn new(mut state: State, epoch: Epoch) -> Self {
+        state.settle();
+        Self {
+            state,
+            epoch,
+            own_commands: 0,
+            batch: Vec::new(),
+        }
+    }
+
+    /// The working state. Events of the batch are in it and may not be durable yet.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The reign under which events are recorded.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Decides an outsider's command and applies what follows. A repeated one changes nothing
+    /// and gets its first answer.
+    pub fn submit(
+        &mut self,
+        id: CommandId,
+        now: Timestamp,
+        command: &Command,
+    ) -> Result<Accepted, Rejection> {
+        if let Some((first, last)) = self.state.remembered().get(id) {
+            return Ok(Accepted {
+                first,
+                last,
+                repeated: true,
+            });
+        }
+        let events = decide(&self.state, now, command)?;
+        let first = self.state.sequence.next();
+        for event in events {
+            let recorded = Recorded {
+                sequence: self.state.sequence.next(),
+                epoch: self.epoch,
+                at: now,
+                cause: id,
+                event,
+            };
+            apply(&mut self.state, &recorded);
+            self.batch.push(recorded);
+        }
+        Ok(Accepted {
+            first,
+            last: self.state.sequence,
+            repeated: false,
+        })
+    }
+
+    /// Decides one of the scheduler's own commands; their ids are small numbers, so that they
+    /// can never be taken for an outsider's.
+    pub fn submit_own(&mut self, now: Timestamp, command: &Command) -> Result<Accepted, Rejection> {
+        self.own_commands += 1;
+        let id = (u128::from(self.epoch.0) << 40) + u128::from(self.own_commands);
+        self.submit(CommandId(id), now, command)
+    }
+
+    /// What to do next.
+    pub fn plan(&mut self, now: Timestamp, world: &World, entropy: &mut dyn Entropy) -> Plan {
+        self.state.settle();
+        plan(&self.state, now, world, entropy)
+    }
+
+    /// The events since the last call, to be appended.
+    pub fn take_batch(&mut self) -> Vec<Recorded> {
+        std::mem::take(&mut self.batch)
+    }
+
+    /// The events since the last `take_batch`.
+    pub fn batch(&self) -> &[Recorded] {
+        &self.batch
+    }
+}

@@ -1,0 +1,65 @@
+//! From a log and its snapshots to a state.
+
+use std::path::Path;
+
+use super::Error;
+use crate::model::apply::apply;
+use crate::model::ids::Sequence;
+use crate::model::state::{STATE_VERSION, State};
+use crate::queue::log::hash_at;
+use crate::queue::{self, EventLog, snapshot};
+
+/// Bytes of events that are read at once while folding.
+const CHUNK_BYTES: usize = 4 << 20;
+
+/// The state at the log's head: the latest snapshot that belongs to this log, and the events
+/// after it. Snapshots that do not fit are passed over; they only save time.
+pub fn load(log: &dyn EventLog, snapshots: &Path) -> Result<State, Error> {
+    let mut state = from_snapshot(log, snapshots)?.unwrap_or_default();
+    fold_to(log, &mut state, None)?;
+    state.settle();
+    Ok(state)
+}
+
+fn from_snapshot(log: &dyn EventLog, dir: &Path) -> Result<Option<State>, Error> {
+    let (snapshot, passed_over) = snapshot::latest(dir, log, STATE_VERSION)?;
+    for snapshot in passed_over {
+        tracing::warn!(path = %snapshot.path.display(), why = snapshot.why, "a snapshot is not used");
+    }
+    Ok(snapshot.and_then(|snapshot| State::from_bytes(&snapshot.bytes).ok()))
+}
+
+/// Folds the events after the state's own position, up to `last` or the log's head.
+pub fn fold_to(
+    log: &dyn EventLog,
+    state: &mut State,
+    last: Option<Sequence>,
+) -> Result<(), queue::Error> {
+    loop {
+        let chunk = log.read(state.sequence.next(), CHUNK_BYTES)?;
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        for recorded in chunk.events(log.contents())? {
+            if last.is_some_and(|last| recorded.sequence > last) {
+                return Ok(());
+            }
+            apply(state, &recorded);
+        }
+    }
+}
+
+/// Writes the state down as a snapshot, if it is at the log's head.
+pub fn save(log: &dyn EventLog, snapshots: &Path, state: &State) -> Result<(), Error> {
+    let Some(chain_hash) = hash_at(log, state.sequence)? else {
+        return Ok(());
+    };
+    let snapshot = snapshot::Snapshot {
+        sequence: state.sequence,
+        chain_hash,
+        state_version: STATE_VERSION,
+        bytes: state.to_bytes()?,
+    };
+    snapshot::write(snapshots, &snapshot)?;
+    Ok(())
+}

@@ -1,0 +1,172 @@
+//! What goes into the machine and what comes out.
+
+use crate::model::event::{ProcessIdentity, RunOutcome};
+use crate::model::ids::{AttemptId, CommitId, Sequence, Timestamp, WorkerId};
+use crate::model::settings::WorkerKind;
+use crate::protocol::{ClientMessage, SchedulerMessage, StopMode, ToClient, WorkerMessage};
+use crate::scheduler::outside::{Merged, Spooled};
+
+/// One connection, for as long as the scheduler lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Connection(pub u64);
+
+/// The time, both ways: the wall clock's, which is recorded, and a monotonic one for waits, which
+/// stands still while the machine sleeps.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// Wall-clock time.
+    pub wall: Timestamp,
+    /// Monotonic milliseconds since any fixed moment.
+    pub mono_ms: u64,
+}
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Input {
+    /// A worker connected; the kernel's word for its process id, if there is one.
+    Opened {
+        /// On which connection.
+        connection: Connection,
+        /// The process at the other end.
+        pid: Option<u32>,
+    },
+    /// A person's command connected.
+    OpenedClient {
+        /// On which connection.
+        connection: Connection,
+    },
+    /// A worker said something.
+    Worker {
+        /// On which connection.
+        connection: Connection,
+        /// What.
+        message: Box<WorkerMessage>,
+    },
+    /// A person's command said something.
+    Client {
+        /// On which connection.
+        connection: Connection,
+        /// What.
+        message: Box<ClientMessage>,
+    },
+    /// A connection is closed.
+    Closed {
+        /// Which.
+        connection: Connection,
+    },
+    /// A watched worker process is gone.
+    Died {
+        /// Whose.
+        worker: WorkerId,
+    },
+    /// Nothing is left of a dead worker's agents.
+    Reaped {
+        /// Which.
+        worker: WorkerId,
+        /// The result that it had written down before, if any.
+        spooled: Option<Box<Spooled>>,
+    },
+    /// git answered.
+    Merged {
+        /// Whose merge.
+        attempt: AttemptId,
+        /// Where the branch is.
+        merged: Merged,
+    },
+    /// A worker of the scheduler's own was started, or could not be (no pid).
+    ChildStarted {
+        /// Which kind.
+        kind: WorkerKind,
+        /// Its process.
+        pid: Option<u32>,
+    },
+    /// A worker of the scheduler's own has ended.
+    ChildEnded {
+        /// Its process.
+        pid: u32,
+    },
+    /// Somebody wants the process to end.
+    Stop(StopMode),
+    /// Time has passed.
+    Tick,
+}
+
+/// Something to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Say something to a worker.
+    Send {
+        /// On which connection.
+        connection: Connection,
+        /// What.
+        message: Box<SchedulerMessage>,
+    },
+    /// Say something to a person's command.
+    Tell {
+        /// On which connection.
+        connection: Connection,
+        /// What.
+        message: Box<ToClient>,
+    },
+    /// Send the log on a connection.
+    Stream {
+        /// On which connection.
+        connection: Connection,
+        /// From which event on.
+        from: Sequence,
+        /// Whether to go on after the head.
+        follow: bool,
+    },
+    /// Close a connection when everything said before is sent.
+    Close {
+        /// Which.
+        connection: Connection,
+    },
+    /// Wait for a worker's process to end, and say `Died`.
+    Watch {
+        /// Whose.
+        worker: WorkerId,
+        /// Which process.
+        process: ProcessIdentity,
+    },
+    /// End whatever a dead worker's attempt has left behind, look for a result that it had
+    /// written down, and say `Reaped`.
+    Reap {
+        /// Whose.
+        worker: WorkerId,
+        /// What it worked on.
+        attempt: AttemptId,
+    },
+    /// End a worker's process by force.
+    Kill {
+        /// Whose.
+        worker: WorkerId,
+        /// Which process.
+        process: ProcessIdentity,
+    },
+    /// Move the branch, and say `Merged`.
+    Merge {
+        /// Whose work.
+        attempt: AttemptId,
+        /// From where.
+        onto: CommitId,
+        /// To where.
+        commit: CommitId,
+    },
+    /// Start a worker, and say `ChildStarted` and later `ChildEnded`.
+    StartWorker {
+        /// Which kind.
+        kind: WorkerKind,
+    },
+    /// The process is to end.
+    Exit(Ending),
+}
+
+/// How a scheduler process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The run is over.
+    Finished(RunOutcome),
+    /// It was asked to end; the run goes on another time.
+    Interrupted,
+}

@@ -1,0 +1,167 @@
+//! Whose work is merged next.
+//!
+//! One merge at a time. Who finds that the head has moved rebases and checks again; after
+//! [`ROUNDS_MAX`] rounds it is given the turn, and everybody else waits until it has merged or
+//! ended, so that a slow check cannot starve beside fast ones.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::model::evidence::Usage;
+use crate::model::ids::{AttemptId, CommandId, WorkerId};
+use crate::model::report::Report;
+
+/// Rebases after which an attempt gets the turn.
+pub const ROUNDS_MAX: u32 = 3;
+
+/// A report that waits for its turn.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// The report's name.
+    pub command: CommandId,
+    /// Whose.
+    pub attempt: AttemptId,
+    /// Who reported.
+    pub worker: WorkerId,
+    /// What.
+    pub report: Report,
+    /// What the attempt used.
+    pub usage: Usage,
+}
+
+/// Reports of finished work, and whose turn it is.
+#[derive(Clone, Debug, Default)]
+pub struct Merging {
+    waiting: VecDeque<Waiting>,
+    rounds: BTreeMap<AttemptId, u32>,
+    turn: Option<AttemptId>,
+    /// The reports whose merge is under way or whose rebase was ordered, to be answered.
+    asked: BTreeMap<AttemptId, (WorkerId, CommandId)>,
+}
+
+impl Merging {
+    /// Whether a report for this attempt may go ahead now; `open` says that a merge is open.
+    pub fn may_go(&self, attempt: AttemptId, open: bool) -> bool {
+        !open && self.turn.is_none_or(|turn| turn == attempt)
+    }
+
+    /// Keeps a report until its turn comes. A repeated one replaces the first.
+    pub fn wait(&mut self, waiting: Waiting) {
+        self.waiting
+            .retain(|other| other.attempt != waiting.attempt);
+        let at = self
+            .waiting
+            .partition_point(|other| other.attempt < waiting.attempt);
+        self.waiting.insert(at, waiting);
+    }
+
+    /// The next report that may go ahead, the oldest attempt's first.
+    pub fn next(&mut self, open: bool) -> Option<Waiting> {
+        let at = (self.waiting.iter()).position(|waiting| self.may_go(waiting.attempt, open))?;
+        self.waiting.remove(at)
+    }
+
+    /// The head has moved under this attempt: it goes round once more.
+    pub fn round(&mut self, attempt: AttemptId) {
+        let rounds = self.rounds.entry(attempt).or_default();
+        *rounds += 1;
+        if *rounds >= ROUNDS_MAX && self.turn.is_none_or(|turn| turn > attempt) {
+            self.turn = Some(attempt);
+        }
+    }
+
+    /// Notes whom to tell when this attempt's merge is settled.
+    pub fn began(&mut self, attempt: AttemptId, worker: WorkerId, command: CommandId) {
+        self.asked.insert(attempt, (worker, command));
+    }
+
+    /// Whom to tell of the end of this attempt's merge.
+    pub fn settled(&mut self, attempt: AttemptId) -> Option<(WorkerId, CommandId)> {
+        self.asked.remove(&attempt)
+    }
+
+    /// The attempt is over: its turn passes on.
+    pub fn ended(&mut self, attempt: AttemptId) {
+        self.waiting.retain(|waiting| waiting.attempt != attempt);
+        self.rounds.remove(&attempt);
+        self.asked.remove(&attempt);
+        if self.turn == Some(attempt) {
+            let due = self
+                .rounds
+                .iter()
+                .find(|(_, rounds)| **rounds >= ROUNDS_MAX);
+            self.turn = due.map(|(&attempt, _)| attempt);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waiting(attempt: u64) -> Waiting {
+        Waiting {
+            command: CommandId(u128::from(attempt)),
+            attempt: AttemptId(attempt),
+            worker: WorkerId(attempt),
+            report: Report::Released {
+                reason: String::new(),
+            },
+            usage: Usage::default(),
+        }
+    }
+
+    #[test]
+    fn one_merge_at_a_time_and_the_oldest_first() {
+        let mut merging = Merging::default();
+        assert!(merging.may_go(AttemptId(7), false));
+        assert!(!merging.may_go(AttemptId(7), true));
+        merging.wait(waiting(9));
+        merging.wait(waiting(7));
+        merging.wait(waiting(8));
+        assert!(merging.next(true).is_none());
+        let order: Vec<u64> =
+            std::iter::from_fn(|| merging.next(false).map(|next| next.attempt.0)).collect();
+        assert_eq!(order, [7, 8, 9]);
+    }
+
+    #[test]
+    fn after_three_rounds_everybody_else_waits() {
+        let mut merging = Merging::default();
+        for _ in 0..ROUNDS_MAX {
+            assert!(merging.may_go(AttemptId(8), false));
+            merging.round(AttemptId(7));
+        }
+        assert!(!merging.may_go(AttemptId(8), false));
+        assert!(merging.may_go(AttemptId(7), false));
+        merging.wait(waiting(8));
+        assert!(merging.next(false).is_none());
+        merging.ended(AttemptId(7));
+        assert_eq!(
+            merging.next(false).map(|next| next.attempt),
+            Some(AttemptId(8))
+        );
+    }
+
+    #[test]
+    fn the_turn_passes_to_the_next_that_is_due() {
+        let mut merging = Merging::default();
+        for attempt in [5, 6] {
+            for _ in 0..ROUNDS_MAX {
+                merging.round(AttemptId(attempt));
+            }
+        }
+        assert!(!merging.may_go(AttemptId(6), false));
+        merging.ended(AttemptId(5));
+        assert!(merging.may_go(AttemptId(6), false));
+        assert!(!merging.may_go(AttemptId(9), false));
+    }
+
+    #[test]
+    fn a_repeated_report_waits_once() {
+        let mut merging = Merging::default();
+        merging.wait(waiting(7));
+        merging.wait(waiting(7));
+        assert!(merging.next(false).is_some());
+        assert!(merging.next(false).is_none());
+    }
+}

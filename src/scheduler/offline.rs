@@ -1,0 +1,27 @@
+//! A person's command when no scheduler runs: the same rules, one batch, the same log.
+
+use std::path::Path;
+
+use super::Error;
+use super::core::{Accepted, Core};
+use super::load::load;
+use crate::model::command::{Command, PersonCommand};
+use crate::model::ids::{CommandId, Timestamp};
+use crate::queue::EventLog;
+
+/// Decides and appends; durable when it returns.
+pub fn submit(
+    log: &dyn EventLog,
+    snapshots: &Path,
+    id: CommandId,
+    now: Timestamp,
+    command: PersonCommand,
+) -> Result<Accepted, Error> {
+    let state = load(log, snapshots)?;
+    let expected = state.sequence;
+    let epoch = log.lead()?;
+    let mut core = Core::new(state, epoch);
+    let accepted = core.submit(id, now, &Command::Person(command))?;
+    log.append(&core.take_batch(), expected, epoch)?;
+    Ok(accepted)
+}

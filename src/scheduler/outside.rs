@@ -1,0 +1,99 @@
+//! What of the world the loop needs, as traits: git, processes, spool files. The simulator
+//! replaces these and nothing else.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::model::event::ProcessIdentity;
+use crate::model::evidence::Usage;
+use crate::model::ids::{AttemptId, CommandId, CommitId};
+use crate::model::report::Report;
+use crate::workspace::{self, Advance, Repository};
+
+/// A future that a trait object returns.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Where the integration branch is after a merge was tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Merged {
+    /// The branch contains the commit.
+    pub merged: bool,
+    /// Its head.
+    pub head: CommitId,
+}
+
+/// The one place where the integration branch moves.
+pub trait Integration: Send + Sync {
+    /// Where the branch is.
+    fn head(&self) -> Answer<'_, Result<CommitId, workspace::Error>>;
+
+    /// Moves the branch from `onto` to `commit`, unless it contains `commit` already or is
+    /// somewhere else. Asking twice is the same as asking once.
+    fn merge<'a>(
+        &'a self,
+        onto: &'a CommitId,
+        commit: &'a CommitId,
+    ) -> Answer<'a, Result<Merged, workspace::Error>>;
+}
+
+/// The integration branch of a git repository.
+pub struct GitBranch {
+    /// The repository.
+    pub repository: Repository,
+    /// The branch, without `refs/heads/`.
+    pub branch: String,
+}
+
+impl Integration for GitBranch {
+    fn head(&self) -> Answer<'_, Result<CommitId, workspace::Error>> {
+        Box::pin(self.repository.head(&self.branch))
+    }
+
+    fn merge<'a>(
+        &'a self,
+        onto: &'a CommitId,
+        commit: &'a CommitId,
+    ) -> Answer<'a, Result<Merged, workspace::Error>> {
+        Box::pin(async move {
+            let advance = self
+                .repository
+                .advance(&self.branch, onto, commit, "crewlog: merge")
+                .await?;
+            let Advance::Refused { head } = advance else {
+                let head = commit.clone();
+                return Ok(Merged { merged: true, head });
+            };
+            let merged = self.repository.contains(&self.branch, commit).await?;
+            Ok(Merged { merged, head })
+        })
+    }
+}
+
+/// Processes of workers and of their agents.
+pub trait Processes: Send + Sync {
+    /// Resolves when the process is gone for certain; at once if it is gone already.
+    fn gone(&self, process: ProcessIdentity) -> Answer<'static, ()>;
+
+    /// Ends the process; `gone` tells when it is.
+    fn kill(&self, process: &ProcessIdentity);
+
+    /// Ends whatever a dead worker's attempt has left behind, and returns when nothing is left.
+    fn reap(&self, attempt: AttemptId) -> Answer<'static, ()>;
+}
+
+/// A result that a worker has written down before it reported it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spooled {
+    /// The report's name.
+    pub command: CommandId,
+    /// What it says.
+    pub report: Report,
+    /// What the attempt used.
+    pub usage: Usage,
+}
+
+/// Where workers write results down.
+pub trait Spool: Send + Sync {
+    /// The result of an attempt whose worker is gone.
+    fn read(&self, attempt: AttemptId) -> Option<Spooled>;
+}

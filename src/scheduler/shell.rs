@@ -1,0 +1,304 @@
+//! The thin loop: takes in what has arrived, lets the machine decide, has the batch made durable,
+//! and only then carries the effects out.
+
+mod carry;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tokio::sync::{mpsc, oneshot};
+
+use self::carry::Carrier;
+use super::Error;
+use super::committer::{Committed, Committer};
+use super::core::Core;
+use super::crew::Crew;
+use super::load;
+use super::machine::{Effect, Input, Machine, Now, Step};
+use super::outside::{Integration, Processes, Spool};
+use super::socket::{Arrival, Listener};
+use crate::model::event::Recorded;
+use crate::model::ids::Timestamp;
+use crate::model::plan::Entropy;
+use crate::model::settings::{Settings, WorkerKind};
+use crate::protocol::{Live, StopMode};
+use crate::queue::EventLog;
+
+pub use super::machine::Ending;
+
+/// Inputs that wait for the loop. Who fills it waits, and so do the peers behind it.
+const INBOX_MAX: usize = 4_096;
+
+/// Inputs that are taken in before the batch is handed to the disk, so that a flood of them
+/// cannot keep the first one waiting.
+const STEP_MAX: usize = 1_024;
+
+/// Events between two snapshots: folding so many takes a tenth of a second.
+const SNAPSHOT_EVENTS: u64 = 100_000;
+
+/// Who watches the run go by, in the process itself.
+pub trait Observer: Send {
+    /// These events are durable.
+    fn committed(&mut self, events: &[Recorded]);
+
+    /// What goes on beside the log, a few times a second.
+    fn live(&mut self, live: &Live);
+}
+
+/// Nobody watches.
+pub struct Silent;
+
+impl Observer for Silent {
+    fn committed(&mut self, _events: &[Recorded]) {}
+    fn live(&mut self, _live: &Live) {}
+}
+
+/// All that a scheduler needs.
+pub struct Options {
+    /// The log, held by this process.
+    pub log: Arc<dyn EventLog>,
+    /// Where snapshots are.
+    pub snapshots: PathBuf,
+    /// Where to listen.
+    pub socket: PathBuf,
+    /// The integration branch's name, without `refs/heads/`.
+    pub branch: String,
+    /// The integration branch.
+    pub integration: Arc<dyn Integration>,
+    /// Workers' processes.
+    pub processes: Arc<dyn Processes>,
+    /// Workers' written results.
+    pub spool: Arc<dyn Spool>,
+    /// The rules.
+    pub settings: Settings,
+    /// The seed of all that is drawn; drawn itself when there is none.
+    pub seed: Option<u64>,
+    /// Workers of its own to keep alive.
+    pub crew: BTreeMap<WorkerKind, u32>,
+    /// How to start one: a command line, to which `--kind KIND` is added.
+    pub worker_command: Vec<std::ffi::OsString>,
+    /// Where workers of its own write what they have to say to a person.
+    pub worker_output: PathBuf,
+    /// Keep the run open when everything is done.
+    pub stay: bool,
+    /// Who watches.
+    pub observer: Box<dyn Observer>,
+}
+
+/// Speaks to a running scheduler from inside its process.
+#[derive(Clone)]
+pub struct Handle {
+    inbox: mpsc::Sender<Arrival>,
+}
+
+impl Handle {
+    /// Asks the process to end. Asking twice to drain is asking to stop now.
+    pub async fn stop(&self, mode: StopMode) {
+        // A loop that is gone has ended already.
+        let _ = self.inbox.send(Arrival::Said(Input::Stop(mode))).await;
+    }
+}
+
+struct Seeded(StdRng);
+
+impl Entropy for Seeded {
+    fn next(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+}
+
+/// The clock, both ways.
+#[derive(Clone, Copy)]
+struct Clock(Instant);
+
+impl Clock {
+    fn now(self) -> Now {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH);
+        let wall = wall.map_or(0, |since| since.as_millis() as u64);
+        Now {
+            wall: Timestamp(wall),
+            mono_ms: self.0.elapsed().as_millis() as u64,
+        }
+    }
+}
+
+/// Runs until the run is over or somebody ends it. `handle` is given the means to do so as soon
+/// as the scheduler listens.
+pub async fn run(options: Options, handle: oneshot::Sender<Handle>) -> Result<Ending, Error> {
+    let head = options.integration.head().await?;
+    let state = load::load(&*options.log, &options.snapshots)?;
+    let epoch = options.log.lead()?;
+    let seed = options.seed.unwrap_or_else(rand::random);
+    // Each reign draws other numbers than the one before, and the same ones when run again.
+    let entropy = Seeded(StdRng::seed_from_u64(seed ^ epoch.0.rotate_left(32)));
+    let crew = Crew::new(options.crew.clone());
+    let core = Core::new(state, epoch);
+    let mut machine = Machine::new(core, Box::new(entropy), crew, std::process::id());
+    if options.stay {
+        machine.stay();
+    }
+    let clock = Clock(Instant::now());
+    machine.start(clock.now(), &options.branch, &head, &options.settings, seed)?;
+    let path = options.socket.clone();
+    let listener = Listener::bind(&path).map_err(|source| Error::Listen { path, source })?;
+    let (inbox, arrivals) = mpsc::channel(INBOX_MAX);
+    let serving = listener.serve(options.log.clone(), inbox.clone());
+    // Whoever asked for the handle may have gone; the run goes on without.
+    let _ = handle.send(Handle {
+        inbox: inbox.clone(),
+    });
+    let (committed, commits) = mpsc::unbounded_channel();
+    let committer = Committer::start(options.log.clone(), epoch, committed);
+    let committer = committer.map_err(|_| Error::CommitterGone)?;
+    let carrier = Carrier::new(&options, inbox);
+    let mut running = Loop {
+        clock,
+        machine,
+        committer,
+        carrier,
+        waiting: Step::default(),
+        committing: None,
+        wake_ms: Some(0),
+        snapshot_at: options.log.head().sequence.0 + SNAPSHOT_EVENTS,
+        options,
+    };
+    tokio::select! {
+        ending = running.turn(arrivals, commits) => ending,
+        () = serving => Err(Error::CommitterGone),
+    }
+}
+
+struct Loop {
+    options: Options,
+    clock: Clock,
+    machine: Machine,
+    committer: Committer,
+    carrier: Carrier,
+    /// Decided, and not yet handed to the disk.
+    waiting: Step,
+    /// What to do when the batch that is on its way is durable.
+    committing: Option<Vec<Effect>>,
+    wake_ms: Option<u64>,
+    snapshot_at: u64,
+}
+
+impl Loop {
+    async fn turn(
+        &mut self,
+        mut arrivals: mpsc::Receiver<Arrival>,
+        mut commits: mpsc::UnboundedReceiver<Committed>,
+    ) -> Result<Ending, Error> {
+        let mut arrived = Vec::with_capacity(STEP_MAX);
+        let mut look = tokio::time::interval(Duration::from_millis(200));
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let wake = self.wake_in();
+            tokio::select! {
+                biased;
+                Some((events, head)) = commits.recv() => {
+                    head?;
+                    self.options.observer.committed(&events);
+                    let effects = self.committing.take().unwrap_or_default();
+                    if let Some(ending) = self.carry(effects) {
+                        return self.end(ending, &mut commits).await;
+                    }
+                }
+                count = arrivals.recv_many(&mut arrived, STEP_MAX) => {
+                    if count == 0 {
+                        return Err(Error::CommitterGone);
+                    }
+                }
+                () = tokio::time::sleep(wake) => {}
+                _ = look.tick() => self.options.observer.live(&self.machine.live()),
+            }
+            let now = self.clock.now();
+            for arrival in arrived.drain(..) {
+                let input = self.carrier.note(arrival);
+                self.machine.step(now, input);
+            }
+            let step = self.machine.finish(now);
+            self.wake_ms = step.wake_ms;
+            self.waiting.batch.extend(step.batch);
+            self.waiting.effects.extend(step.effects);
+            if let Some(ending) = self.hand_over()? {
+                return self.end(ending, &mut commits).await;
+            }
+        }
+    }
+
+    fn wake_in(&self) -> Duration {
+        let now = self.clock.now().mono_ms;
+        // Once an hour costs nothing, and no arithmetic can make it sleep for ever.
+        let wait = self.wake_ms.map_or(3_600_000, |at| at.saturating_sub(now));
+        Duration::from_millis(wait)
+    }
+
+    /// Hands the next batch to the disk, unless one is on its way. Effects without events wait
+    /// only for what was decided before them.
+    fn hand_over(&mut self) -> Result<Option<Ending>, Error> {
+        if self.committing.is_some() {
+            return Ok(None);
+        }
+        let step = std::mem::take(&mut self.waiting);
+        if step.batch.is_empty() {
+            return Ok(self.carry(step.effects));
+        }
+        if !self.committer.commit(step.batch) {
+            return Err(Error::CommitterGone);
+        }
+        self.committing = Some(step.effects);
+        Ok(None)
+    }
+
+    fn carry(&mut self, effects: Vec<Effect>) -> Option<Ending> {
+        let mut ending = None;
+        for effect in effects {
+            match effect {
+                Effect::Exit(how) => ending = Some(how),
+                effect => self.carrier.carry(effect),
+            }
+        }
+        if ending.is_none() && self.options.log.head().sequence.0 >= self.snapshot_at {
+            self.snapshot();
+        }
+        ending
+    }
+
+    /// Writes a snapshot down when the working state is what is on the disk.
+    fn snapshot(&mut self) {
+        let state = self.machine.state();
+        let head = self.options.log.head().sequence;
+        if state.sequence != head {
+            return;
+        }
+        self.snapshot_at = head.0 + SNAPSHOT_EVENTS;
+        if let Err(error) = load::save(&*self.options.log, &self.options.snapshots, state) {
+            // It only saves time at the next start.
+            tracing::warn!(%error, "cannot write a snapshot");
+        }
+    }
+
+    async fn end(
+        &mut self,
+        ending: Ending,
+        commits: &mut mpsc::UnboundedReceiver<Committed>,
+    ) -> Result<Ending, Error> {
+        // Whatever was decided after the end was decided too: it goes to the disk.
+        while self.committing.is_some() || !self.waiting.batch.is_empty() {
+            self.hand_over()?;
+            if let Some((events, head)) = commits.recv().await {
+                head?;
+                self.options.observer.committed(&events);
+                let effects = self.committing.take().unwrap_or_default();
+                self.carry(effects);
+            }
+        }
+        self.snapshot();
+        self.carrier.goodbye().await;
+        Ok(ending)
+    }
+}

@@ -1,0 +1,230 @@
+//! The integration branch: where it is, and the one way to move it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::repository::{Repository, commit_id};
+use super::{Error, Result};
+use crate::model::ids::CommitId;
+
+/// A ref's lock is held for the milliseconds in which git writes one line. One that is older was
+/// left by a git that was killed, and would block the run until a person deletes it.
+const STALE_LOCK: Duration = Duration::from_secs(10);
+
+/// What became of an [`advance`](Repository::advance).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Advance {
+    /// The branch is at the commit, and that is on the disk.
+    Moved,
+    /// The branch was somewhere else and has not been touched.
+    Refused {
+        /// Where it is.
+        head: CommitId,
+    },
+}
+
+fn full_name(branch: &str) -> String {
+    format!("refs/heads/{branch}")
+}
+
+impl Repository {
+    /// Makes sure that the integration branch (`crewlog/main`, say) exists, and tells its head.
+    /// An absent one is created at the commit that the user has checked out.
+    ///
+    /// # Errors
+    /// The name is no branch name, another branch is in its way, or the branch is checked out or
+    /// being rebased in some worktree.
+    pub async fn ensure_branch(&self, branch: &str) -> Result<CommitId> {
+        let reference = full_name(branch);
+        let call = self.call("check the name of the branch");
+        let checked = call.args(["check-ref-format", &reference]).run().await?;
+        if checked.code != Some(0) || branch.starts_with('-') {
+            return Err(Error::BranchName {
+                name: branch.to_owned(),
+            });
+        }
+        if let Some(head) = self.find_branch(branch).await? {
+            return Ok(head);
+        }
+        let start = self.user_head().await?;
+        let there = self
+            .create_ref("create the integration branch", &reference, &start)
+            .await?;
+        self.sync_ref(&reference).await?;
+        Ok(there.unwrap_or(start))
+    }
+
+    /// The branch's head if it exists and is nobody's; an error if something is in its way.
+    async fn find_branch(&self, branch: &str) -> Result<Option<CommitId>> {
+        let first = branch.split('/').next().unwrap_or(branch);
+        let listed = self
+            .call("look for the integration branch")
+            .args(["for-each-ref", "--format"])
+            .arg("%(refname)%00%(objectname)%00%(worktreepath)%00")
+            .arg(full_name(first))
+            .run_keeping();
+        let (call, output) = listed.await?;
+        if output.code != Some(0) {
+            return Err(call.failed(&output));
+        }
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let fields: Vec<&str> = text.split('\0').collect();
+        let mut head = None;
+        for found in fields.chunks_exact(3) {
+            let &[name, id, worktree] = found else {
+                continue;
+            };
+            let name = name.trim_start().trim_start_matches("refs/heads/");
+            if name == branch && !worktree.is_empty() {
+                return Err(Error::BranchCheckedOut {
+                    branch: branch.to_owned(),
+                    at: worktree.to_owned(),
+                });
+            } else if name == branch {
+                head = Some(id.parse().map_err(|_| call.unexpected(&output))?);
+            } else if is_below(name, branch) || is_below(branch, name) {
+                return Err(Error::BranchBlocked {
+                    branch: branch.to_owned(),
+                    by: name.to_owned(),
+                });
+            }
+        }
+        if head.is_some()
+            && let Some(at) = self.being_rebased(branch)
+        {
+            return Err(Error::BranchCheckedOut {
+                branch: branch.to_owned(),
+                at,
+            });
+        }
+        Ok(head)
+    }
+
+    /// Where a rebase of the branch is in progress. git takes the branch off `HEAD` meanwhile, and
+    /// moves it at the end.
+    fn being_rebased(&self, branch: &str) -> Option<String> {
+        let linked = fs::read_dir(self.common_dir().join("worktrees"));
+        let linked = linked.into_iter().flatten().flatten().map(|dir| dir.path());
+        let reference = full_name(branch);
+        std::iter::once(self.common_dir().to_owned())
+            .chain(linked)
+            .find(|dir| {
+                ["rebase-merge", "rebase-apply"].iter().any(|state| {
+                    let name = fs::read_to_string(dir.join(state).join("head-name"));
+                    name.is_ok_and(|name| name.trim_end() == reference)
+                })
+            })
+            .map(|dir| format!("{} (a rebase of it is in progress)", dir.display()))
+    }
+
+    /// The head of the integration branch.
+    ///
+    /// # Errors
+    /// The branch does not exist.
+    pub async fn head(&self, branch: &str) -> Result<CommitId> {
+        let head = self.read_ref(&full_name(branch)).await?;
+        head.ok_or_else(|| Error::BranchMissing {
+            branch: branch.to_owned(),
+        })
+    }
+
+    /// Whether the branch contains the commit. A commit that does not exist (any more) is in no
+    /// branch. This is the one question that recovery asks.
+    ///
+    /// # Errors
+    /// The branch does not exist.
+    pub async fn contains(&self, branch: &str, commit: &CommitId) -> Result<bool> {
+        let reference = full_name(branch);
+        let (call, output) = self
+            .call("look for a commit in the branch")
+            .args(["merge-base", "--is-ancestor", commit.as_str(), &reference])
+            .run_keeping()
+            .await?;
+        match output.code {
+            Some(0) => Ok(true),
+            Some(1) => Ok(false),
+            _ => {
+                self.head(branch).await?;
+                let known = self
+                    .call("look for a commit")
+                    .args(["rev-parse", "--verify", "--quiet"])
+                    .arg(format!("{commit}^{{commit}}"))
+                    .run_keeping();
+                let (known, answer) = known.await?;
+                match answer.code {
+                    Some(0) => commit_id(&known, &answer).and(Err(call.failed(&output))),
+                    _ => Ok(false),
+                }
+            }
+        }
+    }
+
+    /// Moves the branch from `onto` to `commit`, which must be one commit on top of it, if it is
+    /// still there. A branch that is at `commit` already has [`Moved`](Advance::Moved), so that
+    /// the call can be repeated. `reason` goes to the branch's reflog.
+    ///
+    /// On return of `Moved`, the commit, all that it brings, and the branch's new position have
+    /// been synced: neither git's own defaults nor an agent's `git add` guarantee that.
+    ///
+    /// # Errors
+    /// The commit does not stand on `onto`, the branch is gone, git's locks stay held, or the disk
+    /// fails. The branch has not moved then, unless the error is about syncing it.
+    pub async fn advance(
+        &self,
+        branch: &str,
+        onto: &CommitId,
+        commit: &CommitId,
+        reason: &str,
+    ) -> Result<Advance> {
+        let reference = full_name(branch);
+        self.sync_commit(onto, commit).await?;
+        let reason: String = reason.chars().filter(|c| !c.is_control()).collect();
+        let reason = format!("crewlog: {reason}");
+        let mut tried = 0;
+        loop {
+            let (call, output) = self
+                .call("move the branch")
+                .args(["update-ref", "--no-deref", "--create-reflog", "-m", &reason])
+                .args([&reference, commit.as_str(), onto.as_str()])
+                .run_keeping()
+                .await?;
+            if output.code != Some(0) {
+                let head = self.head(branch).await?;
+                if head != *commit && head != *onto {
+                    return Ok(Advance::Refused { head });
+                }
+                if head == *onto {
+                    tried += 1;
+                    self.wait_for_lock(&call, &output, &reference, tried)
+                        .await?;
+                    continue;
+                }
+            }
+            self.sync_ref(&reference).await?;
+            return Ok(Advance::Moved);
+        }
+    }
+
+    /// Deletes the lock of one of our own refs if a killed git left it.
+    pub(super) fn clear_stale_lock(&self, reference: &str) {
+        let lock = lock_of(self.common_dir(), reference);
+        let modified = fs::symlink_metadata(&lock).and_then(|meta| meta.modified());
+        let age = modified.ok().and_then(|time| time.elapsed().ok());
+        if age.is_some_and(|age| age > STALE_LOCK) {
+            tracing::warn!(lock = %lock.display(), "removing the lock of a git that was killed");
+            // Whoever else removed it was as right as we are.
+            let _ = fs::remove_file(&lock);
+        }
+    }
+}
+
+fn lock_of(common_dir: &Path, reference: &str) -> PathBuf {
+    common_dir.join(format!("{reference}.lock"))
+}
+
+/// Whether `name` lies below `above` as a directory.
+fn is_below(name: &str, above: &str) -> bool {
+    name.strip_prefix(above)
+        .is_some_and(|rest| rest.starts_with('/'))
+}

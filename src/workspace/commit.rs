@@ -1,0 +1,217 @@
+//! From what lies in the working tree to one commit.
+
+use std::fs;
+use std::path::Path;
+
+use super::repository::commit_id;
+use super::worktree::{Committed, Worktree};
+use super::{Author, CommitMessage, Error, Result};
+use crate::model::ids::CommitId;
+
+/// Repositories inside the work that an error names; the first ones show what happened.
+const NESTED_SHOWN: usize = 20;
+
+/// Repositories inside thrown-away work that are turned into plain files, one round each.
+const NESTED_ROUNDS: u32 = 100;
+
+/// The mode of an entry that names a commit of another repository.
+const GITLINK: &[u8] = b"160000";
+
+impl Worktree {
+    /// Makes one commit on the base of everything in the working tree but ignored files; `None`
+    /// when there is no difference. May be called again after more work; it is one commit still.
+    ///
+    /// Commits that the agent made on the way are squashed: the working tree decides, wherever
+    /// the agent left its `HEAD`. They stay reachable as `refs/crewlog/preserved/<attempt>-agent`.
+    ///
+    /// # Errors
+    /// There is a repository inside the work, a file cannot be read, or a filter fails.
+    pub async fn commit(
+        &mut self,
+        message: &CommitMessage,
+        author: Option<&Author>,
+    ) -> Result<Option<Committed>> {
+        self.keep_agents_commits().await;
+        let tree = match self.stage().await {
+            Ok(Some(tree)) => tree,
+            Ok(None) => {
+                self.notes.commit = None;
+                self.message = None;
+                self.note().await?;
+                return Ok(None);
+            }
+            Err(error) => {
+                if matches!(error, Error::NestedRepository { .. }) {
+                    self.reset_index().await?;
+                }
+                return Err(error);
+            }
+        };
+        let text = message.text();
+        let commit = self.write_commit(&tree, &text, author).await?;
+        self.notes.commit = Some(commit.clone());
+        self.message = Some((text, author.cloned()));
+        self.note().await?;
+        self.present(&commit).await?;
+        Ok(Some(Committed { commit, tree }))
+    }
+
+    /// Keeps the work of an attempt that is thrown away, uncommitted files included, and says
+    /// under which ref. `None` when there is none. The worktree is fit only to be removed then.
+    ///
+    /// # Errors
+    /// A file cannot be read, or git fails.
+    pub async fn preserve(&mut self, reason: &str) -> Result<Option<String>> {
+        self.keep_agents_commits().await;
+        let mut rounds = 0;
+        let tree = loop {
+            match self.stage().await {
+                Err(Error::NestedRepository { paths }) if rounds < NESTED_ROUNDS => {
+                    rounds += 1;
+                    // As plain files under another name, everything in them is kept.
+                    for path in paths {
+                        let inside = self.places.dir.join(path);
+                        let plain = inside.join(format!("dot-git-{rounds}"));
+                        fs::rename(inside.join(".git"), &plain)
+                            .map_err(Error::io("keep a nested repository", &inside))?;
+                    }
+                    self.reset_index().await?;
+                }
+                staged => break staged?,
+            }
+        };
+        let commit = match (tree, self.notes.commit.clone()) {
+            (None, _) => return Ok(None),
+            (Some(tree), Some(commit)) if self.repository.tree_of(&commit).await? == tree => commit,
+            (Some(tree), _) => {
+                let message = CommitMessage::new("Work that was thrown away")
+                    .body(reason)
+                    .attempt(self.attempt);
+                self.write_commit(&tree, &message.text(), None).await?
+            }
+        };
+        let preserved = self.repository.preserve(self.attempt, &commit).await?;
+        Ok(Some(preserved))
+    }
+
+    /// A courtesy to people who look for what the agent did: without it the work is still whole,
+    /// so a failure is no reason to lose the attempt.
+    async fn keep_agents_commits(&self) {
+        let kept = match self.agents_commit().await {
+            Ok(None) => return,
+            Ok(Some(commit)) => {
+                let name = format!("{}-agent", self.attempt.0);
+                self.repository.preserve_as(&name, &commit).await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = kept {
+            tracing::warn!(attempt = %self.attempt, %error, "the agent's own commits are not kept");
+        }
+    }
+
+    /// Brings the working tree into the index, and tells its tree if that differs from the base's.
+    async fn stage(&mut self) -> Result<Option<CommitId>> {
+        let call = self.call("add the work")?.args(["add", "--all"]);
+        let (call, output) = call.run_keeping().await?;
+        if output.code != Some(0) {
+            return Err(match unborn_repository(&output.stderr) {
+                Some(path) => Error::NestedRepository { paths: vec![path] },
+                None => call.failed(&output),
+            });
+        }
+        let call = self.call("write the tree")?.arg("write-tree");
+        let (call, output) = call.run_keeping().await?;
+        if output.code != Some(0) {
+            return Err(call.failed(&output));
+        }
+        let tree = commit_id(&call, &output)?;
+        let (mut changed, mut is_gitlink, mut gitlinks) = (false, false, Vec::new());
+        let base = self.notes.base.clone();
+        self.repository
+            .differences("compare with the base", "--raw", &base, &tree, |field| {
+                changed = true;
+                match field.strip_prefix(b":") {
+                    // `:MODE MODE ID ID STATUS`, then the path in a field of its own.
+                    Some(entry) if entry.iter().filter(|byte| **byte == b' ').count() == 4 => {
+                        let mut modes = entry.split(|byte| *byte == b' ');
+                        let (old, new) = (modes.next(), modes.next());
+                        is_gitlink = new == Some(GITLINK) && old != Some(GITLINK);
+                    }
+                    _ if is_gitlink => {
+                        gitlinks.push(String::from_utf8_lossy(field).into_owned());
+                        is_gitlink = false;
+                    }
+                    _ => {}
+                }
+            })
+            .await?;
+        if !gitlinks.is_empty() {
+            self.refuse_undeclared(&tree, gitlinks).await?;
+        }
+        Ok(changed.then_some(tree))
+    }
+
+    /// A submodule is declared in `.gitmodules`; any other repository inside is a mishap, of
+    /// which git would record a commit id that nobody can resolve.
+    async fn refuse_undeclared(&self, tree: &CommitId, mut gitlinks: Vec<String>) -> Result<()> {
+        let declared = self
+            .repository
+            .call("read .gitmodules")
+            .args(["config", "-z", "--blob"])
+            .arg(format!("{tree}:.gitmodules"))
+            .args(["--get-regexp", "^submodule\\..*\\.path$"])
+            .run()
+            .await?;
+        let text = String::from_utf8_lossy(&declared.stdout).into_owned();
+        let paths: Vec<&str> = text
+            .split('\0')
+            .filter_map(|pair| Some(pair.split_once('\n')?.1))
+            .collect();
+        gitlinks.retain(|path| !paths.contains(&path.as_str()));
+        gitlinks.truncate(NESTED_SHOWN);
+        match gitlinks.is_empty() {
+            true => Ok(()),
+            false => Err(Error::NestedRepository { paths: gitlinks }),
+        }
+    }
+
+    /// Makes the index the base's again, as after a mishap in it. The base's, not an empty one:
+    /// files that are tracked although they are ignored would be missing from the next commit.
+    pub(super) async fn reset_index(&mut self) -> Result<()> {
+        let base = self.notes.base.clone();
+        let call = self.call("reset the index")?;
+        let reset = call.args(["read-tree", "--reset", base.as_str()]).ok();
+        reset.await.map(drop)
+    }
+
+    pub(super) async fn write_commit(
+        &self,
+        tree: &CommitId,
+        message: &str,
+        author: Option<&Author>,
+    ) -> Result<CommitId> {
+        let (call, output) = self
+            .repository
+            .commit_call("write the commit", author)
+            .args([tree.as_str(), "-p", self.notes.base.as_str()])
+            .input(message)
+            .run_keeping()
+            .await?;
+        match output.code {
+            Some(0) => commit_id(&call, &output),
+            _ => Err(call.failed(&output)),
+        }
+    }
+}
+
+/// git refuses to add a repository that has no commit; its words name it.
+fn unborn_repository(stderr: &str) -> Option<String> {
+    let (before, _) = stderr.split_once("' does not have a commit checked out")?;
+    let (_, path) = before.rsplit_once("error: '")?;
+    let path = path.trim_end_matches('/');
+    let sound = Path::new(path)
+        .components()
+        .all(|part| matches!(part, std::path::Component::Normal(_)));
+    sound.then(|| path.to_owned())
+}

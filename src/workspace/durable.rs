@@ -1,0 +1,158 @@
+//! Bringing a commit and a ref to the disk.
+//!
+//! git leaves new loose objects to the operating system unless configured otherwise, and never
+//! syncs the directories. After a power cut the log would speak of a pass whose commit is gone.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use super::repository::Repository;
+use super::{Error, Result};
+use crate::model::ids::CommitId;
+
+/// Each file costs a system call or two. Beyond so many it is cheaper to sync the file system.
+const FILES_MAX: usize = 5_000;
+
+impl Repository {
+    /// Syncs `commit` and every object that it adds to `onto`.
+    ///
+    /// # Errors
+    /// The commit's only parent is not `onto`, or the disk fails.
+    pub(super) async fn sync_commit(&self, onto: &CommitId, commit: &CommitId) -> Result<()> {
+        let objects = self.new_objects(onto, commit).await?;
+        let dir = self.common_dir().join("objects");
+        blocking("sync the commit", dir, move |dir| {
+            if objects.len() > FILES_MAX {
+                return Ok(rustix::fs::syncfs(File::open(dir)?)?);
+            }
+            let mut dirs = BTreeSet::from([dir.to_owned()]);
+            for object in &objects {
+                let Some((fan, name)) = object.split_at_checked(2) else {
+                    continue;
+                };
+                let fan = dir.join(fan);
+                // An object that is not loose is in a pack, which git does sync.
+                if sync_if_there(&fan.join(name))? {
+                    dirs.insert(fan);
+                }
+            }
+            dirs.iter().try_for_each(|dir| sync_if_there(dir).map(drop))
+        })
+        .await
+    }
+
+    /// The commit and the trees and blobs that differ from its parent's; work in proportion to
+    /// the change, not to the tree.
+    pub(super) async fn new_objects(
+        &self,
+        onto: &CommitId,
+        commit: &CommitId,
+    ) -> Result<BTreeSet<String>> {
+        let call = self
+            .call("list what the commit brings")
+            .args(["diff-tree", "-r", "-t", "-z", "--raw", "--no-abbrev"])
+            .args(["--no-renames", "--no-ext-diff", "--root"])
+            .args(["--pretty=format:%T %P"])
+            .arg(commit.as_str())
+            .arg("--");
+        let mut objects = BTreeSet::from([commit.as_str().to_owned()]);
+        let mut reader = Reader::default();
+        let (status, complaint) = call
+            .stream(&mut |bytes| reader.read(bytes, &mut objects))
+            .await?;
+        if !status.success() {
+            return Err(call.failed(&super::git::Output {
+                code: status.code(),
+                stdout: Vec::new(),
+                stderr: complaint,
+            }));
+        }
+        // A commit that changes nothing prints its header without an end.
+        reader.read(b"\0", &mut objects);
+        match reader.parents {
+            Some(parents) if parents == onto.as_str() => Ok(objects),
+            _ => Err(Error::NotOnHead {
+                commit: commit.to_string(),
+                onto: onto.to_string(),
+            }),
+        }
+    }
+
+    /// Syncs a ref and the directories that it lies in, whichever way refs are stored.
+    pub(super) async fn sync_ref(&self, reference: &str) -> Result<()> {
+        let common_dir = self.common_dir().to_owned();
+        let file = common_dir.join(reference);
+        blocking("sync the branch", file, move |file| {
+            sync_if_there(file)?;
+            let ours = file.ancestors().skip(1);
+            for dir in ours.take_while(|dir| *dir != common_dir) {
+                sync_if_there(dir)?;
+            }
+            let tables = common_dir.join("reftable");
+            if let Ok(entries) = std::fs::read_dir(&tables) {
+                for entry in entries {
+                    sync_if_there(&entry?.path())?;
+                }
+                sync_if_there(&tables)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Reads the answer of `diff-tree`: NUL-terminated fields, of which the first holds the header.
+#[derive(Default)]
+struct Reader {
+    field: Vec<u8>,
+    parents: Option<String>,
+}
+
+impl Reader {
+    fn read(&mut self, bytes: &[u8], objects: &mut BTreeSet<String>) {
+        for byte in bytes {
+            if *byte != 0 {
+                self.field.push(*byte);
+                continue;
+            }
+            let field = String::from_utf8_lossy(&std::mem::take(&mut self.field)).into_owned();
+            // The header may be followed by the first entry after a mere line feed.
+            let (header, entry) = match (&self.parents, field.split_once('\n')) {
+                (None, Some((header, entry))) => (Some(header), entry),
+                (None, None) => (Some(field.as_str()), ""),
+                (Some(_), _) => (None, field.as_str()),
+            };
+            if let Some((tree, parents)) = header.and_then(|header| header.split_once(' ')) {
+                objects.insert(tree.to_owned());
+                self.parents = Some(parents.to_owned());
+            }
+            // `:MODE MODE ID ID STATUS`; a path that looks like this adds a name of no object.
+            if let Some(id) = entry.strip_prefix(':').and_then(|e| e.split(' ').nth(3)) {
+                objects.insert(id.to_owned());
+            }
+        }
+    }
+}
+
+/// False when there is no such file.
+fn sync_if_there(path: &Path) -> io::Result<bool> {
+    match File::open(path).and_then(|file| file.sync_all()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Does disk work on a path where it may wait.
+pub(super) async fn blocking<T: Send + 'static>(
+    doing: &'static str,
+    path: PathBuf,
+    work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
+) -> Result<T> {
+    let name = path.clone();
+    let done = tokio::task::spawn_blocking(move || work(&path)).await;
+    let result = done.unwrap_or_else(|error| Err(io::Error::other(error)));
+    result.map_err(Error::io(doing, &name))
+}

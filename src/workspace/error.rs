@@ -1,0 +1,222 @@
+//! What can go wrong with git, why, and what to do about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// An operation on the repository failed. Nothing that it was to do has become visible, unless
+/// the variant says otherwise.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no `git` program to run.
+    #[error(
+        "cannot run git: there is no program {program:?}. Install git {needed} or newer, or put it on the PATH"
+    )]
+    GitMissing {
+        /// What was to be started.
+        program: PathBuf,
+        /// The oldest version that works.
+        needed: String,
+    },
+    /// The `git` program is too old, or says no version that can be read.
+    #[error(
+        "git is too old: {program:?} says {found:?}, but {needed} or newer is needed. Update git"
+    )]
+    GitTooOld {
+        /// Which program.
+        program: PathBuf,
+        /// What it said.
+        found: String,
+        /// The oldest version that works.
+        needed: String,
+    },
+    /// The `git` program is there but could not be started.
+    #[error("cannot {doing}: starting {program:?} in {dir:?} failed: {source}")]
+    Start {
+        /// What was to be done.
+        doing: &'static str,
+        /// Which program.
+        program: PathBuf,
+        /// In which directory.
+        dir: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A directory that was to be used does not exist.
+    #[error("cannot {doing}: there is no directory {dir:?}")]
+    NoDirectory {
+        /// What was to be done.
+        doing: &'static str,
+        /// Which.
+        dir: PathBuf,
+    },
+    /// The project does not lie in a git repository.
+    #[error(
+        "{dir:?} is not in a git repository. Run `git init` and commit something there, or name another project directory"
+    )]
+    NotARepository {
+        /// The project directory.
+        dir: PathBuf,
+    },
+    /// git refuses the repository because it belongs to somebody else.
+    #[error(
+        "git does not trust the repository at {dir:?}, because another user owns it. If you do, run: git config --global --add safe.directory {dir:?}\ngit said: {detail}"
+    )]
+    DubiousOwnership {
+        /// The project directory.
+        dir: PathBuf,
+        /// git's words.
+        detail: String,
+    },
+    /// The repository has no commit that work could start from.
+    #[error(
+        "the repository at {dir:?} has no commit yet, so there is nothing to start from. Commit something first: git commit --allow-empty -m start"
+    )]
+    NoCommit {
+        /// The project directory.
+        dir: PathBuf,
+    },
+    /// The name cannot be a branch.
+    #[error(
+        "{name:?} cannot be the name of a branch: git's rules (git help check-ref-format) forbid it. Choose another one, such as crewlog/main"
+    )]
+    BranchName {
+        /// The name.
+        name: String,
+    },
+    /// The integration branch is checked out somewhere, where moving it would make a mess.
+    #[error(
+        "the branch {branch} is checked out at {at}, and crewlog moves it only where nobody works on it. Switch to another branch there, or configure another integration branch"
+    )]
+    BranchCheckedOut {
+        /// The branch.
+        branch: String,
+        /// The worktree that has it, and how.
+        at: String,
+    },
+    /// Another branch occupies a part of the name.
+    #[error(
+        "the branch {branch} cannot be created, because the branch {by} is in its way (git cannot have both). Rename that one, or configure another integration branch"
+    )]
+    BranchBlocked {
+        /// The branch.
+        branch: String,
+        /// The one in its way.
+        by: String,
+    },
+    /// The integration branch does not exist.
+    #[error(
+        "there is no branch {branch}. Has it been deleted? `git reflog` may show its last commit; `git branch {branch} COMMIT` restores it"
+    )]
+    BranchMissing {
+        /// The branch.
+        branch: String,
+    },
+    /// The commit that was to become the head is not one commit on top of the head.
+    #[error(
+        "{commit} is not one commit on top of {onto}, so the branch cannot move to it. The attempt must rebase and be checked again"
+    )]
+    NotOnHead {
+        /// The commit.
+        commit: String,
+        /// What it should stand on.
+        onto: String,
+    },
+    /// git did not finish in time; it was ended.
+    #[error(
+        "cannot {doing}: `git {command}` did not finish within {seconds} s and was ended. Is the disk very slow, or does a filter hang?"
+    )]
+    TimeLimit {
+        /// What was to be done.
+        doing: &'static str,
+        /// The command.
+        command: String,
+        /// The limit.
+        seconds: u64,
+    },
+    /// git said more than we are willing to keep.
+    #[error("cannot {doing}: `git {command}` wrote more than {bytes} bytes")]
+    OutputLimit {
+        /// What was to be done.
+        doing: &'static str,
+        /// The command.
+        command: String,
+        /// The limit.
+        bytes: usize,
+    },
+    /// git failed.
+    #[error("cannot {doing}: `git {command}` failed ({status}): {detail}")]
+    Failed {
+        /// What was to be done.
+        doing: &'static str,
+        /// The command.
+        command: String,
+        /// Its exit code or signal.
+        status: String,
+        /// What it said, shortened.
+        detail: String,
+    },
+    /// git said something that we do not understand.
+    #[error("cannot {doing}: `git {command}` answered {output:?}, which is not understood")]
+    Unexpected {
+        /// What was to be done.
+        doing: &'static str,
+        /// The command.
+        command: String,
+        /// The answer, shortened.
+        output: String,
+    },
+    /// A lock of git's did not become free.
+    #[error(
+        "cannot {doing}: git's lock is held: {detail}. If no git is running in this repository, delete the lock file it names"
+    )]
+    Locked {
+        /// What was to be done.
+        doing: &'static str,
+        /// git's words.
+        detail: String,
+    },
+    /// There are repositories inside the worktree whose files git would not commit.
+    #[error(
+        "the work has git repositories of its own inside: {}. Their files would not be committed. Delete their .git, or declare them in .gitmodules",
+        paths.join(", ")
+    )]
+    NestedRepository {
+        /// The first of them, relative to the worktree.
+        paths: Vec<String>,
+    },
+    /// The worktree's directory is gone, or is something else now.
+    #[error("cannot {doing}: {path:?} is not the worktree's directory any more")]
+    WorktreeGone {
+        /// What was to be done.
+        doing: &'static str,
+        /// Where it was.
+        path: PathBuf,
+    },
+    /// Something that we did not make is where a worktree of ours should be.
+    #[error("{path:?} was not made by crewlog, so it is left alone. Move it away")]
+    NotOurs {
+        /// Where.
+        path: PathBuf,
+    },
+    /// The system refused something.
+    #[error("cannot {doing}: {path:?}: {source}")]
+    Io {
+        /// What was to be done.
+        doing: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// For `map_err` on operations on a path.
+    pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io {
+            doing,
+            path: path.to_owned(),
+            source,
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Bringing an attempt's commit onto a new head.
+
+use super::repository::{Version, commit_id};
+use super::worktree::{Committed, Worktree};
+use super::{Result, git};
+use crate::model::ids::CommitId;
+
+/// A conflict in more files than this is no longer read file by file.
+const FILES_MAX: usize = 200;
+
+/// What became of a [`Worktree::rebase`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rebase {
+    /// The commit stands on the new head, and the working tree holds its files.
+    Clean(Committed),
+    /// It does not fit. The attempt, its commit and its working tree are as they were.
+    Conflict {
+        /// The files in conflict, at most 200, bytes that are not UTF-8 replaced.
+        files: Vec<String>,
+        /// git's words on them, shortened.
+        detail: String,
+    },
+}
+
+/// What happens to ignored files when the working tree is brought to a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ignored {
+    /// They stay: build products, which make checks fast. A check that passes only thanks to an
+    /// ignored file is found out by the next test in a fresh worktree.
+    Keep,
+    /// They go: the working tree is exactly the commit.
+    Remove,
+}
+
+enum Merged {
+    Tree(CommitId),
+    Conflict { files: Vec<String>, detail: String },
+}
+
+impl Worktree {
+    /// Puts the attempt's commit onto `onto`, as one new commit with the same message, and brings
+    /// the working tree to it: untracked files are removed, and ignored ones as `ignored` says. A
+    /// worktree without a commit just moves to `onto`. Where the commit stands on `onto` already,
+    /// the working tree is only put in order.
+    ///
+    /// A commit whose changes are all in `onto` already becomes an empty one, so that the merge
+    /// still has a commit that names its attempt.
+    ///
+    /// # Errors
+    /// `onto` does not exist, a merge driver or filter fails, or the disk does.
+    pub async fn rebase(&mut self, onto: &CommitId, ignored: Ignored) -> Result<Rebase> {
+        let Some(commit) = self.notes.commit.clone() else {
+            return self.settle(onto, onto.clone(), None, ignored).await;
+        };
+        if self.notes.base == *onto {
+            let tree = self.repository.tree_of(&commit).await?;
+            self.restore(&commit, ignored).await?;
+            return Ok(Rebase::Clean(Committed { commit, tree }));
+        }
+        let merged = if self.repository.version() >= Version::MERGE_TREE {
+            self.merge_tree(onto, &commit).await?
+        } else {
+            self.merge_in_place(onto, &commit).await?
+        };
+        let tree = match merged {
+            Merged::Tree(tree) => tree,
+            Merged::Conflict { files, detail } => return Ok(Rebase::Conflict { files, detail }),
+        };
+        let (message, author) = self.message.clone().unwrap_or_default();
+        self.notes.base = onto.clone();
+        let rebased = self.write_commit(&tree, &message, author.as_ref()).await?;
+        self.settle(onto, rebased, Some(tree), ignored).await
+    }
+
+    async fn settle(
+        &mut self,
+        onto: &CommitId,
+        commit: CommitId,
+        tree: Option<CommitId>,
+        ignored: Ignored,
+    ) -> Result<Rebase> {
+        self.notes.base = onto.clone();
+        self.notes.commit = tree.is_some().then(|| commit.clone());
+        self.note().await?;
+        self.restore(&commit, ignored).await?;
+        self.present(&commit).await?;
+        let tree = match tree {
+            Some(tree) => tree,
+            None => self.repository.tree_of(&commit).await?,
+        };
+        Ok(Rebase::Clean(Committed { commit, tree }))
+    }
+
+    /// Brings the working tree to a commit: whatever differs is overwritten, untracked files are
+    /// removed.
+    async fn restore(&mut self, commit: &CommitId, ignored: Ignored) -> Result<()> {
+        let call = self.call("check out the commit")?;
+        call.args(["read-tree", "--reset", "-u", commit.as_str()])
+            .ok()
+            .await?;
+        // Twice -f: also repositories that a check has made inside.
+        let options = match ignored {
+            Ignored::Keep => "-ffdq",
+            Ignored::Remove => "-ffdxq",
+        };
+        let call = self.call("remove untracked files")?;
+        call.args(["clean", options]).ok().await.map(drop)
+    }
+
+    /// Merges among objects, without touching any file.
+    async fn merge_tree(&mut self, onto: &CommitId, commit: &CommitId) -> Result<Merged> {
+        let base = format!("--merge-base={}", self.notes.base);
+        let (call, output) = self
+            .call("rebase the work")?
+            .args(["merge-tree", "--write-tree", "-z", "--name-only", &base])
+            .args([onto.as_str(), commit.as_str()])
+            .run_keeping()
+            .await?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        // The tree; on a conflict the files, an empty field, and then messages.
+        let mut fields = text.split('\0').map(str::trim);
+        let tree = fields.next().unwrap_or_default();
+        match output.code {
+            Some(0) => match tree.parse::<CommitId>() {
+                Ok(tree) if !tree.is_none() => Ok(Merged::Tree(tree)),
+                _ => Err(call.unexpected(&output)),
+            },
+            Some(1) => {
+                let mut files: Vec<String> = fields
+                    .by_ref()
+                    .take_while(|field| !field.is_empty())
+                    .take(FILES_MAX)
+                    .map(str::to_owned)
+                    .collect();
+                files.dedup();
+                Ok(Merged::Conflict {
+                    files,
+                    detail: conflicts(fields),
+                })
+            }
+            _ => Err(call.failed(&output)),
+        }
+    }
+
+    /// The same with an older git, in the working tree, which is put back after a conflict.
+    async fn merge_in_place(&mut self, onto: &CommitId, commit: &CommitId) -> Result<Merged> {
+        self.restore(onto, Ignored::Keep).await?;
+        let (call, output) = self
+            .call("rebase the work")?
+            .args(["merge-recursive", self.notes.base.as_str(), "--"])
+            .args([onto.as_str(), commit.as_str()])
+            .run_keeping()
+            .await?;
+        match output.code {
+            Some(0) => {
+                let call = self.call("write the tree")?.arg("write-tree");
+                let (call, written) = call.run_keeping().await?;
+                match written.code {
+                    Some(0) => commit_id(&call, &written).map(Merged::Tree),
+                    _ => Err(call.failed(&written)),
+                }
+            }
+            Some(1) => {
+                let call = self.call("list the conflicts")?;
+                let listed = call.args(["ls-files", "--unmerged", "-z"]).ok().await?;
+                let text = String::from_utf8_lossy(&listed.stdout).into_owned();
+                // `MODE ID STAGE<tab>PATH`, up to three stages of each file.
+                let paths = text.split('\0').filter_map(|entry| entry.split_once('\t'));
+                let mut files: Vec<String> = paths.map(|(_, path)| path.to_owned()).collect();
+                files.dedup();
+                files.truncate(FILES_MAX);
+                let detail = conflicts(output.text().lines());
+                self.restore(commit, Ignored::Keep).await?;
+                Ok(Merged::Conflict { files, detail })
+            }
+            _ => {
+                self.restore(commit, Ignored::Keep).await?;
+                Err(call.failed(&output))
+            }
+        }
+    }
+}
+
+fn conflicts<'a>(messages: impl Iterator<Item = &'a str>) -> String {
+    let lines: Vec<&str> = messages
+        .filter(|message| message.starts_with("CONFLICT ") && message.contains(':'))
+        .collect();
+    git::shorten(&lines.join("\n"))
+}

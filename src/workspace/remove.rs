@@ -1,0 +1,240 @@
+//! Taking worktrees away, and finding those that nobody took away.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::durable::blocking;
+use super::repository::Repository;
+use super::worktree::{NAME, Notes, Places, Worktree, exists, remove_any};
+use super::{Error, Result};
+use crate::model::ids::AttemptId;
+
+/// What begins the name of a directory that is being deleted.
+const TRASH: &str = ".crewlog-trash-";
+
+/// An attempt makes two entries. More than this is not a directory of worktrees.
+const ENTRIES_MAX: usize = 100_000;
+
+/// What a [`sweep`](Repository::sweep) did.
+#[derive(Debug, Default)]
+pub struct Swept {
+    /// Attempts whose left-overs are gone, ascending.
+    pub removed: Vec<AttemptId>,
+    /// Attempts that had work which would have been lost, and the ref that keeps it.
+    pub preserved: Vec<(AttemptId, String)>,
+    /// Attempts whose left-overs are still there, and why. Nothing of them was deleted that could
+    /// not be preserved.
+    pub failed: Vec<(AttemptId, Error)>,
+}
+
+impl Worktree {
+    /// Takes the worktree away, with everything in it. To keep its work, call
+    /// [`preserve`](Self::preserve) first.
+    ///
+    /// # Errors
+    /// The disk fails. What is left is found by [`Repository::sweep`].
+    pub async fn remove(self) -> Result<()> {
+        discard(&self.repository, self.places, Some(self.notes)).await
+    }
+}
+
+impl Repository {
+    /// Removes what attempts left behind that are over: those with a number below `before` that
+    /// are not in `live`. Their uncommitted work is preserved first, and their committed work
+    /// unless `branch` contains it. `before` is the log's next sequence at the time when `live`
+    /// was true, so that attempts which began since are safe.
+    ///
+    /// # Errors
+    /// The directory cannot be read. What goes wrong with one attempt is in [`Swept::failed`], and
+    /// does not keep the others from being swept.
+    pub async fn sweep(
+        &self,
+        worktrees_dir: &Path,
+        live: &[AttemptId],
+        before: AttemptId,
+        branch: &str,
+    ) -> Result<Swept> {
+        let mut swept = Swept::default();
+        if !exists(worktrees_dir) {
+            return Ok(swept);
+        }
+        let doing = "look for left-over worktrees";
+        let absolute = worktrees_dir.canonicalize();
+        let worktrees_dir = absolute.map_err(Error::io(doing, worktrees_dir))?;
+        let (attempts, trash) = blocking(doing, worktrees_dir.clone(), list).await?;
+        for dir in trash {
+            let deleted = blocking("delete a removed worktree", dir, delete).await;
+            if let Err(error) = deleted {
+                tracing::warn!(%error, "left for the next sweep");
+            }
+        }
+        for attempt in attempts {
+            if attempt >= before || live.contains(&attempt) {
+                continue;
+            }
+            match self.clean_up(&worktrees_dir, attempt, Some(branch)).await {
+                Ok(preserved) => {
+                    swept.removed.push(attempt);
+                    swept
+                        .preserved
+                        .extend(preserved.map(|name| (attempt, name)));
+                }
+                Err(error) => swept.failed.push((attempt, error)),
+            }
+        }
+        Ok(swept)
+    }
+
+    /// Preserves and removes one left-over worktree.
+    pub(super) async fn clean_up(
+        &self,
+        worktrees_dir: &Path,
+        attempt: AttemptId,
+        branch: Option<&str>,
+    ) -> Result<Option<String>> {
+        let places = Places::of(worktrees_dir, attempt);
+        let notes = places.read_notes();
+        let mut preserved = None;
+        if let Some(notes) = notes.clone().filter(|notes| !notes.test) {
+            let merged = match (&notes.commit, branch) {
+                (Some(commit), Some(branch)) => self.contains(branch, commit).await?,
+                _ => false,
+            };
+            preserved = self.rescue(attempt, &places, notes, merged).await?;
+        }
+        discard(self, places, notes).await?;
+        Ok(preserved)
+    }
+
+    async fn rescue(
+        &self,
+        attempt: AttemptId,
+        places: &Places,
+        mut notes: Notes,
+        merged: bool,
+    ) -> Result<Option<String>> {
+        // Without git's directory, the checkout had not ended and no agent had begun.
+        if notes.admin.is_none() {
+            return Ok(None);
+        }
+        let there = fs::symlink_metadata(&places.dir).is_ok_and(|meta| meta.is_dir());
+        if !there {
+            return match notes.commit.filter(|_| !merged) {
+                Some(commit) => self.preserve(attempt, &commit).await.map(Some),
+                None => Ok(None),
+            };
+        }
+        if merged {
+            // What is merged needs no rescue; only what came after it does.
+            notes.base = notes.commit.take().unwrap_or(notes.base);
+        }
+        let mut worktree = Worktree {
+            repository: self.clone(),
+            attempt,
+            places: places.clone(),
+            notes,
+            message: None,
+        };
+        if !exists(&places.index()) {
+            worktree.reset_index().await?;
+        }
+        worktree.preserve("Found after its worker had ended.").await
+    }
+}
+
+/// The attempts that have something here, and directories that are being deleted.
+fn list(worktrees_dir: &Path) -> io::Result<(BTreeSet<AttemptId>, Vec<PathBuf>)> {
+    let (mut attempts, mut trash) = (BTreeSet::new(), Vec::new());
+    for entry in fs::read_dir(worktrees_dir)?.take(ENTRIES_MAX) {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        if name.starts_with(TRASH) {
+            trash.push(entry.path());
+        }
+        let number = name.strip_prefix(NAME).map(|rest| match rest {
+            rest if rest.ends_with(".private") => rest.trim_end_matches(".private"),
+            rest => rest,
+        });
+        // A directory without private notes was not made by us.
+        let ours = number
+            .and_then(|number| number.parse().ok())
+            .map(AttemptId)
+            .filter(|attempt| exists(&Places::of(worktrees_dir, *attempt).private));
+        attempts.extend(ours);
+    }
+    Ok((attempts, trash))
+}
+
+/// Deletes a worktree in an order that can be interrupted anywhere: first its directory is moved
+/// aside in one step, so that a half-deleted one is never taken for work; the notes go last.
+async fn discard(repository: &Repository, places: Places, notes: Option<Notes>) -> Result<()> {
+    let worktrees = repository.common_dir().join("worktrees");
+    let dir = places.dir.clone();
+    blocking("remove a worktree", dir, move |dir| {
+        let Some(parent) = dir.parent() else {
+            return Ok(());
+        };
+        let trash = parent.join(format!("{TRASH}{}", ulid::Ulid::generate()));
+        match fs::rename(dir, &trash) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        if let Some(admin) = notes.and_then(|notes| notes.admin) {
+            forget(&worktrees, &admin, dir)?;
+        }
+        delete(&trash)?;
+        remove_any(&places.private)
+    })
+    .await
+}
+
+/// Removes git's own directory for a worktree. Not by `git worktree remove`, which refuses where
+/// an agent touched the links, nor by `prune`, which also takes the user's worktrees on a disk
+/// that is not mounted.
+fn forget(worktrees: &Path, admin: &str, dir: &Path) -> io::Result<()> {
+    // The name was noted by us; this is for the case that the notes were damaged.
+    if !admin.starts_with(NAME) || admin.contains('/') {
+        return Ok(());
+    }
+    let git_dir = worktrees.join(admin);
+    let back = fs::read(git_dir.join("gitdir")).unwrap_or_default();
+    let back = Path::new(std::ffi::OsStr::from_bytes(back.trim_ascii_end()));
+    // Another project's worktree may have got the name after an agent had pruned this one.
+    let elsewhere = back.is_absolute() && back.exists() && !back.starts_with(dir);
+    if elsewhere {
+        return Ok(());
+    }
+    remove_any(&git_dir)
+}
+
+/// Deletes a tree, also one whose directories an agent made read-only.
+fn delete(dir: &Path) -> io::Result<()> {
+    match remove_any(dir) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            open_up(dir)?;
+            remove_any(dir)
+        }
+        // Somebody else may be deleting it too.
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn open_up(top: &Path) -> io::Result<()> {
+    let mut dirs = vec![top.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))?;
+        for entry in fs::read_dir(&dir)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                dirs.push(entry.path());
+            }
+        }
+    }
+    Ok(())
+}

@@ -10,7 +10,9 @@ pub mod error;
 pub mod exit;
 pub mod logging;
 pub mod output;
+pub mod progress;
 pub mod project;
+pub mod text;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

@@ -17,3 +17,4 @@ pub mod rank;
 pub mod report;
 pub mod settings;
 pub mod state;
+pub mod views;

@@ -1,0 +1,119 @@
+//! What people see of a run while it goes on, on standard error.
+
+pub mod render;
+pub mod screen;
+pub mod view;
+
+use std::time::{Duration, Instant};
+
+use crate::model::event::Recorded;
+use crate::model::ids::Timestamp;
+use crate::model::state::State;
+use crate::protocol::Live;
+use render::{Load, Look};
+pub use screen::{Form, Screen};
+use view::View;
+
+/// Faster than this nobody reads.
+const DRAW_EVERY: Duration = Duration::from_millis(80);
+/// The load is the mean of a minute; asking more often shows nothing new.
+const LOAD_EVERY: Duration = Duration::from_secs(2);
+
+/// A run as people watch it. Gets every event, and what workers say beside the log.
+pub struct Progress {
+    screen: Screen,
+    view: View,
+    /// Every event as a line that stays, not only outcomes.
+    everything: bool,
+    drawn: Option<Instant>,
+    load: Option<(Instant, Load)>,
+}
+
+impl Progress {
+    /// Progress that goes on where `state` ends. `everything` shows also how things come about.
+    pub fn new(screen: Screen, state: &State, now: Timestamp, everything: bool) -> Self {
+        let view = View::after(state, now);
+        Self {
+            screen,
+            view,
+            everything,
+            drawn: None,
+            load: None,
+        }
+    }
+
+    /// Takes the next event.
+    pub fn event(&mut self, recorded: &Recorded) {
+        let line = self.view.event(recorded);
+        if line.mark.is_outcome() || self.everything {
+            let look = self.look();
+            self.screen.permanent(|| render::permanent(&line, look));
+        }
+        self.draw(recorded.at, false);
+    }
+
+    /// Takes what workers say beside the log, and draws anew.
+    pub fn live(&mut self, live: &Live, now: Timestamp) {
+        self.view.live(live);
+        self.draw(now, true);
+    }
+
+    /// Draws anew, so that times go on while nothing happens. A few times a second is enough.
+    pub fn tick(&mut self, now: Timestamp) {
+        self.draw(now, true);
+    }
+
+    /// Says something that stays: what Ctrl-C has begun, for example.
+    pub fn note(&self, text: &str) {
+        self.screen.note(text);
+    }
+
+    /// Takes what is no longer true off the screen.
+    pub fn finish(self) {
+        self.screen.clear();
+    }
+
+    fn look(&self) -> Look {
+        Look {
+            paint: self.screen.paint(),
+            width: self.screen.width(),
+            name_columns: self.view.name_columns,
+        }
+    }
+
+    fn draw(&mut self, now: Timestamp, due: bool) {
+        if !self.screen.draws() {
+            return;
+        }
+        let early = self.drawn.is_some_and(|drawn| drawn.elapsed() < DRAW_EVERY);
+        if early && !due {
+            return;
+        }
+        self.drawn = Some(Instant::now());
+        let load = Some(self.load());
+        let look = self.look();
+        let lines = match self.screen.form() {
+            Form::Bars => render::lines(&self.view, now, load, self.screen.rows(), look),
+            _ => vec![render::totals(&self.view, now, load, look)],
+        };
+        self.screen.draw(&lines);
+    }
+
+    fn load(&mut self) -> Load {
+        match self.load {
+            Some((asked, load)) if asked.elapsed() < LOAD_EVERY => load,
+            _ => {
+                let processors = std::thread::available_parallelism();
+                let load = Load {
+                    one_minute: sysinfo::System::load_average().map_or(0.0, |load| load.one),
+                    processors: processors.map_or(1, usize::from),
+                };
+                self.load = Some((Instant::now(), load));
+                load
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

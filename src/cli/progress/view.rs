@@ -1,0 +1,218 @@
+//! What a run's view knows: a fold of events, and of what workers say beside them.
+
+use std::collections::BTreeMap;
+
+use crate::cli::text::{clean, width};
+use crate::model::event::{Event, Recorded};
+use crate::model::evidence::Usage;
+use crate::model::feature::Status;
+use crate::model::ids::{AttemptId, FeatureId, Timestamp};
+use crate::model::settings::WorkerKind;
+use crate::model::state::State;
+use crate::model::views::story::Told;
+use crate::model::views::{Line, Story};
+use crate::protocol::{Live, LiveAttempt, Phase};
+
+/// An open attempt as people see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Active {
+    /// Who.
+    pub worker: String,
+    /// On what.
+    pub features: Vec<FeatureId>,
+    /// The first one's name.
+    pub name: String,
+    /// Coding or testing.
+    pub kind: WorkerKind,
+    /// Since when.
+    pub started: Timestamp,
+    /// The stage, once the worker said so.
+    pub phase: Option<Phase>,
+    /// The last thing that happened.
+    pub activity: String,
+    /// When it happened.
+    pub active_at: Option<Timestamp>,
+    /// False when the worker lives but is not connected.
+    pub connected: bool,
+}
+
+/// How the backlog stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Features that are to pass: all but the skipped.
+    pub total: u32,
+    /// Features that pass.
+    pub passing: u32,
+    /// Open attempts.
+    pub running: u32,
+    /// Attempts that failed since the view began.
+    pub failed: u32,
+    /// Features that passed once and do not now.
+    pub regressed: u32,
+    /// Features whose tries are used up.
+    pub parked: u32,
+    /// Features that wait for a person's answer.
+    pub asking: u32,
+}
+
+/// The view's knowledge.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    story: Story,
+    statuses: BTreeMap<FeatureId, Status>,
+    /// How many features have each status; a backlog may be too long to be counted every time.
+    by_status: BTreeMap<Status, u32>,
+    active: BTreeMap<AttemptId, Active>,
+    failed: u32,
+    /// Columns of the longest name.
+    pub name_columns: usize,
+    /// When the run began, as far as this view goes.
+    pub since: Option<Timestamp>,
+    /// What was used since the view began.
+    pub spent: Usage,
+    /// A person has paused the run.
+    pub paused: bool,
+    /// The scheduler is ending.
+    pub draining: bool,
+}
+
+impl View {
+    /// A view that goes on where `state` ends.
+    pub fn after(state: &State, now: Timestamp) -> Self {
+        let mut view = Self {
+            story: Story::after(state),
+            paused: state.paused.is_some(),
+            since: Some(now),
+            ..Self::default()
+        };
+        for feature in state.features() {
+            view.note_name(&feature.spec.name);
+            view.set(feature.id, feature.status);
+        }
+        view.refresh();
+        view
+    }
+
+    /// Folds an event, and tells it.
+    pub fn event(&mut self, recorded: &Recorded) -> Line {
+        let line = self.story.tell(recorded);
+        self.since.get_or_insert(recorded.at);
+        match &recorded.event {
+            Event::FeatureAdded(it) => {
+                self.note_name(&it.spec.name);
+                self.set(it.feature, Status::Pending);
+            }
+            Event::FeatureEdited(it) => self.note_name(&it.spec.name),
+            Event::FeatureRemoved(it) => self.set(it.feature, Status::Removed),
+            Event::FeatureSkipped(it) => self.set(it.feature, Status::Skipped),
+            Event::RetryRequested(it) => self.retry(it.feature),
+            Event::FeaturePassed(it) => self.set(it.feature, Status::Passing),
+            Event::FeatureFailed(_) => self.failed += 1,
+            Event::RegressionFound(it) => self.set(it.feature, Status::Regressed),
+            Event::FeatureParked(it) => self.set(it.feature, Status::Parked),
+            Event::InputRequested(it) => self.set(it.feature, Status::NeedsInput),
+            Event::InputAnswered(it) => self.set(it.feature, self.rest(it.feature)),
+            Event::UsageRecorded(it) => self.spent = self.spent.plus(it.usage),
+            Event::RunPaused(_) => self.paused = true,
+            Event::RunResumed(_) => self.paused = false,
+            _ => {}
+        }
+        self.refresh();
+        line
+    }
+
+    /// Takes over what is known of the open attempts beside the log.
+    pub fn live(&mut self, live: &Live) {
+        self.draining = live.draining;
+        for now in &live.attempts {
+            if let Some(active) = self.active.get_mut(&now.attempt) {
+                active.update(now);
+            }
+        }
+    }
+
+    /// The open attempts, the oldest first.
+    pub fn active(&self) -> impl Iterator<Item = &Active> {
+        self.active.values()
+    }
+
+    /// How the backlog stands.
+    pub fn counts(&self) -> Counts {
+        let count = |status: Status| self.by_status.get(&status).copied().unwrap_or(0);
+        let all: u32 = self.by_status.values().sum();
+        Counts {
+            total: all - count(Status::Skipped) - count(Status::Removed),
+            passing: count(Status::Passing),
+            running: self.active.len() as u32,
+            failed: self.failed,
+            regressed: count(Status::Regressed),
+            parked: count(Status::Parked),
+            asking: count(Status::NeedsInput),
+        }
+    }
+
+    fn retry(&mut self, feature: FeatureId) {
+        let waits = [Status::Parked, Status::Skipped, Status::NeedsInput];
+        let status = self.statuses.get(&feature);
+        if status.is_some_and(|status| waits.contains(status)) {
+            self.set(feature, self.rest(feature));
+        }
+    }
+
+    /// Where a feature returns to when it may be tried again.
+    fn rest(&self, feature: FeatureId) -> Status {
+        match self.story.is_broken(feature) {
+            true => Status::Regressed,
+            false => Status::Pending,
+        }
+    }
+
+    fn set(&mut self, feature: FeatureId, status: Status) {
+        if let Some(before) = self.statuses.insert(feature, status)
+            && let Some(count) = self.by_status.get_mut(&before)
+        {
+            *count = count.saturating_sub(1);
+        }
+        *self.by_status.entry(status).or_default() += 1;
+    }
+
+    fn note_name(&mut self, name: &str) {
+        self.name_columns = self.name_columns.max(width(&clean(name)));
+    }
+
+    /// Brings the open attempts into line with the story's.
+    fn refresh(&mut self) {
+        let open = self.story.open();
+        self.active.retain(|id, _| open.contains_key(id));
+        for (&id, told) in open {
+            if !self.active.contains_key(&id) {
+                let first = told.features.first().copied().unwrap_or_default();
+                let name = self.story.name(first).to_owned();
+                self.active.insert(id, Active::new(told, name));
+            }
+        }
+    }
+}
+
+impl Active {
+    fn new(told: &Told, name: String) -> Self {
+        Self {
+            worker: told.worker.clone(),
+            features: told.features.clone(),
+            name,
+            kind: told.kind,
+            started: told.started,
+            phase: None,
+            activity: String::new(),
+            active_at: None,
+            connected: true,
+        }
+    }
+
+    fn update(&mut self, now: &LiveAttempt) {
+        self.phase = now.phase.or(self.phase);
+        self.activity.clone_from(&now.activity);
+        self.active_at = (now.active_at.0 > 0).then_some(now.active_at);
+        self.connected = now.connected;
+    }
+}

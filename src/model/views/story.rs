@@ -1,0 +1,332 @@
+//! The log as a story: each event as one line for people.
+//!
+//! A fold that keeps names only, so that it can begin anywhere: at the first event, or at a state.
+
+mod tell;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::model::event::{Event, Recorded};
+use crate::model::ids::{AttemptId, FeatureId, JobId, Sequence, Timestamp, WorkerId};
+use crate::model::settings::WorkerKind;
+use crate::model::state::State;
+
+/// Closed attempts whose features and workers are still known, for reports that come late. A
+/// worker holds one attempt at a time, so that this is many times the workers there can be.
+const CLOSED_REMEMBERED: usize = 4_096;
+
+/// What happened, in a word of at most five letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(
+    missing_docs,
+    reason = "each is explained by its word and by the event it is made from"
+)]
+pub enum Mark {
+    Add,
+    Edit,
+    Drop,
+    Skip,
+    Depends,
+    Pick,
+    Draw,
+    Cancel,
+    Start,
+    Back,
+    Lost,
+    Late,
+    Merge,
+    Again,
+    Head,
+    Pass,
+    Fail,
+    Regression,
+    Test,
+    Unsure,
+    Park,
+    Ask,
+    Reply,
+    Pause,
+    Resume,
+    Retry,
+    Used,
+    Limit,
+    Spent,
+    Run,
+    Join,
+    Left,
+    Rules,
+    End,
+}
+
+impl Mark {
+    /// The word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Add => "ADD",
+            Self::Edit => "EDIT",
+            Self::Drop => "DROP",
+            Self::Skip => "SKIP",
+            Self::Depends => "DEPS",
+            Self::Pick => "PICK",
+            Self::Draw => "DRAW",
+            Self::Cancel => "CALL",
+            Self::Start => "START",
+            Self::Back => "BACK",
+            Self::Lost => "LOST",
+            Self::Late => "LATE",
+            Self::Merge => "MERGE",
+            Self::Again => "AGAIN",
+            Self::Head => "HEAD",
+            Self::Pass => "PASS",
+            Self::Fail => "FAIL",
+            Self::Regression => "REGR",
+            Self::Test => "TEST",
+            Self::Unsure => "TEST?",
+            Self::Park => "PARK",
+            Self::Ask => "ASK",
+            Self::Reply => "REPLY",
+            Self::Pause => "PAUSE",
+            Self::Resume => "GO",
+            Self::Retry => "RETRY",
+            Self::Used => "USED",
+            Self::Limit => "LIMIT",
+            Self::Spent => "SPENT",
+            Self::Run => "RUN",
+            Self::Join => "JOIN",
+            Self::Left => "LEFT",
+            Self::Rules => "RULES",
+            Self::End => "END",
+        }
+    }
+
+    /// True for what people watch a run for; the rest is for those who ask how it came about.
+    pub fn is_outcome(self) -> bool {
+        match self {
+            Self::Skip | Self::Back | Self::Lost | Self::Late | Self::Head | Self::Pass => true,
+            Self::Fail | Self::Regression | Self::Test | Self::Unsure | Self::Park => true,
+            Self::Ask | Self::Reply | Self::Pause | Self::Resume | Self::Retry => true,
+            Self::Limit | Self::Spent | Self::Cancel | Self::Drop => true,
+            Self::Add | Self::Edit | Self::Depends | Self::Pick | Self::Draw => false,
+            Self::Start | Self::Merge | Self::Again | Self::Used | Self::Run => false,
+            Self::Join | Self::Left | Self::Rules | Self::End => false,
+        }
+    }
+}
+
+/// One event for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Which event.
+    pub sequence: Sequence,
+    /// When.
+    pub at: Timestamp,
+    /// What, in a word.
+    pub mark: Mark,
+    /// For how long the attempt had run, in milliseconds.
+    pub elapsed_ms: Option<u64>,
+    /// Which features it concerns, the first being the subject.
+    pub features: Vec<FeatureId>,
+    /// The subject's name; may hold anything that the backlog's author wrote.
+    pub name: String,
+    /// The worker's name; empty when there is none.
+    pub worker: String,
+    /// The particulars; may hold anything that an agent or a program wrote.
+    pub note: String,
+}
+
+/// An attempt, for as long as somebody may speak of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// What it works on; the first is the subject.
+    pub features: Vec<FeatureId>,
+    /// Those without an outcome.
+    pub remaining: Vec<FeatureId>,
+    /// Coding or testing.
+    pub kind: WorkerKind,
+    /// Who.
+    pub worker: String,
+    /// Since when.
+    pub started: Timestamp,
+    /// Which try, from 1.
+    pub number: u32,
+}
+
+/// The names that lines need.
+#[derive(Clone, Debug, Default)]
+pub struct Story {
+    names: BTreeMap<FeatureId, String>,
+    /// Features that were found broken and have not passed since.
+    broken: std::collections::BTreeSet<FeatureId>,
+    workers: BTreeMap<WorkerId, String>,
+    /// A job whose attempt has not started yet.
+    job: Option<(JobId, Told)>,
+    open: BTreeMap<AttemptId, Told>,
+    closed: VecDeque<(AttemptId, Told)>,
+}
+
+impl Story {
+    /// A story that goes on where `state` ends.
+    pub fn after(state: &State) -> Self {
+        let names = state.features().map(|it| (it.id, it.spec.name.clone()));
+        let broken = state.features().filter(|it| it.regressed).map(|it| it.id);
+        let workers: BTreeMap<WorkerId, String> = state
+            .workers()
+            .iter()
+            .map(|(&id, worker)| (id, worker.name.clone()))
+            .collect();
+        let told = |attempt: &crate::model::state::Attempt| Told {
+            features: attempt.job.features.clone(),
+            remaining: attempt.remaining.clone(),
+            kind: attempt.job.kind,
+            worker: workers
+                .get(&attempt.job.worker)
+                .cloned()
+                .unwrap_or_default(),
+            started: attempt.started,
+            number: attempt.job.attempt_number,
+        };
+        Self {
+            names: names.collect(),
+            broken: broken.collect(),
+            open: state
+                .attempts()
+                .iter()
+                .map(|(&id, it)| (id, told(it)))
+                .collect(),
+            job: None,
+            closed: VecDeque::new(),
+            workers,
+        }
+    }
+
+    /// The name of a feature; empty when it is not known.
+    pub fn name(&self, feature: FeatureId) -> &str {
+        self.names.get(&feature).map_or("", String::as_str)
+    }
+
+    /// True for a feature that was found broken and has not passed since.
+    pub fn is_broken(&self, feature: FeatureId) -> bool {
+        self.broken.contains(&feature)
+    }
+
+    /// The open attempts.
+    pub fn open(&self) -> &BTreeMap<AttemptId, Told> {
+        &self.open
+    }
+
+    /// Tells one event, and remembers what later lines need of it. Events come in order.
+    pub fn tell(&mut self, recorded: &Recorded) -> Line {
+        let line = tell::line(self, recorded);
+        self.fold(recorded);
+        line
+    }
+
+    /// Remembers what later lines need of an event without telling it.
+    pub fn fold(&mut self, recorded: &Recorded) {
+        match &recorded.event {
+            Event::FeatureAdded(it) => {
+                self.names.insert(it.feature, it.spec.name.clone());
+            }
+            Event::FeatureEdited(it) => {
+                self.names.insert(it.feature, it.spec.name.clone());
+            }
+            Event::WorkerJoined(it) => {
+                let id = WorkerId(recorded.sequence.0);
+                self.workers.insert(id, it.name.clone());
+            }
+            Event::WorkerLeft(it) => {
+                self.workers.remove(&it.worker);
+            }
+            Event::FeatureAssigned(it) => {
+                let number = it.attempt_number;
+                self.assigned(
+                    recorded,
+                    WorkerKind::Coding,
+                    it.worker,
+                    &it.features,
+                    number,
+                );
+            }
+            Event::TestAssigned(it) => {
+                self.assigned(recorded, WorkerKind::Testing, it.worker, &it.features, 1);
+            }
+            Event::AttemptStarted(it) => {
+                let job = self.job.take_if(|(id, _)| *id == it.job);
+                if let Some((_, mut told)) = job {
+                    told.started = recorded.at;
+                    self.open.insert(AttemptId(recorded.sequence.0), told);
+                }
+            }
+            Event::AttemptReleased(it) => self.close(it.attempt),
+            Event::AttemptLost(it) => self.close(it.attempt),
+            Event::FeaturePassed(it) => {
+                self.broken.remove(&it.feature);
+                self.concluded(it.attempt, it.feature);
+            }
+            Event::RegressionFound(it) => {
+                self.broken.insert(it.feature);
+                self.concluded(it.attempt, it.feature);
+            }
+            Event::FeatureFailed(it) => self.concluded(it.attempt, it.feature),
+            Event::TestPassed(it) => self.concluded(it.attempt, it.feature),
+            Event::TestInconclusive(it) => self.concluded(it.attempt, it.feature),
+            Event::InputRequested(it) => self.concluded(it.attempt, it.feature),
+            _ => {}
+        }
+    }
+
+    fn assigned(
+        &mut self,
+        recorded: &Recorded,
+        kind: WorkerKind,
+        worker: WorkerId,
+        features: &[FeatureId],
+        number: u32,
+    ) {
+        let told = Told {
+            features: features.to_owned(),
+            remaining: features.to_owned(),
+            kind,
+            worker: self.worker(worker),
+            started: recorded.at,
+            number,
+        };
+        self.job = Some((JobId(recorded.sequence.0), told));
+    }
+
+    fn concluded(&mut self, attempt: AttemptId, feature: FeatureId) {
+        let Some(told) = self.open.get_mut(&attempt) else {
+            return;
+        };
+        told.remaining.retain(|&id| id != feature);
+        if told.remaining.is_empty() {
+            self.close(attempt);
+        }
+    }
+
+    fn close(&mut self, attempt: AttemptId) {
+        if let Some(told) = self.open.remove(&attempt) {
+            if self.closed.len() >= CLOSED_REMEMBERED {
+                self.closed.pop_front();
+            }
+            self.closed.push_back((attempt, told));
+        }
+    }
+
+    fn worker(&self, id: WorkerId) -> String {
+        self.workers
+            .get(&id)
+            .cloned()
+            .unwrap_or_else(|| id.to_string())
+    }
+
+    fn told(&self, attempt: AttemptId) -> Option<&Told> {
+        let closed = || self.closed.iter().rev().find(|(id, _)| *id == attempt);
+        self.open
+            .get(&attempt)
+            .or_else(|| closed().map(|(_, told)| told))
+    }
+}
+
+#[cfg(test)]
+mod tests;

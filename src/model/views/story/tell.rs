@@ -1,0 +1,366 @@
+//! One line for every event.
+
+use super::{Line, Mark, Story};
+use crate::model::event::{
+    Event, FeatureAssigned, FeatureFailed, FeaturePassed, MergeStarted, RankTerms, Recorded,
+    RegressionFound, RunFinished, RunOutcome, TestAssigned, TestTerms,
+};
+use crate::model::evidence::{Basis, Failure};
+use crate::model::ids::{AttemptId, FeatureId};
+use crate::model::settings::WorkerKind;
+use crate::model::views::brief;
+
+/// Tells an event by what was known before it.
+pub fn line(story: &Story, recorded: &Recorded) -> Line {
+    let teller = Teller { story, recorded };
+    match &recorded.event {
+        Event::FeatureAdded(it) => {
+            let line = teller.about(Mark::Add, it.feature, waits(&it.spec.depends_on));
+            Line {
+                name: it.spec.name.clone(),
+                ..line
+            }
+        }
+        Event::FeatureEdited(it) => {
+            let line = teller.about(Mark::Edit, it.feature, "");
+            Line {
+                name: it.spec.name.clone(),
+                ..line
+            }
+        }
+        Event::FeatureRemoved(it) => teller.about(Mark::Drop, it.feature, ""),
+        Event::FeatureSkipped(it) => teller.about(Mark::Skip, it.feature, &it.reason),
+        Event::DependenciesSet(it) => {
+            teller.about(Mark::Depends, it.feature, waits(&it.depends_on))
+        }
+        Event::RetryRequested(it) => teller.about(Mark::Retry, it.feature, "by request"),
+        Event::InputAnswered(it) => teller.about(Mark::Reply, it.feature, &it.answer),
+        Event::FeatureParked(it) => {
+            let note = format!(
+                "after {}; `scheduler retry {}` tries again",
+                times(it.failures, "failure"),
+                it.feature.0
+            );
+            teller.about(Mark::Park, it.feature, note)
+        }
+        Event::FeatureAssigned(it) => teller.assigned(it),
+        Event::TestAssigned(it) => teller.test_assigned(it),
+        _ => attempts(&teller),
+    }
+}
+
+/// What attempts do and come to.
+fn attempts(teller: &Teller<'_>) -> Line {
+    match &teller.recorded.event {
+        Event::AttemptStarted(it) => teller.started(it.job),
+        Event::JobCancelled(it) => teller.attempt(Mark::Cancel, it.attempt, None, &it.reason),
+        Event::AttemptReleased(it) => teller.attempt(Mark::Back, it.attempt, None, &it.reason),
+        Event::AttemptLost(it) => teller.attempt(Mark::Lost, it.attempt, None, &it.reason),
+        Event::LateResultIgnored(it) => {
+            let note = format!("{:?} came after the end and changed nothing", it.report);
+            teller.attempt(Mark::Late, it.attempt, None, note)
+        }
+        Event::MergeStarted(it) => teller.attempt(Mark::Merge, it.attempt, None, merge(it)),
+        Event::MergeAborted(it) => {
+            let note = format!(
+                "the branch is at {}; rebase and check again",
+                it.head.short()
+            );
+            teller.attempt(Mark::Again, it.attempt, None, note)
+        }
+        Event::FeaturePassed(it) => teller.passed(it),
+        Event::FeatureFailed(it) => teller.failed(it),
+        Event::RegressionFound(it) => teller.regression(it),
+        Event::TestPassed(it) => {
+            let note = format!(
+                "at {}{}",
+                it.evidence.commit.short(),
+                word_of(it.evidence.basis)
+            );
+            teller.attempt(Mark::Test, it.attempt, Some(it.feature), note)
+        }
+        Event::TestInconclusive(it) => teller.attempt(
+            Mark::Unsure,
+            it.attempt,
+            Some(it.feature),
+            failure(&it.failure),
+        ),
+        Event::InputRequested(it) => {
+            let note = format!("{} (scheduler answer {} …)", it.question, it.feature.0);
+            teller.attempt(Mark::Ask, it.attempt, Some(it.feature), note)
+        }
+        Event::UsageRecorded(it) => {
+            teller.attempt(Mark::Used, it.attempt, None, brief::usage(it.usage))
+        }
+        Event::ProviderLimited(it) => {
+            let wait = match it.until.0 {
+                u64::MAX => "until a person mends it".to_owned(),
+                _ => format!(
+                    "for {}",
+                    brief::duration(it.until.since_ms(teller.recorded.at))
+                ),
+            };
+            let note = format!("{wait}: {}", it.reason);
+            teller.attempt(Mark::Limit, it.attempt, None, note)
+        }
+        _ => run(teller),
+    }
+}
+
+/// What concerns the run as a whole.
+fn run(teller: &Teller<'_>) -> Line {
+    match &teller.recorded.event {
+        Event::HeadMoved(it) => teller.plain(
+            Mark::Head,
+            format!("somebody moved the branch to {}", it.head.short()),
+        ),
+        Event::RunPaused(it) => teller.plain(Mark::Pause, &it.reason),
+        Event::RunResumed(_) => teller.plain(Mark::Resume, ""),
+        Event::BudgetReached(it) => {
+            let spent = brief::usage(it.spent);
+            teller.plain(Mark::Spent, format!("the budget: {spent}"))
+        }
+        Event::RunStarted(it) => {
+            let head = it.head.short();
+            teller.plain(
+                Mark::Run,
+                format!("on {} at {head}, seed {}", it.branch, it.seed),
+            )
+        }
+        Event::WorkerJoined(it) => {
+            let process = &it.process;
+            let note = format!(
+                "{}, process {} on {}",
+                kind(it.kind),
+                process.pid,
+                process.host
+            );
+            let worker = it.name.clone();
+            Line {
+                worker,
+                ..teller.plain(Mark::Join, note)
+            }
+        }
+        Event::WorkerLeft(it) => {
+            let worker = teller.story.worker(it.worker);
+            Line {
+                worker,
+                ..teller.plain(Mark::Left, &it.reason)
+            }
+        }
+        Event::SettingsChanged(_) => teller.plain(Mark::Rules, "the settings changed"),
+        Event::RunFinished(it) => teller.plain(Mark::End, ended(it)),
+        // The functions before this one tell all the others.
+        _ => teller.plain(Mark::Run, teller.recorded.event.name()),
+    }
+}
+
+struct Teller<'a> {
+    story: &'a Story,
+    recorded: &'a Recorded,
+}
+
+impl Teller<'_> {
+    fn plain(&self, mark: Mark, note: impl Into<String>) -> Line {
+        Line {
+            sequence: self.recorded.sequence,
+            at: self.recorded.at,
+            mark,
+            elapsed_ms: None,
+            features: Vec::new(),
+            name: String::new(),
+            worker: String::new(),
+            note: note.into(),
+        }
+    }
+
+    fn about(&self, mark: Mark, feature: FeatureId, note: impl Into<String>) -> Line {
+        Line {
+            features: vec![feature],
+            name: self.story.name(feature).to_owned(),
+            ..self.plain(mark, note)
+        }
+    }
+
+    /// A line about an attempt, or about one feature of it.
+    fn attempt(
+        &self,
+        mark: Mark,
+        attempt: AttemptId,
+        feature: Option<FeatureId>,
+        note: impl Into<String>,
+    ) -> Line {
+        let told = self.story.told(attempt);
+        let features = match (feature, told) {
+            (Some(feature), _) => vec![feature],
+            (None, Some(told)) => told.features.clone(),
+            (None, None) => Vec::new(),
+        };
+        let first = features.first().copied().unwrap_or_default();
+        Line {
+            elapsed_ms: told.map(|told| self.recorded.at.since_ms(told.started)),
+            name: self.story.name(first).to_owned(),
+            features,
+            worker: told.map(|told| told.worker.clone()).unwrap_or_default(),
+            ..self.plain(mark, note)
+        }
+    }
+
+    fn job(&self, mark: Mark, worker: String, features: &[FeatureId], note: String) -> Line {
+        let first = features.first().copied().unwrap_or_default();
+        Line {
+            features: features.to_owned(),
+            name: self.story.name(first).to_owned(),
+            worker,
+            ..self.plain(mark, note)
+        }
+    }
+
+    fn assigned(&self, it: &FeatureAssigned) -> Line {
+        let mut note = format!("of {} ready: {}", it.ready, rank(&it.terms));
+        if let Some((next, terms)) = it.runners_up.first() {
+            note.push_str(&format!("; next {next}: {}", rank(terms)));
+        }
+        self.job(Mark::Pick, self.story.worker(it.worker), &it.features, note)
+    }
+
+    fn test_assigned(&self, it: &TestAssigned) -> Line {
+        let mut note = test(&it.terms);
+        if it.last {
+            note = format!("at the end of the run; {note}");
+        }
+        self.job(Mark::Draw, self.story.worker(it.worker), &it.features, note)
+    }
+
+    fn started(&self, job: crate::model::ids::JobId) -> Line {
+        let known = self.story.job.as_ref().filter(|(id, _)| *id == job);
+        let Some((_, told)) = known else {
+            return self.plain(Mark::Start, job.to_string());
+        };
+        let note = match (told.kind, told.number) {
+            (WorkerKind::Testing, _) => "test".to_owned(),
+            (WorkerKind::Coding, 0 | 1) => String::new(),
+            (WorkerKind::Coding, number) => format!("try {number}"),
+        };
+        self.job(Mark::Start, told.worker.clone(), &told.features, note)
+    }
+
+    fn passed(&self, it: &FeaturePassed) -> Line {
+        let mut notes = Vec::new();
+        let number = self.story.told(it.attempt).map_or(1, |told| told.number);
+        if self.story.broken.contains(&it.feature) {
+            notes.push("repaired".to_owned());
+        }
+        if number > 1 {
+            notes.push(format!("try {number}"));
+        }
+        if it.evidence.basis == Basis::AgentWord {
+            notes.push("on the agent's word".to_owned());
+        }
+        self.attempt(Mark::Pass, it.attempt, Some(it.feature), notes.join(", "))
+    }
+
+    fn failed(&self, it: &FeatureFailed) -> Line {
+        self.attempt(
+            Mark::Fail,
+            it.attempt,
+            Some(it.feature),
+            failure(&it.failure),
+        )
+    }
+
+    fn regression(&self, it: &RegressionFound) -> Line {
+        let mut note = failure(&it.failure);
+        // The newest suspects are the likeliest, and three of them fill a line.
+        let suspects = it.suspects.iter().rev().take(3);
+        let names: Vec<String> = suspects.map(|(feature, _)| feature.to_string()).collect();
+        if !names.is_empty() {
+            let more = if it.suspects.len() > 3 { ", …" } else { "" };
+            note.push_str(&format!("; suspects: {}{more}", names.join(", ")));
+        }
+        self.attempt(Mark::Regression, it.attempt, Some(it.feature), note)
+    }
+}
+
+/// A failure's kind and the first line of its reason.
+fn failure(failure: &Failure) -> String {
+    let first = failure.reason.trim().lines().next().unwrap_or_default();
+    match first {
+        "" => failure.kind.word().to_owned(),
+        first => format!("{}: {first}", failure.kind.word()),
+    }
+}
+
+/// The terms of a rank, in words.
+pub fn rank(terms: &RankTerms) -> String {
+    let mut words = String::new();
+    if terms.regressed {
+        words.push_str("regressed, ");
+    }
+    let chain = brief::duration(terms.chain_ms);
+    words.push_str(&format!("chain {chain}, unblocks {}", terms.unblocks));
+    if terms.priority != 0 {
+        words.push_str(&format!(", priority {}", terms.priority));
+    }
+    words
+}
+
+/// The terms of a test's weight, in words.
+pub fn test(terms: &TestTerms) -> String {
+    format!(
+        "weight {}: {} touched, {}, untested for {}",
+        terms.weight,
+        times(terms.touched_since, "file"),
+        times(terms.dependents, "dependent"),
+        brief::duration(terms.untested_ms),
+    )
+}
+
+fn merge(it: &MergeStarted) -> String {
+    format!(
+        "{} onto {}, {}",
+        it.commit.short(),
+        it.onto.short(),
+        times(it.touched_total, "file")
+    )
+}
+
+fn waits(on: &[FeatureId]) -> String {
+    // A feature may wait for thousands; the first ten say what it is about.
+    let words: Vec<String> = on.iter().take(10).map(ToString::to_string).collect();
+    match on.len() {
+        0 => String::new(),
+        1..=10 => format!("after {}", words.join(" ")),
+        more => format!("after {} and {} more", words.join(" "), more - 10),
+    }
+}
+
+fn ended(it: &RunFinished) -> String {
+    let word = match it.outcome {
+        RunOutcome::AllPassing => "all passing",
+        RunOutcome::SomeFailed => "some failed",
+        RunOutcome::WaitingForPerson => "waiting for a person",
+        RunOutcome::BudgetSpent => "budget spent",
+    };
+    format!("{word}: {}", it.reason)
+}
+
+fn kind(kind: WorkerKind) -> &'static str {
+    match kind {
+        WorkerKind::Coding => "coding",
+        WorkerKind::Testing => "testing",
+    }
+}
+
+fn word_of(basis: Basis) -> &'static str {
+    match basis {
+        Basis::Checks => "",
+        Basis::AgentWord => ", on the agent's word",
+    }
+}
+
+/// A number and what it counts: `1 file`, `2 files`.
+pub fn times(number: u32, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}

@@ -1,0 +1,380 @@
+use super::*;
+use crate::model::event::*;
+use crate::model::evidence::{Basis, Evidence, Failure, FailureKind, Usage};
+use crate::model::feature::FeatureSpec;
+use crate::model::ids::{CommandId, CommitId, Epoch};
+use crate::model::settings::Settings;
+
+fn added(number: u32, name: &str, depends_on: &[u32]) -> Event {
+    let spec = FeatureSpec {
+        name: name.to_owned(),
+        depends_on: depends_on.iter().copied().map(FeatureId).collect(),
+        ..FeatureSpec::default()
+    };
+    FeatureAdded {
+        feature: FeatureId(number),
+        spec,
+    }
+    .into()
+}
+
+fn commit(digit: char) -> CommitId {
+    digit.to_string().repeat(40).parse().expect("digits")
+}
+
+fn evidence(basis: Basis) -> Evidence {
+    Evidence {
+        basis,
+        commit: commit('c'),
+        tree: commit('d'),
+        checks: Vec::new(),
+    }
+}
+
+fn joined(kind: WorkerKind, name: &str) -> Event {
+    let process = ProcessIdentity {
+        host: "box".to_owned(),
+        pid: 7,
+        ..ProcessIdentity::default()
+    };
+    WorkerJoined {
+        kind,
+        name: name.to_owned(),
+        process,
+    }
+    .into()
+}
+
+fn assigned(worker: u64, features: &[u32], attempt_number: u32) -> Event {
+    let terms = RankTerms {
+        chain_ms: 60_000,
+        unblocks: 2,
+        ..RankTerms::default()
+    };
+    FeatureAssigned {
+        worker: WorkerId(worker),
+        features: features.iter().copied().map(FeatureId).collect(),
+        attempt_number,
+        base: commit('a'),
+        terms,
+        runners_up: vec![(
+            FeatureId(9),
+            RankTerms {
+                priority: -1,
+                ..terms
+            },
+        )],
+        ready: 4,
+    }
+    .into()
+}
+
+fn started(job: u64, worker: u64) -> Event {
+    AttemptStarted {
+        job: JobId(job),
+        worker: WorkerId(worker),
+    }
+    .into()
+}
+
+fn passed(feature: u32, attempt: u64, basis: Basis) -> Event {
+    let attempt = AttemptId(attempt);
+    FeaturePassed {
+        feature: FeatureId(feature),
+        attempt,
+        evidence: evidence(basis),
+    }
+    .into()
+}
+
+fn failed(feature: u32, attempt: u64, reason: &str) -> Event {
+    FeatureFailed {
+        feature: FeatureId(feature),
+        attempt: AttemptId(attempt),
+        failure: Failure::new(FailureKind::CheckFailed, reason),
+        not_before: Timestamp(0),
+    }
+    .into()
+}
+
+/// Tells the events, each 1.5 s after the one before, and puts every line into one text.
+fn told(events: Vec<Event>) -> (Story, Vec<String>) {
+    let mut story = Story::default();
+    let mut texts = Vec::new();
+    for (index, event) in events.into_iter().enumerate() {
+        let sequence = Sequence(index as u64 + 1);
+        let at = Timestamp(index as u64 * 1_500);
+        let (epoch, cause) = (Epoch(1), CommandId(1));
+        let line = story.tell(&Recorded {
+            sequence,
+            epoch,
+            at,
+            cause,
+            event,
+        });
+        let elapsed = line.elapsed_ms.map(|ms| format!("{ms}ms"));
+        let features: Vec<String> = line.features.iter().map(ToString::to_string).collect();
+        let parts = [
+            line.mark.word().to_owned(),
+            elapsed.unwrap_or_default(),
+            features.join(","),
+            line.name,
+            line.worker,
+            line.note,
+        ];
+        texts.push(parts.join("|"));
+    }
+    (story, texts)
+}
+
+#[test]
+fn a_feature_on_its_way() {
+    let (story, texts) = told(vec![
+        added(1, "one", &[]),
+        added(2, "two", &[1]),
+        joined(WorkerKind::Coding, "worker-1"),
+        assigned(3, &[1], 1),
+        started(4, 3),
+        failed(1, 5, "`sh t` exited with 1\nmore"),
+        FeatureParked {
+            feature: FeatureId(1),
+            failures: 3,
+        }
+        .into(),
+        RetryRequested {
+            feature: FeatureId(1),
+        }
+        .into(),
+        assigned(3, &[1, 2], 2),
+        started(9, 3),
+        MergeStarted {
+            attempt: AttemptId(10),
+            onto: commit('a'),
+            commit: commit('b'),
+            touched: vec!["x".to_owned()],
+            touched_total: 1,
+            evidence: Vec::new(),
+        }
+        .into(),
+        passed(1, 10, Basis::AgentWord),
+        passed(2, 10, Basis::Checks),
+        LateResultIgnored {
+            attempt: AttemptId(10),
+            report: "failed".to_owned(),
+        }
+        .into(),
+    ]);
+    let expected = [
+        "ADD||#1|one||",
+        "ADD||#2|two||after #1",
+        "JOIN||||worker-1|coding, process 7 on box",
+        "PICK||#1|one|worker-1|of 4 ready: chain 1m00s, unblocks 2; next #9: chain 1m00s, unblocks 2, priority -1",
+        "START||#1|one|worker-1|",
+        "FAIL|1500ms|#1|one|worker-1|check_failed: `sh t` exited with 1",
+        "PARK||#1|one||after 3 failures; `scheduler retry 1` tries again",
+        "RETRY||#1|one||by request",
+        "PICK||#1,#2|one|worker-1|of 4 ready: chain 1m00s, unblocks 2; next #9: chain 1m00s, unblocks 2, priority -1",
+        "START||#1,#2|one|worker-1|try 2",
+        "MERGE|1500ms|#1,#2|one|worker-1|bbbbbbbbbb onto aaaaaaaaaa, 1 file",
+        "PASS|3000ms|#1|one|worker-1|try 2, on the agent's word",
+        "PASS|4500ms|#2|two|worker-1|try 2",
+        "LATE|6000ms|#1,#2|one|worker-1|\"failed\" came after the end and changed nothing",
+    ];
+    assert_eq!(texts, expected);
+    assert!(story.open().is_empty());
+}
+
+#[test]
+fn a_regression_and_its_repair() {
+    let found = RegressionFound {
+        feature: FeatureId(1),
+        attempt: AttemptId(4),
+        failure: Failure::new(FailureKind::CheckFailed, "broken"),
+        suspects: (2..6).map(|id| (FeatureId(id), commit('e'))).collect(),
+    };
+    let test = TestAssigned {
+        worker: WorkerId(2),
+        features: vec![FeatureId(1)],
+        base: commit('a'),
+        last: true,
+        draw: 5,
+        terms: TestTerms {
+            touched_since: 1,
+            dependents: 2,
+            untested_ms: 90_000,
+            weight: 40,
+        },
+        runners_up: Vec::new(),
+    };
+    let (_, texts) = told(vec![
+        added(1, "one", &[]),
+        joined(WorkerKind::Testing, "worker-1"),
+        test.into(),
+        started(3, 2),
+        found.into(),
+        assigned(2, &[1], 1),
+        started(6, 2),
+        passed(1, 7, Basis::Checks),
+    ]);
+    let expected = [
+        "DRAW||#1|one|worker-1|at the end of the run; weight 40: 1 file touched, 2 dependents, untested for 1m30s",
+        "START||#1|one|worker-1|test",
+        "REGR|1500ms|#1|one|worker-1|check_failed: broken; suspects: #5, #4, #3, …",
+    ];
+    assert_eq!(texts[2..5], expected);
+    assert_eq!(texts[7], "PASS|1500ms|#1|one|worker-1|repaired");
+}
+
+#[test]
+fn the_rest_of_the_vocabulary() {
+    let attempt = AttemptId(4);
+    let run = RunStarted {
+        branch: "crewlog/x".to_owned(),
+        head: commit('a'),
+        settings: Settings::default(),
+        seed: 42,
+    };
+    let usage = Usage {
+        input_tokens: 1_000,
+        output_tokens: 500,
+        cost_microusd: 2_500_000,
+    };
+    let limited = |until| ProviderLimited {
+        attempt,
+        kind: FailureKind::ProviderLimited,
+        until: Timestamp(until),
+        reason: "slow down".to_owned(),
+    };
+    let events: Vec<(Event, &str)> = vec![
+        (added(1, "one", &[]), "ADD||#1|one||"),
+        (
+            joined(WorkerKind::Coding, "w"),
+            "JOIN||||w|coding, process 7 on box",
+        ),
+        (
+            assigned(2, &[1], 1),
+            "PICK||#1|one|w|of 4 ready: chain 1m00s, unblocks 2; next #9: chain 1m00s, unblocks 2, priority -1",
+        ),
+        (started(3, 2), "START||#1|one|w|"),
+        (run.into(), "RUN|||||on crewlog/x at aaaaaaaaaa, seed 42"),
+        (
+            UsageRecorded { attempt, usage }.into(),
+            "USED|3000ms|#1|one|w|1.5k tokens, $2.50",
+        ),
+        (
+            limited(40_500).into(),
+            "LIMIT|4500ms|#1|one|w|for 31s: slow down",
+        ),
+        (
+            limited(u64::MAX).into(),
+            "LIMIT|6000ms|#1|one|w|until a person mends it: slow down",
+        ),
+        (
+            JobCancelled {
+                attempt,
+                reason: "why".to_owned(),
+            }
+            .into(),
+            "CALL|7500ms|#1|one|w|why",
+        ),
+        (
+            MergeAborted {
+                attempt,
+                head: commit('f'),
+            }
+            .into(),
+            "AGAIN|9000ms|#1|one|w|the branch is at ffffffffff; rebase and check again",
+        ),
+        (
+            InputRequested {
+                feature: FeatureId(1),
+                attempt,
+                question: "Which?".to_owned(),
+            }
+            .into(),
+            "ASK|10500ms|#1|one|w|Which? (scheduler answer 1 …)",
+        ),
+        (
+            InputAnswered {
+                feature: FeatureId(1),
+                answer: "That.".to_owned(),
+            }
+            .into(),
+            "REPLY||#1|one||That.",
+        ),
+        (
+            AttemptLost {
+                attempt: AttemptId(99),
+                reason: "gone".to_owned(),
+            }
+            .into(),
+            "LOST|||||gone",
+        ),
+        (
+            AttemptReleased {
+                attempt,
+                reason: "stop".to_owned(),
+            }
+            .into(),
+            "BACK|15000ms|#1|one|w|stop",
+        ),
+        (
+            WorkerLeft {
+                worker: WorkerId(2),
+                reason: "bye".to_owned(),
+            }
+            .into(),
+            "LEFT||||w|bye",
+        ),
+        (
+            BudgetReached { spent: usage }.into(),
+            "SPENT|||||the budget: 1.5k tokens, $2.50",
+        ),
+        (
+            RunPaused {
+                reason: "lunch".to_owned(),
+            }
+            .into(),
+            "PAUSE|||||lunch",
+        ),
+        (RunResumed {}.into(), "GO|||||"),
+        (
+            HeadMoved { head: commit('f') }.into(),
+            "HEAD|||||somebody moved the branch to ffffffffff",
+        ),
+        (
+            DependenciesSet {
+                feature: FeatureId(1),
+                depends_on: (2..14).map(FeatureId).collect(),
+            }
+            .into(),
+            "DEPS||#1|one||after #2 #3 #4 #5 #6 #7 #8 #9 #10 #11 and 2 more",
+        ),
+        (
+            FeatureSkipped {
+                feature: FeatureId(1),
+                reason: "later".to_owned(),
+            }
+            .into(),
+            "SKIP||#1|one||later",
+        ),
+        (
+            FeatureRemoved {
+                feature: FeatureId(1),
+            }
+            .into(),
+            "DROP||#1|one||",
+        ),
+        (
+            RunFinished {
+                outcome: RunOutcome::AllPassing,
+                reason: "done".to_owned(),
+            }
+            .into(),
+            "END|||||all passing: done",
+        ),
+    ];
+    let (events, expected): (Vec<_>, Vec<_>) = events.into_iter().unzip();
+    let (_, texts) = told(events);
+    assert_eq!(texts, expected);
+}

@@ -4,14 +4,17 @@
 //! Knows no rule of the run: it asks, sends commands, and prints projections.
 
 pub mod args;
+pub mod client;
 pub mod commands;
 pub mod config;
+pub mod engine;
 pub mod error;
 pub mod exit;
 pub mod logging;
 pub mod output;
 pub mod progress;
 pub mod project;
+pub mod store;
 pub mod text;
 
 use std::ffi::OsString;

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::Error;
 
@@ -68,12 +69,19 @@ fn write_synced(path: &Path, parts: &[&[u8]]) -> std::io::Result<()> {
     file.sync_all()
 }
 
-/// Removes what a killed process left half-written in `dir`.
+/// A file that is being written is finished within seconds; whatever is older was left behind.
+const UNFINISHED_AGE: Duration = Duration::from_secs(3_600);
+
+/// Removes what killed processes left half-written in `dir`. Living workers may be writing there
+/// at this moment, so that only what is old is taken.
 pub(super) fn remove_unfinished(dir: &Path) -> Result<(), Error> {
     let entries = fs::read_dir(dir).map_err(Error::io("read", dir))?;
     for entry in entries {
         let path = entry.map_err(Error::io("read", dir))?.path();
-        if path.to_string_lossy().ends_with(UNFINISHED) {
+        let modified = fs::symlink_metadata(&path).and_then(|meta| meta.modified());
+        let age = modified.ok().and_then(|time| time.elapsed().ok());
+        let old = age.is_some_and(|age| age > UNFINISHED_AGE);
+        if old && path.to_string_lossy().ends_with(UNFINISHED) {
             fs::remove_file(&path).map_err(Error::io("remove", &path))?;
         }
     }

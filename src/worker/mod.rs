@@ -7,6 +7,8 @@ pub mod outcome;
 pub mod ports;
 pub mod prompt;
 pub mod spool;
+mod token;
 pub mod verdict;
 
 pub use config::Config;
+pub use token::tree_token;

@@ -1,8 +1,12 @@
 //! `scheduler stop`: end the running scheduler.
 
 use crate::cli::Context;
+use crate::cli::client::Client;
+use crate::cli::engine::runtime;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
+use crate::cli::project::Project;
+use crate::protocol::StopMode;
 
 /// Nothing is lost either way; `run` goes on where it ended.
 #[derive(Debug, Clone, clap::Args)]
@@ -14,6 +18,31 @@ pub struct Args {
 }
 
 /// Carries the verb out.
-pub fn run(_context: &Context, _args: &Args) -> Result<ExitCode, Error> {
-    Err(super::not_yet("stop"))
+pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
+    let project = Project::find(context.global.project.as_deref())?;
+    let mode = if args.now {
+        StopMode::Now
+    } else {
+        StopMode::Drain
+    };
+    let stopped = runtime()?.block_on(async {
+        let Some(mut client) = Client::connect(&project.socket).await? else {
+            return Ok(false);
+        };
+        client.stop(mode, true).await?;
+        Ok(true)
+    })?;
+    let text = if stopped {
+        "the scheduler has ended; `scheduler run` goes on where it ended"
+    } else {
+        "no scheduler runs here"
+    };
+    if context.out.is_json() {
+        context
+            .out
+            .json(&serde_json::json!({ "stopped": stopped }))?;
+    } else if !context.out.quiet {
+        context.out.line(text)?;
+    }
+    Ok(ExitCode::Passing)
 }

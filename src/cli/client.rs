@@ -1,0 +1,111 @@
+//! Speaking to a scheduler that runs.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use futures::{SinkExt, StreamExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio_util::bytes::Bytes;
+use tokio_util::codec::Framed;
+
+use super::error::Error;
+use super::store::refused;
+use crate::model::command::PersonCommand;
+use crate::model::ids::{CommandId, Sequence};
+use crate::protocol::{
+    ClientMessage, Codec, PREAMBLE_BYTES, Preamble, Role, StopMode, ToClient, decode, encode,
+};
+use crate::scheduler::socket;
+
+/// How often a command looks again while a scheduler is starting or ending.
+pub const TRIES: u32 = 20;
+
+/// The wait between two looks.
+pub async fn pause() {
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}
+
+/// A connection to the scheduler that runs.
+pub struct Client {
+    frames: Framed<UnixStream, Codec>,
+}
+
+fn broken(why: impl std::fmt::Display) -> Error {
+    Error::internal(
+        "lost the scheduler",
+        why,
+        "see with `scheduler status` whether the command was carried out",
+    )
+}
+
+impl Client {
+    /// Connects; `None` when no scheduler listens.
+    pub async fn connect(path: &Path) -> Result<Option<Self>, Error> {
+        let mut stream = match socket::connect(path).await {
+            Ok(stream) => stream,
+            Err(error) => {
+                return match error.kind() {
+                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Ok(None),
+                    _ => Err(Error::internal(
+                        "cannot reach the scheduler",
+                        format!("{}: {error}", path.display()),
+                        "check that the project is yours",
+                    )),
+                };
+            }
+        };
+        let role = Role::Client;
+        let hello = Preamble { role }.encode();
+        stream.write_all(&hello).await.map_err(broken)?;
+        let mut bytes = [0; PREAMBLE_BYTES];
+        stream.read_exact(&mut bytes).await.map_err(broken)?;
+        Preamble::decode(bytes)
+            .map_err(|error| Error::usage("cannot speak to the scheduler that runs", error, ""))?;
+        let frames = Framed::new(stream, role.codec());
+        Ok(Some(Self { frames }))
+    }
+
+    /// Says something.
+    pub async fn send(&mut self, message: &ClientMessage) -> Result<(), Error> {
+        let frame = encode(Role::Client, message).map_err(broken)?;
+        self.frames.send(Bytes::from(frame)).await.map_err(broken)
+    }
+
+    /// The next message; `None` when the scheduler has gone.
+    pub async fn next(&mut self) -> Result<Option<ToClient>, Error> {
+        let Some(frame) = self.frames.next().await else {
+            return Ok(None);
+        };
+        let frame = frame.map_err(broken)?;
+        let message = decode(Role::Client, &frame).map_err(broken)?;
+        Ok(Some(message))
+    }
+
+    async fn answer(&mut self) -> Result<ToClient, Error> {
+        let answer = self.next().await?;
+        answer.ok_or_else(|| broken("it ended before it answered"))
+    }
+
+    /// Has a command decided; its events are durable when this returns.
+    pub async fn command(
+        &mut self,
+        id: CommandId,
+        command: PersonCommand,
+    ) -> Result<(Sequence, Sequence), Error> {
+        self.send(&ClientMessage::Command { id, command }).await?;
+        match self.answer().await? {
+            ToClient::Accepted { first, last } => Ok((first, last)),
+            ToClient::Rejected(rejection) => Err(refused(&rejection)),
+            other => Err(broken(format!("it answered {other:?}"))),
+        }
+    }
+
+    /// Asks the scheduler to end, and waits until it has when `wait`.
+    pub async fn stop(&mut self, mode: StopMode, wait: bool) -> Result<(), Error> {
+        self.send(&ClientMessage::Stop(mode)).await?;
+        while wait && self.next().await.ok().flatten().is_some() {}
+        Ok(())
+    }
+}

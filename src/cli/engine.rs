@@ -1,0 +1,224 @@
+//! A run from beginning to end, for the verbs that make one: `run` and `demo`.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+use super::Context;
+use super::commands::WorkerCounts;
+use super::config::Config;
+use super::error::Error;
+use super::exit::ExitCode;
+use super::logging;
+use super::progress::{Progress, Screen};
+use super::project::Project;
+use super::store::{self, now};
+use crate::agent::process;
+use crate::model::event::{Recorded, RunOutcome};
+use crate::model::ids::AttemptId;
+use crate::model::settings::WorkerKind;
+use crate::model::state::State;
+use crate::protocol::{Live, StopMode};
+use crate::queue::EventLog;
+use crate::scheduler::outside::{GitBranch, Spool, Spooled};
+use crate::scheduler::processes::{LocalProcesses, Reap};
+use crate::scheduler::{self, Ending, Handle, Observer, Options, load};
+use crate::worker::{spool, tree_token};
+use crate::workspace::Repository;
+
+/// What the verb decides of a run beside the config.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wish {
+    /// Workers to keep alive.
+    pub crew: WorkerCounts,
+    /// The seed of all that is drawn.
+    pub seed: Option<u64>,
+    /// Keep the run open when everything is done.
+    pub stay: bool,
+}
+
+/// How a run ended, and the state at its end.
+pub struct Ended {
+    /// How.
+    pub ending: Ending,
+    /// Where the backlog is now.
+    pub state: State,
+}
+
+impl Ended {
+    /// How the process ends after it.
+    pub fn code(&self) -> ExitCode {
+        match self.ending {
+            Ending::Interrupted => ExitCode::Interrupted,
+            Ending::Finished(RunOutcome::AllPassing) => ExitCode::Passing,
+            Ending::Finished(RunOutcome::SomeFailed) => ExitCode::SomeFailed,
+            Ending::Finished(RunOutcome::WaitingForPerson) => ExitCode::WaitingForPerson,
+            Ending::Finished(RunOutcome::BudgetSpent) => ExitCode::BudgetSpent,
+        }
+    }
+
+    /// Why it ended, in words.
+    pub fn reason(&self) -> &str {
+        let finished = self
+            .state
+            .run
+            .as_ref()
+            .and_then(|run| run.finished.as_ref());
+        finished.map_or("", |(_, reason)| reason)
+    }
+}
+
+/// Makes the run: holds the log, listens, and returns when it is over or was ended.
+pub fn work(
+    context: &Context,
+    project: &Project,
+    config: &Config,
+    wish: Wish,
+) -> Result<Ended, Error> {
+    let screen = Screen::new(&context.global);
+    logging::start(&context.global, "warn", screen.clone());
+    let runtime = runtime()?;
+    runtime.block_on(work_here(context, project, config, wish, screen))
+}
+
+/// A runtime on this thread alone: the loop, the sockets and git's answers are all quick.
+pub fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    let built = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    built.map_err(|error| Error::internal("cannot start", error, "free some memory or files"))
+}
+
+async fn work_here(
+    context: &Context,
+    project: &Project,
+    config: &Config,
+    wish: Wish,
+    screen: Screen,
+) -> Result<Ended, Error> {
+    let repository = Repository::discover(&project.root).await.map_err(of_git)?;
+    let branch = config.branch();
+    let log: Arc<dyn EventLog> = Arc::new(store::open(project, config)?);
+    repository.ensure_branch(&branch).await.map_err(of_git)?;
+    let before = load::load(&*log, &project.snapshots).map_err(store::of_scheduler)?;
+    let progress = Progress::new(screen, &before, now(), context.global.verbose > 0);
+    drop(before);
+    let watcher = Watcher(progress);
+    let options = Options {
+        log: log.clone(),
+        snapshots: project.snapshots.clone(),
+        socket: project.socket.clone(),
+        branch: branch.clone(),
+        integration: Arc::new(GitBranch { repository, branch }),
+        processes: Arc::new(LocalProcesses {
+            reap: reap(project.root.clone()),
+        }),
+        spool: Arc::new(SpoolFiles(project.data.clone())),
+        settings: config.settings(),
+        seed: wish.seed,
+        crew: crew(wish.crew),
+        worker_command: worker_command(project)?,
+        worker_output: project.data.join("workers.log"),
+        stay: wish.stay,
+        observer: Box::new(watcher),
+    };
+    let (sender, receiver) = oneshot::channel();
+    tokio::spawn(end_on_signals(receiver));
+    let ending = scheduler::run(options, sender)
+        .await
+        .map_err(store::of_scheduler)?;
+    let state = load::load(&*log, &project.snapshots).map_err(store::of_scheduler)?;
+    Ok(Ended { ending, state })
+}
+
+fn of_git(error: crate::workspace::Error) -> Error {
+    Error::usage("the repository cannot be used", error, "")
+}
+
+struct Watcher(Progress);
+
+impl Observer for Watcher {
+    fn committed(&mut self, events: &[Recorded]) {
+        events.iter().for_each(|event| self.0.event(event));
+    }
+
+    fn live(&mut self, live: &Live) {
+        self.0.live(live, now());
+    }
+}
+
+struct SpoolFiles(PathBuf);
+
+impl Spool for SpoolFiles {
+    fn read(&self, attempt: AttemptId) -> Option<Spooled> {
+        let result = spool::read(&self.0, attempt)?;
+        Some(Spooled {
+            command: result.command,
+            report: result.report,
+            usage: result.usage,
+        })
+    }
+}
+
+fn reap(root: PathBuf) -> Reap {
+    Arc::new(move |attempt| {
+        let token = tree_token(&root, attempt);
+        Box::pin(async move {
+            let swept = tokio::task::spawn_blocking(move || process::sweep(&token)).await;
+            match swept {
+                Ok(killed) if !killed.is_empty() => {
+                    tracing::info!(%attempt, ?killed, "ended what a dead worker had left behind");
+                }
+                Ok(_) => {}
+                Err(error) => tracing::error!(%error, "cannot look for left-over processes"),
+            }
+        })
+    })
+}
+
+fn crew(counts: WorkerCounts) -> BTreeMap<WorkerKind, u32> {
+    BTreeMap::from([
+        (WorkerKind::Coding, counts.coding),
+        (WorkerKind::Testing, counts.testing),
+    ])
+}
+
+/// Workers of the scheduler's own are its executable again, with the hidden verb.
+fn worker_command(project: &Project) -> Result<Vec<OsString>, Error> {
+    let own = std::env::current_exe()
+        .map_err(|error| Error::internal("cannot find my own program file", error, ""))?;
+    let root = project.root.clone().into_os_string();
+    Ok(vec![own.into(), "worker".into(), "-C".into(), root])
+}
+
+async fn end_on_signals(handle: oneshot::Receiver<Handle>) {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
+        tracing::error!("cannot listen to signals; `scheduler stop` ends the run");
+        return;
+    };
+    let Ok(handle) = handle.await else {
+        return;
+    };
+    let mut mode = StopMode::Drain;
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        match mode {
+            StopMode::Drain => tracing::warn!(
+                "ending: open attempts may finish, nothing new starts; once more ends them now"
+            ),
+            StopMode::Now => tracing::warn!("ending now: open attempts are given back"),
+        }
+        handle.stop(mode).await;
+        mode = StopMode::Now;
+    }
+}

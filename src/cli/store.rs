@@ -1,0 +1,119 @@
+//! The project's log, from a command's point of view: held by this command, or by a scheduler
+//! that runs and is asked through its socket.
+
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::client::{self, Client};
+use super::config::Config;
+use super::error::Error;
+use super::exit::ExitCode;
+use super::project::Project;
+use crate::model::command::{PersonCommand, Rejection};
+use crate::model::ids::{CommandId, Sequence, Timestamp};
+use crate::queue::{self, OpenOptions, SledLog};
+use crate::scheduler::{self, offline};
+
+/// Now, by the wall clock.
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    Timestamp(since.map_or(0, |since| since.as_millis() as u64))
+}
+
+/// A name for a new command that nobody else will ever give.
+pub fn new_command() -> CommandId {
+    CommandId(ulid::Ulid::generate().0)
+}
+
+/// Where a project's scheduler keeps its content files.
+pub fn contents(project: &Project) -> std::path::PathBuf {
+    project.log.join("content")
+}
+
+/// Opens the project's log for this process alone.
+pub fn open(project: &Project, config: &Config) -> Result<SledLog, Error> {
+    project.create_data()?;
+    let options = OpenOptions {
+        allow_network_filesystem: config.allow_network_filesystem(),
+        ..OpenOptions::default()
+    };
+    SledLog::open(&project.log, &options).map_err(|error| of_log(&error))
+}
+
+/// A failure of the log in the words and with the exit code of a command.
+pub fn of_log(error: &queue::Error) -> Error {
+    let (code, what, next) = match error {
+        queue::Error::Held { .. } => (
+            ExitCode::LogHeld,
+            "the project's log is in use",
+            "wait for that process, or end it with `scheduler stop`",
+        ),
+        queue::Error::Damaged { .. }
+        | queue::Error::Decode { .. }
+        | queue::Error::ContentMissing(_)
+        | queue::Error::ContentAltered(_) => (
+            ExitCode::LogDamaged,
+            "the project's log is damaged",
+            "keep a copy of .crewlog/data as it is; `scheduler verify` names the first bad event",
+        ),
+        queue::Error::NetworkFilesystem { .. } => (
+            ExitCode::Usage,
+            "the project's log cannot be kept here",
+            "or give --allow-network-filesystem if you know that its locks and syncs hold",
+        ),
+        _ => (
+            ExitCode::Internal,
+            "the project's log failed",
+            "check the disk (is it full, or read-only?), then start again; nothing acknowledged is lost",
+        ),
+    };
+    Error::new(code, what, error, next)
+}
+
+/// A failure of the scheduler in the words and with the exit code of a command.
+pub fn of_scheduler(error: scheduler::Error) -> Error {
+    match error {
+        scheduler::Error::Log(error) => of_log(&error),
+        scheduler::Error::Rejected(rejection) => refused(&rejection),
+        scheduler::Error::Workspace(error) => Error::internal("git failed", error, ""),
+        other => Error::internal("the scheduler failed", other, "start it again"),
+    }
+}
+
+/// The domain's no, in the words of a command.
+pub fn refused(rejection: &Rejection) -> Error {
+    Error::usage("refused, nothing was changed", rejection, "")
+}
+
+/// Has a person's command decided: by the scheduler that runs, or right here when none does.
+/// Returns the first and the last event that it caused; the last is less when there was none.
+pub async fn submit(
+    project: &Project,
+    config: &Config,
+    command: PersonCommand,
+) -> Result<(Sequence, Sequence), Error> {
+    let id = new_command();
+    // A scheduler may be starting or ending at this moment: whoever has the log is the one to ask.
+    for _ in 0..client::TRIES {
+        if let Some(mut client) = Client::connect(&project.socket).await? {
+            return client.command(id, command).await;
+        }
+        match open(project, config) {
+            Ok(log) => return offline(&log, project, id, command),
+            Err(error) if error.code == ExitCode::LogHeld => client::pause().await,
+            Err(error) => return Err(error),
+        }
+    }
+    open(project, config).and_then(|log| offline(&log, project, id, command))
+}
+
+fn offline(
+    log: &SledLog,
+    project: &Project,
+    id: CommandId,
+    command: PersonCommand,
+) -> Result<(Sequence, Sequence), Error> {
+    let snapshots: &Path = &project.snapshots;
+    let accepted = offline::submit(log, snapshots, id, now(), command).map_err(of_scheduler)?;
+    Ok((accepted.first, accepted.last))
+}

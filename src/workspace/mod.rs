@@ -19,6 +19,7 @@
 mod branch;
 mod changes;
 mod commit;
+mod create;
 mod durable;
 mod error;
 mod git;

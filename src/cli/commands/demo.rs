@@ -1,10 +1,20 @@
 //! `scheduler demo`: the shipped example, from its backlog to merged commits.
 
+mod place;
+mod summary;
+
 use std::path::PathBuf;
+use std::time::Instant;
 
 use crate::cli::Context;
+use crate::cli::commands::WorkerCounts;
+use crate::cli::config::Config;
+use crate::cli::engine::{self, Wish};
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
+use crate::cli::store;
+use crate::model::backlog::{self, Format};
+use crate::model::command::PersonCommand;
 
 /// Copy the example into a fresh directory, import it, run it, and sum it up.
 #[derive(Debug, Clone, clap::Args)]
@@ -13,9 +23,60 @@ pub struct Args {
     /// Where to put the copy: an empty or new directory, or that of an earlier demo, which goes on
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
+    /// Seed of everything that is drawn [default: drawn]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
 }
 
+/// Three coding workers are what the example's rivals need to meet.
+const CREW: WorkerCounts = WorkerCounts {
+    coding: 3,
+    testing: 1,
+};
+
 /// Carries the verb out.
-pub fn run(_context: &Context, _args: &Args) -> Result<ExitCode, Error> {
-    Err(super::not_yet("demo"))
+pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
+    let began = Instant::now();
+    let place = place::prepare(args.dir.as_deref())?;
+    say_where(context, &place);
+    let config = Config::load(&place.project)?;
+    if place.fresh {
+        import(&place, &config)?;
+        place.mark_ready()?;
+    }
+    let wish = Wish {
+        crew: CREW,
+        seed: args.seed,
+        stay: false,
+    };
+    let ended = engine::work(context, &place.project, &config, wish)?;
+    let wall_ms = began.elapsed().as_millis() as u64;
+    summary::say(context, &place.project, &ended, wall_ms)?;
+    Ok(ended.code())
+}
+
+fn say_where(context: &Context, place: &place::Place) {
+    if !context.global.quiet {
+        let what = if place.fresh {
+            "the demo works in"
+        } else {
+            "the demo goes on in"
+        };
+        eprintln!("{what} {}", place.project.root.display());
+    }
+}
+
+fn import(place: &place::Place, config: &Config) -> Result<(), Error> {
+    let broken = |error: backlog::BacklogErrors| {
+        Error::internal("the example's backlog is broken", error, "report this")
+    };
+    let parsed = backlog::parse(&place.backlog, Format::Toml).map_err(broken)?;
+    let features = backlog::resolve(parsed, &Default::default()).map_err(broken)?;
+    let command = PersonCommand::Import {
+        features,
+        update: true,
+    };
+    let submitted = store::submit(&place.project, config, command);
+    engine::runtime()?.block_on(submitted)?;
+    Ok(())
 }

@@ -1,0 +1,179 @@
+//! Where the demo works: a copy of the example that is a repository and a project.
+
+use std::fs;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use crate::cli::engine;
+use crate::cli::error::Error;
+use crate::cli::project::Project;
+use crate::workspace::{Author, Repository};
+
+/// Every file of the example: its name below the example's directory, and its bytes.
+const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/example.rs"));
+
+/// In `.crewlog/demo/` when everything is in its place, so that an earlier demo is recognised.
+const READY: &str = "ready";
+
+/// The copy.
+pub struct Place {
+    /// The project.
+    pub project: Project,
+    /// The example's backlog.
+    pub backlog: String,
+    /// It was made just now.
+    pub fresh: bool,
+}
+
+impl Place {
+    fn demo(project: &Project) -> PathBuf {
+        project.root.join(".crewlog/demo")
+    }
+
+    /// Notes that the backlog is imported too: from here on a demo that was interrupted goes on.
+    pub fn mark_ready(&self) -> Result<(), Error> {
+        let path = Self::demo(&self.project).join(READY);
+        fs::write(&path, "").map_err(|error| failed(&path, &error))
+    }
+}
+
+fn failed(path: &Path, error: &io::Error) -> Error {
+    Error::usage(
+        "cannot set the demo up",
+        format!("{}: {error}", path.display()),
+        "name another directory with --dir DIR",
+    )
+}
+
+fn file(name: &str) -> &'static [u8] {
+    let found = FILES.iter().find(|(known, _)| *known == name);
+    found.map_or(b"", |(_, bytes)| bytes)
+}
+
+/// Puts the example into `dir`, or into a fresh directory; takes up an earlier demo there.
+pub fn prepare(dir: Option<&Path>) -> Result<Place, Error> {
+    let root = match dir {
+        Some(dir) => dir.to_owned(),
+        None => std::env::temp_dir().join(format!("crewlog-demo-{}", ulid::Ulid::generate())),
+    };
+    fs::create_dir_all(&root).map_err(|error| failed(&root, &error))?;
+    let root = fs::canonicalize(&root).map_err(|error| failed(&root, &error))?;
+    let project = Project::at(&root);
+    let backlog = String::from_utf8_lossy(file("features.toml")).into_owned();
+    let fresh = !Place::demo(&project).join(READY).exists();
+    if fresh {
+        must_be_ours(&root, &project)?;
+        lay_out(&project)?;
+    }
+    Ok(Place {
+        project,
+        backlog,
+        fresh,
+    })
+}
+
+/// An empty directory may be filled, and one in which an earlier demo was not finished.
+fn must_be_ours(root: &Path, project: &Project) -> Result<(), Error> {
+    if Place::demo(project).is_dir() {
+        return Ok(());
+    }
+    let mut entries = fs::read_dir(root).map_err(|error| failed(root, &error))?;
+    if entries.next().is_none() {
+        return Ok(());
+    }
+    Err(Error::usage(
+        "the demo needs a directory of its own",
+        format!("{} is not empty and holds no earlier demo", root.display()),
+        "name an empty or new directory with --dir DIR",
+    ))
+}
+
+fn lay_out(project: &Project) -> Result<(), Error> {
+    let demo = Place::demo(project);
+    write(
+        &demo.join("README"),
+        "A demo of Crewlog. Delete the whole directory when you are done.\n".as_bytes(),
+    )?;
+    write(&project.root.join(".crewlog/.gitignore"), b"*\n")?;
+    for (name, bytes) in FILES {
+        let name = Path::new(name);
+        let mut parts = name.components();
+        let place = match parts
+            .next()
+            .map(Component::as_os_str)
+            .and_then(|part| part.to_str())
+        {
+            Some("project") => project.root.join(parts.as_path()),
+            Some("script") => demo.join(name),
+            _ => continue,
+        };
+        write(&place, bytes)?;
+    }
+    write(&project.config, config(&demo)?.as_bytes())?;
+    if !project.root.join(".git").exists() {
+        let author = Author {
+            name: "Crewlog demo".to_owned(),
+            email: "demo@crewlog.invalid".to_owned(),
+        };
+        let created = Repository::found(&project.root, &author, "A shoebox to begin with");
+        engine::runtime()?
+            .block_on(created)
+            .map_err(|error| Error::internal("cannot set the demo up", error, ""))?;
+    }
+    Ok(())
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let written = || {
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::write(path, bytes)
+    };
+    written().map_err(|error| failed(path, &error))
+}
+
+/// The rules of the demo: everything goes faster than with real agents, and the agent is this
+/// executable, playing the example's script.
+fn config(demo: &Path) -> Result<String, Error> {
+    let own = std::env::current_exe()
+        .map_err(|error| Error::internal("cannot find my own program file", error, ""))?;
+    let (own, script) = (own.to_string_lossy(), demo.join("script"));
+    let script = script.to_string_lossy();
+    let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+    Ok(format!(
+        "# The demo's config: short limits, and an agent that plays a script.\n\
+         [run]\nbranch = \"demo\"\nmax_attempts = 4\nretry_backoff = \"300ms\"\nretry_backoff_max = \"1s\"\n\
+         idle_limit = \"3s\"\ntime_limit = \"30s\"\ncheck_limit = \"15s\"\n\n\
+         [agent]\ndriver = \"acp\"\nprogram = {}\nargs = [\"scripted-agent\", \"--script\", {}]\n",
+        quoted(&own),
+        quoted(&script),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_is_carried_whole() {
+        assert!(!file("features.toml").is_empty());
+        let below = |part: &str| {
+            FILES
+                .iter()
+                .filter(|(name, _)| name.starts_with(part))
+                .count()
+        };
+        assert!(below("project/") > 5);
+        assert!(below("script/") > 12);
+    }
+
+    #[test]
+    fn a_directory_with_something_in_it_is_left_alone() {
+        let dir = tempfile::tempdir().expect("a directory");
+        fs::write(dir.path().join("mine"), "precious").expect("a file");
+        let refused = prepare(Some(dir.path())).map(|place| place.fresh);
+        assert!(refused.is_err_and(|error| error.why.contains("not empty")));
+        assert_eq!(fs::read_dir(dir.path()).expect("it").count(), 1);
+    }
+}

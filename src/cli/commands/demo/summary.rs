@@ -1,0 +1,91 @@
+//! The last words of the demo, on standard output.
+
+use serde_json::{Value, json};
+
+use crate::cli::Context;
+use crate::cli::engine::Ended;
+use crate::cli::error::Error;
+use crate::cli::project::Project;
+use crate::model::feature::Status;
+use crate::model::views::brief;
+
+/// Prints how the demo went, and how to see more.
+pub fn say(context: &Context, project: &Project, ended: &Ended, wall_ms: u64) -> Result<(), Error> {
+    if context.out.is_json() {
+        return context.out.json(&as_json(project, ended, wall_ms));
+    }
+    let (state, tally) = (&ended.state, &ended.state.tally);
+    let total = state.features().count();
+    let passing = state.count(Status::Passing);
+    let failures: u64 = tally.failures.values().sum();
+    let kinds = tally
+        .failures
+        .iter()
+        .map(|(kind, count)| format!("{} {count}", kind.word()));
+    let kinds: Vec<String> = kinds.collect();
+    let reason = match ended.reason() {
+        "" => "interrupted",
+        reason => reason,
+    };
+    let rows = [
+        ("features", format!("{passing} of {total} pass ({reason})")),
+        (
+            "attempts",
+            format!("{} coding, {} testing", tally.coding, tally.testing),
+        ),
+        ("failures", format!("{failures}: {}", kinds.join(", "))),
+        (
+            "regressions",
+            format!("{} found and repaired", tally.regressions),
+        ),
+        (
+            "merged",
+            format!("{} commits on {}", tally.merged, state.branch),
+        ),
+        ("lost", format!("{} attempts with their worker", tally.lost)),
+        ("spent", brief::usage(state.spent)),
+        ("wall time", brief::duration(wall_ms)),
+    ];
+    for (name, value) in rows {
+        context.out.line(format_args!("{name:<12} {value}"))?;
+    }
+    let own = own_name();
+    let root = project.root.display();
+    context.out.line("")?;
+    context.out.line("see more:")?;
+    context.out.line(format_args!("  {own} -C {root} log"))?;
+    context.out.line(format_args!("  {own} -C {root} why 9"))?;
+    context.out.line(format_args!(
+        "  git -C {root} log --oneline {}",
+        state.branch
+    ))
+}
+
+/// How this program was called, so that its next commands can be copied.
+fn own_name() -> String {
+    let name = std::env::args().next();
+    name.filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "scheduler".to_owned())
+}
+
+fn as_json(project: &Project, ended: &Ended, wall_ms: u64) -> Value {
+    let (state, tally) = (&ended.state, &ended.state.tally);
+    let kinds = tally.failures.iter();
+    let kinds: serde_json::Map<String, Value> = kinds
+        .map(|(kind, count)| (kind.word().to_owned(), json!(count)))
+        .collect();
+    json!({
+        "project": project.root.to_string_lossy(),
+        "exit_code": ended.code().code(),
+        "reason": ended.reason(),
+        "features": state.features().count(),
+        "passing": state.count(Status::Passing),
+        "coding_attempts": tally.coding,
+        "testing_attempts": tally.testing,
+        "failures": kinds,
+        "regressions": tally.regressions,
+        "merged": tally.merged,
+        "lost": tally.lost,
+        "wall_ms": wall_ms,
+    })
+}

@@ -4,6 +4,8 @@
 
 mod tell;
 
+pub use tell::{rank as rank_words, test as test_words, times};
+
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::model::event::{Event, Recorded};

@@ -1,0 +1,227 @@
+//! A run and its backlog at a glance.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::standing::{Chain, Standing, Standings};
+use crate::model::event::{RankTerms, RunOutcome};
+use crate::model::evidence::Usage;
+use crate::model::ids::{AttemptId, CommitId, FeatureId, Sequence, Timestamp};
+use crate::model::settings::WorkerKind;
+use crate::model::state::{Feature, State, Tally};
+
+/// How many of the ready features are listed with their terms.
+const NEXT_MAX: usize = 5;
+
+/// All of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct StatusView {
+    /// The event up to which this holds.
+    pub sequence: Sequence,
+    /// When it happened.
+    pub at: Timestamp,
+    /// The integration branch; empty before the first run.
+    pub branch: String,
+    /// Where it is.
+    pub head: CommitId,
+    /// The present or last run.
+    pub run: Option<RunView>,
+    /// Why the run is paused, if it is.
+    pub paused: Option<String>,
+    /// The provider's words and the end of its limit, if there is one.
+    pub limited: Option<(Timestamp, String)>,
+    /// How many features stand where.
+    pub counts: BTreeMap<Standing, u32>,
+    /// The open attempts, the oldest first.
+    pub attempts: Vec<AttemptView>,
+    /// The ready features that come next.
+    pub next: Vec<NextView>,
+    /// Every feature.
+    pub features: Vec<FeatureView>,
+    /// Workers that are there: their names and what they take.
+    pub workers: Vec<(String, WorkerKind)>,
+    /// What was used since the log began.
+    pub spent: Usage,
+    /// What happened since the log began.
+    pub tally: Tally,
+}
+
+/// A run.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunView {
+    /// When it began.
+    pub started_at: Timestamp,
+    /// The seed of all that is drawn.
+    pub seed: u64,
+    /// How it ended, if it did.
+    pub outcome: Option<RunOutcome>,
+    /// Why it ended so.
+    pub reason: String,
+}
+
+/// An open attempt.
+#[derive(Clone, Debug, Serialize)]
+pub struct AttemptView {
+    /// Which.
+    pub attempt: AttemptId,
+    /// Who.
+    pub worker: String,
+    /// Coding or testing.
+    pub kind: WorkerKind,
+    /// On what.
+    pub features: Vec<FeatureId>,
+    /// The first one's name.
+    pub name: String,
+    /// Since when.
+    pub started: Timestamp,
+    /// Which try, from 1.
+    pub number: u32,
+}
+
+/// A ready feature and the terms of its place in the order.
+#[derive(Clone, Debug, Serialize)]
+pub struct NextView {
+    /// Which.
+    pub feature: FeatureId,
+    /// Its name.
+    pub name: String,
+    /// By what it is ordered.
+    pub terms: RankTerms,
+}
+
+/// A feature in a table.
+#[derive(Clone, Debug, Serialize)]
+pub struct FeatureView {
+    /// Which.
+    pub feature: FeatureId,
+    /// Its name.
+    pub name: String,
+    /// Its category.
+    pub category: String,
+    /// Where it stands.
+    pub standing: Standing,
+    /// It passed before and does not any more.
+    pub regressed: bool,
+    /// Tries that failed since it last passed or was last forgiven.
+    pub failures: u32,
+    /// Attempts in all.
+    pub tries: u32,
+    /// What it waits for.
+    pub chain: Chain,
+    /// What a person wants to know: the last failure, the question, the chain in words.
+    pub note: String,
+    /// Not to be tried before; 0 when at any time.
+    pub not_before: Timestamp,
+}
+
+/// Puts the view together.
+pub fn status(state: &State, now: Timestamp) -> StatusView {
+    let standings = Standings::of(state, now);
+    let mut counts = BTreeMap::new();
+    let mut features = Vec::new();
+    for feature in state.features() {
+        let view = feature_view(&standings, feature);
+        *counts.entry(view.standing).or_default() += 1;
+        features.push(view);
+    }
+    features.sort_by_key(|view| (view.standing, view.feature));
+    StatusView {
+        sequence: state.sequence,
+        at: state.at,
+        branch: state.branch.clone(),
+        head: state.head.clone(),
+        run: state.run.as_ref().map(|run| RunView {
+            started_at: run.started_at,
+            seed: run.seed,
+            outcome: run.finished.as_ref().map(|(outcome, _)| *outcome),
+            reason: run
+                .finished
+                .clone()
+                .map(|(_, reason)| reason)
+                .unwrap_or_default(),
+        }),
+        paused: state.paused.clone(),
+        limited: state
+            .limited
+            .as_ref()
+            .filter(|limited| limited.until > now)
+            .map(|limited| (limited.until, limited.reason.clone())),
+        counts,
+        attempts: attempts(state),
+        next: next(state),
+        features,
+        workers: state
+            .workers()
+            .values()
+            .map(|it| (it.name.clone(), it.kind))
+            .collect(),
+        spent: state.spent,
+        tally: state.tally.clone(),
+    }
+}
+
+fn attempts(state: &State) -> Vec<AttemptView> {
+    let view = |(&attempt, open): (&AttemptId, &crate::model::state::Attempt)| {
+        let job = &open.job;
+        let worker = state.workers().get(&job.worker);
+        AttemptView {
+            attempt,
+            worker: worker.map_or_else(|| job.worker.to_string(), |it| it.name.clone()),
+            kind: job.kind,
+            name: job
+                .features
+                .first()
+                .map(|&id| name(state, id))
+                .unwrap_or_default(),
+            features: job.features.clone(),
+            started: open.started,
+            number: job.attempt_number,
+        }
+    };
+    state.attempts().iter().map(view).collect()
+}
+
+fn next(state: &State) -> Vec<NextView> {
+    let view = |(feature, terms)| NextView {
+        feature,
+        name: name(state, feature),
+        terms,
+    };
+    state.ready().take(NEXT_MAX).map(view).collect()
+}
+
+fn name(state: &State, feature: FeatureId) -> String {
+    let feature = state.feature(feature);
+    feature.map(|it| it.spec.name.clone()).unwrap_or_default()
+}
+
+fn feature_view(standings: &Standings<'_>, feature: &Feature) -> FeatureView {
+    let standing = standings.standing(feature);
+    let chain = match standing {
+        Standing::Blocked | Standing::Unreachable => standings.chain(feature.id),
+        _ => Chain::default(),
+    };
+    let last_failure = || feature.recent_failures.last().cloned().unwrap_or_default();
+    let note = match standing {
+        Standing::Blocked | Standing::Unreachable => standings.chain_words(&chain),
+        Standing::NeedsInput => feature.question.clone().unwrap_or_default(),
+        Standing::Skipped => feature.skipped.clone(),
+        Standing::Passing => String::new(),
+        Standing::Running | Standing::Parked | Standing::Ready | Standing::Delayed => {
+            last_failure()
+        }
+    };
+    FeatureView {
+        feature: feature.id,
+        name: feature.spec.name.clone(),
+        category: feature.spec.category.clone(),
+        standing,
+        regressed: feature.regressed,
+        failures: feature.failures,
+        tries: feature.tries,
+        chain,
+        note,
+        not_before: feature.not_before,
+    }
+}

@@ -107,14 +107,14 @@ impl Contents for FileContents {
 }
 
 impl FileContents {
-    /// Removes what killed processes left half-written. For the holder of the log, at its start:
-    /// nobody else writes then.
-    pub fn remove_unfinished(&self) -> Result<(), Error> {
+    /// Removes what killed processes left half-written more than an hour ago. For the holder of
+    /// the log, at its start; living workers may be writing their outputs meanwhile.
+    pub fn remove_abandoned(&self) -> Result<(), Error> {
         let entries = fs::read_dir(&self.dir).map_err(Error::io("read", &self.dir))?;
         for entry in entries {
             let path = entry.map_err(Error::io("read", &self.dir))?.path();
             if path.is_dir() {
-                files::remove_unfinished(&path)?;
+                files::remove_abandoned(&path)?;
             }
         }
         Ok(())

@@ -72,18 +72,36 @@ fn write_synced(path: &Path, parts: &[&[u8]]) -> std::io::Result<()> {
 /// A file that is being written is finished within seconds; whatever is older was left behind.
 const UNFINISHED_AGE: Duration = Duration::from_secs(3_600);
 
-/// Removes what killed processes left half-written in `dir`. Living workers may be writing there
-/// at this moment, so that only what is old is taken.
+/// Removes what killed processes left half-written in `dir`, which nobody else writes to: files,
+/// and directories with all that is in them.
 pub(super) fn remove_unfinished(dir: &Path) -> Result<(), Error> {
+    remove_unfinished_older(dir, Duration::ZERO)
+}
+
+/// The same where living workers may be writing at this moment: only what is old is taken.
+pub(super) fn remove_abandoned(dir: &Path) -> Result<(), Error> {
+    remove_unfinished_older(dir, UNFINISHED_AGE)
+}
+
+fn remove_unfinished_older(dir: &Path, least: Duration) -> Result<(), Error> {
     let entries = fs::read_dir(dir).map_err(Error::io("read", dir))?;
     for entry in entries {
         let path = entry.map_err(Error::io("read", dir))?.path();
-        let modified = fs::symlink_metadata(&path).and_then(|meta| meta.modified());
-        let age = modified.ok().and_then(|time| time.elapsed().ok());
-        let old = age.is_some_and(|age| age > UNFINISHED_AGE);
-        if old && path.to_string_lossy().ends_with(UNFINISHED) {
-            fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+        if !path.to_string_lossy().ends_with(UNFINISHED) || !is_older(&path, least) {
+            continue;
         }
+        let removed = match path.is_dir() {
+            true => fs::remove_dir_all(&path),
+            false => fs::remove_file(&path),
+        };
+        removed.map_err(Error::io("remove", &path))?;
     }
     Ok(())
+}
+
+/// What lies in the future, by a clock that was set back, has no age.
+fn is_older(path: &Path, least: Duration) -> bool {
+    let modified = fs::symlink_metadata(path).and_then(|meta| meta.modified());
+    let age = modified.ok().and_then(|time| time.elapsed().ok());
+    least.is_zero() || age.is_some_and(|age| age > least)
 }

@@ -138,32 +138,33 @@ pub(super) struct Value {
     pub bytes: Vec<u8>,
 }
 
-/// Packs a batch into values: the log's last one is filled up first, since the engine's cost is
-/// by key, and a log of few keys opens quickly. Gives the values to write, of which the first
-/// may replace `tail`; the last one is the tail from now on.
+/// Packs a batch into few values, since the engine's cost is by key and a log of few keys opens
+/// quickly. If all of it fits into the log's last value, that one is written again with the batch
+/// at its end; otherwise the batch begins a value of its own. So every batch of up to 4 KiB is one
+/// value, which sled writes three times as fast as two. The last value is the tail from now on.
 pub(super) fn pack(tail: &Value, encoded: &Encoded) -> Result<Vec<Value>, Error> {
+    let fits = tail.bytes.len() + encoded.bytes.len() <= VALUE_BYTES_MAX;
+    if fits && !tail.bytes.is_empty() {
+        let (first, bytes) = (tail.first, [&tail.bytes[..], &encoded.bytes].concat());
+        return Ok(vec![Value { first, bytes }]);
+    }
     let mut values: Vec<Value> = Vec::new();
-    let mut current = tail.clone();
     let count = encoded.ends.len() as u64;
-    let first = encoded.head.sequence.0 + 1 - count;
     let mut start = 0;
-    for (sequence, &end) in (first..).zip(&encoded.ends) {
+    for (sequence, &end) in (encoded.head.sequence.0 + 1 - count..).zip(&encoded.ends) {
         let envelope = encoded.bytes.get(start..end).unwrap_or_default();
-        if current.bytes.len() + envelope.len() > VALUE_BYTES_MAX || current.bytes.is_empty() {
-            // The old tail is written already; it is not written again if nothing was added.
-            if start > 0 && !current.bytes.is_empty() {
-                values.push(std::mem::take(&mut current));
+        check_value(envelope)?;
+        match values.last_mut() {
+            Some(last) if last.bytes.len() + envelope.len() <= VALUE_BYTES_MAX => {
+                last.bytes.extend_from_slice(envelope);
             }
-            current.bytes.clear();
-            current.first = Sequence(sequence);
+            _ => {
+                let (first, bytes) = (Sequence(sequence), envelope.to_vec());
+                values.push(Value { first, bytes });
+            }
         }
-        current.bytes.extend_from_slice(envelope);
         start = end;
     }
-    values.push(current);
-    values
-        .iter()
-        .try_for_each(|value| check_value(&value.bytes))?;
     Ok(values)
 }
 

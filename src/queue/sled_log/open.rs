@@ -30,7 +30,7 @@ pub(super) fn open(dir: &Path, options: &OpenOptions) -> Result<SledLog, Error> 
     let lock = lock::lock(dir)?;
     files::remove_unfinished(dir)?;
     let contents = FileContents::open(&dir.join("content"))?;
-    contents.remove_unfinished()?;
+    contents.remove_abandoned()?;
 
     let home = dir.join("sled");
     if !home.exists() {
@@ -97,9 +97,6 @@ fn config(home: &Path) -> sled::Config {
 /// database that does not open.
 fn create(dir: &Path, home: &Path) -> Result<(), Error> {
     let unfinished = dir.join(format!("sled{}", files::UNFINISHED));
-    if unfinished.exists() {
-        fs::remove_dir_all(&unfinished).map_err(Error::io("remove", &unfinished))?;
-    }
     files::make_dir(&unfinished)?;
     engine("make a database", || {
         let db = config(&unfinished).open()?;

@@ -1,0 +1,26 @@
+# What is typed often. `just` lists it.
+
+_default:
+    @just --list
+
+# Everything that has to hold before a change lands.
+ci:
+    bash .ci/run
+
+# The shipped example, from its backlog to merged commits.
+demo *ARGS:
+    cargo run --release -- demo {{ARGS}}
+
+# One test, with its output: just test repeated_report
+test NAME='':
+    cargo test {{NAME}} -- --nocapture
+
+# The figures of the README, on this machine and its disk.
+bench:
+    cargo bench --bench rank
+    cargo bench --bench core
+    cargo bench --bench socket
+
+# Licences, duplicates and sources of the dependencies.
+deny:
+    cargo deny check

@@ -53,7 +53,7 @@ impl Repository {
         let call = self
             .call("list what the commit brings")
             .args(["diff-tree", "-r", "-t", "-z", "--raw", "--no-abbrev"])
-            .args(["--no-renames", "--no-ext-diff", "--root"])
+            .args(["--no-renames", "--no-ext-diff", "--root", "--always"])
             .args(["--pretty=format:%T %P"])
             .arg(commit.as_str())
             .arg("--");
@@ -141,6 +141,8 @@ fn sync_if_there(path: &Path) -> io::Result<bool> {
     match File::open(path).and_then(|file| file.sync_all()) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        // Where refs are stored in tables, a file is where the directory of branches would be.
+        Err(error) if error.kind() == ErrorKind::NotADirectory => Ok(false),
         Err(error) => Err(error),
     }
 }

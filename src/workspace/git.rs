@@ -408,3 +408,6 @@ impl Drop for Group {
         self.signal(Signal::KILL);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -366,7 +366,7 @@ async fn identities(git: &Git, dir: &Path) -> Result<(Author, Author)> {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let value = |key: &str| {
         let pairs = text.split('\0').filter_map(|pair| pair.split_once('\n'));
-        let found = pairs.filter(|(name, _)| *name == key).last()?.1.trim();
+        let found = pairs.rev().find(|(name, _)| *name == key)?.1.trim();
         (!found.is_empty()).then(|| found.to_owned())
     };
     let identity = |role: &str| {

@@ -301,7 +301,10 @@ impl Worktree {
     /// The commit that the worktree's own `HEAD` is at, if that is a commit of the agent's.
     pub(super) async fn agents_commit(&self) -> Result<Option<CommitId>> {
         let git_dir = self.git_dir();
-        let head = read_line_file(&git_dir.join("HEAD")).unwrap_or_default();
+        let Some(head) = read_line_file(&git_dir.join("HEAD")) else {
+            // A git that was let at a pipe in its place would wait for ever.
+            return Ok(None);
+        };
         let text = String::from_utf8_lossy(&head).trim().to_owned();
         let known =
             |id: &CommitId| *id == self.notes.base || Some(id) == self.notes.commit.as_ref();
@@ -349,7 +352,11 @@ fn relink(dir: &Path, git_dir: &Path, index: &Path, commit: &CommitId) -> io::Re
     set(&git_dir.join("commondir"), b"../..\n")?;
     set(&git_dir.join("gitdir"), &line("", &link))?;
     let head = git_dir.join("HEAD");
-    if read_line_file(&head).is_none() {
+    let text = read_line_file(&head).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let id = text.trim().parse::<CommitId>();
+    if !text.starts_with("ref: refs/") && !id.is_ok_and(|id| !id.is_none()) {
+        // git takes a directory without a sound HEAD for no repository at all.
         replace(&head, format!("{commit}\n").as_bytes())?;
     }
     for lock in ["HEAD.lock", "index.lock"] {

@@ -1,0 +1,106 @@
+use std::fs;
+use std::path::Path;
+
+use super::*;
+
+fn script(dir: &Path, text: &str) -> Git {
+    let path = dir.join("git");
+    // The shell writes it: a file that this process has open for writing when another test forks
+    // could not be executed.
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "printf %s \"$2\" >\"$1\" && chmod 755 \"$1\"", "sh"]);
+    shell.arg(&path).arg(format!("#!/bin/sh\n{text}\n"));
+    assert!(shell.status().expect("a shell").success());
+    Git::at(path)
+}
+
+/// Writes its own and a child's process id, and then hangs.
+const HANGS: &str = "sleep 300 & echo $$ $! >pids.new; mv pids.new pids; wait";
+
+fn alive(process: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // What follows the name is the state; a zombie is dead.
+    let state = stat.rsplit_once(") ").map(|(_, rest)| rest.chars().next());
+    state.is_some_and(|state| state != Some('Z'))
+}
+
+async fn until_dead(pids: &Path) {
+    let pids = fs::read_to_string(pids).expect("process ids");
+    for process in pids.split_whitespace() {
+        while alive(process) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let limit = Duration::from_secs(30);
+    let done = async { tokio::time::timeout(limit, test).await };
+    runtime.expect("a runtime").block_on(done).expect("in time");
+}
+
+#[test]
+fn a_call_that_hangs_is_ended_with_its_children() {
+    run(async {
+        let temp = tempfile::tempdir().expect("a directory");
+        let git = script(temp.path(), HANGS);
+        let call = git.call("hang").arg("around").dir(temp.path());
+        // Long enough for the script to note its processes on a loaded machine.
+        let ended = call.limit(Duration::from_secs(1)).run().await;
+        assert!(
+            matches!(ended, Err(Error::TimeLimit { seconds: 1, .. })),
+            "{ended:?}"
+        );
+        until_dead(&temp.path().join("pids")).await;
+    });
+}
+
+#[test]
+fn a_call_that_is_dropped_is_ended_with_its_children() {
+    run(async {
+        let temp = tempfile::tempdir().expect("a directory");
+        let git = script(temp.path(), HANGS);
+        let pids = temp.path().join("pids");
+        let started = async {
+            while !pids.exists() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::select! {
+            ended = git.call("hang").dir(temp.path()).run() => panic!("{ended:?}"),
+            () = started => {}
+        }
+        until_dead(&pids).await;
+    });
+}
+
+#[test]
+fn what_is_kept_of_the_output_is_bounded() {
+    run(async {
+        let temp = tempfile::tempdir().expect("a directory");
+        let git = script(temp.path(), "head -c 9000000 /dev/zero");
+        let refused = git.call("shout").arg("loudly").run().await;
+        assert!(
+            matches!(refused, Err(Error::OutputLimit { .. })),
+            "{refused:?}"
+        );
+        let git = script(temp.path(), "head -c 9000000 /dev/zero >&2; exit 3");
+        let output = git.call("shout").run().await.expect("it ran");
+        assert_eq!(
+            (output.code, output.stderr.len()),
+            (Some(3), COMPLAINT_BYTES_MAX)
+        );
+        let failed = git.call("shout").arg("x").ok().await.expect_err("failed");
+        assert!(failed.to_string().len() < 1_200, "{failed}");
+        // More input than a pipe holds, and nobody who reads it.
+        let git = script(temp.path(), "exit 0");
+        git.call("tell")
+            .input(vec![b'x'; 1 << 20])
+            .ok()
+            .await
+            .expect("it ran");
+    });
+}

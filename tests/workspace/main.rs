@@ -1,0 +1,10 @@
+//! `workspace` on real git repositories in temporary directories.
+
+mod agents;
+mod branch;
+mod discover;
+mod fixture;
+mod lifecycle;
+mod rebase;
+mod speed;
+mod sweep;

@@ -1,0 +1,89 @@
+//! How long each operation takes; `cargo test --test workspace -- --ignored --nocapture speed`.
+
+use std::time::{Duration, Instant};
+
+use crewlog::model::ids::AttemptId;
+use crewlog::workspace::{Ignored, Repository};
+
+use crate::fixture::{BRANCH, Fixture, commit, run, write};
+
+const ROUNDS: u64 = 25;
+
+#[derive(Default)]
+struct Times(Vec<(&'static str, Vec<Duration>)>);
+
+impl Times {
+    fn add(&mut self, name: &'static str, since: Instant) {
+        let took = since.elapsed();
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, times)) => times.push(took),
+            None => self.0.push((name, vec![took])),
+        }
+    }
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn speed() {
+    run(async {
+        let fixture = Fixture::new();
+        let repository = Repository::discover(&fixture.repo).await.expect("found");
+        let mut head = repository.ensure_branch(BRANCH).await.expect("the branch");
+        let mut times = Times::default();
+        for round in 0..ROUNDS {
+            let start = Instant::now();
+            Repository::discover(&fixture.repo).await.expect("found");
+            times.add("discover", start);
+            let start = Instant::now();
+            let id = AttemptId(2 * round + 1);
+            let made = repository.create_worktree(&fixture.worktrees, id, &head);
+            let mut other = made.await.expect("made");
+            times.add("create_worktree", start);
+            let id = AttemptId(2 * round + 2);
+            let made = repository.create_worktree(&fixture.worktrees, id, &head);
+            let mut worktree = made.await.expect("made");
+            for file in 0..3 {
+                write(other.path(), &format!("lib/o{round}-{file}"), "x\n");
+                write(worktree.path(), &format!("lib/w{round}-{file}"), "x\n");
+            }
+            let start = Instant::now();
+            let first = commit(&mut other).await.commit;
+            times.add("commit", start);
+            commit(&mut worktree).await;
+            let start = Instant::now();
+            let moved = repository.advance(BRANCH, &head, &first, "other").await;
+            times.add("advance", start);
+            moved.expect("moved");
+            let start = Instant::now();
+            let rebased = worktree.rebase(&first, Ignored::Keep).await;
+            times.add("rebase", start);
+            rebased.expect("rebased");
+            let start = Instant::now();
+            worktree
+                .rebase(&first, Ignored::Keep)
+                .await
+                .expect("in order");
+            times.add("rebase (in order)", start);
+            let start = Instant::now();
+            repository.changes(&head, &first).await.expect("compared");
+            times.add("changes", start);
+            let start = Instant::now();
+            repository.contains(BRANCH, &first).await.expect("answered");
+            times.add("contains", start);
+            let start = Instant::now();
+            worktree.preserve("measured").await.expect("preserved");
+            times.add("preserve", start);
+            let start = Instant::now();
+            worktree.remove().await.expect("removed");
+            times.add("remove", start);
+            other.remove().await.expect("removed");
+            head = first;
+        }
+        for (name, mut taken) in times.0 {
+            taken.sort();
+            let median = taken[taken.len() / 2];
+            let most = taken[taken.len() - 1];
+            eprintln!("{name:20} median {median:>9.2?}  most {most:>9.2?}");
+        }
+    });
+}

@@ -1,0 +1,240 @@
+//! Left-overs: found, preserved where they hold work, and removed. Nothing else is touched.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crewlog::model::ids::AttemptId;
+use crewlog::workspace::{Error, Repository, Swept};
+
+use crate::fixture::{BRANCH, Fixture, commit, read, run, write};
+
+async fn sweep(fixture: &Fixture, repository: &Repository, live: &[u64], before: u64) -> Swept {
+    let live: Vec<AttemptId> = live.iter().copied().map(AttemptId).collect();
+    let swept = repository.sweep(&fixture.worktrees, &live, AttemptId(before), BRANCH);
+    swept.await.expect("swept")
+}
+
+fn names(fixture: &Fixture) -> Vec<String> {
+    let entries = fs::read_dir(&fixture.worktrees)
+        .expect("readable")
+        .flatten();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn only_what_is_over_and_ours_is_swept() {
+    run(async {
+        let fixture = Fixture::new();
+        let (repository, _) = fixture.begun().await;
+        assert!(
+            sweep(&fixture, &repository, &[], 9)
+                .await
+                .removed
+                .is_empty()
+        );
+        for attempt in [1, 2, 3, 40] {
+            fixture.worktree(&repository, attempt).await;
+        }
+        write(&fixture.worktrees, "crewlog-a5/precious", "not ours");
+        write(&fixture.worktrees, "notes", "not ours");
+        write(&fixture.worktrees, "crewlog-ax.private/x", "not ours");
+        write(&fixture.worktrees, ".crewlog-trash-1/x", "half deleted");
+        let gone = fixture.top().join("on a stick").display().to_string();
+        fixture.git(&["worktree", "add", "-q", "--detach", &gone]);
+        fs::remove_dir_all(&gone).expect("unplugged");
+
+        let swept = sweep(&fixture, &repository, &[2], 40).await;
+        assert_eq!(swept.removed, [AttemptId(1), AttemptId(3)]);
+        assert!(
+            swept.preserved.is_empty() && swept.failed.is_empty(),
+            "{swept:?}"
+        );
+        let left = [
+            "crewlog-a2",
+            "crewlog-a2.private",
+            "crewlog-a40",
+            "crewlog-a40.private",
+            "crewlog-a5",
+            "crewlog-ax.private",
+            "notes",
+        ];
+        assert_eq!(names(&fixture), left);
+        let listed = fixture.git(&["worktree", "list", "--porcelain"]);
+        assert!(
+            listed.contains("on a stick"),
+            "the user's own entry stays: {listed}"
+        );
+        let head = fixture.id("HEAD");
+        let refused = repository
+            .create_worktree(&fixture.worktrees, AttemptId(5), &head)
+            .await;
+        assert!(matches!(refused, Err(Error::NotOurs { .. })), "{refused:?}");
+        assert_eq!(read(&fixture.worktrees, "crewlog-a5/precious"), "not ours");
+    });
+}
+
+#[test]
+fn work_that_nobody_reported_is_preserved() {
+    run(async {
+        let fixture = Fixture::new();
+        let (repository, head) = fixture.begun().await;
+        // 1: only uncommitted. 2: committed. 3: committed and more. 4: committed, directory gone.
+        // 5: merged. 6: merged and more. 7: a test. 8: nothing. 9: agent's own commit, and a lock.
+        let mut committed = Vec::new();
+        for attempt in 1..=9 {
+            let mut worktree = match attempt {
+                7 => {
+                    let made =
+                        repository.create_test_worktree(&fixture.worktrees, AttemptId(7), &head);
+                    made.await.expect("a worktree")
+                }
+                _ => fixture.worktree(&repository, attempt).await,
+            };
+            let dir = worktree.path().to_owned();
+            if attempt != 8 {
+                write(&dir, &format!("work{attempt}"), "w");
+            }
+            if (2..=6).contains(&attempt) {
+                committed.push((attempt, commit(&mut worktree).await.commit));
+            }
+            match attempt {
+                3 | 6 => write(&dir, "more", "m"),
+                4 => fs::remove_dir_all(&dir).expect("deleted"),
+                9 => {
+                    fixture.git_in(&dir, &["add", "-A"]);
+                    fixture.git_in(&dir, &["commit", "-q", "-m", "agent's"]);
+                    write(&fixture.worktrees, "crewlog-a9.private/index.lock", "");
+                }
+                _ => {}
+            }
+            if let (5 | 6, Some((_, commit))) = (attempt, committed.last()) {
+                let onto = worktree.base().clone();
+                repository
+                    .advance(BRANCH, &onto, commit, "x")
+                    .await
+                    .expect("moved");
+            }
+        }
+        let swept = sweep(&fixture, &repository, &[], 10).await;
+        assert!(swept.failed.is_empty(), "{swept:?}");
+        assert_eq!(swept.removed.len(), 9);
+        let preserved: Vec<u64> = swept
+            .preserved
+            .iter()
+            .map(|(attempt, _)| attempt.0)
+            .collect();
+        assert_eq!(preserved, [1, 2, 3, 4, 6, 9]);
+        for (attempt, files) in [
+            (1, "work1\n"),
+            (2, "work2\n"),
+            (3, "more\nwork3\n"),
+            (4, "work4\n"),
+            (6, "more\n"),
+            (9, "work9\n"),
+        ] {
+            let name = format!("refs/crewlog/preserved/{attempt}");
+            let changed = fixture.git(&["diff-tree", "-r", "--name-only", "--no-commit-id", &name]);
+            assert_eq!(changed, files, "{attempt}");
+        }
+        assert!(fixture.has_ref("refs/crewlog/preserved/9-agent"));
+        assert!(names(&fixture).is_empty());
+        assert_eq!(fixture.git(&["worktree", "list"]).lines().count(), 1);
+    });
+}
+
+#[test]
+fn an_interrupted_creation_or_removal_is_finished() {
+    run(async {
+        let fixture = Fixture::new();
+        let (repository, head) = fixture.begun().await;
+        // Killed before git had begun, in its middle, after the directory was moved aside.
+        write(
+            &fixture.worktrees,
+            "crewlog-a1.private/notes.json",
+            "{\"test\":fal",
+        );
+        fixture.worktree(&repository, 2).await;
+        let notes =
+            format!("{{\"test\":false,\"base\":\"{head}\",\"commit\":null,\"admin\":null}}");
+        write(&fixture.worktrees, "crewlog-a2.private/notes.json", &notes);
+        fs::remove_file(fixture.worktrees.join("crewlog-a2/README")).expect("half checked out");
+        let third = fixture.worktree(&repository, 3).await;
+        let trash = fixture.worktrees.join(".crewlog-trash-x");
+        fs::rename(third.path(), &trash).expect("moved aside");
+        // An agent's read-only directory.
+        let mode = fs::Permissions::from_mode(0o500);
+        fs::set_permissions(trash.join("src"), mode).expect("set");
+
+        let swept = sweep(&fixture, &repository, &[], 10).await;
+        assert!(
+            swept.failed.is_empty() && swept.preserved.is_empty(),
+            "{swept:?}"
+        );
+        assert!(names(&fixture).is_empty(), "{:?}", names(&fixture));
+        // The same numbers can be used again, also where git still has a stale entry.
+        for attempt in [1, 2, 3] {
+            let worktree = fixture.worktree(&repository, attempt).await;
+            assert_eq!(read(worktree.path(), "src/b.txt"), "b\n");
+        }
+    });
+}
+
+#[test]
+fn a_number_that_is_used_again_loses_no_work() {
+    run(async {
+        let fixture = Fixture::new();
+        let (repository, _) = fixture.begun().await;
+        for round in ["first", "second"] {
+            let worktree = fixture.worktree(&repository, 1).await;
+            assert_eq!(
+                fixture.git_in(worktree.path(), &["status", "--porcelain"]),
+                ""
+            );
+            write(worktree.path(), "work", round);
+        }
+        fixture.worktree(&repository, 1).await;
+        for (name, text) in [("1", "first"), ("1-2", "second")] {
+            let file = format!("refs/crewlog/preserved/{name}:work");
+            assert_eq!(fixture.git(&["show", &file]), text);
+        }
+    });
+}
+
+#[test]
+fn many_create_commit_and_remove_while_others_sweep() {
+    run(async {
+        let fixture = Fixture::new();
+        let (repository, _) = fixture.begun().await;
+        let workers: Vec<_> = (100..116)
+            .map(|attempt| {
+                let (repository, dir) = (repository.clone(), fixture.worktrees.clone());
+                tokio::spawn(async move {
+                    let head = repository.head(BRANCH).await?;
+                    let made = repository.create_worktree(&dir, AttemptId(attempt), &head);
+                    let mut worktree = made.await?;
+                    write(worktree.path(), &format!("{attempt}"), "x");
+                    let message = crate::fixture::message(attempt);
+                    let done = worktree.commit(&message, None).await?;
+                    assert!(done.is_some());
+                    worktree.remove().await
+                })
+            })
+            .collect();
+        for _ in 0..3 {
+            let swept = sweep(&fixture, &repository, &[], 100).await;
+            assert!(
+                swept.removed.is_empty() && swept.failed.is_empty(),
+                "{swept:?}"
+            );
+        }
+        for worker in workers {
+            worker.await.expect("no panic").expect("no error");
+        }
+        assert!(names(&fixture).is_empty());
+        assert_eq!(fixture.git(&["worktree", "list"]).lines().count(), 1);
+    });
+}

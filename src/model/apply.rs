@@ -47,9 +47,9 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
         Event::RunStarted(event) => run::started(state, recorded, event),
         Event::RunPaused(event) => state.paused = Some(event.reason.clone()),
         Event::RunResumed(_) => run::resumed(state),
-        Event::ProviderLimited(event) => run::limited(state, event),
+        Event::ProviderLimited(event) => run::limited(state, recorded, event),
         Event::BudgetReached(_) => run::budget_reached(state),
-        Event::SettingsChanged(event) => state.settings = event.settings.clone(),
+        Event::SettingsChanged(event) => run::settings_changed(state, event),
         Event::RunFinished(event) => run::finished(state, event),
     }
 }

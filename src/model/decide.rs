@@ -9,7 +9,7 @@ mod merge;
 mod report;
 mod run;
 
-pub use self::assign::RUNNERS_UP_MAX;
+pub use self::assign::{Load, RUNNERS_UP_MAX};
 use super::command::{Command, PersonCommand, Rejection};
 use super::event::Event;
 use super::ids::Timestamp;
@@ -17,6 +17,7 @@ use super::state::State;
 
 /// The events that `command` causes at `now`. An empty list means "it is so already".
 pub fn decide(state: &State, now: Timestamp, command: &Command) -> Result<Vec<Event>, Rejection> {
+    let now = state.time(now);
     match command {
         Command::Person(command) => person(state, command),
         Command::StartRun {
@@ -34,7 +35,12 @@ pub fn decide(state: &State, now: Timestamp, command: &Command) -> Result<Vec<Ev
             terms,
             runners_up,
             ready,
-        } => assign::coding(state, now, *worker, features, *terms, runners_up, *ready),
+        } => {
+            let fits = assign::coding_fits(state, now, *worker, features)?;
+            Ok(assign::coding(
+                state, fits, features, *terms, runners_up, *ready,
+            ))
+        }
         Command::AssignTest {
             worker,
             features,
@@ -42,7 +48,13 @@ pub fn decide(state: &State, now: Timestamp, command: &Command) -> Result<Vec<Ev
             draw,
             terms,
             runners_up,
-        } => assign::testing(state, *worker, features, *last, *draw, *terms, runners_up),
+        } => {
+            let fits = assign::testing_fits(state, now, *worker, features, *last)?;
+            let drawn = (*draw, *terms);
+            Ok(assign::testing(
+                state, fits, features, *last, drawn, runners_up,
+            ))
+        }
         Command::Report {
             attempt,
             report,

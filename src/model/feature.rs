@@ -38,6 +38,21 @@ impl FeatureSpec {
         let lists = self.steps.iter().chain(&self.checks);
         self.category.len() + self.description.len() + lists.map(String::len).sum::<usize>()
     }
+
+    /// True when the other text asks for the same work: only its category, priority or
+    /// dependencies differ.
+    pub fn asks_the_same(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.description == other.description
+            && self.steps == other.steps
+            && self.checks == other.checks
+    }
+
+    /// True when what proves one of the texts proves the other: the same checks or, without any,
+    /// the same work.
+    pub fn proven_by_the_same(&self, other: &Self) -> bool {
+        self.checks == other.checks && (!self.checks.is_empty() || self.asks_the_same(other))
+    }
 }
 
 /// Where a feature is in its life. Blocked and ready are both `Pending`: which of them follows

@@ -3,13 +3,14 @@
 //! One wish at a time: it goes through the same door as everybody's, and the next one is made
 //! when its events are applied. Work comes before tests, and the end when both are done.
 
-mod finish;
+pub(super) mod finish;
 mod testing;
 
 use std::collections::BTreeMap;
 
+pub use self::finish::blocking_chain;
 use super::command::Command;
-use super::decide::RUNNERS_UP_MAX;
+use super::decide::{Load, RUNNERS_UP_MAX};
 use super::event::RankTerms;
 use super::ids::{FeatureId, Timestamp, WorkerId};
 use super::settings::WorkerKind;
@@ -43,6 +44,7 @@ pub struct Plan {
 
 /// What to do next. The state must be settled.
 pub fn plan(state: &State, now: Timestamp, world: &World, entropy: &mut dyn Entropy) -> Plan {
+    let now = state.time(now);
     let wake_at = wake_at(state, now);
     let command = next(state, now, world, entropy);
     Plan { command, wake_at }
@@ -66,7 +68,7 @@ fn next(
             return Some(command);
         }
     }
-    finish::finish(state, now, world)
+    finish::finish(state, world)
 }
 
 /// Whether anything may start at all.
@@ -85,8 +87,12 @@ fn wake_at(state: &State, now: Timestamp) -> Option<Timestamp> {
     later.filter(|&at| at > now).min()
 }
 
-fn idle(world: &World, kind: WorkerKind) -> Option<WorkerId> {
-    let of_kind = |(worker, its): &(WorkerId, WorkerKind)| (*its == kind).then_some(*worker);
+fn idle(state: &State, world: &World, kind: WorkerKind) -> Option<WorkerId> {
+    let of_kind = |(worker, its): &(WorkerId, WorkerKind)| {
+        let known = state.workers().get(worker);
+        let free = known.is_some_and(|known| known.kind == kind && known.attempt.is_none());
+        (*its == kind && free).then_some(*worker)
+    };
     world.idle.values().find_map(of_kind)
 }
 
@@ -110,20 +116,21 @@ fn coding(state: &State, now: Timestamp, world: &World) -> Option<Command> {
     if state.open_attempts(WorkerKind::Coding) >= state.settings.max_concurrency {
         return None;
     }
-    let worker = idle(world, WorkerKind::Coding)?;
+    let worker = idle(state, world, WorkerKind::Coding)?;
     let batch = state.settings.batch_size as usize;
     let (best, ready) = candidates(state, now, batch + RUNNERS_UP_MAX);
     let (&(first, terms), others) = best.split_first()?;
     let mut features = vec![first];
-    let alone = |id: FeatureId| {
-        // What failed before is tried by itself, so that it takes no other feature down with it.
-        state
-            .feature(id)
-            .is_none_or(|it| it.failures > 0 || it.regressed)
+    let mut load = Load::default();
+    // What failed before is tried by itself, so that it takes no other feature down with it.
+    let mut joins = |id: FeatureId| {
+        let feature = state.feature(id);
+        let fresh = feature.filter(|it| it.failures == 0 && it.lost == 0 && !it.regressed);
+        fresh.is_some_and(|it| load.add(&it.spec))
     };
-    if !alone(first) {
-        let fresh = others.iter().map(|&(id, _)| id).filter(|&id| !alone(id));
-        features.extend(fresh.take(batch.saturating_sub(1)));
+    if batch > 1 && joins(first) {
+        let fresh = others.iter().map(|&(id, _)| id).filter(|&id| joins(id));
+        features.extend(fresh.take(batch - 1));
     }
     let runners_up = others.iter().filter(|(id, _)| !features.contains(id));
     let runners_up = runners_up.take(RUNNERS_UP_MAX).copied().collect();

@@ -28,6 +28,13 @@ pub const FEATURES_MAX: usize = 200_000;
 /// Raised whenever [`State`]'s stored shape changes; an older snapshot is then folded anew.
 pub const STATE_VERSION: u32 = 1;
 
+/// Tests without a verdict after which a feature is left alone.
+pub const INCONCLUSIVE_MAX: u32 = 3;
+
+/// A lost attempt costs a feature nothing, but one that takes its worker down every time must not
+/// go on for ever. Machines that are switched off lose a dozen in a row, hardly a hundred.
+pub const LOST_MAX: u32 = 100;
+
 /// The texts of the last few failures go into the next attempt's prompt; more would not be read.
 pub const FAILURES_REMEMBERED: usize = 3;
 
@@ -114,6 +121,8 @@ pub struct Feature {
     pub verified_at: Timestamp,
     /// Tests without a verdict since it was last proven.
     pub inconclusive: u32,
+    /// Attempts in a row whose worker was lost; see [`LOST_MAX`].
+    pub lost: u32,
     /// Attempts that work on it or test it.
     pub attempts: Vec<AttemptId>,
     /// The last failures, oldest first, at most [`FAILURES_REMEMBERED`].
@@ -135,6 +144,12 @@ impl Feature {
         } else {
             Status::Pending
         }
+    }
+
+    /// True when its tests came to no verdict so often that it is left alone: whatever is wrong
+    /// with them, trying for ever will not mend it.
+    pub fn untestable(&self) -> bool {
+        self.inconclusive >= INCONCLUSIVE_MAX || self.lost >= LOST_MAX
     }
 }
 
@@ -209,11 +224,13 @@ pub struct Run {
 pub struct Limited {
     /// Until when; [`Timestamp`]`(u64::MAX)` means until a person mends it.
     pub until: Timestamp,
+    /// The event that told of it. What attempts from before it come to says nothing of it.
+    pub since: Sequence,
     /// Which kind.
     pub kind: FailureKind,
     /// The provider's words.
     pub reason: String,
-    /// Refusals in a row.
+    /// Refusals in a row, those that one refusal earned several attempts counted once.
     pub streak: u32,
 }
 
@@ -360,6 +377,22 @@ impl State {
         self.run.as_ref().filter(|run| run.finished.is_none())
     }
 
+    /// True while a coding attempt holds the feature, also one that was called off and has not
+    /// ended yet.
+    pub fn being_coded(&self, feature: &Feature) -> bool {
+        let coding = |id| {
+            let open = self.attempts.get(id);
+            open.is_some_and(|open| open.job.kind == WorkerKind::Coding)
+        };
+        feature.attempts.iter().any(coding)
+    }
+
+    /// The time to decide and plan by: never before the last event's, so that a clock that was
+    /// set back cannot make the two disagree about whose wait is over.
+    pub fn time(&self, now: Timestamp) -> Timestamp {
+        now.max(self.at)
+    }
+
     /// How many attempts of a kind are open.
     pub fn open_attempts(&self, kind: WorkerKind) -> u32 {
         let of_kind = |attempt: &&Attempt| attempt.job.kind == kind;
@@ -456,7 +489,7 @@ impl State {
         Ok(state)
     }
 
-    /// True when applying this event would need the ranks to be computed anew afterwards.
+    /// True when the graph or an estimate has changed since [`State::settle`] was last called.
     pub fn is_unsettled(&self) -> bool {
         self.indexes.ranks_stale
     }

@@ -48,7 +48,7 @@ pub fn started(state: &mut State, recorded: &Recorded, event: &AttemptStarted) {
         state.tally.testing += 1;
     }
     for &feature in &job.features {
-        let Some(slot) = state.slot(feature) else {
+        let Some(slot) = state.left(feature) else {
             continue;
         };
         state.change(slot, |feature| {
@@ -79,12 +79,24 @@ pub fn cancelled(state: &mut State, event: &JobCancelled) {
 }
 
 pub fn released(state: &mut State, event: &AttemptReleased) {
-    state.tally.released += 1;
-    state.close_attempt(event.attempt);
+    if state.attempts.contains_key(&event.attempt) {
+        state.tally.released += 1;
+        state.close_attempt(event.attempt);
+    }
 }
 
 pub fn lost(state: &mut State, event: &AttemptLost) {
+    let Some(open) = state.attempts.get(&event.attempt) else {
+        return;
+    };
     state.tally.lost += 1;
+    for feature in open.remaining.clone() {
+        if let Some(slot) = state.left(feature) {
+            state.change(slot, |feature| {
+                feature.lost = feature.lost.saturating_add(1)
+            });
+        }
+    }
     state.close_attempt(event.attempt);
     state.conclude(event.attempt, Verdict::Late);
 }
@@ -117,12 +129,13 @@ pub fn worker_left(state: &mut State, event: &WorkerLeft) {
 impl State {
     /// An attempt's outcome for one feature is known; the attempt ends with its last feature.
     pub(super) fn close_feature(&mut self, attempt: AttemptId, feature: FeatureId) {
-        self.leave_feature(attempt, feature);
         let Some(open) = self.attempts.get_mut(&attempt) else {
             return;
         };
         open.remaining.retain(|&id| id != feature);
-        if open.remaining.is_empty() {
+        let (kind, over) = (open.job.kind, open.remaining.is_empty());
+        self.leave_feature(attempt, kind, feature);
+        if over {
             self.close_attempt(attempt);
         }
     }
@@ -133,7 +146,7 @@ impl State {
             return;
         };
         for &feature in &attempt.remaining {
-            self.leave_feature(id, feature);
+            self.leave_feature(id, attempt.job.kind, feature);
         }
         if !self.closed.contains_key(&id) {
             self.conclude(id, Verdict::Recorded);
@@ -157,15 +170,12 @@ impl State {
         }
     }
 
-    fn leave_feature(&mut self, attempt: AttemptId, feature: FeatureId) {
+    /// A test that ends leaves the feature as it is: somebody may be at work on it by now.
+    fn leave_feature(&mut self, attempt: AttemptId, kind: WorkerKind, feature: FeatureId) {
         let Some(slot) = self.slot(feature) else {
             return;
         };
-        let coding = |state: &Self| {
-            let open = state.attempts.get(&attempt);
-            open.is_none_or(|open| open.job.kind == WorkerKind::Coding)
-        };
-        let coding = coding(self);
+        let coding = kind == WorkerKind::Coding;
         self.change(slot, |feature| {
             let before = feature.attempts.len();
             feature.attempts.retain(|&id| id != attempt);

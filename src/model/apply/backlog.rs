@@ -5,36 +5,43 @@ use crate::model::event::{
     InputRequested, RetryRequested,
 };
 use crate::model::feature::Status;
-use crate::model::ids::Timestamp;
+use crate::model::ids::{FeatureId, Timestamp};
 use crate::model::state::{Feature, State};
 
 pub fn added(state: &mut State, event: &FeatureAdded) {
     if state.slot(event.feature).is_some() {
         return;
     }
+    let mut spec = event.spec.clone();
+    spec.depends_on = state.known(event.feature, spec.depends_on);
     state.push(Feature {
         id: event.feature,
-        spec: event.spec.clone(),
+        spec,
         ..Feature::default()
     });
 }
 
 pub fn edited(state: &mut State, event: &FeatureEdited) {
-    let Some(slot) = state.slot(event.feature) else {
+    let Some(slot) = state.left(event.feature) else {
         return;
     };
-    let Some(before) = state.in_slot(slot).map(|feature| feature.spec.clone()) else {
+    let Some(feature) = state.in_slot(slot) else {
         return;
     };
-    state.indexes.by_name.remove(&before.name);
-    let name = event.spec.name.clone();
-    state.indexes.by_name.insert(name, slot);
-    state.indexes.ranks_stale |= before.category != event.spec.category;
-    let proof_changed = before.checks != event.spec.checks;
+    let moved = feature.spec.category != event.spec.category;
+    let same_proof = feature.spec.proven_by_the_same(&event.spec);
+    if feature.spec.name != event.spec.name {
+        let before = feature.spec.name.clone();
+        state.forget_name(&before, slot);
+        let name = event.spec.name.clone();
+        state.indexes.by_name.insert(name, slot);
+    }
+    state.indexes.ranks_stale |= moved;
     state.change(slot, |feature| {
+        let depends_on = std::mem::take(&mut feature.spec.depends_on);
         feature.spec = event.spec.clone();
-        feature.spec.depends_on = before.depends_on;
-        if proof_changed {
+        feature.spec.depends_on = depends_on;
+        if !same_proof {
             // What it passed was another proof: it is to be tested again.
             feature.verified = 0;
             feature.inconclusive = 0;
@@ -43,59 +50,76 @@ pub fn edited(state: &mut State, event: &FeatureEdited) {
 }
 
 pub fn dependencies_set(state: &mut State, event: &DependenciesSet) {
-    let Some(slot) = state.slot(event.feature) else {
+    let Some(slot) = state.left(event.feature) else {
         return;
     };
-    state.change(slot, |feature| {
-        feature.spec.depends_on = event.depends_on.clone()
-    });
-    state.depend(slot, &event.depends_on);
+    let depends_on = state.known(event.feature, event.depends_on.clone());
+    state.depend(slot, &depends_on);
+    state.change(slot, |feature| feature.spec.depends_on = depends_on);
 }
 
 pub fn removed(state: &mut State, event: &FeatureRemoved) {
-    let Some(slot) = state.slot(event.feature) else {
+    let Some(slot) = state.left(event.feature) else {
         return;
     };
-    let dependents: Vec<u32> = state.graph().dependents(slot).to_vec();
-    for dependent in dependents {
-        let mut depends_on = Vec::new();
+    for dependent in state.isolate(slot) {
         state.change(dependent, |feature| {
             feature.spec.depends_on.retain(|&id| id != event.feature);
-            depends_on.clone_from(&feature.spec.depends_on);
         });
-        state.depend(dependent, &depends_on);
     }
     if let Some(feature) = state.in_slot(slot) {
         let name = feature.spec.name.clone();
-        if state.indexes.by_name.get(&name) == Some(&slot) {
-            state.indexes.by_name.remove(&name);
-        }
+        state.forget_name(&name, slot);
     }
     state.change(slot, |feature| {
         feature.status = Status::Removed;
         feature.spec.depends_on.clear();
     });
-    state.depend(slot, &[]);
+}
+
+impl State {
+    /// The slot of a feature that is in the backlog. What is told of one that is not changes
+    /// nothing, or it would come back to life.
+    pub(super) fn left(&self, id: FeatureId) -> Option<u32> {
+        let slot = self.slot(id)?;
+        let feature = self.in_slot(slot)?;
+        (feature.status != Status::Removed).then_some(slot)
+    }
+
+    /// Those of `depends_on` that `feature` can wait for: the spec and the graph say the same.
+    fn known(&self, feature: FeatureId, mut depends_on: Vec<FeatureId>) -> Vec<FeatureId> {
+        depends_on.retain(|&id| id != feature && self.left(id).is_some());
+        depends_on
+    }
+
+    /// Gives a name free, unless it is another feature's by now.
+    fn forget_name(&mut self, name: &str, slot: u32) {
+        if self.indexes.by_name.get(name) == Some(&slot) {
+            self.indexes.by_name.remove(name);
+        }
+    }
 }
 
 pub fn skipped(state: &mut State, event: &FeatureSkipped) {
-    let Some(slot) = state.slot(event.feature) else {
+    let Some(slot) = state.left(event.feature) else {
         return;
     };
     state.change(slot, |feature| {
         feature.status = Status::Skipped;
+        feature.question = None;
         feature.skipped.clone_from(&event.reason);
     });
 }
 
 pub fn retry_requested(state: &mut State, event: &RetryRequested) {
-    let Some(slot) = state.slot(event.feature) else {
+    let Some(slot) = state.left(event.feature) else {
         return;
     };
     state.change(slot, |feature| {
         feature.failures = 0;
         feature.regressions = 0;
         feature.inconclusive = 0;
+        feature.lost = 0;
         feature.not_before = Timestamp(0);
         feature.question = None;
         if matches!(
@@ -109,7 +133,7 @@ pub fn retry_requested(state: &mut State, event: &RetryRequested) {
 
 pub fn input_requested(state: &mut State, event: &InputRequested) {
     state.close_feature(event.attempt, event.feature);
-    let Some(slot) = state.slot(event.feature) else {
+    let Some(slot) = state.left(event.feature) else {
         return;
     };
     state.change(slot, |feature| {
@@ -119,7 +143,7 @@ pub fn input_requested(state: &mut State, event: &InputRequested) {
 }
 
 pub fn input_answered(state: &mut State, event: &InputAnswered) {
-    let Some(slot) = state.slot(event.feature) else {
+    let Some(slot) = state.left(event.feature) else {
         return;
     };
     state.change(slot, |feature| {

@@ -41,30 +41,12 @@ fn moved(state: &mut State, head: crate::model::ids::CommitId) {
 }
 
 pub fn passed(state: &mut State, recorded: &Recorded, event: &FeaturePassed) {
-    let merge = state.merge.clone();
-    let merge = merge.filter(|merge| merge.attempt == event.attempt);
-    let mut files = Vec::new();
-    if let Some(merge) = &merge {
-        // The first feature of a merge moves the head; the others passed by the same commit.
-        if state.head != merge.commit {
-            state.head = merge.commit.clone();
-            state.head_index += 1;
-            state.tally.merged += 1;
-            state.merges.push(Merge {
-                index: state.head_index,
-                feature: event.feature,
-                commit: merge.commit.clone(),
-            });
-        }
-        files = state.files.touch(&merge.touched, state.head_index);
-        if merge.touched_total as usize > merge.touched.len() {
-            state.files.touch_everything(state.head_index);
-        }
-    }
-    let Some(slot) = state.slot(event.feature) else {
+    let files = merged(state, event);
+    let Some(slot) = state.left(event.feature) else {
+        state.close_feature(event.attempt, event.feature);
         return;
     };
-    let started = state.attempts.get(&event.attempt).map(|open| open.started);
+    learn(state, recorded, event, slot);
     let verified = state.head_index;
     state.close_feature(event.attempt, event.feature);
     state.change(slot, |feature| {
@@ -72,6 +54,7 @@ pub fn passed(state: &mut State, recorded: &Recorded, event: &FeaturePassed) {
         feature.regressed = false;
         feature.failures = 0;
         feature.inconclusive = 0;
+        feature.lost = 0;
         feature.not_before = Timestamp(0);
         feature.passed = Some(recorded.sequence);
         feature.basis = Some(event.evidence.basis);
@@ -79,20 +62,65 @@ pub fn passed(state: &mut State, recorded: &Recorded, event: &FeaturePassed) {
         feature.verified_at = recorded.at;
         feature.question = None;
         feature.recent_failures.clear();
-        if merge.is_some() {
-            feature.files = files;
-        }
+        feature.owns(&files);
     });
-    state.limited = None;
     state.conclude(event.attempt, Verdict::Passed);
-    let category = state
-        .in_slot(slot)
-        .map(|feature| feature.spec.category.clone());
-    if let (Some(category), Some(started)) = (category, started) {
-        let changed = state
-            .estimates
-            .learn(&category, recorded.at.since_ms(started));
-        state.indexes.ranks_stale |= changed;
+    // Whoever was at work before the provider refused does not know whether it still does.
+    let since = state.limited.as_ref().map(|limited| limited.since.0);
+    if since.is_some_and(|since| event.attempt.0 > since) {
+        state.limited = None;
+    }
+}
+
+/// The first feature of a merge moves the head; the others passed by the same commit. Returns the
+/// numbers of the files that the merge touched; none if nothing was merged.
+fn merged(state: &mut State, event: &FeaturePassed) -> Vec<u32> {
+    let Some(merge) = &state.merge else {
+        return Vec::new();
+    };
+    if merge.attempt != event.attempt {
+        return Vec::new();
+    }
+    if state.head != merge.commit {
+        state.head.clone_from(&merge.commit);
+        state.head_index += 1;
+        state.tally.merged += 1;
+        state.merges.push(Merge {
+            index: state.head_index,
+            feature: event.feature,
+            commit: merge.commit.clone(),
+        });
+    }
+    if merge.touched_total as usize > merge.touched.len() {
+        state.files.touch_everything(state.head_index);
+    }
+    state.files.touch(&merge.touched, state.head_index)
+}
+
+/// A job of several features took its time for all of them.
+fn learn(state: &mut State, recorded: &Recorded, event: &FeaturePassed, slot: u32) {
+    let (Some(open), Some(feature)) = (
+        state.attempts.get(&event.attempt),
+        state.features.get(slot as usize),
+    ) else {
+        return;
+    };
+    let ms = recorded.at.since_ms(open.started) / (open.job.features.len().max(1) as u64);
+    let changed = state.estimates.learn(&feature.spec.category, ms);
+    state.indexes.ranks_stale |= changed;
+}
+
+impl Feature {
+    /// Notes files of a merge as this feature's own; those of earlier ones, too, since a repair
+    /// touches only some of them.
+    fn owns(&mut self, files: &[u32]) {
+        self.files.extend_from_slice(files);
+        self.files.sort_unstable();
+        self.files.dedup();
+        // The newest files have the greatest numbers.
+        let extra = self.files.len().saturating_sub(MergeStarted::TOUCHED_MAX);
+        self.files.drain(..extra);
+        self.files.shrink_to_fit();
     }
 }
 
@@ -112,11 +140,12 @@ fn tally(state: &mut State, kind: FailureKind) {
 pub fn failed(state: &mut State, event: &FeatureFailed) {
     tally(state, event.failure.kind);
     state.close_feature(event.attempt, event.feature);
-    let Some(slot) = state.slot(event.feature) else {
+    let Some(slot) = state.left(event.feature) else {
         return;
     };
     state.change(slot, |feature| {
-        feature.failures += 1;
+        feature.failures = feature.failures.saturating_add(1);
+        feature.lost = 0;
         feature.not_before = event.not_before;
         remember(feature, &event.failure);
     });
@@ -126,14 +155,16 @@ pub fn regression_found(state: &mut State, event: &RegressionFound) {
     state.tally.regressions += 1;
     state.close_feature(event.attempt, event.feature);
     state.conclude(event.attempt, Verdict::Passed);
-    let Some(slot) = state.slot(event.feature) else {
+    let Some(slot) = state.left(event.feature) else {
         return;
     };
     state.change(slot, |feature| {
         feature.status = Status::Regressed;
         feature.regressed = true;
-        feature.regressions += 1;
+        feature.regressions = feature.regressions.saturating_add(1);
         feature.failures = 0;
+        feature.lost = 0;
+        feature.not_before = Timestamp(0);
         remember(feature, &event.failure);
     });
 }
@@ -144,26 +175,30 @@ pub fn test_passed(state: &mut State, recorded: &Recorded, event: &TestPassed) {
     let tested = attempt.map(|open| open.job.base_index);
     state.close_feature(event.attempt, event.feature);
     state.conclude(event.attempt, Verdict::Passed);
-    let (Some(slot), Some(tested)) = (state.slot(event.feature), tested) else {
+    let (Some(slot), Some(tested)) = (state.left(event.feature), tested) else {
         return;
     };
     state.change(slot, |feature| {
         feature.verified = feature.verified.max(tested);
         feature.verified_at = recorded.at;
         feature.inconclusive = 0;
+        feature.lost = 0;
     });
 }
 
 pub fn test_inconclusive(state: &mut State, event: &TestInconclusive) {
     tally(state, event.failure.kind);
     state.close_feature(event.attempt, event.feature);
-    if let Some(slot) = state.slot(event.feature) {
-        state.change(slot, |feature| feature.inconclusive += 1);
+    if let Some(slot) = state.left(event.feature) {
+        state.change(slot, |feature| {
+            feature.inconclusive = feature.inconclusive.saturating_add(1);
+            feature.lost = 0;
+        });
     }
 }
 
 pub fn parked(state: &mut State, event: &FeatureParked) {
-    if let Some(slot) = state.slot(event.feature) {
+    if let Some(slot) = state.left(event.feature) {
         state.change(slot, |feature| feature.status = Status::Parked);
     }
 }

@@ -1,6 +1,6 @@
 //! Facts about the run as a whole.
 
-use crate::model::event::{ProviderLimited, Recorded, RunFinished, RunStarted};
+use crate::model::event::{ProviderLimited, Recorded, RunFinished, RunStarted, SettingsChanged};
 use crate::model::state::{Limited, Run, State};
 
 pub fn started(state: &mut State, recorded: &Recorded, event: &RunStarted) {
@@ -31,14 +31,30 @@ pub fn resumed(state: &mut State) {
     state.limited = None;
 }
 
-pub fn limited(state: &mut State, event: &ProviderLimited) {
-    let streak = state.limited.as_ref().map_or(0, |limited| limited.streak);
-    state.limited = Some(Limited {
+pub fn limited(state: &mut State, recorded: &Recorded, event: &ProviderLimited) {
+    let before = state.limited.take();
+    let streak = before.as_ref().map_or(0, |before| before.streak);
+    let fresh = Limited {
         until: event.until,
+        since: recorded.sequence,
         kind: event.kind,
         reason: event.reason.clone(),
         streak: streak.saturating_add(1),
+    };
+    // An attempt from before the refusal met the same one; the longer wait holds.
+    state.limited = Some(match before {
+        Some(before) if event.attempt.0 < before.since.0 && before.until >= event.until => before,
+        Some(before) if event.attempt.0 < before.since.0 => Limited { streak, ..fresh },
+        _ => fresh,
     });
+}
+
+pub fn settings_changed(state: &mut State, event: &SettingsChanged) {
+    state.settings = event.settings.clone();
+    if let Some(run) = &mut state.run {
+        // A budget that was raised can be reached again.
+        run.budget_reached &= event.settings.exhausted_by(run.spent);
+    }
 }
 
 pub fn budget_reached(state: &mut State) {

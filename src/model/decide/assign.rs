@@ -1,98 +1,183 @@
 //! Giving jobs to workers. The plan chose; here it is checked that the choice still fits.
 
+use std::collections::BTreeSet;
+
 use crate::model::command::Rejection;
 use crate::model::event::{
     AttemptStarted, Event, FeatureAssigned, RankTerms, TestAssigned, TestTerms,
 };
-use crate::model::feature::Status;
+use crate::model::feature::{FeatureSpec, Status};
 use crate::model::ids::{FeatureId, JobId, Timestamp, WorkerId};
 use crate::model::settings::WorkerKind;
-use crate::model::state::State;
+use crate::model::state::{Feature, State};
 
 /// Runners-up that are worth keeping for "why not this one?".
 pub const RUNNERS_UP_MAX: usize = 5;
+
+/// What the features of one job say, together. It may be as much as one feature may say, so that
+/// the job, its report and its proof fit into a frame and an event whenever those of a single
+/// feature do.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Load {
+    features: usize,
+    text_bytes: usize,
+    checks: usize,
+}
+
+impl Load {
+    /// Adds a feature if it fits; the first one always does.
+    pub fn add(&mut self, spec: &FeatureSpec) -> bool {
+        let text_bytes = self.text_bytes + spec.text_bytes();
+        let checks = self.checks + spec.checks.len();
+        let fits = text_bytes <= FeatureSpec::TEXT_BYTES_MAX && checks <= FeatureSpec::ITEMS_MAX;
+        if self.features > 0 && !fits {
+            return false;
+        }
+        *self = Self {
+            features: self.features + 1,
+            text_bytes,
+            checks,
+        };
+        true
+    }
+}
 
 fn stale(why: &str) -> Rejection {
     Rejection::Stale(why.to_owned())
 }
 
-fn idle(state: &State, id: WorkerId, kind: WorkerKind, limit: u32) -> Result<(), Rejection> {
+fn idle(
+    state: &State,
+    now: Timestamp,
+    id: WorkerId,
+    kind: WorkerKind,
+    limit: u32,
+) -> Result<(), Rejection> {
     state.open_run().ok_or(Rejection::NoRun)?;
     let worker = state.workers.get(&id);
     let worker = worker.ok_or_else(|| stale("the worker is gone"))?;
+    let limited = state.limited.as_ref();
     if worker.kind != kind {
-        return Err(stale("the worker takes other jobs"));
+        Err(stale("the worker takes other jobs"))
+    } else if worker.attempt.is_some() {
+        Err(stale("the worker has a job"))
+    } else if state.paused.is_some() {
+        Err(stale("the run is paused"))
+    } else if limited.is_some_and(|limited| limited.until > now) {
+        Err(stale("the provider refuses"))
+    } else if state.budget_spent() {
+        Err(stale("the budget is spent"))
+    } else if state.open_attempts(kind) >= limit {
+        Err(stale("as many attempts as allowed are open"))
+    } else {
+        Ok(())
     }
-    if worker.attempt.is_some() {
-        return Err(stale("the worker has a job"));
+}
+
+/// The features of a job, which must all be `fit` and fit together.
+fn job<'a>(
+    state: &'a State,
+    ids: &[FeatureId],
+    fit: impl Fn(&Feature) -> Result<(), &'static str>,
+) -> Result<&'a Feature, Rejection> {
+    if ids.len() > state.settings.batch_size as usize {
+        return Err(stale("a job may not carry so many features"));
     }
-    if state.paused.is_some() {
-        return Err(stale("the run is paused"));
+    if ids.iter().collect::<BTreeSet<_>>().len() < ids.len() {
+        return Err(stale("a feature is named twice"));
     }
-    if state.budget_spent() {
-        return Err(stale("the budget is spent"));
+    let mut load = Load::default();
+    for &id in ids {
+        let feature = state.feature(id).ok_or(Rejection::UnknownFeature(id))?;
+        fit(feature).map_err(stale)?;
+        if !load.add(&feature.spec) {
+            return Err(stale("the features say too much for one job"));
+        }
     }
-    if state.open_attempts(kind) >= limit {
-        return Err(stale("as many attempts as allowed are open"));
-    }
-    Ok(())
+    let first = ids.first().and_then(|&id| state.feature(id));
+    first.ok_or_else(|| stale("no feature was named"))
+}
+
+/// What was found to be right, so that an assignment cannot be made without having looked.
+pub struct Fits<'a> {
+    worker: WorkerId,
+    first: &'a Feature,
+}
+
+pub fn coding_fits<'a>(
+    state: &'a State,
+    now: Timestamp,
+    worker: WorkerId,
+    features: &[FeatureId],
+) -> Result<Fits<'a>, Rejection> {
+    let limit = state.settings.max_concurrency;
+    idle(state, now, worker, WorkerKind::Coding, limit)?;
+    let first = job(state, features, |feature| {
+        let workable = matches!(feature.status, Status::Pending | Status::Regressed);
+        if !workable || state.unmet(feature.id) > 0 || feature.not_before > now {
+            return Err("a feature is not ready");
+        }
+        if state.being_coded(feature) {
+            return Err("an attempt at a feature has not ended yet");
+        }
+        Ok(())
+    })?;
+    Ok(Fits { worker, first })
 }
 
 pub fn coding(
     state: &State,
-    now: Timestamp,
-    worker: WorkerId,
+    fits: Fits<'_>,
     features: &[FeatureId],
     terms: RankTerms,
     runners_up: &[(FeatureId, RankTerms)],
     ready: u32,
-) -> Result<Vec<Event>, Rejection> {
-    idle(
-        state,
-        worker,
-        WorkerKind::Coding,
-        state.settings.max_concurrency,
-    )?;
-    for &id in features {
-        let feature = state.feature(id).ok_or(Rejection::UnknownFeature(id))?;
-        let workable = matches!(feature.status, Status::Pending | Status::Regressed);
-        if !workable || state.unmet(id) > 0 || feature.not_before > now {
-            return Err(stale("a feature is not ready"));
-        }
-    }
-    let first = features.first().and_then(|&id| state.feature(id));
-    let first = first.ok_or_else(|| stale("no feature was named"))?;
+) -> Vec<Event> {
     let assigned = FeatureAssigned {
-        worker,
+        worker: fits.worker,
         features: features.to_vec(),
-        attempt_number: first.failures + 1,
+        attempt_number: fits.first.failures.saturating_add(1),
         base: state.head.clone(),
         terms,
         runners_up: runners_up.iter().take(RUNNERS_UP_MAX).copied().collect(),
         ready,
     };
-    Ok(vec![assigned.into(), reserve(state, worker)])
+    vec![assigned.into(), reserve(state, fits.worker)]
+}
+
+pub fn testing_fits<'a>(
+    state: &'a State,
+    now: Timestamp,
+    worker: WorkerId,
+    features: &[FeatureId],
+    last: bool,
+) -> Result<Fits<'a>, Rejection> {
+    let limit = state.settings.testing;
+    idle(state, now, worker, WorkerKind::Testing, limit)?;
+    let first = job(state, features, |feature| {
+        if feature.status != Status::Passing {
+            return Err("a feature is not passing");
+        }
+        let proven = feature.verified >= state.head_index;
+        if last && (proven || !feature.attempts.is_empty()) {
+            return Err("a feature is verified at this commit, or is about to be");
+        }
+        Ok(())
+    })?;
+    Ok(Fits { worker, first })
 }
 
 pub fn testing(
     state: &State,
-    worker: WorkerId,
+    fits: Fits<'_>,
     features: &[FeatureId],
     last: bool,
-    draw: u64,
-    terms: TestTerms,
+    drawn: (u64, TestTerms),
     runners_up: &[(FeatureId, TestTerms)],
-) -> Result<Vec<Event>, Rejection> {
-    idle(state, worker, WorkerKind::Testing, state.settings.testing)?;
-    let passing = |&id: &FeatureId| {
-        let feature = state.feature(id);
-        feature.is_some_and(|feature| feature.status == Status::Passing)
-    };
-    if features.is_empty() || !features.iter().all(passing) {
-        return Err(stale("a feature is not passing"));
-    }
+) -> Vec<Event> {
+    let (draw, terms) = drawn;
     let assigned = TestAssigned {
-        worker,
+        worker: fits.worker,
         features: features.to_vec(),
         base: state.head.clone(),
         last,
@@ -100,7 +185,7 @@ pub fn testing(
         terms,
         runners_up: runners_up.iter().take(RUNNERS_UP_MAX).copied().collect(),
     };
-    Ok(vec![assigned.into(), reserve(state, worker)])
+    vec![assigned.into(), reserve(state, fits.worker)]
 }
 
 /// The reservation follows the assignment in the same batch, so its job is the next event.

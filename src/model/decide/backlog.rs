@@ -1,5 +1,6 @@
 //! Commands about the backlog.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::command::Rejection;
@@ -8,8 +9,9 @@ use crate::model::event::{
     InputAnswered, JobCancelled, RetryRequested,
 };
 use crate::model::feature::{FeatureSpec, Status};
-use crate::model::ids::FeatureId;
-use crate::model::state::{FEATURES_MAX, Feature, State};
+use crate::model::ids::{AttemptId, FeatureId};
+use crate::model::settings::WorkerKind;
+use crate::model::state::{Attempt, FEATURES_MAX, Feature, State};
 
 /// Answers go into prompts.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -21,127 +23,175 @@ pub fn import(
     features: &[(FeatureId, FeatureSpec)],
     update: bool,
 ) -> Result<Vec<Event>, Rejection> {
-    let total = state.graph().len() + features.len();
-    if total > FEATURES_MAX {
-        return Err(Rejection::TooManyFeatures(total as u64));
-    }
-    let mut names: BTreeMap<&str, FeatureId> = BTreeMap::new();
-    let mut added: BTreeMap<FeatureId, u32> = BTreeMap::new();
+    let features: Vec<(FeatureId, Cow<'_, FeatureSpec>)> = features
+        .iter()
+        .map(|(id, spec)| (*id, sorted(spec)))
+        .collect();
+    let added = numbered(state, &features)?;
+    named(state, &features, update)?;
     let mut events = Vec::new();
+    let mut dependencies = Vec::new();
     let mut edges = Vec::new();
-    let next = state.graph().len() as u32;
-    for (id, spec) in features {
-        well_formed(*id, spec)?;
-        if let Some(other) = names.insert(&spec.name, *id) {
-            return Err(taken(other, &spec.name));
-        }
-        if let Some(other) = state.feature_named(&spec.name).filter(|other| other != id) {
-            return Err(taken(other, &spec.name));
-        }
-        let existing = state.feature(*id);
-        if existing.is_none() && state.slot(*id).is_some() {
-            return Err(bad(
-                *id,
-                "its number belonged to a feature that was removed; use another",
-            ));
-        }
-        if added.contains_key(id) {
-            return Err(bad(*id, "its number is given twice"));
-        }
-        match existing {
-            Some(feature) if feature.spec == *spec => {}
+    for (at, (id, spec)) in features.iter().enumerate() {
+        match state.feature(*id) {
+            Some(feature) if feature.spec == **spec => continue,
             Some(feature) if update => {
-                events.extend(edit(feature, spec));
-                edges.push((*id, spec));
+                events.extend(edited(state, feature, spec)?);
+                if spec.depends_on != feature.spec.depends_on {
+                    dependencies.push(depending(*id, &spec.depends_on));
+                }
             }
             Some(feature) => {
                 let name = feature.spec.name.clone();
                 return Err(Rejection::FeatureExists { feature: *id, name });
             }
             None => {
-                let slot = next + added.len() as u32;
-                added.insert(*id, slot);
-                edges.push((*id, spec));
-                events.push(added_event(*id, spec));
+                // In the log a feature is added before anything refers to it: one that refers
+                // forward gets its dependencies afterwards.
+                let slot = added.get(id).copied();
+                let known = |on: &FeatureId| added.get(on).is_none_or(|on| Some(*on) < slot);
+                let mut spec = spec.clone().into_owned();
+                if !spec.depends_on.iter().all(known) {
+                    dependencies.push(depending(*id, &spec.depends_on));
+                    spec.depends_on.clear();
+                }
+                let feature = *id;
+                events.push(FeatureAdded { feature, spec }.into());
             }
         }
+        edges.push(at);
     }
+    let edges: Vec<(FeatureId, &FeatureSpec)> = edges
+        .into_iter()
+        .filter_map(|at| features.get(at))
+        .map(|(id, spec)| (*id, &**spec))
+        .collect();
     connected(state, &added, &edges)?;
-    Ok(in_order(events, features))
+    events.append(&mut dependencies);
+    Ok(events)
 }
 
-fn added_event(feature: FeatureId, spec: &FeatureSpec) -> Event {
-    let spec = spec.clone();
-    FeatureAdded { feature, spec }.into()
-}
-
-/// A feature may come before one that it depends on in the file, but in the log a feature is
-/// added before anything refers to it: what refers forward gets its dependencies afterwards.
-fn in_order(events: Vec<Event>, features: &[(FeatureId, FeatureSpec)]) -> Vec<Event> {
-    let position: BTreeMap<FeatureId, usize> =
-        (0..).zip(features).map(|(at, (id, _))| (*id, at)).collect();
-    let mut later = Vec::new();
-    let mut out = Vec::with_capacity(events.len());
-    for event in events {
-        let Event::FeatureAdded(mut added) = event else {
-            out.push(event);
-            continue;
-        };
-        let at = position.get(&added.feature).copied();
-        let forward = |id: &FeatureId| position.get(id).copied() > at;
-        if added.spec.depends_on.iter().any(forward) {
-            let depends_on = std::mem::take(&mut added.spec.depends_on);
-            later.push(
-                DependenciesSet {
-                    feature: added.feature,
-                    depends_on,
-                }
-                .into(),
-            );
-        }
-        out.push(added.into());
+/// The spec with its dependencies ascending, as events have them.
+fn sorted(spec: &FeatureSpec) -> Cow<'_, FeatureSpec> {
+    if spec.depends_on.is_sorted() {
+        return Cow::Borrowed(spec);
     }
-    out.extend(later);
-    out
+    let mut spec = spec.clone();
+    spec.depends_on.sort_unstable();
+    Cow::Owned(spec)
 }
 
-fn edit(feature: &Feature, spec: &FeatureSpec) -> Vec<Event> {
-    let mut events = Vec::new();
+/// Every spec is well formed and every number can be had. Returns the slots of the new features.
+fn numbered(
+    state: &State,
+    features: &[(FeatureId, Cow<'_, FeatureSpec>)],
+) -> Result<BTreeMap<FeatureId, u32>, Rejection> {
+    let mut seen = BTreeSet::new();
+    let mut added = BTreeMap::new();
+    for (id, spec) in features {
+        well_formed(*id, spec)?;
+        if !seen.insert(*id) {
+            return Err(bad(*id, "its number is given twice"));
+        }
+        if state.feature(*id).is_some() {
+            continue;
+        }
+        if state.slot(*id).is_some() {
+            return Err(bad(
+                *id,
+                "its number belonged to a feature that was removed; use another",
+            ));
+        }
+        let slot = state.graph().len() + added.len();
+        added.insert(*id, u32::try_from(slot).unwrap_or(u32::MAX));
+    }
+    let total = state.graph().len() + added.len();
+    if total > FEATURES_MAX {
+        return Err(Rejection::TooManyFeatures(total as u64));
+    }
+    Ok(added)
+}
+
+/// No two features would have the same name. One that the same import renames gives its name free.
+fn named(
+    state: &State,
+    features: &[(FeatureId, Cow<'_, FeatureSpec>)],
+    update: bool,
+) -> Result<(), Rejection> {
+    let mut names: BTreeMap<&str, FeatureId> = BTreeMap::new();
+    let mut renamed = BTreeSet::new();
+    for (id, spec) in features {
+        if let Some(other) = names.insert(&spec.name, *id) {
+            return Err(taken(other, &spec.name));
+        }
+        let before = state.feature(*id).map(|feature| &feature.spec.name);
+        if update && before.is_some_and(|name| *name != spec.name) {
+            renamed.insert(*id);
+        }
+    }
+    for (id, spec) in features {
+        let holder = state.feature_named(&spec.name);
+        if let Some(other) = holder.filter(|other| other != id && !renamed.contains(other)) {
+            return Err(taken(other, &spec.name));
+        }
+    }
+    Ok(())
+}
+
+/// What becomes of a feature whose text, but for its dependencies, is another now.
+fn edited(state: &State, feature: &Feature, spec: &FeatureSpec) -> Result<Vec<Event>, Rejection> {
     let mut text = spec.clone();
     text.depends_on.clone_from(&feature.spec.depends_on);
-    if text != feature.spec {
-        if feature.status == Status::Running {
-            events.extend(cancellations(feature, "the feature was edited"));
+    if text == feature.spec {
+        return Ok(Vec::new());
+    }
+    let mut events = Vec::new();
+    if !feature.spec.asks_the_same(&text) {
+        // Its proof is in the log and speaks of the old text.
+        not_merging(state, feature)?;
+        let same_proof = feature.spec.proven_by_the_same(&text);
+        let pointless = |open: &Attempt| match open.job.kind {
+            WorkerKind::Coding => true,
+            WorkerKind::Testing => !same_proof,
+        };
+        events = cancellations(state, feature, pointless, "the feature was edited");
+    }
+    let feature = feature.id;
+    events.push(
+        FeatureEdited {
+            feature,
+            spec: text,
         }
-        let feature = feature.id;
-        events.push(
-            FeatureEdited {
-                feature,
-                spec: text,
-            }
-            .into(),
-        );
-    }
-    if spec.depends_on != feature.spec.depends_on {
-        let depends_on = spec.depends_on.clone();
-        let feature = feature.id;
-        events.push(
-            DependenciesSet {
-                feature,
-                depends_on,
-            }
-            .into(),
-        );
-    }
-    events
+        .into(),
+    );
+    Ok(events)
 }
 
-fn cancellations(feature: &Feature, reason: &str) -> Vec<Event> {
-    let cancel = |&attempt| {
+fn depending(feature: FeatureId, depends_on: &[FeatureId]) -> Event {
+    let depends_on = depends_on.to_vec();
+    DependenciesSet {
+        feature,
+        depends_on,
+    }
+    .into()
+}
+
+/// Calls off those of a feature's attempts that were not called off already.
+fn cancellations(
+    state: &State,
+    feature: &Feature,
+    pointless: impl Fn(&Attempt) -> bool,
+    reason: &str,
+) -> Vec<Event> {
+    let open = |attempt: &&AttemptId| {
+        let open = state.attempts.get(attempt);
+        open.is_some_and(|open| open.cancelled.is_none() && pointless(open))
+    };
+    let cancel = |&attempt: &AttemptId| {
         let reason = reason.to_owned();
         JobCancelled { attempt, reason }.into()
     };
-    feature.attempts.iter().map(cancel).collect()
+    feature.attempts.iter().filter(open).map(cancel).collect()
 }
 
 /// Every dependency exists, and nothing waits for itself.
@@ -201,6 +251,8 @@ fn well_formed(id: FeatureId, spec: &FeatureSpec) -> Result<(), Rejection> {
         format!("it depends on more than {limit} features; depend on a milestone")
     } else if spec.checks.iter().any(|check| check.trim().is_empty()) {
         "one of its checks is empty; an empty command proves nothing".to_owned()
+    } else if spec.checks.iter().any(|check| check.contains('\0')) {
+        "one of its checks holds a zero byte, which no shell takes; take it out".to_owned()
     } else if spec.depends_on.iter().collect::<BTreeSet<_>>().len() < spec.depends_on.len() {
         "it names a dependency twice".to_owned()
     } else {
@@ -243,7 +295,7 @@ fn not_merging(state: &State, feature: &Feature) -> Result<(), Rejection> {
 pub fn remove(state: &State, id: FeatureId) -> Result<Vec<Event>, Rejection> {
     let feature = known(state, id)?;
     not_merging(state, feature)?;
-    let mut events = cancellations(feature, "the feature was removed");
+    let mut events = cancellations(state, feature, |_| true, "the feature was removed");
     events.push(FeatureRemoved { feature: id }.into());
     Ok(events)
 }
@@ -256,7 +308,7 @@ pub fn skip(state: &State, id: FeatureId, reason: &str) -> Result<Vec<Event>, Re
         Status::Skipped => return Err(wrong(feature, "nothing is left to do")),
         _ => {}
     }
-    let mut events = cancellations(feature, "the feature was skipped");
+    let mut events = cancellations(state, feature, |_| true, "the feature was skipped");
     let reason = clipped(reason, REASON_BYTES_MAX);
     events.push(
         FeatureSkipped {
@@ -280,15 +332,20 @@ pub fn retry(state: &State, ids: &[FeatureId]) -> Result<Vec<Event>, Rejection> 
         return Ok(events);
     }
     let mut events = Vec::new();
-    for &id in ids {
+    for &id in &ids.iter().copied().collect::<BTreeSet<_>>() {
         let feature = known(state, id)?;
         match feature.status {
-            Status::Passing if feature.inconclusive == 0 => {
+            Status::Passing if feature.inconclusive == 0 && feature.lost == 0 => {
                 return Err(wrong(feature, "there is nothing to try again"));
             }
             Status::Running => return Err(wrong(feature, "an attempt is at work")),
             Status::NeedsInput => {
                 let problem = "its agent asked something; `scheduler answer` answers";
+                return Err(wrong(feature, problem));
+            }
+            _ if state.being_coded(feature) => {
+                // Nothing is given out anew before the old agent is known to be gone.
+                let problem = "the attempt at it is being ended; try again in a second";
                 return Err(wrong(feature, problem));
             }
             _ => events.push(again(id)),

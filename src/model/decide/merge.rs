@@ -5,7 +5,11 @@ use crate::model::event::{Event, FeaturePassed, MergeAborted, MergeStarted};
 use crate::model::evidence::{Basis, Evidence};
 use crate::model::ids::{AttemptId, CommitId, FeatureId};
 use crate::model::report::Mergeable;
-use crate::model::state::{Attempt, State};
+use crate::model::state::{Attempt, Feature, State};
+
+/// Paths are 50 bytes long as a rule; so that an event stays within its 1 MiB, a merge that names
+/// longer ones counts as touching everything.
+const TOUCHED_BYTES_MAX: usize = 64 * 1024;
 
 /// What a report of finished work leads to: a merge, or passes if there was nothing to change.
 /// The caller has made sure that `proven` holds for every feature that remains.
@@ -22,22 +26,61 @@ pub fn begin(
         let head = state.head.clone();
         return Err(Rejection::HeadMoved { head });
     }
+    let evidence = kept(state, &open.remaining, &work.evidence);
     if work.commit == work.onto {
-        return Ok(passes(attempt, &open.remaining, &work.evidence));
+        return Ok(passes(attempt, &open.remaining, &evidence));
     }
-    let mut touched = work.touched.clone();
-    touched.truncate(MergeStarted::TOUCHED_MAX);
+    let listed = u32::try_from(work.touched.len()).unwrap_or(u32::MAX);
     Ok(vec![
         MergeStarted {
             attempt,
             onto: work.onto.clone(),
             commit: work.commit.clone(),
-            touched,
-            touched_total: work.touched_total,
-            evidence: work.evidence.clone(),
+            touched: touched(&work.touched),
+            touched_total: work.touched_total.max(listed),
+            evidence,
         }
         .into(),
     ])
+}
+
+/// As many of the files as an event may name.
+fn touched(files: &[String]) -> Vec<String> {
+    let mut bytes = 0;
+    let files = files.iter().take(MergeStarted::TOUCHED_MAX);
+    let fit = files.take_while(|file| {
+        bytes += file.len();
+        bytes <= TOUCHED_BYTES_MAX
+    });
+    fit.cloned().collect()
+}
+
+/// The proofs of the job's features, and of no others.
+fn kept(
+    state: &State,
+    remaining: &[FeatureId],
+    evidence: &[(FeatureId, Evidence)],
+) -> Vec<(FeatureId, Evidence)> {
+    let of = |&feature: &FeatureId| {
+        let (_, evidence) = evidence.iter().find(|(id, _)| *id == feature)?;
+        Some((feature, marked(state, feature, evidence)))
+    };
+    remaining.iter().filter_map(of).collect()
+}
+
+/// The proof as it is recorded: where a feature has no checks, it is marked as the agent's word,
+/// whatever the report calls it.
+pub fn marked(state: &State, feature: FeatureId, evidence: &Evidence) -> Evidence {
+    let checks = |feature: &Feature| !feature.spec.checks.is_empty();
+    if state.feature(feature).is_some_and(checks) {
+        return evidence.clone();
+    }
+    Evidence {
+        basis: Basis::AgentWord,
+        commit: evidence.commit.clone(),
+        tree: evidence.tree.clone(),
+        checks: Vec::new(),
+    }
 }
 
 /// git's answer to the open merge.

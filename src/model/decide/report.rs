@@ -5,10 +5,11 @@ use super::merge;
 use crate::model::command::Rejection;
 use crate::model::event::{
     AttemptReleased, BudgetReached, Event, FeatureFailed, FeatureParked, InputRequested,
-    LateResultIgnored, MergeStarted, ProviderLimited, RegressionFound, TestInconclusive,
-    TestPassed, UsageRecorded,
+    LateResultIgnored, ProviderLimited, RegressionFound, TestInconclusive, TestPassed,
+    UsageRecorded,
 };
 use crate::model::evidence::{Failure, FailureKind, Usage};
+use crate::model::feature::{FeatureSpec, Status};
 use crate::model::ids::{AttemptId, CommitId, FeatureId, Timestamp};
 use crate::model::report::{Mergeable, Report, TestVerdict};
 use crate::model::settings::WorkerKind;
@@ -22,6 +23,10 @@ const SUSPECTS_MAX: usize = 64;
 /// after twice as long each time, up to half an hour.
 const LIMIT_BACKOFF_MS: u64 = 30_000;
 const LIMIT_BACKOFF_MS_MAX: u64 = 1_800_000;
+/// One that says when is believed, but for a time that has passed already or is a mistake: it is
+/// asked again after a second at the earliest, and after eight days (limits are by the week).
+const LIMIT_MS_MIN: u64 = 1_000;
+const LIMIT_MS_MAX: u64 = 8 * 86_400_000;
 
 struct Reported<'a> {
     state: &'a State,
@@ -85,6 +90,20 @@ impl Reported<'_> {
                     limited_until,
                 },
             ) => Ok(self.tested(verdicts, *limited_until)),
+            (
+                WorkerKind::Testing,
+                Report::Failed {
+                    failures,
+                    limited_until,
+                },
+            ) => {
+                // No verdict: counted, so that a test that always fails to run comes to an end.
+                let inconclusive = |(id, failure): &(FeatureId, Failure)| {
+                    (*id, TestVerdict::Inconclusive(failure.clone()))
+                };
+                let verdicts: Vec<_> = failures.iter().map(inconclusive).collect();
+                Ok(self.tested(&verdicts, *limited_until))
+            }
             (_, other) => {
                 let word = other.word();
                 Ok(vec![
@@ -167,8 +186,8 @@ impl Reported<'_> {
             };
             named.push(*id);
             events.push(self.failure(feature, failure));
-            if feature.failures + 1 >= self.state.settings.max_attempts {
-                let failures = feature.failures + 1;
+            let failures = feature.failures.saturating_add(1);
+            if failures >= self.state.settings.max_attempts {
                 let feature = *id;
                 events.push(FeatureParked { feature, failures }.into());
             }
@@ -196,15 +215,17 @@ impl Reported<'_> {
     fn limited(&self, failure: &Failure, until: Option<Timestamp>) -> Option<Event> {
         let until = match failure.kind {
             FailureKind::ProviderRefused => Timestamp(u64::MAX),
-            FailureKind::ProviderLimited => until.unwrap_or_else(|| {
-                let streak = self
-                    .state
-                    .limited
-                    .as_ref()
-                    .map_or(0, |limited| limited.streak);
-                let wait = LIMIT_BACKOFF_MS << streak.min(16);
-                self.now.plus_ms(wait.min(LIMIT_BACKOFF_MS_MAX))
-            }),
+            FailureKind::ProviderLimited => {
+                let before = self.state.limited.as_ref();
+                let streak = before.map_or(0, |limited| limited.streak).min(16);
+                let doubled = |ms: u64| (ms << streak).min(LIMIT_BACKOFF_MS_MAX);
+                let wait = match until {
+                    // A streak of limits that end at once is one that does not end.
+                    Some(until) => until.since_ms(self.now).max(doubled(LIMIT_MS_MIN)),
+                    None => doubled(LIMIT_BACKOFF_MS),
+                };
+                self.now.plus_ms(wait.min(LIMIT_MS_MAX))
+            }
             _ => return None,
         };
         Some(
@@ -262,11 +283,12 @@ impl Reported<'_> {
         events
     }
 
-    /// A feature that was found broken, or passed anew, since the test began needs no verdict.
+    /// A feature that was found broken, or passed anew, since the test began needs no verdict;
+    /// nor does one that has been proven at a later commit than the tested one.
     fn still_asked(&self, feature: &Feature) -> bool {
-        let passing = feature.status == crate::model::feature::Status::Passing;
+        let passing = feature.status == Status::Passing;
         let before = feature.passed.map_or(0, |sequence| sequence.0);
-        passing && before < self.attempt.0
+        passing && before < self.attempt.0 && feature.verified <= self.open.job.base_index
     }
 
     fn verdict(&self, feature: &Feature, verdict: &TestVerdict) -> Vec<Event> {
@@ -278,7 +300,7 @@ impl Reported<'_> {
                     Ok(()) => TestPassed {
                         feature: id,
                         attempt,
-                        evidence: evidence.clone(),
+                        evidence: merge::marked(self.state, id, evidence),
                     }
                     .into(),
                     Err(why) => self.inconclusive(id, Failure::new(FailureKind::Setup, why)),
@@ -294,9 +316,10 @@ impl Reported<'_> {
                     suspects: self.suspects(feature),
                 };
                 let mut events = vec![found.into()];
-                let found = feature.regressions + 1;
-                // Two features that keep breaking each other must not go on for ever.
-                if found >= self.state.settings.max_attempts {
+                let found = feature.regressions.saturating_add(1);
+                // Two features that keep breaking each other must not go on for ever. A
+                // regression is no failed try, so that it takes one more of them.
+                if found > self.state.settings.max_attempts {
                     let failures = found;
                     events.push(
                         FeatureParked {
@@ -334,10 +357,17 @@ impl Reported<'_> {
     }
 }
 
-/// Failures come from outside; what is kept of them is bounded.
+/// Failures come from outside; what is kept of them is bounded: the last checks, since the one
+/// that failed is the last.
 fn bounded(failure: &Failure) -> Failure {
     let mut bounded = Failure::new(failure.kind, failure.reason.clone());
-    let checks = failure.checks.iter().take(MergeStarted::TOUCHED_MAX);
-    bounded.checks = checks.cloned().collect();
+    let mut bytes = 0;
+    let newest = failure.checks.iter().rev().take(FeatureSpec::ITEMS_MAX);
+    let fit = newest.take_while(|run| {
+        bytes += run.command.len();
+        bytes <= FeatureSpec::TEXT_BYTES_MAX
+    });
+    bounded.checks = fit.cloned().collect();
+    bounded.checks.reverse();
     bounded
 }

@@ -3,14 +3,18 @@
 use super::backlog::clipped;
 use crate::model::command::Rejection;
 use crate::model::event::{
-    AttemptLost, Event, FeatureParked, HeadMoved, ProcessIdentity, RunFinished, RunOutcome,
-    RunPaused, RunResumed, RunStarted, SettingsChanged, WorkerJoined, WorkerLeft,
+    AttemptLost, BudgetReached, Event, FeatureParked, HeadMoved, ProcessIdentity, RunFinished,
+    RunOutcome, RunPaused, RunResumed, RunStarted, SettingsChanged, WorkerJoined, WorkerLeft,
 };
 use crate::model::evidence::Failure;
 use crate::model::feature::Status;
 use crate::model::ids::{AttemptId, CommitId, WorkerId};
+use crate::model::plan::finish;
 use crate::model::settings::{Settings, WorkerKind};
-use crate::model::state::{Feature, State};
+use crate::model::state::{Feature, LOST_MAX, State};
+
+/// A host's name has at most 64 bytes on Linux, a boot id 36.
+const IDENTITY_BYTES_MAX: usize = 255;
 
 pub fn start(
     state: &State,
@@ -39,29 +43,49 @@ pub fn start(
         );
     } else {
         if *settings != state.settings {
-            let settings = settings.clone();
-            events.push(SettingsChanged { settings }.into());
+            events.extend(changed(state, settings));
         }
         events.extend(move_head(state, head));
     }
-    let spent = |feature: &&Feature| {
+    events.extend(parked_by(state, settings));
+    Ok(events)
+}
+
+/// Features whose tries are used up under `settings`: the rules may have become stricter, or the
+/// log ends between a failure and its parking.
+fn parked_by(state: &State, settings: &Settings) -> impl Iterator<Item = Event> {
+    let most = settings.max_attempts;
+    let spent = move |feature: &&Feature| {
         let waiting = matches!(feature.status, Status::Pending | Status::Regressed);
-        let failures = feature.failures.max(feature.regressions);
-        waiting && failures >= settings.max_attempts
+        waiting && (feature.failures >= most || feature.regressions > most)
     };
-    // The rules may have become stricter, or the log ends between a failure and its parking.
-    events.extend(state.features().filter(spent).map(|feature| {
+    state.features().filter(spent).map(|feature| {
         let failures = feature.failures.max(feature.regressions);
         let feature = feature.id;
         FeatureParked { feature, failures }.into()
-    }));
-    Ok(events)
+    })
+}
+
+/// The events by which the rules change, and what follows from them at once.
+fn changed(state: &State, settings: &Settings) -> Vec<Event> {
+    let to = settings.clone();
+    let mut events = vec![SettingsChanged { settings: to }.into()];
+    let run = state.open_run().filter(|run| !run.budget_reached);
+    if let Some(run) = run.filter(|run| settings.exhausted_by(run.spent)) {
+        let spent = run.spent;
+        events.push(BudgetReached { spent }.into());
+    }
+    events
 }
 
 pub fn finish(state: &State, outcome: RunOutcome, reason: &str) -> Result<Vec<Event>, Rejection> {
     state.open_run().ok_or(Rejection::NoRun)?;
-    if !state.attempts().is_empty() {
-        return Err(Rejection::Stale("attempts are open".to_owned()));
+    // Something may have come between the wish and now, such as new features.
+    let due = finish::due(state).map(|(due, _)| due);
+    if due != Some(outcome) {
+        return Err(Rejection::Stale(
+            "the run does not end like this".to_owned(),
+        ));
     }
     let reason = clipped(reason, Failure::REASON_BYTES_MAX);
     Ok(vec![RunFinished { outcome, reason }.into()])
@@ -73,7 +97,11 @@ pub fn join(state: &State, kind: WorkerKind, process: &ProcessIdentity) -> Vec<E
         WorkerKind::Coding => format!("worker-{number}"),
         WorkerKind::Testing => format!("tester-{number}"),
     };
-    let process = process.clone();
+    let process = ProcessIdentity {
+        host: clipped(&process.host, IDENTITY_BYTES_MAX),
+        boot_id: clipped(&process.boot_id, IDENTITY_BYTES_MAX),
+        ..*process
+    };
     let joined = WorkerJoined {
         kind,
         name,
@@ -95,9 +123,8 @@ pub fn leave(state: &State, worker: WorkerId, reason: &str) -> Result<Vec<Event>
 }
 
 pub fn lose(state: &State, attempt: AttemptId, reason: &str) -> Result<Vec<Event>, Rejection> {
-    if !state.attempts.contains_key(&attempt) {
-        return Err(Rejection::NotOpen(attempt));
-    }
+    let open = state.attempts.get(&attempt);
+    let open = open.ok_or(Rejection::NotOpen(attempt))?;
     // The proof is in the log already: the merge ends without its worker.
     if state
         .open_merge()
@@ -106,7 +133,15 @@ pub fn lose(state: &State, attempt: AttemptId, reason: &str) -> Result<Vec<Event
         return Err(Rejection::MergeOpen);
     }
     let reason = clipped(reason, Failure::REASON_BYTES_MAX);
-    Ok(vec![AttemptLost { attempt, reason }.into()])
+    let mut events = vec![AttemptLost { attempt, reason }.into()];
+    events.extend(open.remaining.iter().filter_map(|&id| {
+        let feature = state.feature(id)?;
+        let failures = feature.failures;
+        let often = feature.status == Status::Running && feature.lost + 1 >= LOST_MAX;
+        let feature = id;
+        often.then(|| FeatureParked { feature, failures }.into())
+    }));
+    Ok(events)
 }
 
 pub fn move_head(state: &State, head: &CommitId) -> Vec<Event> {
@@ -137,6 +172,7 @@ pub fn change_settings(state: &State, settings: &Settings) -> Result<Vec<Event>,
     if *settings == state.settings {
         return Err(Rejection::NoChange("these are the settings".to_owned()));
     }
-    let settings = settings.clone();
-    Ok(vec![SettingsChanged { settings }.into()])
+    let mut events = changed(state, settings);
+    events.extend(parked_by(state, settings));
+    Ok(events)
 }

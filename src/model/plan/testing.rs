@@ -2,6 +2,7 @@
 
 use super::{Entropy, World, coding_remains, idle};
 use crate::model::command::Command;
+use crate::model::decide::Load;
 use crate::model::event::TestTerms;
 use crate::model::ids::{FeatureId, Timestamp};
 use crate::model::settings::WorkerKind;
@@ -10,10 +11,6 @@ use crate::model::state::{Feature, State};
 /// Passing features that are looked at for one draw. A sample, so that a draw costs the same in
 /// a backlog of a hundred and of a hundred thousand.
 const SAMPLE: usize = 16;
-
-/// Tests without a verdict after which a feature is left alone: whatever is wrong with the test,
-/// trying it for ever will not mend it.
-pub const INCONCLUSIVE_MAX: u32 = 3;
 
 pub fn testing(
     state: &State,
@@ -24,14 +21,16 @@ pub fn testing(
     if state.open_attempts(WorkerKind::Testing) >= state.settings.testing {
         return None;
     }
-    let worker = idle(world, WorkerKind::Testing)?;
+    let worker = idle(state, world, WorkerKind::Testing)?;
     let last = !coding_remains(state);
     let batch = state.settings.batch_size as usize;
     if last {
+        let mut load = Load::default();
         let features: Vec<FeatureId> = unverified(state)
             .filter(|feature| feature.attempts.is_empty())
-            .map(|feature| feature.id)
             .take(batch)
+            .take_while(|feature| load.add(&feature.spec))
+            .map(|feature| feature.id)
             .collect();
         let terms = terms(state, now, *features.first()?);
         return Some(Command::AssignTest {
@@ -61,7 +60,7 @@ pub fn testing(
 pub fn unverified(state: &State) -> impl Iterator<Item = &Feature> {
     let older = state.indexes.proven.range(..(state.head_index, 0));
     let features = older.filter_map(|&(_, slot)| state.in_slot(slot));
-    features.filter(|feature| feature.inconclusive < INCONCLUSIVE_MAX)
+    features.filter(|feature| !feature.untestable())
 }
 
 fn sample(state: &State, now: Timestamp, entropy: &mut dyn Entropy) -> Vec<(FeatureId, TestTerms)> {
@@ -78,7 +77,7 @@ fn sample(state: &State, now: Timestamp, entropy: &mut dyn Entropy) -> Vec<(Feat
         .iter()
         .filter_map(|&slot| state.in_slot(slot))
         .filter(|feature| feature.verified < state.head_index)
-        .filter(|feature| feature.inconclusive < INCONCLUSIVE_MAX)
+        .filter(|feature| !feature.untestable())
         .map(|feature| feature.id)
         .collect();
     ids.sort_unstable();

@@ -44,7 +44,8 @@ impl Estimates {
         estimate.sum_ms = estimate.sum_ms.saturating_add(ms);
         // The prior counts as one sample.
         let mean = estimate.sum_ms.saturating_add(PRIOR_MS) / (estimate.samples + 1);
-        let (least, most) = (estimate.used_ms / 4 * 3, estimate.used_ms / 3 * 4);
+        let used = estimate.used_ms;
+        let (least, most) = (used - used / 4, used.saturating_add(used / 3 + 1));
         if (least..=most).contains(&mean) {
             return false;
         }

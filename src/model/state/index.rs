@@ -18,6 +18,19 @@ pub struct ReadyKey {
     pub slot: u32,
 }
 
+/// Where a feature stands in the ordered sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Among those that could be worked on now.
+    Ready(ReadyKey),
+    /// Among those that could but for the wait before their next try.
+    Delayed((Timestamp, u32)),
+    /// Among the passing ones.
+    Proven((u32, u32)),
+    /// In none.
+    Nowhere,
+}
+
 /// All that can be computed from the rest of the state.
 #[derive(Clone, Debug, Default)]
 pub struct Indexes {
@@ -91,17 +104,9 @@ impl State {
         }
     }
 
-    fn ready_key(&self, slot: u32) -> Option<ReadyKey> {
-        Some(ReadyKey {
-            terms: Reverse(self.terms_of(slot)),
-            id: self.features.get(slot as usize)?.id,
-            slot,
-        })
-    }
-
     /// Changes one feature, keeping every index right. All changes of features go through here.
     pub(in crate::model) fn change(&mut self, slot: u32, change: impl FnOnce(&mut Feature)) {
-        self.unlist(slot);
+        let place = self.place(slot);
         let Some(feature) = self.features.get_mut(slot as usize) else {
             return;
         };
@@ -117,45 +122,49 @@ impl State {
                 _ => {}
             }
         }
-        self.list(slot);
+        self.move_from(place, slot);
     }
 
-    /// Takes a feature out of the ordered sets; `list` puts it back.
-    fn unlist(&mut self, slot: u32) {
+    /// In which ordered set a feature belongs, and where. Follows from the state alone, so that
+    /// the place before a change is where the feature still is.
+    fn place(&self, slot: u32) -> Place {
         let Some(feature) = self.features.get(slot as usize) else {
-            return;
+            return Place::Nowhere;
         };
         match feature.status {
-            Status::Pending | Status::Regressed if self.indexes.unmet(slot) == 0 => {
-                self.indexes.delayed.remove(&(feature.not_before, slot));
-                if let Some(key) = self.ready_key(slot) {
-                    self.indexes.ready.remove(&key);
-                }
+            Status::Pending | Status::Regressed if self.indexes.unmet(slot) > 0 => Place::Nowhere,
+            Status::Pending | Status::Regressed if feature.not_before > self.at => {
+                Place::Delayed((feature.not_before, slot))
             }
-            Status::Passing => {
-                self.indexes.proven.remove(&(feature.verified, slot));
-            }
-            _ => {}
+            Status::Pending | Status::Regressed => Place::Ready(ReadyKey {
+                terms: Reverse(self.terms_of(slot)),
+                id: feature.id,
+                slot,
+            }),
+            Status::Passing => Place::Proven((feature.verified, slot)),
+            _ => Place::Nowhere,
         }
     }
 
-    fn list(&mut self, slot: u32) {
-        let Some(feature) = self.features.get(slot as usize) else {
+    /// Moves a feature from the place that it had before a change to the one it has now.
+    fn move_from(&mut self, before: Place, slot: u32) {
+        let after = self.place(slot);
+        if before == after {
             return;
-        };
-        match feature.status {
-            Status::Pending | Status::Regressed if self.indexes.unmet(slot) == 0 => {
-                if feature.not_before > self.at {
-                    self.indexes.delayed.insert((feature.not_before, slot));
-                } else if let Some(key) = self.ready_key(slot) {
-                    self.indexes.ready.insert(key);
-                }
-            }
-            Status::Passing => {
-                self.indexes.proven.insert((feature.verified, slot));
-            }
-            _ => {}
         }
+        let indexes = &mut self.indexes;
+        match before {
+            Place::Ready(key) => indexes.ready.remove(&key),
+            Place::Delayed(key) => indexes.delayed.remove(&key),
+            Place::Proven(key) => indexes.proven.remove(&key),
+            Place::Nowhere => false,
+        };
+        match after {
+            Place::Ready(key) => indexes.ready.insert(key),
+            Place::Delayed(key) => indexes.delayed.insert(key),
+            Place::Proven(key) => indexes.proven.insert(key),
+            Place::Nowhere => false,
+        };
     }
 
     /// Tells the dependents of a feature that it passes now, or no longer does.
@@ -165,9 +174,10 @@ impl State {
         } else {
             self.indexes.passing_remove(slot);
         }
-        let dependents = self.indexes.graph.dependents(slot).to_vec();
-        for dependent in dependents {
-            self.unlist(dependent);
+        let mut next = 0;
+        while let Some(&dependent) = self.indexes.graph.dependents(slot).get(next) {
+            next += 1;
+            let place = self.place(dependent);
             if let Some(unmet) = self.indexes.unmet.get_mut(dependent as usize) {
                 *unmet = if passing {
                     unmet.saturating_sub(1)
@@ -175,7 +185,7 @@ impl State {
                     *unmet + 1
                 };
             }
-            self.list(dependent);
+            self.move_from(place, dependent);
         }
     }
 
@@ -185,9 +195,7 @@ impl State {
             && at <= self.at
         {
             self.indexes.delayed.pop_first();
-            if let Some(key) = self.ready_key(slot) {
-                self.indexes.ready.insert(key);
-            }
+            self.move_from(Place::Nowhere, slot);
         }
     }
 
@@ -212,21 +220,41 @@ impl State {
         } else {
             self.indexes.ranks_stale = true;
         }
-        if alone {
-            self.list(slot);
-        } else {
+        self.move_from(Place::Nowhere, slot);
+        if !alone {
             self.depend(slot, &depends_on);
         }
     }
 
     /// Sets what a feature in a slot waits for.
     pub(in crate::model) fn depend(&mut self, slot: u32, depends_on: &[FeatureId]) {
-        self.unlist(slot);
         let on: Vec<u32> = depends_on.iter().filter_map(|&id| self.slot(id)).collect();
+        let place = self.place(slot);
         self.indexes.graph.set_dependencies(slot, on);
         self.indexes.ranks_stale = true;
         self.recount(slot);
-        self.list(slot);
+        self.move_from(place, slot);
+    }
+
+    /// Takes a feature out of the graph: it waits for nothing, and nothing waits for it. Returns
+    /// the slots that did.
+    pub(in crate::model) fn isolate(&mut self, slot: u32) -> Vec<u32> {
+        let place = self.place(slot);
+        let waited = self.indexes.graph.isolate(slot);
+        self.indexes.ranks_stale = true;
+        self.recount(slot);
+        self.move_from(place, slot);
+        let met = self
+            .in_slot(slot)
+            .is_some_and(|it| it.status == Status::Passing);
+        for &dependent in waited.iter().filter(|_| !met) {
+            let place = self.place(dependent);
+            if let Some(unmet) = self.indexes.unmet.get_mut(dependent as usize) {
+                *unmet = unmet.saturating_sub(1);
+            }
+            self.move_from(place, dependent);
+        }
+        waited
     }
 
     fn recount(&mut self, slot: u32) {
@@ -251,9 +279,10 @@ impl State {
         let costs: Vec<u64> = self.features.iter().map(cost).collect();
         self.indexes.ranks = Ranks::compute(&self.indexes.graph, &costs);
         self.indexes.ranks_stale = false;
-        let slots: Vec<u32> = self.indexes.ready.iter().map(|key| key.slot).collect();
-        let keys = slots.iter().filter_map(|&slot| self.ready_key(slot));
-        self.indexes.ready = keys.collect();
+        let ready = std::mem::take(&mut self.indexes.ready);
+        for key in ready {
+            self.move_from(Place::Nowhere, key.slot);
+        }
     }
 
     /// Computes everything that is not stored.
@@ -286,7 +315,7 @@ impl State {
             if passing.is_some_and(|feature| feature.status == Status::Passing) {
                 self.indexes.passing_insert(slot);
             }
-            self.list(slot);
+            self.move_from(Place::Nowhere, slot);
         }
         self.settle();
     }

@@ -102,7 +102,7 @@ async fn work_here(
 ) -> Result<Ended, Error> {
     let repository = Repository::discover(&project.root).await.map_err(of_git)?;
     let branch = config.branch();
-    let log: Arc<dyn EventLog> = Arc::new(store::open(project, config)?);
+    let log: Arc<dyn EventLog> = Arc::new(store::hold(project, config).await?);
     repository.ensure_branch(&branch).await.map_err(of_git)?;
     let before = load::load(&*log, &project.snapshots).map_err(store::of_scheduler)?;
     let progress = Progress::new(screen, &before, now(), context.global.verbose > 0);

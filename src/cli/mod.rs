@@ -14,6 +14,8 @@ pub mod logging;
 pub mod output;
 pub mod progress;
 pub mod project;
+pub mod show;
+pub mod source;
 pub mod store;
 pub mod text;
 

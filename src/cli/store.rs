@@ -40,6 +40,23 @@ pub fn open(project: &Project, config: &Config) -> Result<SledLog, Error> {
     SledLog::open(&project.log, &options).map_err(|error| of_log(&error))
 }
 
+/// Opens the project's log for a scheduler. A command that only looks has it for a moment, so
+/// that this waits for a moment, too, unless it is a scheduler that has it.
+pub async fn hold(project: &Project, config: &Config) -> Result<SledLog, Error> {
+    for _ in 1..client::TRIES {
+        match open(project, config) {
+            Err(error) if error.code == ExitCode::LogHeld => {
+                if Client::connect(&project.socket).await?.is_some() {
+                    return Err(error);
+                }
+                client::pause().await;
+            }
+            opened => return opened,
+        }
+    }
+    open(project, config)
+}
+
 /// A failure of the log in the words and with the exit code of a command.
 pub fn of_log(error: &queue::Error) -> Error {
     let (code, what, next) = match error {

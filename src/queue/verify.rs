@@ -6,7 +6,7 @@ use super::content::Contents;
 use super::encoding::Envelope;
 use super::log::{self, EventLog, Head};
 use super::{Error, pack};
-use crate::model::event::Event;
+use crate::model::event::{Event, Recorded};
 use crate::model::evidence::CheckRun;
 use crate::model::ids::{ContentHash, Sequence};
 
@@ -60,7 +60,7 @@ pub fn verify(log: &dyn EventLog) -> Result<Verified, Fault> {
             let sequence = walk.head.sequence.next();
             let decoded = envelope.map_err(|source| Error::Decode { sequence, source });
             let checked = decoded.and_then(|envelope| walk.step(&envelope));
-            checked.map_err(|why| walk.fault(why))?;
+            checked.map(drop).map_err(|why| walk.fault(why))?;
             // Events that were appended since are not waited for.
             if walk.head.sequence == end.sequence {
                 break;
@@ -83,7 +83,8 @@ pub fn verify(log: &dyn EventLog) -> Result<Verified, Fault> {
     Ok(walk.done())
 }
 
-struct Walk<'a> {
+/// The same proof, envelope by envelope, for who gets a log from somebody else.
+pub struct Walk<'a> {
     contents: &'a dyn Contents,
     head: Head,
     long_bodies: u64,
@@ -92,7 +93,8 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(contents: &'a dyn Contents) -> Self {
+    /// Begins before the first event.
+    pub fn new(contents: &'a dyn Contents) -> Self {
         Self {
             contents,
             head: Head::default(),
@@ -102,7 +104,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn step(&mut self, envelope: &Envelope<'_>) -> Result<(), Error> {
+    /// Checks the next envelope, and returns its event. After an error nothing more is good.
+    pub fn step(&mut self, envelope: &Envelope<'_>) -> Result<Recorded, Error> {
         let head = pack::follow(self.head, envelope)?;
         let recorded = log::recorded(envelope, self.contents)?;
         self.long_bodies += u64::from(envelope.content().is_some());
@@ -110,7 +113,7 @@ impl<'a> Walk<'a> {
             self.output(check.output)?;
         }
         self.head = head;
-        Ok(())
+        Ok(recorded)
     }
 
     fn output(&mut self, hash: ContentHash) -> Result<(), Error> {
@@ -125,7 +128,8 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn fault(&self, why: Error) -> Fault {
+    /// Says where it went wrong.
+    pub fn fault(&self, why: Error) -> Fault {
         let (sequence, verified) = (self.head.sequence.next(), self.head.sequence.0);
         Fault {
             sequence,
@@ -134,7 +138,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn done(self) -> Verified {
+    /// What was proven.
+    pub fn done(self) -> Verified {
         Verified {
             events: self.head.sequence.0,
             long_bodies: self.long_bodies,

@@ -3,6 +3,7 @@
 use crate::cli::Context;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
+use crate::model::command::PersonCommand;
 use crate::model::ids::FeatureId;
 
 /// The answer goes into the prompt of the feature's next attempt.
@@ -18,6 +19,10 @@ pub struct Args {
 }
 
 /// Carries the verb out.
-pub fn run(_context: &Context, _args: &Args) -> Result<ExitCode, Error> {
-    Err(super::not_yet("answer"))
+pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
+    let command = PersonCommand::Answer {
+        feature: args.feature,
+        answer: args.answer.clone(),
+    };
+    super::submit(context, command, "the next attempt gets the answer")
 }

@@ -1,9 +1,22 @@
 //! `scheduler log`: what happened, event by event.
 
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use super::{Ground, event_json};
 use crate::cli::Context;
+use crate::cli::client::Client;
+use crate::cli::engine;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
-use crate::model::ids::FeatureId;
+use crate::cli::progress::render::Look;
+use crate::cli::show;
+use crate::cli::source::{self, Item};
+use crate::cli::text::Paint;
+use crate::model::event::Recorded;
+use crate::model::ids::{FeatureId, Sequence};
+use crate::model::views::Story;
+use crate::queue::Contents;
 
 /// Works while a scheduler runs and when none does.
 #[derive(Debug, Clone, clap::Args)]
@@ -22,7 +35,108 @@ pub struct Args {
     pub feature: Option<FeatureId>,
 }
 
+/// Bytes of lines that are written at once while catching up.
+const BUFFER_BYTES: usize = 64 * 1024;
+/// How often it looks for the next scheduler when none runs.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Columns of a feature's name.
+const NAME_COLUMNS: usize = 32;
+
 /// Carries the verb out.
-pub fn run(_context: &Context, _args: &Args) -> Result<ExitCode, Error> {
-    Err(super::not_yet("log"))
+pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
+    let ground = Ground::find(context)?;
+    engine::runtime()?.block_on(async {
+        let mut teller = Teller::new(context, args);
+        loop {
+            let source = ground.source().await?;
+            let from = teller.next;
+            let take = &mut |item: Item<'_>, contents: &dyn Contents| teller.take(item, contents);
+            source.read(from, args.follow, take).await?;
+            drop(source);
+            teller.flush()?;
+            if !args.follow {
+                return Ok(ExitCode::Passing);
+            }
+            // The log is not held while waiting: it is for the next scheduler to take.
+            while Client::connect(&ground.project.socket).await?.is_none() {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        }
+    })
+}
+
+/// Turns events into lines.
+struct Teller<'a> {
+    context: &'a Context,
+    args: &'a Args,
+    story: Story,
+    next: Sequence,
+    lines: String,
+    caught_up: bool,
+}
+
+impl<'a> Teller<'a> {
+    fn new(context: &'a Context, args: &'a Args) -> Self {
+        // Names come from the beginning of the log; only raw events need none.
+        let raw = context.out.is_json() && args.feature.is_none();
+        Self {
+            context,
+            args,
+            story: Story::default(),
+            next: Sequence(if raw { args.from } else { 1 }),
+            lines: String::new(),
+            caught_up: false,
+        }
+    }
+
+    fn take(&mut self, item: Item<'_>, contents: &dyn Contents) -> Result<ControlFlow<()>, Error> {
+        match item {
+            Item::Event(envelope) => {
+                let recorded = source::decode(envelope, contents)?;
+                self.next = recorded.sequence.next();
+                self.event(&recorded)?;
+            }
+            Item::End => {
+                self.caught_up = true;
+                self.flush()?;
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn event(&mut self, recorded: &Recorded) -> Result<(), Error> {
+        let line = self.story.tell(recorded);
+        let wanted = self
+            .args
+            .feature
+            .is_none_or(|id| line.features.contains(&id));
+        if !wanted || recorded.sequence.0 < self.args.from {
+            return Ok(());
+        }
+        if self.context.out.is_json() {
+            self.lines.push_str(&event_json(recorded)?);
+        } else {
+            let out = &self.context.out;
+            let paint = Paint { color: out.color };
+            // Lines are told before the longest name is known; longer ones move what follows.
+            let (width, name_columns) = (out.width, NAME_COLUMNS);
+            let look = Look {
+                paint,
+                width,
+                name_columns,
+            };
+            self.lines.push_str(&show::event::text(&line, look));
+        }
+        self.lines.push('\n');
+        if self.caught_up || self.lines.len() >= BUFFER_BYTES {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        self.context.out.bytes(self.lines.as_bytes())?;
+        self.lines.clear();
+        Ok(())
+    }
 }

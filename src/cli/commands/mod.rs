@@ -21,7 +21,14 @@ pub mod worker;
 
 use std::str::FromStr;
 
+use super::config::Config;
 use super::error::Error;
+use super::exit::ExitCode;
+use super::project::Project;
+use super::source::Source;
+use super::{Context, engine, show, store};
+use crate::model::command::PersonCommand;
+use crate::model::event::Recorded;
 use crate::model::ids::FeatureId;
 
 /// How many workers of each kind `run` starts and keeps running.
@@ -82,6 +89,44 @@ fn feature_id(text: &str) -> Result<FeatureId, String> {
         .filter(|number| (1..=FeatureId::MAX).contains(number))
         .map(FeatureId)
         .ok_or_else(|| format!("a feature's number is 1 to {}", FeatureId::MAX))
+}
+
+/// A project and its config: what every verb but `init` and `demo` stands on.
+struct Ground {
+    project: Project,
+    config: Config,
+}
+
+impl Ground {
+    fn find(context: &Context) -> Result<Self, Error> {
+        let project = Project::find(context.global.project.as_deref())?;
+        let config = Config::load(&project)?;
+        Ok(Self { project, config })
+    }
+
+    async fn source(&self) -> Result<Source, Error> {
+        Source::open(&self.project, &self.config).await
+    }
+}
+
+/// Has a person's command decided, and says so: `said` to people.
+fn submit(context: &Context, command: PersonCommand, said: &str) -> Result<ExitCode, Error> {
+    let ground = Ground::find(context)?;
+    let submitted = store::submit(&ground.project, &ground.config, command);
+    let (first, last) = engine::runtime()?.block_on(submitted)?;
+    if context.out.is_json() {
+        let json = serde_json::json!({ "accepted": true, "first": first, "last": last });
+        context.out.json(&json)?;
+    } else if !context.out.quiet {
+        context.out.line(said)?;
+    }
+    Ok(ExitCode::Passing)
+}
+
+/// An event as a line of JSON.
+fn event_json(recorded: &Recorded) -> Result<String, Error> {
+    show::event::json(recorded)
+        .map_err(|error| Error::internal("cannot write an event as JSON", error, ""))
 }
 
 fn not_yet(verb: &str) -> Error {

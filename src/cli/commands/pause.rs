@@ -3,6 +3,7 @@
 use crate::cli::Context;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
+use crate::model::command::PersonCommand;
 
 /// Open attempts go on to their end.
 #[derive(Debug, Clone, clap::Args)]
@@ -14,6 +15,13 @@ pub struct Args {
 }
 
 /// Carries the verb out.
-pub fn run(_context: &Context, _args: &Args) -> Result<ExitCode, Error> {
-    Err(super::not_yet("pause"))
+pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
+    let command = PersonCommand::Pause {
+        reason: args.reason.clone(),
+    };
+    super::submit(
+        context,
+        command,
+        "paused: open attempts go on, nothing new starts until `scheduler resume`",
+    )
 }

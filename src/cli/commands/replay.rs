@@ -1,8 +1,13 @@
 //! `scheduler replay`: the state at a point of the log.
 
+use super::Ground;
 use crate::cli::Context;
+use crate::cli::engine;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
+use crate::cli::show;
+use crate::model::ids::Sequence;
+use crate::model::views;
 
 /// Folds the log; changes nothing.
 #[derive(Debug, Clone, clap::Args)]
@@ -14,6 +19,28 @@ pub struct Args {
 }
 
 /// Carries the verb out.
-pub fn run(_context: &Context, _args: &Args) -> Result<ExitCode, Error> {
-    Err(super::not_yet("replay"))
+pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
+    let ground = Ground::find(context)?;
+    engine::runtime()?.block_on(async {
+        let source = ground.source().await?;
+        let last = args.to.map(Sequence);
+        let state = source.state(&ground.project, last).await?;
+        if let Some(wanted) = last.filter(|wanted| *wanted > state.sequence) {
+            return Err(Error::usage(
+                format!("cannot replay to event {wanted}"),
+                format!("the log ends at event {}", state.sequence),
+                "name an earlier event, or leave --to out for the last one",
+            ));
+        }
+        // Seen from that moment: what was to be tried later is not yet due.
+        let now = state.at;
+        let view = views::status(&state, now);
+        if context.out.is_json() {
+            context.out.json(&view)?;
+        } else {
+            let page = show::status::page(&view, None, now, &context.out);
+            context.out.bytes(page.as_bytes())?;
+        }
+        Ok(ExitCode::Passing)
+    })
 }

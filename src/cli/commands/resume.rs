@@ -3,6 +3,7 @@
 use crate::cli::Context;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
+use crate::model::command::PersonCommand;
 
 /// Ends a pause.
 #[derive(Debug, Clone, clap::Args)]
@@ -10,6 +11,7 @@ use crate::cli::exit::ExitCode;
 pub struct Args {}
 
 /// Carries the verb out.
-pub fn run(_context: &Context, _args: &Args) -> Result<ExitCode, Error> {
-    Err(super::not_yet("resume"))
+pub fn run(context: &Context, _args: &Args) -> Result<ExitCode, Error> {
+    let command = PersonCommand::Resume;
+    super::submit(context, command, "attempts start again")
 }

@@ -3,6 +3,7 @@
 use crate::cli::Context;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
+use crate::model::command::PersonCommand;
 use crate::model::ids::FeatureId;
 
 /// All parked features when none is named.
@@ -17,6 +18,13 @@ pub struct Args {
 }
 
 /// Carries the verb out.
-pub fn run(_context: &Context, _args: &Args) -> Result<ExitCode, Error> {
-    Err(super::not_yet("retry"))
+pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
+    let command = PersonCommand::Retry {
+        features: args.features.clone(),
+    };
+    super::submit(
+        context,
+        command,
+        "their failures are forgiven; a run tries them again",
+    )
 }

@@ -3,6 +3,7 @@
 use crate::cli::Context;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
+use crate::model::command::PersonCommand;
 use crate::model::ids::FeatureId;
 
 /// What depends on it becomes unreachable; `retry N` brings it back.
@@ -18,6 +19,14 @@ pub struct Args {
 }
 
 /// Carries the verb out.
-pub fn run(_context: &Context, _args: &Args) -> Result<ExitCode, Error> {
-    Err(super::not_yet("skip"))
+pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
+    let command = PersonCommand::Skip {
+        feature: args.feature,
+        reason: args.reason.clone(),
+    };
+    super::submit(
+        context,
+        command,
+        "the run goes on without it; `scheduler retry` brings it back",
+    )
 }

@@ -1,8 +1,23 @@
 //! `scheduler status`: the backlog at a glance.
 
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::Ground;
 use crate::cli::Context;
+use crate::cli::client::Client;
+use crate::cli::engine;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
+use crate::cli::show;
+use crate::cli::store;
+use crate::model::apply::apply;
+use crate::model::event::Recorded;
+use crate::model::state::State;
+use crate::model::views::{self, StatusView};
+use crate::protocol::Live;
 
 /// Works while a scheduler runs and when none does.
 #[derive(Debug, Clone, clap::Args)]
@@ -15,7 +30,72 @@ pub struct Args {
     pub watch: bool,
 }
 
+/// The view is renewed so often, so that elapsed times go on.
+const RENEW_EVERY: Duration = Duration::from_secs(1);
+
 /// Carries the verb out.
-pub fn run(_context: &Context, _args: &Args) -> Result<ExitCode, Error> {
-    Err(super::not_yet("status"))
+pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
+    let ground = Ground::find(context)?;
+    engine::runtime()?.block_on(async {
+        let source = ground.source().await?;
+        let mut state = source.state(&ground.project, None).await?;
+        let live = source.live().await?;
+        drop(source);
+        say(context, &state, live.as_ref(), args.watch)?;
+        if args.watch {
+            watch(context, &ground, &mut state).await?;
+        }
+        Ok(ExitCode::Passing)
+    })
+}
+
+/// Shows it again and again until the reader goes away.
+async fn watch(context: &Context, ground: &Ground, state: &mut State) -> Result<(), Error> {
+    loop {
+        tokio::time::sleep(RENEW_EVERY).await;
+        // Without a scheduler hardly anything happens, and whoever holds the log is in the way
+        // of the next one.
+        let socket = &ground.project.socket;
+        let running = Client::connect(socket).await?.is_some();
+        let before = state.sequence;
+        let mut live = None;
+        if running {
+            let source = ground.source().await?;
+            let each = &mut |recorded: Recorded| {
+                apply(state, &recorded);
+                Ok(ControlFlow::Continue(()))
+            };
+            source.events(before.next(), each).await?;
+            state.settle();
+            live = source.live().await?;
+        }
+        // What is read by a program is told only when it has changed.
+        if !context.out.is_json() || state.sequence > before {
+            say(context, state, live.as_ref(), true)?;
+        }
+    }
+}
+
+fn say(context: &Context, state: &State, live: Option<&Live>, again: bool) -> Result<(), Error> {
+    let now = store::now();
+    let view = views::status(state, now);
+    if context.out.is_json() {
+        return context.out.json(&Json { view: &view, live });
+    }
+    let mut page = show::status::page(&view, live, now, &context.out);
+    if again && context.out.width.is_some() {
+        // Over what was there before: to the first column of the first row, and the rest away.
+        page.insert_str(0, "\x1b[H\x1b[J");
+    } else if again {
+        page.push('\n');
+    }
+    context.out.bytes(page.as_bytes())
+}
+
+#[derive(Serialize)]
+struct Json<'a> {
+    #[serde(flatten)]
+    view: &'a StatusView,
+    /// What goes on beside the log; null when no scheduler runs.
+    live: Option<&'a Live>,
 }

@@ -1,8 +1,23 @@
 //! `scheduler verify`: the proof that the log is whole.
 
+use std::ops::ControlFlow;
+
+use serde::Serialize;
+
+use super::Ground;
 use crate::cli::Context;
+use crate::cli::engine;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
+use crate::cli::project::Project;
+use crate::cli::source::Item;
+use crate::cli::store;
+use crate::model::apply::apply;
+use crate::model::ids::Sequence;
+use crate::model::state::{STATE_VERSION, State};
+use crate::queue::snapshot::{self, Snapshot};
+use crate::queue::verify::{Fault, Walk};
+use crate::queue::{Contents, Envelope, FileContents, Verified};
 
 /// Checks the chain of hashes, and that folding from every snapshot gives the same state.
 #[derive(Debug, Clone, clap::Args)]
@@ -10,6 +25,175 @@ use crate::cli::exit::ExitCode;
 pub struct Args {}
 
 /// Carries the verb out.
-pub fn run(_context: &Context, _args: &Args) -> Result<ExitCode, Error> {
-    Err(super::not_yet("verify"))
+pub fn run(context: &Context, _args: &Args) -> Result<ExitCode, Error> {
+    let ground = Ground::find(context)?;
+    engine::runtime()?.block_on(async {
+        let source = ground.source().await?;
+        let contents = FileContents::open(&store::contents(&ground.project));
+        let contents = contents.map_err(|error| store::of_log(&error))?;
+        let mut proof = Proof::new(&ground.project, &contents)?;
+        let take = &mut |item: Item<'_>, _: &dyn Contents| proof.take(item);
+        source.read(Sequence(1), false, take).await?;
+        let (verified, snapshots) = proof.end()?;
+        say(context, &verified, &snapshots)?;
+        Ok(ExitCode::Passing)
+    })
+}
+
+/// The whole log, and beside it the fold and every snapshot's own.
+struct Proof<'a> {
+    walk: Walk<'a>,
+    state: State,
+    /// Snapshots that the fold has not reached yet, the oldest last.
+    ahead: Vec<Snapshot>,
+    /// Folds that began at a snapshot.
+    folds: Vec<(Sequence, State)>,
+    notes: Vec<String>,
+}
+
+/// What was found of the snapshots.
+#[derive(Serialize)]
+struct Snapshots {
+    /// Those whose fold is the same.
+    agree: Vec<Sequence>,
+    /// Those that are not used, and why. They only save time.
+    unused: Vec<String>,
+}
+
+impl<'a> Proof<'a> {
+    fn new(project: &Project, contents: &'a dyn Contents) -> Result<Self, Error> {
+        let stored = snapshot::all(&project.snapshots).map_err(|error| store::of_log(&error))?;
+        let (mut ahead, mut notes) = (Vec::new(), Vec::new());
+        for stored in stored {
+            match snapshot::load(&stored) {
+                Ok(it) if it.state_version == STATE_VERSION => ahead.push(it),
+                Ok(it) => notes.push(format!("of event {}: of another version", it.sequence)),
+                Err(error) => notes.push(error.to_string()),
+            }
+        }
+        let (walk, state) = (Walk::new(contents), State::default());
+        Ok(Self {
+            walk,
+            state,
+            ahead,
+            folds: Vec::new(),
+            notes,
+        })
+    }
+
+    fn take(&mut self, item: Item<'_>) -> Result<ControlFlow<()>, Error> {
+        let Item::Event(envelope) = item else {
+            return Ok(ControlFlow::Continue(()));
+        };
+        let recorded = match self.walk.step(envelope) {
+            Ok(recorded) => recorded,
+            Err(why) => return Err(damaged(self.walk.fault(why))),
+        };
+        apply(&mut self.state, &recorded);
+        for (_, fold) in &mut self.folds {
+            apply(fold, &recorded);
+        }
+        while let Some(due) = self.ahead.pop_if(|it| it.sequence <= recorded.sequence) {
+            self.begin(due, envelope)?;
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Begins the fold of a snapshot whose event has just been applied.
+    fn begin(&mut self, snapshot: Snapshot, envelope: &Envelope<'_>) -> Result<(), Error> {
+        let sequence = snapshot.sequence;
+        if sequence < envelope.sequence || envelope.hash() != snapshot.chain_hash {
+            self.notes
+                .push(format!("of event {sequence}: of another log"));
+            return Ok(());
+        }
+        match State::from_bytes(&snapshot.bytes) {
+            Ok(fold) => self.folds.push((sequence, fold)),
+            Err(error) => return Err(disagrees(sequence, error)),
+        }
+        Ok(())
+    }
+
+    fn end(mut self) -> Result<(Verified, Snapshots), Error> {
+        for snapshot in &self.ahead {
+            let note = format!("of event {}: beyond the end of the log", snapshot.sequence);
+            self.notes.push(note);
+        }
+        let bytes = |state: &State| {
+            state
+                .to_bytes()
+                .map_err(|error| Error::internal("cannot compare states", error, ""))
+        };
+        let whole = bytes(&self.state)?;
+        let mut agree = Vec::new();
+        for (sequence, fold) in &self.folds {
+            if bytes(fold)? != whole {
+                let why = "its fold ends in another state than the whole log's";
+                return Err(disagrees(*sequence, why));
+            }
+            agree.push(*sequence);
+        }
+        let unused = self.notes;
+        Ok((self.walk.done(), Snapshots { agree, unused }))
+    }
+}
+
+fn damaged(fault: Fault) -> Error {
+    Error::new(
+        ExitCode::LogDamaged,
+        "the log is damaged",
+        fault,
+        "keep a copy of .crewlog/data as it is, then restore it from a backup",
+    )
+}
+
+fn disagrees(sequence: Sequence, why: impl std::fmt::Display) -> Error {
+    Error::new(
+        ExitCode::LogDamaged,
+        format!("the snapshot of event {sequence} disagrees with the log"),
+        why,
+        "the log itself is whole: move the files in .crewlog/data/snapshots away and start again",
+    )
+}
+
+fn say(context: &Context, verified: &Verified, snapshots: &Snapshots) -> Result<(), Error> {
+    if context.out.is_json() {
+        return context.out.json(&serde_json::json!({
+            "events": verified.events,
+            "head": verified.head.sequence,
+            "hash": verified.head.hash.to_string(),
+            "long_bodies": verified.long_bodies,
+            "outputs": verified.outputs,
+            "outputs_missing": verified.outputs_missing,
+            "snapshots": snapshots,
+        }));
+    }
+    if context.out.quiet {
+        return Ok(());
+    }
+    let out = &context.out;
+    out.line(format_args!(
+        "the log is whole: {} events, each chained to the one before",
+        verified.events
+    ))?;
+    out.line(format_args!("  head      {}", verified.head.hash))?;
+    out.line(format_args!(
+        "  contents  {} outputs, {} long bodies, all as written",
+        verified.outputs, verified.long_bodies
+    ))?;
+    if verified.outputs_missing > 0 {
+        out.line(format_args!(
+            "  missing   {} outputs of checks; no work is lost with them",
+            verified.outputs_missing
+        ))?;
+    }
+    for sequence in &snapshots.agree {
+        out.line(format_args!(
+            "  snapshot  of event {sequence}: its fold is the same"
+        ))?;
+    }
+    for note in &snapshots.unused {
+        out.line(format_args!("  snapshot  {note}; it is not used"))?;
+    }
+    Ok(())
 }

@@ -312,6 +312,9 @@ fn because(why: &Why, state: &State, standings: &Standings<'_>, now: Timestamp) 
             out.push("its tries are used up".to_owned());
             out.push(format!("`scheduler retry {number}` forgives its failures"));
         }
+        Standing::Skipped if feature.skipped.is_empty() => {
+            out.push("a person skipped it".to_owned());
+        }
         Standing::Skipped => out.push(format!("a person skipped it: {}", feature.skipped)),
         Standing::Blocked | Standing::Unreachable => out.push(standings.chain_words(&why.chain)),
         Standing::Delayed => {

@@ -1,0 +1,42 @@
+//! One event, for people and for programs.
+
+use serde::Serialize;
+
+use super::time;
+use crate::cli::progress::render::{Look, permanent};
+use crate::cli::text::{Tone, cell_right};
+use crate::model::event::{Event, Recorded};
+use crate::model::views::Line;
+
+#[derive(Serialize)]
+struct Json<'a> {
+    sequence: u64,
+    epoch: u64,
+    at: u64,
+    time: String,
+    /// The command's ULID: a number of 128 bits is more than most readers of JSON can hold.
+    cause: String,
+    #[serde(flatten)]
+    event: &'a Event,
+}
+
+/// The event as one line of JSON, without the line's end.
+pub fn json(recorded: &Recorded) -> Result<String, serde_json::Error> {
+    serde_json::to_string(&Json {
+        sequence: recorded.sequence.0,
+        epoch: recorded.epoch.0,
+        at: recorded.at.0,
+        time: time(recorded.at),
+        cause: ulid::Ulid(recorded.cause.0).to_string(),
+        event: &recorded.event,
+    })
+}
+
+/// The event as one line for people: its number, its time, and what happened.
+pub fn text(line: &Line, look: Look) -> String {
+    let number = cell_right(&line.sequence.to_string(), 6);
+    let prefix = format!("{number} {} ", time(line.at));
+    let width = look.width.map(|width| width.saturating_sub(prefix.len()));
+    let prefix = look.paint.paint(Tone::Faint, &prefix);
+    prefix + &permanent(line, Look { width, ..look })
+}

@@ -1,0 +1,300 @@
+//! The status as a page.
+
+use super::{Page, time};
+use crate::cli::output::Output;
+use crate::cli::text::{Tone, cell, cell_right, clean, width};
+use crate::model::event::RunOutcome;
+use crate::model::ids::Timestamp;
+use crate::model::settings::WorkerKind;
+use crate::model::views::status::{FeatureView, StatusView};
+use crate::model::views::{Standing, brief, story};
+use crate::protocol::{Live, LiveAttempt};
+
+/// Features of each group that are listed; JSON has them all.
+const ROWS_MAX: usize = 10;
+/// Numbers of passing features that are listed.
+const NUMBERS_MAX: usize = 30;
+const NAME_COLUMNS_MAX: usize = 40;
+
+/// The page. `live` is what goes on beside the log, when a scheduler runs.
+pub fn page(view: &StatusView, live: Option<&Live>, now: Timestamp, out: &Output) -> String {
+    let names = view.features.iter().map(|it| width(&clean(&it.name))).max();
+    let room = out
+        .width
+        .map_or(NAME_COLUMNS_MAX, |width| (width / 3).max(8));
+    let names = names.unwrap_or(0).clamp(8, NAME_COLUMNS_MAX.min(room));
+    let mut writer = Writer {
+        page: Page::new(out),
+        view,
+        live,
+        now,
+        names,
+    };
+    writer.head();
+    writer.attempts();
+    for standing in [
+        Standing::NeedsInput,
+        Standing::Parked,
+        Standing::Unreachable,
+    ] {
+        writer.group(standing);
+    }
+    writer.next();
+    for standing in [Standing::Delayed, Standing::Blocked, Standing::Skipped] {
+        writer.group(standing);
+    }
+    writer.passing();
+    writer.page.end()
+}
+
+struct Writer<'a> {
+    page: Page,
+    view: &'a StatusView,
+    live: Option<&'a Live>,
+    now: Timestamp,
+    names: usize,
+}
+
+impl Writer<'_> {
+    fn fact(&mut self, name: &str, tone: Tone, text: &str) {
+        self.page
+            .line(&[(Tone::Strong, &cell(name, 10)), (tone, text)]);
+    }
+
+    fn head(&mut self) {
+        let view = self.view;
+        let (tone, run) = self.run();
+        self.fact("run", tone, &run);
+        if !view.branch.is_empty() {
+            let branch = format!("{} at {}", view.branch, view.head.short());
+            self.fact("branch", Tone::Plain, &branch);
+        }
+        if let Some(reason) = &view.paused {
+            let text = format!("{}; `scheduler resume` goes on", clean(reason));
+            self.fact("paused", Tone::Warning, text.trim_start_matches("; "));
+        }
+        if let Some((until, reason)) = &view.limited {
+            let until = match until.0 {
+                u64::MAX => "until a person mends it".to_owned(),
+                _ => format!("for another {}", brief::duration(until.since_ms(self.now))),
+            };
+            let text = format!("the provider refuses {until}: {}", clean(reason));
+            self.fact("limited", Tone::Warning, &text);
+        }
+        let counts = view.counts.iter().rev();
+        let counts: Vec<String> = counts
+            .map(|(it, count)| format!("{count} {}", it.word()))
+            .collect();
+        let text = format!("{}: {}", view.features.len(), counts.join(", "));
+        self.fact("features", Tone::Plain, text.trim_end_matches(": "));
+        if !view.workers.is_empty() {
+            self.workers();
+        }
+        let spent = brief::usage(view.spent);
+        if !spent.is_empty() {
+            self.fact("spent", Tone::Plain, &spent);
+        }
+        let log = format!("{} events, the last at {}", view.sequence, time(view.at));
+        self.fact(
+            "log",
+            Tone::Faint,
+            if view.sequence.0 == 0 { "empty" } else { &log },
+        );
+    }
+
+    fn run(&self) -> (Tone, String) {
+        let Some(run) = &self.view.run else {
+            return (
+                Tone::Plain,
+                "none yet; `scheduler run` starts one".to_owned(),
+            );
+        };
+        if let Some(outcome) = run.outcome {
+            let tone = match outcome {
+                RunOutcome::AllPassing => Tone::Good,
+                RunOutcome::WaitingForPerson => Tone::Warning,
+                RunOutcome::SomeFailed | RunOutcome::BudgetSpent => Tone::Bad,
+            };
+            return (tone, format!("finished: {}", clean(&run.reason)));
+        }
+        let since = brief::duration(self.now.since_ms(run.started_at));
+        match self.live {
+            Some(live) if live.draining => (
+                Tone::Warning,
+                format!("ending, process {}, open for {since}", live.pid),
+            ),
+            Some(live) => (
+                Tone::Good,
+                format!("process {}, open for {since}", live.pid),
+            ),
+            None => {
+                let text = "interrupted; `scheduler run` goes on where it ended";
+                (Tone::Warning, text.to_owned())
+            }
+        }
+    }
+
+    fn workers(&mut self) {
+        let kind = |kind: &WorkerKind| match kind {
+            WorkerKind::Coding => "coding",
+            WorkerKind::Testing => "testing",
+        };
+        let workers = self.view.workers.iter().take(ROWS_MAX);
+        let mut words: Vec<String> = workers
+            .map(|(name, it)| format!("{} ({})", clean(name), kind(it)))
+            .collect();
+        if self.view.workers.len() > ROWS_MAX {
+            words.push(format!("{} more", self.view.workers.len() - ROWS_MAX));
+        }
+        self.fact("workers", Tone::Plain, &words.join(", "));
+    }
+
+    fn title(&mut self, title: &str, count: usize) {
+        self.page.gap();
+        let count = format!(" ({count})");
+        self.page
+            .line(&[(Tone::Strong, title), (Tone::Faint, &count)]);
+    }
+
+    fn row(&mut self, id: &str, name: &str, tone: Tone, note: &str) {
+        let id = cell_right(id, 7);
+        let name = cell(&clean(name), self.names);
+        let note = clean(note);
+        self.page.line(&[
+            (Tone::Plain, &id),
+            (Tone::Plain, " "),
+            (Tone::Plain, &name),
+            (Tone::Plain, "  "),
+            (tone, &note),
+        ]);
+    }
+
+    fn attempts(&mut self) {
+        if self.view.attempts.is_empty() {
+            return;
+        }
+        self.title("running", self.view.attempts.len());
+        for attempt in self.view.attempts.iter().take(ROWS_MAX) {
+            let live = self.live.and_then(|live| {
+                live.attempts
+                    .iter()
+                    .find(|it| it.attempt == attempt.attempt)
+            });
+            let id = attempt
+                .features
+                .first()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            let kind = match attempt.kind {
+                WorkerKind::Coding if attempt.number > 1 => format!("try {}", attempt.number),
+                WorkerKind::Coding => "coding".to_owned(),
+                WorkerKind::Testing => "testing".to_owned(),
+            };
+            let since = brief::duration(self.now.since_ms(attempt.started));
+            let doing = live.map(doing).unwrap_or_default();
+            let note = format!("{} {kind} for {since}{doing}", attempt.worker);
+            self.row(&id, &attempt.name, Tone::Note, &note);
+        }
+        self.more(self.view.attempts.len());
+    }
+
+    fn group(&mut self, standing: Standing) {
+        let view = self.view;
+        let features = view.features.iter().filter(|it| it.standing == standing);
+        let features: Vec<&FeatureView> = features.collect();
+        if features.is_empty() {
+            return;
+        }
+        self.title(standing.word(), features.len());
+        for feature in features.iter().take(ROWS_MAX) {
+            let (tone, note) = self.note(feature);
+            self.row(&feature.feature.to_string(), &feature.name, tone, &note);
+        }
+        self.more(features.len());
+    }
+
+    fn note(&self, feature: &FeatureView) -> (Tone, String) {
+        let number = feature.feature.0;
+        match feature.standing {
+            Standing::NeedsInput => (
+                Tone::Warning,
+                format!("{} (scheduler answer {number} TEXT)", feature.note),
+            ),
+            Standing::Parked => (
+                Tone::Bad,
+                format!("{} (scheduler retry {number})", feature.note),
+            ),
+            Standing::Delayed => {
+                let wait = brief::duration(feature.not_before.since_ms(self.now));
+                (Tone::Plain, format!("again in {wait}: {}", feature.note))
+            }
+            Standing::Unreachable => (Tone::Bad, feature.note.clone()),
+            _ => (Tone::Faint, feature.note.clone()),
+        }
+    }
+
+    fn next(&mut self) {
+        if self.view.next.is_empty() {
+            return;
+        }
+        let ready = self.view.counts.get(&Standing::Ready).copied().unwrap_or(0);
+        self.title("next", ready as usize);
+        for next in &self.view.next {
+            self.row(
+                &next.feature.to_string(),
+                &next.name,
+                Tone::Faint,
+                &story::rank_words(&next.terms),
+            );
+        }
+        let shown = self.view.next.len();
+        if ready as usize > shown {
+            self.page.line(&[(
+                Tone::Faint,
+                &format!("        and {} more", ready as usize - shown),
+            )]);
+        }
+    }
+
+    fn more(&mut self, count: usize) {
+        if count > ROWS_MAX {
+            self.page.line(&[(
+                Tone::Faint,
+                &format!("        and {} more", count - ROWS_MAX),
+            )]);
+        }
+    }
+
+    fn passing(&mut self) {
+        let passing = self
+            .view
+            .features
+            .iter()
+            .filter(|it| it.standing == Standing::Passing);
+        let numbers: Vec<String> = passing.map(|it| it.feature.to_string()).collect();
+        if numbers.is_empty() {
+            return;
+        }
+        self.title("passing", numbers.len());
+        let shown = numbers
+            .iter()
+            .take(NUMBERS_MAX)
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(" ");
+        let more = match numbers.len() {
+            count if count > NUMBERS_MAX => format!(" and {} more", count - NUMBERS_MAX),
+            _ => String::new(),
+        };
+        self.page
+            .line(&[(Tone::Good, &format!("     {shown}")), (Tone::Faint, &more)]);
+    }
+}
+
+fn doing(live: &LiveAttempt) -> String {
+    match (live.connected, live.activity.is_empty()) {
+        (false, _) => ", not connected".to_owned(),
+        (true, true) => String::new(),
+        (true, false) => format!(", {}", live.activity),
+    }
+}

@@ -1,0 +1,268 @@
+//! The project's events, wherever they are to be had: from the scheduler that runs, or from the
+//! log itself when none does.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use super::client::{self, Client};
+use super::config::Config;
+use super::error::Error;
+use super::exit::ExitCode;
+use super::project::Project;
+use super::store;
+use crate::model::apply::apply;
+use crate::model::event::Recorded;
+use crate::model::ids::Sequence;
+use crate::model::state::{STATE_VERSION, State};
+use crate::protocol::{ClientMessage, Live, ToClient};
+use crate::queue::encoding::{self, Envelope};
+use crate::queue::log::recorded;
+use crate::queue::{self, Contents, EventLog, FileContents, SledLog, snapshot};
+
+/// Bytes of events that are read at once.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// Whom to ask.
+pub enum Source {
+    /// A scheduler runs and has the log. Each question gets a connection of its own, because the
+    /// rest of an answer that nobody wants any more would be taken for the next one.
+    Running(PathBuf, FileContents),
+    /// None does; this command has it, for as long as this value lives.
+    Here(Box<SledLog>),
+    /// There is no log yet.
+    Empty,
+}
+
+/// What comes out of a source.
+pub enum Item<'a> {
+    /// The next event as the log stores it.
+    Event(&'a Envelope<'a>),
+    /// The end of what there is at this moment; more may follow.
+    End,
+}
+
+/// Takes one item; says whether to go on.
+pub type Each<'a> = &'a mut dyn FnMut(Item<'_>, &dyn Contents) -> Result<ControlFlow<()>, Error>;
+
+impl Source {
+    /// Finds out whom to ask. Makes nothing where there is nothing yet.
+    pub async fn open(project: &Project, config: &Config) -> Result<Self, Error> {
+        // A scheduler may be starting or ending, or another command reading, at this moment.
+        for attempt in 1.. {
+            if Client::connect(&project.socket).await?.is_some() {
+                let contents = FileContents::open(&store::contents(project));
+                let contents = contents.map_err(|error| store::of_log(&error))?;
+                return Ok(Self::Running(project.socket.clone(), contents));
+            }
+            if !project.log.exists() {
+                break;
+            }
+            match store::open(project, config) {
+                Ok(log) => return Ok(Self::Here(Box::new(log))),
+                Err(error) if error.code == ExitCode::LogHeld && attempt < client::TRIES => {
+                    client::pause().await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Self::Empty)
+    }
+
+    /// True when a scheduler runs.
+    pub fn is_running(&self) -> bool {
+        matches!(self, Self::Running(..))
+    }
+
+    /// Hands over every event from `from` on, then [`Item::End`]; with `follow` it goes on with
+    /// what happens, until the scheduler ends or `each` says so.
+    pub async fn read(&self, from: Sequence, follow: bool, each: Each<'_>) -> Result<(), Error> {
+        match self {
+            Self::Empty => each(Item::End, &NoContents).map(drop),
+            Self::Here(log) => read_log(log, from, each),
+            Self::Running(socket, contents) => {
+                let mut client = connect(socket).await?;
+                client.send(&ClientMessage::Read { from, follow }).await?;
+                while let Some(message) = client.next().await? {
+                    match answer(message, contents, each)? {
+                        ControlFlow::Continue(ended) if !ended || follow => {}
+                        _ => return Ok(()),
+                    }
+                }
+                if follow { Ok(()) } else { Err(cut_short()) }
+            }
+        }
+    }
+
+    /// Every event from `from` on, decoded.
+    pub async fn events(
+        &self,
+        from: Sequence,
+        each: &mut dyn FnMut(Recorded) -> Result<ControlFlow<()>, Error>,
+    ) -> Result<(), Error> {
+        let take = &mut |item: Item<'_>, contents: &dyn Contents| match item {
+            Item::Event(envelope) => each(decode(envelope, contents)?),
+            Item::End => Ok(ControlFlow::Continue(())),
+        };
+        self.read(from, false, take).await
+    }
+
+    /// The state after `last`, or at the end of the log.
+    pub async fn state(&self, project: &Project, last: Option<Sequence>) -> Result<State, Error> {
+        let stored = snapshot::all(&project.snapshots).map_err(|error| store::of_log(&error))?;
+        for stored in stored {
+            if last.is_some_and(|last| stored.sequence > last) {
+                continue;
+            }
+            // A snapshot only saves time, so that one that does not fit is passed over.
+            let Ok(snapshot) = snapshot::load(&stored) else {
+                continue;
+            };
+            if snapshot.state_version != STATE_VERSION {
+                continue;
+            }
+            let Ok(state) = State::from_bytes(&snapshot.bytes) else {
+                continue;
+            };
+            if let Some(state) = self.fold(state, Some(&snapshot), last).await? {
+                return Ok(state);
+            }
+        }
+        let state = self.fold(State::default(), None, last).await?;
+        Ok(state.unwrap_or_default())
+    }
+
+    /// Folds what comes after `state`; `None` when its snapshot is of another log.
+    async fn fold(
+        &self,
+        mut state: State,
+        snapshot: Option<&snapshot::Snapshot>,
+        last: Option<Sequence>,
+    ) -> Result<Option<State>, Error> {
+        let from = snapshot.map_or(Sequence(1), |snapshot| snapshot.sequence);
+        let mut belongs = snapshot.is_none();
+        let take = &mut |item: Item<'_>, contents: &dyn Contents| {
+            let Item::Event(envelope) = item else {
+                return Ok(ControlFlow::Continue(()));
+            };
+            if let Some(snapshot) = snapshot.filter(|_| !belongs) {
+                belongs = envelope.hash() == snapshot.chain_hash;
+                return Ok(match belongs {
+                    true => ControlFlow::Continue(()),
+                    false => ControlFlow::Break(()),
+                });
+            }
+            if last.is_some_and(|last| envelope.sequence > last) {
+                return Ok(ControlFlow::Break(()));
+            }
+            apply(&mut state, &decode(envelope, contents)?);
+            Ok(ControlFlow::Continue(()))
+        };
+        self.read(from, false, take).await?;
+        state.settle();
+        Ok(belongs.then_some(state))
+    }
+
+    /// What goes on beside the log; `None` when no scheduler runs.
+    pub async fn live(&self) -> Result<Option<Live>, Error> {
+        let Self::Running(socket, _) = self else {
+            return Ok(None);
+        };
+        let mut client = connect(socket).await?;
+        client.send(&ClientMessage::Live).await?;
+        match client.next().await? {
+            Some(ToClient::Live(live)) => Ok(Some(live)),
+            _ => Ok(None),
+        }
+    }
+}
+
+async fn connect(socket: &Path) -> Result<Client, Error> {
+    Client::connect(socket).await?.ok_or_else(cut_short)
+}
+
+/// The event of an envelope.
+pub fn decode(envelope: &Envelope<'_>, contents: &dyn Contents) -> Result<Recorded, Error> {
+    recorded(envelope, contents).map_err(|error| store::of_log(&error))
+}
+
+fn read_log(log: &SledLog, from: Sequence, each: Each<'_>) -> Result<(), Error> {
+    let mut from = from.max(Sequence(1));
+    loop {
+        let chunk = log
+            .read(from, CHUNK_BYTES)
+            .map_err(|error| store::of_log(&error))?;
+        if chunk.is_empty() {
+            return each(Item::End, log.contents()).map(drop);
+        }
+        for envelope in chunk.envelopes() {
+            let sequence = from;
+            let envelope = envelope
+                .map_err(|source| store::of_log(&queue::Error::Decode { sequence, source }))?;
+            from = envelope.sequence.next();
+            if each(Item::Event(&envelope), log.contents())?.is_break() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Takes one message apart. Continues with true when everything up to now was sent.
+fn answer(
+    message: ToClient,
+    contents: &dyn Contents,
+    each: Each<'_>,
+) -> Result<ControlFlow<(), bool>, Error> {
+    match message {
+        ToClient::Events { envelopes } => {
+            for bytes in &envelopes {
+                let envelope = encoding::decode(bytes).map_err(|error| {
+                    Error::internal(
+                        "cannot read what the scheduler sent",
+                        error,
+                        "use the same build of Crewlog for both",
+                    )
+                })?;
+                if each(Item::Event(&envelope), contents)?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            Ok(ControlFlow::Continue(false))
+        }
+        ToClient::CaughtUp { .. } => match each(Item::End, contents)? {
+            ControlFlow::Continue(()) => Ok(ControlFlow::Continue(true)),
+            ControlFlow::Break(()) => Ok(ControlFlow::Break(())),
+        },
+        ToClient::Refused { reason } => Err(Error::internal("the scheduler refused", reason, "")),
+        other => Err(Error::internal(
+            "cannot understand the scheduler",
+            format!("it answered {other:?}"),
+            "use the same build of Crewlog for both",
+        )),
+    }
+}
+
+fn cut_short() -> Error {
+    Error::internal(
+        "lost the scheduler",
+        "it ended while the log was being read",
+        "run the command again",
+    )
+}
+
+/// The contents of a log that does not exist.
+struct NoContents;
+
+impl Contents for NoContents {
+    fn put(&self, bytes: &[u8]) -> Result<crate::model::ids::ContentHash, queue::Error> {
+        let (what, bytes) = ("a content file", bytes.len());
+        Err(queue::Error::Oversized {
+            what,
+            bytes,
+            bytes_max: 0,
+        })
+    }
+
+    fn get(&self, hash: &crate::model::ids::ContentHash) -> Result<Vec<u8>, queue::Error> {
+        Err(queue::Error::ContentMissing(*hash))
+    }
+}

@@ -1,0 +1,372 @@
+//! The verbs that read and change the log, from outside, with and without a scheduler that runs.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// Longer than anything here takes, on any machine.
+const LIMIT: Duration = Duration::from_secs(30);
+
+struct Project {
+    directory: tempfile::TempDir,
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn git(directory: &Path, arguments: &[&str]) {
+    let status = Command::new("git")
+        .args(["-c", "user.name=test", "-c", "user.email=test@localhost"])
+        .args(arguments)
+        .current_dir(directory)
+        .status()
+        .expect("git starts");
+    assert!(status.success(), "git {arguments:?}");
+}
+
+const BACKLOG: &str = r#"
+[[feature]]
+id = 1
+name = "one"
+checks = ["true"]
+[[feature]]
+id = 2
+name = "two"
+depends_on = ["one"]
+[[feature]]
+id = 3
+name = "three"
+depends_on = [2]
+[[feature]]
+id = 4
+name = "four"
+"#;
+
+impl Project {
+    /// A repository with a commit, set up, with the backlog above.
+    fn new() -> Self {
+        let project = Self {
+            directory: tempfile::tempdir().expect("a directory"),
+        };
+        git(project.path(), &["init", "-q"]);
+        git(
+            project.path(),
+            &["commit", "-q", "--allow-empty", "-m", "first"],
+        );
+        project.good(&["init"]);
+        fs::write(project.path().join("features.toml"), BACKLOG).expect("written");
+        project.good(&["import", "features.toml"]);
+        project
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_scheduler"));
+        command.args(arguments).current_dir(self.path());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments)
+            .output()
+            .expect("the scheduler binary starts")
+    }
+
+    fn good(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{arguments:?}: {}",
+            text(&output.stderr)
+        );
+        text(&output.stdout)
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let said = self.good(&[arguments, &["--format", "json"]].concat());
+        serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"))
+    }
+
+    fn bad(&self, arguments: &[&str], code: i32, expected: &str) {
+        let output = self.run(arguments);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.starts_with("error: "), "{arguments:?}: {said}");
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+        assert_eq!(text(&output.stdout), "", "{arguments:?}");
+    }
+
+    /// A scheduler without workers, and what follows its log: a line for every event. It has
+    /// begun its run, the fifth event, by the time this returns.
+    fn scheduler(&self) -> (Process, Lines) {
+        let mut command = self.command(&["log", "--follow", "--format", "json", "--from", "5"]);
+        let follower = command.stdout(Stdio::piped()).spawn();
+        let mut follower = Process(follower.expect("the scheduler binary starts"));
+        let output = follower.0.stdout.take().expect("its output");
+        let mut command = self.command(&["run", "--progress", "none"]);
+        let child = command.stderr(Stdio::null()).stdout(Stdio::null()).spawn();
+        let scheduler = Process(child.expect("the scheduler binary starts"));
+        let lines = BufReader::new(output).lines();
+        let mut lines = Lines {
+            lines,
+            _follower: follower,
+        };
+        assert_eq!(lines.next(), (5, "RunStarted".to_owned()));
+        (scheduler, lines)
+    }
+}
+
+struct Lines {
+    lines: mpsc::Receiver<String>,
+    _follower: Process,
+}
+
+impl Lines {
+    fn next(&mut self) -> (u64, String) {
+        let line = self.lines.recv_timeout(LIMIT).expect("a line in time");
+        let event: Value = serde_json::from_str(&line).expect("JSON");
+        let name = event["type"].as_str().expect("a type").to_owned();
+        (event["sequence"].as_u64().expect("a number"), name)
+    }
+}
+
+/// Gone by the end of the test, however that ends.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+fn standings(status: &Value) -> Vec<(u64, String)> {
+    let features = status["features"].as_array().expect("features");
+    let mut table: Vec<(u64, String)> = features
+        .iter()
+        .map(|it| {
+            let number = it["feature"].as_u64().expect("a number");
+            (
+                number,
+                it["standing"].as_str().expect("a standing").to_owned(),
+            )
+        })
+        .collect();
+    table.sort();
+    table
+}
+
+fn expect(status: &Value, expected: [&str; 4]) {
+    let expected: Vec<(u64, String)> = (1..).zip(expected.map(str::to_owned)).collect();
+    assert_eq!(standings(status), expected);
+}
+
+/// What every verb says of the same backlog, whoever has the log.
+fn verbs_agree(project: &Project, first: u64) {
+    expect(
+        &project.json(&["status"]),
+        ["ready", "blocked", "blocked", "ready"],
+    );
+    assert_eq!(
+        project.json(&["skip", "4", "--reason", "later"])["accepted"],
+        true
+    );
+    assert_eq!(
+        project.json(&["pause", "--reason", "lunch"])["first"],
+        json!(first + 2)
+    );
+    let status = project.json(&["status"]);
+    expect(&status, ["ready", "blocked", "blocked", "skipped"]);
+    assert_eq!(status["paused"], "lunch");
+    project.bad(&["pause"], 2, "paused already");
+    project.bad(&["answer", "1", "x"], 2, "nobody asked");
+    project.bad(&["skip", "9"], 2, "no feature #9");
+    project.good(&["resume"]);
+    project.good(&["retry", "4"]);
+    expect(
+        &project.json(&["status"]),
+        ["ready", "blocked", "blocked", "ready"],
+    );
+    assert_eq!(project.json(&["replay", "--to", "4"])["sequence"], 4);
+    expect(
+        &project.json(&["replay", "--to", &(first + 1).to_string()]),
+        ["ready", "blocked", "blocked", "skipped"],
+    );
+    project.bad(&["replay", "--to", "99"], 2, "the log ends at event");
+    let why = project.json(&["why", "3"]);
+    assert_eq!(why["chain"]["links"], json!([3, 2, 1]));
+    let page = project.good(&["why", "#3"]);
+    assert!(
+        page.contains("#3 waits for #2 waits for #1 (ready)"),
+        "{page}"
+    );
+    project.bad(&["why", "9"], 2, "no such feature");
+    let told = project.good(&["log", "--feature", "4"]);
+    let marks: Vec<&str> = told
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(2))
+        .collect();
+    assert_eq!(marks, ["ADD", "SKIP", "RETRY"]);
+    let export = project.good(&["export"]);
+    let events: Vec<Value> = export
+        .lines()
+        .map(|it| serde_json::from_str(it).expect("JSON"))
+        .collect();
+    assert_eq!(events.len() as u64, first + 4);
+    assert!(
+        (1..)
+            .zip(&events)
+            .all(|(sequence, event)| event["sequence"] == sequence)
+    );
+    assert_eq!(project.good(&["log", "--format", "json"]), export);
+    assert_eq!(project.json(&["verify"])["events"], json!(first + 4));
+}
+
+#[test]
+fn all_verbs_work_when_no_scheduler_runs() {
+    let project = Project::new();
+    verbs_agree(&project, 4);
+    let output = project.run(&["import", "features.toml"]);
+    assert!(
+        text(&output.stdout).starts_with("nothing to do"),
+        "{}",
+        text(&output.stdout)
+    );
+    let stopped = project.json(&["stop"]);
+    assert_eq!(stopped["stopped"], false);
+}
+
+#[test]
+fn all_verbs_work_while_a_scheduler_runs() {
+    let project = Project::new();
+    let (mut scheduler, mut lines) = project.scheduler();
+    // The fifth event began the run.
+    verbs_agree(&project, 5);
+    project.bad(&["run"], 5, "held by process");
+    for (sequence, name) in [(6, "FeatureSkipped"), (7, "RunPaused"), (8, "RunResumed")] {
+        assert_eq!(lines.next(), (sequence, name.to_owned()));
+    }
+    let added = "[[feature]]\nid = 5\nname = \"five\"\n";
+    fs::write(project.path().join("more.toml"), added).expect("written");
+    project.good(&["import", "more.toml"]);
+    assert_eq!(
+        project.json(&["status"])["features"]
+            .as_array()
+            .map(Vec::len),
+        Some(5)
+    );
+    assert_eq!(project.json(&["stop", "--now"])["stopped"], true);
+    let status = scheduler.0.wait().expect("it ends");
+    assert_eq!(status.code(), Some(130));
+    // The follower waits for the next scheduler and does not hold the log meanwhile.
+    assert_eq!(project.json(&["verify"])["events"], 10);
+}
+
+#[test]
+fn a_reader_that_went_away_ends_the_verbs_quietly() {
+    let project = Project::new();
+    for verb in ["status", "log", "export", "verify", "replay"] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = project
+            .command(&[verb])
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .output();
+        let output = output.expect("it starts");
+        assert_eq!(text(&output.stderr), "", "{verb}");
+        assert_eq!(output.status.code(), Some(0), "{verb}");
+    }
+}
+
+#[test]
+fn broken_backlogs_change_nothing() {
+    let project = Project::new();
+    let table = [
+        ("[[feature]]\nname = \"x\"\ndepends_on = [77]", "77"),
+        ("[[feature]]\nnam = \"x\"", "name"),
+        ("{", "line 1"),
+        ("[{\"name\": \"x\", \"priority\": \"high\"}]", "priority"),
+        ("[[feature]]\nid = 1\nname = \"other\"", "already"),
+        (
+            "[[feature]]\nid = 8\nname = \"a\"\ndepends_on = [9]\n[[feature]]\nid = 9\nname = \"b\"\ndepends_on = [8]",
+            "#8",
+        ),
+    ];
+    for (backlog, expected) in table {
+        let file = if backlog.starts_with(['{']) || backlog.starts_with("[{") {
+            "b.json"
+        } else {
+            "b.toml"
+        };
+        fs::write(project.path().join(file), backlog).expect("written");
+        project.bad(&["import", file], 2, expected);
+    }
+    project.bad(&["import", "nowhere.toml"], 2, "nowhere.toml");
+    assert_eq!(project.json(&["status"])["sequence"], 4);
+}
+
+#[test]
+fn a_project_that_is_not_set_up_says_what_to_do() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let project = Project { directory };
+    for verb in ["status", "log", "export", "verify", "pause", "run", "stop"] {
+        project.bad(&[verb], 2, "scheduler init");
+    }
+    fs::create_dir(project.path().join(".crewlog")).expect("made");
+    fs::write(
+        project.path().join(".crewlog/config.toml"),
+        "[run]\nidle_limt = \"1s\"",
+    )
+    .expect("written");
+    project.bad(&["status"], 2, "config.toml:2: unknown key `run.idle_limt`");
+}
+
+#[test]
+fn other_users_cannot_look_into_the_data() {
+    use std::os::unix::fs::PermissionsExt;
+    let project = Project::new();
+    let data = fs::metadata(project.path().join(".crewlog/data")).expect("it is there");
+    assert_eq!(data.permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn a_damaged_log_ends_with_6() {
+    let project = Project::new();
+    let log = project.path().join(".crewlog/data/log");
+    // A bit in the middle of a name, in whichever file the engine keeps it.
+    let mut flipped = 0;
+    let mut directories = vec![log];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).expect("readable") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                directories.push(path);
+                continue;
+            }
+            let mut bytes = fs::read(&path).expect("read");
+            while let Some(at) = bytes.windows(5).position(|window| window == b"three") {
+                bytes[at] ^= 1;
+                flipped += 1;
+            }
+            fs::write(&path, bytes).expect("written");
+        }
+    }
+    assert!(flipped > 0, "the name is not to be found");
+    for verb in ["status", "log", "export", "verify", "run"] {
+        let output = project.run(&[verb]);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(6), "{verb}: {said}");
+        assert!(said.contains("damaged"), "{verb}: {said}");
+    }
+}

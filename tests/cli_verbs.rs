@@ -116,9 +116,15 @@ impl Project {
         let mut command = self.command(&["run", "--progress", "none"]);
         let child = command.stderr(Stdio::null()).stdout(Stdio::null()).spawn();
         let scheduler = Process(child.expect("the scheduler binary starts"));
-        let lines = BufReader::new(output).lines();
+        let (sender, receiver) = mpsc::channel();
+        std::thread::spawn(move || {
+            let lines = BufReader::new(output).lines();
+            lines
+                .map_while(Result::ok)
+                .try_for_each(|line| sender.send(line))
+        });
         let mut lines = Lines {
-            lines,
+            lines: receiver,
             _follower: follower,
         };
         assert_eq!(lines.next(), (5, "RunStarted".to_owned()));

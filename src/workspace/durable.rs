@@ -158,3 +158,6 @@ pub(super) async fn blocking<T: Send + 'static>(
     let result = done.unwrap_or_else(|error| Err(io::Error::other(error)));
     result.map_err(Error::io(doing, &name))
 }
+
+#[cfg(test)]
+mod tests;

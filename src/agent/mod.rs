@@ -1,16 +1,38 @@
 //! One agent session as a child process.
 //!
-//! Knows nothing of the scheduler, of git, or of what a session's result means for a feature.
+//! Reading order: [`driver`] (what all agents have in common), [`process`] (the tree that a
+//! session runs in), [`command`] and [`acp`] (the two ways to drive an agent), [`scripted`] (an
+//! agent of our own). Knows nothing of the scheduler, of git, or of what a session's result means
+//! for a feature.
 
+pub mod acp;
+pub mod command;
+pub mod driver;
+pub mod limits;
+mod lines;
+pub mod placeholders;
 pub mod process;
+pub mod scripted;
+mod stderr;
+pub mod transcript;
+mod watch;
 
 use std::ffi::OsString;
 
-/// Runs a stage that this executable is to its own children (a process tree's guard and init),
-/// and returns its exit code; `None` when the arguments ask for none. To be called first thing in
+pub use acp::{AcpDriver, AcpSettings, Permission};
+pub use command::CommandDriver;
+pub use driver::{AgentEvent, Driver, JobPaths, Session, SessionResult};
+pub use limits::SessionLimits;
+pub use transcript::Transcript;
+
+/// Runs what this executable is to its own children (a process tree's guard and init, and the
+/// scripted agent: `scripted-agent --script DIR`), and returns its exit code; `None` when the arguments ask for none. To be called first thing in
 /// `main`: the stages rely on being alone in their process.
 pub fn child_entry(arguments: impl Iterator<Item = OsString>) -> Option<i32> {
     let mut arguments = arguments.skip(1);
     let stage = arguments.next()?;
+    if stage == scripted::ARGUMENT {
+        return Some(scripted::run(arguments));
+    }
     process::child_stage(&stage, arguments)
 }

@@ -1,0 +1,213 @@
+//! Any agent that speaks the Agent Client Protocol over its standard input and output.
+
+mod errors;
+mod files;
+mod talk;
+#[cfg(test)]
+mod tests;
+mod updates;
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, FusedFuture};
+use tokio::sync::mpsc;
+
+use self::talk::{Ending, Terms, talk};
+use self::wire::Wire;
+use super::driver::{AgentEvent, Driver, Session, SessionResult, one_line};
+use super::placeholders::{self, PlaceholderError, Values};
+use super::process::Tree;
+use super::stderr;
+use super::watch::Watch;
+use crate::model::evidence::SessionEnd;
+
+/// How long an agent may take to exit after its input has ended. Its work is done by then, so
+/// only its exit code is at stake.
+const EXIT_LIMIT: Duration = Duration::from_secs(1);
+
+/// What is answered when an agent asks for permission.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Permission {
+    /// Yes, once. The worktree is the agent's own, and the checks decide.
+    #[default]
+    Allow,
+    /// No.
+    Deny,
+}
+
+/// What is agreed with an agent before the prompt.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AcpSettings {
+    /// The session mode to set; claude-agent-acp and codex-acp start in one that denies tools.
+    pub mode: Option<String>,
+    /// The authentication method to ask for; most agents find their credentials themselves.
+    pub auth_method: Option<String>,
+    /// The answer to requests for permission.
+    pub permission: Permission,
+    /// What `{model}` stands for in the arguments.
+    pub model: String,
+}
+
+/// A driver for ACP agents.
+#[derive(Clone, Debug)]
+pub struct AcpDriver {
+    program: String,
+    args: Vec<String>,
+    settings: AcpSettings,
+}
+
+impl AcpDriver {
+    /// A driver for the agent `program`; its arguments may hold placeholders.
+    ///
+    /// # Errors
+    /// For an unknown placeholder or a single brace.
+    pub fn new(
+        program: impl Into<String>,
+        args: Vec<String>,
+        settings: AcpSettings,
+    ) -> Result<Self, PlaceholderError> {
+        placeholders::check(&args)?;
+        Ok(Self {
+            program: program.into(),
+            args,
+            settings,
+        })
+    }
+
+    async fn session(&self, session: Session, events: mpsc::Sender<AgentEvent>) -> SessionResult {
+        let watch = Arc::new(Watch::new(session.limits));
+        let mut tree = match self.start(&session).await {
+            Ok(tree) => tree,
+            Err(reason) => return SessionResult::setup(reason),
+        };
+        let (Some(stdin), Some(stdout)) = (tree.stdin.take(), tree.stdout.take()) else {
+            return SessionResult::setup("the agent was started without pipes");
+        };
+        let errors = tree.stderr.take();
+        let wire = Wire::new(session.transcript.clone(), Arc::clone(&watch), events);
+        let terms = Terms {
+            prompt: session.prompt.clone(),
+            worktree: session.worktree.clone(),
+            settings: self.settings.clone(),
+            grace: watch.grace(),
+        };
+        let mut last_words = String::new();
+        let (ending, exit_code) = {
+            let complaints = stderr::drain(errors, &session.transcript, &mut last_words);
+            let mut complaints = std::pin::pin!(complaints.fuse());
+            let stop = watch.stopped(&session.cancel);
+            let conversation = async {
+                let ending = talk(stdout, stdin, terms, Arc::clone(&wire), stop).await;
+                // Its input has ended; an agent that was not stopped may now exit by itself.
+                let exit_code = match ending {
+                    Ending::Stopped(..) => None,
+                    _ => tokio::time::timeout(EXIT_LIMIT, tree.wait()).await.ok(),
+                };
+                tree.kill().await;
+                (ending, exit_code.map(|ended| ended.exit_code))
+            };
+            let mut conversation = std::pin::pin!(conversation);
+            tokio::select! {
+                biased;
+                result = &mut conversation => {
+                    // All writers are dead: what they wrote is in the pipe.
+                    if !complaints.is_terminated() {
+                        let _ = tokio::time::timeout(EXIT_LIMIT, complaints).await;
+                    }
+                    result
+                }
+                () = &mut complaints => conversation.await,
+            }
+        };
+        let mut result = result_of(ending, exit_code, &wire, &watch, &last_words);
+        result.left = tree.kill().await.left;
+        wire.close(&result);
+        result
+    }
+
+    async fn start(&self, session: &Session) -> Result<Tree, String> {
+        let values = Values::of(session, &self.settings.model);
+        let args: Result<Vec<_>, PlaceholderError> =
+            self.args.iter().map(|arg| values.fill(arg)).collect();
+        let args = args.map_err(|error| error.to_string())?;
+        let command = session.tree_command(self.program.clone().into(), args);
+        Tree::spawn(command)
+            .await
+            .map_err(|error| error.to_string())
+    }
+}
+
+impl Driver for AcpDriver {
+    fn run(
+        &self,
+        session: Session,
+        events: mpsc::Sender<AgentEvent>,
+    ) -> BoxFuture<'_, SessionResult> {
+        self.session(session, events).boxed()
+    }
+}
+
+/// What the end of a conversation means.
+fn result_of(
+    ending: Ending,
+    exit_code: Option<i32>,
+    wire: &Wire,
+    watch: &Watch,
+    last_words: &str,
+) -> SessionResult {
+    let updates = wire.updates();
+    let mut usage = updates.usage(None);
+    let mut result = match ending {
+        Ending::Answered(answer) => {
+            usage = updates.usage(Some(&answer));
+            let (end, reason) = updates.end_of(&answer);
+            SessionResult::new(end, reason)
+        }
+        Ending::Failed(error) => {
+            let code = i64::from(i32::from(error.code));
+            let end = errors::classify(code, &error.message, error.data.as_ref());
+            let reason = format!("the agent failed: {} ({code})", one_line(&error.message));
+            SessionResult {
+                limit_until_ms: errors::limit_until_ms(error.data.as_ref()),
+                ..SessionResult::new(end, reason)
+            }
+        }
+        Ending::Unusable(why) => SessionResult::setup(why),
+        Ending::Closed => closed(exit_code, last_words),
+        Ending::Stopped(why, answer) => {
+            if let Some(answer) = answer {
+                usage = updates.usage(Some(&answer));
+            }
+            watch.result_of(why)
+        }
+    };
+    result.usage = usage;
+    result.exit_code = exit_code;
+    result
+}
+
+/// The agent's output ended before its terminal event. That is a failure whatever the exit code;
+/// the code says which.
+fn closed(exit_code: Option<i32>, last_words: &str) -> SessionResult {
+    let colon = if last_words.is_empty() { "" } else { ": " };
+    match exit_code {
+        Some(code) if code > 128 => SessionResult::new(
+            SessionEnd::Crashed,
+            format!(
+                "the agent was ended by signal {}{colon}{last_words}",
+                code - 128
+            ),
+        ),
+        Some(code) if code != 0 => SessionResult::new(
+            SessionEnd::Crashed,
+            format!("the agent exited with {code}{colon}{last_words}"),
+        ),
+        _ => SessionResult::new(
+            SessionEnd::NoTerminalEvent,
+            format!("the agent's output ended before its turn did{colon}{last_words}"),
+        ),
+    }
+}

@@ -1,0 +1,333 @@
+//! The conversation with an ACP agent: initialize, a session, its mode, the prompt, and what the
+//! agent asks for on the way. Over any pair of streams, so that it is tested without a process.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use agent_client_protocol::schema::ProtocolVersion;
+use agent_client_protocol::v1::ConnectionTo;
+use agent_client_protocol::v1::schema::{
+    AuthenticateRequest, CancelNotification, ClientCapabilities, ContentBlock,
+    FileSystemCapabilities, Implementation, InitializeRequest, NewSessionRequest, PermissionOption,
+    PermissionOptionKind, PromptRequest, ReadTextFileRequest, ReadTextFileResponse,
+    RequestPermissionOutcome, RequestPermissionRequest, RequestPermissionResponse,
+    SelectedPermissionOutcome, SetSessionModeRequest, TextContent, WriteTextFileRequest,
+    WriteTextFileResponse,
+};
+use agent_client_protocol::{
+    Agent, Client, Error, JsonRpcMessage, Lines, UntypedMessage, is_connection_terminated,
+    is_incoming_transport_closed, on_receive_request,
+};
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::files::{self, FileError};
+use super::wire::{Wire, incoming, outgoing};
+use super::{AcpSettings, Permission};
+use crate::agent::driver::{AgentEvent, one_line};
+use crate::agent::watch::Stop;
+
+/// ACP's "resource not found".
+const NOT_FOUND: i32 = -32_002;
+
+/// What is said to the agent.
+#[derive(Clone, Debug)]
+pub(super) struct Terms {
+    pub(super) prompt: String,
+    pub(super) worktree: PathBuf,
+    pub(super) settings: AcpSettings,
+    pub(super) grace: std::time::Duration,
+}
+
+/// How a conversation ended.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// The prompt was answered: the terminal event.
+    Answered(Value),
+    /// A request of ours was answered by an error.
+    Failed(Error),
+    /// The agent cannot be used as it is configured.
+    Unusable(String),
+    /// The agent's output ended before the prompt was answered.
+    Closed,
+    /// We stopped it; the prompt's answer, if it came in time.
+    Stopped(Stop, Option<Value>),
+}
+
+/// Talks until an end is reached. The agent's input is closed when this returns.
+pub(super) async fn talk(
+    reader: impl AsyncRead + Unpin + Send + 'static,
+    writer: impl AsyncWrite + Unpin + Send + 'static,
+    terms: Terms,
+    wire: Arc<Wire>,
+    stop: impl Future<Output = Stop> + Send,
+) -> Ending {
+    let ending = Arc::new(Mutex::new(None));
+    let told = tokio::sync::Notify::new();
+    let connection = connect(reader, writer, &terms, &wire, async |agent| {
+        let end = converse(&agent, &terms, &wire, stop).await;
+        *ending.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
+        told.notify_one();
+    });
+    // Not waiting for the connection's own end: it would first deliver what is still to be
+    // written, and a stuck agent reads nothing.
+    let result = tokio::select! {
+        result = connection => result,
+        () = told.notified() => Ok(()),
+    };
+    let ending = ending.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match (ending, result) {
+        (Some(ending), _) => ending,
+        (None, Err(error)) => end_of_error(error),
+        (None, Ok(())) => Ending::Closed,
+    }
+}
+
+/// Serves the agent's requests while `main` talks to it.
+async fn connect(
+    reader: impl AsyncRead + Unpin + Send + 'static,
+    writer: impl AsyncWrite + Unpin + Send + 'static,
+    terms: &Terms,
+    wire: &Arc<Wire>,
+    main: impl AsyncFnOnce(ConnectionTo<Agent>),
+) -> Result<(), Error> {
+    let lines = Lines::new(
+        outgoing(writer, Arc::clone(wire)),
+        Box::pin(incoming(reader, Arc::clone(wire))),
+    );
+    let policy = terms.settings.permission;
+    let (asked, reads, writes) = (
+        Arc::clone(wire),
+        terms.worktree.clone(),
+        terms.worktree.clone(),
+    );
+    Client
+        .v1()
+        .name("crewlog")
+        .on_receive_request(
+            async move |request: RequestPermissionRequest, responder, _| {
+                let (outcome, denied) = choose(policy, &request.options);
+                if denied {
+                    let call = &request.tool_call;
+                    let what = call.fields.title.as_deref().unwrap_or(&call.tool_call_id.0);
+                    let what = one_line(what);
+                    asked.emit(AgentEvent::Denied { what }).await;
+                }
+                responder.respond(RequestPermissionResponse::new(outcome))
+            },
+            on_receive_request!(),
+        )
+        .on_receive_request(
+            async move |request: ReadTextFileRequest, responder, _| {
+                let worktree = reads.clone();
+                let read =
+                    move || files::read(&worktree, &request.path, request.line, request.limit);
+                responder.respond_with_result(on_disk(read).await.map(ReadTextFileResponse::new))
+            },
+            on_receive_request!(),
+        )
+        .on_receive_request(
+            async move |request: WriteTextFileRequest, responder, _| {
+                let worktree = writes.clone();
+                let write = move || files::write(&worktree, &request.path, &request.content);
+                let written = on_disk(write).await;
+                responder.respond_with_result(written.map(|()| WriteTextFileResponse::new()))
+            },
+            on_receive_request!(),
+        )
+        .connect_with(lines, async move |agent| {
+            main(agent).await;
+            Ok(())
+        })
+        .await
+}
+
+/// Runs a file operation where it may block, and turns its error into the protocol's.
+async fn on_disk<T: Send + 'static>(
+    operation: impl FnOnce() -> Result<T, FileError> + Send + 'static,
+) -> Result<T, Error> {
+    let result = tokio::task::spawn_blocking(operation)
+        .await
+        .map_err(Error::into_internal_error)?;
+    result.map_err(|error| match &error {
+        FileError::Missing { .. } => Error::new(NOT_FOUND, error.to_string()),
+        FileError::Refused { .. } => Error::invalid_params().data(Value::String(error.to_string())),
+        FileError::System { .. } => Error::into_internal_error(error),
+    })
+}
+
+/// Which option answers a request for permission, and whether that is a no. Once rather than
+/// always, so that the agent's own memory of permissions stays as it is.
+fn choose(policy: Permission, options: &[PermissionOption]) -> (RequestPermissionOutcome, bool) {
+    use PermissionOptionKind::{AllowAlways, AllowOnce, RejectAlways, RejectOnce};
+    let wanted = match policy {
+        Permission::Allow => [AllowOnce, AllowAlways],
+        Permission::Deny => [RejectOnce, RejectAlways],
+    };
+    let option = wanted
+        .iter()
+        .find_map(|kind| options.iter().find(|option| option.kind == *kind));
+    match option {
+        Some(option) => {
+            let selected = SelectedPermissionOutcome::new(option.option_id.clone());
+            let outcome = RequestPermissionOutcome::Selected(selected);
+            (outcome, policy == Permission::Deny)
+        }
+        None => (RequestPermissionOutcome::Cancelled, true),
+    }
+}
+
+/// Our side, from the first word to the last.
+async fn converse(
+    agent: &ConnectionTo<Agent>,
+    terms: &Terms,
+    wire: &Wire,
+    stop: impl Future<Output = Stop>,
+) -> Ending {
+    let mut stop = std::pin::pin!(stop);
+    let session = tokio::select! {
+        biased;
+        session = set_up(agent, terms, wire) => session,
+        why = &mut stop => return Ending::Stopped(why, None),
+    };
+    let session = match session {
+        Ok(session) => session,
+        Err(ending) => return ending,
+    };
+    let prompt = ContentBlock::Text(TextContent::new(terms.prompt.clone()));
+    let prompt = PromptRequest::new(session.clone(), vec![prompt]);
+    let mut answer = std::pin::pin!(ask(agent, &prompt));
+    tokio::select! {
+        biased;
+        answer = &mut answer => match answer {
+            Ok(answer) => Ending::Answered(answer),
+            Err(error) => end_of_error(error),
+        },
+        why = &mut stop => {
+            // An agent that is gone already needs no notice.
+            let _ = agent.send_notification(CancelNotification::new(session));
+            let last = tokio::time::timeout(terms.grace, answer).await;
+            Ending::Stopped(why, last.ok().and_then(Result::ok))
+        }
+    }
+}
+
+/// Everything before the prompt; returns the session's id.
+async fn set_up(agent: &ConnectionTo<Agent>, terms: &Terms, wire: &Wire) -> Result<String, Ending> {
+    let files = FileSystemCapabilities::new()
+        .read_text_file(true)
+        .write_text_file(true);
+    let initialize = InitializeRequest::new(ProtocolVersion::V1)
+        .client_capabilities(ClientCapabilities::new().fs(files))
+        .client_info(Implementation::new("crewlog", env!("CARGO_PKG_VERSION")));
+    ask(agent, &initialize).await.map_err(end_of_error)?;
+    if let Some(method) = &terms.settings.auth_method {
+        let authenticate = AuthenticateRequest::new(method.clone());
+        ask(agent, &authenticate).await.map_err(end_of_error)?;
+    }
+    let worktree: &Path = &terms.worktree;
+    let answer = ask(agent, &NewSessionRequest::new(worktree)).await;
+    let answer = answer.map_err(end_of_error)?;
+    let id = answer.get("sessionId").and_then(Value::as_str);
+    let Some(id) = id.map(str::to_owned) else {
+        let why = "the agent made a session without an id; is it an ACP agent of version 1?";
+        return Err(Ending::Unusable(why.to_owned()));
+    };
+    if let Some(mode) = &terms.settings.mode {
+        let set = SetSessionModeRequest::new(id.clone(), mode.clone());
+        if let Err(error) = ask(agent, &set).await {
+            return Err(refused_mode(mode, &answer, error));
+        }
+    }
+    wire.emit(AgentEvent::Started {
+        session_id: one_line(&id),
+        model: model_of(&answer),
+    })
+    .await;
+    Ok(id)
+}
+
+/// Agents start in modes that deny what we need, so going on in another mode than the configured
+/// one would waste the attempt.
+fn refused_mode(mode: &str, session: &Value, error: Error) -> Ending {
+    if let closed @ Ending::Closed = end_of_error(error.clone()) {
+        return closed;
+    }
+    let modes = session
+        .pointer("/modes/availableModes")
+        .and_then(Value::as_array);
+    let names: Vec<&str> = modes
+        .into_iter()
+        .flatten()
+        .filter_map(|mode| mode.get("id")?.as_str())
+        .collect();
+    Ending::Unusable(format!(
+        "the agent refused the mode {mode:?} ({}); it has: {}",
+        one_line(&error.message),
+        one_line(&names.join(", "))
+    ))
+}
+
+/// The model that a new session says it uses.
+fn model_of(session: &Value) -> Option<String> {
+    let current = session.pointer("/models/currentModelId");
+    let option = || {
+        let options = session.get("configOptions")?.as_array()?;
+        let is_model = |option: &&Value| option.get("id").and_then(Value::as_str) == Some("model");
+        options.iter().find(is_model)?.get("currentValue")
+    };
+    current.or_else(option)?.as_str().map(one_line)
+}
+
+/// Sends a request and returns its answer as it came: the typed answers leave out what is not in
+/// the stable protocol yet, such as the tokens that were used.
+async fn ask(agent: &ConnectionTo<Agent>, request: &impl JsonRpcMessage) -> Result<Value, Error> {
+    let message: UntypedMessage = request.to_untyped_message()?;
+    agent.send_request(message).block_task().await
+}
+
+fn end_of_error(error: Error) -> Ending {
+    if is_incoming_transport_closed(&error) || is_connection_terminated(&error) {
+        Ending::Closed
+    } else {
+        Ending::Failed(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permissions_are_answered_by_kind_never_by_position() {
+        use PermissionOptionKind::{AllowAlways, AllowOnce, RejectAlways, RejectOnce};
+        let pick = |policy, kinds: &[PermissionOptionKind]| {
+            let options: Vec<PermissionOption> = kinds
+                .iter()
+                .map(|kind| PermissionOption::new(format!("{kind:?}"), "name", *kind))
+                .collect();
+            let (outcome, denied) = choose(policy, &options);
+            let id = match outcome {
+                RequestPermissionOutcome::Selected(selected) => selected.option_id.to_string(),
+                _ => "cancelled".to_owned(),
+            };
+            (id, denied)
+        };
+        let all = [RejectAlways, RejectOnce, AllowAlways, AllowOnce];
+        let expect = |id: &str, denied| (id.to_owned(), denied);
+        assert_eq!(pick(Permission::Allow, &all), expect("AllowOnce", false));
+        assert_eq!(
+            pick(Permission::Allow, &[AllowAlways]),
+            expect("AllowAlways", false)
+        );
+        assert_eq!(
+            pick(Permission::Allow, &[RejectOnce]),
+            expect("cancelled", true)
+        );
+        assert_eq!(pick(Permission::Deny, &all), expect("RejectOnce", true));
+        assert_eq!(
+            pick(Permission::Deny, &[AllowOnce]),
+            expect("cancelled", true)
+        );
+    }
+}

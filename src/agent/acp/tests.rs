@@ -1,0 +1,383 @@
+//! Agents that are played to our side of the conversation through a pair of pipes: recordings of
+//! real ones here below in `recordings`, and some that misbehave.
+
+mod recordings;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tokio::io::{
+    AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::agent::limits::SessionLimits;
+use crate::agent::transcript::Transcript;
+use crate::agent::watch::Stop;
+
+/// The worktree in the recordings.
+const RECORDED_WORKTREE: &str = "/ws/wt";
+
+const LIMITS: SessionLimits = SessionLimits {
+    idle_ms: 10_000,
+    time_ms: 10_000,
+    steps_max: 100,
+    grace_ms: 5_000,
+};
+
+/// Plays the agent's side of a recording.
+struct FakeAgent {
+    lines: Lines<BufReader<ReadHalf<DuplexStream>>>,
+    writer: WriteHalf<DuplexStream>,
+    unread: VecDeque<Value>,
+    /// From recorded request ids to those of the driver.
+    ids: BTreeMap<String, Value>,
+    cancel: CancellationToken,
+    worktree: String,
+}
+
+impl FakeAgent {
+    fn new(stream: DuplexStream, cancel: CancellationToken, worktree: &Path) -> Self {
+        let (reader, writer) = tokio::io::split(stream);
+        Self {
+            lines: BufReader::new(reader).lines(),
+            writer,
+            unread: VecDeque::new(),
+            ids: BTreeMap::new(),
+            cancel,
+            worktree: worktree.display().to_string(),
+        }
+    }
+
+    async fn play(mut self, recording: &str) {
+        for line in recording.lines() {
+            let entry: Value = serde_json::from_str(line).expect("an entry");
+            let message = &entry["msg"];
+            match (
+                entry["dir"].as_str(),
+                message.get("method"),
+                message.get("id"),
+            ) {
+                (Some("agent"), ..) => self.say(message).await,
+                (_, Some(method), Some(id)) => {
+                    // A loaded session is driven like a new one from there on.
+                    let method = match method.as_str() {
+                        Some("session/load") => "session/new",
+                        other => other.expect("a method"),
+                    };
+                    let asked = self.hear(|heard| heard["method"] == method).await;
+                    self.ids.insert(id.to_string(), asked["id"].clone());
+                }
+                (_, Some(method), None) => {
+                    self.cancel.cancel();
+                    self.hear(|heard| heard["method"] == *method).await;
+                }
+                (_, None, Some(id)) => {
+                    let heard = self
+                        .hear(|heard| heard.get("method").is_none() && heard["id"] == *id)
+                        .await;
+                    if message.pointer("/result/outcome").is_some() {
+                        assert_eq!(heard["result"], message["result"], "another option");
+                    }
+                }
+                (_, None, None) => panic!("not a message: {line}"),
+            }
+        }
+    }
+
+    async fn say(&mut self, message: &Value) {
+        let mut message = message.clone();
+        if message.get("method").is_none() {
+            let id = self.ids.get(&message["id"].to_string());
+            message["id"] = id.expect("an answered request").clone();
+        }
+        let text = message
+            .to_string()
+            .replace(RECORDED_WORKTREE, &self.worktree);
+        let line = format!("{text}\n");
+        // The driver hangs up when it has heard enough.
+        let _ = self.writer.write_all(line.as_bytes()).await;
+    }
+
+    async fn hear(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+        if let Some(at) = self.unread.iter().position(&wanted) {
+            return self.unread.remove(at).expect("it is there");
+        }
+        loop {
+            let line = self.lines.next_line().await.expect("readable");
+            let line = line.expect("the driver hung up before it said what was recorded");
+            let message: Value = serde_json::from_str(&line).expect("JSON");
+            if wanted(&message) {
+                return message;
+            }
+            self.unread.push_back(message);
+        }
+    }
+}
+
+/// What a session came to.
+struct Played {
+    result: SessionResult,
+    events: Vec<AgentEvent>,
+    transcript: String,
+}
+
+impl Played {
+    fn count(&self, wanted: impl Fn(&AgentEvent) -> bool) -> usize {
+        self.events.iter().filter(|event| wanted(event)).count()
+    }
+}
+
+/// Runs our side against `agent`, which gets the other end, the cancel token and the worktree.
+async fn drive(
+    settings: AcpSettings,
+    limits: SessionLimits,
+    agent: impl AsyncFnOnce(DuplexStream, CancellationToken, PathBuf),
+) -> Played {
+    let directory = tempfile::tempdir().expect("directory");
+    let worktree = directory.path().join("wt");
+    std::fs::create_dir(&worktree).expect("worktree");
+    let path = directory.path().join("transcript.jsonl");
+    let transcript = Transcript::create(&path, Transcript::BYTES_MAX).expect("transcript");
+    let (sender, mut receiver) = mpsc::channel(10_000);
+    let watch = Arc::new(Watch::new(limits));
+    let wire = Wire::new(transcript, Arc::clone(&watch), sender);
+    let cancel = CancellationToken::new();
+    let (ours, theirs) = tokio::io::duplex(4096);
+    let (reader, writer) = tokio::io::split(ours);
+    let terms = Terms {
+        prompt: "Implement feature 1".to_owned(),
+        worktree: worktree.clone(),
+        settings,
+        grace: watch.grace(),
+    };
+    let stop = watch.stopped(&cancel);
+    let agent = agent(theirs, cancel.clone(), worktree.clone());
+    let (ending, ()) = tokio::join!(talk(reader, writer, terms, Arc::clone(&wire), stop), agent);
+    let result = result_of(ending, Some(0), &wire, &watch, "");
+    wire.close(&result);
+    drop(wire);
+    let mut events = Vec::new();
+    while let Some(event) = receiver.recv().await {
+        events.push(event);
+    }
+    Played {
+        result,
+        events,
+        transcript: std::fs::read_to_string(&path).expect("transcript"),
+    }
+}
+
+/// An agent that answers the requests named with these results, in order, and then says `last`.
+async fn minimal(stream: DuplexStream, answers: &[(&str, &str)], last: &str) {
+    let mut agent = FakeAgent::new(stream, CancellationToken::new(), Path::new("/"));
+    for (method, answer) in answers {
+        let asked = agent.hear(|heard| heard["method"] == *method).await;
+        let line = answer.replace("ID", &asked["id"].to_string());
+        agent
+            .writer
+            .write_all(format!("{line}\n").as_bytes())
+            .await
+            .expect("written");
+    }
+    let _ = agent.writer.write_all(last.as_bytes()).await;
+}
+
+const INITIALIZED: (&str, &str) = (
+    "initialize",
+    r#"{"jsonrpc":"2.0","id":ID,"result":{"protocolVersion":1}}"#,
+);
+const SESSION: (&str, &str) = (
+    "session/new",
+    r#"{"jsonrpc":"2.0","id":ID,"result":{"sessionId":"s"}}"#,
+);
+const ANSWER: (&str, &str) = (
+    "session/prompt",
+    r#"{"jsonrpc":"2.0","id":ID,"result":{"stopReason":"end_turn"}}"#,
+);
+
+#[tokio::test]
+async fn garbage_is_shown_and_survived() {
+    let garbage = format!(
+        "npm warn deprecated\n[]\n17\n\u{0}\u{1}\n{{\"foo\":1}}\n{}\n{{\"jsonrpc\":\"2.0\",\"method\":\"_new/thing\",\"params\":{{}}}}\n{}",
+        "[".repeat(100_000),
+        SESSION.1
+    );
+    let answers = [INITIALIZED, ("session/new", garbage.as_str()), ANSWER];
+    let played = drive(AcpSettings::default(), LIMITS, async |stream, _, _| {
+        minimal(stream, &answers, "").await;
+    })
+    .await;
+    assert_eq!(
+        played.result.end,
+        SessionEnd::Completed,
+        "{:?}",
+        played.result
+    );
+    let raw: Vec<&AgentEvent> = played
+        .events
+        .iter()
+        .filter(|event| matches!(event, AgentEvent::Raw { .. }))
+        .collect();
+    assert_eq!(raw.len(), 7, "{raw:?}");
+    let sent = played
+        .transcript
+        .lines()
+        .filter(|row| row.contains("\"stream\":\"in\""));
+    assert!(
+        sent.clone().all(|row| !row.contains("error")),
+        "garbage was answered"
+    );
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_early_has_no_terminal_event() {
+    for answers in [&[][..], &[INITIALIZED], &[INITIALIZED, SESSION]] {
+        let played = drive(AcpSettings::default(), LIMITS, async |stream, _, _| {
+            minimal(stream, answers, "{\"jsonrpc\":").await;
+        })
+        .await;
+        assert_eq!(
+            played.result.end,
+            SessionEnd::NoTerminalEvent,
+            "{:?}",
+            played.result
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_refused_mode_is_a_setup_failure_that_names_the_modes() {
+    let session = r#"{"jsonrpc":"2.0","id":ID,"result":{"sessionId":"s","modes":{"availableModes":[{"id":"plan"},{"id":"yolo"}]}}}"#;
+    let refusal = r#"{"jsonrpc":"2.0","id":ID,"error":{"code":-32602,"message":"no such mode"}}"#;
+    let answers = [
+        INITIALIZED,
+        ("session/new", session),
+        ("session/set_mode", refusal),
+    ];
+    let settings = AcpSettings {
+        mode: Some("turbo".to_owned()),
+        ..AcpSettings::default()
+    };
+    let played = drive(settings, LIMITS, async |stream, _, _| {
+        minimal(stream, &answers, "").await;
+    })
+    .await;
+    let reason = &played.result.reason;
+    assert_eq!(
+        played.result.failure,
+        Some(crate::model::evidence::FailureKind::Setup)
+    );
+    assert!(
+        ["turbo", "no such mode", "plan, yolo"]
+            .iter()
+            .all(|word| reason.contains(word)),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
+async fn a_flood_of_requests_is_bounded_and_answered() {
+    // More requests than may wait, in one go; the fake agent reads only afterwards.
+    let ask = |id: usize| {
+        format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"fs/read_text_file\",\"params\":{{\"sessionId\":\"s\",\"path\":\"/etc/passwd\"}}}}\n"
+        )
+    };
+    let played = drive(AcpSettings::default(), LIMITS, async |stream, _, _| {
+        let mut agent = FakeAgent::new(stream, CancellationToken::new(), Path::new("/"));
+        for (method, answer) in [INITIALIZED, SESSION] {
+            let asked = agent.hear(|heard| heard["method"] == method).await;
+            let line = answer.replace("ID", &asked["id"].to_string());
+            agent
+                .writer
+                .write_all(format!("{line}\n").as_bytes())
+                .await
+                .expect("written");
+        }
+        let asked = agent
+            .hear(|heard| heard["method"] == "session/prompt")
+            .await;
+        let flood: String = (0..300).map(ask).collect();
+        let FakeAgent {
+            mut lines,
+            mut writer,
+            ..
+        } = agent;
+        let write = async {
+            writer.write_all(flood.as_bytes()).await.expect("written");
+            writer
+        };
+        let read = async {
+            for _ in 0..300 {
+                let line = lines
+                    .next_line()
+                    .await
+                    .expect("readable")
+                    .expect("an answer");
+                assert!(line.contains("not in the worktree"), "{line}");
+            }
+        };
+        let (mut writer, ()) = tokio::join!(write, read);
+        let line = ANSWER.1.replace("ID", &asked["id"].to_string());
+        writer
+            .write_all(format!("{line}\n").as_bytes())
+            .await
+            .expect("written");
+    })
+    .await;
+    assert_eq!(
+        played.result.end,
+        SessionEnd::Completed,
+        "{:?}",
+        played.result
+    );
+}
+
+#[tokio::test]
+async fn an_agent_that_does_not_hear_is_given_up_after_its_grace() {
+    let limits = SessionLimits {
+        idle_ms: 100,
+        grace_ms: 50,
+        ..LIMITS
+    };
+    let played = drive(AcpSettings::default(), limits, async |stream, _, _| {
+        minimal_until_cancelled(stream).await;
+    })
+    .await;
+    use crate::model::evidence::FailureKind;
+    assert_eq!(
+        played.result.failure,
+        Some(FailureKind::IdleLimit),
+        "{:?}",
+        played.result
+    );
+    assert_eq!(
+        played.result,
+        SessionResult {
+            exit_code: Some(0),
+            ..Watch::new(limits).result_of(Stop::Limit(FailureKind::IdleLimit))
+        }
+    );
+}
+
+/// Answers up to the prompt, says nothing more, and waits to be told to stop.
+async fn minimal_until_cancelled(stream: DuplexStream) {
+    let mut agent = FakeAgent::new(stream, CancellationToken::new(), Path::new("/"));
+    for (method, answer) in [INITIALIZED, SESSION] {
+        let asked = agent.hear(|heard| heard["method"] == method).await;
+        let line = answer.replace("ID", &asked["id"].to_string());
+        agent
+            .writer
+            .write_all(format!("{line}\n").as_bytes())
+            .await
+            .expect("written");
+    }
+    agent
+        .hear(|heard| heard["method"] == "session/cancel")
+        .await;
+    // Until the driver hangs up.
+    while let Ok(Some(_)) = agent.lines.next_line().await {}
+}

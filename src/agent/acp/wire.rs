@@ -1,0 +1,202 @@
+//! Between the agent's pipes and the protocol crate: every message goes into the transcript
+//! first, notifications become events, and what is no message at all never reaches the crate,
+//! which would answer it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::{Sink, Stream};
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::{Semaphore, mpsc};
+
+use super::updates::Updates;
+use crate::agent::driver::{AgentEvent, SessionResult, one_line};
+use crate::agent::lines::{Line, LineSplitter};
+use crate::agent::transcript::{Direction, Transcript};
+use crate::agent::watch::Watch;
+use crate::model::evidence::SessionEnd;
+
+/// A message may hold a whole file, twice in a diff.
+const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Requests of the agent that wait for our answer. The crate's queues have no limit of their own,
+/// so beyond this the agent is not read until it has taken an answer. Agents ask for a handful of
+/// permissions at a time.
+const REQUESTS_MAX: usize = 64;
+
+/// What both directions share.
+#[derive(Debug)]
+pub(super) struct Wire {
+    transcript: Transcript,
+    watch: Arc<Watch>,
+    events: mpsc::Sender<AgentEvent>,
+    updates: Mutex<Updates>,
+    requests: Semaphore,
+}
+
+impl Wire {
+    pub(super) fn new(
+        transcript: Transcript,
+        watch: Arc<Watch>,
+        events: mpsc::Sender<AgentEvent>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            transcript,
+            watch,
+            events,
+            updates: Mutex::default(),
+            requests: Semaphore::new(REQUESTS_MAX),
+        })
+    }
+
+    /// What the session's updates have told so far.
+    pub(super) fn updates(&self) -> MutexGuard<'_, Updates> {
+        self.updates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A receiver that is gone watches no more; the session goes on.
+    pub(super) async fn emit(&self, event: AgentEvent) {
+        if matches!(event, AgentEvent::ToolStart { .. }) {
+            self.watch.on_step();
+        }
+        let _ = self.events.send(event).await;
+    }
+
+    /// The last events of a session. Whoever watches too slowly for them finds the same in the
+    /// result: nothing ends a session that waits for its watchers any more.
+    pub(super) fn close(&self, result: &SessionResult) {
+        if !result.usage.is_zero() {
+            let _ = self.events.try_send(AgentEvent::Usage(result.usage));
+        }
+        let limited = [
+            SessionEnd::Limited,
+            SessionEnd::Overloaded,
+            SessionEnd::QuotaExhausted,
+        ];
+        if limited.contains(&result.end) {
+            let _ = self.events.try_send(AgentEvent::Limit {
+                until_ms: result.limit_until_ms,
+                kind: result.end,
+            });
+        }
+    }
+
+    /// Takes one line from the agent; returns it if it is for the crate.
+    async fn take(&self, line: Line) -> Option<String> {
+        if line.bytes.is_empty() && line.cut == 0 {
+            return None;
+        }
+        self.transcript
+            .record(Direction::Out, &line.bytes, line.cut);
+        let text = String::from_utf8_lossy(&line.bytes);
+        let message = match serde_json::from_str::<Value>(&text) {
+            Ok(message @ Value::Object(_)) if line.cut == 0 => message,
+            _ => {
+                let text = one_line(&text);
+                self.emit(AgentEvent::Raw { text }).await;
+                return None;
+            }
+        };
+        let method = message.get("method").and_then(Value::as_str);
+        let id = message.get("id").filter(|id| !id.is_null());
+        match (method, id) {
+            (Some("session/update"), None) => {
+                let params = message.get("params").unwrap_or(&Value::Null);
+                let events = self.updates().on_update(params);
+                for event in events {
+                    self.emit(event).await;
+                }
+                None
+            }
+            // The crate knows it: one of the agent's own requests is taken back.
+            (Some("$/cancel_request"), None) | (None, Some(_)) => Some(text.into_owned()),
+            (Some(_), Some(_)) => {
+                // The matching release is in `outgoing`; the semaphore is never closed.
+                if let Ok(permit) = self.requests.acquire().await {
+                    permit.forget();
+                }
+                Some(text.into_owned())
+            }
+            (Some(_) | None, None) => {
+                let text = one_line(&text);
+                self.emit(AgentEvent::Raw { text }).await;
+                None
+            }
+        }
+    }
+}
+
+/// The agent's messages, as far as they are for the crate.
+pub(super) fn incoming(
+    reader: impl AsyncRead + Unpin + Send + 'static,
+    wire: Arc<Wire>,
+) -> impl Stream<Item = std::io::Result<String>> + Send + 'static {
+    struct State<R> {
+        reader: R,
+        splitter: LineSplitter,
+        lines: VecDeque<Line>,
+        bytes: Vec<u8>,
+        ended: bool,
+        wire: Arc<Wire>,
+    }
+    let state = State {
+        reader,
+        splitter: LineSplitter::new(MESSAGE_BYTES_MAX),
+        lines: VecDeque::new(),
+        bytes: vec![0; 64 * 1024],
+        ended: false,
+        wire,
+    };
+    futures::stream::unfold(state, |mut state| async move {
+        loop {
+            while let Some(line) = state.lines.pop_front() {
+                if let Some(message) = state.wire.take(line).await {
+                    return Some((Ok(message), state));
+                }
+            }
+            if state.ended {
+                return None;
+            }
+            // A pipe that cannot be read any more has ended.
+            let read = state.reader.read(&mut state.bytes).await.unwrap_or(0);
+            if read == 0 {
+                state.ended = true;
+                state.lines.extend(state.splitter.finish());
+            } else {
+                state.wire.watch.on_activity();
+                let bytes = state.bytes.get(..read).unwrap_or(&[]);
+                state.lines.extend(state.splitter.push(bytes));
+            }
+        }
+    })
+}
+
+/// Our messages to the agent. A pipe that nobody reads any more swallows them: the end of the
+/// agent's output says what that means.
+pub(super) fn outgoing(
+    writer: impl AsyncWrite + Unpin + Send + 'static,
+    wire: Arc<Wire>,
+) -> impl Sink<String, Error = std::io::Error> + Send + 'static {
+    futures::sink::unfold(
+        (writer, wire),
+        |(mut writer, wire), message: String| async move {
+            wire.transcript.record(Direction::In, message.as_bytes(), 0);
+            let mut line = message.into_bytes();
+            line.push(b'\n');
+            let written = match writer.write_all(&line).await {
+                Ok(()) => writer.flush().await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = written {
+                tracing::debug!(%error, "the agent does not read any more");
+            }
+            let message = serde_json::from_slice::<Value>(&line).unwrap_or_default();
+            let answer = message.get("method").is_none();
+            if answer && wire.requests.available_permits() < REQUESTS_MAX {
+                wire.requests.add_permits(1);
+            }
+            Ok((writer, wire))
+        },
+    )
+}

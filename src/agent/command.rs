@@ -1,0 +1,190 @@
+//! Any program as an agent: the prompt on its standard input and in a file, the job as JSON, and
+//! placeholders in its arguments. Its exit is its terminal event: 0 is its claim to be done.
+
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::pipe::{Receiver, Sender};
+use tokio::sync::mpsc;
+
+use super::driver::{AgentEvent, Driver, Role, Session, SessionResult, cut};
+use super::lines::{Line, LineSplitter};
+use super::placeholders::{self, PlaceholderError, Values};
+use super::process::Tree;
+use super::stderr;
+use super::transcript::{Direction, Transcript};
+use super::watch::Watch;
+use crate::model::evidence::SessionEnd;
+
+/// Lines of programs are prose; what is longer is data that nobody reads.
+const LINE_BYTES_MAX: usize = 1024 * 1024;
+
+/// What was written before the end is in the pipes, as all writers are dead; reading it takes no
+/// longer than this.
+const DRAIN_LIMIT: Duration = Duration::from_secs(1);
+
+/// A driver for any program.
+#[derive(Clone, Debug)]
+pub struct CommandDriver {
+    program: String,
+    args: Vec<String>,
+    model: String,
+}
+
+impl CommandDriver {
+    /// A driver for `program`; its arguments may hold placeholders, and `model` is what `{model}`
+    /// stands for.
+    ///
+    /// # Errors
+    /// For an unknown placeholder or a single brace.
+    pub fn new(
+        program: impl Into<String>,
+        args: Vec<String>,
+        model: impl Into<String>,
+    ) -> Result<Self, PlaceholderError> {
+        placeholders::check(&args)?;
+        Ok(Self {
+            program: program.into(),
+            args,
+            model: model.into(),
+        })
+    }
+
+    async fn session(&self, session: Session, events: mpsc::Sender<AgentEvent>) -> SessionResult {
+        let values = Values::of(&session, &self.model);
+        let args = self.args.iter().map(|arg| values.fill(arg)).collect();
+        let args: Vec<_> = match args {
+            Ok(args) => args,
+            Err(error) => return SessionResult::setup(error.to_string()),
+        };
+        let watch = Watch::new(session.limits);
+        let command = session.tree_command(self.program.clone().into(), args);
+        let mut tree = match Tree::spawn(command).await {
+            Ok(tree) => tree,
+            Err(error) => return SessionResult::setup(error.to_string()),
+        };
+        let mut last_words = String::new();
+        let (stdin, stdout, errors) = (tree.stdin.take(), tree.stdout.take(), tree.stderr.take());
+        let stop = {
+            let started = AgentEvent::Started {
+                session_id: String::new(),
+                model: (!self.model.is_empty()).then(|| self.model.clone()),
+            };
+            let streams = async {
+                // A receiver that is gone watches no more; the session goes on.
+                let _ = events.send(started).await;
+                tokio::join!(
+                    feed(stdin, &session),
+                    listen(stdout, &session.transcript, &watch, &events),
+                    stderr::drain(errors, &session.transcript, &mut last_words),
+                );
+            };
+            let mut streams = std::pin::pin!(streams.fuse());
+            let end = async {
+                streams.as_mut().await;
+                tree.wait().await;
+            };
+            let stop = tokio::select! {
+                biased;
+                () = end => None,
+                stop = watch.stopped(&session.cancel) => Some(stop),
+            };
+            if stop.is_some() {
+                tree.kill().await;
+                let _ = tokio::time::timeout(DRAIN_LIMIT, streams).await;
+            }
+            stop
+        };
+        let ended = tree.wait().await;
+        let mut result = match stop {
+            Some(stop) => watch.result_of(stop),
+            None => result_of(ended.exit_code, &last_words),
+        };
+        result.left = ended.left;
+        result
+    }
+}
+
+impl Driver for CommandDriver {
+    fn run(
+        &self,
+        session: Session,
+        events: mpsc::Sender<AgentEvent>,
+    ) -> BoxFuture<'_, SessionResult> {
+        self.session(session, events).boxed()
+    }
+}
+
+/// What an exit code means.
+fn result_of(exit_code: i32, last_words: &str) -> SessionResult {
+    let colon = if last_words.is_empty() { "" } else { ": " };
+    let (end, reason) = match exit_code {
+        0 => (
+            SessionEnd::Completed,
+            "the program exited with 0".to_owned(),
+        ),
+        code if code > 128 => (
+            SessionEnd::Crashed,
+            format!(
+                "the program was ended by signal {}{colon}{last_words}",
+                code - 128
+            ),
+        ),
+        code => (
+            SessionEnd::Crashed,
+            format!("the program exited with {code}{colon}{last_words}"),
+        ),
+    };
+    SessionResult {
+        exit_code: Some(exit_code),
+        ..SessionResult::new(end, reason)
+    }
+}
+
+/// Writes the prompt. A program that does not read it keeps nobody waiting but this, and one that
+/// closes its input has read enough.
+async fn feed(stdin: Option<Sender>, session: &Session) {
+    let Some(mut stdin) = stdin else {
+        return;
+    };
+    let prompt = session.prompt.as_bytes();
+    session.transcript.record(Direction::In, prompt, 0);
+    let _ = stdin.write_all(prompt).await;
+}
+
+/// Reads the program's output until its end; every line is a text.
+async fn listen(
+    stdout: Option<Receiver>,
+    transcript: &Transcript,
+    watch: &Watch,
+    events: &mpsc::Sender<AgentEvent>,
+) {
+    let Some(mut stdout) = stdout else {
+        return;
+    };
+    let mut splitter = LineSplitter::new(LINE_BYTES_MAX);
+    let mut bytes = vec![0; 16 * 1024];
+    loop {
+        let read = stdout.read(&mut bytes).await.unwrap_or(0);
+        let lines: Vec<Line> = if read == 0 {
+            splitter.finish().into_iter().collect()
+        } else {
+            watch.on_activity();
+            splitter.push(bytes.get(..read).unwrap_or(&[]))
+        };
+        for line in lines {
+            transcript.record(Direction::Out, &line.bytes, line.cut);
+            let text = String::from_utf8_lossy(&line.bytes);
+            let event = AgentEvent::Text {
+                role: Role::Agent,
+                text: cut(&text, AgentEvent::TEXT_BYTES_MAX),
+            };
+            let _ = events.send(event).await;
+        }
+        if read == 0 {
+            return;
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! What all agents have in common: how a session is described, what happens in it, how it ends.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use futures::future::BoxFuture;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::limits::SessionLimits;
+use super::process::{Isolation, Streams, TreeCommand};
+use super::transcript::Transcript;
+use crate::model::evidence::{FailureKind, SessionEnd, Usage};
+
+/// Everything that one session needs. The environment is complete: nothing is inherited.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// What the agent is told.
+    pub prompt: String,
+    /// Where it works; absolute.
+    pub worktree: PathBuf,
+    /// Its environment.
+    pub env: BTreeMap<OsString, OsString>,
+    /// The files that the worker has laid out for it.
+    pub paths: JobPaths,
+    /// The first feature's number, for placeholders.
+    pub feature: u32,
+    /// The attempt's id, for placeholders.
+    pub attempt: u64,
+    /// Names the process tree on this machine; see [`TreeCommand::token`].
+    pub token: String,
+    /// See [`TreeCommand::own_executable`].
+    pub own_executable: PathBuf,
+    /// How the process tree is held together.
+    pub isolation: Isolation,
+    /// When it is ended.
+    pub limits: SessionLimits,
+    /// Where its raw streams go.
+    pub transcript: Transcript,
+    /// Cancelled when the session is not wanted any more.
+    pub cancel: CancellationToken,
+}
+
+/// Where the job is written down.
+#[derive(Clone, Debug, Default)]
+pub struct JobPaths {
+    /// The prompt; also in `CREWLOG_PROMPT`.
+    pub prompt_file: PathBuf,
+    /// The job as JSON; also in `CREWLOG_JOB`.
+    pub job_file: PathBuf,
+    /// Where the agent may write its verdict; also in `CREWLOG_VERDICT`.
+    pub verdict_file: PathBuf,
+}
+
+impl Session {
+    /// The command that runs `program` as this session's agent.
+    pub(super) fn tree_command(&self, program: OsString, args: Vec<OsString>) -> TreeCommand {
+        TreeCommand {
+            program,
+            args,
+            cwd: self.worktree.clone(),
+            env: self.env.clone(),
+            token: self.token.clone(),
+            own_executable: self.own_executable.clone(),
+            isolation: self.isolation,
+            streams: Streams::Separate,
+        }
+    }
+}
+
+/// Who speaks in a [`AgentEvent::Text`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The agent, to its user.
+    Agent,
+    /// The agent, to itself.
+    Thought,
+    /// The prompt, repeated.
+    User,
+}
+
+/// What happens in a session, for those who watch. Nothing is decided by events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AgentEvent {
+    /// The agent is ready to work.
+    Started {
+        /// Its own name for the session; empty where it has none.
+        session_id: String,
+        /// The model, where it says so.
+        model: Option<String>,
+    },
+    /// Somebody says something; pieces of one text may come one after another.
+    Text {
+        /// Who.
+        role: Role,
+        /// What.
+        text: String,
+    },
+    /// A tool call was first heard of.
+    ToolStart {
+        /// The agent's name for the call.
+        id: String,
+        /// One line for people.
+        title: String,
+        /// The sort of tool: `read`, `edit`, `execute`, …; `other` when not said.
+        kind: String,
+    },
+    /// A tool call is over.
+    ToolEnd {
+        /// The same name.
+        id: String,
+        /// Whether the agent calls it a success.
+        ok: bool,
+        /// The first line or so of its output.
+        summary: String,
+    },
+    /// The agent was not allowed to do something.
+    Denied {
+        /// What, in its words.
+        what: String,
+    },
+    /// What was used so far, in all.
+    Usage(Usage),
+    /// The provider limits the agent.
+    Limit {
+        /// When it will be over, in milliseconds since 1970, where known.
+        until_ms: Option<u64>,
+        /// Which kind.
+        kind: SessionEnd,
+    },
+    /// The agent tries something again by itself.
+    Retry {
+        /// Why.
+        reason: String,
+    },
+    /// Something that is not understood, cut to a length fit for people.
+    Raw {
+        /// What.
+        text: String,
+    },
+}
+
+impl AgentEvent {
+    /// Titles, summaries and raw lines are read by people, one line at a time.
+    pub const LINE_BYTES_MAX: usize = 400;
+    /// A text beyond this is in the transcript; whoever watches needs no more of it.
+    pub const TEXT_BYTES_MAX: usize = 64 * 1024;
+}
+
+/// How a session ended. When it is there, every process of the session is dead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionResult {
+    /// The class.
+    pub end: SessionEnd,
+    /// One or a few sentences for people.
+    pub reason: String,
+    /// What the agent says that it used.
+    pub usage: Usage,
+    /// When a provider's limit is over, in milliseconds since 1970, where known.
+    pub limit_until_ms: Option<u64>,
+    /// The agent's exit code, where it ended by itself; a signal N is 128 + N.
+    pub exit_code: Option<i32>,
+    /// Set where the session failed by something other than the agent's own ending: one of our
+    /// limits, or a setup that cannot work.
+    pub failure: Option<FailureKind>,
+    /// Processes that could not be ended.
+    pub left: usize,
+}
+
+impl SessionResult {
+    /// A result of this class, without usage.
+    pub fn new(end: SessionEnd, reason: impl Into<String>) -> Self {
+        Self {
+            end,
+            reason: reason.into(),
+            usage: Usage::default(),
+            limit_until_ms: None,
+            exit_code: None,
+            failure: None,
+            left: 0,
+        }
+    }
+
+    /// The session never began, because of how it was set up.
+    pub fn setup(reason: impl Into<String>) -> Self {
+        Self {
+            failure: Some(FailureKind::Setup),
+            ..Self::new(SessionEnd::Crashed, reason)
+        }
+    }
+
+    /// What kind of failure this is; `None` when it is none, or when somebody wanted the end.
+    pub fn failure_kind(&self) -> Option<FailureKind> {
+        if self.failure.is_some() {
+            return self.failure;
+        }
+        match self.end {
+            SessionEnd::Completed | SessionEnd::Cancelled => None,
+            SessionEnd::Limited | SessionEnd::Overloaded => Some(FailureKind::ProviderLimited),
+            SessionEnd::AuthFailed | SessionEnd::QuotaExhausted => {
+                Some(FailureKind::ProviderRefused)
+            }
+            SessionEnd::ContextOverflow => Some(FailureKind::ContextOverflow),
+            SessionEnd::TurnOrBudgetCap => Some(FailureKind::TurnOrBudgetCap),
+            SessionEnd::Crashed => Some(FailureKind::AgentCrashed),
+            SessionEnd::NoTerminalEvent => Some(FailureKind::NoTerminalEvent),
+            SessionEnd::Refused => Some(FailureKind::Refused),
+        }
+    }
+}
+
+/// Drives one kind of agent.
+pub trait Driver: Send + Sync {
+    /// Runs a session to its end, whatever that is. Dropping the future ends the agent, too, but
+    /// without waiting for it.
+    ///
+    /// A full `events` channel holds the session up, and its idle limit goes on counting.
+    fn run(
+        &self,
+        session: Session,
+        events: mpsc::Sender<AgentEvent>,
+    ) -> BoxFuture<'_, SessionResult>;
+}
+
+/// The first line of `text`, cut to [`AgentEvent::LINE_BYTES_MAX`].
+pub(super) fn one_line(text: &str) -> String {
+    let line = text.lines().find(|line| !line.trim().is_empty());
+    cut(line.unwrap_or("").trim(), AgentEvent::LINE_BYTES_MAX)
+}
+
+/// `text`, cut to `bytes_max` at a character's border.
+pub(super) fn cut(text: &str, bytes_max: usize) -> String {
+    if text.len() <= bytes_max {
+        return text.to_owned();
+    }
+    let mut end = bytes_max;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…", text.get(..end).unwrap_or(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_for_people_are_short_and_whole() {
+        assert_eq!(one_line("\n  first \nsecond"), "first");
+        assert_eq!(cut("ää", 3), "ä…");
+        assert_eq!(cut("ää", 4), "ää");
+        assert!(one_line(&"x".repeat(10_000)).len() <= AgentEvent::LINE_BYTES_MAX + "…".len());
+    }
+
+    #[test]
+    fn every_end_has_its_kind_of_failure() {
+        let kind = |end| SessionResult::new(end, "").failure_kind();
+        assert_eq!(kind(SessionEnd::Completed), None);
+        assert_eq!(kind(SessionEnd::Cancelled), None);
+        assert_eq!(
+            kind(SessionEnd::Overloaded),
+            Some(FailureKind::ProviderLimited)
+        );
+        assert_eq!(
+            kind(SessionEnd::QuotaExhausted),
+            Some(FailureKind::ProviderRefused)
+        );
+        assert_eq!(kind(SessionEnd::Crashed), Some(FailureKind::AgentCrashed));
+        assert_eq!(
+            SessionResult::setup("").failure_kind(),
+            Some(FailureKind::Setup)
+        );
+    }
+}

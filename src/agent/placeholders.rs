@@ -1,0 +1,167 @@
+//! Placeholders in an agent's arguments. Pure.
+
+use std::ffi::OsString;
+
+use super::driver::Session;
+
+/// An argument cannot be filled in.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlaceholderError {
+    /// No such placeholder.
+    #[error(
+        "unknown placeholder {{{name}}} in the agent's argument {argument:?}; known are {known}, \
+         and {{{{ and }}}} for braces"
+    )]
+    Unknown {
+        /// Its name.
+        name: String,
+        /// Where.
+        argument: String,
+        /// What there is.
+        known: String,
+    },
+    /// A brace without its partner.
+    #[error("a single brace in the agent's argument {argument:?}; write {{{{ or }}}} for a brace")]
+    Brace {
+        /// Where.
+        argument: String,
+    },
+}
+
+/// What placeholders stand for, by name.
+#[derive(Clone, Debug)]
+pub struct Values(Vec<(&'static str, OsString)>);
+
+const NAMES: [&str; 7] = [
+    "prompt_file",
+    "job_file",
+    "worktree",
+    "feature",
+    "attempt",
+    "model",
+    "verdict_file",
+];
+
+impl Values {
+    /// The values of a session.
+    pub fn of(session: &Session, model: &str) -> Self {
+        let values = [
+            session.paths.prompt_file.clone().into_os_string(),
+            session.paths.job_file.clone().into_os_string(),
+            session.worktree.clone().into_os_string(),
+            session.feature.to_string().into(),
+            session.attempt.to_string().into(),
+            model.into(),
+            session.paths.verdict_file.clone().into_os_string(),
+        ];
+        Self(NAMES.into_iter().zip(values).collect())
+    }
+
+    /// Fills one argument in.
+    ///
+    /// # Errors
+    /// For an unknown placeholder or a single brace.
+    pub fn fill(&self, argument: &str) -> Result<OsString, PlaceholderError> {
+        let mut filled = OsString::new();
+        scan(argument, |piece| match piece {
+            Piece::Text(text) => {
+                filled.push(text);
+                true
+            }
+            Piece::Name(name) => {
+                let value = self.0.iter().find(|(known, _)| *known == name);
+                value.is_some_and(|(_, value)| {
+                    filled.push(value);
+                    true
+                })
+            }
+        })?;
+        Ok(filled)
+    }
+}
+
+/// Checks arguments before any session exists, so that a slip of the keyboard is found at once.
+///
+/// # Errors
+/// For an unknown placeholder or a single brace.
+pub fn check(arguments: &[String]) -> Result<(), PlaceholderError> {
+    arguments.iter().try_for_each(|argument| {
+        scan(argument, |piece| match piece {
+            Piece::Text(_) => true,
+            Piece::Name(name) => NAMES.contains(&name),
+        })
+    })
+}
+
+enum Piece<'a> {
+    Text(&'a str),
+    Name(&'a str),
+}
+
+/// Hands out the pieces of an argument; `take` says whether it knows a name.
+fn scan(argument: &str, mut take: impl FnMut(Piece<'_>) -> bool) -> Result<(), PlaceholderError> {
+    let brace = || PlaceholderError::Brace {
+        argument: argument.to_owned(),
+    };
+    let mut rest = argument;
+    while let Some(at) = rest.find(['{', '}']) {
+        let (text, tail) = rest.split_at(at);
+        take(Piece::Text(text));
+        if let Some(after) = tail.strip_prefix("{{") {
+            take(Piece::Text("{"));
+            rest = after;
+        } else if let Some(after) = tail.strip_prefix("}}") {
+            take(Piece::Text("}"));
+            rest = after;
+        } else {
+            let inner = tail.strip_prefix('{').ok_or_else(brace)?;
+            let (name, after) = inner.split_once('}').ok_or_else(brace)?;
+            if !take(Piece::Name(name)) {
+                return Err(PlaceholderError::Unknown {
+                    name: name.to_owned(),
+                    argument: argument.to_owned(),
+                    known: NAMES.map(|name| format!("{{{name}}}")).join(" "),
+                });
+            }
+            rest = after;
+        }
+    }
+    take(Piece::Text(rest));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_filled_or_refused() {
+        let values = Values(
+            NAMES
+                .into_iter()
+                .zip(NAMES.map(|name| name.to_uppercase().into()))
+                .collect(),
+        );
+        let good = [
+            ("", ""),
+            ("plain", "plain"),
+            ("{model}", "MODEL"),
+            ("--job={job_file},{worktree}", "--job=JOB_FILE,WORKTREE"),
+            ("{{\"feature\": {feature}}}", "{\"feature\": FEATURE}"),
+            ("ä{attempt}ö", "äATTEMPTö"),
+        ];
+        for (argument, expected) in good {
+            assert_eq!(values.fill(argument), Ok(expected.into()), "{argument}");
+            assert_eq!(check(&[argument.to_owned()]), Ok(()), "{argument}");
+        }
+        for argument in ["{nope}", "{", "}", "a{model", "{}", "{Model}", "{{{", "}{"] {
+            assert!(values.fill(argument).is_err(), "{argument}");
+            assert!(check(&[argument.to_owned()]).is_err(), "{argument}");
+        }
+        let message = values.fill("{nope}").expect_err("unknown").to_string();
+        assert!(
+            message.contains("{nope}") && message.contains("{verdict_file}"),
+            "{message}"
+        );
+    }
+}

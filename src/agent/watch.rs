@@ -1,0 +1,104 @@
+//! The limits of a session, applied to real time.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::driver::SessionResult;
+use super::limits::{Limits, SessionLimits};
+use crate::model::evidence::{FailureKind, SessionEnd};
+
+/// Why a session was stopped from our side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// Nobody wants it any more.
+    Cancelled,
+    /// It exceeded a limit.
+    Limit(FailureKind),
+}
+
+/// One session's limits and the clock that they go by.
+#[derive(Debug)]
+pub(super) struct Watch {
+    clock: Instant,
+    limits: Mutex<Limits>,
+    stepped: Notify,
+    grace: Duration,
+}
+
+impl Watch {
+    pub(super) fn new(limits: SessionLimits) -> Self {
+        Self {
+            clock: Instant::now(),
+            limits: Mutex::new(Limits::new(limits, 0)),
+            stepped: Notify::new(),
+            grace: Duration::from_millis(limits.grace_ms),
+        }
+    }
+
+    /// How long an agent that was asked to stop may take.
+    pub(super) fn grace(&self) -> Duration {
+        self.grace
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn limits(&self) -> MutexGuard<'_, Limits> {
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The agent wrote something.
+    pub(super) fn on_activity(&self) {
+        self.limits().on_activity(self.now());
+    }
+
+    /// The agent made a tool call.
+    pub(super) fn on_step(&self) {
+        self.limits().on_step();
+        self.stepped.notify_one();
+    }
+
+    /// Waits until the session is cancelled or exceeds a limit.
+    pub(super) async fn stopped(&self, cancel: &CancellationToken) -> Stop {
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => Stop::Cancelled,
+            kind = self.exceeded() => Stop::Limit(kind),
+        }
+    }
+
+    async fn exceeded(&self) -> FailureKind {
+        loop {
+            let (exceeded, deadline) = {
+                let limits = self.limits();
+                (limits.exceeded(self.now()), limits.next_deadline())
+            };
+            if let Some(kind) = exceeded {
+                return kind;
+            }
+            // Activity only moves the deadline back, which is seen when the old one is reached.
+            let wait = Duration::from_millis(deadline.saturating_sub(self.now()).max(1));
+            tokio::select! {
+                () = self.stepped.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// The result of a session that was stopped for this reason.
+    pub(super) fn result_of(&self, stop: Stop) -> SessionResult {
+        match stop {
+            Stop::Cancelled => {
+                SessionResult::new(SessionEnd::Cancelled, "the session was cancelled")
+            }
+            Stop::Limit(kind) => SessionResult {
+                failure: Some(kind),
+                ..SessionResult::new(SessionEnd::Cancelled, self.limits().reason(kind))
+            },
+        }
+    }
+}

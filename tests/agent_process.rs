@@ -69,6 +69,10 @@ fn sleepers(word: &str) -> usize {
 }
 
 /// Waits until something is so; polls, because nobody tells when a foreign process is gone.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "there is no signal for the end of a process that is not our child"
+)]
 fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + LIMIT;
     while !condition() {

@@ -148,6 +148,10 @@ pub(super) fn living(choice: &Choice<'_>) -> Vec<u32> {
 /// Ends the chosen processes with SIGKILL, again and again until none is left or `limit` is over,
 /// because a process may fork while it is looked for. Returns those that were killed, and how
 /// many live on.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nobody tells when a process that is not our child is gone, and this runs in a stage or a blocking thread"
+)]
 pub(super) fn end(choice: &Choice<'_>, limit: Duration) -> (BTreeSet<u32>, usize) {
     let deadline = Instant::now() + limit;
     let mut killed = BTreeSet::new();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -11,7 +12,9 @@ use std::time::{Duration, Instant};
 use crewlog::agent::process::{
     Isolation, ProcessError, Streams, Tree, TreeCommand, alive, become_subreaper, run_to_end, sweep,
 };
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open, pidfd_send_signal,
+};
 use tokio_util::sync::CancellationToken;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -221,8 +224,17 @@ fn stand_in() {
     });
 }
 
-fn kill(pid: Pid) {
-    kill_process(pid, Signal::KILL).expect("kill");
+/// Kills through a handle that was opened while the process was known to live: a guard whose
+/// worker dies ends by itself, and its pid may be somebody else's a moment later.
+fn kill(process: &OwnedFd) {
+    match pidfd_send_signal(process, Signal::KILL) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+        Err(error) => panic!("cannot kill: {error}"),
+    }
+}
+
+fn handle(pid: Pid) -> OwnedFd {
+    pidfd_open(pid, PidfdFlags::empty()).expect("a living process")
 }
 
 fn pid_of(text: &str) -> Pid {
@@ -298,14 +310,15 @@ fn killing_worker_or_guard_or_both_leaves_nothing() {
             for (name, script, count) in escapes(&word) {
                 let token = format!("t-{word}-a1");
                 let mut worker = StandIn::start(&script, &token, isolation, "wait");
-                let guard = pid_of(&worker.read("guard"));
+                let guard = handle(pid_of(&worker.read("guard")));
+                let stand_in = handle(worker.pid());
                 await_sleepers(name, &word, count);
                 let what = format!("{name}, killed: {victim}, {isolation:?}");
                 if victim.contains("worker") {
-                    kill(worker.pid());
+                    kill(&stand_in);
                 }
                 if victim.contains("guard") {
-                    kill(guard);
+                    kill(&guard);
                 }
                 if victim == "guard" {
                     assert!(worker.read("ended").ends_with("left=0"), "{what}");
@@ -333,9 +346,11 @@ fn a_sweep_finds_what_no_stage_could_end() {
         .expect("init");
     // Stopped first, so that none of them acts on the death of another.
     let all = [worker.pid(), guard, pid_of(&init.to_string())];
-    all.iter()
-        .for_each(|pid| kill_process(*pid, Signal::STOP).expect("stop"));
-    all.iter().for_each(|pid| kill(*pid));
+    let handles = all.map(handle);
+    for process in &handles {
+        pidfd_send_signal(process, Signal::STOP).expect("stop");
+    }
+    handles.iter().for_each(kill);
     until("the stages' end", || {
         with_word("__init").iter().all(|pid| *pid != init)
     });
@@ -463,6 +478,7 @@ async fn what_cannot_be_started_is_named() {
         error.to_string().contains("no-such-program-anywhere"),
         "{error}"
     );
+    assert_eq!(alive("t-missing"), Vec::<u32>::new(), "the guard is gone");
     let mut nowhere = command("true", "t-missing", Isolation::Auto);
     nowhere.cwd = PathBuf::from("/no/such/directory");
     let error = run_to_end(nowhere, LIMIT, 100, &cancel)

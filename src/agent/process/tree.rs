@@ -128,15 +128,19 @@ impl Tree {
             namespace,
             ended: None,
         });
-        match tokio::time::timeout(START_LIMIT, tree.next_report()).await {
-            Ok(Some(Report::Started)) => Ok(Start::Running(tree)),
+        let report = tokio::time::timeout(START_LIMIT, tree.next_report()).await;
+        if let Ok(Some(Report::Started)) = report {
+            return Ok(Start::Running(tree));
+        }
+        // Whatever it was, nothing of it lives when the caller hears of it.
+        tree.kill().await;
+        match report {
             Ok(Some(Report::NoNamespace(reason))) => Ok(Start::NoNamespace(reason)),
             Ok(Some(Report::Failed(reason))) => Err(ProcessError::Program {
                 program: name,
                 reason,
             }),
-            Ok(Some(Report::Exited { .. }) | None) | Err(_) => {
-                tree.kill().await;
+            _ => {
                 let why = std::io::Error::other("the guard did not say that the program runs");
                 Err(fail("start the program", why))
             }

@@ -1,14 +1,35 @@
 //! One job at a time: reserve, session, rebase, check, report. A worker holds no truth.
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | [`machine`] | the worker's life, without I/O: what happened goes in, what to do comes out |
+//! | [`outcome`], [`verdict`] | what sessions, claims and checks come to; pure |
+//! | [`prompt`], [`job`] | what an agent is told, and what is laid out for it |
+//! | [`shell`] | the loop: signals, timers, the step that runs |
+//! | [`connection`] | the socket |
+//! | [`workshop`], `commands`, `session` | carrying steps out: git, hooks, checks, agents |
+//! | [`spool`], [`ports`] | files under locks that die with the worker |
+//! | [`config`] | what a worker has to be told |
+//!
+//! Knows nothing of the log, of other workers, of which feature is next, or of moving the branch.
 
+mod commands;
 pub mod config;
+pub mod connection;
 pub mod job;
 pub mod machine;
 pub mod outcome;
 pub mod ports;
 pub mod prompt;
+mod session;
+pub mod shell;
 pub mod spool;
 mod token;
 pub mod verdict;
+pub mod workshop;
 
 pub use config::Config;
+pub use machine::Exit;
+pub use shell::{Launch, Reporter, WorkerError, launch, run};
 pub use token::tree_token;
+pub use workshop::OutputStore;

@@ -89,8 +89,12 @@ impl Repository {
         Ok(swept)
     }
 
-    /// Preserves and removes one left-over worktree.
-    pub(super) async fn clean_up(
+    /// Preserves the work in one left-over worktree, unless `branch` contains it, and removes it.
+    /// For a worker that finds what a dead one of the same project was at.
+    ///
+    /// # Errors
+    /// What could not be preserved is still there.
+    pub async fn clean_up(
         &self,
         worktrees_dir: &Path,
         attempt: AttemptId,

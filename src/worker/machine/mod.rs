@@ -19,6 +19,7 @@ mod link;
 mod types;
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::model::event::ProcessIdentity;
 use crate::model::ids::{CommandId, Timestamp, WorkerId};
@@ -241,9 +242,10 @@ impl Machine {
             .lonely_since()
             .is_some_and(|since| now >= since.plus_ms(self.rules.orphan_limit_ms));
         if waits && lonely {
-            let minutes = self.rules.orphan_limit_ms / 60_000;
+            let limit = Duration::from_millis(self.rules.orphan_limit_ms);
+            let limit = humantime::format_duration(limit);
             self.say(format!(
-                "no scheduler for {minutes} minutes; start one with `scheduler run`, then this worker again"
+                "no scheduler for {limit}; start one with `scheduler run`, then this worker again"
             ));
             self.leave("no scheduler".to_owned(), Exit::NoScheduler);
         }

@@ -198,7 +198,10 @@ fn the_time_limit_covers_the_attempt_but_not_the_waiting() {
     assert!(failures[0].1.reason.contains("50 s"), "{failures:?}");
 
     // A hundred seconds of waiting for the scheduler do not count; what was left before does.
-    let mut rig = Rig::at("waiting");
+    let mut rig = Rig::at("check #5");
+    rig.now = rig.now.plus_ms(20_000);
+    rig.go_on("check #5");
+    rig.go_on("spool");
     rig.now = rig.now.plus_ms(100_000);
     assert_eq!(rig.give(Input::Tick), Vec::<String>::new());
     let order = SchedulerMessage::Rebase {
@@ -206,7 +209,7 @@ fn the_time_limit_covers_the_attempt_but_not_the_waiting() {
         onto: commit(3),
     };
     assert_eq!(rig.hear(order), ["rebase 3"]);
-    rig.now = rig.now.plus_ms(49_999);
+    rig.now = rig.now.plus_ms(29_999);
     assert_eq!(rig.give(Input::Tick), Vec::<String>::new());
     rig.now = rig.now.plus_ms(1);
     assert_eq!(rig.give(Input::Tick), ["interrupt"]);

@@ -40,6 +40,17 @@ fn an_idle_worker_waits_with_growing_jittered_pauses() {
         let full = (100_u64 << index).min(5_000);
         assert!((full / 2..=full).contains(pause), "{index}: {pauses:?}");
     }
+    // A welcome makes the next loss the first one again; being connected alone does not.
+    rig.give(Input::Connected);
+    rig.lose_link();
+    let at = rig.machine.wake_at().expect("another try");
+    assert!(at.since_ms(rig.now) > 100);
+    rig.wake();
+    rig.give(Input::Connected);
+    rig.welcome(true);
+    rig.lose_link();
+    let at = rig.machine.wake_at().expect("another try");
+    assert!(at.since_ms(rig.now) <= 100);
     // Other dice, other pauses.
     let mut other = Rig::new(WorkerKind::Coding);
     other.give(Input::Start);

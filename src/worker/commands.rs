@@ -1,0 +1,176 @@
+//! Checks and hooks: shell commands in the worktree, one after the other.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::process::{self, Streams, TreeCommand};
+use crate::model::evidence::{CheckRun, Failure, FailureKind};
+use crate::model::ids::FeatureId;
+
+use super::config;
+use super::outcome::{FeatureChecks, cut};
+use super::token::tree_token;
+use super::workshop::{Bench, Workshop, setup};
+
+/// What is kept of a check's output: more than a person reads, less than fills a disk.
+const OUTPUT_BYTES_MAX: usize = 1 << 20;
+
+/// The end of an output, quoted in a failure's reason.
+const TAIL_LINES: usize = 20;
+
+/// Leaves room in a reason for the command.
+const TAIL_BYTES: usize = 1_200;
+
+impl Workshop {
+    /// Runs the checks of these features, each up to its first failure.
+    pub(super) async fn checks(
+        &self,
+        bench: &Bench,
+        features: &[FeatureId],
+        go_on: bool,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<FeatureChecks>, Failure> {
+        let mut all = Vec::new();
+        let chosen = bench.offer.features.iter();
+        for feature in chosen.filter(|feature| features.contains(&feature.id)) {
+            let mut checks = FeatureChecks {
+                feature: feature.id,
+                runs: Vec::new(),
+                tail: String::new(),
+            };
+            for command in &feature.spec.checks {
+                let (run, output) = self.check(bench, command, cancel).await?;
+                let failed = run.exit_code != 0;
+                checks.runs.push(run);
+                if failed {
+                    checks.tail = tail(&output);
+                    break;
+                }
+            }
+            let failed = !checks.tail.is_empty() || checks.failure().is_some();
+            all.push(checks);
+            if failed && !go_on {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    async fn check(
+        &self,
+        bench: &Bench,
+        command: &str,
+        cancel: &CancellationToken,
+    ) -> Result<(CheckRun, String), Failure> {
+        self.activity.send_replace(format!("check: {command}"));
+        let limit = Duration::from_millis(bench.offer.settings.check_limit_ms);
+        let finished = self.shell(bench, command, limit, cancel).await?;
+        let output = self
+            .outputs
+            .put(finished.output.as_bytes())
+            .map_err(|error| setup(format!("the output of a check cannot be stored: {error}")))?;
+        let run = CheckRun {
+            command: command.to_owned(),
+            exit_code: finished.exit_code,
+            duration_ms: finished.duration_ms,
+            output,
+        };
+        Ok((run, finished.output))
+    }
+
+    /// Runs a hook, unless the project has none here.
+    pub(super) async fn run_hook(
+        &self,
+        bench: &Bench,
+        name: &str,
+        command: &str,
+        cancel: &CancellationToken,
+    ) -> Result<(), Failure> {
+        if command.trim().is_empty() {
+            return Ok(());
+        }
+        let limit = Duration::from_millis(self.config.hooks.limit_ms);
+        let finished = self.shell(bench, command, limit, cancel).await?;
+        if finished.exit_code == 0 {
+            return Ok(());
+        }
+        let how = match finished.timed_out {
+            true => format!("took longer than {} s", limit.as_secs_f64()),
+            false => format!("exited with {}", finished.exit_code),
+        };
+        let mut reason = format!("the hook {name} {how}");
+        let tail = tail(&finished.output);
+        if !tail.is_empty() {
+            reason = format!("{reason}: {tail}");
+        }
+        Err(Failure::new(FailureKind::HookFailed, reason))
+    }
+
+    async fn shell(
+        &self,
+        bench: &Bench,
+        command: &str,
+        limit: Duration,
+        cancel: &CancellationToken,
+    ) -> Result<process::Finished, Failure> {
+        let tree = TreeCommand {
+            program: "sh".into(),
+            args: vec!["-c".into(), command.into()],
+            cwd: bench.cwd.clone(),
+            env: bench.env.clone(),
+            token: tree_token(&self.config.places.project, bench.offer.attempt),
+            own_executable: self.own_executable.clone(),
+            isolation: self.isolation(),
+            streams: Streams::Merged,
+        };
+        let finished = process::run_to_end(tree, limit, OUTPUT_BYTES_MAX, cancel).await;
+        let finished = finished.map_err(setup)?;
+        if finished.left > 0 {
+            tracing::warn!(
+                command,
+                left = finished.left,
+                "processes that cannot be ended"
+            );
+        }
+        Ok(finished)
+    }
+
+    pub(super) fn isolation(&self) -> process::Isolation {
+        match self.config.isolation {
+            config::Isolation::Auto => process::Isolation::Auto,
+            config::Isolation::Namespace => process::Isolation::Namespace,
+            config::Isolation::Subreaper => process::Isolation::Subreaper,
+        }
+    }
+}
+
+/// The last lines of an output, fit to be quoted.
+fn tail(output: &str) -> String {
+    let trimmed = output.trim_end();
+    let from = trimmed.len().saturating_sub(TAIL_BYTES);
+    let begin = (from..=trimmed.len())
+        .find(|at| trimmed.is_char_boundary(*at))
+        .unwrap_or(trimmed.len());
+    let end = trimmed.get(begin..).unwrap_or_default();
+    let lines: Vec<&str> = end.lines().collect();
+    let first = lines.len().saturating_sub(TAIL_LINES);
+    let text = lines.get(first..).unwrap_or_default().join("\n");
+    cut(&text, TAIL_BYTES).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_an_output_is_quoted() {
+        assert_eq!(tail("a\nb\n\n"), "a\nb");
+        assert_eq!(tail(""), "");
+        let many: String = (0..100).map(|line| format!("{line}\n")).collect();
+        assert!(tail(&many).starts_with("80\n"));
+        assert!(tail(&many).ends_with("\n99"));
+        let wide = "é".repeat(5_000);
+        assert!(tail(&wide).len() <= TAIL_BYTES);
+    }
+}

@@ -1,0 +1,193 @@
+//! The connection to the scheduler: a unix socket, preambles, and frames both ways. Neither
+//! reading nor writing ever holds the worker up.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures::{SinkExt, StreamExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::bytes::Bytes;
+use tokio_util::codec::{FramedRead, FramedWrite};
+
+use crate::protocol::{
+    self, FrameError, PREAMBLE_BYTES, Preamble, Role, SchedulerMessage, WorkerMessage,
+};
+
+/// A scheduler that listens answers with its preamble at once.
+const PREAMBLE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Messages on their way out. A worker says a handful for each attempt; progress is dropped
+/// rather than waited for.
+const OUTBOX_MAX: usize = 32;
+
+/// Messages on their way in, likewise.
+const INBOX_MAX: usize = 32;
+
+/// The longest path that fits a socket address, less its terminator.
+const ADDRESS_BYTES_MAX: usize = 107;
+
+/// There is no connection, or no longer one.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectionError {
+    /// Nobody listens, or the path is wrong.
+    #[error("cannot connect to {path:?}: {source}")]
+    Connect {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The stream broke.
+    #[error("the connection is broken: {0}")]
+    Broken(#[from] io::Error),
+    /// The other side is none of ours.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// The other side has closed it.
+    #[error("the scheduler closed the connection")]
+    Closed,
+    /// The other side does not read or write.
+    #[error("the scheduler does not {0}")]
+    Stuck(&'static str),
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub struct Connection {
+    outbox: Option<mpsc::Sender<Vec<u8>>>,
+    inbox: mpsc::Receiver<Result<SchedulerMessage, ConnectionError>>,
+    reader: JoinHandle<()>,
+    writer: JoinHandle<()>,
+}
+
+impl Connection {
+    /// Connects, and exchanges preambles.
+    ///
+    /// # Errors
+    /// Nobody listens there, or somebody who does not speak our protocol.
+    pub async fn open(path: &Path) -> Result<Self, ConnectionError> {
+        let mut stream = connect(path)
+            .await
+            .map_err(|source| ConnectionError::Connect {
+                path: path.to_owned(),
+                source,
+            })?;
+        let greeting = async {
+            let ours = Preamble { role: Role::Worker };
+            stream.write_all(&ours.encode()).await?;
+            let mut theirs = [0; PREAMBLE_BYTES];
+            stream.read_exact(&mut theirs).await?;
+            let theirs = Preamble::decode(theirs)?;
+            match theirs.role {
+                Role::Scheduler => Ok::<(), ConnectionError>(()),
+                Role::Worker | Role::Client => Err(FrameError::NotCrewlog.into()),
+            }
+        };
+        match tokio::time::timeout(PREAMBLE_LIMIT, greeting).await {
+            Ok(greeted) => greeted?,
+            Err(_) => return Err(ConnectionError::Stuck("answer")),
+        }
+        Ok(Self::over(stream))
+    }
+
+    fn over(stream: UnixStream) -> Self {
+        let (read, write) = stream.into_split();
+        let mut frames = FramedRead::new(read, Role::Worker.codec());
+        let mut sink = FramedWrite::new(write, Role::Worker.codec());
+        let (outbox, mut outgoing) = mpsc::channel::<Vec<u8>>(OUTBOX_MAX);
+        let (incoming, inbox) = mpsc::channel(INBOX_MAX);
+        let reader = tokio::spawn(async move {
+            loop {
+                let message = match frames.next().await {
+                    None => Err(ConnectionError::Closed),
+                    Some(Err(error)) => Err(error.into()),
+                    Some(Ok(frame)) => {
+                        protocol::decode(Role::Worker, &frame).map_err(ConnectionError::from)
+                    }
+                };
+                let over = message.is_err();
+                if incoming.send(message).await.is_err() || over {
+                    return;
+                }
+            }
+        });
+        let writer = tokio::spawn(async move {
+            while let Some(body) = outgoing.recv().await {
+                // The reader learns of a broken stream, too, and says so.
+                if sink.send(Bytes::from(body)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Self {
+            outbox: Some(outbox),
+            inbox,
+            reader,
+            writer,
+        }
+    }
+
+    /// The next message. May be dropped and called again.
+    pub async fn receive(&mut self) -> Result<SchedulerMessage, ConnectionError> {
+        let received = self.inbox.recv().await;
+        received.unwrap_or(Err(ConnectionError::Closed))
+    }
+
+    /// Puts a message on its way. Progress is dropped when the way is blocked.
+    ///
+    /// # Errors
+    /// It is too long, or the scheduler has not read for so long that it is as good as gone.
+    pub fn send(&self, message: &WorkerMessage) -> Result<(), ConnectionError> {
+        let body = protocol::encode(Role::Worker, message)?;
+        let Some(outbox) = &self.outbox else {
+            return Err(ConnectionError::Closed);
+        };
+        match outbox.try_send(body) {
+            Ok(()) => Ok(()),
+            Err(_) if matches!(message, WorkerMessage::Progress { .. }) => Ok(()),
+            Err(mpsc::error::TrySendError::Full(_)) => Err(ConnectionError::Stuck("read")),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(ConnectionError::Closed),
+        }
+    }
+
+    /// Waits until all that was sent is written, at most for `limit`.
+    pub async fn flush(&mut self, limit: Duration) {
+        self.outbox = None;
+        // What cannot be written in this time was for nobody.
+        let _ = tokio::time::timeout(limit, &mut self.writer).await;
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.reader.abort();
+        self.writer.abort();
+    }
+}
+
+/// Connects to a socket whose path may be longer than an address: then through the directory's
+/// descriptor.
+async fn connect(path: &Path) -> io::Result<UnixStream> {
+    if path.as_os_str().len() <= ADDRESS_BYTES_MAX {
+        return UnixStream::connect(path).await;
+    }
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY;
+    let dir = File::options()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(dir)?;
+    let short = Path::new("/proc/self/fd")
+        .join(dir.as_raw_fd().to_string())
+        .join(name);
+    UnixStream::connect(short).await
+}

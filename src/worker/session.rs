@@ -1,0 +1,160 @@
+//! One agent session: the prompt is rendered, the agent driven, its verdict read.
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::{
+    AcpDriver, AcpSettings, AgentEvent, CommandDriver, Driver, JobPaths, Permission, Session,
+    SessionLimits, SessionResult, Transcript,
+};
+use crate::model::evidence::Failure;
+use crate::model::ids::{FeatureId, Timestamp};
+use crate::model::settings::WorkerKind;
+
+use super::config::{self, AgentConfig, PermissionPolicy, Places};
+use super::job::{agent_environment, environment};
+use super::outcome;
+use super::token::tree_token;
+use super::workshop::{Bench, Workshop, setup};
+
+/// Events that wait to be shown. The reader only notes the latest, so it is never far behind.
+const EVENTS_MAX: usize = 64;
+
+/// Starts one kind of agent again and again.
+pub(super) fn driver(agent: &AgentConfig, places: &Places) -> Result<Box<dyn Driver>, String> {
+    // A path with a slash is relative to the project, where the config file is; the agent's own
+    // working directory is another one.
+    let program = match agent.program.contains('/') {
+        true => places.project.join(&agent.program).display().to_string(),
+        false => agent.program.clone(),
+    };
+    let args = agent.args.clone();
+    match agent.driver {
+        config::Driver::Command => match CommandDriver::new(program, args, "") {
+            Ok(driver) => Ok(Box::new(driver)),
+            Err(error) => Err(error.to_string()),
+        },
+        config::Driver::Acp => {
+            let settings = AcpSettings {
+                mode: (!agent.mode.is_empty()).then(|| agent.mode.clone()),
+                permission: match agent.permission {
+                    PermissionPolicy::Allow => Permission::Allow,
+                    PermissionPolicy::Deny => Permission::Deny,
+                },
+                ..AcpSettings::default()
+            };
+            match AcpDriver::new(program, args, settings) {
+                Ok(driver) => Ok(Box::new(driver)),
+                Err(error) => Err(error.to_string()),
+            }
+        }
+    }
+}
+
+impl Workshop {
+    pub(super) async fn session(
+        &self,
+        bench: &Bench,
+        features: &[FeatureId],
+        cancel: &CancellationToken,
+    ) -> Result<outcome::SessionResult, Failure> {
+        let view = self.view_of(bench, features);
+        let prompt = self.template.render(&view);
+        bench
+            .dir
+            .lay_out(&view, &prompt)
+            .map_err(|error| setup(format!("the job cannot be laid out: {error}")))?;
+        let agent = match bench.offer.kind {
+            WorkerKind::Coding => &self.config.agent,
+            WorkerKind::Testing => self.config.testing_agent(),
+        };
+        let driver = driver(agent, &self.config.places).map_err(setup)?;
+        let settings = &bench.offer.settings;
+        // Made anew, because the session may be about some of the job's features only.
+        let env = environment(&self.config, std::env::vars_os(), &view, &bench.dir);
+        let session = Session {
+            prompt,
+            worktree: bench.cwd.clone(),
+            env: agent_environment(env, agent, std::env::vars_os()),
+            paths: JobPaths {
+                prompt_file: bench.dir.prompt_file(),
+                job_file: bench.dir.job_file(),
+                verdict_file: bench.dir.verdict_file(),
+            },
+            feature: features.first().map_or(0, |feature| feature.0),
+            attempt: bench.offer.attempt.0,
+            token: tree_token(&self.config.places.project, bench.offer.attempt),
+            own_executable: self.own_executable.clone(),
+            isolation: self.isolation(),
+            limits: SessionLimits {
+                idle_ms: settings.idle_limit_ms,
+                // The whole attempt's limit is the machine's; this one is never the tighter one.
+                time_ms: settings.time_limit_ms,
+                steps_max: settings.step_limit,
+                grace_ms: SessionLimits::GRACE_MS,
+            },
+            transcript: self.transcript(bench),
+            cancel: cancel.clone(),
+        };
+        let result = self.drive(driver.as_ref(), session).await;
+        if result.left > 0 {
+            tracing::warn!(
+                left = result.left,
+                "processes of the agent that cannot be ended"
+            );
+        }
+        Ok(outcome::SessionResult {
+            end: result.end,
+            failure: result.failure,
+            detail: result.reason,
+            limited_until: result.limit_until_ms.map(Timestamp),
+            usage: result.usage,
+            claims: bench.dir.claims(features),
+        })
+    }
+
+    /// Runs the session, and shows what happens in it.
+    async fn drive(&self, driver: &dyn Driver, session: Session) -> SessionResult {
+        let (sender, mut receiver) = mpsc::channel(EVENTS_MAX);
+        let mut run = driver.run(session, sender);
+        loop {
+            tokio::select! {
+                result = &mut run => return result,
+                Some(event) = receiver.recv() => {
+                    if let Some(line) = line(&event) {
+                        self.activity.send_replace(line);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The record of the session. Without one, work goes on.
+    fn transcript(&self, bench: &Bench) -> Transcript {
+        let dir = self.data.join("transcripts");
+        let path = dir.join(format!("{}.jsonl", bench.offer.attempt.0));
+        let made = std::fs::create_dir_all(&dir)
+            .and_then(|()| Transcript::create(&path, Transcript::BYTES_MAX));
+        made.unwrap_or_else(|error| {
+            tracing::warn!(?path, %error, "no transcript of this session");
+            Transcript::none()
+        })
+    }
+}
+
+/// An event as a line for people; `None` when it says nothing to them.
+fn line(event: &AgentEvent) -> Option<String> {
+    let text = match event {
+        AgentEvent::Started { .. } => "the agent works",
+        AgentEvent::Text { text, .. } => text.as_str(),
+        AgentEvent::ToolStart { title, .. } => title.as_str(),
+        AgentEvent::ToolEnd { ok: true, .. } | AgentEvent::Usage(_) => return None,
+        AgentEvent::ToolEnd { summary, .. } => return Some(format!("failed: {summary}")),
+        AgentEvent::Denied { what } => return Some(format!("denied: {what}")),
+        AgentEvent::Limit { .. } => "the provider limits the agent",
+        AgentEvent::Retry { reason } => return Some(format!("tries again: {reason}")),
+        AgentEvent::Raw { .. } => return None,
+    };
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty());
+    line.map(str::to_owned)
+}

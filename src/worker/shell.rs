@@ -1,0 +1,391 @@
+//! The loop round the machine: it waits for whatever happens next, and carries effects out.
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use futures::future::BoxFuture;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::process;
+use crate::model::ids::Timestamp;
+use crate::model::settings::WorkerKind;
+use crate::protocol::identity;
+use crate::workspace::{self, Repository};
+
+use super::config::{Config, ConfigError};
+use super::connection::{Connection, ConnectionError};
+use super::machine::{Done, Effect, Exit, Input, Machine, Rules};
+use super::ports::{PortSlot, PortsError};
+use super::prompt::{TEMPLATE_BYTES_MAX, Template};
+use super::session;
+use super::spool::{self, SpoolError};
+use super::workshop::{OutputStore, Parts, Workshop};
+
+/// The last words to a scheduler that reads take milliseconds.
+const FLUSH_LIMIT: Duration = Duration::from_secs(1);
+
+/// Told one line for everything of interest, without its end.
+pub type Reporter = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// A worker cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The config cannot work.
+    #[error("the config cannot work: {0}")]
+    Config(#[from] ConfigError),
+    /// The agent cannot be driven.
+    #[error("the config cannot work: agent: {0}")]
+    Agent(String),
+    /// A prompt template cannot be used.
+    #[error("the prompt template {path:?} cannot be used: {problem}")]
+    Template {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// git.
+    #[error(transparent)]
+    Repository(#[from] workspace::Error),
+    /// The spool.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// The ports.
+    #[error(transparent)]
+    Ports(#[from] PortsError),
+    /// The system refused something.
+    #[error("cannot {doing}: {source}")]
+    System {
+        /// What was to be done.
+        doing: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// All that a worker is started with.
+pub struct Launch {
+    /// What it has to be told.
+    pub config: Config,
+    /// The jobs it takes.
+    pub kind: WorkerKind,
+    /// The scheduler's socket, when it is not the project's.
+    pub connect: Option<PathBuf>,
+    /// Where the outputs of checks go.
+    pub outputs: Arc<dyn OutputStore>,
+    /// Who is told what happens.
+    pub reporter: Reporter,
+    /// An executable whose `main` calls [`crate::agent::child_entry`] first of all.
+    pub own_executable: PathBuf,
+}
+
+/// Runs a worker of this executable to its end. To be called on a current-thread runtime.
+///
+/// # Errors
+/// It could not begin. Whatever happens later is in the [`Exit`].
+pub async fn run(
+    config: Config,
+    kind: WorkerKind,
+    connect: Option<PathBuf>,
+    outputs: Arc<dyn OutputStore>,
+    reporter: Reporter,
+) -> Result<Exit, WorkerError> {
+    launch(Launch {
+        config,
+        kind,
+        connect,
+        outputs,
+        reporter,
+        own_executable: process::TreeCommand::OWN_EXECUTABLE.into(),
+    })
+    .await
+}
+
+/// The same, with everything said.
+///
+/// # Errors
+/// As for [`run`].
+pub async fn launch(launch: Launch) -> Result<Exit, WorkerError> {
+    let system = |doing| move |source| WorkerError::System { doing, source };
+    // First, so that no signal from now on ends the process at a random moment.
+    let signals = Signals::new().map_err(system("listen for signals"))?;
+    let config = launch.config;
+    config.validate()?;
+    for agent in [Some(&config.agent), config.testing_agent.as_ref()] {
+        let problem = agent.map(|agent| session::driver(agent, &config.places));
+        if let Some(Err(problem)) = problem {
+            return Err(WorkerError::Agent(problem));
+        }
+    }
+    process::become_subreaper().map_err(system("adopt what agents leave behind"))?;
+    let process = identity::own_identity().map_err(system("find out which process this is"))?;
+    let data = config.places.data.clone();
+    std::fs::create_dir_all(&data).map_err(system("make the data directory"))?;
+    let clock = Clock::new();
+    let rules = Rules {
+        kind: launch.kind,
+        process,
+        orphan_limit_ms: config.orphan_limit_ms,
+    };
+    let (activity, latest) = watch::channel(String::new());
+    let socket = launch
+        .connect
+        .unwrap_or_else(|| config.places.socket.clone());
+    let parts = Parts {
+        repository: Repository::discover(&config.places.project).await?,
+        template: template(&config, launch.kind)?,
+        ports: PortSlot::take(&data, config.ports)?,
+        outputs: launch.outputs,
+        own_executable: launch.own_executable,
+        activity,
+        config,
+    };
+    let (workshop, kept) = Workshop::new(parts, spool::take_up(&data)?);
+    let machine = Machine::new(rules, clock.now(), kept);
+    let shell = Shell {
+        machine,
+        clock,
+        socket,
+        reporter: launch.reporter,
+        signals,
+        latest,
+        link: Link::Down,
+        work: Work::Idle(Box::new(workshop)),
+        cancel: CancellationToken::new(),
+    };
+    Ok(shell.run().await)
+}
+
+fn template(config: &Config, kind: WorkerKind) -> Result<Template, WorkerError> {
+    let own = match kind {
+        WorkerKind::Coding => &config.prompts.coding,
+        WorkerKind::Testing => &config.prompts.testing,
+    };
+    let Some(path) = own else {
+        return Ok(Template::built_in(kind));
+    };
+    let path = config.places.project.join(path);
+    let refuse = |problem: String| WorkerError::Template {
+        path: path.clone(),
+        problem,
+    };
+    let meta = std::fs::metadata(&path).map_err(|error| refuse(error.to_string()))?;
+    if meta.len() > TEMPLATE_BYTES_MAX {
+        return Err(refuse(format!(
+            "it is longer than {TEMPLATE_BYTES_MAX} bytes"
+        )));
+    }
+    let text = std::fs::read_to_string(&path).map_err(|error| refuse(error.to_string()))?;
+    Template::parse(&text).map_err(|error| refuse(error.to_string()))
+}
+
+/// Wall-clock time that never jumps: where it was at the start, and what has gone by since.
+struct Clock {
+    start: Timestamp,
+    since: Instant,
+}
+
+impl Clock {
+    fn new() -> Self {
+        let start = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let ms = start.map_or(0, |since| since.as_millis());
+        Self {
+            start: Timestamp(u64::try_from(ms).unwrap_or_default()),
+            since: Instant::now(),
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        let ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.start.plus_ms(ms)
+    }
+
+    async fn wait_until(&self, at: Option<Timestamp>) {
+        match at {
+            // One more millisecond, so that the time has come for certain when this returns.
+            Some(at) => {
+                let wait = at.since_ms(self.now()).saturating_add(1);
+                tokio::time::sleep(Duration::from_millis(wait)).await;
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// What a user or the system says to a process that shall end.
+struct Signals {
+    all: [Signal; 3],
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            all: [
+                signal(SignalKind::interrupt())?,
+                signal(SignalKind::terminate())?,
+                // A terminal that is closed.
+                signal(SignalKind::hangup())?,
+            ],
+        })
+    }
+
+    async fn next(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.all;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
+}
+
+enum Link {
+    Down,
+    Opening(BoxFuture<'static, Result<Connection, ConnectionError>>),
+    Open(Connection),
+}
+
+/// The workshop is where the step is: here, or inside the running one.
+enum Work {
+    Idle(Box<Workshop>),
+    Busy(Pin<Box<dyn Future<Output = (Box<Workshop>, Done)> + Send>>),
+    /// Between the two.
+    Moving,
+}
+
+struct Shell {
+    machine: Machine,
+    clock: Clock,
+    socket: PathBuf,
+    reporter: Reporter,
+    signals: Signals,
+    latest: watch::Receiver<String>,
+    link: Link,
+    work: Work,
+    /// Ends the running step.
+    cancel: CancellationToken,
+}
+
+impl Shell {
+    async fn run(mut self) -> Exit {
+        let mut input = Input::Start;
+        loop {
+            let mut inputs = vec![input];
+            while let Some(input) = inputs.pop() {
+                let effects = self.machine.step(self.clock.now(), rand::random(), input);
+                for effect in effects {
+                    match self.carry_out(effect) {
+                        Ok(()) => {}
+                        Err(Stop::Exit(exit)) => {
+                            if let Link::Open(connection) = &mut self.link {
+                                connection.flush(FLUSH_LIMIT).await;
+                            }
+                            return exit;
+                        }
+                        Err(Stop::Lost(reason)) => {
+                            self.link = Link::Down;
+                            inputs.push(Input::Disconnected { reason });
+                        }
+                    }
+                }
+            }
+            input = self.wait().await;
+        }
+    }
+
+    /// Waits until something happens.
+    async fn wait(&mut self) -> Input {
+        let wake_at = self.machine.wake_at();
+        tokio::select! {
+            biased;
+            () = self.signals.next() => Input::Signal,
+            (workshop, done) = busy(&mut self.work) => {
+                self.work = Work::Idle(workshop);
+                Input::Done(done)
+            }
+            input = talk(&mut self.link) => input,
+            () = self.clock.wait_until(wake_at) => Input::Tick,
+            Ok(()) = self.latest.changed() => {
+                Input::Activity(self.latest.borrow_and_update().clone())
+            }
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) -> Result<(), Stop> {
+        match effect {
+            Effect::Connect => {
+                let socket = self.socket.clone();
+                let opening = async move { Connection::open(&socket).await };
+                self.link = Link::Opening(Box::pin(opening));
+            }
+            Effect::Disconnect => self.link = Link::Down,
+            Effect::Send(message) => {
+                if let Link::Open(connection) = &self.link {
+                    let sent = connection.send(&message);
+                    sent.map_err(|error| Stop::Lost(error.to_string()))?;
+                }
+            }
+            Effect::Begin(step) => match std::mem::replace(&mut self.work, Work::Moving) {
+                Work::Idle(mut workshop) => {
+                    self.cancel = CancellationToken::new();
+                    let cancel = self.cancel.clone();
+                    self.work = Work::Busy(Box::pin(async move {
+                        let done = workshop.carry_out(step, &cancel).await;
+                        (workshop, done)
+                    }));
+                }
+                busy => {
+                    self.work = busy;
+                    tracing::error!(?step, "a step was to begin before the last one had ended");
+                }
+            },
+            Effect::Interrupt => self.cancel.cancel(),
+            Effect::Say(line) => (self.reporter)(&line),
+            Effect::Exit(exit) => return Err(Stop::Exit(exit)),
+        }
+        Ok(())
+    }
+}
+
+/// Why effects are not carried out any further.
+enum Stop {
+    Exit(Exit),
+    Lost(String),
+}
+
+async fn busy(work: &mut Work) -> (Box<Workshop>, Done) {
+    match work {
+        Work::Busy(step) => step.await,
+        Work::Idle(_) | Work::Moving => std::future::pending().await,
+    }
+}
+
+async fn talk(link: &mut Link) -> Input {
+    let lost = |error: ConnectionError| Input::Disconnected {
+        reason: error.to_string(),
+    };
+    match link {
+        Link::Down => std::future::pending().await,
+        Link::Opening(opening) => match opening.await {
+            Ok(connection) => {
+                *link = Link::Open(connection);
+                Input::Connected
+            }
+            Err(error) => {
+                *link = Link::Down;
+                lost(error)
+            }
+        },
+        Link::Open(connection) => match connection.receive().await {
+            Ok(message) => Input::Message(message),
+            Err(error) => {
+                *link = Link::Down;
+                lost(error)
+            }
+        },
+    }
+}

@@ -1,0 +1,371 @@
+//! Carries the steps of an attempt out, with git, processes and files. It decides nothing: what
+//! comes next, the machine says.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::process;
+use crate::model::evidence::{Failure, FailureKind};
+use crate::model::ids::{AttemptId, CommitId, ContentHash, FeatureId};
+use crate::model::report::JobFeature;
+use crate::model::settings::WorkerKind;
+use crate::protocol::JobOffer;
+use crate::workspace::{CommitMessage, Ignored, Rebase, Repository, Worktree};
+
+use super::config::Config;
+use super::job::{AttemptDir, JobView, environment};
+use super::machine::{Done, Finished, HookPoint, Kept, Spooled, Step, StepKind};
+use super::outcome::Stand;
+use super::ports::PortSlot;
+use super::prompt::Template;
+use super::spool::{Entry, SpoolFile};
+use super::token::tree_token;
+
+/// Files that a conflict's reason names; more of them do not make it clearer.
+const CONFLICTS_SHOWN: usize = 5;
+
+/// Keeps the outputs of checks. What it returns must survive a power cut, because a report names
+/// it.
+pub trait OutputStore: Send + Sync {
+    /// Stores some content and says under which name; the same content twice is stored once.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    fn put(&self, bytes: &[u8]) -> std::io::Result<ContentHash>;
+}
+
+/// All that the steps need, for as long as the worker lives.
+pub struct Workshop {
+    pub(super) config: Config,
+    pub(super) repository: Repository,
+    pub(super) outputs: Arc<dyn OutputStore>,
+    pub(super) own_executable: PathBuf,
+    /// The latest sign of life of a step; older ones are of no interest.
+    pub(super) activity: watch::Sender<String>,
+    /// Where spool files are; the transcripts too.
+    pub(super) data: PathBuf,
+    pub(super) template: Template,
+    ports: PortSlot,
+    worktrees: PathBuf,
+    /// The attempt at hand.
+    bench: Option<Bench>,
+    /// What was taken up from dead workers.
+    kept: Vec<SpoolFile>,
+}
+
+/// What belongs to the attempt at hand.
+pub(super) struct Bench {
+    pub(super) offer: JobOffer,
+    pub(super) dir: AttemptDir,
+    /// The directory in which agent, checks and hooks work: the project's place in the worktree.
+    pub(super) cwd: PathBuf,
+    pub(super) env: BTreeMap<OsString, OsString>,
+    worktree: Worktree,
+}
+
+pub(super) fn setup(problem: impl Display) -> Failure {
+    Failure::new(FailureKind::Setup, problem.to_string())
+}
+
+/// What a workshop is made of.
+pub(super) struct Parts {
+    pub config: Config,
+    pub repository: Repository,
+    pub outputs: Arc<dyn OutputStore>,
+    pub own_executable: PathBuf,
+    pub activity: watch::Sender<String>,
+    pub template: Template,
+    pub ports: PortSlot,
+}
+
+impl Workshop {
+    pub(super) fn new(parts: Parts, kept: Vec<(Kept, SpoolFile)>) -> (Self, Vec<Kept>) {
+        let (kept, files) = kept.into_iter().unzip();
+        let workshop = Self {
+            data: parts.config.places.data.clone(),
+            worktrees: parts.config.places.worktrees.clone(),
+            config: parts.config,
+            repository: parts.repository,
+            outputs: parts.outputs,
+            own_executable: parts.own_executable,
+            activity: parts.activity,
+            template: parts.template,
+            ports: parts.ports,
+            bench: None,
+            kept: files,
+        };
+        (workshop, kept)
+    }
+
+    /// Does one thing. When `cancel` is called, child processes are ended and it returns soon.
+    pub(super) async fn carry_out(&mut self, step: Step, cancel: &CancellationToken) -> Done {
+        let attempt = step.attempt;
+        let result = match step.kind {
+            StepKind::Make(offer) => self.make(*offer).await.map(Finished::Made),
+            StepKind::Hook(point) => self.hook(point, cancel).await.map(|()| Finished::Hooked),
+            StepKind::Session(features) => match self.bench_of(attempt) {
+                Ok(bench) => self
+                    .session(bench, &features, cancel)
+                    .await
+                    .map(|result| Finished::Session(Box::new(result))),
+                Err(failure) => Err(failure),
+            },
+            StepKind::Commit => self.commit(attempt).await.map(|()| Finished::Committed),
+            StepKind::Rebase(onto) => self.rebase(attempt, &onto).await.map(Finished::Rebased),
+            StepKind::Check { features, go_on } => match self.bench_of(attempt) {
+                Ok(bench) => self
+                    .checks(bench, &features, go_on, cancel)
+                    .await
+                    .map(Finished::Checked),
+                Err(failure) => Err(failure),
+            },
+            StepKind::Preserve => self.preserve(attempt).await.map(Finished::Preserved),
+            StepKind::Spool(spooled) => self
+                .write_spool(attempt, &spooled)
+                .map(|()| Finished::Spooled),
+            StepKind::Clean => self.clean(attempt).await.map(|()| Finished::Cleaned),
+        };
+        Done { attempt, result }
+    }
+
+    fn bench_of(&self, attempt: AttemptId) -> Result<&Bench, Failure> {
+        let bench = self.bench.as_ref();
+        bench
+            .filter(|bench| bench.offer.attempt == attempt)
+            .ok_or_else(|| setup("the attempt's worktree was never made"))
+    }
+
+    fn worktree_of(&mut self, attempt: AttemptId) -> Result<&mut Worktree, Failure> {
+        let bench = self.bench.as_mut();
+        bench
+            .filter(|bench| bench.offer.attempt == attempt)
+            .map(|bench| &mut bench.worktree)
+            .ok_or_else(|| setup("the attempt's worktree was never made"))
+    }
+
+    async fn make(&mut self, offer: JobOffer) -> Result<Stand, Failure> {
+        self.bench = None;
+        // First the file by which a later worker finds what this one may leave behind.
+        let entry = Entry {
+            attempt: offer.attempt,
+            kind: offer.kind,
+            branch: offer.branch.clone(),
+            result: None,
+        };
+        self.kept
+            .push(SpoolFile::create(&self.data, entry).map_err(setup)?);
+        let dir = AttemptDir::of(&self.worktrees, offer.attempt);
+        dir.make()
+            .map_err(|error| setup(format!("cannot make the attempt's directory: {error}")))?;
+        let (repository, attempt) = (&self.repository, offer.attempt);
+        let worktree = match offer.kind {
+            WorkerKind::Coding => {
+                let made = repository.create_worktree(&self.worktrees, attempt, &offer.base);
+                made.await
+            }
+            WorkerKind::Testing => {
+                let made = repository.create_test_worktree(&self.worktrees, attempt, &offer.base);
+                made.await
+            }
+        };
+        let worktree = worktree.map_err(setup)?;
+        let tree = self.repository.tree_of(&offer.base).await.map_err(setup)?;
+        let stand = Stand {
+            onto: offer.base.clone(),
+            commit: offer.base.clone(),
+            tree,
+            touched: Vec::new(),
+            touched_total: 0,
+        };
+        // Taken apart and put together, so that neither an empty prefix nor git's slash at the end
+        // of one leaves a slash at the end.
+        let cwd = worktree.path().join(self.repository.prefix());
+        let cwd: PathBuf = cwd.components().collect();
+        let view = self.view(&offer, offer.features.clone(), &cwd, &dir);
+        let env = environment(&self.config, std::env::vars_os(), &view, &dir);
+        self.bench = Some(Bench {
+            offer,
+            dir,
+            cwd,
+            env,
+            worktree,
+        });
+        Ok(stand)
+    }
+
+    fn view(
+        &self,
+        offer: &JobOffer,
+        features: Vec<JobFeature>,
+        cwd: &Path,
+        dir: &AttemptDir,
+    ) -> JobView {
+        JobView {
+            kind: offer.kind,
+            attempt: offer.attempt,
+            attempt_number: offer.attempt_number,
+            base: offer.base.clone(),
+            features,
+            worktree: cwd.to_owned(),
+            job_file: dir.job_file(),
+            verdict_file: dir.verdict_file(),
+            ports: self.ports.ports(),
+        }
+    }
+
+    /// The job as the agent sees it: only what its session is about.
+    pub(super) fn view_of(&self, bench: &Bench, features: &[FeatureId]) -> JobView {
+        let chosen = bench.offer.features.iter();
+        let chosen = chosen.filter(|feature| features.contains(&feature.id));
+        let chosen = chosen.cloned().collect();
+        self.view(&bench.offer, chosen, &bench.cwd, &bench.dir)
+    }
+
+    async fn hook(&self, point: HookPoint, cancel: &CancellationToken) -> Result<(), Failure> {
+        let hooks = &self.config.hooks;
+        let (name, command) = match point {
+            HookPoint::AfterCreate => ("after_create", &hooks.after_create),
+            HookPoint::BeforeRun => ("before_run", &hooks.before_run),
+            HookPoint::AfterRun => ("after_run", &hooks.after_run),
+        };
+        let Some(bench) = &self.bench else {
+            return Err(setup("the attempt's worktree was never made"));
+        };
+        self.run_hook(bench, name, command, cancel).await
+    }
+
+    async fn commit(&mut self, attempt: AttemptId) -> Result<(), Failure> {
+        let bench = self.bench_of(attempt)?;
+        let names = bench
+            .offer
+            .features
+            .iter()
+            .map(|one| one.spec.name.as_str());
+        let subject = names.collect::<Vec<_>>().join("; ");
+        let mut message = CommitMessage::new(&subject).attempt(attempt);
+        for feature in &bench.offer.features {
+            message = message.feature(feature.id);
+        }
+        let worktree = self.worktree_of(attempt)?;
+        worktree.commit(&message, None).await.map_err(setup)?;
+        Ok(())
+    }
+
+    async fn rebase(&mut self, attempt: AttemptId, onto: &CommitId) -> Result<Stand, Failure> {
+        let worktree = self.worktree_of(attempt)?;
+        let stood = worktree.rebase(onto, Ignored::Keep).await.map_err(setup)?;
+        let committed = match stood {
+            Rebase::Clean(committed) => committed,
+            Rebase::Conflict { files, detail } => return Err(conflict(&files, &detail)),
+        };
+        let changes = self.repository.changes(onto, &committed.commit).await;
+        let changes = changes.map_err(setup)?;
+        Ok(Stand {
+            onto: onto.clone(),
+            commit: committed.commit,
+            tree: committed.tree,
+            touched: changes.touched,
+            touched_total: changes.total,
+        })
+    }
+
+    async fn preserve(&mut self, attempt: AttemptId) -> Result<Option<String>, Failure> {
+        let worktree = self.worktree_of(attempt)?;
+        worktree
+            .preserve("The attempt that made this came to nothing.")
+            .await
+            .map_err(setup)
+    }
+
+    fn write_spool(&mut self, attempt: AttemptId, spooled: &Spooled) -> Result<(), Failure> {
+        let found = self
+            .kept
+            .iter_mut()
+            .find(|one| one.entry().attempt == attempt);
+        if let Some(file) = found {
+            return file.write(spooled).map_err(setup);
+        }
+        // A job that was given back before anything was made.
+        let entry = Entry {
+            attempt,
+            kind: WorkerKind::Testing,
+            branch: String::new(),
+            result: None,
+        };
+        let mut file = SpoolFile::create(&self.data, entry).map_err(setup)?;
+        file.write(spooled).map_err(setup)?;
+        self.kept.push(file);
+        Ok(())
+    }
+
+    async fn clean(&mut self, attempt: AttemptId) -> Result<(), Failure> {
+        let bench = self.bench.take();
+        let at_hand = bench.filter(|bench| bench.offer.attempt == attempt);
+        let removed = match at_hand {
+            Some(bench) => {
+                let hook = &self.config.hooks.before_remove;
+                // Nobody waits for an attempt that is over, so nobody calls its clean-up off.
+                let never = CancellationToken::new();
+                if let Err(failure) = self.run_hook(&bench, "before_remove", hook, &never).await {
+                    tracing::warn!(attempt = attempt.0, reason = %failure.reason, "ignored");
+                }
+                bench.worktree.remove().await.map_err(setup)
+            }
+            None => self.clean_up_after(attempt).await,
+        };
+        let dir = AttemptDir::of(&self.worktrees, attempt);
+        let dir_removed = dir
+            .remove()
+            .map_err(|error| setup(format!("cannot remove the attempt's directory: {error}")));
+        // The spool file is the last: while it is there, somebody finds what is left. What could
+        // not be removed is found by the scheduler's own sweep.
+        if let Some(at) = self
+            .kept
+            .iter()
+            .position(|one| one.entry().attempt == attempt)
+        {
+            self.kept.swap_remove(at).remove().map_err(setup)?;
+        }
+        removed.and(dir_removed)
+    }
+
+    /// Ends what a dead worker's attempt may have left running, then removes its worktree.
+    async fn clean_up_after(&self, attempt: AttemptId) -> Result<(), Failure> {
+        let token = tree_token(&self.config.places.project, attempt);
+        let swept = tokio::task::spawn_blocking(move || process::sweep(&token)).await;
+        if let Ok(pids) = swept
+            && !pids.is_empty()
+        {
+            tracing::info!(
+                attempt = attempt.0,
+                ?pids,
+                "ended what a dead worker left running"
+            );
+        }
+        let entry = self.kept.iter().find(|one| one.entry().attempt == attempt);
+        let branch = entry.map(|one| one.entry().branch.as_str());
+        let branch = branch.filter(|branch| !branch.is_empty());
+        self.repository
+            .clean_up(&self.worktrees, attempt, branch)
+            .await
+            .map_err(setup)?;
+        Ok(())
+    }
+}
+
+fn conflict(files: &[String], detail: &str) -> Failure {
+    let shown = files.get(..CONFLICTS_SHOWN).unwrap_or(files).join(", ");
+    let more = match files.len().saturating_sub(CONFLICTS_SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let reason =
+        format!("the work conflicts with the head of the branch in {shown}{more}: {detail}");
+    Failure::new(FailureKind::Conflict, reason)
+}

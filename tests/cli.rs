@@ -130,3 +130,12 @@ fn a_reader_that_went_away_is_no_failure() {
     assert_eq!(stderr(&output), "");
     assert_eq!(output.status.code(), Some(0));
 }
+
+#[test]
+fn the_readme_has_every_exit_code() {
+    let readme = include_str!("../README.md");
+    for code in ExitCode::ALL {
+        let row = format!("| {} | {} |", code.code(), code.meaning());
+        assert!(readme.contains(&row), "no {row:?}");
+    }
+}

@@ -47,6 +47,20 @@ fn writes_what_a_project_needs_and_says_what_comes_next() {
 }
 
 #[test]
+fn the_sample_is_a_good_backlog() {
+    let repository = repository();
+    scheduler(repository.path(), &["init", "-q"]);
+    let output = scheduler(repository.path(), &["import", "features.toml"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let status = scheduler(repository.path(), &["status", "--format", "json"]);
+    let said: serde_json::Value = serde_json::from_slice(&status.stdout).expect("JSON");
+    assert_eq!(
+        said["counts"],
+        serde_json::json!({ "ready": 1, "blocked": 2 })
+    );
+}
+
+#[test]
 fn overwrites_nothing() {
     let repository = repository();
     fs::write(repository.path().join("features.toml"), "mine").expect("written");

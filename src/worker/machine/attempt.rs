@@ -353,9 +353,13 @@ impl Attempt {
 
 impl Machine {
     pub(super) fn job(&mut self, now: Timestamp, random: u128, offer: JobOffer) {
-        if self.attempt.is_some() {
-            let one = offer.attempt;
-            return self.say(format!("a job (attempt {one}) came unasked; ignored"));
+        if let Some(attempt) = &self.attempt {
+            // An offer that may have been lost is repeated; this one was not.
+            if attempt.id != offer.attempt {
+                let one = offer.attempt;
+                self.say(format!("a job (attempt {one}) came unasked; ignored"));
+            }
+            return;
         }
         let mut attempt = Attempt::new(Box::new(offer), now);
         let wrong = attempt.kind != self.rules.kind || attempt.features().is_empty();

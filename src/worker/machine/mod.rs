@@ -32,7 +32,12 @@ pub use types::{Done, Effect, Exit, Finished, HookPoint, Input, Kept, Spooled, S
 
 /// A second order to stop is carried out within this time, whatever a step or the scheduler does:
 /// two seconds for an agent's polite end, a few for git and the answer.
-pub const STOP_LIMIT_MS: u64 = 10_000;
+/// A scheduler that stops, too, kills after ten seconds who is still there.
+pub const STOP_LIMIT_MS: u64 = 8_000;
+
+/// While it has an attempt, a worker is never silent for longer, however quiet its agent or check
+/// is: a quarter of the silence after which a scheduler takes it for wedged.
+const HEARTBEAT_MS: u64 = 30_000;
 
 /// Progress is said at most so often: four times a second is as fast as people read.
 const PROGRESS_INTERVAL_MS: u64 = 250;
@@ -70,6 +75,8 @@ pub struct Machine {
     signals: u32,
     exited: bool,
     progress: Progress,
+    /// When silence has lasted long enough.
+    beat_at: Timestamp,
     out: Vec<Effect>,
 }
 
@@ -102,6 +109,7 @@ impl Machine {
             signals: 0,
             exited: false,
             progress: Progress::default(),
+            beat_at: now,
             out: Vec::new(),
         }
     }
@@ -126,6 +134,13 @@ impl Machine {
             Input::Tick => {}
         }
         self.timers(now, random);
+        if self
+            .out
+            .iter()
+            .any(|effect| matches!(effect, Effect::Send(_)))
+        {
+            self.beat_at = now.plus_ms(HEARTBEAT_MS);
+        }
         std::mem::take(&mut self.out)
     }
 
@@ -143,6 +158,7 @@ impl Machine {
             attempt.and_then(Attempt::deadline),
             self.stopping.as_ref().map(|stopping| stopping.until),
             (self.progress.unsaid && self.link.is_up()).then_some(self.progress.next_at),
+            (attempt.is_some() && self.link.is_up()).then_some(self.beat_at),
         ]
         .into_iter()
         .flatten()
@@ -231,6 +247,9 @@ impl Machine {
         self.time_limit(now);
         if self.progress.unsaid && now >= self.progress.next_at && self.link.is_up() {
             self.say_progress(now);
+        }
+        if now >= self.beat_at && self.attempt.is_some() && self.link.is_up() {
+            self.send(WorkerMessage::Heartbeat);
         }
         if let Some(stopping) = self.stopping.as_ref().filter(|one| now >= one.until) {
             let (reason, exit) = (stopping.reason.clone(), stopping.exit.clone());

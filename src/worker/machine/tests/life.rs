@@ -361,3 +361,36 @@ fn progress_is_said_four_times_a_second_at_most() {
     rig.lose_link();
     assert_eq!(progress(rig.raw(Input::Activity("x".to_owned()))), 0);
 }
+
+#[test]
+fn a_worker_with_an_attempt_is_never_silent_for_long() {
+    for point in POINTS {
+        let mut rig = Rig::at(point);
+        if let Some(attempt) = rig.machine.attempt.as_mut() {
+            attempt.deadline = None;
+        }
+        let mut said_at = rig.now;
+        for _ in 0..10 {
+            let at = rig.machine.wake_at().expect("a heartbeat");
+            assert!(at.since_ms(said_at) <= 30_000, "{point}");
+            rig.now = at;
+            let effects = rig.raw(Input::Tick);
+            if effects
+                .iter()
+                .any(|effect| matches!(effect, Effect::Send(_)))
+            {
+                said_at = at;
+            }
+        }
+        assert!(said_at.since_ms(Timestamp(1_000_000)) >= 200_000, "{point}");
+    }
+    // Idle workers sleep, and nobody hears a beat without a link.
+    let rig = Rig::ready(WorkerKind::Coding);
+    assert_eq!(rig.machine.wake_at(), None);
+    let mut rig = Rig::at("session #5");
+    rig.lose_link();
+    rig.now = rig.now.plus_ms(40_000);
+    let effects = rig.raw(Input::Tick);
+    let beats = |effect: &Effect| matches!(effect, Effect::Send(WorkerMessage::Heartbeat));
+    assert!(!effects.iter().any(beats));
+}

@@ -296,9 +296,8 @@ fn word(effect: &Effect) -> Option<String> {
                 None => "hello -".to_owned(),
             },
             WorkerMessage::Ready => "ready".to_owned(),
-            WorkerMessage::Progress { .. } => return None,
+            WorkerMessage::Progress { .. } | WorkerMessage::Heartbeat => return None,
             WorkerMessage::Report { report, .. } => format!("report c {}", report.word()),
-            WorkerMessage::Heartbeat => "heartbeat".to_owned(),
             WorkerMessage::Leaving { .. } => "leaving".to_owned(),
         },
         Effect::Begin(Step { kind, .. }) => match kind {

@@ -132,36 +132,34 @@ fn append_rate(log: &dyn EventLog, size: u64) -> (f64, f64) {
 fn opens(dir: &Path, events: u64) {
     for size in [1, 16, 64] {
         let path = dir.join(format!("opens-{size}"));
-        // Nobody relies on this one: it is made without syncs.
-        let options = OpenOptions {
-            sync: Arc::new(|_| Ok(())),
-            ..OpenOptions::default()
-        };
-        let log = SledLog::open(&path, &options).unwrap();
-        let epoch = log.lead().unwrap();
         let start = Instant::now();
-        let mut next = 1;
-        while next <= events {
-            log.append(&batch(next, size, epoch), Sequence(next - 1), epoch)
-                .unwrap();
-            next += size;
-        }
-        println!(
-            "made a log of {events} events by {size} in {:.1} s",
-            start.elapsed().as_secs_f64()
-        );
-        drop(log);
+        make(&path, size, events);
+        let took = start.elapsed().as_secs_f64();
+        println!("made a log of {events} events by {size} in {took:.1} s");
         for what in ["first", "second"] {
             let me = std::env::current_exe().unwrap();
-            let status = Command::new(me)
-                .args(["open", what])
-                .arg(&path)
-                .status()
-                .unwrap();
-            assert!(status.success());
+            let status = Command::new(me).args(["open", what]).arg(&path).status();
+            assert!(status.unwrap().success());
         }
         std::fs::remove_dir_all(&path).unwrap();
     }
+}
+
+fn make(path: &Path, size: u64, events: u64) {
+    // Nobody relies on this one: it is made without syncs.
+    let options = OpenOptions {
+        sync: Arc::new(|_| Ok(())),
+        ..OpenOptions::default()
+    };
+    let log = SledLog::open(path, &options).unwrap();
+    let epoch = log.lead().unwrap();
+    let mut next = 1;
+    while next <= events {
+        log.append(&batch(next, size, epoch), Sequence(next - 1), epoch)
+            .unwrap();
+        next += size;
+    }
+    log.close().unwrap();
 }
 
 /// In a process of its own, for the memory's sake.
@@ -209,17 +207,22 @@ fn rss_mib() -> u64 {
 
 fn main() {
     let args: Vec<_> = std::env::args().collect();
-    if let [_, verb, size, path, ..] = &args[..]
-        && verb == "append"
-    {
-        let log = SledLog::open(Path::new(path), &OpenOptions::default()).unwrap();
-        println!("{:?}", append_rate(&log, size.parse().unwrap()));
-        return;
-    }
-    if let [_, verb, what, path, ..] = &args[..]
-        && verb == "open"
-    {
-        return open(what, Path::new(path));
+    let args: Vec<_> = args.iter().map(String::as_str).collect();
+    match args[1..] {
+        ["open", what, path, ..] => return open(what, Path::new(path)),
+        ["append", size, path, ..] => {
+            let log = SledLog::open(Path::new(path), &OpenOptions::default()).unwrap();
+            println!("{:?}", append_rate(&log, size.parse().unwrap()));
+            return;
+        }
+        ["make", size, events, path, ..] => {
+            return make(
+                Path::new(path),
+                size.parse().unwrap(),
+                events.parse().unwrap(),
+            );
+        }
+        _ => {}
     }
     let number = std::env::var("CREWLOG_BENCH_EVENTS")
         .ok()

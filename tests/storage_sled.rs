@@ -471,6 +471,29 @@ fn a_replaced_event_is_found_by_the_next_start() {
 }
 
 #[test]
+fn an_event_rewritten_with_its_checksum_is_found_by_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    closed(dir.path(), 120);
+    {
+        let db = reopened(&dir.path().join("sled"));
+        let events = db.open_tree("events").unwrap();
+        let (key, value) = events.iter().next().unwrap().unwrap();
+        let length = encoding::decode(&value).unwrap().bytes.len();
+        // One byte of the first event's text, and the checksum made to fit.
+        let mut value = value.to_vec();
+        value[length - 6] ^= 1;
+        let crc = crc32fast::hash(&value[..length - 4]);
+        value[length - 4..length].copy_from_slice(&crc.to_le_bytes());
+        encoding::decode(&value).unwrap().recorded().unwrap();
+        events.insert(key, value).unwrap();
+        db.flush().unwrap();
+    }
+    let error = open(dir.path()).unwrap_err();
+    assert!(matches!(error, Error::Damaged { .. }), "{error}");
+    assert!(error.to_string().contains("event 2"), "{error}");
+}
+
+#[test]
 fn a_format_of_the_future_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     closed(dir.path(), 3);

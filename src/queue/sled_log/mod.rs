@@ -10,8 +10,8 @@
 //! 4. after an error or a panic of sled, or a failed sync, nothing is appended any more.
 //!
 //! On disk: `lock`, `head`, `sled/` (one tree `events`, keys the big-endian sequence of the first
-//! envelope in the value; one tree `meta`), `content/`. Several envelopes share a value: each
-//! append fills the last one up, rewriting it, because sled's cost is by key.
+//! envelope in the value; one tree `meta`), `content/`. Several envelopes share a value: a batch
+//! that fits is added to the last one, which is written again, because sled's cost is by key.
 
 mod engine;
 mod lock;
@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use self::engine::engine;
+use self::engine::{Values, engine};
 use super::Error;
 use super::content::{Contents, FileContents};
 use super::head_file::HeadFile;
@@ -300,10 +300,9 @@ impl EventLog for SledLog {
             None => Ok(self.events.get_lt(key)?.map(|(key, _)| key)),
         })?;
         let start = start.ok_or_else(|| self.missing(chunk.first))?;
-        let mut values = self.events.range(start..);
+        let mut values = Values::from(&self.events, &start);
         while chunk.next() <= head {
-            let next = engine("read", || values.next().transpose())?;
-            let (_, value) = next.ok_or_else(|| self.missing(chunk.next()))?;
+            let (_, value) = values.next()?.ok_or_else(|| self.missing(chunk.next()))?;
             if !take(&mut chunk, &value, head, bytes_max)? {
                 break;
             }

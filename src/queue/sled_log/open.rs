@@ -12,7 +12,7 @@ use super::super::head_file::{HeadFile, Slots};
 use super::super::log::{Envelopes, Head};
 use super::super::pack::{self, Value};
 use super::super::{Error, files, mounts};
-use super::engine::engine;
+use super::engine::{Values, engine};
 use super::{EPOCH_KEY, FORMAT, FORMAT_KEY, OpenOptions, SledLog, Writer, lock};
 use crate::model::ids::{Epoch, Sequence};
 
@@ -178,6 +178,10 @@ fn open_engine(dir: &Path, home: &Path) -> Result<Opened, Error> {
     })
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nothing signals the release of sled's lock; the wait is short, bounded and rare"
+)]
 fn wait_for_engine(home: &Path) -> Result<sled::Db, Error> {
     let deadline = Instant::now() + ENGINE_LOCK_WAIT;
     loop {
@@ -204,10 +208,8 @@ struct Found {
 fn scan(events: &sled::Tree, noted: Slots) -> Result<Found, String> {
     let mut head = Head::default();
     let mut tail = Value::default();
-    let mut values = events.iter();
-    while let Some((key, value)) =
-        engine("read", || values.next().transpose()).map_err(|error| error.to_string())?
-    {
+    let mut values = Values::from(events, &[]);
+    while let Some((key, value)) = values.next().map_err(|error| error.to_string())? {
         if *key != head.sequence.next().0.to_be_bytes() {
             return Err(format!("event {} is missing", head.sequence.next()));
         }

@@ -16,7 +16,8 @@ const MAGIC: [u8; 4] = *b"CREW";
 /// Who opened the connection; limits differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// A worker: frames up to 4 MiB, so that a report with the outcome of fifty features fits.
+    /// A worker: frames up to 32 MiB, so that a job of fifty features with the longest texts and
+    /// answers fits.
     Worker,
     /// A person's command: frames up to 64 MiB, so that the largest backlog is one frame.
     Client,
@@ -36,7 +37,7 @@ impl Role {
     /// The longest frame, in bytes, on a connection that this role opened.
     pub fn frame_bytes_max(self) -> usize {
         match self {
-            Self::Worker => 4 << 20,
+            Self::Worker => 32 << 20,
             Self::Client | Self::Scheduler => 64 << 20,
         }
     }

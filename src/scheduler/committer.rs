@@ -4,6 +4,7 @@
 //! that arrives during a sync shares the next one.
 
 use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
 
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -21,8 +22,19 @@ struct Batch {
 
 /// Hands batches to the committing thread, one at a time.
 pub struct Committer {
-    batches: mpsc::SyncSender<Batch>,
+    batches: Option<mpsc::SyncSender<Batch>>,
     expected: Sequence,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Committer {
+    /// Waits for the thread, so that nobody holds the log any more when this is gone.
+    fn drop(&mut self) {
+        self.batches = None;
+        if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
+            tracing::error!("the thread that writes the log panicked");
+        }
+    }
 }
 
 impl Committer {
@@ -35,7 +47,7 @@ impl Committer {
     ) -> std::io::Result<Self> {
         let expected = log.head().sequence;
         let (batches, waiting) = mpsc::sync_channel::<Batch>(1);
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("committer".to_owned())
             .spawn(move || {
                 for batch in waiting {
@@ -46,7 +58,11 @@ impl Committer {
                     }
                 }
             })?;
-        Ok(Self { batches, expected })
+        Ok(Self {
+            batches: Some(batches),
+            expected,
+            thread: Some(thread),
+        })
     }
 
     /// Hands a batch over. False when the thread is gone.
@@ -55,6 +71,7 @@ impl Committer {
         if let Some(last) = events.last() {
             self.expected = last.sequence;
         }
-        self.batches.send(Batch { events, expected }).is_ok()
+        let batch = Batch { events, expected };
+        (self.batches.as_ref()).is_some_and(|batches| batches.send(batch).is_ok())
     }
 }

@@ -108,6 +108,21 @@ impl Crew {
         pace.not_before_ms = now_ms + wait;
     }
 
+    /// Whether no worker is to be kept alive.
+    pub fn wants_nobody(&self) -> bool {
+        self.wanted.values().all(|&wanted| wanted == 0)
+    }
+
+    /// Whether a worker that was started here lives or is about to.
+    pub fn has_children(&self) -> bool {
+        !self.children.is_empty() || self.starting.values().any(|&starting| starting > 0)
+    }
+
+    /// The processes that were started here and live.
+    pub fn children(&self) -> impl Iterator<Item = u32> {
+        self.children.keys().copied()
+    }
+
     /// Whether this process was started here.
     pub fn is_child(&self, pid: u32) -> bool {
         self.children.contains_key(&pid)

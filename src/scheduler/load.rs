@@ -7,7 +7,8 @@ use crate::model::apply::apply;
 use crate::model::ids::Sequence;
 use crate::model::state::{STATE_VERSION, State};
 use crate::queue::log::hash_at;
-use crate::queue::{self, EventLog, snapshot};
+use crate::queue::snapshot::{self, Snapshot};
+use crate::queue::{self, EventLog};
 
 /// Bytes of events that are read at once while folding.
 const CHUNK_BYTES: usize = 4 << 20;
@@ -49,17 +50,24 @@ pub fn fold_to(
     }
 }
 
-/// Writes the state down as a snapshot, if it is at the log's head.
-pub fn save(log: &dyn EventLog, snapshots: &Path, state: &State) -> Result<(), Error> {
+/// A snapshot of the state, to be written with [`snapshot::write`]; none when the log does not
+/// reach so far.
+pub fn snapshot_of(log: &dyn EventLog, state: &State) -> Result<Option<Snapshot>, Error> {
     let Some(chain_hash) = hash_at(log, state.sequence)? else {
-        return Ok(());
+        return Ok(None);
     };
-    let snapshot = snapshot::Snapshot {
+    Ok(Some(Snapshot {
         sequence: state.sequence,
         chain_hash,
         state_version: STATE_VERSION,
         bytes: state.to_bytes()?,
-    };
-    snapshot::write(snapshots, &snapshot)?;
+    }))
+}
+
+/// Writes the state down as a snapshot, if the log reaches so far.
+pub fn save(log: &dyn EventLog, snapshots: &Path, state: &State) -> Result<(), Error> {
+    if let Some(snapshot) = snapshot_of(log, state)? {
+        snapshot::write(snapshots, &snapshot)?;
+    }
     Ok(())
 }

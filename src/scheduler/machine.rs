@@ -4,27 +4,31 @@
 //! they are. That is the one rule by which nothing acknowledged is ever lost.
 
 mod client;
+mod death;
 mod inputs;
 mod life;
 mod offer;
+mod overdue;
+mod report;
 mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::inputs::{Connection, Effect, Ending, Input, Now};
+use self::life::Stage;
 use super::core::Core;
 use super::crew::Crew;
 use super::merging::Merging;
-use crate::model::command::Command;
-use crate::model::event::{Event, Recorded, RunOutcome};
-use crate::model::ids::{AttemptId, CommitId, Timestamp, WorkerId};
+use crate::model::command::{Command, Rejection};
+use crate::model::event::{Event, Recorded};
+use crate::model::ids::{AttemptId, CommandId, CommitId, Timestamp, WorkerId};
 use crate::model::plan::{Entropy, World};
 use crate::model::settings::{Settings, WorkerKind};
 use crate::model::state::State;
-use crate::protocol::{Phase, SchedulerMessage, StopMode, ToClient};
+use crate::protocol::{Phase, SchedulerMessage, ToClient};
 
 /// Who the other side of a connection turned out to be.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Peer {
     /// A worker that has not said hello.
     Stranger { pid: Option<u32> },
@@ -40,33 +44,19 @@ struct Link {
     connection: Option<Connection>,
     /// Its place in the queue of those that asked for a job.
     ready: Option<u64>,
+    /// It asked for a job and has been silent since, so that it is passed over.
+    muted: bool,
     phase: Option<Phase>,
     activity: String,
     active_at: Timestamp,
     /// When it was last heard of, in monotonic milliseconds.
     heard_ms: u64,
-    /// It was told to give its attempt up, at that time.
-    cancelled_ms: Option<u64>,
+    /// Since when its attempt is known to this process, in monotonic milliseconds.
+    since_ms: u64,
+    /// It was told to give its attempt up: when, and why.
+    cancelled: Option<(u64, String)>,
     /// It was killed, and its end is awaited.
     killed: bool,
-}
-
-/// The scheduler's own life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Working,
-    /// Nothing new starts; ends with the last open attempt.
-    Draining,
-    /// Open attempts are being ended too; whoever is left at this time is killed.
-    Stopping {
-        kill_at_ms: u64,
-    },
-    /// The run is over; workers are leaving, at most until this time.
-    Finishing {
-        until_ms: u64,
-        outcome: RunOutcome,
-    },
-    Ended,
 }
 
 /// The scheduler without its I/O.
@@ -82,10 +72,17 @@ pub struct Machine {
     stage: Stage,
     /// Processes whose end is awaited.
     watched: BTreeSet<WorkerId>,
-    /// Workers that died while their merge was open; they leave when it is settled.
+    /// Workers of which nothing is left, but whose last report is still on its way; they leave
+    /// when it is settled.
     dead: BTreeSet<WorkerId>,
-    /// Merges that git has been asked about.
+    /// Workers that report on another worker's attempt, found in the spool. They are answered
+    /// when it is known what became of it; one each, because a worker has one attempt at hand.
+    bystanders: BTreeMap<WorkerId, (AttemptId, CommandId)>,
+    /// The merge that git has been asked about.
     asked_git: Option<AttemptId>,
+    /// When workers were last looked after, and are to be the next time.
+    looked_ms: u64,
+    look_at_ms: u64,
     effects: Vec<Effect>,
     pid: u32,
     since: Timestamp,
@@ -117,7 +114,10 @@ impl Machine {
             stage: Stage::Working,
             watched: BTreeSet::new(),
             dead: BTreeSet::new(),
+            bystanders: BTreeMap::new(),
             asked_git: None,
+            looked_ms: 0,
+            look_at_ms: 0,
             effects: Vec::new(),
             pid,
             since: Timestamp(0),
@@ -142,7 +142,7 @@ impl Machine {
         head: &CommitId,
         settings: &Settings,
         seed: u64,
-    ) -> Result<(), crate::model::command::Rejection> {
+    ) -> Result<(), Rejection> {
         self.since = now.wall;
         let command = Command::StartRun {
             branch: branch.to_owned(),
@@ -172,7 +172,7 @@ impl Machine {
                 connection,
                 message,
             } => self.client_message(now, connection, *message),
-            Input::Closed { connection } => self.closed(connection),
+            Input::Closed { connection } => self.closed(now, connection),
             Input::Died { worker } => self.died(now, worker),
             Input::Reaped { worker, spooled } => self.reaped(now, worker, spooled.map(|it| *it)),
             Input::Merged { attempt, merged } => self.merged(now, attempt, &merged),
@@ -185,17 +185,20 @@ impl Machine {
 
     /// Plans what follows from the inputs, and hands out what is to be done.
     pub fn finish(&mut self, now: Now) -> Step {
-        self.overdue(now);
-        self.next_merges(now);
+        self.look_after_workers(now);
+        self.settle_reports(now);
         let wake_at = self.plan(now);
         self.open_merge();
         self.fill_crew(now);
         self.advance(now);
-        let wall_wait = wake_at.map(|at| now.mono_ms + at.since_ms(now.wall).max(1));
+        let wall_wait = wake_at.map(|at| {
+            let wait = at.since_ms(now.wall).max(1);
+            now.mono_ms.saturating_add(wait)
+        });
         let wakes = [
             wall_wait,
             self.crew.wake_at_ms(now.mono_ms),
-            self.deadline_ms(now),
+            self.deadline_ms(),
         ];
         Step {
             batch: self.core.take_batch(),
@@ -219,8 +222,8 @@ impl Machine {
                 tracing::error!(%rejection, ?command, "the plan was rejected");
                 return plan.wake_at;
             }
-            let started: Vec<AttemptId> = self.core.batch()[before..]
-                .iter()
+            let fresh = self.core.batch().iter().skip(before);
+            let started: Vec<AttemptId> = fresh
                 .filter(|recorded| matches!(recorded.event, Event::AttemptStarted(_)))
                 .map(|recorded| AttemptId(recorded.sequence.0))
                 .collect();
@@ -228,7 +231,7 @@ impl Machine {
                 self.offer(now, attempt);
             }
             if let Command::FinishRun { outcome, .. } = command {
-                self.begin_finishing(now, outcome);
+                self.begin_leaving(now, Ending::Finished(outcome), "the run is over");
                 return None;
             }
         }
@@ -249,7 +252,7 @@ impl Machine {
     }
 
     fn fill_crew(&mut self, now: Now) {
-        if !matches!(self.stage, Stage::Working) {
+        if !matches!(self.stage, Stage::Working) || self.crew.wants_nobody() {
             return;
         }
         let mut others: BTreeMap<WorkerKind, u32> = BTreeMap::new();
@@ -286,37 +289,14 @@ impl Machine {
         });
     }
 
-    fn closed(&mut self, connection: Connection) {
-        let Some(Peer::Worker(worker)) = self.connections.remove(&connection) else {
-            return;
-        };
-        // A closed connection alone requeues nothing: the process may live and come back.
-        let Some(link) = self.links.get_mut(&worker) else {
-            return;
-        };
-        if link.connection == Some(connection) {
-            link.connection = None;
-            self.not_ready(worker);
-        }
+    /// The attempt that a worker holds, as far as the log says.
+    fn held_by(&self, worker: WorkerId) -> Option<AttemptId> {
+        self.core.state().workers().get(&worker)?.attempt
     }
 
-    fn not_ready(&mut self, worker: WorkerId) {
-        let ready = self
-            .links
-            .get_mut(&worker)
-            .and_then(|link| link.ready.take());
-        if let Some(place) = ready {
-            self.world.idle.remove(&place);
-        }
-    }
-
-    fn stop(&mut self, now: Now, mode: StopMode) {
-        match (self.stage, mode) {
-            (Stage::Working, StopMode::Drain) => self.drain(),
-            (Stage::Working | Stage::Draining, StopMode::Now) => self.stop_now(now),
-            // The second Ctrl-C of somebody who has asked nicely once.
-            (Stage::Draining, StopMode::Drain) => self.stop_now(now),
-            _ => {}
-        }
+    /// Whether this attempt's commit is on its way to the branch.
+    fn is_merging(&self, attempt: AttemptId) -> bool {
+        let merge = self.core.state().open_merge();
+        merge.is_some_and(|merge| merge.attempt == attempt)
     }
 }

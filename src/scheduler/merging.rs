@@ -13,6 +13,10 @@ use crate::model::report::Report;
 /// Rebases after which an attempt gets the turn.
 pub const ROUNDS_MAX: u32 = 3;
 
+/// How often git may refuse the commits of an attempt that stand where they should before the
+/// attempt has failed. Once may be a disk that was full.
+pub const REFUSALS_MAX: u32 = 3;
+
 /// A report that waits for its turn.
 #[derive(Clone, Debug)]
 pub struct Waiting {
@@ -33,6 +37,7 @@ pub struct Waiting {
 pub struct Merging {
     waiting: VecDeque<Waiting>,
     rounds: BTreeMap<AttemptId, u32>,
+    refusals: BTreeMap<AttemptId, u32>,
     turn: Option<AttemptId>,
     /// The reports whose merge is under way or whose rebase was ordered, to be answered.
     asked: BTreeMap<AttemptId, (WorkerId, CommandId)>,
@@ -60,6 +65,24 @@ impl Merging {
         self.waiting.remove(at)
     }
 
+    /// Whether this attempt's report waits for its turn.
+    pub fn is_waiting(&self, attempt: AttemptId) -> bool {
+        (self.waiting.iter()).any(|waiting| waiting.attempt == attempt)
+    }
+
+    /// Takes a waiting report out of the queue.
+    pub fn take(&mut self, attempt: AttemptId) -> Option<Waiting> {
+        let at = (self.waiting.iter()).position(|waiting| waiting.attempt == attempt)?;
+        self.waiting.remove(at)
+    }
+
+    /// git refused this attempt's commits although the head has not moved. Says how often now.
+    pub fn refused(&mut self, attempt: AttemptId) -> u32 {
+        let refusals = self.refusals.entry(attempt).or_default();
+        *refusals += 1;
+        *refusals
+    }
+
     /// The head has moved under this attempt: it goes round once more.
     pub fn round(&mut self, attempt: AttemptId) {
         let rounds = self.rounds.entry(attempt).or_default();
@@ -83,6 +106,7 @@ impl Merging {
     pub fn ended(&mut self, attempt: AttemptId) {
         self.waiting.retain(|waiting| waiting.attempt != attempt);
         self.rounds.remove(&attempt);
+        self.refusals.remove(&attempt);
         self.asked.remove(&attempt);
         if self.turn == Some(attempt) {
             let due = self

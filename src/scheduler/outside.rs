@@ -57,11 +57,22 @@ impl Integration for GitBranch {
         Box::pin(async move {
             let advance = self
                 .repository
-                .advance(&self.branch, onto, commit, "crewlog: merge")
-                .await?;
-            let Advance::Refused { head } = advance else {
-                let head = commit.clone();
-                return Ok(Merged { merged: true, head });
+                .advance(&self.branch, onto, commit, "crewlog: merge");
+            let head = match advance.await {
+                Ok(Advance::Moved) => {
+                    let head = commit.clone();
+                    return Ok(Merged { merged: true, head });
+                }
+                Ok(Advance::Refused { head }) => head,
+                // Such a commit has never been merged and never will be.
+                Err(workspace::Error::NotOnHead { .. }) => {
+                    let head = self.repository.head(&self.branch).await?;
+                    return Ok(Merged {
+                        merged: false,
+                        head,
+                    });
+                }
+                Err(error) => return Err(error),
             };
             let merged = self.repository.contains(&self.branch, commit).await?;
             Ok(Merged { merged, head })

@@ -2,43 +2,51 @@
 //! and only then carries the effects out.
 
 mod carry;
+mod clock;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 use self::carry::Carrier;
+use self::clock::Clock;
 use super::Error;
 use super::committer::{Committed, Committer};
 use super::core::Core;
 use super::crew::Crew;
 use super::load;
-use super::machine::{Effect, Input, Machine, Now, Step};
+use super::machine::{Effect, Input, Machine, Step};
 use super::outside::{Integration, Processes, Spool};
-use super::socket::{Arrival, Listener};
+use super::socket::{Arrival, Door, Listener};
 use crate::model::event::Recorded;
-use crate::model::ids::Timestamp;
 use crate::model::plan::Entropy;
 use crate::model::settings::{Settings, WorkerKind};
 use crate::protocol::{Live, StopMode};
-use crate::queue::EventLog;
+use crate::queue::{EventLog, snapshot};
 
 pub use super::machine::Ending;
 
 /// Inputs that wait for the loop. Who fills it waits, and so do the peers behind it.
 const INBOX_MAX: usize = 4_096;
 
-/// Inputs that are taken in before the batch is handed to the disk, so that a flood of them
-/// cannot keep the first one waiting.
+/// Inputs that are taken in at once, so that a flood of them cannot keep what follows from the
+/// first one waiting.
 const STEP_MAX: usize = 1_024;
+
+/// Events that may wait for a sync that takes long; nothing more is taken in meanwhile.
+const WAITING_EVENTS_MAX: usize = 65_536;
 
 /// Events between two snapshots: folding so many takes a tenth of a second.
 const SNAPSHOT_EVENTS: u64 = 100_000;
+
+/// How often an observer is told what goes on beside the log: as often as people look.
+const LIVE_MS: u64 = 200;
 
 /// Who watches the run go by, in the process itself.
 pub trait Observer: Send {
@@ -111,23 +119,8 @@ impl Entropy for Seeded {
     }
 }
 
-/// The clock, both ways.
-#[derive(Clone, Copy)]
-struct Clock(Instant);
-
-impl Clock {
-    fn now(self) -> Now {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH);
-        let wall = wall.map_or(0, |since| since.as_millis() as u64);
-        Now {
-            wall: Timestamp(wall),
-            mono_ms: self.0.elapsed().as_millis() as u64,
-        }
-    }
-}
-
 /// Runs until the run is over or somebody ends it. `handle` is given the means to do so as soon
-/// as the scheduler listens.
+/// as the scheduler listens. When it returns, nothing of it holds the log any more.
 pub async fn run(options: Options, handle: oneshot::Sender<Handle>) -> Result<Ending, Error> {
     let head = options.integration.head().await?;
     let state = load::load(&*options.log, &options.snapshots)?;
@@ -136,17 +129,18 @@ pub async fn run(options: Options, handle: oneshot::Sender<Handle>) -> Result<En
     // Each reign draws other numbers than the one before, and the same ones when run again.
     let entropy = Seeded(StdRng::seed_from_u64(seed ^ epoch.0.rotate_left(32)));
     let crew = Crew::new(options.crew.clone());
+    let mut clock = Clock::starting(state.at);
     let core = Core::new(state, epoch);
     let mut machine = Machine::new(core, Box::new(entropy), crew, std::process::id());
     if options.stay {
         machine.stay();
     }
-    let clock = Clock(Instant::now());
     machine.start(clock.now(), &options.branch, &head, &options.settings, seed)?;
     let path = options.socket.clone();
     let listener = Listener::bind(&path).map_err(|source| Error::Listen { path, source })?;
     let (inbox, arrivals) = mpsc::channel(INBOX_MAX);
-    let serving = listener.serve(options.log.clone(), inbox.clone());
+    let door = Door::new(options.log.clone(), inbox.clone());
+    let serving = listener.serve(&door);
     // Whoever asked for the handle may have gone; the run goes on without.
     let _ = handle.send(Handle {
         inbox: inbox.clone(),
@@ -154,22 +148,24 @@ pub async fn run(options: Options, handle: oneshot::Sender<Handle>) -> Result<En
     let (committed, commits) = mpsc::unbounded_channel();
     let committer = Committer::start(options.log.clone(), epoch, committed);
     let committer = committer.map_err(|_| Error::CommitterGone)?;
-    let carrier = Carrier::new(&options, inbox);
     let mut running = Loop {
         clock,
         machine,
         committer,
-        carrier,
+        carrier: Carrier::new(&options, inbox, door.clone()),
         waiting: Step::default(),
         committing: None,
         wake_ms: Some(0),
         snapshot_at: options.log.head().sequence.0 + SNAPSHOT_EVENTS,
+        snapshot: None,
         options,
     };
-    tokio::select! {
+    let ended = tokio::select! {
         ending = running.turn(arrivals, commits) => ending,
         () = serving => Err(Error::CommitterGone),
-    }
+    };
+    door.close().await;
+    ended
 }
 
 struct Loop {
@@ -184,6 +180,8 @@ struct Loop {
     committing: Option<Vec<Effect>>,
     wake_ms: Option<u64>,
     snapshot_at: u64,
+    /// The snapshot that is being written.
+    snapshot: Option<JoinHandle<()>>,
 }
 
 impl Loop {
@@ -193,27 +191,26 @@ impl Loop {
         mut commits: mpsc::UnboundedReceiver<Committed>,
     ) -> Result<Ending, Error> {
         let mut arrived = Vec::with_capacity(STEP_MAX);
-        let mut look = tokio::time::interval(Duration::from_millis(200));
+        let mut look = tokio::time::interval(Duration::from_millis(LIVE_MS));
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let wake = self.wake_in();
+            let full = self.is_full();
             tokio::select! {
                 biased;
-                Some((events, head)) = commits.recv() => {
-                    head?;
-                    self.options.observer.committed(&events);
-                    let effects = self.committing.take().unwrap_or_default();
-                    if let Some(ending) = self.carry(effects) {
+                committed = commits.recv() => {
+                    if let Some(ending) = self.committed(committed)? {
+                        drop(arrivals);
                         return self.end(ending, &mut commits).await;
                     }
                 }
-                count = arrivals.recv_many(&mut arrived, STEP_MAX) => {
+                count = arrivals.recv_many(&mut arrived, STEP_MAX), if !full => {
                     if count == 0 {
                         return Err(Error::CommitterGone);
                     }
                 }
-                () = tokio::time::sleep(wake) => {}
                 _ = look.tick() => self.options.observer.live(&self.machine.live()),
+                () = tokio::time::sleep(wake) => {}
             }
             let now = self.clock.now();
             for arrival in arrived.drain(..) {
@@ -225,16 +222,34 @@ impl Loop {
             self.waiting.batch.extend(step.batch);
             self.waiting.effects.extend(step.effects);
             if let Some(ending) = self.hand_over()? {
+                drop(arrivals);
                 return self.end(ending, &mut commits).await;
             }
         }
     }
 
-    fn wake_in(&self) -> Duration {
+    fn wake_in(&mut self) -> Duration {
         let now = self.clock.now().mono_ms;
         // Once an hour costs nothing, and no arithmetic can make it sleep for ever.
         let wait = self.wake_ms.map_or(3_600_000, |at| at.saturating_sub(now));
-        Duration::from_millis(wait)
+        Duration::from_millis(wait.min(3_600_000))
+    }
+
+    /// Whether to take nothing in for the moment: the disk is slow, or a snapshot has been due
+    /// for so long that the log has to stand still for it.
+    fn is_full(&self) -> bool {
+        let busy = self.committing.is_some();
+        let overdue = self.options.log.head().sequence.0 >= self.snapshot_at + SNAPSHOT_EVENTS;
+        busy && (overdue || self.waiting.batch.len() >= WAITING_EVENTS_MAX)
+    }
+
+    /// A batch is durable: now others may hear of it.
+    fn committed(&mut self, committed: Option<Committed>) -> Result<Option<Ending>, Error> {
+        let (events, head) = committed.ok_or(Error::CommitterGone)?;
+        head?;
+        self.options.observer.committed(&events);
+        let effects = self.committing.take().unwrap_or_default();
+        Ok(self.carry(effects))
     }
 
     /// Hands the next batch to the disk, unless one is on its way. Effects without events wait
@@ -263,23 +278,36 @@ impl Loop {
             }
         }
         if ending.is_none() && self.options.log.head().sequence.0 >= self.snapshot_at {
-            self.snapshot();
+            self.take_snapshot();
         }
         ending
     }
 
-    /// Writes a snapshot down when the working state is what is on the disk.
-    fn snapshot(&mut self) {
+    /// Has a snapshot written, beside the loop, when the working state is what is on the disk.
+    fn take_snapshot(&mut self) {
         let state = self.machine.state();
         let head = self.options.log.head().sequence;
-        if state.sequence != head {
+        let writing = self
+            .snapshot
+            .as_ref()
+            .is_some_and(|task| !task.is_finished());
+        if state.sequence != head || writing {
             return;
         }
         self.snapshot_at = head.0 + SNAPSHOT_EVENTS;
-        if let Err(error) = load::save(&*self.options.log, &self.options.snapshots, state) {
-            // It only saves time at the next start.
-            tracing::warn!(%error, "cannot write a snapshot");
-        }
+        let taken = match load::snapshot_of(&*self.options.log, state) {
+            Ok(taken) => taken,
+            Err(error) => return tracing::warn!(%error, "cannot take a snapshot"),
+        };
+        let dir = self.options.snapshots.clone();
+        self.snapshot = taken.map(|taken| {
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = snapshot::write(&dir, &taken) {
+                    // It only saves time at the next start.
+                    tracing::warn!(%error, "cannot write a snapshot");
+                }
+            })
+        });
     }
 
     async fn end(
@@ -287,18 +315,30 @@ impl Loop {
         ending: Ending,
         commits: &mut mpsc::UnboundedReceiver<Committed>,
     ) -> Result<Ending, Error> {
-        // Whatever was decided after the end was decided too: it goes to the disk.
-        while self.committing.is_some() || !self.waiting.batch.is_empty() {
-            self.hand_over()?;
-            if let Some((events, head)) = commits.recv().await {
-                head?;
-                self.options.observer.committed(&events);
-                let effects = self.committing.take().unwrap_or_default();
-                self.carry(effects);
+        // Whatever was decided after the end was decided too: it goes to the disk, and whoever
+        // asked for it is told.
+        loop {
+            if self.committing.is_some() {
+                let committed = commits.recv().await;
+                self.committed(committed)?;
+            } else if self.waiting.batch.is_empty() && self.waiting.effects.is_empty() {
+                break;
+            } else {
+                self.hand_over()?;
             }
         }
-        self.snapshot();
+        self.await_snapshot().await;
+        self.take_snapshot();
         self.carrier.goodbye().await;
+        self.await_snapshot().await;
         Ok(ending)
+    }
+
+    async fn await_snapshot(&mut self) {
+        if let Some(task) = self.snapshot.take()
+            && let Err(error) = task.await
+        {
+            tracing::warn!(%error, "a snapshot was not written");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Accepting connections: frames to inputs, messages to frames.
 
+mod speak;
+
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -8,28 +10,34 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{SinkExt, StreamExt};
+use futures::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::mpsc;
-use tokio_util::bytes::Bytes;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::codec::{FramedRead, FramedWrite};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::machine::{Connection, Input};
 use crate::model::ids::Sequence;
-use crate::protocol::{PREAMBLE_BYTES, Preamble, Role, SchedulerMessage, ToClient, decode, encode};
-use crate::queue::log::SUBSCRIPTION_BYTES_MAX;
-use crate::queue::{EventLog, subscribe};
+use crate::model::settings::WorkerKind;
+use crate::protocol::{
+    Codec, FrameError, PREAMBLE_BYTES, Preamble, Role, SchedulerMessage, ToClient, decode,
+};
+use crate::queue::EventLog;
 
 /// Connections at once: a thousand workers and as many people looking on.
 pub const CONNECTIONS_MAX: usize = 4_096;
 
 /// Messages that wait to be sent on one connection. A peer that does not read so many is gone or
 /// stuck; it is cut off and comes back when it can.
-const WAITING_MAX: usize = 1_024;
+pub const WAITING_MAX: usize = 1_024;
 
 /// How long a new connection has to say who it is.
 const PREAMBLE_MS: u64 = 10_000;
+
+/// How long the last messages of a connection may take to be sent.
+const LINGER_MS: u64 = 2_000;
 
 /// What is to be sent on a connection.
 pub enum Outgoing {
@@ -46,15 +54,78 @@ pub enum Outgoing {
     },
 }
 
-/// Where to put what is to be sent on a connection; it is closed when this is dropped.
-pub type Outbox = mpsc::Sender<Outgoing>;
+/// Where to put what is to be sent on a connection. When it is dropped, what it holds is sent,
+/// and the connection is closed.
+pub struct Outbox {
+    queue: mpsc::Sender<Outgoing>,
+    cut: CancellationToken,
+}
 
-/// A connection's events for the loop.
+impl Outbox {
+    /// Has something sent. False when too much waits already: the other side does not read.
+    pub fn put(&self, outgoing: Outgoing) -> bool {
+        self.queue.try_send(outgoing).is_ok()
+    }
+
+    /// Closes the connection at once; what waits is not sent.
+    pub fn cut(self) {
+        self.cut.cancel();
+    }
+
+    /// Closes the connection when all is sent, or after a while.
+    pub fn close(self) {
+        tokio::spawn(async move {
+            drop(self.queue);
+            tokio::time::sleep(Duration::from_millis(LINGER_MS)).await;
+            self.cut.cancel();
+        });
+    }
+}
+
+/// Something for the loop.
 pub enum Arrival {
     /// A connection is open; what is to be sent goes into the outbox.
     Opened(Connection, Outbox, Input),
-    /// Something was said or the connection was closed.
+    /// Something was said or has happened.
     Said(Input),
+    /// A worker was started; how to end it by force.
+    Child(WorkerKind, u32, Arc<Notify>),
+}
+
+/// What every connection has in common, and how all of them are ended.
+#[derive(Clone)]
+pub struct Door {
+    log: Arc<dyn EventLog>,
+    inbox: mpsc::Sender<Arrival>,
+    talks: TaskTracker,
+    closed: CancellationToken,
+}
+
+impl Door {
+    /// A door to the loop that reads `inbox`.
+    pub fn new(log: Arc<dyn EventLog>, inbox: mpsc::Sender<Arrival>) -> Self {
+        Self {
+            log,
+            inbox,
+            talks: TaskTracker::new(),
+            closed: CancellationToken::new(),
+        }
+    }
+
+    /// Waits until all is sent on connections whose outboxes are dropped; not for ever.
+    pub async fn goodbye(&self) {
+        self.talks.close();
+        let limit = Duration::from_millis(LINGER_MS);
+        // Whoever has not read its last message by now reads nothing.
+        let _ = tokio::time::timeout(limit, self.talks.wait()).await;
+    }
+
+    /// Ends every connection now, and returns when none holds the log any more.
+    pub async fn close(&self) {
+        self.closed.cancel();
+        self.talks.close();
+        self.talks.wait().await;
+    }
 }
 
 /// The listening socket, open to its user only, and removed when dropped.
@@ -69,13 +140,13 @@ impl Listener {
     /// belongs to nobody. Paths may be longer than a socket address: the directory is opened, and
     /// the socket is named through the open directory.
     pub fn bind(path: &Path) -> io::Result<Self> {
-        let parent = path.parent().unwrap_or(Path::new("."));
-        let directory = File::open(parent)?;
+        let directory = File::open(parent(path))?;
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         let listener = UnixListener::bind(short(&directory, path))?;
+        // Whoever was faster than this is turned away by its user id.
         fs::set_permissions(path, Permissions::from_mode(0o600))?;
         Ok(Self {
             listener,
@@ -85,7 +156,7 @@ impl Listener {
     }
 
     /// Accepts connections for ever, each in a task of its own.
-    pub async fn serve(&self, log: Arc<dyn EventLog>, inbox: mpsc::Sender<Arrival>) {
+    pub async fn serve(&self, door: &Door) {
         let places = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
         let own = rustix::process::getuid().as_raw();
         let mut count = 0;
@@ -110,10 +181,14 @@ impl Listener {
             }
             count += 1;
             let pid = peer.and_then(|peer| peer.pid()).map(i32::unsigned_abs);
-            let talk = talk(stream, Connection(count), pid, log.clone(), inbox.clone());
-            tokio::spawn(async move {
-                if let Err(error) = talk.await {
-                    tracing::debug!(%error, "a connection ended");
+            let talk = talk(stream, Connection(count), pid, door.clone());
+            let closed = door.closed.clone();
+            door.talks.spawn(async move {
+                tokio::select! {
+                    ended = talk => if let Err(error) = ended {
+                        tracing::warn!(%error, "a connection ended");
+                    },
+                    () = closed.cancelled() => {}
                 }
                 drop(place);
             });
@@ -129,6 +204,11 @@ impl Drop for Listener {
     }
 }
 
+fn parent(path: &Path) -> &Path {
+    let parent = path.parent().filter(|path| !path.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
+}
+
 fn short(directory: &File, path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default();
     PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd())).join(name)
@@ -136,7 +216,7 @@ fn short(directory: &File, path: &Path) -> PathBuf {
 
 /// Connects to the socket at `path`, however long the path is.
 pub async fn connect(path: &Path) -> io::Result<UnixStream> {
-    let directory = File::open(path.parent().unwrap_or(Path::new(".")))?;
+    let directory = File::open(parent(path))?;
     UnixStream::connect(short(&directory, path)).await
 }
 
@@ -144,48 +224,82 @@ fn invalid(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-async fn talk(
-    mut stream: UnixStream,
-    connection: Connection,
-    pid: Option<u32>,
-    log: Arc<dyn EventLog>,
-    inbox: mpsc::Sender<Arrival>,
-) -> io::Result<()> {
+async fn greet(stream: &mut UnixStream) -> io::Result<Role> {
     let role = Role::Scheduler;
     stream.write_all(&Preamble { role }.encode()).await?;
     let mut bytes = [0; PREAMBLE_BYTES];
     let limit = Duration::from_millis(PREAMBLE_MS);
     tokio::time::timeout(limit, stream.read_exact(&mut bytes)).await??;
-    let role = Preamble::decode(bytes).map_err(invalid)?.role;
-    let input = match role {
-        Role::Worker => Input::Opened { connection, pid },
-        Role::Client => Input::OpenedClient { connection },
-        Role::Scheduler => return Err(invalid(crate::protocol::FrameError::NotCrewlog)),
-    };
-    let (outbox, waiting) = mpsc::channel(WAITING_MAX);
-    let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
-    let opened = Arrival::Opened(connection, outbox, input);
-    inbox.send(opened).await.map_err(gone)?;
-    let (reading, writing) = stream.into_split();
-    let frames = FramedRead::new(reading, role.codec());
-    let sink = FramedWrite::new(writing, role.codec());
-    let result = tokio::select! {
-        read = receive(role, connection, frames, &inbox) => read,
-        written = send(role, waiting, sink, log) => written,
-    };
-    let closed = Arrival::Said(Input::Closed { connection });
-    inbox.send(closed).await.map_err(gone)?;
-    result
+    match Preamble::decode(bytes).map_err(invalid)?.role {
+        Role::Scheduler => Err(invalid(FrameError::NotCrewlog)),
+        role => Ok(role),
+    }
 }
 
+async fn talk(
+    mut stream: UnixStream,
+    connection: Connection,
+    pid: Option<u32>,
+    door: Door,
+) -> io::Result<()> {
+    let role = greet(&mut stream).await?;
+    let input = match role {
+        Role::Worker => Input::Opened { connection, pid },
+        _ => Input::OpenedClient { connection },
+    };
+    let (queue, mut waiting) = mpsc::channel(WAITING_MAX);
+    let cut = door.closed.child_token();
+    let outbox = Outbox {
+        queue,
+        cut: cut.clone(),
+    };
+    let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
+    let opened = Arrival::Opened(connection, outbox, input);
+    door.inbox.send(opened).await.map_err(gone)?;
+    let (reading, writing) = stream.into_split();
+    let frames = FramedRead::new(reading, role.codec());
+    let mut sink = FramedWrite::new(writing, role.codec());
+    let read = tokio::select! {
+        read = receive(role, connection, frames, &door.inbox) => read,
+        written = speak::send(role, &mut waiting, &mut sink, &door.log) => {
+            if let Err(error) = written {
+                tracing::debug!(%error, "a connection cannot be written to");
+            }
+            Ok(())
+        }
+        () = cut.cancelled() => Ok(()),
+    };
+    if let Err(reason) = &read {
+        let limit = Duration::from_millis(LINGER_MS);
+        let refused = speak::refuse(role, &mut sink, reason.to_string());
+        // It may be gone, or not listen to us either.
+        let _ = tokio::time::timeout(limit, refused).await;
+    }
+    let closed = Arrival::Said(Input::Closed { connection });
+    door.inbox.send(closed).await.map_err(gone)?;
+    read
+}
+
+/// Hands on what the other side says, until it closes the connection or cannot be understood.
 async fn receive(
     role: Role,
     connection: Connection,
-    mut frames: FramedRead<tokio::net::unix::OwnedReadHalf, crate::protocol::Codec>,
+    mut frames: FramedRead<tokio::net::unix::OwnedReadHalf, Codec>,
     inbox: &mpsc::Sender<Arrival>,
 ) -> io::Result<()> {
     while let Some(frame) = frames.next().await {
-        let frame = frame?;
+        let frame = match frame {
+            Ok(frame) => frame,
+            // The peer is gone; nobody is left to be told.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(()),
+            Err(error) => {
+                let limit = role.frame_bytes_max();
+                let why = format!(
+                    "a message cannot be read ({error}); each is a length, at most {limit} bytes, and as many bytes"
+                );
+                return Err(io::Error::new(error.kind(), why));
+            }
+        };
         let input = match role {
             Role::Worker => Input::Worker {
                 connection,
@@ -197,80 +311,9 @@ async fn receive(
             },
         };
         if inbox.send(Arrival::Said(input)).await.is_err() {
-            break;
+            // The loop has ended; its last messages are still being sent.
+            std::future::pending::<()>().await;
         }
     }
     Ok(())
-}
-
-type Sink = FramedWrite<tokio::net::unix::OwnedWriteHalf, crate::protocol::Codec>;
-
-async fn send(
-    role: Role,
-    mut waiting: mpsc::Receiver<Outgoing>,
-    mut sink: Sink,
-    log: Arc<dyn EventLog>,
-) -> io::Result<()> {
-    let mut next = waiting.recv().await;
-    while let Some(outgoing) = next {
-        let frame = match outgoing {
-            Outgoing::Worker(message) => encode(role, &*message),
-            Outgoing::Client(message) => encode(role, &*message),
-            Outgoing::Stream { from, follow } => {
-                stream(role, &mut sink, log.clone(), from, follow).await?;
-                next = waiting.recv().await;
-                continue;
-            }
-        };
-        sink.feed(Bytes::from(frame.map_err(invalid)?)).await?;
-        // What waits already goes out in the same write.
-        next = match waiting.try_recv() {
-            Ok(more) => Some(more),
-            Err(_) => {
-                SinkExt::<Bytes>::flush(&mut sink).await?;
-                waiting.recv().await
-            }
-        };
-    }
-    SinkExt::<Bytes>::flush(&mut sink).await
-}
-
-async fn stream(
-    role: Role,
-    sink: &mut Sink,
-    log: Arc<dyn EventLog>,
-    from: Sequence,
-    follow: bool,
-) -> io::Result<()> {
-    let mut from = from.max(Sequence(1));
-    let mut put = async |message: ToClient| -> io::Result<()> {
-        let frame = encode(role, &message).map_err(invalid)?;
-        sink.send(Bytes::from(frame)).await
-    };
-    loop {
-        let chunk = log.read(from, SUBSCRIPTION_BYTES_MAX).map_err(invalid)?;
-        if chunk.is_empty() {
-            break;
-        }
-        from = chunk.next();
-        let envelopes = raw(&chunk)?;
-        put(ToClient::Events { envelopes }).await?;
-    }
-    let head = Sequence(from.0 - 1);
-    put(ToClient::CaughtUp { head }).await?;
-    if !follow {
-        return Ok(());
-    }
-    let mut subscription = subscribe(log, from);
-    loop {
-        let chunk = subscription.next_batch().await.map_err(invalid)?;
-        let envelopes = raw(&chunk)?;
-        put(ToClient::Events { envelopes }).await?;
-    }
-}
-
-fn raw(chunk: &crate::queue::Chunk) -> io::Result<Vec<Vec<u8>>> {
-    let envelopes = chunk.envelopes();
-    let bytes = envelopes.map(|envelope| envelope.map(|envelope| envelope.bytes.to_vec()));
-    bytes.collect::<Result<_, _>>().map_err(invalid)
 }

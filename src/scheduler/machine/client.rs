@@ -1,9 +1,12 @@
 //! What people's commands ask for.
 
-use super::{Connection, Effect, Machine, Now, Stage};
+use super::life::Stage;
+use super::{Connection, Effect, Machine, Now};
 use crate::model::command::Command;
+use crate::model::event::Event;
 use crate::model::ids::AttemptId;
-use crate::protocol::{ClientMessage, Live, LiveAttempt, SchedulerMessage, ToClient};
+use crate::protocol::{ClientMessage, Live, LiveAttempt, ToClient};
+use crate::scheduler::core::Accepted;
 
 impl Machine {
     pub(super) fn client_message(
@@ -16,7 +19,7 @@ impl Machine {
             ClientMessage::Command { id, command } => {
                 let answer = match self.core.submit(id, now.wall, &Command::Person(command)) {
                     Ok(accepted) => {
-                        self.tell_cancelled();
+                        self.tell_cancelled(now, accepted);
                         ToClient::Accepted {
                             first: accepted.first,
                             last: accepted.last,
@@ -42,24 +45,33 @@ impl Machine {
         }
     }
 
-    /// Tells the workers of attempts that have just been called off.
-    fn tell_cancelled(&mut self) {
-        let fresh: Vec<(AttemptId, String)> = self
-            .core
-            .batch()
-            .iter()
+    /// Tells the workers of attempts that a command has just called off.
+    fn tell_cancelled(&mut self, now: Now, accepted: Accepted) {
+        if accepted.repeated {
+            return;
+        }
+        let count = (accepted.last.0 + 1).saturating_sub(accepted.first.0);
+        let events = self.core.batch().iter().rev().take(count as usize);
+        let cancelled: Vec<(AttemptId, String)> = events
             .filter_map(|recorded| match &recorded.event {
-                crate::model::event::Event::JobCancelled(event) => {
-                    Some((event.attempt, event.reason.clone()))
-                }
+                Event::JobCancelled(event) => Some((event.attempt, event.reason.clone())),
                 _ => None,
             })
             .collect();
-        for (attempt, reason) in fresh {
+        for (attempt, reason) in cancelled {
+            if self.is_merging(attempt) {
+                // git decides.
+                continue;
+            }
+            if let Some(waiting) = self.merging.take(attempt) {
+                // It was finished and waited for its turn, which will not come.
+                self.submit_report(now, waiting);
+                continue;
+            }
+            self.merging.ended(attempt);
             let open = self.core.state().attempts().get(&attempt);
             if let Some(worker) = open.map(|open| open.job.worker) {
-                self.merging.ended(attempt);
-                self.send(worker, SchedulerMessage::Cancel { attempt, reason });
+                self.call_off(now, worker, attempt, reason);
             }
         }
     }

@@ -158,6 +158,11 @@ pub enum Effect {
         /// Which kind.
         kind: WorkerKind,
     },
+    /// End a worker of the scheduler's own by force; `ChildEnded` follows.
+    EndChild {
+        /// Its process.
+        pid: u32,
+    },
     /// The process is to end.
     Exit(Ending),
 }

@@ -7,6 +7,10 @@ use crate::model::report::JobFeature;
 use crate::model::state::{Attempt, Feature, State};
 use crate::protocol::{JobOffer, SchedulerMessage};
 
+/// Questions and answers of one feature that go into a job: two of the longest ones, or hundreds
+/// of usual ones.
+const ANSWERS_BYTES_MAX: usize = 256 << 10;
+
 impl Machine {
     /// Sends an open attempt to its worker, also again to one that has never received it.
     pub(super) fn offer(&mut self, now: Now, attempt: AttemptId) {
@@ -15,15 +19,22 @@ impl Machine {
         };
         let offer = offer(self.core.state(), attempt, open);
         let worker = open.job.worker;
+        let called_off = open.cancelled.clone();
         self.not_ready(worker);
         if let Some(link) = self.links.get_mut(&worker) {
             link.phase = None;
             link.activity.clear();
             link.active_at = now.wall;
             link.heard_ms = now.mono_ms;
-            link.cancelled_ms = None;
+            link.since_ms = now.mono_ms;
+            link.cancelled = None;
+            link.muted = false;
         }
         self.send(worker, SchedulerMessage::Job(Box::new(offer)));
+        if let Some(reason) = called_off {
+            // It never began, but only its worker can say so.
+            self.call_off(now, worker, attempt, reason);
+        }
     }
 }
 
@@ -50,6 +61,19 @@ fn job_feature(feature: &Feature) -> JobFeature {
         spec,
         regressed: feature.regressed,
         previous_failures: feature.recent_failures.clone(),
-        answers: feature.answers.clone(),
+        answers: latest(&feature.answers),
     }
+}
+
+/// The answers that people gave last, oldest first. Features are bounded and so is the message;
+/// what people say in the course of weeks is not.
+fn latest(answers: &[(String, String)]) -> Vec<(String, String)> {
+    let mut bytes = 0;
+    let fits = |(question, answer): &&(String, String)| {
+        bytes += question.len() + answer.len();
+        bytes <= ANSWERS_BYTES_MAX
+    };
+    let mut latest: Vec<_> = answers.iter().rev().take_while(fits).cloned().collect();
+    latest.reverse();
+    latest
 }

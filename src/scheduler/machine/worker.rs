@@ -1,17 +1,29 @@
 //! A worker's connection as the scheduler sees it.
 
-use super::{Connection, Effect, Machine, Now, Peer, Stage};
-use crate::model::command::{Command, Rejection};
+use super::life::Stage;
+use super::{Connection, Effect, Machine, Now, Peer};
+use crate::model::command::Command;
 use crate::model::event::ProcessIdentity;
-use crate::model::ids::{AttemptId, CommandId, WorkerId};
-use crate::model::report::Report;
+use crate::model::ids::WorkerId;
 use crate::model::settings::WorkerKind;
-use crate::protocol::{Holding, SchedulerMessage, Verdict, WorkerMessage};
+use crate::protocol::{Holding, SchedulerMessage, WorkerMessage};
 use crate::scheduler::merging::Waiting;
-use crate::scheduler::outside::{Merged, Spooled};
 
 /// Activities stand in one line of a terminal.
 const ACTIVITY_BYTES_MAX: usize = 200;
+
+/// Names of hosts have at most 64 bytes on Linux, boot ids 36. They are stored in the log.
+const IDENTITY_BYTES_MAX: usize = 256;
+
+/// Who says hello.
+struct Hello {
+    kind: WorkerKind,
+    process: ProcessIdentity,
+    /// Who it says it was on an earlier connection.
+    worker: Option<WorkerId>,
+    /// The kernel's word for its process.
+    pid: Option<u32>,
+}
 
 impl Machine {
     pub(super) fn worker_message(
@@ -20,7 +32,7 @@ impl Machine {
         connection: Connection,
         message: WorkerMessage,
     ) {
-        let peer = self.connections.get(&connection).cloned();
+        let peer = self.connections.get(&connection).copied();
         match (peer, message) {
             (
                 Some(Peer::Stranger { pid }),
@@ -30,42 +42,103 @@ impl Machine {
                     worker,
                     holding,
                 },
-            ) => match self.recognise(now, kind, process, worker, pid) {
-                Ok(worker) => self.welcome(now, connection, worker, holding),
-                Err(reason) => self.refuse(connection, &reason),
-            },
-            (Some(Peer::Worker(worker)), message) => {
-                if let Some(link) = self.links.get_mut(&worker) {
-                    link.heard_ms = now.mono_ms;
+            ) => {
+                let hello = Hello {
+                    kind,
+                    process,
+                    worker,
+                    pid,
+                };
+                match self.recognise(now, hello) {
+                    Ok(worker) => self.welcome(now, connection, worker, holding),
+                    Err(reason) => self.refuse(connection, &reason),
                 }
-                self.known_worker(now, worker, message);
             }
             (Some(Peer::Stranger { .. }), _) => self.refuse(connection, "say hello first"),
-            // Closed in the meantime.
-            _ => {}
+            (Some(Peer::Worker(_)), WorkerMessage::Hello { .. }) => {
+                self.refuse(
+                    connection,
+                    "one hello is enough; connect anew to say another",
+                );
+            }
+            (Some(Peer::Worker(worker)), message) => {
+                self.heard(now, worker);
+                self.known_worker(now, worker, message);
+            }
+            // Closed in the meantime, or no worker at all.
+            (Some(Peer::Client) | None, _) => {}
         }
     }
 
+    /// The connection ends with this; whatever still comes from it is not listened to.
     fn refuse(&mut self, connection: Connection, reason: &str) {
         let reason = reason.to_owned();
         self.send_on(connection, SchedulerMessage::Refused { reason });
         self.effects.push(Effect::Close { connection });
+        if let Some(Peer::Worker(worker)) = self.connections.remove(&connection) {
+            self.detach(worker, connection);
+        }
+    }
+
+    pub(super) fn closed(&mut self, now: Now, connection: Connection) {
+        let Some(Peer::Worker(worker)) = self.connections.remove(&connection) else {
+            return;
+        };
+        // A closed connection alone requeues nothing: the process may live and come back.
+        if self.detach(worker, connection)
+            && let Some(link) = self.links.get_mut(&worker)
+        {
+            link.heard_ms = now.mono_ms;
+        }
+    }
+
+    /// This connection is a worker's no more; true when it was the present one.
+    fn detach(&mut self, worker: WorkerId, connection: Connection) -> bool {
+        let Some(link) = self.links.get_mut(&worker) else {
+            return false;
+        };
+        if link.connection != Some(connection) {
+            return false;
+        }
+        link.connection = None;
+        self.not_ready(worker);
+        true
+    }
+
+    pub(super) fn not_ready(&mut self, worker: WorkerId) {
+        let link = self.links.get_mut(&worker);
+        if let Some(place) = link.and_then(|link| link.ready.take()) {
+            self.world.idle.remove(&place);
+        }
+    }
+
+    /// A sign of life. Who asked for a job before it was silent is asked again.
+    fn heard(&mut self, now: Now, worker: WorkerId) {
+        let Some(link) = self.links.get_mut(&worker) else {
+            return;
+        };
+        link.heard_ms = now.mono_ms;
+        if !std::mem::take(&mut link.muted) {
+            return;
+        }
+        let known = self.core.state().workers().get(&worker);
+        if let (Some(place), Some(known)) = (link.ready, known) {
+            self.world.idle.insert(place, (worker, known.kind));
+        }
     }
 
     /// Which worker this is: one that is known by its process, or a new one.
-    fn recognise(
-        &mut self,
-        now: Now,
-        kind: WorkerKind,
-        process: ProcessIdentity,
-        claimed: Option<WorkerId>,
-        pid: Option<u32>,
-    ) -> Result<WorkerId, String> {
-        if pid.is_some_and(|pid| pid != process.pid) {
+    fn recognise(&mut self, now: Now, hello: Hello) -> Result<WorkerId, String> {
+        let Hello { kind, process, .. } = hello;
+        if let Some(pid) = hello.pid.filter(|&pid| pid != process.pid) {
             return Err(format!(
-                "it says that it is process {}, the kernel says {}; worker and scheduler must share one process-id namespace",
+                "it says that it is process {}, the kernel says {pid}; worker and scheduler must share one process-id namespace",
                 process.pid,
-                pid.unwrap_or_default()
+            ));
+        }
+        if process.host.len().max(process.boot_id.len()) > IDENTITY_BYTES_MAX {
+            return Err(format!(
+                "its host's name or boot id is longer than {IDENTITY_BYTES_MAX} bytes; use the same build of Crewlog for scheduler and workers"
             ));
         }
         let known = self.core.state().workers();
@@ -74,7 +147,7 @@ impl Machine {
             worker.is_some_and(|worker| worker.process == process && worker.kind == kind)
         };
         let by_process = || known.keys().copied().find(|id| same(id));
-        if let Some(worker) = claimed.filter(same).or_else(by_process) {
+        if let Some(worker) = hello.worker.filter(same).or_else(by_process) {
             return Ok(worker);
         }
         if !matches!(self.stage, Stage::Working) {
@@ -127,30 +200,22 @@ impl Machine {
             holding_accepted: held.is_none() || held == open,
         };
         self.send(worker, message);
-        if let Some(attempt) = open
-            && held.is_none()
-        {
+        match open {
             // It was reserved for this worker, and the offer was lost on the way.
-            self.offer(now, attempt);
+            Some(attempt) if held.is_none() => self.offer(now, attempt),
+            Some(attempt) if held == open => self.repeat_cancel(worker, attempt),
+            // What it holds is over; when it has dropped that, it asks, and is offered its own.
+            _ => {}
         }
-        self.repeat_orders(worker);
+        self.repeat_order(worker);
     }
 
-    /// What a worker may have missed while it was not connected.
-    fn repeat_orders(&mut self, worker: WorkerId) {
-        let open = self.core.state().workers().get(&worker);
-        let attempt = open.and_then(|known| known.attempt);
-        let cancelled = attempt.and_then(|attempt| {
-            let open = self.core.state().attempts().get(&attempt)?;
-            Some((attempt, open.cancelled.clone()?))
-        });
-        if let Some((attempt, reason)) = cancelled {
-            self.send(worker, SchedulerMessage::Cancel { attempt, reason });
-        }
+    /// What the process is told to do, for one that was not connected when the others were told.
+    fn repeat_order(&mut self, worker: WorkerId) {
         let reason = "the scheduler is ending".to_owned();
         match self.stage {
             Stage::Working | Stage::Ended => {}
-            Stage::Draining | Stage::Finishing { .. } => {
+            Stage::Draining | Stage::Leaving { .. } => {
                 self.send(worker, SchedulerMessage::Drain { reason });
             }
             Stage::Stopping { .. } => self.send(worker, SchedulerMessage::Stop { reason }),
@@ -166,8 +231,7 @@ impl Machine {
                 phase,
                 activity,
             } => {
-                let known = self.core.state().workers().get(&worker);
-                if known.and_then(|known| known.attempt) != Some(attempt) {
+                if self.held_by(worker) != Some(attempt) {
                     return;
                 }
                 if let Some(link) = self.links.get_mut(&worker) {
@@ -192,7 +256,7 @@ impl Machine {
                     usage,
                 },
             ),
-            WorkerMessage::Leaving { reason } => self.left(now, worker, &reason),
+            WorkerMessage::Leaving { reason } => self.leaving(now, worker, reason),
         }
     }
 
@@ -214,190 +278,6 @@ impl Machine {
             link.ready = Some(self.asked);
             self.world.idle.insert(self.asked, (worker, kind));
         }
-    }
-
-    /// A worker ends by itself and holds nothing any more.
-    pub(super) fn left(&mut self, now: Now, worker: WorkerId, reason: &str) {
-        self.not_ready(worker);
-        let known = self.core.state().workers().get(&worker);
-        let Some(open) = known.map(|known| known.attempt) else {
-            return;
-        };
-        let command = Command::Leave {
-            worker,
-            reason: reason.to_owned(),
-        };
-        match self.core.submit_own(now.wall, &command) {
-            Ok(_) => {
-                self.links.remove(&worker);
-                self.dead.remove(&worker);
-                if let Some(attempt) = open {
-                    self.merging.ended(attempt);
-                }
-            }
-            // Its merge is under way; it leaves when that is settled.
-            Err(Rejection::MergeOpen) => {
-                self.dead.insert(worker);
-            }
-            Err(rejection) => tracing::error!(%rejection, %worker, "cannot leave"),
-        }
-    }
-
-    /// A result, from a worker's connection or from what a dead worker had written down.
-    pub(super) fn reported(&mut self, now: Now, waiting: Waiting) {
-        let state = self.core.state();
-        if let Some((_, last)) = state.remembered().get(waiting.command) {
-            let verdict = state.verdict(waiting.attempt);
-            // Accepted before, but its merge is not settled: the answer comes with that.
-            if let Some(verdict) = verdict {
-                self.answer(waiting.worker, waiting.command, waiting.attempt, verdict);
-            } else {
-                tracing::debug!(%last, "a report is repeated while its merge is open");
-                let Waiting {
-                    attempt,
-                    worker,
-                    command,
-                    ..
-                } = waiting;
-                self.merging.began(attempt, worker, command);
-            }
-            return;
-        }
-        let open = state.attempts().get(&waiting.attempt);
-        let holder = open.is_some_and(|open| open.job.worker == waiting.worker);
-        if open.is_some() && !holder {
-            // Somebody speaks for an attempt that is another's: as good as late.
-            let verdict = Verdict::Late;
-            self.answer(waiting.worker, waiting.command, waiting.attempt, verdict);
-            return;
-        }
-        let merging = state.open_merge().is_some();
-        let finished = matches!(waiting.report, Report::Mergeable(_));
-        if holder && finished && !self.merging.may_go(waiting.attempt, merging) {
-            self.merging.wait(waiting);
-            return;
-        }
-        self.submit_report(now, waiting);
-    }
-
-    fn submit_report(&mut self, now: Now, waiting: Waiting) {
-        let Waiting {
-            command,
-            attempt,
-            worker,
-            report,
-            usage,
-        } = waiting.clone();
-        let jitter = self.entropy.next();
-        let was_open = self.core.state().attempts().contains_key(&attempt);
-        let command_body = Command::Report {
-            attempt,
-            report,
-            usage,
-            jitter,
-        };
-        match self.core.submit(command, now.wall, &command_body) {
-            Ok(_) if !was_open => self.answer(worker, command, attempt, Verdict::Late),
-            Ok(_) => match self.core.state().verdict(attempt) {
-                Some(verdict) => {
-                    self.merging.ended(attempt);
-                    self.answer(worker, command, attempt, verdict);
-                }
-                None => self.merging.began(attempt, worker, command),
-            },
-            Err(Rejection::HeadMoved { head }) => {
-                self.merging.round(attempt);
-                let onto = head;
-                self.send(worker, SchedulerMessage::Rebase { attempt, onto });
-            }
-            Err(Rejection::MergeOpen) => self.merging.wait(waiting),
-            Err(rejection) => tracing::error!(%rejection, %attempt, "a report was rejected"),
-        }
-    }
-
-    fn answer(
-        &mut self,
-        worker: WorkerId,
-        command: CommandId,
-        attempt: AttemptId,
-        verdict: Verdict,
-    ) {
-        let acknowledged = self.core.state().sequence;
-        let message = SchedulerMessage::Reported {
-            command,
-            attempt,
-            verdict,
-            acknowledged,
-        };
-        self.send(worker, message);
-    }
-
-    /// git answered: tell the worker, and let the next one go.
-    pub(super) fn merged(&mut self, now: Now, attempt: AttemptId, merged: &Merged) {
-        self.asked_git = None;
-        let command = Command::SettleMerge {
-            attempt,
-            merged: merged.merged,
-            head: merged.head.clone(),
-        };
-        if let Err(rejection) = self.core.submit_own(now.wall, &command) {
-            tracing::error!(%rejection, %attempt, "a merge cannot be settled");
-            return;
-        }
-        let asked = self.merging.settled(attempt);
-        if merged.merged {
-            self.merging.ended(attempt);
-            if let Some((worker, command)) = asked {
-                self.answer(worker, command, attempt, Verdict::Passed);
-            }
-        } else if let Some((worker, _)) = asked {
-            self.merging.round(attempt);
-            let onto = merged.head.clone();
-            self.send(worker, SchedulerMessage::Rebase { attempt, onto });
-        }
-        for worker in std::mem::take(&mut self.dead) {
-            self.left(now, worker, "its process is gone");
-        }
-    }
-
-    /// Lets waiting reports go ahead, as far as they may.
-    pub(super) fn next_merges(&mut self, now: Now) {
-        while let Some(waiting) = {
-            let open = self.core.state().open_merge().is_some();
-            self.merging.next(open)
-        } {
-            self.submit_report(now, waiting);
-        }
-    }
-
-    /// A watched process is gone. Nothing is requeued before its agents are known to be dead too.
-    pub(super) fn died(&mut self, now: Now, worker: WorkerId) {
-        self.watched.remove(&worker);
-        let known = self.core.state().workers().get(&worker);
-        match known.map(|known| known.attempt) {
-            None => {}
-            Some(None) => self.left(now, worker, "its process is gone"),
-            Some(Some(attempt)) => self.effects.push(Effect::Reap { worker, attempt }),
-        }
-    }
-
-    /// Nothing is left of a dead worker. What it had written down counts as reported.
-    pub(super) fn reaped(&mut self, now: Now, worker: WorkerId, spooled: Option<Spooled>) {
-        let known = self.core.state().workers().get(&worker);
-        let attempt = known.and_then(|known| known.attempt);
-        if let (Some(attempt), Some(spooled)) = (attempt, spooled) {
-            self.reported(
-                now,
-                Waiting {
-                    command: spooled.command,
-                    attempt,
-                    worker,
-                    report: spooled.report,
-                    usage: spooled.usage,
-                },
-            );
-        }
-        self.left(now, worker, "its process is gone");
     }
 }
 

@@ -8,24 +8,30 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::Options;
+use crate::model::ids::CommitId;
 use crate::model::settings::WorkerKind;
 use crate::scheduler::machine::{Connection, Effect, Input};
-use crate::scheduler::outside::{Integration, Processes, Spool};
-use crate::scheduler::socket::{Arrival, Outbox, Outgoing};
+use crate::scheduler::outside::{Integration, Merged, Processes, Spool};
+use crate::scheduler::socket::{Arrival, Door, Outbox, Outgoing};
 
 /// How long to wait before git is asked again after it failed: its own locks are held for
 /// milliseconds, a full disk for as long as a person needs.
 const GIT_AGAIN_MS: u64 = 2_000;
 
-/// How long the last messages may take to be sent.
-const GOODBYE_MS: u64 = 1_000;
+/// Failures of git in a row after which the branch is looked at: if it is where the commit should
+/// stand, the merge has not happened, and the attempt is told. Ten seconds are longer than any
+/// lock of git's is held, and shorter than a person's patience.
+const GIT_TRIES: u32 = 6;
 
 pub struct Carrier {
     inbox: mpsc::Sender<Arrival>,
     outboxes: BTreeMap<Connection, Outbox>,
+    /// How to end the workers that were started here.
+    children: BTreeMap<u32, Arc<Notify>>,
+    door: Door,
     integration: Arc<dyn Integration>,
     processes: Arc<dyn Processes>,
     spool: Arc<dyn Spool>,
@@ -34,10 +40,12 @@ pub struct Carrier {
 }
 
 impl Carrier {
-    pub fn new(options: &Options, inbox: mpsc::Sender<Arrival>) -> Self {
+    pub fn new(options: &Options, inbox: mpsc::Sender<Arrival>, door: Door) -> Self {
         Self {
             inbox,
             outboxes: BTreeMap::new(),
+            children: BTreeMap::new(),
+            door,
             integration: options.integration.clone(),
             processes: options.processes.clone(),
             spool: options.spool.clone(),
@@ -54,10 +62,17 @@ impl Carrier {
                 input
             }
             Arrival::Said(input) => {
-                if let Input::Closed { connection } = &input {
-                    self.outboxes.remove(connection);
+                match &input {
+                    Input::Closed { connection } => drop(self.outboxes.remove(connection)),
+                    Input::ChildEnded { pid } => drop(self.children.remove(pid)),
+                    _ => {}
                 }
                 input
+            }
+            Arrival::Child(kind, pid, end) => {
+                self.children.insert(pid, end);
+                let pid = Some(pid);
+                Input::ChildStarted { kind, pid }
             }
         }
     }
@@ -78,7 +93,9 @@ impl Carrier {
                 follow,
             } => self.put(connection, Outgoing::Stream { from, follow }),
             Effect::Close { connection } => {
-                self.outboxes.remove(&connection);
+                if let Some(outbox) = self.outboxes.remove(&connection) {
+                    outbox.close();
+                }
             }
             Effect::Watch { worker, process } => {
                 let gone = self.processes.gone(process);
@@ -104,17 +121,16 @@ impl Carrier {
             } => {
                 let integration = self.integration.clone();
                 self.answer(async move {
-                    loop {
-                        match integration.merge(&onto, &commit).await {
-                            Ok(merged) => return Input::Merged { attempt, merged },
-                            // Its proof is durable: it must end one way or the other.
-                            Err(error) => tracing::error!(%error, "git failed, trying again"),
-                        }
-                        tokio::time::sleep(Duration::from_millis(GIT_AGAIN_MS)).await;
-                    }
+                    let merged = merge(&*integration, &onto, &commit).await;
+                    Input::Merged { attempt, merged }
                 });
             }
             Effect::StartWorker { kind } => self.start_worker(kind),
+            Effect::EndChild { pid } => {
+                if let Some(end) = self.children.get(&pid) {
+                    end.notify_one();
+                }
+            }
             Effect::Exit(_) => {}
         }
     }
@@ -123,9 +139,14 @@ impl Carrier {
         let Some(outbox) = self.outboxes.get(&connection) else {
             return;
         };
-        if let Err(error) = outbox.try_send(outgoing) {
-            tracing::warn!(?connection, %error, "cut a connection off that does not read");
-            self.outboxes.remove(&connection);
+        if !outbox.put(outgoing) {
+            tracing::warn!(
+                ?connection,
+                "cut a connection off whose other side does not read"
+            );
+            if let Some(outbox) = self.outboxes.remove(&connection) {
+                outbox.cut();
+            }
         }
     }
 
@@ -158,15 +179,20 @@ impl Carrier {
                     return;
                 }
             };
-            let pid = child.id();
-            let _ = inbox
-                .send(Arrival::Said(Input::ChildStarted { kind, pid }))
-                .await;
-            let status = child.wait().await;
-            tracing::debug!(?pid, ?status, "a worker of this scheduler ended");
-            if let Some(pid) = pid {
-                let _ = inbox.send(Arrival::Said(Input::ChildEnded { pid })).await;
-            }
+            let end = Arc::new(Notify::new());
+            // It has an id until it is waited for.
+            let pid = child.id().unwrap_or_default();
+            let started = Arrival::Child(kind, pid, end.clone());
+            let _ = inbox.send(started).await;
+            let status = tokio::select! {
+                status = child.wait() => status,
+                () = end.notified() => {
+                    tracing::warn!(pid, "ending a worker that does not end by itself");
+                    child.kill().await.map(|()| Default::default())
+                }
+            };
+            tracing::debug!(pid, ?status, "a worker of this scheduler ended");
+            let _ = inbox.send(Arrival::Said(Input::ChildEnded { pid })).await;
         });
     }
 
@@ -190,14 +216,27 @@ impl Carrier {
 
     /// Closes every connection when what was said is sent, and waits for that.
     pub async fn goodbye(&mut self) {
-        let outboxes = std::mem::take(&mut self.outboxes);
-        let senders = outboxes.into_values();
-        let closing = senders.map(|outbox| async move {
-            let empty = outbox.max_capacity();
-            // All places being free means that everything has been taken to be sent.
-            let _ = outbox.reserve_many(empty).await;
-        });
-        let all = futures::future::join_all(closing);
-        let _ = tokio::time::timeout(Duration::from_millis(GOODBYE_MS), all).await;
+        self.outboxes.clear();
+        self.door.goodbye().await;
+    }
+}
+
+/// Asks git until it answers: the merge's proof is durable, so it must end one way or the other.
+async fn merge(integration: &dyn Integration, onto: &CommitId, commit: &CommitId) -> Merged {
+    let mut tries = 0;
+    loop {
+        match integration.merge(onto, commit).await {
+            Ok(merged) => return merged,
+            Err(error) => tracing::error!(%error, "git failed, trying again"),
+        }
+        tries += 1;
+        if tries >= GIT_TRIES
+            && let Ok(head) = integration.head().await
+            && head == *onto
+        {
+            let merged = false;
+            return Merged { merged, head };
+        }
+        tokio::time::sleep(Duration::from_millis(GIT_AGAIN_MS)).await;
     }
 }

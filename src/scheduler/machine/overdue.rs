@@ -1,0 +1,163 @@
+//! Workers that are alive and do not do what they should.
+
+use super::{Effect, Machine, Now};
+use crate::model::ids::{AttemptId, WorkerId};
+use crate::model::state::State;
+use crate::protocol::{HEARTBEAT_MS, SchedulerMessage};
+
+/// A connected worker sends a heartbeat every ten seconds. After two minutes without one it is
+/// stopped or stuck, and is told to give its job up.
+const SILENCE_MS_MAX: u64 = 12 * HEARTBEAT_MS;
+/// A worker without a connection tries to get one every five seconds. One that has not for so
+/// long is stopped or stuck as well.
+const DETACHED_MS_MAX: u64 = 600_000;
+/// An attempt's own limits are its worker's business. A worker that is so much over them has
+/// failed to keep them.
+const OVERTIME_MS: u64 = 120_000;
+/// How long a worker that was told to give up has before it is killed: its agent gets two
+/// seconds, and the work is kept with git, which may take long on a busy disk.
+const CANCEL_GRACE_MS: u64 = 60_000;
+/// How often workers are looked after.
+pub(super) const LOOK_MS: u64 = 10_000;
+/// Who has not looked for so long was stopped itself, and knows nothing of the others.
+const PAUSED_MS: u64 = 3 * LOOK_MS;
+
+impl Machine {
+    /// Looks whether a worker is silent or over its limits, a few times a minute.
+    pub(super) fn look_after_workers(&mut self, now: Now) {
+        if now.mono_ms < self.look_at_ms {
+            return;
+        }
+        let unseen_ms = now.mono_ms.saturating_sub(self.looked_ms);
+        self.looked_ms = now.mono_ms;
+        self.look_at_ms = now.mono_ms + LOOK_MS;
+        if unseen_ms >= PAUSED_MS {
+            self.forgive(now, unseen_ms);
+            return;
+        }
+        let mut late: Vec<(WorkerId, Option<AttemptId>, String)> = Vec::new();
+        for (&worker, known) in self.core.state().workers() {
+            if let Some(reason) = self.late(now, worker, known.attempt) {
+                late.push((worker, known.attempt, reason));
+            }
+        }
+        for (worker, attempt, reason) in late {
+            match attempt {
+                Some(attempt) => self.give_up(now, worker, attempt, reason),
+                None => self.pass_over(worker),
+            }
+        }
+    }
+
+    /// This process was stopped, or its terminal took nothing more. What workers have said
+    /// meanwhile is still on its way, and must not be taken for silence.
+    fn forgive(&mut self, now: Now, unseen_ms: u64) {
+        for link in self.links.values_mut() {
+            link.heard_ms = now.mono_ms;
+            link.since_ms = link.since_ms.saturating_add(unseen_ms);
+            if let Some((since, _)) = &mut link.cancelled {
+                *since = now.mono_ms;
+            }
+        }
+    }
+
+    /// Why a worker cannot be relied on any more.
+    fn late(&self, now: Now, worker: WorkerId, attempt: Option<AttemptId>) -> Option<String> {
+        let link = self.links.get(&worker)?;
+        // Whoever has handed its result in waits for us, and not we for it.
+        let handed_in = |attempt| self.is_merging(attempt) || self.merging.is_waiting(attempt);
+        if attempt.is_some_and(handed_in) {
+            return None;
+        }
+        if let Some((_, reason)) = link.cancelled.as_ref().filter(|_| attempt.is_some()) {
+            return Some(reason.clone());
+        }
+        let silent = now.mono_ms.saturating_sub(link.heard_ms);
+        let age = now.mono_ms.saturating_sub(link.since_ms);
+        if link.connection.is_some() && silent > SILENCE_MS_MAX {
+            let seconds = silent / 1000;
+            return Some(format!("the worker has been silent for {seconds} s"));
+        }
+        if link.connection.is_none() && silent > DETACHED_MS_MAX {
+            let minutes = silent / 60_000;
+            return Some(format!("the worker has not come back for {minutes} min"));
+        }
+        if attempt.is_some() && age > longest_ms(self.core.state()) {
+            let seconds = age / 1000;
+            return Some(format!("the attempt is over its time limit ({seconds} s)"));
+        }
+        None
+    }
+
+    /// A stopped worker that wants a job gets none before it gives a sign of life.
+    fn pass_over(&mut self, worker: WorkerId) {
+        if let Some(link) = self.links.get_mut(&worker)
+            && let Some(place) = link.ready
+        {
+            link.muted = true;
+            self.world.idle.remove(&place);
+        }
+    }
+
+    fn give_up(&mut self, now: Now, worker: WorkerId, attempt: AttemptId, reason: String) {
+        let Some(link) = self.links.get_mut(&worker) else {
+            return;
+        };
+        match &link.cancelled {
+            None => {
+                tracing::warn!(%attempt, reason, "giving an attempt up");
+                self.call_off(now, worker, attempt, reason);
+            }
+            Some((since, _)) if now.mono_ms.saturating_sub(*since) < CANCEL_GRACE_MS => {}
+            Some(_) => self.kill(worker),
+        }
+    }
+
+    /// Tells a worker to give its attempt up. One that does not is killed after a while.
+    pub(super) fn call_off(
+        &mut self,
+        now: Now,
+        worker: WorkerId,
+        attempt: AttemptId,
+        reason: String,
+    ) {
+        if let Some(link) = self.links.get_mut(&worker) {
+            link.cancelled = Some((now.mono_ms, reason.clone()));
+        }
+        self.send(worker, SchedulerMessage::Cancel { attempt, reason });
+    }
+
+    /// Tells it again, on a new connection.
+    pub(super) fn repeat_cancel(&mut self, worker: WorkerId, attempt: AttemptId) {
+        let open = self.core.state().attempts().get(&attempt);
+        let recorded = open.and_then(|open| open.cancelled.clone());
+        let ordered = || {
+            let link = self.links.get(&worker)?;
+            Some(link.cancelled.as_ref()?.1.clone())
+        };
+        if let Some(reason) = recorded.or_else(ordered) {
+            self.send(worker, SchedulerMessage::Cancel { attempt, reason });
+        }
+    }
+
+    /// Ends a worker's process by force, once.
+    pub(super) fn kill(&mut self, worker: WorkerId) {
+        let known = self.core.state().workers().get(&worker);
+        let Some(process) = known.map(|known| known.process.clone()) else {
+            return;
+        };
+        let link = self.links.entry(worker).or_default();
+        if !std::mem::replace(&mut link.killed, true) {
+            tracing::warn!(%worker, pid = process.pid, "killing a worker that does not answer");
+            self.effects.push(Effect::Kill { worker, process });
+        }
+    }
+}
+
+fn longest_ms(state: &State) -> u64 {
+    let settings = &state.settings;
+    settings
+        .time_limit_ms
+        .saturating_add(settings.check_limit_ms)
+        .saturating_add(OVERTIME_MS)
+}

@@ -1,0 +1,250 @@
+//! Reports, and the way of finished work onto the branch.
+
+use super::{Machine, Now};
+use crate::model::command::{Command, Rejection};
+use crate::model::evidence::{Failure, FailureKind};
+use crate::model::ids::{AttemptId, CommandId, WorkerId};
+use crate::model::report::{Report, TestVerdict};
+use crate::model::settings::WorkerKind;
+use crate::model::state::Attempt;
+use crate::protocol::{SchedulerMessage, Verdict};
+use crate::scheduler::merging::{REFUSALS_MAX, Waiting};
+use crate::scheduler::outside::Merged;
+
+/// An event holds at most 1 MiB, and what is made of a report is little more than the report.
+const REPORT_BYTES_MAX: u64 = 900 << 10;
+
+impl Machine {
+    /// A result, from a worker's connection or from what a dead worker had written down.
+    pub(super) fn reported(&mut self, now: Now, mut waiting: Waiting) {
+        let (attempt, worker, command) = (waiting.attempt, waiting.worker, waiting.command);
+        let state = self.core.state();
+        let Some(open) = state.attempts().get(&attempt) else {
+            if state.remembered().get(command).is_some() {
+                // The same report again gets the same answer again.
+                let verdict = state.verdict(attempt).unwrap_or(Verdict::Late);
+                self.answer(worker, command, attempt, verdict);
+            } else {
+                self.submit_report(now, waiting);
+            }
+            return;
+        };
+        if open.job.worker != worker {
+            // Found in the spool of a worker that is dead, or will be known to be in a moment.
+            self.bystanders.insert(worker, (attempt, command));
+            return;
+        }
+        if self.is_merging(attempt) {
+            // Whatever it says now comes too late: git decides, and the answer tells.
+            self.merging.began(attempt, worker, command);
+            return;
+        }
+        bound(open, &mut waiting.report);
+        let called_off = open.cancelled.is_some();
+        let finished = matches!(waiting.report, Report::Mergeable(_));
+        let merge_open = state.open_merge().is_some();
+        if finished && !called_off && !self.merging.may_go(attempt, merge_open) {
+            self.merging.wait(waiting);
+            return;
+        }
+        self.submit_report(now, waiting);
+    }
+
+    pub(super) fn submit_report(&mut self, now: Now, waiting: Waiting) {
+        let Waiting {
+            command,
+            attempt,
+            worker,
+            report,
+            usage,
+        } = waiting;
+        let jitter = self.entropy.next();
+        let state = self.core.state();
+        let was_open = state.attempts().contains_key(&attempt);
+        // The log has events of this report, and the attempt is open all the same: its merge did
+        // not happen, or the log was cut in the middle. What is missing follows from it again.
+        let again = state.remembered().get(command).is_some();
+        let body = Command::Report {
+            attempt,
+            report,
+            usage,
+            jitter,
+        };
+        let submitted = match again {
+            true => self.core.submit_own(now.wall, &body),
+            false => self.core.submit(command, now.wall, &body),
+        };
+        match submitted {
+            Ok(_) if !was_open => self.answer(worker, command, attempt, Verdict::Late),
+            Ok(_) => match self.core.state().verdict(attempt) {
+                Some(verdict) => {
+                    self.merging.ended(attempt);
+                    self.answer(worker, command, attempt, verdict);
+                }
+                None => self.merging.began(attempt, worker, command),
+            },
+            Err(Rejection::HeadMoved { head }) => {
+                self.merging.round(attempt);
+                let onto = head;
+                self.send(worker, SchedulerMessage::Rebase { attempt, onto });
+            }
+            Err(Rejection::MergeOpen) => {
+                if let Command::Report { report, usage, .. } = body {
+                    self.merging.wait(Waiting {
+                        command,
+                        attempt,
+                        worker,
+                        report,
+                        usage,
+                    });
+                }
+            }
+            Err(rejection) => tracing::error!(%rejection, %attempt, "a report was rejected"),
+        }
+    }
+
+    pub(super) fn answer(
+        &mut self,
+        worker: WorkerId,
+        command: CommandId,
+        attempt: AttemptId,
+        verdict: Verdict,
+    ) {
+        let acknowledged = self.core.state().sequence;
+        let message = SchedulerMessage::Reported {
+            command,
+            attempt,
+            verdict,
+            acknowledged,
+        };
+        self.send(worker, message);
+    }
+
+    /// git answered: tell the worker, and let the next one go.
+    pub(super) fn merged(&mut self, now: Now, attempt: AttemptId, merged: &Merged) {
+        let merge = self.core.state().open_merge();
+        let Some(merge) = merge.filter(|merge| merge.attempt == attempt) else {
+            tracing::error!(%attempt, "git answered a question that nobody asked");
+            return;
+        };
+        let refused = !merged.merged && merged.head == merge.onto;
+        self.asked_git = None;
+        let command = Command::SettleMerge {
+            attempt,
+            merged: merged.merged,
+            head: merged.head.clone(),
+        };
+        if let Err(rejection) = self.core.submit_own(now.wall, &command) {
+            tracing::error!(%rejection, %attempt, "a merge cannot be settled");
+            return;
+        }
+        let asked = self.merging.settled(attempt);
+        if let Some(verdict) = self.core.state().verdict(attempt) {
+            self.merging.ended(attempt);
+            if let Some((worker, command)) = asked {
+                self.answer(worker, command, attempt, verdict);
+            }
+            return;
+        }
+        if refused && self.merging.refused(attempt) >= REFUSALS_MAX {
+            self.unmergeable(now, attempt, asked);
+            return;
+        }
+        let Some((worker, _)) = asked else {
+            return;
+        };
+        let open = self.core.state().attempts().get(&attempt);
+        if let Some(reason) = open.and_then(|open| open.cancelled.clone()) {
+            self.call_off(now, worker, attempt, reason);
+            return;
+        }
+        self.merging.round(attempt);
+        let onto = merged.head.clone();
+        self.send(worker, SchedulerMessage::Rebase { attempt, onto });
+    }
+
+    /// git does not take this attempt's commits, although the branch is where they should stand:
+    /// that is a failure, or it would go on for ever.
+    fn unmergeable(&mut self, now: Now, attempt: AttemptId, asked: Option<(WorkerId, CommandId)>) {
+        let Some(open) = self.core.state().attempts().get(&attempt) else {
+            return;
+        };
+        let reason = "git refuses to move the branch to the commits of this attempt; the scheduler's messages say why";
+        let command = Command::Report {
+            attempt,
+            report: failed(open, reason),
+            usage: open.used,
+            jitter: self.entropy.next(),
+        };
+        if let Err(rejection) = self.core.submit_own(now.wall, &command) {
+            tracing::error!(%rejection, %attempt, "an attempt cannot be ended");
+            return;
+        }
+        self.merging.ended(attempt);
+        if let Some((worker, command)) = asked {
+            self.answer(worker, command, attempt, Verdict::Recorded);
+        }
+    }
+
+    /// Lets waiting reports go ahead, as far as they may, lets the dead leave, and answers those
+    /// who asked what became of another's attempt.
+    pub(super) fn settle_reports(&mut self, now: Now) {
+        loop {
+            while let Some(waiting) = {
+                let open = self.core.state().open_merge().is_some();
+                self.merging.next(open)
+            } {
+                self.submit_report(now, waiting);
+            }
+            // A dead worker that leaves may have had the turn.
+            if !self.bury(now) {
+                break;
+            }
+        }
+        if self.bystanders.is_empty() {
+            return;
+        }
+        let state = self.core.state();
+        let known = |(&worker, &(attempt, command)): (&WorkerId, &(AttemptId, CommandId))| {
+            let verdict = state.verdict(attempt)?;
+            let same = state.remembered().get(command).is_some();
+            let verdict = if same { verdict } else { Verdict::Late };
+            Some((worker, command, attempt, verdict))
+        };
+        let answers: Vec<_> = self.bystanders.iter().filter_map(known).collect();
+        for (worker, command, attempt, verdict) in answers {
+            self.bystanders.remove(&worker);
+            self.answer(worker, command, attempt, verdict);
+        }
+    }
+}
+
+/// Makes sure that the events of a report can be written. A worker cuts its reports itself; one
+/// that does not has failed, and must not fail for ever.
+fn bound(open: &Attempt, report: &mut Report) {
+    let bytes = bincode::serialized_size(report).unwrap_or(u64::MAX);
+    if bytes > REPORT_BYTES_MAX {
+        let reason =
+            format!("the report has {bytes} bytes; at most {REPORT_BYTES_MAX} can be recorded");
+        *report = failed(open, &reason);
+    }
+}
+
+/// The report of an attempt that failed through its worker.
+fn failed(open: &Attempt, reason: &str) -> Report {
+    let failure = Failure::new(FailureKind::Setup, reason);
+    let remaining = open.remaining.iter();
+    match open.job.kind {
+        WorkerKind::Coding => Report::Failed {
+            failures: remaining.map(|&id| (id, failure.clone())).collect(),
+            limited_until: None,
+        },
+        WorkerKind::Testing => {
+            let verdict = TestVerdict::Inconclusive(failure);
+            Report::Tested {
+                verdicts: remaining.map(|&id| (id, verdict.clone())).collect(),
+                limited_until: None,
+            }
+        }
+    }
+}

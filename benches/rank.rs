@@ -33,6 +33,24 @@ fn build(mut dependencies: impl FnMut(u32, &mut Draw) -> Vec<u32>) -> Graph {
     graph
 }
 
+/// The same features, their slots in any order.
+fn shuffled(graph: &Graph) -> Graph {
+    let mut draw = Draw(7);
+    let mut slots: Vec<u32> = (0..FEATURES).collect();
+    for at in (1..FEATURES).rev() {
+        slots.swap(at as usize, draw.below(at + 1) as usize);
+    }
+    let mut other = build(|_, _| Vec::new());
+    for slot in 0..FEATURES {
+        let on = graph
+            .dependencies(slot)
+            .iter()
+            .map(|&on| slots[on as usize]);
+        other.set_dependencies(slots[slot as usize], on.collect());
+    }
+    other
+}
+
 /// 100 layers of 1,000: 1 to 4 dependencies, four fifths on the layer before, the others up to
 /// five layers back; at most `reach` places to the left or right within the layer.
 fn layered(slot: u32, draw: &mut Draw, reach: u32) -> Vec<u32> {
@@ -87,6 +105,10 @@ fn shapes() -> Vec<(&'static str, Graph)> {
                     layered(slot, draw, 500)
                 }
             }),
+        ),
+        (
+            "layered, added in any order",
+            shuffled(&build(|slot, draw| layered(slot, draw, 500))),
         ),
         ("chain", build(|slot, _| back(slot, 1))),
         (

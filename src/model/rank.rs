@@ -2,6 +2,7 @@
 
 use super::graph::Graph;
 
+mod blocks;
 mod columns;
 mod order;
 mod reach;

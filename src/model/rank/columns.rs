@@ -19,8 +19,6 @@ pub(super) struct Columns {
     pub(super) row_of: Vec<u32>,
     /// The columns, ascending by row.
     pub(super) columns: Vec<Column>,
-    /// One more than the last row of each row's component, by row.
-    pub(super) component_end: Vec<u32>,
     /// Where each row's parts end in `parts`.
     ends: Vec<u32>,
     /// The rows that are part of a row, by row.
@@ -46,14 +44,12 @@ impl Columns {
             in_tree: in_tree(order),
             row_of: vec![Self::NONE; order.len()],
             columns: Vec::new(),
-            component_end: Vec::new(),
             ends: Vec::new(),
             parts: Vec::new(),
         };
         for place in (0..order.len()).rev() {
             found.add(order, place);
         }
-        found.turn_starts_to_ends();
         found
     }
 
@@ -73,24 +69,11 @@ impl Columns {
         }
         let row = self.ends.len() as u32;
         self.row_of[place] = row;
-        self.component_end.push(order.component_start[place]);
         self.ends.push(self.parts.len() as u32);
         if column {
             let weight = self.in_tree[place] + 1;
             let place = place as u32;
             self.columns.push(Column { row, weight, place });
-        }
-    }
-
-    /// Rows of one component lie together; `component_end` still says where it starts.
-    fn turn_starts_to_ends(&mut self) {
-        let mut end = self.rows() as u32;
-        let mut above = u32::MAX;
-        for (row, entry) in self.component_end.iter_mut().enumerate().rev() {
-            if above != u32::MAX && *entry != above {
-                end = row as u32 + 1;
-            }
-            above = std::mem::replace(entry, end);
         }
     }
 

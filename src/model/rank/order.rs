@@ -1,47 +1,59 @@
-//! The graph laid out for walking: in topological order, one component after the other.
+//! The graph laid out for walking: in topological order, in flat vectors.
 
 use crate::model::graph::Graph;
 
-/// Features by place: whatever a feature waits for has a lower place. The features of a weakly
-/// connected component lie together, so that work on one never passes over the others.
+/// More dependents than this make a feature worth looking for shortcuts: the skeleton of a
+/// project, on which everything depends and most things by way of others, too.
+const HUB: usize = 64;
+/// Features that wait for more than this are not looked at, because each look costs as much.
+const LOOKS: usize = 64;
+
+/// Features by place: whatever a feature waits for has a lower place.
+///
+/// A shortcut is a dependency that also follows from another one. It changes neither who reaches
+/// whom nor the longest chain, only how much there is to count; those of hubs are left out.
 pub(super) struct Order {
     /// The slot at each place. Features on a cycle or behind one have no place.
     pub(super) slots: Vec<u32>,
-    /// The place of each component's first feature, by place.
-    pub(super) component_start: Vec<u32>,
-    /// How many features each waits for, by place.
+    /// How many features each waits for, shortcuts left out, by place.
     pub(super) dependencies: Vec<u32>,
     /// Where each place's dependents begin in `targets`; one more than there are places.
     starts: Vec<u32>,
-    /// Places of dependents, by place.
+    /// Places of dependents, shortcuts left out, by place.
     targets: Vec<u32>,
 }
 
 impl Order {
     pub(super) fn of(graph: &Graph) -> Self {
-        let slots = by_component(graph, topological(graph));
+        let slots = topological(graph);
         let mut place_of = vec![u32::MAX; graph.len()];
-        for (place, &(slot, _)) in (0..).zip(&slots) {
+        for (place, &slot) in (0..).zip(&slots) {
             place_of[slot as usize] = place;
         }
+        let waits = |&slot: &u32| graph.dependencies(slot).len() as u32;
+        let mut dependencies: Vec<u32> = slots.iter().map(waits).collect();
         let mut starts = Vec::with_capacity(slots.len() + 1);
         let mut targets = Vec::with_capacity(slots.len() * 3);
         starts.push(0);
-        for &(slot, _) in &slots {
-            let places = graph
-                .dependents(slot)
-                .iter()
-                .map(|&slot| place_of[slot as usize]);
-            targets.extend(places.filter(|&place| place != u32::MAX));
+        for &slot in &slots {
+            let dependents = graph.dependents(slot);
+            let hub = dependents.len() > HUB;
+            for &dependent in dependents {
+                let place = place_of[dependent as usize];
+                if place == u32::MAX {
+                    continue;
+                }
+                if hub && is_shortcut(graph, slot, dependent) {
+                    dependencies[place as usize] -= 1;
+                } else {
+                    targets.push(place);
+                }
+            }
             starts.push(targets.len() as u32);
         }
         Self {
-            dependencies: slots
-                .iter()
-                .map(|&(slot, _)| graph.dependencies(slot).len() as u32)
-                .collect(),
-            component_start: slots.iter().map(|&(_, start)| start).collect(),
-            slots: slots.into_iter().map(|(slot, _)| slot).collect(),
+            slots,
+            dependencies,
             starts,
             targets,
         }
@@ -58,12 +70,25 @@ impl Order {
     }
 }
 
-/// Slots such that dependencies come first, as near to breadth first as that allows (Kahn).
+/// True when `slot` waits for `hub` also by way of something else that it waits for.
+fn is_shortcut(graph: &Graph, hub: u32, slot: u32) -> bool {
+    let via = graph.dependencies(slot);
+    // What comes late was added late and is the likeliest.
+    let by_way = |&via: &u32| graph.dependencies(via).binary_search(&hub).is_ok();
+    via.len() <= LOOKS && via.iter().rev().any(by_way)
+}
+
+/// Slots such that dependencies come first.
 fn topological(graph: &Graph) -> Vec<u32> {
     let slots = || (0..).take(graph.len());
-    let mut waits: Vec<u32> = slots()
-        .map(|slot| graph.dependencies(slot).len() as u32)
-        .collect();
+    // Most backlogs were added in such an order, and their author's order keeps together what
+    // belongs together.
+    if slots().all(|slot| graph.dependencies(slot).last() < Some(&slot)) {
+        return slots().collect();
+    }
+    // Otherwise as near to breadth first as it goes (Kahn's algorithm).
+    let waits = |slot: u32| graph.dependencies(slot).len() as u32;
+    let mut waits: Vec<u32> = slots().map(waits).collect();
     let mut order: Vec<u32> = Vec::with_capacity(graph.len());
     order.extend(slots().filter(|&slot: &u32| waits[slot as usize] == 0));
     let mut next = 0;
@@ -77,50 +102,4 @@ fn topological(graph: &Graph) -> Vec<u32> {
         }
     }
     order
-}
-
-/// The same order within each component, the components one after the other; with each slot, the
-/// place of its component's first.
-fn by_component(graph: &Graph, order: Vec<u32>) -> Vec<(u32, u32)> {
-    let mut parent: Vec<u32> = (0..).take(graph.len()).collect();
-    let mut components = order.len();
-    for &slot in &order {
-        for &other in graph.dependencies(slot) {
-            let (a, b) = (root(&mut parent, slot), root(&mut parent, other));
-            if a != b {
-                parent[a.max(b) as usize] = a.min(b);
-                components -= 1;
-            }
-        }
-    }
-    if components == 1 {
-        return order.into_iter().map(|slot| (slot, 0)).collect();
-    }
-    let mut starts = vec![0u32; graph.len()];
-    for &slot in &order {
-        starts[root(&mut parent, slot) as usize] += 1;
-    }
-    let mut sum = 0;
-    for start in &mut starts {
-        let size = std::mem::replace(start, sum);
-        sum += size;
-    }
-    let mut ends = starts.clone();
-    let mut placed = vec![(0, 0); order.len()];
-    for slot in order {
-        let component = root(&mut parent, slot) as usize;
-        placed[ends[component] as usize] = (slot, starts[component]);
-        ends[component] += 1;
-    }
-    placed
-}
-
-/// The representative of `slot`'s component, shortening the way to it.
-fn root(parent: &mut [u32], mut slot: u32) -> u32 {
-    while parent[slot as usize] != slot {
-        let above = parent[parent[slot as usize] as usize];
-        parent[slot as usize] = above;
-        slot = above;
-    }
-    slot
 }

@@ -1,29 +1,24 @@
 //! Counts by sets of bits, a block of columns at a time.
 
+use std::ops::Range;
+
+use super::blocks::{Bits, Block, WORDS, pack, touched};
 use super::columns::Columns;
-
-/// Words of one row of a block.
-const WORDS: usize = 8;
-
-type Bits = [u64; WORDS];
-
-/// No column of the block.
-const EMPTY: u32 = 0;
-/// All columns of the block.
-const FULL: u32 = 1;
 
 /// How many others each feature reaches, by place.
 pub(super) fn count(columns: &Columns) -> Vec<u32> {
-    let blocks = blocks(columns);
+    let blocks = pack(columns);
     let mut sweep = Sweep {
-        handles: vec![EMPTY; columns.rows()],
-        totals: vec![0; columns.rows()],
+        wholes: Wholes::new(columns),
+        marked: vec![0; columns.rows().div_ceil(64)],
+        handles: vec![NONE; columns.rows()],
+        totals: touched(columns, &blocks),
         sets: Vec::new(),
-        counts: Vec::new(),
+        weighed: Vec::new(),
+        largest: NONE,
     };
-    // From the last block to the first, so that rows below the block at hand are still empty.
-    for block in blocks.iter().rev() {
-        sweep.block(columns, block);
+    for block in &blocks {
+        sweep.block(block);
     }
     let mut counts = columns.in_tree.clone();
     for (count, &row) in counts.iter_mut().zip(&columns.row_of) {
@@ -35,132 +30,203 @@ pub(super) fn count(columns: &Columns) -> Vec<u32> {
     counts
 }
 
-/// A block of columns.
-#[derive(Default)]
-struct Block {
-    /// Each column of word `w` stands for `1 << shifts[w]` features.
-    shifts: [u32; WORDS],
-    /// Which row has which bit of its own, ascending by row.
-    bits: Vec<(u32, u32)>,
-    /// What all columns together stand for.
-    total: u32,
+/// The other direction of [`Columns::parts`].
+struct Wholes {
+    starts: Vec<u32>,
+    rows: Vec<u32>,
 }
 
-/// Packs the columns into words, each of columns that stand for the same power of two of
-/// features, and those into blocks.
-fn blocks(columns: &Columns) -> Vec<Block> {
-    // For each power the word that is being filled, and how full it is.
-    let mut open = [(0usize, 64u32); 32];
-    let mut words = 0;
-    let mut blocks: Vec<Block> = Vec::new();
-    for column in &columns.columns {
-        for shift in (0..32).filter(|shift| column.weight >> shift & 1 == 1) {
-            let (word, fill) = &mut open[shift];
-            if *fill == 64 {
-                (*word, *fill) = (words, 0);
-                if words % WORDS == 0 {
-                    blocks.push(Block::default());
-                }
-                blocks[words / WORDS].shifts[words % WORDS] = shift as u32;
-                words += 1;
+impl Wholes {
+    fn new(columns: &Columns) -> Self {
+        let mut starts = vec![0u32; columns.rows() + 1];
+        for row in 0..columns.rows() {
+            for &part in columns.parts(row) {
+                starts[part as usize] += 1;
             }
-            let block = &mut blocks[*word / WORDS];
-            block
-                .bits
-                .push((column.row, (*word % WORDS) as u32 * 64 + *fill));
-            block.total += 1 << shift;
-            *fill += 1;
         }
+        let mut sum = 0;
+        for start in &mut starts {
+            sum += *start;
+            *start = sum;
+        }
+        // Filled from behind, so that each start ends where it belongs.
+        let mut rows = vec![0u32; sum as usize];
+        for row in (0..columns.rows()).rev() {
+            for &part in columns.parts(row) {
+                let start = &mut starts[part as usize];
+                *start -= 1;
+                rows[*start as usize] = row as u32;
+            }
+        }
+        Self { starts, rows }
     }
-    blocks
+
+    /// Where the rows stand in `rows` that `row` is part of; all are greater.
+    fn of(&self, row: usize) -> Range<usize> {
+        self.starts[row] as usize..self.starts[row + 1] as usize
+    }
 }
 
+/// A row that has not been reached in the block at hand.
+const NONE: u32 = 0;
+/// A row that has all columns of the block.
+const FULL: u32 = 1;
+/// Set in the handle of a row whose set is its own and may still grow; others are shared.
+const OWN: u32 = 1 << 31;
+
+/// Walks over the rows for one block after the other, from parts to wholes.
+///
+/// A row hands its set on to the rows that it is part of. Those that get only one share it; those
+/// that get several make one of their own. Far from the block's columns nearly every row has all
+/// of them, or none. Such rows are not walked over: `totals` begins with all columns of every
+/// block in which the row has any, and the walk takes off what is missing. It ends when nothing
+/// but full rows is left.
 struct Sweep {
-    /// By row: which set it has in the block at hand.
+    wholes: Wholes,
+    /// Rows that are still to be visited, a bit for each.
+    marked: Vec<u64>,
+    /// By row: its set. [`NONE`] for all rows between two blocks.
     handles: Vec<u32>,
-    /// By row: how many features it reached so far.
+    /// By row: for how many features the columns stand that it has.
     totals: Vec<u32>,
-    /// The sets of the block at hand; rows share them.
+    /// The sets of the block at hand.
     sets: Vec<Bits>,
-    /// By set: for how many features it stands.
-    counts: Vec<u32>,
+    /// What is known of each set.
+    weighed: Vec<Weighed>,
+    /// The set that stands for most. Rows that have all that can be had share it.
+    largest: u32,
+}
+
+struct Weighed {
+    /// For how many features it stands, once it does not grow any more.
+    count: u32,
+    /// The heaviest of the sets that it was made of. If it weighs the same, it is the same.
+    heaviest: u32,
 }
 
 impl Sweep {
-    fn block(&mut self, columns: &Columns, block: &Block) {
-        let (Some(&(lo, _)), Some(&(hi, _))) = (block.bits.first(), block.bits.last()) else {
-            return;
-        };
-        let end = columns.component_end[hi as usize] as usize;
+    fn block(&mut self, block: &Block) {
         self.sets.clear();
-        self.counts.clear();
-        self.sets.extend([[0; WORDS], [0; WORDS]]);
-        self.counts.extend([0, block.total]);
-        let mut bits = block.bits.iter().peekable();
-        let mut largest = EMPTY;
-        for row in lo as usize..end {
-            let mut own: Bits = [0; WORDS];
-            let mut fresh = false;
-            while let Some((_, bit)) = bits.next_if(|(at, _)| *at as usize == row) {
-                own[*bit as usize / 64] |= 1 << (bit % 64);
-                fresh = true;
+        self.weighed.clear();
+        self.largest = NONE;
+        self.add([0; WORDS], NONE);
+        self.add([0; WORDS], NONE);
+        self.weighed[FULL as usize].count = block.total;
+        // Rows that are marked and not full.
+        let mut mixed = 0usize;
+        for &(row, bit) in &block.bits {
+            if self.handles[row as usize] == NONE {
+                self.handles[row as usize] = OWN | self.add([0; WORDS], NONE);
+                self.mark(row);
+                mixed += 1;
             }
-            let mut first = EMPTY;
-            let mut last = EMPTY;
-            for &part in columns.parts(row) {
-                let handle = self.handles[part as usize];
-                if handle == EMPTY || handle == first {
-                    continue;
+            let set = self.handles[row as usize] & !OWN;
+            self.sets[set as usize][bit as usize / 64] |= 1 << (bit % 64);
+        }
+        let mut word = block.bits.first().map_or(0, |(row, _)| *row as usize / 64);
+        while mixed > 0 {
+            let Some(row) = self.unmark(&mut word) else {
+                break;
+            };
+            let mut handle = std::mem::replace(&mut self.handles[row], NONE);
+            if handle != FULL {
+                mixed -= 1;
+                if handle & OWN != 0 {
+                    handle = self.settle(handle & !OWN, block);
                 }
-                if handle == FULL {
-                    first = FULL;
-                    fresh = false;
-                    break;
-                }
-                if first == EMPTY && !fresh {
-                    first = handle;
-                    continue;
-                }
-                if !fresh {
-                    own = self.sets[first as usize];
-                    fresh = true;
-                }
-                last = handle;
-                for (word, part) in own.iter_mut().zip(&self.sets[handle as usize]) {
-                    *word |= part;
-                }
+                self.totals[row] -= block.total - self.weighed[handle as usize].count;
             }
-            if fresh {
-                let count = weigh(&own, &block.shifts);
-                first = if count == block.total {
-                    FULL
-                } else if count == self.counts[first as usize] {
-                    first
-                } else if count == self.counts[last as usize] {
-                    last
-                } else if count == self.counts[largest as usize]
-                    && own == self.sets[largest as usize]
-                {
-                    largest
-                } else {
-                    let handle = self.sets.len() as u32;
-                    self.sets.push(own);
-                    self.counts.push(count);
-                    if count > self.counts[largest as usize] {
-                        largest = handle;
-                    }
-                    handle
-                };
+            for at in self.wholes.of(row) {
+                mixed = mixed.wrapping_add_signed(self.hand_on(handle, self.wholes.rows[at]));
             }
-            self.handles[row] = first;
-            self.totals[row] += self.counts[first as usize];
+        }
+        // What is still marked is full, and so is everything behind it.
+        while let Some(row) = self.unmark(&mut word) {
+            self.handles[row] = NONE;
         }
     }
-}
 
-fn weigh(bits: &Bits, shifts: &[u32; WORDS]) -> u32 {
-    bits.iter()
-        .zip(shifts)
-        .map(|(word, shift)| word.count_ones() << shift)
-        .sum()
+    fn add(&mut self, bits: Bits, heaviest: u32) -> u32 {
+        self.sets.push(bits);
+        self.weighed.push(Weighed { count: 0, heaviest });
+        self.sets.len() as u32 - 1
+    }
+
+    fn mark(&mut self, row: u32) {
+        self.marked[row as usize / 64] |= 1 << (row % 64);
+    }
+
+    /// Takes the first marked row from `word` on.
+    #[inline(always)]
+    fn unmark(&mut self, word: &mut usize) -> Option<usize> {
+        loop {
+            let marked = self.marked.get_mut(*word)?;
+            if *marked != 0 {
+                let row = *word * 64 + marked.trailing_zeros() as usize;
+                *marked &= *marked - 1;
+                return Some(row);
+            }
+            *word += 1;
+        }
+    }
+
+    /// Gives the row `whole` what the settled set `handle` has. Returns the change in the number
+    /// of rows that are marked and not full.
+    #[inline(always)]
+    fn hand_on(&mut self, handle: u32, whole: u32) -> isize {
+        let held = self.handles[whole as usize];
+        if held == handle || held == FULL {
+            0
+        } else if held == NONE {
+            self.handles[whole as usize] = handle;
+            self.mark(whole);
+            isize::from(handle != FULL)
+        } else if handle == FULL {
+            self.handles[whole as usize] = FULL;
+            -1
+        } else if held & OWN == 0 {
+            let (a, b) = (&self.sets[held as usize], &self.sets[handle as usize]);
+            let both = std::array::from_fn(|word| a[word] | b[word]);
+            let heavier = self.weighed[held as usize].count > self.weighed[handle as usize].count;
+            let own = self.add(both, if heavier { held } else { handle });
+            self.handles[whole as usize] = OWN | own;
+            0
+        } else {
+            let own = (held & !OWN) as usize;
+            if let Ok([own, part]) = self.sets.get_disjoint_mut([own, handle as usize]) {
+                for (word, part) in own.iter_mut().zip(part) {
+                    *word |= *part;
+                }
+            }
+            let heaviest = self.weighed[own].heaviest;
+            if self.weighed[handle as usize].count > self.weighed[heaviest as usize].count {
+                self.weighed[own].heaviest = handle;
+            }
+            0
+        }
+    }
+
+    /// Weighs a set that has all its parts, and returns an equal one that others share, if one is
+    /// at hand.
+    #[inline(always)]
+    fn settle(&mut self, own: u32, block: &Block) -> u32 {
+        let set = &self.sets[own as usize];
+        let count = block.weigh(set);
+        if count == block.total {
+            return FULL;
+        }
+        let heaviest = self.weighed[own as usize].heaviest;
+        if count == self.weighed[heaviest as usize].count {
+            return heaviest;
+        }
+        let most = self.weighed[self.largest as usize].count;
+        if count == most && *set == self.sets[self.largest as usize] {
+            return self.largest;
+        }
+        if count > most {
+            self.largest = own;
+        }
+        self.weighed[own as usize].count = count;
+        own
+    }
 }

@@ -109,3 +109,72 @@ fn even_an_impossible_cycle_ends() {
         }
     );
 }
+
+/// Counts by walking from every feature anew.
+fn walked(graph: &Graph) -> Vec<u32> {
+    let count = graph.len();
+    let mut seen = vec![u32::MAX; count];
+    let mut stack = Vec::new();
+    let from = |slot: u32| {
+        let mut found = 0;
+        stack.push(slot);
+        while let Some(at) = stack.pop() {
+            for &next in graph.dependents(at) {
+                if seen[next as usize] != slot {
+                    seen[next as usize] = slot;
+                    stack.push(next);
+                    found += 1;
+                }
+            }
+        }
+        found
+    };
+    (0..count as u32).map(from).collect()
+}
+
+/// Several blocks of columns, of all weights, near and far from the rows that reach them.
+#[test]
+fn counts_are_right_across_blocks() {
+    for seed in [1u64, 2, 3, 4] {
+        let mut state = seed;
+        let mut below = |limit: u32| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            ((state >> 33) % u64::from(limit.max(1))) as u32
+        };
+        let mut large = graph(3_500, |_| Vec::new());
+        for slot in 1..3_500u32 {
+            let back = [slot, 40, 300, 2_000][seed as usize - 1].min(slot);
+            let mut on: Vec<u32> = (0..=below(3)).map(|_| slot - 1 - below(back)).collect();
+            match below(20) {
+                0 => on.clear(),
+                1..4 => on.push(0),
+                4 => on.extend((0..200).map(|_| below(slot))),
+                _ => {}
+            }
+            large.set_dependencies(slot, on);
+        }
+        // The same with slots that say nothing about the order.
+        let turned = |slot: u32| (slot * 1_237 + 11) % 3_500;
+        let mut other = graph(3_500, |_| Vec::new());
+        for slot in 0..3_500 {
+            let on = large.dependencies(slot).iter().map(|&on| turned(on));
+            other.set_dependencies(turned(slot), on.collect());
+        }
+        let expected = walked(&large);
+        let counts = Ranks::compute(&large, &[]).unblocks;
+        let first = (0..3_500).find(|&slot| counts[slot] != expected[slot]);
+        assert_eq!(
+            first, None,
+            "seed {seed}: the first slot with a wrong count"
+        );
+        let counts = Ranks::compute(&other, &[]).unblocks;
+        let first =
+            (0..3_500u32).find(|&slot| counts[turned(slot) as usize] != expected[slot as usize]);
+        assert_eq!(
+            first, None,
+            "seed {seed}, turned: the first slot with a wrong count"
+        );
+    }
+}

@@ -1,11 +1,18 @@
 //! The worker: takes jobs, one at a time.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::cli::Context;
+use crate::cli::config::Config;
+use crate::cli::engine::runtime;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
+use crate::cli::project::Project;
+use crate::cli::{Context, logging, store};
+use crate::model::ids::ContentHash;
 use crate::model::settings::WorkerKind;
+use crate::queue::{Contents, FileContents};
+use crate::worker::{self, Exit, OutputStore};
 
 /// Finds the scheduler by the project directory, waits for it, and survives its restart.
 #[derive(Debug, Clone, clap::Args)]
@@ -40,6 +47,40 @@ impl From<Kind> for WorkerKind {
 }
 
 /// Carries the verb out.
-pub fn run(_context: &Context, _args: &Args) -> Result<ExitCode, Error> {
-    Err(super::not_yet("worker"))
+pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
+    logging::start(&context.global, "crewlog=info,warn", std::io::stderr);
+    let project = Project::find(context.global.project.as_deref())?;
+    project.create_data()?;
+    let config = Config::load(&project)?.worker(&project)?;
+    let outputs = FileContents::open(&store::contents(&project));
+    let outputs = Outputs(outputs.map_err(|error| store::of_log(&error))?);
+    let reporter = Arc::new(|line: &str| tracing::info!("{line}"));
+    let kind = args.kind.into();
+    let connect = args.connect.clone();
+    let working = worker::run(config, kind, connect, Arc::new(outputs), reporter);
+    let exit = runtime()?.block_on(working).map_err(|error| {
+        let next = "mend that and start the worker again";
+        Error::usage("the worker cannot begin", error, next)
+    })?;
+    match exit {
+        Exit::Drained | Exit::Stopped => Ok(ExitCode::Passing),
+        Exit::Interrupted => Ok(ExitCode::Interrupted),
+        Exit::NoScheduler => Err(Error::new(
+            ExitCode::WaitingForPerson,
+            "the worker found no scheduler for too long",
+            format!("nobody listens at {}", project.socket.display()),
+            "start one with `scheduler run`; what the worker had finished is kept",
+        )),
+        Exit::Refused(reason) => Err(Error::usage("the scheduler refused the worker", reason, "")),
+        Exit::Failed(reason) => Err(Error::internal("the worker cannot go on", reason, "")),
+    }
+}
+
+/// Outputs of checks become content files beside the log.
+struct Outputs(FileContents);
+
+impl OutputStore for Outputs {
+    fn put(&self, bytes: &[u8]) -> std::io::Result<ContentHash> {
+        self.0.put(bytes).map_err(std::io::Error::other)
+    }
 }

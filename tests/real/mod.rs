@@ -1,0 +1,163 @@
+//! A real project in a directory that vanishes: real git, real sled, real processes.
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// The longest that anything here may take, on a machine that does much else at the same time.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A project of the test's own.
+pub struct Project {
+    pub root: PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+/// Environment without the caller's git and Crewlog settings, and with a home of its own.
+pub fn clean(command: &mut Command, home: &Path) {
+    command.env_clear();
+    for name in ["PATH", "TMPDIR", "LANG"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command.env("HOME", home).env("GIT_CONFIG_NOSYSTEM", "1");
+}
+
+impl Project {
+    /// An empty repository with one commit, and this config.
+    pub fn new(config: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let root = dir.path().canonicalize().expect("its path").join("project");
+        fs::create_dir_all(root.join(".crewlog")).expect("directories");
+        fs::create_dir_all(root.join("../home")).expect("a home");
+        let project = Self { root, _dir: dir };
+        project.write(".crewlog/config.toml", config);
+        project.write(".crewlog/.gitignore", "*\n");
+        project.write("README", "a project\n");
+        project.git(&["init", "-q", "-b", "main"]);
+        project.git(&["config", "user.name", "A user"]);
+        project.git(&["config", "user.email", "user@example.invalid"]);
+        project.git(&["add", "-A"]);
+        project.git(&["commit", "-q", "-m", "first"]);
+        project
+    }
+
+    pub fn home(&self) -> PathBuf {
+        self.root.join("../home")
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        let path = self.root.join(name);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
+        fs::write(path, text).expect("a file");
+    }
+
+    pub fn git(&self, args: &[&str]) -> String {
+        let mut command = Command::new("git");
+        clean(&mut command, &self.home());
+        let output = command
+            .arg("-C")
+            .arg(&self.root)
+            .args(args)
+            .output()
+            .expect("git");
+        assert!(output.status.success(), "git {args:?}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// The scheduler's executable with these arguments.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_scheduler"));
+        clean(&mut command, &self.home());
+        command
+            .arg("-C")
+            .arg(&self.root)
+            .args(args)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs it to its end.
+    pub fn scheduler(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("the scheduler")
+    }
+
+    /// Starts it; what it prints is thrown away.
+    pub fn start(&self, args: &[&str]) -> Child {
+        let mut command = self.command(args);
+        // A group of its own, so that nothing that is sent to the test reaches it.
+        command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0);
+        command.spawn().expect("the scheduler")
+    }
+
+    /// Processes that belong to this project: by their arguments, directory or environment.
+    pub fn processes(&self) -> BTreeMap<u32, String> {
+        let needle = self.root.as_os_str().as_encoded_bytes();
+        let mut found = BTreeMap::new();
+        for entry in fs::read_dir("/proc").expect("/proc").flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let Ok(pid) = name.parse::<u32>() else {
+                continue;
+            };
+            let path = entry.path();
+            let read = |file: &str| fs::read(path.join(file)).unwrap_or_default();
+            let (line, environment) = (read("cmdline"), read("environ"));
+            let zombie = String::from_utf8_lossy(&read("stat")).contains(") Z ");
+            let holds = |text: &[u8]| text.windows(needle.len()).any(|part| part == needle);
+            if pid != std::process::id() && !zombie && (holds(&line) || holds(&environment)) {
+                found.insert(pid, String::from_utf8_lossy(&line).replace('\0', " "));
+            }
+        }
+        found
+    }
+
+    /// Waits until no process of this project is left.
+    pub fn wait_for_silence(&self) {
+        wait_until("every process is gone", || {
+            self.processes().is_empty().then_some(())
+        });
+    }
+
+    /// The commits on the integration branch, as `(feature trailer, commit)`, oldest first.
+    pub fn merged(&self, branch: &str) -> Vec<String> {
+        let format = "--format=%(trailers:key=Crewlog-Feature,valueonly,separator=%x2C)";
+        let text = self.git(&["log", "--reverse", format, branch]);
+        let lines = text.lines().filter(|line| !line.is_empty());
+        lines.map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        // A failed test must leave no process behind either.
+        for pid in self.processes().keys() {
+            let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
+        }
+    }
+}
+
+/// The one place where a test looks again and again: for what sends no signal.
+pub fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < PATIENCE, "waited too long until {what}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+/// Waits for a process's end.
+pub fn wait(child: &mut Child) -> Option<i32> {
+    let status = wait_until("a process ends", || child.try_wait().expect("its status"));
+    status.code()
+}

@@ -160,8 +160,8 @@ fn kills_at_any_moment_lose_nothing() {
     println!("CREWLOG_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
     let project = Project::new(&config());
-    project.write("features.toml", &backlog());
-    let imported = project.scheduler(&["import", "features.toml"]);
+    project.write(".crewlog/features.toml", &backlog());
+    let imported = project.scheduler(&["import", ".crewlog/features.toml"]);
     assert!(imported.status.success(), "{imported:?}");
     let before = project.git(&["rev-parse", "main"]);
     let run = ["run", "--workers", "coding=3,testing=1"];

@@ -106,6 +106,7 @@ async fn work_here(
     repository.ensure_branch(&branch).await.map_err(of_git)?;
     let before = load::load(&*log, &project.snapshots).map_err(store::of_scheduler)?;
     let progress = Progress::new(screen, &before, now(), context.global.verbose > 0);
+    sweep(&repository, project, &branch, &before).await;
     drop(before);
     let watcher = Watcher(progress);
     let options = Options {
@@ -113,7 +114,10 @@ async fn work_here(
         snapshots: project.snapshots.clone(),
         socket: project.socket.clone(),
         branch: branch.clone(),
-        integration: Arc::new(GitBranch { repository, branch }),
+        integration: Arc::new(GitBranch {
+            repository: repository.clone(),
+            branch: branch.clone(),
+        }),
         processes: Arc::new(LocalProcesses {
             reap: reap(project.root.clone()),
         }),
@@ -132,7 +136,23 @@ async fn work_here(
         .await
         .map_err(store::of_scheduler)?;
     let state = load::load(&*log, &project.snapshots).map_err(store::of_scheduler)?;
+    sweep(&repository, project, &branch, &state).await;
     Ok(Ended { ending, state })
+}
+
+/// Removes worktrees of attempts that are over and whose workers were killed before they could
+/// clean up; what was not merged is preserved. Living workers' worktrees are not touched.
+async fn sweep(repository: &Repository, project: &Project, branch: &str, state: &State) {
+    let live: Vec<AttemptId> = state.attempts().keys().copied().collect();
+    let next = AttemptId(state.sequence.next().0);
+    match repository.sweep(&project.worktrees, &live, next, branch).await {
+        Ok(swept) => {
+            for (attempt, error) in swept.failed {
+                tracing::warn!(%attempt, %error, "left a worktree for the next start to remove");
+            }
+        }
+        Err(error) => tracing::warn!(%error, "cannot look for left-over worktrees"),
+    }
 }
 
 fn of_git(error: crate::workspace::Error) -> Error {

@@ -70,13 +70,12 @@ impl Project {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// The scheduler's executable with these arguments.
+    /// The scheduler's executable with these arguments, in the project's directory.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_scheduler"));
         clean(&mut command, &self.home());
         command
-            .arg("-C")
-            .arg(&self.root)
+            .current_dir(&self.root)
             .args(args)
             .stdin(Stdio::null());
         command
@@ -110,9 +109,13 @@ impl Project {
             let path = entry.path();
             let read = |file: &str| fs::read(path.join(file)).unwrap_or_default();
             let (line, environment) = (read("cmdline"), read("environ"));
+            let directory = fs::read_link(path.join("cwd")).unwrap_or_default();
             let zombie = String::from_utf8_lossy(&read("stat")).contains(") Z ");
             let holds = |text: &[u8]| text.windows(needle.len()).any(|part| part == needle);
-            if pid != std::process::id() && !zombie && (holds(&line) || holds(&environment)) {
+            if pid != std::process::id()
+                && !zombie
+                && (holds(&line) || holds(&environment) || directory.starts_with(&self.root))
+            {
                 found.insert(pid, String::from_utf8_lossy(&line).replace('\0', " "));
             }
         }

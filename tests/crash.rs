@@ -18,7 +18,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use real::{Project, wait, wait_until};
 
-const FEATURES: u32 = 24;
+const FEATURES: u32 = 36;
 const KILLS: u32 = 24;
 
 /// An agent that takes a moment, leaves a detached child behind, and does its work in two writes.
@@ -173,7 +173,7 @@ fn kills_at_any_moment_lose_nothing() {
     let mut child = project.start(&run);
     let mut kills = 0;
     while kills < KILLS {
-        let events = random.random_range(1..14);
+        let events = random.random_range(1..9);
         if !runtime.block_on(follow(&project, &mut seen, events, &mut child)) {
             break;
         }

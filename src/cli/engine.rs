@@ -145,7 +145,10 @@ async fn work_here(
 async fn sweep(repository: &Repository, project: &Project, branch: &str, state: &State) {
     let live: Vec<AttemptId> = state.attempts().keys().copied().collect();
     let next = AttemptId(state.sequence.next().0);
-    match repository.sweep(&project.worktrees, &live, next, branch).await {
+    match repository
+        .sweep(&project.worktrees, &live, next, branch)
+        .await
+    {
         Ok(swept) => {
             for (attempt, error) in swept.failed {
                 tracing::warn!(%attempt, %error, "left a worktree for the next start to remove");

@@ -51,19 +51,28 @@ pub struct Stand {
     pub touched_total: u32,
 }
 
+/// SIGKILL comes from a person, or from a kernel that is out of memory, never from the code that
+/// is checked: it says nothing about the feature.
+const KILLED: i32 = 137;
+
 impl FeatureChecks {
     /// Why the feature does not pass, if it does not.
     pub fn failure(&self) -> Option<Failure> {
         let last = self.runs.last().filter(|run| run.exit_code != 0)?;
         let how = match last.exit_code {
             124 => "took longer than its limit (exit code 124)".to_owned(),
+            KILLED => "was killed from outside (exit code 137); is memory short?".to_owned(),
             code => format!("exited with {code}"),
         };
         let mut reason = format!("`{}` {how}", last.command);
         if !self.tail.is_empty() {
             reason = format!("{reason}: {}", self.tail);
         }
-        let mut failure = Failure::new(FailureKind::CheckFailed, reason);
+        let kind = match last.exit_code {
+            KILLED => FailureKind::Setup,
+            _ => FailureKind::CheckFailed,
+        };
+        let mut failure = Failure::new(kind, reason);
         failure.checks.clone_from(&self.runs);
         Some(failure)
     }
@@ -289,7 +298,10 @@ fn test_verdict(
 ) -> TestVerdict {
     let checked = checks.iter().find(|one| one.feature == feature.id);
     if let Some(failure) = checked.and_then(FeatureChecks::failure) {
-        return TestVerdict::Broken(failure);
+        return match failure.kind {
+            FailureKind::CheckFailed => TestVerdict::Broken(failure),
+            _ => TestVerdict::Inconclusive(failure),
+        };
     }
     let untested = |reason: &str| {
         let failure = Failure::new(FailureKind::Setup, reason);

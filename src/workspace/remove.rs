@@ -72,10 +72,8 @@ impl Repository {
                 tracing::warn!(%error, "left for the next sweep");
             }
         }
-        for attempt in attempts {
-            if attempt >= before || live.contains(&attempt) {
-                continue;
-            }
+        let over = |attempt: AttemptId| attempt < before && !live.contains(&attempt);
+        for attempt in attempts.into_iter().filter(|&attempt| over(attempt)) {
             match self.clean_up(&worktrees_dir, attempt, Some(branch)).await {
                 Ok(preserved) => {
                     swept.removed.push(attempt);
@@ -84,6 +82,13 @@ impl Repository {
                         .extend(preserved.map(|name| (attempt, name)));
                 }
                 Err(error) => swept.failed.push((attempt, error)),
+            }
+        }
+        let registered = self.common_dir().join("worktrees");
+        for (attempt, git_dir) in orphans(&registered, &worktrees_dir) {
+            if over(attempt) {
+                let doing = "remove git's directory of a worktree that is gone";
+                blocking(doing, git_dir, remove_any).await?;
             }
         }
         Ok(swept)
@@ -172,6 +177,22 @@ fn list(worktrees_dir: &Path) -> io::Result<(BTreeSet<AttemptId>, Vec<PathBuf>)>
         attempts.extend(ours);
     }
     Ok((attempts, trash))
+}
+
+/// git's own directories for worktrees of ours that are gone: a git that was killed while it made
+/// one leaves its directory registered before there are notes of it.
+fn orphans(registered: &Path, worktrees_dir: &Path) -> Vec<(AttemptId, PathBuf)> {
+    let entries = fs::read_dir(registered).into_iter().flatten().flatten();
+    let orphan = |entry: fs::DirEntry| {
+        let git_dir = entry.path();
+        let back = fs::read(git_dir.join("gitdir")).ok()?;
+        let back = Path::new(std::ffi::OsStr::from_bytes(back.trim_ascii_end()));
+        let dir = back.parent()?;
+        let ours = dir.parent() == Some(worktrees_dir) && !exists(dir);
+        let number = dir.file_name()?.to_str()?.strip_prefix(NAME)?;
+        ours.then_some((AttemptId(number.parse().ok()?), git_dir))
+    };
+    entries.take(ENTRIES_MAX).filter_map(orphan).collect()
 }
 
 /// Deletes a worktree in an order that can be interrupted anywhere: first its directory is moved

@@ -128,11 +128,3 @@ fn event_json(recorded: &Recorded) -> Result<String, Error> {
     show::event::json(recorded)
         .map_err(|error| Error::internal("cannot write an event as JSON", error, ""))
 }
-
-fn not_yet(verb: &str) -> Error {
-    Error::internal(
-        format!("`scheduler {verb}` did nothing"),
-        "this build does not have it yet",
-        "use a newer build",
-    )
-}

@@ -8,7 +8,6 @@ mod testing;
 
 use std::collections::BTreeMap;
 
-pub use self::finish::blocking_chain;
 use super::command::Command;
 use super::decide::{Load, RUNNERS_UP_MAX};
 use super::event::RankTerms;

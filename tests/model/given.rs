@@ -13,14 +13,27 @@ use crewlog::model::plan::{Entropy, Plan, World, plan};
 use crewlog::model::report::{Mergeable, Report, TestVerdict};
 use crewlog::model::settings::{Settings, WorkerKind};
 use crewlog::model::state::State;
+use proptest::test_runner::Config as ProptestConfig;
 
-/// Numbers that look random and are the same every time (xorshift64*).
+/// How often a property is tried, unless `PROPTEST_CASES` says otherwise. The seed of a failure is
+/// printed and kept in no file.
+pub fn cases(usual: u32) -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok();
+    let asked = asked.and_then(|number| number.parse().ok());
+    ProptestConfig {
+        cases: asked.unwrap_or(usual),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+/// Numbers that look random and are the same every time (SplitMix64).
 #[derive(Clone, Debug)]
 pub struct Numbers(u64);
 
 impl Numbers {
     pub fn new(seed: u64) -> Self {
-        Self(seed | 1)
+        Self(seed)
     }
 
     /// A number below `limit`, or 0.
@@ -39,10 +52,11 @@ impl Numbers {
 
 impl Entropy for Numbers {
     fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
     }
 }
 
@@ -226,10 +240,16 @@ impl Story {
 
     /// What is planned when these workers are idle.
     pub fn plan(&mut self, idle: &[WorkerId]) -> Plan {
-        self.plan_in(&World {
+        let world = self.world(idle);
+        self.plan_in(&world)
+    }
+
+    /// A world in which these workers are idle.
+    pub fn world(&self, idle: &[WorkerId]) -> World {
+        World {
             idle: self.idle(idle),
             ..World::default()
-        })
+        }
     }
 
     pub fn plan_in(&mut self, world: &World) -> Plan {

@@ -1,5 +1,18 @@
 //! The rules, told from outside: given these events, when this command, then those events.
 
+mod assignment;
+mod attempts;
 mod backlog;
-#[allow(dead_code, reason = "the tables that use the rest are on their way")]
+mod commands;
+mod driver;
 mod given;
+mod import;
+mod limits;
+mod liveness;
+mod merge;
+mod oracle;
+mod property;
+mod run;
+mod senseless;
+mod testing;
+mod transitions;

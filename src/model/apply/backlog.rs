@@ -86,9 +86,12 @@ impl State {
         (feature.status != Status::Removed).then_some(slot)
     }
 
-    /// Those of `depends_on` that `feature` can wait for: the spec and the graph say the same.
+    /// Those of `depends_on` that `feature` can wait for, each once: the spec and the graph must
+    /// say the same.
     fn known(&self, feature: FeatureId, mut depends_on: Vec<FeatureId>) -> Vec<FeatureId> {
         depends_on.retain(|&id| id != feature && self.left(id).is_some());
+        depends_on.sort_unstable();
+        depends_on.dedup();
         depends_on
     }
 

@@ -1,20 +1,15 @@
 //! Whether the run is over, and how it ended.
 
-use std::collections::VecDeque;
-
 use super::testing::unverified;
 use super::{World, coding_remains};
 use crate::model::command::Command;
 use crate::model::event::RunOutcome;
 use crate::model::feature::Status;
-use crate::model::ids::FeatureId;
 use crate::model::state::{Feature, State};
+use crate::model::views::standing::{Standing, Standings};
 
 /// Unreachable features that are named in the reason; `why` tells it of each.
 const NAMED_MAX: usize = 3;
-
-/// Features that are named of one chain, from its beginning; and its end.
-const LINKS_MAX: usize = 4;
 
 pub fn finish(state: &State, world: &World) -> Option<Command> {
     if world.stay {
@@ -65,8 +60,9 @@ fn outcome(state: &State) -> (RunOutcome, String) {
         return (RunOutcome::WaitingForPerson, reason.to_owned());
     }
     let unproven = unproven(state);
-    let chains = Chains::of(state);
-    let unreachable = chains.behind(&[Status::Parked, Status::Skipped]);
+    let standings = Standings::of(state, state.at);
+    let hopeless = |feature: &&Feature| standings.standing(feature) == Standing::Unreachable;
+    let unreachable = state.features().filter(hopeless).count();
     let held = waiting - u32::try_from(unreachable).unwrap_or(waiting).min(waiting);
     let mut reasons = Vec::new();
     let mut note = |count: u32, what: &str| {
@@ -79,7 +75,9 @@ fn outcome(state: &State) -> (RunOutcome, String) {
     note(asking, "waiting for an answer");
     note(held, "waiting behind those");
     note(waiting - held, "unreachable");
-    reasons.extend(chains.told().take(NAMED_MAX));
+    let named = state.features().filter(waits).take(NAMED_MAX);
+    let chains = named.map(|feature| standings.chain(feature.id));
+    reasons.extend(chains.map(|chain| standings.chain_words(&chain)));
     let outcome = if parked + unproven > 0 || waiting > held {
         RunOutcome::SomeFailed
     } else if asking + held > 0 {
@@ -102,116 +100,7 @@ fn unproven(state: &State) -> u32 {
     u32::try_from(unproven.count()).unwrap_or(u32::MAX)
 }
 
-/// For every feature that waits, the shortest way to one that nobody will bring to pass without
-/// help: parked or skipped, and otherwise waiting for an answer. One walk for all of them.
-struct Chains<'a> {
-    state: &'a State,
-    /// By slot: the next slot of the way, the slot at its end, and how many lie between.
-    ways: Vec<Option<Way>>,
-}
-
-#[derive(Clone, Copy)]
-struct Way {
-    next: u32,
-    end: u32,
-    length: u32,
-}
-
-impl<'a> Chains<'a> {
-    fn of(state: &'a State) -> Self {
-        let mut chains = Self {
-            state,
-            ways: vec![None; state.graph().len()],
-        };
-        // What is parked or skipped is in the way for good, so its ways are found first.
-        chains.walk(&[Status::Parked, Status::Skipped]);
-        chains.walk(&[Status::NeedsInput]);
-        chains
-    }
-
-    /// Breadth first, from everything in one of these statuses up to all that wait for it.
-    fn walk(&mut self, from: &[Status]) {
-        let mut queue = VecDeque::new();
-        for slot in (0..).take(self.ways.len()) {
-            if self
-                .status(slot)
-                .is_some_and(|status| from.contains(&status))
-            {
-                queue.push_back((slot, slot, 0));
-            }
-        }
-        while let Some((slot, end, length)) = queue.pop_front() {
-            for &dependent in self.state.graph().dependents(slot) {
-                let waits = self.status(dependent).is_some_and(waits);
-                if let Some(way @ None) = self.ways.get_mut(dependent as usize)
-                    && waits
-                {
-                    let next = slot;
-                    *way = Some(Way { next, end, length });
-                    queue.push_back((dependent, end, length + 1));
-                }
-            }
-        }
-    }
-
-    fn status(&self, slot: u32) -> Option<Status> {
-        Some(self.state.in_slot(slot)?.status)
-    }
-
-    fn way(&self, slot: u32) -> Option<Way> {
-        self.ways.get(slot as usize).copied().flatten()
-    }
-
-    /// How many features wait behind one in such a status.
-    fn behind(&self, statuses: &[Status]) -> usize {
-        let ends = self.ways.iter().flatten().map(|way| way.end);
-        let behind = ends.filter_map(|end| self.status(end));
-        behind.filter(|status| statuses.contains(status)).count()
-    }
-
-    /// Each chain in words, in order of addition of the features that wait.
-    fn told(&self) -> impl Iterator<Item = String> {
-        let slots = (0..).take(self.ways.len());
-        slots.filter_map(|slot| self.chain(slot))
-    }
-
-    fn chain(&self, start: u32) -> Option<String> {
-        let way = self.way(start)?;
-        let id = |slot: u32| Some(self.state.in_slot(slot)?.id.to_string());
-        let mut words = vec![id(start)?];
-        let mut at = way.next;
-        while at != way.end && words.len() < LINKS_MAX {
-            words.push(id(at)?);
-            at = self.way(at)?.next;
-        }
-        let told = words.len() as u32 - 1;
-        if told < way.length {
-            words.push(format!("{} more", way.length - told));
-        }
-        words.push(id(way.end)?);
-        let status = self.status(way.end)?.word();
-        Some(format!("{} ({status})", words.join(" waits for ")))
-    }
-}
-
-fn waits(status: Status) -> bool {
-    matches!(status, Status::Pending | Status::Regressed)
-}
-
-/// From a feature down to the first one that nobody will bring to pass without help: parked,
-/// skipped, or waiting for an answer. None when there is no such one.
-pub fn blocking_chain(state: &State, from: FeatureId) -> Option<Vec<FeatureId>> {
-    let slot = state.slot(from)?;
-    let id = |slot: u32| Some(state.in_slot(slot)?.id);
-    if !waits(state.in_slot(slot)?.status) {
-        return None;
-    }
-    let chains = Chains::of(state);
-    let mut chain = vec![from];
-    let mut way = chains.way(slot);
-    while let Some(step) = way {
-        chain.push(id(step.next)?);
-        way = chains.way(step.next);
-    }
-    (chain.len() > 1).then_some(chain)
+/// At the end of a run nothing is ready, so that whoever has not begun waits for somebody.
+fn waits(feature: &&Feature) -> bool {
+    matches!(feature.status, Status::Pending | Status::Regressed)
 }

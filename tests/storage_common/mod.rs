@@ -1,6 +1,8 @@
 //! Events for the tests of the log.
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
+pub mod dirs;
+
 use crewlog::model::event::*;
 use crewlog::model::evidence::*;
 use crewlog::model::feature::FeatureSpec;

@@ -43,7 +43,8 @@ pub struct Places {
     pub project: PathBuf,
     /// Where the project's data is: spool, transcripts, port slots. Made when absent.
     pub data: PathBuf,
-    /// Where worktrees and the attempts' own directories are made; inside no git repository.
+    /// Where worktrees and the attempts' own directories are made; if inside of the repository,
+    /// then where git ignores them.
     pub worktrees: PathBuf,
     /// The scheduler's unix socket. May be longer than the 107 bytes of a socket address.
     pub socket: PathBuf,

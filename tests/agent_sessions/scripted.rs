@@ -161,7 +161,7 @@ async fn a_hang_is_ended_by_the_idle_limit() {
         place.limits.idle_ms = 400;
         place.limits.grace_ms = 100;
         place.steps(&format!(
-            "{{ say = \"soon silent\" }}, {{ {step} = true }}, {{ say = \"never\" }}"
+            "{{ usage = {{ input_tokens = 7 }} }}, {{ say = \"soon silent\" }}, {{ {step} = true }}, {{ say = \"never\" }}"
         ));
         let played = place.scripted().await;
         assert_eq!(
@@ -171,6 +171,8 @@ async fn a_hang_is_ended_by_the_idle_limit() {
             played.result
         );
         assert_eq!(played.result.failure_kind(), Some(FailureKind::IdleLimit));
+        let answered = played.result.usage.input_tokens;
+        assert_eq!(answered, 0, "it heard that it was to stop, and answered");
         assert!(played.said("soon silent") && !played.said("never"));
         assert!(
             played.result.reason.contains("400 ms"),

@@ -327,101 +327,137 @@ fn rank() -> impl Strategy<Value = RankTerms> {
 
 /// Events of all shapes that have texts or lists, and every sample.
 fn an_event() -> impl Strategy<Value = Event> {
-    let id = any::<u32>().prop_map(FeatureId);
-    let attempt = any::<u64>().prop_map(AttemptId);
-    let worker = any::<u64>().prop_map(WorkerId);
-    let merged = (
-        attempt.clone(),
-        a_commit(),
-        a_commit(),
-        vec(text(), 0..5),
-        vec((id.clone(), an_evidence()), 0..3),
-    );
-    let assigned = (
-        worker,
+    prop_oneof![
+        proptest::sample::select(samples()),
+        a_backlog_event(),
+        an_assignment(),
+        a_merge(),
+        an_outcome(),
+        a_worker(),
+    ]
+}
+
+fn an_id() -> impl Strategy<Value = FeatureId> + Clone {
+    any::<u32>().prop_map(FeatureId)
+}
+
+fn an_attempt() -> impl Strategy<Value = AttemptId> {
+    any::<u64>().prop_map(AttemptId)
+}
+
+fn a_backlog_event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        (an_id(), a_spec()).prop_map(|(feature, spec)| FeatureAdded { feature, spec }.into()),
+        (an_id(), features()).prop_map(|(feature, depends_on)| {
+            let set = DependenciesSet {
+                feature,
+                depends_on,
+            };
+            set.into()
+        }),
+    ]
+}
+
+fn an_assignment() -> impl Strategy<Value = Event> {
+    let others = vec((an_id(), rank()), 0..4);
+    let parts = (
+        any::<u64>(),
         features(),
         any::<u32>(),
         a_commit(),
         rank(),
-        vec((id.clone(), rank()), 0..4),
+        others,
     );
-    let found = (
-        id.clone(),
-        attempt.clone(),
-        a_failure(),
-        vec((id.clone(), a_commit()), 0..4),
+    parts.prop_map(|(worker, features, ready, base, terms, runners_up)| {
+        let (worker, attempt_number) = (WorkerId(worker), 1);
+        FeatureAssigned {
+            worker,
+            features,
+            attempt_number,
+            base,
+            terms,
+            runners_up,
+            ready,
+        }
+        .into()
+    })
+}
+
+fn a_merge() -> impl Strategy<Value = Event> {
+    let evidence = vec((an_id(), an_evidence()), 0..3);
+    let parts = (
+        an_attempt(),
+        a_commit(),
+        a_commit(),
+        vec(text(), 0..5),
+        evidence,
     );
-    let identity = (text(), text(), any::<u32>(), any::<u64>());
+    parts.prop_map(|(attempt, onto, commit, touched, evidence)| {
+        let touched_total = touched.len() as u32;
+        MergeStarted {
+            attempt,
+            onto,
+            commit,
+            touched,
+            touched_total,
+            evidence,
+        }
+        .into()
+    })
+}
+
+fn an_outcome() -> impl Strategy<Value = Event> {
+    let suspects = vec((an_id(), a_commit()), 0..4);
+    let found = (an_id(), an_attempt(), a_failure(), suspects);
+    let failed = (an_id(), an_attempt(), a_failure(), any::<u64>());
     prop_oneof![
-        proptest::sample::select(samples()),
-        (id.clone(), a_spec()).prop_map(|(feature, spec)| FeatureAdded { feature, spec }.into()),
-        (id.clone(), features()).prop_map(|(feature, depends_on)| DependenciesSet {
-            feature,
-            depends_on
-        }
-        .into()),
-        assigned.prop_map(|(worker, features, ready, base, terms, runners_up)| {
-            FeatureAssigned {
-                worker,
-                features,
-                attempt_number: 1,
-                base,
-                terms,
-                runners_up,
-                ready,
-            }
-            .into()
-        }),
-        merged.prop_map(|(attempt, onto, commit, touched, evidence)| {
-            MergeStarted {
+        found.prop_map(|(feature, attempt, failure, suspects)| {
+            RegressionFound {
+                feature,
                 attempt,
-                onto,
-                commit,
-                touched_total: touched.len() as u32,
-                touched,
-                evidence,
+                failure,
+                suspects,
             }
             .into()
         }),
-        (id.clone(), attempt.clone(), a_failure(), any::<u64>()).prop_map(
-            |(feature, attempt, failure, at)| {
-                FeatureFailed {
-                    feature,
-                    attempt,
-                    failure,
-                    not_before: Timestamp(at),
-                }
-                .into()
+        failed.prop_map(|(feature, attempt, failure, at)| {
+            let not_before = Timestamp(at);
+            FeatureFailed {
+                feature,
+                attempt,
+                failure,
+                not_before,
             }
-        ),
-        found.prop_map(|(feature, attempt, failure, suspects)| RegressionFound {
-            feature,
-            attempt,
-            failure,
-            suspects
-        }
-        .into()),
-        (id, attempt, text()).prop_map(|(feature, attempt, question)| InputRequested {
-            feature,
-            attempt,
-            question
-        }
-        .into()),
-        (text(), identity).prop_map(|(name, (host, boot_id, pid, start_ticks))| {
-            let process = ProcessIdentity {
-                host,
-                boot_id,
-                pid,
-                start_ticks,
-            };
-            WorkerJoined {
-                kind: crewlog::model::settings::WorkerKind::Coding,
-                name,
-                process,
+            .into()
+        }),
+        (an_id(), an_attempt(), text()).prop_map(|(feature, attempt, question)| {
+            InputRequested {
+                feature,
+                attempt,
+                question,
             }
             .into()
         }),
     ]
+}
+
+fn a_worker() -> impl Strategy<Value = Event> {
+    let parts = (text(), text(), text(), any::<u32>(), any::<u64>());
+    parts.prop_map(|(name, host, boot_id, pid, start_ticks)| {
+        let process = ProcessIdentity {
+            host,
+            boot_id,
+            pid,
+            start_ticks,
+        };
+        let kind = crewlog::model::settings::WorkerKind::Coding;
+        WorkerJoined {
+            kind,
+            name,
+            process,
+        }
+        .into()
+    })
 }
 
 proptest! {

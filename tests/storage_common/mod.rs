@@ -117,31 +117,48 @@ fn usage() -> Usage {
     }
 }
 
+const FEATURE: FeatureId = FeatureId(118);
+const ATTEMPT: AttemptId = AttemptId(4_711);
+const WORKER: WorkerId = WorkerId(9);
+const UNTIL: Timestamp = Timestamp(1_700_000_123_456);
+
+fn features() -> Vec<FeatureId> {
+    vec![FEATURE, FeatureId(119)]
+}
+
+fn reason() -> String {
+    "because".to_owned()
+}
+
 /// One event of every kind, in the order of their numbers. Changing one changes its golden bytes.
 pub fn samples() -> Vec<Event> {
-    let feature = FeatureId(118);
-    let attempt = AttemptId(4_711);
-    let worker = WorkerId(9);
-    let reason = || "because".to_owned();
-    let (base, onto, head) = (commit('1'), commit('2'), commit('3'));
-    let until = Timestamp(1_700_000_123_456);
-    let features = vec![feature, FeatureId(119)];
-    let mut events: Vec<Event> = backlog_samples();
-    events.extend::<Vec<Event>>(vec![
+    [
+        backlog_samples(),
+        job_samples(),
+        merge_samples(),
+        outcome_samples(),
+        people_samples(),
+        run_samples(),
+    ]
+    .concat()
+}
+
+fn job_samples() -> Vec<Event> {
+    vec![
         FeatureAssigned {
-            worker,
-            features: features.clone(),
+            worker: WORKER,
+            features: features(),
             attempt_number: 2,
-            base: base.clone(),
+            base: commit('1'),
             terms: rank(),
             runners_up: vec![(FeatureId(7), rank())],
             ready: 40,
         }
         .into(),
         TestAssigned {
-            worker,
-            features,
-            base,
+            worker: WORKER,
+            features: features(),
+            base: commit('1'),
             last: true,
             draw: 31,
             terms: weight(),
@@ -149,112 +166,132 @@ pub fn samples() -> Vec<Event> {
         }
         .into(),
         JobCancelled {
-            attempt,
+            attempt: ATTEMPT,
             reason: reason(),
         }
         .into(),
         AttemptStarted {
             job: JobId(4_710),
-            worker,
+            worker: WORKER,
         }
         .into(),
         AttemptReleased {
-            attempt,
+            attempt: ATTEMPT,
             reason: reason(),
         }
         .into(),
         AttemptLost {
-            attempt,
+            attempt: ATTEMPT,
             reason: reason(),
         }
         .into(),
         LateResultIgnored {
-            attempt,
+            attempt: ATTEMPT,
             report: "passed".into(),
         }
         .into(),
+    ]
+}
+
+fn merge_samples() -> Vec<Event> {
+    vec![
         MergeStarted {
-            attempt,
-            onto,
+            attempt: ATTEMPT,
+            onto: commit('2'),
             commit: commit('4'),
             touched: vec!["src/a b.sh".into()],
             touched_total: 1,
-            evidence: vec![(feature, evidence())],
+            evidence: vec![(FEATURE, evidence())],
         }
         .into(),
         MergeAborted {
-            attempt,
-            head: head.clone(),
+            attempt: ATTEMPT,
+            head: commit('3'),
         }
         .into(),
-        HeadMoved { head: head.clone() }.into(),
+        HeadMoved { head: commit('3') }.into(),
+    ]
+}
+
+fn outcome_samples() -> Vec<Event> {
+    vec![
         FeaturePassed {
-            feature,
-            attempt,
+            feature: FEATURE,
+            attempt: ATTEMPT,
             evidence: evidence(),
         }
         .into(),
         FeatureFailed {
-            feature,
-            attempt,
+            feature: FEATURE,
+            attempt: ATTEMPT,
             failure: failure(),
-            not_before: until,
+            not_before: UNTIL,
         }
         .into(),
         RegressionFound {
-            feature,
-            attempt,
+            feature: FEATURE,
+            attempt: ATTEMPT,
             failure: failure(),
             suspects: vec![(FeatureId(9), commit('5'))],
         }
         .into(),
         TestPassed {
-            feature,
-            attempt,
+            feature: FEATURE,
+            attempt: ATTEMPT,
             evidence: evidence(),
         }
         .into(),
         TestInconclusive {
-            feature,
-            attempt,
+            feature: FEATURE,
+            attempt: ATTEMPT,
             failure: failure(),
         }
         .into(),
         FeatureParked {
-            feature,
+            feature: FEATURE,
             failures: 3,
         }
         .into(),
+    ]
+}
+
+fn people_samples() -> Vec<Event> {
+    vec![
         InputRequested {
-            feature,
-            attempt,
+            feature: FEATURE,
+            attempt: ATTEMPT,
             question: "Which port?".into(),
         }
         .into(),
         InputAnswered {
-            feature,
+            feature: FEATURE,
             answer: "8080".into(),
         }
         .into(),
         RunPaused { reason: reason() }.into(),
         RunResumed {}.into(),
-        RetryRequested { feature }.into(),
+        RetryRequested { feature: FEATURE }.into(),
         UsageRecorded {
-            attempt,
+            attempt: ATTEMPT,
             usage: usage(),
         }
         .into(),
         ProviderLimited {
-            attempt,
+            attempt: ATTEMPT,
             kind: FailureKind::ProviderLimited,
-            until,
+            until: UNTIL,
             reason: reason(),
         }
         .into(),
         BudgetReached { spent: usage() }.into(),
+    ]
+}
+
+fn run_samples() -> Vec<Event> {
+    vec![
         RunStarted {
             branch: "crewlog/demo".into(),
-            head,
+            head: commit('3'),
             settings: Settings::default(),
             seed: 42,
         }
@@ -266,7 +303,7 @@ pub fn samples() -> Vec<Event> {
         }
         .into(),
         WorkerLeft {
-            worker,
+            worker: WORKER,
             reason: reason(),
         }
         .into(),
@@ -282,8 +319,7 @@ pub fn samples() -> Vec<Event> {
             reason: reason(),
         }
         .into(),
-    ]);
-    events
+    ]
 }
 
 fn backlog_samples() -> Vec<Event> {

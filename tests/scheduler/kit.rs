@@ -1,0 +1,458 @@
+//! A machine on virtual time, whose disk is quick and whose world does what the test says.
+
+use std::collections::BTreeMap;
+
+use crewlog::model::apply::apply;
+use crewlog::model::command::{Command, PersonCommand};
+use crewlog::model::event::{Event, ProcessIdentity, Recorded};
+use crewlog::model::evidence::{Basis, Evidence, Failure, FailureKind, Usage};
+use crewlog::model::feature::FeatureSpec;
+use crewlog::model::ids::*;
+use crewlog::model::plan::Entropy;
+use crewlog::model::report::{Mergeable, Report};
+use crewlog::model::settings::{Settings, WorkerKind};
+use crewlog::model::state::State;
+use crewlog::protocol::{
+    ClientMessage, Holding, JobOffer, SchedulerMessage, ToClient, WorkerMessage,
+};
+use crewlog::scheduler::core::Core;
+use crewlog::scheduler::crew::Crew;
+use crewlog::scheduler::machine::{Connection, Effect, Input, Machine, Now};
+use crewlog::scheduler::outside::{Merged, Spooled};
+
+/// A few seconds after the epoch of these tests.
+pub const BEGIN_MS: u64 = 1_000_000;
+
+pub fn commit(number: u64) -> CommitId {
+    format!("{:040x}", number + 1).parse().expect("hex")
+}
+
+/// Draws the same numbers every time.
+pub struct Counting(pub u64);
+
+impl Entropy for Counting {
+    fn next(&mut self) -> u64 {
+        // splitmix64
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+pub fn process(pid: u32) -> ProcessIdentity {
+    ProcessIdentity {
+        host: "box".to_owned(),
+        boot_id: "boot".to_owned(),
+        pid,
+        start_ticks: u64::from(pid) * 10,
+    }
+}
+
+pub fn spec(name: &str, depends_on: &[u32]) -> FeatureSpec {
+    FeatureSpec {
+        name: name.to_owned(),
+        depends_on: depends_on.iter().copied().map(FeatureId).collect(),
+        ..FeatureSpec::default()
+    }
+}
+
+pub fn features(count: u32) -> Vec<(FeatureId, FeatureSpec)> {
+    let one = |number| (FeatureId(number), spec(&format!("feature {number}"), &[]));
+    (1..=count).map(one).collect()
+}
+
+/// An outsider's command id.
+pub fn command(number: u64) -> CommandId {
+    CommandId((1 << 100) + u128::from(number))
+}
+
+pub fn evidence(at: &CommitId) -> Evidence {
+    Evidence {
+        basis: Basis::AgentWord,
+        commit: at.clone(),
+        tree: at.clone(),
+        checks: Vec::new(),
+    }
+}
+
+/// Work on these features, from `onto` to `to`.
+pub fn mergeable(features: &[FeatureId], onto: &CommitId, to: &CommitId) -> Report {
+    Report::Mergeable(Mergeable {
+        onto: onto.clone(),
+        commit: to.clone(),
+        touched: Vec::new(),
+        touched_total: 0,
+        evidence: features.iter().map(|&id| (id, evidence(to))).collect(),
+    })
+}
+
+pub fn failed(features: &[FeatureId]) -> Report {
+    let failure = Failure::new(FailureKind::CheckFailed, "no");
+    Report::Failed {
+        failures: features.iter().map(|&id| (id, failure.clone())).collect(),
+        limited_until: None,
+    }
+}
+
+pub fn released() -> Report {
+    let reason = "its user wants it back".to_owned();
+    Report::Released { reason }
+}
+
+pub fn quiet() -> Settings {
+    Settings {
+        testing: 0,
+        retry_backoff_ms: 0,
+        retry_backoff_ms_max: 0,
+        ..Settings::default()
+    }
+}
+
+pub fn fold(log: &[Recorded]) -> State {
+    let mut state = State::default();
+    log.iter().for_each(|recorded| apply(&mut state, recorded));
+    state.settle();
+    state
+}
+
+/// What a worker of these tests knows of itself.
+#[derive(Clone, Debug)]
+pub struct Hand {
+    pub connection: Connection,
+    pub pid: u32,
+    pub worker: WorkerId,
+}
+
+pub struct World {
+    pub machine: Machine,
+    /// What is on the disk.
+    pub log: Vec<Recorded>,
+    pub now: Now,
+    pub wake_ms: Option<u64>,
+    pub settings: Settings,
+    /// What was carried out and not looked at yet.
+    pub effects: Vec<Effect>,
+    connections: u64,
+    commands: u64,
+}
+
+impl World {
+    /// A run whose backlog is still to come.
+    pub fn new() -> Self {
+        let feature = FeatureId(999);
+        let mut world = Self::of(vec![(feature, spec("for the moment", &[]))]);
+        world.machine.stay();
+        world.person(PersonCommand::Remove { feature });
+        world
+    }
+
+    /// A run with this backlog.
+    pub fn of(backlog: Vec<(FeatureId, FeatureSpec)>) -> Self {
+        Self::with(quiet(), &[], backlog)
+    }
+
+    pub fn with(
+        settings: Settings,
+        crew: &[(WorkerKind, u32)],
+        backlog: Vec<(FeatureId, FeatureSpec)>,
+    ) -> Self {
+        let mut core = Core::new(State::default(), Epoch(0));
+        let (features, update) = (backlog, false);
+        let import = Command::Person(PersonCommand::Import { features, update });
+        let now = Timestamp(BEGIN_MS - 1_000);
+        core.submit(command(1), now, &import)
+            .expect("a good backlog");
+        let log = core.take_batch();
+        Self::on(log, settings, crew, &commit(0), BEGIN_MS)
+    }
+
+    /// A scheduler that starts on this log.
+    pub fn on(
+        log: Vec<Recorded>,
+        settings: Settings,
+        crew: &[(WorkerKind, u32)],
+        head: &CommitId,
+        wall_ms: u64,
+    ) -> Self {
+        let epoch = Epoch(log.last().map_or(0, |last| last.epoch.0) + 1);
+        let core = Core::new(fold(&log), epoch);
+        let crew = Crew::new(BTreeMap::from_iter(crew.iter().copied()));
+        let machine = Machine::new(core, Box::new(Counting(7)), crew, 1);
+        let now = Now {
+            wall: Timestamp(wall_ms),
+            mono_ms: 0,
+        };
+        let mut world = Self {
+            machine,
+            log,
+            now,
+            wake_ms: None,
+            settings,
+            effects: Vec::new(),
+            connections: epoch.0 * 1_000,
+            commands: epoch.0 * 1_000,
+        };
+        let settings = world.settings.clone();
+        let started = world.machine.start(now, "main", head, &settings, 7);
+        started.expect("a run starts");
+        world.finish();
+        world
+    }
+
+    /// The scheduler is killed, and started again on what is on the disk.
+    pub fn restart(self, head: &CommitId) -> Self {
+        let wall = self.now.wall.0 + 1_000;
+        Self::on(self.log, self.settings, &[], head, wall)
+    }
+
+    pub fn step(&mut self, input: Input) {
+        self.machine.step(self.now, input);
+        self.finish();
+    }
+
+    pub fn finish(&mut self) {
+        let step = self.machine.finish(self.now);
+        self.log.extend(step.batch);
+        self.effects.extend(step.effects);
+        self.wake_ms = step.wake_ms;
+    }
+
+    /// Lets time pass, stepping whenever the machine wants to be.
+    pub fn pass(&mut self, ms: u64) {
+        let end = self.now.mono_ms + ms;
+        let mut steps = 0;
+        while let Some(at) = self.wake_ms.filter(|&at| at <= end) {
+            let at = at.max(self.now.mono_ms);
+            self.now.wall = self.now.wall.plus_ms(at - self.now.mono_ms);
+            self.now.mono_ms = at;
+            self.step(Input::Tick);
+            steps += 1;
+            assert!(steps < 10_000, "it wakes again and again at {at}");
+        }
+        self.now.wall = self.now.wall.plus_ms(end - self.now.mono_ms);
+        self.now.mono_ms = end;
+    }
+
+    pub fn open(&mut self, pid: Option<u32>) -> Connection {
+        self.connections += 1;
+        let connection = Connection(self.connections);
+        self.step(Input::Opened { connection, pid });
+        connection
+    }
+
+    pub fn say(&mut self, connection: Connection, message: WorkerMessage) {
+        let message = Box::new(message);
+        self.step(Input::Worker {
+            connection,
+            message,
+        });
+    }
+
+    /// A worker connects and says who it is; what it is answered.
+    pub fn hello(
+        &mut self,
+        kind: WorkerKind,
+        pid: u32,
+        worker: Option<WorkerId>,
+        holding: Option<AttemptId>,
+    ) -> (Connection, Vec<SchedulerMessage>) {
+        let connection = self.open(Some(pid));
+        let holding = holding.map(|attempt| Holding {
+            attempt,
+            acknowledged: Sequence(0),
+        });
+        self.say(
+            connection,
+            WorkerMessage::Hello {
+                kind,
+                process: process(pid),
+                worker,
+                holding,
+            },
+        );
+        let heard = self.heard(connection);
+        (connection, heard)
+    }
+
+    /// A worker that has joined.
+    pub fn worker(&mut self, kind: WorkerKind, pid: u32) -> Hand {
+        let (connection, heard) = self.hello(kind, pid, None, None);
+        let [SchedulerMessage::Welcome { worker, .. }, ..] = heard.as_slice() else {
+            panic!("no welcome: {heard:?}");
+        };
+        Hand {
+            connection,
+            pid,
+            worker: *worker,
+        }
+    }
+
+    /// A coding worker that has joined and asked for a job.
+    pub fn coder(&mut self, pid: u32) -> Hand {
+        let hand = self.worker(WorkerKind::Coding, pid);
+        self.say(hand.connection, WorkerMessage::Ready);
+        hand
+    }
+
+    /// The job that was sent to a worker.
+    pub fn job(&mut self, hand: &Hand) -> JobOffer {
+        let heard = self.heard(hand.connection);
+        match heard.as_slice() {
+            [SchedulerMessage::Job(job)] => (**job).clone(),
+            other => panic!("no job: {other:?}"),
+        }
+    }
+
+    pub fn report(&mut self, hand: &Hand, attempt: AttemptId, report: Report) -> CommandId {
+        self.commands += 1;
+        let command = command(self.commands);
+        self.report_as(hand, attempt, report, command);
+        command
+    }
+
+    pub fn report_as(
+        &mut self,
+        hand: &Hand,
+        attempt: AttemptId,
+        report: Report,
+        command: CommandId,
+    ) {
+        let usage = Usage::default();
+        self.say(
+            hand.connection,
+            WorkerMessage::Report {
+                command,
+                attempt,
+                report,
+                usage,
+            },
+        );
+    }
+
+    pub fn close(&mut self, connection: Connection) {
+        self.step(Input::Closed { connection });
+    }
+
+    /// The process ends; what it had written down.
+    pub fn dies(&mut self, hand: &Hand, spooled: Option<Report>) {
+        let worker = hand.worker;
+        self.close(hand.connection);
+        self.step(Input::Died { worker });
+        let reap =
+            |effect: &Effect| matches!(effect, Effect::Reap { worker: its, .. } if *its == worker);
+        if self.effects.iter().any(reap) {
+            self.effects.retain(|effect| !reap(effect));
+            self.commands += 1;
+            let command = command(self.commands);
+            let spooled = spooled.map(|report| {
+                let usage = Usage::default();
+                Box::new(Spooled {
+                    command,
+                    report,
+                    usage,
+                })
+            });
+            self.step(Input::Reaped { worker, spooled });
+        }
+    }
+
+    /// What was sent to a worker since the last look.
+    pub fn heard(&mut self, connection: Connection) -> Vec<SchedulerMessage> {
+        let mut heard = Vec::new();
+        self.effects.retain(|effect| match effect {
+            Effect::Send {
+                connection: its,
+                message,
+            } if *its == connection => {
+                heard.push((**message).clone());
+                false
+            }
+            _ => true,
+        });
+        heard
+    }
+
+    /// A person's command, and its answer.
+    pub fn person(&mut self, command: PersonCommand) -> ToClient {
+        self.commands += 1;
+        let id = self::command(self.commands);
+        self.person_as(id, command)
+    }
+
+    pub fn person_as(&mut self, id: CommandId, command: PersonCommand) -> ToClient {
+        let message = Box::new(ClientMessage::Command { id, command });
+        self.client(*message)
+    }
+
+    pub fn client(&mut self, message: ClientMessage) -> ToClient {
+        self.connections += 1;
+        let connection = Connection(self.connections);
+        self.step(Input::OpenedClient { connection });
+        let message = Box::new(message);
+        self.step(Input::Client {
+            connection,
+            message,
+        });
+        let mut told = Vec::new();
+        self.effects.retain(|effect| match effect {
+            Effect::Tell {
+                connection: its,
+                message,
+            } if *its == connection => {
+                told.push((**message).clone());
+                false
+            }
+            _ => true,
+        });
+        self.close(connection);
+        assert_eq!(told.len(), 1, "one answer: {told:?}");
+        told.remove(0)
+    }
+
+    pub fn import(&mut self, features: Vec<(FeatureId, FeatureSpec)>) {
+        let update = false;
+        let answer = self.person(PersonCommand::Import { features, update });
+        assert!(matches!(answer, ToClient::Accepted { .. }), "{answer:?}");
+    }
+
+    /// The merge that git is asked for.
+    pub fn merge_asked(&mut self) -> Option<(AttemptId, CommitId, CommitId)> {
+        let mut asked = None;
+        self.effects.retain(|effect| match effect {
+            Effect::Merge {
+                attempt,
+                onto,
+                commit,
+            } => {
+                assert!(asked.is_none(), "two merges at once");
+                asked = Some((*attempt, onto.clone(), commit.clone()));
+                false
+            }
+            _ => true,
+        });
+        asked
+    }
+
+    pub fn git_says(&mut self, attempt: AttemptId, merged: bool, head: &CommitId) {
+        let head = head.clone();
+        let merged = Merged { merged, head };
+        self.step(Input::Merged { attempt, merged });
+    }
+
+    /// The names of the events from `from` on.
+    pub fn events(&self, from: usize) -> Vec<&'static str> {
+        let fresh = self.log.iter().skip(from);
+        fresh.map(|recorded| recorded.event.name()).collect()
+    }
+
+    pub fn has(&self, wanted: impl Fn(&Effect) -> bool) -> bool {
+        self.effects.iter().any(wanted)
+    }
+
+    pub fn count(&self, wanted: impl Fn(&Event) -> bool) -> usize {
+        let events = self.log.iter().map(|recorded| &recorded.event);
+        events.filter(|event| wanted(event)).count()
+    }
+}

@@ -1,0 +1,8 @@
+//! The scheduler: its machine in every situation that we know of and in thousands that we do not,
+//! and its shell on real sockets.
+
+mod kit;
+mod lives;
+mod merges;
+mod recovery;
+mod workers;

@@ -1,0 +1,424 @@
+//! Finished work on its way to the branch.
+
+use crewlog::model::command::PersonCommand;
+use crewlog::model::feature::Status;
+use crewlog::model::ids::{AttemptId, FeatureId};
+use crewlog::model::report::Report;
+use crewlog::protocol::{SchedulerMessage, ToClient, Verdict};
+use crewlog::scheduler::machine::Effect;
+
+use crate::kit::{Hand, World, commit, failed, features, mergeable, released, spec};
+
+fn reported(heard: &[SchedulerMessage]) -> Vec<(AttemptId, Verdict)> {
+    heard
+        .iter()
+        .map(|message| match message {
+            SchedulerMessage::Reported {
+                attempt, verdict, ..
+            } => (*attempt, *verdict),
+            other => panic!("not an answer: {other:?}"),
+        })
+        .collect()
+}
+
+/// Coding workers with a job each.
+fn at_work<const N: usize>(world: &mut World) -> [(Hand, AttemptId, FeatureId); N] {
+    std::array::from_fn(|at| {
+        let hand = world.coder(100 + at as u32);
+        let job = world.job(&hand);
+        (hand, job.attempt, job.features[0].id)
+    })
+}
+
+#[test]
+fn a_job_is_durable_before_it_is_sent_and_its_work_before_git_moves() {
+    let mut world = World::of(features(1));
+    let [(hand, attempt, feature)] = at_work::<1>(&mut world);
+    let before = world.log.len();
+    assert_eq!(
+        attempt.0 as usize, before,
+        "the last event is AttemptStarted"
+    );
+    world.report(
+        &hand,
+        attempt,
+        mergeable(&[feature], &commit(0), &commit(1)),
+    );
+    assert_eq!(world.events(before), ["MergeStarted"]);
+    assert!(world.heard(hand.connection).is_empty(), "not settled yet");
+    assert_eq!(world.merge_asked(), Some((attempt, commit(0), commit(1))));
+    world.finish();
+    assert_eq!(world.merge_asked(), None, "git is asked once");
+    world.git_says(attempt, true, &commit(1));
+    assert_eq!(world.events(before + 1), ["FeaturePassed", "RunFinished"]);
+    let heard = world.heard(hand.connection);
+    let [
+        SchedulerMessage::Reported { .. },
+        SchedulerMessage::Drain { .. },
+    ] = heard.as_slice()
+    else {
+        panic!("{heard:?}");
+    };
+    assert_eq!(reported(&heard[..1]), [(attempt, Verdict::Passed)]);
+}
+
+#[test]
+fn a_report_is_answered_as_the_first_time() {
+    let mut world = World::of(features(2));
+    let [(hand, attempt, feature), _] = at_work::<2>(&mut world);
+    let work = mergeable(&[feature], &commit(0), &commit(1));
+    let command = world.report(&hand, attempt, work.clone());
+    let before = world.log.len();
+    world.report_as(&hand, attempt, work.clone(), command);
+    assert!(
+        world.heard(hand.connection).is_empty(),
+        "git has not answered"
+    );
+    assert!(world.merge_asked().is_some());
+    world.git_says(attempt, true, &commit(1));
+    let first = world.heard(hand.connection);
+    assert_eq!(reported(&first), [(attempt, Verdict::Passed)]);
+    // The answer was lost with the connection.
+    let (again, _) = world.hello(
+        crewlog::model::settings::WorkerKind::Coding,
+        hand.pid,
+        Some(hand.worker),
+        Some(attempt),
+    );
+    let hand = Hand {
+        connection: again,
+        ..hand
+    };
+    world.report_as(&hand, attempt, work.clone(), command);
+    let second = world.heard(hand.connection);
+    assert_eq!(reported(&second), [(attempt, Verdict::Passed)]);
+    assert_eq!(world.events(before), ["FeaturePassed"]);
+    // Another report for an attempt that is over is late.
+    world.report(&hand, attempt, failed(&[feature]));
+    let late = world.heard(hand.connection);
+    assert_eq!(reported(&late), [(attempt, Verdict::Late)]);
+    assert_eq!(world.events(before + 1), ["LateResultIgnored"]);
+}
+
+#[test]
+fn who_stands_on_an_old_head_rebases_and_gets_its_turn_after_three_rounds() {
+    let mut world = World::of(features(6));
+    world.settings.max_concurrency = 8;
+    let settings = world.settings.clone();
+    world.person(PersonCommand::ChangeSettings { settings });
+    let [(slow, attempt, feature), others @ ..] = at_work::<6>(&mut world);
+    let mut head = 0;
+    let mut others = others.into_iter();
+    for _ in 0..3 {
+        // Somebody is faster each time.
+        let (hand, its, theirs) = others.next().expect("six");
+        let onto = commit(head);
+        head += 1;
+        let to = commit(head);
+        world.report(&hand, its, mergeable(&[theirs], &onto, &to));
+        world.merge_asked().expect("a merge");
+        world.git_says(its, true, &to);
+        assert_eq!(
+            reported(&world.heard(hand.connection)),
+            [(its, Verdict::Passed)]
+        );
+        let before = world.log.len();
+        world.report(&slow, attempt, mergeable(&[feature], &onto, &commit(50)));
+        let onto = to;
+        assert_eq!(
+            world.heard(slow.connection),
+            [SchedulerMessage::Rebase { attempt, onto }]
+        );
+        assert!(world.events(before).is_empty(), "a rebase is no event");
+    }
+    // Now it has the turn: the next one waits although the head is where it stands.
+    let (hand, its, theirs) = others.next().expect("six");
+    world.report(&hand, its, mergeable(&[theirs], &commit(3), &commit(60)));
+    assert_eq!(world.merge_asked(), None);
+    world.report(
+        &slow,
+        attempt,
+        mergeable(&[feature], &commit(3), &commit(4)),
+    );
+    assert_eq!(world.merge_asked(), Some((attempt, commit(3), commit(4))));
+    world.git_says(attempt, true, &commit(4));
+    let onto = commit(4);
+    assert_eq!(
+        world.heard(hand.connection),
+        [SchedulerMessage::Rebase { attempt: its, onto }]
+    );
+}
+
+#[test]
+fn the_turn_of_one_that_goes_passes_on() {
+    for how in ["fails", "is given back", "dies", "is skipped"] {
+        let mut world = World::of(features(2));
+        world.settings.max_concurrency = 8;
+        let settings = world.settings.clone();
+        world.person(PersonCommand::ChangeSettings { settings });
+        let [(slow, attempt, feature), (hand, its, theirs)] = at_work::<2>(&mut world);
+        for _ in 0..3 {
+            world.report(
+                &slow,
+                attempt,
+                mergeable(&[feature], &commit(9), &commit(50)),
+            );
+        }
+        world.report(&hand, its, mergeable(&[theirs], &commit(0), &commit(1)));
+        assert_eq!(world.merge_asked(), None, "{how}");
+        match how {
+            "fails" => drop(world.report(&slow, attempt, failed(&[feature]))),
+            "is given back" => drop(world.report(&slow, attempt, released())),
+            "dies" => world.dies(&slow, None),
+            _ => {
+                let reason = "not now".to_owned();
+                drop(world.person(PersonCommand::Skip { feature, reason }));
+            }
+        }
+        assert_eq!(
+            world.merge_asked(),
+            Some((its, commit(0), commit(1))),
+            "{how}"
+        );
+    }
+}
+
+#[test]
+fn a_branch_that_somebody_else_moved_is_rebased_onto() {
+    let mut world = World::of(features(2));
+    let [(hand, attempt, feature), _] = at_work::<2>(&mut world);
+    let work = mergeable(&[feature], &commit(0), &commit(1));
+    let command = world.report(&hand, attempt, work.clone());
+    let before = world.log.len();
+    world.git_says(attempt, false, &commit(77));
+    assert_eq!(world.events(before), ["MergeAborted"]);
+    assert_eq!(world.machine.state().head, commit(77));
+    let rebase = SchedulerMessage::Rebase {
+        attempt,
+        onto: commit(77),
+    };
+    assert_eq!(world.heard(hand.connection), std::slice::from_ref(&rebase));
+    // The order was lost, so the worker says the same again; it must not wait for ever.
+    world.report_as(&hand, attempt, work, command);
+    assert_eq!(world.heard(hand.connection), [rebase]);
+    world.effects.clear();
+    world.report(
+        &hand,
+        attempt,
+        mergeable(&[feature], &commit(77), &commit(78)),
+    );
+    assert_eq!(world.merge_asked(), Some((attempt, commit(77), commit(78))));
+    // And somebody builds on the merge before git answers.
+    world.git_says(attempt, true, &commit(90));
+    assert_eq!(
+        reported(&world.heard(hand.connection)),
+        [(attempt, Verdict::Passed)]
+    );
+    assert_eq!(world.machine.state().head, commit(90));
+    assert_eq!(
+        world.events(before + 1),
+        ["MergeStarted", "FeaturePassed", "HeadMoved"]
+    );
+}
+
+#[test]
+fn commits_that_git_never_takes_are_a_failure_in_the_end() {
+    let mut world = World::of(features(2));
+    let [(hand, attempt, feature), _] = at_work::<2>(&mut world);
+    let before = world.log.len();
+    for round in 1..=3 {
+        world.report(
+            &hand,
+            attempt,
+            mergeable(&[feature], &commit(0), &commit(666)),
+        );
+        assert!(world.merge_asked().is_some(), "round {round}");
+        world.git_says(attempt, false, &commit(0));
+        let heard = world.heard(hand.connection);
+        if round < 3 {
+            let onto = commit(0);
+            assert_eq!(heard, [SchedulerMessage::Rebase { attempt, onto }]);
+        } else {
+            assert_eq!(reported(&heard), [(attempt, Verdict::Recorded)]);
+        }
+    }
+    let merge = ["MergeStarted", "MergeAborted"];
+    let expected: Vec<_> = merge.iter().cycle().take(6).copied().collect();
+    assert_eq!(world.events(before)[..6], expected);
+    assert_eq!(world.events(before)[6], "FeatureFailed");
+}
+
+#[test]
+fn an_answer_of_git_that_nobody_asked_for_changes_nothing() {
+    let mut world = World::of(features(1));
+    let [(_, attempt, _)] = at_work::<1>(&mut world);
+    let before = world.log.len();
+    world.git_says(attempt, true, &commit(1));
+    world.git_says(AttemptId(999), false, &commit(1));
+    assert!(world.events(before).is_empty());
+}
+
+#[test]
+fn a_finished_attempt_that_is_called_off_in_the_queue_is_answered_at_once() {
+    let mut world = World::of(features(3));
+    let [(first, merging, one), (second, waiting, two), _] = at_work::<3>(&mut world);
+    world.report(&first, merging, mergeable(&[one], &commit(0), &commit(1)));
+    world.report(&second, waiting, mergeable(&[two], &commit(0), &commit(2)));
+    assert!(world.heard(second.connection).is_empty(), "it waits");
+    let before = world.log.len();
+    let reason = "not wanted".to_owned();
+    let feature = two;
+    world.person(PersonCommand::Skip { feature, reason });
+    assert_eq!(
+        world.events(before),
+        ["JobCancelled", "FeatureSkipped", "AttemptReleased"]
+    );
+    assert_eq!(
+        reported(&world.heard(second.connection)),
+        [(waiting, Verdict::Recorded)]
+    );
+    // The merge that was open goes its way.
+    world.git_says(merging, true, &commit(1));
+    assert_eq!(
+        reported(&world.heard(first.connection)),
+        [(merging, Verdict::Passed)]
+    );
+}
+
+#[test]
+fn what_is_being_merged_cannot_be_called_off() {
+    let mut world = World::of(features(2));
+    let [(hand, attempt, feature), _] = at_work::<2>(&mut world);
+    world.report(
+        &hand,
+        attempt,
+        mergeable(&[feature], &commit(0), &commit(1)),
+    );
+    let reason = String::new();
+    let answer = world.person(PersonCommand::Skip { feature, reason });
+    assert!(matches!(answer, ToClient::Rejected(_)), "{answer:?}");
+    let mut edited = spec("another name", &[]);
+    edited.description = "in other words".to_owned();
+    let features = vec![(feature, edited)];
+    let update = true;
+    world.person(PersonCommand::Import { features, update });
+    world.git_says(attempt, true, &commit(1));
+    assert_eq!(
+        reported(&world.heard(hand.connection)),
+        [(attempt, Verdict::Passed)]
+    );
+}
+
+#[test]
+fn a_worker_that_dies_while_its_merge_is_open_leaves_when_git_has_answered() {
+    for merged in [true, false] {
+        let mut world = World::of(features(2));
+        let [(hand, attempt, feature), _] = at_work::<2>(&mut world);
+        world.report(
+            &hand,
+            attempt,
+            mergeable(&[feature], &commit(0), &commit(1)),
+        );
+        let before = world.log.len();
+        world.dies(&hand, None);
+        assert!(world.events(before).is_empty(), "git decides");
+        world.git_says(attempt, merged, &commit(if merged { 1 } else { 5 }));
+        let status = world.machine.state().feature(feature).expect("it").status;
+        if merged {
+            assert_eq!(world.events(before), ["FeaturePassed", "WorkerLeft"]);
+            assert_eq!(status, Status::Passing);
+        } else {
+            assert_eq!(
+                world.events(before),
+                ["MergeAborted", "AttemptLost", "WorkerLeft"]
+            );
+            assert_eq!(status, Status::Pending);
+        }
+    }
+}
+
+#[test]
+fn what_a_dead_worker_had_written_down_counts_as_reported() {
+    let mut world = World::of(features(3));
+    let [(first, merging, one), (second, _, two), (third, _, three)] = at_work::<3>(&mut world);
+    world.report(&first, merging, mergeable(&[one], &commit(0), &commit(1)));
+    let before = world.log.len();
+    world.dies(&second, Some(failed(&[two])));
+    assert_eq!(world.events(before)[..2], ["FeatureFailed", "WorkerLeft"]);
+    // Finished work waits for its turn, also without its worker.
+    world.dies(&third, Some(mergeable(&[three], &commit(1), &commit(2))));
+    world.merge_asked();
+    world.git_says(merging, true, &commit(1));
+    let (attempt, onto, to) = world.merge_asked().expect("its merge");
+    assert_eq!((onto, to), (commit(1), commit(2)));
+    world.git_says(attempt, true, &commit(2));
+    let state = world.machine.state();
+    assert_eq!(state.feature(three).expect("it").status, Status::Passing);
+    assert!(!state.workers().contains_key(&third.worker));
+}
+
+#[test]
+fn a_dead_workers_work_on_an_old_head_is_done_again() {
+    let mut world = World::of(features(2));
+    let [(hand, _, feature), _] = at_work::<2>(&mut world);
+    let before = world.log.len();
+    world.dies(&hand, Some(mergeable(&[feature], &commit(9), &commit(10))));
+    assert_eq!(world.events(before), ["AttemptLost", "WorkerLeft"]);
+}
+
+#[test]
+fn who_reports_for_a_dead_worker_is_answered_when_that_one_is_buried() {
+    for spool in [None, Some(())] {
+        let mut world = World::of(features(2));
+        let [(dead, attempt, feature), _] = at_work::<2>(&mut world);
+        let heir = world.worker(crewlog::model::settings::WorkerKind::Coding, 300);
+        let report: Report = failed(&[feature]);
+        let command = world.report(&heir, attempt, report.clone());
+        assert!(world.heard(heir.connection).is_empty(), "not known yet");
+        let before = world.log.len();
+        world.close(dead.connection);
+        world.step(crewlog::scheduler::machine::Input::Died {
+            worker: dead.worker,
+        });
+        assert!(world.has(|effect| matches!(effect, Effect::Reap { .. })));
+        let spooled = spool.map(|()| {
+            Box::new(crewlog::scheduler::outside::Spooled {
+                command,
+                report,
+                usage: Default::default(),
+            })
+        });
+        world.step(crewlog::scheduler::machine::Input::Reaped {
+            worker: dead.worker,
+            spooled,
+        });
+        let verdict = if spool.is_some() {
+            assert_eq!(world.events(before)[..2], ["FeatureFailed", "WorkerLeft"]);
+            Verdict::Recorded
+        } else {
+            assert_eq!(world.events(before)[..2], ["AttemptLost", "WorkerLeft"]);
+            Verdict::Late
+        };
+        assert_eq!(
+            reported(&world.heard(heir.connection)),
+            [(attempt, verdict)]
+        );
+    }
+}
+
+#[test]
+fn a_report_too_long_for_the_log_is_a_failure() {
+    let mut world = World::of(features(2));
+    let [(hand, attempt, feature), _] = at_work::<2>(&mut world);
+    let Report::Mergeable(mut work) = mergeable(&[feature], &commit(0), &commit(1)) else {
+        unreachable!();
+    };
+    work.touched = vec!["x".repeat(4_000); 512];
+    let before = world.log.len();
+    world.report(&hand, attempt, Report::Mergeable(work));
+    assert_eq!(world.events(before), ["FeatureFailed"]);
+    assert_eq!(
+        reported(&world.heard(hand.connection)),
+        [(attempt, Verdict::Recorded)]
+    );
+}

@@ -4,28 +4,16 @@ use std::ffi::OsString;
 
 use super::driver::Session;
 
-/// An argument cannot be filled in.
+/// An argument names a placeholder that does not exist.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PlaceholderError {
-    /// No such placeholder.
-    #[error(
-        "unknown placeholder {{{name}}} in the agent's argument {argument:?}; known are {known}, \
-         and {{{{ and }}}} for braces"
-    )]
-    Unknown {
-        /// Its name.
-        name: String,
-        /// Where.
-        argument: String,
-        /// What there is.
-        known: String,
-    },
-    /// A brace without its partner.
-    #[error("a single brace in the agent's argument {argument:?}; write {{{{ or }}}} for a brace")]
-    Brace {
-        /// Where.
-        argument: String,
-    },
+#[error("unknown placeholder {{{name}}} in the agent's argument {argument:?}; known are {known}")]
+pub struct PlaceholderError {
+    /// Its name.
+    name: String,
+    /// Where.
+    argument: String,
+    /// What there is.
+    known: String,
 }
 
 /// What placeholders stand for, by name.
@@ -60,7 +48,7 @@ impl Values {
     /// Fills one argument in.
     ///
     /// # Errors
-    /// For an unknown placeholder or a single brace.
+    /// For an unknown placeholder.
     pub fn fill(&self, argument: &str) -> Result<OsString, PlaceholderError> {
         let mut filled = OsString::new();
         scan(argument, |piece| match piece {
@@ -83,7 +71,7 @@ impl Values {
 /// Checks arguments before any session exists, so that a slip of the keyboard is found at once.
 ///
 /// # Errors
-/// For an unknown placeholder or a single brace.
+/// For an unknown placeholder.
 pub fn check(arguments: &[String]) -> Result<(), PlaceholderError> {
     arguments.iter().try_for_each(|argument| {
         scan(argument, |piece| match piece {
@@ -98,33 +86,32 @@ enum Piece<'a> {
     Name(&'a str),
 }
 
-/// Hands out the pieces of an argument; `take` says whether it knows a name.
+/// Hands out the pieces of an argument; `take` says whether it knows a name. Only lower-case
+/// letters and `_` between braces are a name: all other braces belong to the shell, to awk or to
+/// JSON, and stay as they are.
 fn scan(argument: &str, mut take: impl FnMut(Piece<'_>) -> bool) -> Result<(), PlaceholderError> {
-    let brace = || PlaceholderError::Brace {
-        argument: argument.to_owned(),
+    let is_name = |name: &str| {
+        let letter = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+        !name.is_empty() && name.bytes().all(letter)
     };
     let mut rest = argument;
-    while let Some(at) = rest.find(['{', '}']) {
-        let (text, tail) = rest.split_at(at);
+    while let Some((text, inner)) = rest.split_once('{') {
         take(Piece::Text(text));
-        if let Some(after) = tail.strip_prefix("{{") {
+        let named = inner.split_once('}').filter(|(name, _)| is_name(name));
+        // `${name}` is the shell's.
+        let Some((name, after)) = named.filter(|_| !text.ends_with('$')) else {
             take(Piece::Text("{"));
-            rest = after;
-        } else if let Some(after) = tail.strip_prefix("}}") {
-            take(Piece::Text("}"));
-            rest = after;
-        } else {
-            let inner = tail.strip_prefix('{').ok_or_else(brace)?;
-            let (name, after) = inner.split_once('}').ok_or_else(brace)?;
-            if !take(Piece::Name(name)) {
-                return Err(PlaceholderError::Unknown {
-                    name: name.to_owned(),
-                    argument: argument.to_owned(),
-                    known: NAMES.map(|name| format!("{{{name}}}")).join(" "),
-                });
-            }
-            rest = after;
+            rest = inner;
+            continue;
+        };
+        if !take(Piece::Name(name)) {
+            return Err(PlaceholderError {
+                name: name.to_owned(),
+                argument: argument.to_owned(),
+                known: NAMES.map(|name| format!("{{{name}}}")).join(" "),
+            });
         }
+        rest = after;
     }
     take(Piece::Text(rest));
     Ok(())
@@ -147,14 +134,24 @@ mod tests {
             ("plain", "plain"),
             ("{model}", "MODEL"),
             ("--job={job_file},{worktree}", "--job=JOB_FILE,WORKTREE"),
-            ("{{\"feature\": {feature}}}", "{\"feature\": FEATURE}"),
+            ("{\"feature\": {feature}}", "{\"feature\": FEATURE}"),
+            ("{{{model}}}", "{{MODEL}}"),
+            (
+                "echo ${1:-nobody} ${home} {1..3}",
+                "echo ${1:-nobody} ${home} {1..3}",
+            ),
+            (
+                "awk '{ print }' | sh -c 'f() { :; }'",
+                "awk '{ print }' | sh -c 'f() { :; }'",
+            ),
+            ("{} { } }{ {Model}", "{} { } }{ {Model}"),
             ("ä{attempt}ö", "äATTEMPTö"),
         ];
         for (argument, expected) in good {
             assert_eq!(values.fill(argument), Ok(expected.into()), "{argument}");
             assert_eq!(check(&[argument.to_owned()]), Ok(()), "{argument}");
         }
-        for argument in ["{nope}", "{", "}", "a{model", "{}", "{Model}", "{{{", "}{"] {
+        for argument in ["{nope}", "a {models} b", "{{promptfile}}"] {
             assert!(values.fill(argument).is_err(), "{argument}");
             assert!(check(&[argument.to_owned()]).is_err(), "{argument}");
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -27,7 +28,7 @@ use crate::queue::EventLog;
 use crate::scheduler::outside::{GitBranch, Spool, Spooled};
 use crate::scheduler::processes::{LocalProcesses, Reap};
 use crate::scheduler::{self, Ending, Handle, Observer, Options, load};
-use crate::worker::{spool, tree_token};
+use crate::worker::{self, spool, tree_token};
 use crate::workspace::Repository;
 
 /// What the verb decides of a run beside the config.
@@ -79,10 +80,21 @@ pub fn work(
     config: &Config,
     wish: Wish,
 ) -> Result<Ended, Error> {
+    if wish.crew.coding + wish.crew.testing > 0 {
+        can_work(project, config)?;
+    }
     let screen = Screen::new(&context.global);
     logging::start(&context.global, "warn", screen.clone());
     let runtime = runtime()?;
     runtime.block_on(work_here(context, project, config, wish, screen))
+}
+
+/// A mistake in what workers are told is said here once, instead of by each worker in turn.
+fn can_work(project: &Project, config: &Config) -> Result<(), Error> {
+    worker::check(&config.worker(project)?).map_err(|error| {
+        let next = format!("mend {}", project.config.display());
+        Error::usage("no worker could begin", error, next)
+    })
 }
 
 /// A runtime on this thread alone: the loop, the sockets and git's answers are all quick.
@@ -108,7 +120,10 @@ async fn work_here(
     let progress = Progress::new(screen, &before, now(), context.global.verbose > 0);
     sweep(&repository, project, &branch, &before).await;
     drop(before);
-    let watcher = Watcher(progress);
+    let watcher = Watcher {
+        progress,
+        lacking: BTreeMap::new(),
+    };
     let options = Options {
         log: log.clone(),
         snapshots: project.snapshots.clone(),
@@ -162,15 +177,35 @@ fn of_git(error: crate::workspace::Error) -> Error {
     Error::usage("the repository cannot be used", error, "")
 }
 
-struct Watcher(Progress);
+/// A worker that was just started needs a moment to join; after this long, one is missing.
+const LACKING: Duration = Duration::from_secs(3);
+
+struct Watcher {
+    progress: Progress,
+    /// Kinds of workers that are waited for: since when, and whether that was said.
+    lacking: BTreeMap<WorkerKind, (Instant, bool)>,
+}
 
 impl Observer for Watcher {
     fn committed(&mut self, events: &[Recorded]) {
-        events.iter().for_each(|event| self.0.event(event));
+        events.iter().for_each(|event| self.progress.event(event));
     }
 
     fn live(&mut self, live: &Live) {
-        self.0.live(live, now());
+        self.progress.live(live, now());
+        self.lacking.retain(|kind, _| live.lacking.contains(kind));
+        for &kind in &live.lacking {
+            let (since, said) = self.lacking.entry(kind).or_insert((Instant::now(), false));
+            if since.elapsed() > LACKING && !std::mem::replace(said, true) {
+                let word = match kind {
+                    WorkerKind::Coding => "coding",
+                    WorkerKind::Testing => "testing",
+                };
+                self.progress.note(&format!(
+                    "waiting for a {word} worker: start one with `worker --kind {word}`"
+                ));
+            }
+        }
     }
 }
 

@@ -142,6 +142,13 @@ fn coding(state: &State, now: Timestamp, world: &World) -> Option<Command> {
     })
 }
 
+/// True when all that is left is to verify passing features at the final commit.
+pub fn final_tests_wait(state: &State) -> bool {
+    state.settings.testing > 0
+        && !coding_remains(state)
+        && testing::unverified(state).next().is_some()
+}
+
 /// True while features are being worked on or will be without anybody's help.
 fn coding_remains(state: &State) -> bool {
     state.open_attempts(WorkerKind::Coding) > 0

@@ -243,6 +243,8 @@ pub struct Live {
     pub since: Timestamp,
     /// No new attempts: it is ending.
     pub draining: bool,
+    /// There is work for workers of these kinds, and none has joined.
+    pub lacking: Vec<WorkerKind>,
 }
 
 /// An open attempt at this moment.

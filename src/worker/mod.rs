@@ -30,6 +30,6 @@ pub mod workshop;
 
 pub use config::Config;
 pub use machine::Exit;
-pub use shell::{Launch, Reporter, WorkerError, launch, run};
+pub use shell::{Launch, Reporter, WorkerError, check, launch, run};
 pub use token::tree_token;
 pub use workshop::OutputStore;

@@ -114,13 +114,7 @@ pub async fn launch(launch: Launch) -> Result<Exit, WorkerError> {
     // First, so that no signal from now on ends the process at a random moment.
     let signals = Signals::new().map_err(system("listen for signals"))?;
     let config = launch.config;
-    config.validate()?;
-    for agent in [Some(&config.agent), config.testing_agent.as_ref()] {
-        let problem = agent.map(|agent| session::driver(agent, &config.places));
-        if let Some(Err(problem)) = problem {
-            return Err(WorkerError::Agent(problem));
-        }
-    }
+    check(&config)?;
     process::become_subreaper().map_err(system("adopt what agents leave behind"))?;
     let process = identity::own_identity().map_err(system("find out which process this is"))?;
     let data = config.places.data.clone();
@@ -158,6 +152,23 @@ pub async fn launch(launch: Launch) -> Result<Exit, WorkerError> {
         cancel: CancellationToken::new(),
     };
     Ok(shell.run().await)
+}
+
+/// Whether a worker with this config can begin, as far as the config goes: for whoever starts
+/// workers, so that a mistake is said once and not by each of them.
+///
+/// # Errors
+/// The config cannot work.
+pub fn check(config: &Config) -> Result<(), WorkerError> {
+    config.validate()?;
+    for agent in [Some(&config.agent), config.testing_agent.as_ref()] {
+        let problem = agent.map(|agent| session::driver(agent, &config.places));
+        if let Some(Err(problem)) = problem {
+            return Err(WorkerError::Agent(problem));
+        }
+    }
+    template(config, WorkerKind::Coding)?;
+    template(config, WorkerKind::Testing).map(drop)
 }
 
 fn template(config: &Config, kind: WorkerKind) -> Result<Template, WorkerError> {

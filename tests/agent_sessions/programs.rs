@@ -72,7 +72,7 @@ async fn a_command_gets_its_job_in_every_form() {
         "sh",
         "{feature}",
         "{attempt}",
-        "{{{model}}}",
+        "<{model}>",
         "{prompt_file}",
     ];
     let args = args.map(String::from).to_vec();
@@ -93,7 +93,7 @@ async fn a_command_gets_its_job_in_every_form() {
         })
         .collect();
     let wt = place.path("wt").display().to_string();
-    assert_eq!(texts, ["the prompt", "5 123 {m-1}", "the prompt", &wt]);
+    assert_eq!(texts, ["the prompt", "5 123 <m-1>", "the prompt", &wt]);
     assert!(
         matches!(&played.events[0], AgentEvent::Started { model: Some(model), .. } if model == "m-1")
     );

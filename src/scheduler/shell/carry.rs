@@ -168,6 +168,7 @@ impl Carrier {
             WorkerKind::Testing => "testing",
         };
         let child = self.worker_process(kind_word);
+        let said_in = self.worker_output.clone();
         let inbox = self.inbox.clone();
         tokio::spawn(async move {
             let mut child = match child {
@@ -191,7 +192,13 @@ impl Carrier {
                     child.kill().await.map(|()| Default::default())
                 }
             };
-            tracing::debug!(pid, ?status, "a worker of this scheduler ended");
+            match &status {
+                Ok(ended) if !ended.success() => tracing::warn!(
+                    "a {kind_word} worker ended by itself ({ended}); its last words are in {}",
+                    said_in.display()
+                ),
+                status => tracing::debug!(pid, ?status, "a worker of this scheduler ended"),
+            }
             let _ = inbox.send(Arrival::Said(Input::ChildEnded { pid })).await;
         });
     }

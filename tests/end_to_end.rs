@@ -1,0 +1,217 @@
+//! Whole runs with `command` agents on a repository that the test makes: real scheduler, real
+//! workers, real git, real checks.
+
+mod real;
+
+use std::fs;
+use std::process::Child;
+
+use real::{Project, wait, wait_until};
+use serde_json::Value;
+
+fn config(agent: &str, more: &str) -> String {
+    format!(
+        "[run]\nbranch = \"test\"\nretry_backoff = \"10ms\"\nretry_backoff_max = \"20ms\"\n\
+         [agent]\ndriver = \"command\"\nprogram = \"sh\"\nargs = [\"-c\", '''{agent}''']\n{more}"
+    )
+}
+
+fn project(agent: &str, more: &str, backlog: &str) -> Project {
+    let project = Project::new(&config(agent, more));
+    project.write(".crewlog/features.toml", backlog);
+    let imported = project.scheduler(&["import", ".crewlog/features.toml"]);
+    assert!(imported.status.success(), "{imported:?}");
+    project
+}
+
+fn feature(id: u32, more: &str) -> String {
+    format!(
+        "[[feature]]\nid = {id}\nname = \"feature {id}\"\nchecks = [\"test -s f{id}.txt\"]\n{more}\n"
+    )
+}
+
+fn json(project: &Project, args: &[&str]) -> Vec<Value> {
+    let args = [args, &["--format", "json"]].concat();
+    let output = project.scheduler(&args);
+    assert!(output.status.success(), "{args:?}: {output:?}");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    if let Ok(one) = serde_json::from_str(&text) {
+        return vec![one];
+    }
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+        .collect()
+}
+
+fn events(project: &Project, name: &str) -> Vec<Value> {
+    let all = json(project, &["export"]);
+    let named = |event: &Value| event.to_string().contains(&format!("\"type\":\"{name}\""));
+    all.into_iter().filter(named).collect()
+}
+
+fn interrupt(child: &Child) {
+    let pid = i32::try_from(child.id())
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
+    let pid = pid.expect("a process id");
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("a signal");
+}
+
+const RUN: [&str; 3] = ["run", "--workers", "coding=2,testing=1"];
+
+#[test]
+fn a_question_is_asked_answered_and_heeded() {
+    let agent = r#"
+if [ "$CREWLOG_FEATURE" = 2 ] && ! grep -q blue "$CREWLOG_JOB"; then
+    echo '{"verdict": "input", "question": "Which colour?"}' > "$CREWLOG_VERDICT"; exit 0
+fi
+echo "$CREWLOG_PORT $TMPDIR" > "f$CREWLOG_FEATURE.txt"
+"#;
+    let hooks = "[hooks]\nafter_create = 'echo created >> hooks.txt'\nbefore_run = 'echo before >> hooks.txt'\nafter_run = 'echo after >> hooks.txt'\n";
+    let backlog =
+        feature(1, "") + &feature(2, "depends_on = [1]") + &feature(3, "depends_on = [2]");
+    let project = project(agent, hooks, &backlog);
+    let first = project.scheduler(&RUN);
+    assert_eq!(first.status.code(), Some(4), "{first:?}");
+    let status = String::from_utf8(project.scheduler(&["status"]).stdout).expect("UTF-8");
+    assert!(status.contains("Which colour?"), "{status}");
+    let why = String::from_utf8(project.scheduler(&["why", "3"]).stdout).expect("UTF-8");
+    assert!(why.contains("#3 waits for #2"), "{why}");
+    let answered = project.scheduler(&["answer", "2", "blue"]);
+    assert!(answered.status.success(), "{answered:?}");
+    let second = project.scheduler(&RUN);
+    assert_eq!(second.status.code(), Some(0), "{second:?}");
+    assert_eq!(project.merged("crewlog/test"), ["#1", "#2", "#3"]);
+    let hooks = project.git(&["show", "crewlog/test:hooks.txt"]);
+    assert!(hooks.contains("created\nbefore\nafter\n"), "{hooks}");
+    let port = project.git(&["show", "crewlog/test:f1.txt"]);
+    assert!(port.starts_with("21"), "a port of its own: {port}");
+    assert_eq!(
+        project.git(&["rev-parse", "--abbrev-ref", "HEAD"]).trim(),
+        "main"
+    );
+    project.wait_for_silence();
+}
+
+#[test]
+fn an_agents_word_passes_nothing_that_has_checks() {
+    let agent =
+        r#"echo 'all done, everything works' ; echo '{"verdict": "pass"}' > "$CREWLOG_VERDICT""#;
+    let project = project(
+        agent,
+        "",
+        &(feature(1, "") + &feature(2, "depends_on = [1]")),
+    );
+    let run = project.scheduler(&RUN);
+    assert_eq!(run.status.code(), Some(3), "{run:?}");
+    assert!(project.merged("crewlog/test").is_empty());
+    assert_eq!(events(&project, "FeatureFailed").len(), 3);
+    assert_eq!(events(&project, "FeatureParked").len(), 1);
+    let said = String::from_utf8_lossy(&run.stdout).into_owned();
+    assert!(said.contains("#2 waits for #1 (parked)"), "{said}");
+}
+
+#[test]
+fn ctrl_c_twice_gives_attempts_back_and_leaves_no_process() {
+    let agent = "setsid sleep 301 & echo x > started.txt; exec sleep 302";
+    let project = project(agent, "", &feature(1, ""));
+    let mut child = project.start(&RUN);
+    let worktrees = project.root.join(".crewlog/worktrees");
+    wait_until("the agent works", || {
+        let entries = fs::read_dir(&worktrees).ok()?;
+        entries
+            .flatten()
+            .find(|entry| entry.path().join("started.txt").exists())
+    });
+    interrupt(&child);
+    wait_until("it drains", || {
+        let live = project.scheduler(&["status"]);
+        String::from_utf8_lossy(&live.stdout)
+            .contains("ending")
+            .then_some(())
+    });
+    assert!(
+        child.try_wait().expect("its status").is_none(),
+        "the open attempt may finish"
+    );
+    interrupt(&child);
+    assert_eq!(wait(&mut child), Some(130));
+    project.wait_for_silence();
+    assert_eq!(events(&project, "AttemptReleased").len(), 1);
+    assert!(
+        events(&project, "FeatureFailed").is_empty(),
+        "it costs no try"
+    );
+    assert!(
+        json(&project, &["verify"])[0]
+            .to_string()
+            .contains("events")
+    );
+}
+
+#[test]
+fn a_session_survives_the_schedulers_death() {
+    let agent =
+        r#"echo x > started.txt; while ! test -f "$GO"; do sleep 0.05; done; echo done > f1.txt"#;
+    let dir = tempfile::tempdir().expect("a directory");
+    let go = dir.path().join("go");
+    let env = format!("env = {{ GO = \"{}\" }}\n", go.display());
+    let project = project(agent, &env, &feature(1, ""));
+    let mut first = project.start(&RUN);
+    let worktrees = project.root.join(".crewlog/worktrees");
+    wait_until("the agent works", || {
+        let entries = fs::read_dir(&worktrees).ok()?;
+        entries
+            .flatten()
+            .find(|entry| entry.path().join("started.txt").exists())
+    });
+    first.kill().expect("a kill");
+    first.wait().expect("its end");
+    let mut second = project.start(&RUN);
+    let socket = project.root.join(".crewlog/data/socket");
+    wait_until("the next one listens", || {
+        std::os::unix::net::UnixStream::connect(&socket).ok()
+    });
+    fs::write(&go, "").expect("a file");
+    assert_eq!(wait(&mut second), Some(0));
+    assert_eq!(
+        events(&project, "FeatureAssigned").len(),
+        1,
+        "the session went on"
+    );
+    assert!(events(&project, "AttemptLost").is_empty());
+    project.wait_for_silence();
+}
+
+#[test]
+fn a_second_scheduler_is_told_who_holds_the_log() {
+    let project = project("true", "", &feature(1, ""));
+    let mut first = project.start(&["run", "--stay"]);
+    let socket = project.root.join(".crewlog/data/socket");
+    wait_until("the first one listens", || {
+        std::os::unix::net::UnixStream::connect(&socket).ok()
+    });
+    let second = project.scheduler(&["run"]);
+    assert_eq!(second.status.code(), Some(5), "{second:?}");
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(said.contains(&format!("process {}", first.id())), "{said}");
+    let stopped = project.scheduler(&["stop"]);
+    assert!(stopped.status.success(), "{stopped:?}");
+    assert_eq!(wait(&mut first), Some(130));
+}
+
+#[test]
+fn a_batch_is_merged_whole() {
+    let agent = r#"for f in $(echo "$CREWLOG_FEATURES" | tr , ' '); do echo x > "f$f.txt"; done"#;
+    let backlog: String = (1..=4).map(|id| feature(id, "")).collect();
+    let project = project(agent, "", &backlog);
+    let path = project.root.join(".crewlog/config.toml");
+    let text = fs::read_to_string(&path).expect("the config");
+    let batched = text.replacen("[run]\n", "[run]\nbatch_size = 4\n", 1);
+    fs::write(&path, batched).expect("the config");
+    let run = project.scheduler(&["run", "--workers", "coding=1,testing=1"]);
+    assert_eq!(run.status.code(), Some(0), "{run:?}");
+    assert_eq!(events(&project, "FeatureAssigned").len(), 1);
+    assert_eq!(events(&project, "MergeStarted").len(), 1);
+    assert_eq!(events(&project, "FeaturePassed").len(), 4);
+}

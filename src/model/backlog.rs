@@ -71,7 +71,7 @@ pub enum Reference {
 }
 
 /// One feature as the file has it, well-formed by itself; whether its number, its name and its
-/// dependencies make sense among the others is for [`resolve`] to say.
+/// dependencies make sense among the others is for [`resolve()`] to say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BacklogFeature {
     /// Where it stands.

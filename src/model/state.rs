@@ -1,6 +1,6 @@
 //! All that is known: a fold of the log.
 //!
-//! [`State`] holds what cannot be computed from anything else; [`index::Indexes`] what can, kept
+//! [`State`] holds what cannot be computed from anything else; `index::Indexes` what can, kept
 //! up to date event by event, so that no question costs a walk over the backlog.
 
 mod estimate;

@@ -8,7 +8,7 @@
 //! | [`sled_log`] | a log that does not: the only code that touches sled |
 //! | [`content`] | texts too long for the log, in files named by their hash |
 //! | [`snapshot`] | states of the fold, so that a start need not read everything |
-//! | [`verify`] | the proof that nothing is missing or altered |
+//! | [`verify`](mod@verify) | the proof that nothing is missing or altered |
 //! | [`portable`] | a whole log as one checksummed file: the way from one engine to another |
 //!
 //! It knows nothing of what events mean, of clocks (times come with the events), of connections,

@@ -38,7 +38,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
         if context.out.is_json() {
             context.out.json(&view)?;
         } else {
-            let page = show::status::page(&view, None, now, &context.out);
+            let page = show::status::page(&view, show::status::Seen::Then, now, &context.out);
             context.out.bytes(page.as_bytes())?;
         }
         Ok(ExitCode::Passing)

@@ -82,7 +82,7 @@ fn say(context: &Context, state: &State, live: Option<&Live>, again: bool) -> Re
     if context.out.is_json() {
         return context.out.json(&Json { view: &view, live });
     }
-    let mut page = show::status::page(&view, live, now, &context.out);
+    let mut page = show::status::page(&view, show::status::Seen::Now(live), now, &context.out);
     if again && context.out.width.is_some() {
         // Over what was there before: to the first column of the first row, and the rest away.
         page.insert_str(0, "\x1b[H\x1b[J");

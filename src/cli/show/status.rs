@@ -16,8 +16,21 @@ const ROWS_MAX: usize = 10;
 const NUMBERS_MAX: usize = 30;
 const NAME_COLUMNS_MAX: usize = 40;
 
-/// The page. `live` is what goes on beside the log, when a scheduler runs.
-pub fn page(view: &StatusView, live: Option<&Live>, now: Timestamp, out: &Output) -> String {
+/// From when the status is looked at.
+#[derive(Clone, Copy, Debug)]
+pub enum Seen<'a> {
+    /// From now; with what goes on beside the log, when a scheduler runs.
+    Now(Option<&'a Live>),
+    /// From the moment of the log's last event that is looked at.
+    Then,
+}
+
+/// The page.
+pub fn page(view: &StatusView, seen: Seen<'_>, now: Timestamp, out: &Output) -> String {
+    let (live, replayed) = match seen {
+        Seen::Now(live) => (live, false),
+        Seen::Then => (None, true),
+    };
     let names = view.features.iter().map(|it| width(&clean(&it.name))).max();
     let room = out
         .width
@@ -27,6 +40,7 @@ pub fn page(view: &StatusView, live: Option<&Live>, now: Timestamp, out: &Output
         page: Page::new(out),
         view,
         live,
+        replayed,
         now,
         names,
     };
@@ -51,6 +65,7 @@ struct Writer<'a> {
     page: Page,
     view: &'a StatusView,
     live: Option<&'a Live>,
+    replayed: bool,
     now: Timestamp,
     names: usize,
 }
@@ -127,6 +142,7 @@ impl Writer<'_> {
                 Tone::Good,
                 format!("process {}, open for {since}", live.pid),
             ),
+            None if self.replayed => (Tone::Plain, format!("open for {since} at this event")),
             None => {
                 let text = "interrupted; `scheduler run` goes on where it ended";
                 (Tone::Warning, text.to_owned())

@@ -44,8 +44,8 @@ struct Link {
     connection: Option<Connection>,
     /// Its place in the queue of those that asked for a job.
     ready: Option<u64>,
-    /// It asked for a job and has been silent since, so that it is passed over.
-    muted: bool,
+    /// It has been silent for too long: it is given no job, and does not count as there.
+    absent: bool,
     phase: Option<Phase>,
     activity: String,
     active_at: Timestamp,
@@ -256,8 +256,9 @@ impl Machine {
             return;
         }
         let mut others: BTreeMap<WorkerKind, u32> = BTreeMap::new();
-        for worker in self.core.state().workers().values() {
-            if !self.crew.is_child(worker.process.pid) {
+        for (id, worker) in self.core.state().workers() {
+            let absent = self.links.get(id).is_some_and(|link| link.absent);
+            if !absent && !self.crew.is_child(worker.process.pid) {
                 *others.entry(worker.kind).or_default() += 1;
             }
         }

@@ -273,3 +273,25 @@ fn an_own_worker_that_is_still_starting_is_waited_for() {
     world.step(Input::ChildEnded { pid: 100 });
     assert_eq!(exit(&world), Some(Ending::Interrupted));
 }
+
+#[test]
+fn a_stopped_worker_is_replaced_in_the_crew() {
+    let mut world = World::with(quiet(), &[(Coding, 1)], features(9));
+    started(&mut world);
+    let pid = Some(100);
+    world.step(Input::ChildStarted { kind: Coding, pid });
+    world.person(crewlog::model::command::PersonCommand::Pause {
+        reason: String::new(),
+    });
+    world.coder(100);
+    world.pass(140_000);
+    assert!(world.has(|effect| *effect == Effect::EndChild { pid: 100 }));
+    // It is adopted by the next scheduler, which cannot tell whose it is.
+    let (log, wall) = (std::mem::take(&mut world.log), world.now.wall.0);
+    let mut world = World::on(log, quiet(), &[(Coding, 1)], &commit(0), wall);
+    world.pass(600_000);
+    assert!(started(&mut world).is_empty(), "it may come back");
+    world.pass(60_000);
+    assert_eq!(started(&mut world), [Coding]);
+    assert!(!world.has(|effect| matches!(effect, Effect::Kill { .. } | Effect::EndChild { .. })));
+}

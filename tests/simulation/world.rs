@@ -8,7 +8,7 @@ use crewlog::model::event::Recorded;
 use crewlog::model::ids::{AttemptId, CommandId, Epoch, Timestamp, WorkerId};
 use crewlog::model::settings::{Settings, WorkerKind};
 use crewlog::model::state::State;
-use crewlog::protocol::{ClientMessage, SchedulerMessage, ToClient};
+use crewlog::protocol::{ClientMessage, SchedulerMessage, ToClient, WorkerMessage};
 use crewlog::scheduler::core::Core;
 use crewlog::scheduler::crew::Crew;
 use crewlog::scheduler::machine::{Connection, Effect, Ending, Input, Machine, Now, Step};
@@ -36,6 +36,7 @@ pub enum Item {
     Look(u32),
     Heartbeat(u32),
     Connect(u32),
+    Kill(u32),
     Git(
         u64,
         AttemptId,
@@ -213,6 +214,7 @@ impl World {
             Item::Look(pid) => self.look(pid),
             Item::Heartbeat(pid) => self.heartbeat(pid),
             Item::Connect(pid) => self.connect(pid),
+            Item::Kill(pid) => self.kill(pid),
             Item::Git(reign, attempt, onto, commit) => {
                 let merged = self.git.merge(&onto, &commit);
                 let ms = self.dice.between(0, 20);
@@ -502,7 +504,13 @@ impl World {
     fn cut(&mut self, connection: Connection) {
         self.to_scheduler(connection, Input::Closed { connection });
         if let Some((pid, last, _)) = self.wires.remove(&connection) {
-            self.at(last, Item::Lost(connection, pid));
+            // What was on its way to the worker arrives or does not.
+            let at_ms = if self.dice.percent(50) {
+                last
+            } else {
+                self.now_ms
+            };
+            self.at(at_ms, Item::Lost(connection, pid));
         }
     }
 
@@ -615,7 +623,7 @@ impl World {
         }
         let worker = self.workers.get(&pid).filter(|worker| worker.welcome);
         if let Some(connection) = worker.and_then(|worker| worker.wire) {
-            let message = Box::new(crewlog::protocol::WorkerMessage::Heartbeat);
+            let message = Box::new(WorkerMessage::Heartbeat);
             self.to_scheduler(
                 connection,
                 Input::Worker {
@@ -700,7 +708,7 @@ impl World {
         self.after(next, Item::Fault);
         let alive: Vec<u32> = self.alive.iter().copied().collect();
         let victim = self.dice.pick(&alive);
-        match self.dice.between(0, 9) {
+        match self.dice.between(0, 10) {
             0 | 1 => self.crash(),
             2 | 3 => victim.into_iter().for_each(|pid| self.kill(pid)),
             4 | 5 => {
@@ -708,7 +716,10 @@ impl World {
                 wire.into_iter().for_each(|connection| self.cut(connection));
             }
             6 => {
-                let ms = self.now_ms + self.dice.between(1_000, 400_000);
+                // Where a crew is kept, somebody else takes its place in the end.
+                let endless = !self.crew.is_empty() && self.dice.percent(30);
+                let most = if endless { 100_000_000 } else { 1_500_000 };
+                let ms = self.now_ms + self.dice.between(1_000, most);
                 let stopped = victim.and_then(|pid| self.workers.get_mut(&pid));
                 if let Some(worker) = stopped {
                     worker.stopped_ms = ms;
@@ -723,12 +734,22 @@ impl World {
                 let mode = modes[self.dice.between(0, 1) as usize];
                 self.input(Input::Stop(mode));
             }
+            9 => victim.into_iter().for_each(|pid| self.stop_worker(pid)),
             _ => {
                 // All at once.
                 self.crash();
                 alive.into_iter().for_each(|pid| self.kill(pid));
             }
         }
+    }
+
+    /// Its user stops a worker, which does not wait until everything is given back.
+    fn stop_worker(&mut self, pid: u32) {
+        let reason = "its user stopped it".to_owned();
+        let leaving = Deed::Say(WorkerMessage::Leaving { reason });
+        self.deeds(pid, vec![leaving]);
+        let ms = self.dice.between(1, 3_000);
+        self.after(ms, Item::Kill(pid));
     }
 
     // A person.

@@ -28,7 +28,6 @@ impl Machine {
             link.heard_ms = now.mono_ms;
             link.since_ms = now.mono_ms;
             link.cancelled = None;
-            link.muted = false;
         }
         self.send(worker, SchedulerMessage::Job(Box::new(offer)));
         if let Some(reason) = called_off {

@@ -44,7 +44,7 @@ impl Machine {
         for (worker, attempt, reason) in late {
             match attempt {
                 Some(attempt) => self.give_up(now, worker, attempt, reason),
-                None => self.pass_over(worker),
+                None => self.pass_over(worker, &reason),
             }
         }
     }
@@ -89,13 +89,21 @@ impl Machine {
         None
     }
 
-    /// A stopped worker that wants a job gets none before it gives a sign of life.
-    fn pass_over(&mut self, worker: WorkerId) {
-        if let Some(link) = self.links.get_mut(&worker)
-            && let Some(place) = link.ready
-        {
-            link.muted = true;
+    /// A stopped worker gets no job before it gives a sign of life, and somebody else takes its
+    /// place in the crew. Our own is ended; another's is its user's business.
+    fn pass_over(&mut self, worker: WorkerId, reason: &str) {
+        let known = self.core.state().workers().get(&worker);
+        let pid = known.map(|known| known.process.pid);
+        let Some(link) = self.links.get_mut(&worker).filter(|link| !link.absent) else {
+            return;
+        };
+        link.absent = true;
+        if let Some(place) = link.ready {
             self.world.idle.remove(&place);
+        }
+        if let Some(pid) = pid.filter(|&pid| self.crew.is_child(pid)) {
+            tracing::warn!(%worker, pid, reason, "ending a worker of our own");
+            self.effects.push(Effect::EndChild { pid });
         }
     }
 

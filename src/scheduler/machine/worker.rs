@@ -112,13 +112,13 @@ impl Machine {
         }
     }
 
-    /// A sign of life. Who asked for a job before it was silent is asked again.
+    /// A sign of life. Who asked for a job before it was silent is in the queue again.
     fn heard(&mut self, now: Now, worker: WorkerId) {
         let Some(link) = self.links.get_mut(&worker) else {
             return;
         };
         link.heard_ms = now.mono_ms;
-        if !std::mem::take(&mut link.muted) {
+        if !std::mem::take(&mut link.absent) {
             return;
         }
         let known = self.core.state().workers().get(&worker);
@@ -183,6 +183,7 @@ impl Machine {
         };
         let link = self.links.entry(worker).or_default();
         link.heard_ms = now.mono_ms;
+        link.absent = false;
         let earlier = link.connection.replace(connection);
         if let Some(earlier) = earlier.filter(|&earlier| earlier != connection) {
             self.connections.remove(&earlier);

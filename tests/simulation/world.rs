@@ -216,6 +216,7 @@ impl World {
             Item::Connect(pid) => self.connect(pid),
             Item::Kill(pid) => self.kill(pid),
             Item::Git(reign, attempt, onto, commit) => {
+                self.disturb_merge(attempt);
                 let merged = self.git.merge(&onto, &commit);
                 let ms = self.dice.between(0, 20);
                 self.after(ms, Item::Input(reign, Input::Merged { attempt, merged }));
@@ -490,7 +491,7 @@ impl World {
         self.at(at_ms, Item::Hear(connection, pid, message));
     }
 
-    fn to_scheduler(&mut self, connection: Connection, input: Input) {
+    fn tell_scheduler(&mut self, connection: Connection, input: Input) {
         let (delay, reign) = (self.dice.between(0, 3), self.reign);
         let Some((_, _, last)) = self.wires.get_mut(&connection) else {
             return;
@@ -502,7 +503,7 @@ impl World {
 
     /// A connection breaks: what was said arrives, and then its end.
     fn cut(&mut self, connection: Connection) {
-        self.to_scheduler(connection, Input::Closed { connection });
+        self.tell_scheduler(connection, Input::Closed { connection });
         if let Some((pid, last, _)) = self.wires.remove(&connection) {
             // What was on its way to the worker arrives or does not.
             let at_ms = if self.dice.percent(50) {
@@ -534,9 +535,9 @@ impl World {
         self.wires
             .insert(connection, (pid, self.now_ms, self.now_ms));
         let pid = Some(pid);
-        self.to_scheduler(connection, Input::Opened { connection, pid });
+        self.tell_scheduler(connection, Input::Opened { connection, pid });
         let message = hello;
-        self.to_scheduler(
+        self.tell_scheduler(
             connection,
             Input::Worker {
                 connection,
@@ -624,7 +625,7 @@ impl World {
         let worker = self.workers.get(&pid).filter(|worker| worker.welcome);
         if let Some(connection) = worker.and_then(|worker| worker.wire) {
             let message = Box::new(WorkerMessage::Heartbeat);
-            self.to_scheduler(
+            self.tell_scheduler(
                 connection,
                 Input::Worker {
                     connection,
@@ -642,7 +643,7 @@ impl World {
                     let wire = self.workers.get(&pid).and_then(|worker| worker.wire);
                     if let Some(connection) = wire {
                         let message = Box::new(message);
-                        self.to_scheduler(
+                        self.tell_scheduler(
                             connection,
                             Input::Worker {
                                 connection,
@@ -743,6 +744,24 @@ impl World {
         }
     }
 
+    /// Somebody is faster than git, and the worker does not hear of it.
+    fn disturb_merge(&mut self, attempt: AttemptId) {
+        if self.fair() || !self.dice.percent(10) {
+            return;
+        }
+        self.git.outsider();
+        let mut workers = self.workers.values();
+        let its = workers.find(|worker| {
+            let job = worker.job.as_ref();
+            worker.alive && job.is_some_and(|job| job.attempt == attempt)
+        });
+        if let Some(connection) = its.and_then(|worker| worker.wire)
+            && self.dice.percent(50)
+        {
+            self.cut(connection);
+        }
+    }
+
     /// Its user stops a worker, which does not wait until everything is given back.
     fn stop_worker(&mut self, pid: u32) {
         let reason = "its user stopped it".to_owned();
@@ -777,9 +796,9 @@ impl World {
         let connection = Connection(self.connections);
         self.wish = Some((id, command.clone(), Some(connection)));
         self.wires.insert(connection, (0, self.now_ms, self.now_ms));
-        self.to_scheduler(connection, Input::OpenedClient { connection });
+        self.tell_scheduler(connection, Input::OpenedClient { connection });
         let message = Box::new(ClientMessage::Command { id, command });
-        self.to_scheduler(
+        self.tell_scheduler(
             connection,
             Input::Client {
                 connection,

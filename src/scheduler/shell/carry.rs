@@ -121,7 +121,8 @@ impl Carrier {
             } => {
                 let integration = self.integration.clone();
                 self.answer(async move {
-                    let merged = merge(&*integration, &onto, &commit).await;
+                    let again = Duration::from_millis(GIT_AGAIN_MS);
+                    let merged = merge(&*integration, &onto, &commit, again).await;
                     Input::Merged { attempt, merged }
                 });
             }
@@ -229,7 +230,12 @@ impl Carrier {
 }
 
 /// Asks git until it answers: the merge's proof is durable, so it must end one way or the other.
-async fn merge(integration: &dyn Integration, onto: &CommitId, commit: &CommitId) -> Merged {
+async fn merge(
+    integration: &dyn Integration,
+    onto: &CommitId,
+    commit: &CommitId,
+    again: Duration,
+) -> Merged {
     let mut tries = 0;
     loop {
         match integration.merge(onto, commit).await {
@@ -244,6 +250,79 @@ async fn merge(integration: &dyn Integration, onto: &CommitId, commit: &CommitId
             let merged = false;
             return Merged { merged, head };
         }
-        tokio::time::sleep(Duration::from_millis(GIT_AGAIN_MS)).await;
+        tokio::time::sleep(again).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::scheduler::outside::Answer;
+    use crate::workspace::Error;
+
+    /// Fails so often; then somebody moves the branch.
+    struct Failing {
+        fails: Mutex<u32>,
+        head: CommitId,
+        moved: CommitId,
+    }
+
+    impl Failing {
+        fn left(&self) -> u32 {
+            *self.fails.lock().expect("a number")
+        }
+    }
+
+    impl Integration for Failing {
+        fn head(&self) -> Answer<'_, Result<CommitId, Error>> {
+            let head = if self.left() == 0 {
+                &self.moved
+            } else {
+                &self.head
+            };
+            Box::pin(async move { Ok(head.clone()) })
+        }
+
+        fn merge<'a>(
+            &'a self,
+            _: &'a CommitId,
+            _: &'a CommitId,
+        ) -> Answer<'a, Result<Merged, Error>> {
+            Box::pin(async move {
+                if self.left() == 0 {
+                    let (merged, head) = (true, self.moved.clone());
+                    return Ok(Merged { merged, head });
+                }
+                *self.fails.lock().expect("a number") -= 1;
+                let branch = "main".to_owned();
+                Err(Error::BranchMissing { branch })
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn git_is_asked_again_until_the_branch_is_known_to_be_where_it_was() {
+        let commit = |digit: &str| digit.repeat(40).parse::<CommitId>().expect("hex");
+        let (onto, to, other) = (commit("a"), commit("b"), commit("c"));
+        for (fails, head, merged, asked) in [
+            (0, &onto, true, 1),
+            (GIT_TRIES - 1, &onto, true, GIT_TRIES),
+            // It is where the commit should stand: it has not moved.
+            (1_000, &onto, false, GIT_TRIES),
+            // It is elsewhere, and may contain the commit: only git can tell.
+            (20, &other, true, 21),
+        ] {
+            let git = Failing {
+                fails: Mutex::new(fails),
+                head: head.clone(),
+                moved: to.clone(),
+            };
+            let answer = merge(&git, &onto, &to, Duration::from_millis(1)).await;
+            assert_eq!(answer.merged, merged, "{fails} failures");
+            let calls = fails - git.left() + u32::from(answer.merged);
+            assert_eq!(calls, asked, "{fails} failures");
+        }
     }
 }

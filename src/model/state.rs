@@ -4,7 +4,9 @@
 //! up to date event by event, so that no question costs a walk over the backlog.
 
 mod estimate;
+mod feature;
 mod index;
+mod names;
 mod remembered;
 
 use std::collections::BTreeMap;
@@ -12,11 +14,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::estimate::{Estimates, PRIOR_MS};
+pub use self::feature::{Feature, Told, Words};
 use self::index::Indexes;
 pub use self::remembered::Remembered;
 use super::event::{ProcessIdentity, RankTerms, RunOutcome};
 use super::evidence::{Evidence, FailureKind, Usage};
-use super::feature::{FeatureSpec, Status};
+use super::feature::Status;
 use super::graph::Graph;
 use super::ids::{AttemptId, CommitId, FeatureId, JobId, Sequence, Timestamp, WorkerId};
 use super::report::Verdict;
@@ -90,67 +93,6 @@ pub struct State {
     pub(super) remembered: Remembered,
     #[serde(skip)]
     pub(super) indexes: Indexes,
-}
-
-/// A feature and its life.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Feature {
-    /// Its number.
-    pub id: FeatureId,
-    /// What the backlog says.
-    pub spec: FeatureSpec,
-    /// Where it is in its life.
-    pub status: Status,
-    /// Failed tries since it last passed or was last forgiven.
-    pub failures: u32,
-    /// Attempts at it that started, tests not counted.
-    pub tries: u32,
-    /// Times that it was found broken since it was last forgiven.
-    pub regressions: u32,
-    /// Not to be tried before.
-    pub not_before: Timestamp,
-    /// Passed before and does not any more.
-    pub regressed: bool,
-    /// The event by which it last passed.
-    pub passed: Option<Sequence>,
-    /// On what ground it last passed.
-    pub basis: Option<super::evidence::Basis>,
-    /// The position of the head at which it was last proven.
-    pub verified: u32,
-    /// When it was last proven.
-    pub verified_at: Timestamp,
-    /// Tests without a verdict since it was last proven.
-    pub inconclusive: u32,
-    /// Attempts in a row whose worker was lost; see [`LOST_MAX`].
-    pub lost: u32,
-    /// Attempts that work on it or test it.
-    pub attempts: Vec<AttemptId>,
-    /// The last failures, oldest first, at most [`FAILURES_REMEMBERED`].
-    pub recent_failures: Vec<String>,
-    /// What an agent wants to know.
-    pub question: Option<String>,
-    /// What agents wanted to know, and what people said.
-    pub answers: Vec<(String, String)>,
-    /// Why it was skipped.
-    pub skipped: String,
-    pub(super) files: Vec<u32>,
-}
-
-impl Feature {
-    /// Where it returns to when nobody works on it.
-    pub(super) fn rest(&self) -> Status {
-        if self.regressed {
-            Status::Regressed
-        } else {
-            Status::Pending
-        }
-    }
-
-    /// True when its tests came to no verdict so often that it is left alone: whatever is wrong
-    /// with them, trying for ever will not mend it.
-    pub fn untestable(&self) -> bool {
-        self.inconclusive >= INCONCLUSIVE_MAX || self.lost >= LOST_MAX
-    }
 }
 
 /// A job that is about to be reserved.
@@ -273,19 +215,21 @@ pub(super) struct Files {
 impl Files {
     /// Notes that the merge at `index` touched `names`, and returns their numbers.
     pub fn touch(&mut self, names: &[String], index: u32) -> Vec<u32> {
-        names
-            .iter()
-            .map(|name| {
-                let next = self.touched.len() as u32;
-                let number = *self.numbers.entry(name.clone()).or_insert(next);
-                if number == next {
-                    self.touched.push(index);
-                } else if let Some(slot) = self.touched.get_mut(number as usize) {
+        let touched = |name: &String| match self.numbers.get(name) {
+            Some(&number) => {
+                if let Some(slot) = self.touched.get_mut(number as usize) {
                     *slot = index;
                 }
                 number
-            })
-            .collect()
+            }
+            None => {
+                let number = self.touched.len() as u32;
+                self.numbers.insert(name.clone(), number);
+                self.touched.push(index);
+                number
+            }
+        };
+        names.iter().map(touched).collect()
     }
 
     /// Notes that the merge at `index` touched more files than are listed.
@@ -343,7 +287,11 @@ impl State {
 
     /// The number of the feature with this name.
     pub fn feature_named(&self, name: &str) -> Option<FeatureId> {
-        let slot = *self.indexes.by_name.get(name)?;
+        let named = |slot: &u32| {
+            let feature = self.features.get(*slot as usize);
+            feature.is_some_and(|feature| feature.spec.name == name)
+        };
+        let slot = self.indexes.names.slots(name).find(named)?;
         Some(self.features.get(slot as usize)?.id)
     }
 
@@ -459,7 +407,7 @@ impl State {
 
     /// The slot of a feature, also of a removed one.
     pub fn slot(&self, id: FeatureId) -> Option<u32> {
-        self.indexes.by_id.get(&id).copied()
+        self.indexes.slot(id)
     }
 
     /// The feature in a slot, also a removed one.

@@ -83,7 +83,7 @@ fn failures_park_a_feature_and_losses_do_not() {
         (Status::Parked, 3, 33)
     );
     assert_eq!(
-        feature.recent_failures,
+        feature.words.recent_failures,
         ["no_terminal_event: it went wrong"; 3]
     );
     let tally = &story.state.tally;

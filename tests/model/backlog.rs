@@ -301,7 +301,7 @@ fn who_waited_for_a_removed_feature_no_longer_does() {
 fn a_question_lives_until_it_is_answered() {
     let mut story = in_status(Status::NeedsInput);
     let feature = story.state.feature(id(1)).unwrap();
-    assert_eq!(feature.question.as_deref(), Some("which?"));
+    assert_eq!(feature.words.question.as_deref(), Some("which?"));
     let idle = story.join(CODING);
     let plan = story.plan(&[idle]).command;
     assert!(
@@ -311,11 +311,11 @@ fn a_question_lives_until_it_is_answered() {
     story.ok(answer(1, "that one"));
     let feature = story.state.feature(id(1)).unwrap();
     assert_eq!(
-        feature.answers,
+        feature.words.answers,
         [("which?".to_owned(), "that one".to_owned())]
     );
     assert_eq!(
-        (feature.status, feature.question.as_ref()),
+        (feature.status, feature.words.question.as_ref()),
         (Status::Pending, None)
     );
     let attempt = story.take(idle);

@@ -360,7 +360,11 @@ impl Driver {
         if self.story.state.paused.is_some() || limited {
             return self.story.person(PersonCommand::Resume);
         }
-        let asking = self.story.state.features().find(|it| it.question.is_some());
+        let asking = self
+            .story
+            .state
+            .features()
+            .find(|it| it.words.question.is_some());
         if let Some(feature) = asking.map(|feature| feature.id)
             && self.dice.one_in(2)
         {

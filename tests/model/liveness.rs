@@ -154,7 +154,11 @@ impl Fair {
             self.story.join(kind);
             return false;
         }
-        let asking = self.story.state.features().find(|it| it.question.is_some());
+        let asking = self
+            .story
+            .state
+            .features()
+            .find(|it| it.words.question.is_some());
         if let Some(feature) = asking.map(|it| it.id).filter(|_| !self.silent) {
             let answer = "that one".to_owned();
             let answer = PersonCommand::Answer { feature, answer };

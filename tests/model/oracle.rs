@@ -198,7 +198,7 @@ pub fn lawful(state: &State) {
             ),
         }
         assert_eq!(
-            feature.question.is_some(),
+            feature.words.question.is_some(),
             feature.status == Status::NeedsInput
         );
         assert!(

@@ -179,6 +179,9 @@ impl State {
         self.change(slot, |feature| {
             let before = feature.attempts.len();
             feature.attempts.retain(|&id| id != attempt);
+            if feature.attempts.is_empty() {
+                feature.attempts = Vec::new();
+            }
             let held = feature.attempts.len() < before;
             if held && coding && feature.status == Status::Running {
                 feature.status = feature.rest();

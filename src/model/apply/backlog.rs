@@ -9,7 +9,7 @@ use crate::model::ids::{FeatureId, Timestamp};
 use crate::model::state::{Feature, State};
 
 pub fn added(state: &mut State, event: &FeatureAdded) {
-    if state.slot(event.feature).is_some() {
+    if state.slot(event.feature).is_some() || event.feature.0 > FeatureId::MAX {
         return;
     }
     let mut spec = event.spec.clone();
@@ -25,17 +25,13 @@ pub fn edited(state: &mut State, event: &FeatureEdited) {
     let Some(slot) = state.left(event.feature) else {
         return;
     };
-    let Some(feature) = state.in_slot(slot) else {
+    let Some(feature) = state.features.get(slot as usize) else {
         return;
     };
     let moved = feature.spec.category != event.spec.category;
     let same_proof = feature.spec.proven_by_the_same(&event.spec);
-    if feature.spec.name != event.spec.name {
-        let before = feature.spec.name.clone();
-        state.forget_name(&before, slot);
-        let name = event.spec.name.clone();
-        state.indexes.by_name.insert(name, slot);
-    }
+    state.indexes.names.remove(&feature.spec.name, slot);
+    state.indexes.names.insert(&event.spec.name, slot);
     state.indexes.ranks_stale |= moved;
     state.change(slot, |feature| {
         let depends_on = std::mem::take(&mut feature.spec.depends_on);
@@ -67,9 +63,8 @@ pub fn removed(state: &mut State, event: &FeatureRemoved) {
             feature.spec.depends_on.retain(|&id| id != event.feature);
         });
     }
-    if let Some(feature) = state.in_slot(slot) {
-        let name = feature.spec.name.clone();
-        state.forget_name(&name, slot);
+    if let Some(feature) = state.features.get(slot as usize) {
+        state.indexes.names.remove(&feature.spec.name, slot);
     }
     state.change(slot, |feature| {
         feature.status = Status::Removed;
@@ -94,13 +89,6 @@ impl State {
         depends_on.dedup();
         depends_on
     }
-
-    /// Gives a name free, unless it is another feature's by now.
-    fn forget_name(&mut self, name: &str, slot: u32) {
-        if self.indexes.by_name.get(name) == Some(&slot) {
-            self.indexes.by_name.remove(name);
-        }
-    }
 }
 
 pub fn skipped(state: &mut State, event: &FeatureSkipped) {
@@ -109,8 +97,8 @@ pub fn skipped(state: &mut State, event: &FeatureSkipped) {
     };
     state.change(slot, |feature| {
         feature.status = Status::Skipped;
-        feature.question = None;
-        feature.skipped.clone_from(&event.reason);
+        feature.words.settle_question();
+        feature.words.skipped.clone_from(&event.reason);
     });
 }
 
@@ -124,7 +112,7 @@ pub fn retry_requested(state: &mut State, event: &RetryRequested) {
         feature.inconclusive = 0;
         feature.lost = 0;
         feature.not_before = Timestamp(0);
-        feature.question = None;
+        feature.words.settle_question();
         if matches!(
             feature.status,
             Status::Parked | Status::Skipped | Status::NeedsInput
@@ -140,7 +128,7 @@ pub fn input_requested(state: &mut State, event: &InputRequested) {
         return;
     };
     state.change(slot, |feature| {
-        feature.question = Some(event.question.clone());
+        feature.words.question = Some(event.question.clone());
         feature.status = Status::NeedsInput;
     });
 }
@@ -150,8 +138,9 @@ pub fn input_answered(state: &mut State, event: &InputAnswered) {
         return;
     };
     state.change(slot, |feature| {
-        if let Some(question) = feature.question.take() {
-            feature.answers.push((question, event.answer.clone()));
+        if let Some(question) = feature.words.question.clone() {
+            feature.words.settle_question();
+            feature.words.answers.push((question, event.answer.clone()));
         }
         if feature.status == Status::NeedsInput {
             feature.status = feature.rest();

@@ -60,8 +60,8 @@ pub fn passed(state: &mut State, recorded: &Recorded, event: &FeaturePassed) {
         feature.basis = Some(event.evidence.basis);
         feature.verified = verified;
         feature.verified_at = recorded.at;
-        feature.question = None;
-        feature.recent_failures.clear();
+        feature.words.settle_question();
+        feature.words.forget_failures();
         feature.owns(&files);
     });
     state.conclude(event.attempt, Verdict::Passed);
@@ -125,12 +125,12 @@ impl Feature {
 }
 
 fn remember(feature: &mut Feature, failure: &Failure) {
-    if feature.recent_failures.len() >= FAILURES_REMEMBERED {
-        feature.recent_failures.remove(0);
+    if feature.words.recent_failures.len() >= FAILURES_REMEMBERED {
+        feature.words.recent_failures.remove(0);
     }
     let kind = failure.kind.word();
     let text = format!("{kind}: {}", failure.reason);
-    feature.recent_failures.push(text);
+    feature.words.recent_failures.push(text);
 }
 
 fn tally(state: &mut State, kind: FailureKind) {

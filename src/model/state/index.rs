@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::names::Names;
 use super::{Feature, State};
 use crate::model::event::RankTerms;
 use crate::model::feature::Status;
@@ -34,8 +35,9 @@ enum Place {
 /// All that can be computed from the rest of the state.
 #[derive(Clone, Debug, Default)]
 pub struct Indexes {
-    pub by_id: BTreeMap<FeatureId, u32>,
-    pub by_name: BTreeMap<String, u32>,
+    /// Slots by number, which is small enough to count up to; [`Indexes::NONE`] where there is none.
+    by_id: Vec<u32>,
+    pub names: Names,
     pub graph: Graph,
     pub ranks: Ranks,
     /// The graph or an estimate has changed since the ranks were computed.
@@ -52,6 +54,24 @@ pub struct Indexes {
 }
 
 impl Indexes {
+    const NONE: u32 = u32::MAX;
+
+    /// The slot of the feature with this number.
+    pub fn slot(&self, id: FeatureId) -> Option<u32> {
+        let slot = self.by_id.get(id.0 as usize).copied();
+        slot.filter(|&slot| slot != Self::NONE)
+    }
+
+    fn number(&mut self, id: FeatureId, slot: u32) {
+        let at = id.0 as usize;
+        if at >= self.by_id.len() && id.0 <= FeatureId::MAX {
+            self.by_id.resize(at + 1, Self::NONE);
+        }
+        if let Some(place) = self.by_id.get_mut(at) {
+            *place = slot;
+        }
+    }
+
     pub fn unmet(&self, slot: u32) -> u32 {
         self.unmet.get(slot as usize).copied().unwrap_or(0)
     }
@@ -201,34 +221,41 @@ impl State {
 
     /// Adds a feature in the next slot.
     pub(in crate::model) fn push(&mut self, feature: Feature) {
-        let slot = self.indexes.graph.add();
-        let depends_on = feature.spec.depends_on.clone();
-        let alone = depends_on.is_empty();
+        let on = self.slots(&feature.spec.depends_on);
+        let unmet = on.iter().filter(|&&on| !self.passes(on)).count();
         let cost = self.estimates.ms(&feature.spec.category);
-        self.indexes.by_id.insert(feature.id, slot);
-        let name = feature.spec.name.clone();
-        self.indexes.by_name.insert(name, slot);
-        self.indexes.count(feature.status, 1);
-        self.indexes.unmet.push(0);
-        self.indexes.passing_at.push(u32::MAX);
-        self.features.push(feature);
+        let indexes = &mut self.indexes;
+        let slot = indexes.graph.add();
+        indexes.number(feature.id, slot);
+        indexes.names.insert(&feature.spec.name, slot);
+        indexes.count(feature.status, 1);
+        indexes.unmet.push(u32::try_from(unmet).unwrap_or(u32::MAX));
+        indexes.passing_at.push(u32::MAX);
         // A feature that waits for nothing changes nobody's rank but its own.
-        let current = self.indexes.ranks.chain_ms.len() == slot as usize;
-        if alone && current && !self.indexes.ranks_stale {
-            self.indexes.ranks.chain_ms.push(cost);
-            self.indexes.ranks.unblocks.push(0);
+        let current = indexes.ranks.chain_ms.len() == slot as usize;
+        if on.is_empty() && current && !indexes.ranks_stale {
+            indexes.ranks.chain_ms.push(cost);
+            indexes.ranks.unblocks.push(0);
         } else {
-            self.indexes.ranks_stale = true;
+            indexes.ranks_stale = true;
         }
+        indexes.graph.set_dependencies(slot, on);
+        self.features.push(feature);
         self.move_from(Place::Nowhere, slot);
-        if !alone {
-            self.depend(slot, &depends_on);
-        }
+    }
+
+    fn slots(&self, features: &[FeatureId]) -> Vec<u32> {
+        features.iter().filter_map(|&id| self.slot(id)).collect()
+    }
+
+    fn passes(&self, slot: u32) -> bool {
+        let feature = self.features.get(slot as usize);
+        feature.is_some_and(|feature| feature.status == Status::Passing)
     }
 
     /// Sets what a feature in a slot waits for.
     pub(in crate::model) fn depend(&mut self, slot: u32, depends_on: &[FeatureId]) {
-        let on: Vec<u32> = depends_on.iter().filter_map(|&id| self.slot(id)).collect();
+        let on = self.slots(depends_on);
         let place = self.place(slot);
         self.indexes.graph.set_dependencies(slot, on);
         self.indexes.ranks_stale = true;
@@ -244,9 +271,7 @@ impl State {
         self.indexes.ranks_stale = true;
         self.recount(slot);
         self.move_from(place, slot);
-        let met = self
-            .in_slot(slot)
-            .is_some_and(|it| it.status == Status::Passing);
+        let met = self.passes(slot);
         for &dependent in waited.iter().filter(|_| !met) {
             let place = self.place(dependent);
             if let Some(unmet) = self.indexes.unmet.get_mut(dependent as usize) {
@@ -258,12 +283,8 @@ impl State {
     }
 
     fn recount(&mut self, slot: u32) {
-        let unmet = |&&on: &&u32| {
-            let feature = self.features.get(on as usize);
-            feature.is_some_and(|feature| feature.status != Status::Passing)
-        };
         let on = self.indexes.graph.dependencies(slot).iter();
-        let count = on.filter(unmet).count() as u32;
+        let count = on.filter(|&&on| !self.passes(on)).count() as u32;
         if let Some(unmet) = self.indexes.unmet.get_mut(slot as usize) {
             *unmet = count;
         }
@@ -290,9 +311,9 @@ impl State {
         let mut indexes = Indexes::default();
         for (slot, feature) in (0_u32..).zip(&self.features) {
             indexes.graph.add();
-            indexes.by_id.insert(feature.id, slot);
+            indexes.number(feature.id, slot);
             if feature.status != Status::Removed {
-                indexes.by_name.insert(feature.spec.name.clone(), slot);
+                indexes.names.insert(&feature.spec.name, slot);
             }
             indexes.count(feature.status, 1);
             indexes.unmet.push(0);
@@ -305,14 +326,12 @@ impl State {
             let Some(feature) = self.features.get(slot as usize) else {
                 continue;
             };
-            let on = feature.spec.depends_on.iter();
-            let on: Vec<u32> = on.filter_map(|&id| self.slot(id)).collect();
+            let on = self.slots(&feature.spec.depends_on);
             self.indexes.graph.set_dependencies(slot, on);
         }
         for slot in 0..slots {
             self.recount(slot);
-            let passing = self.features.get(slot as usize);
-            if passing.is_some_and(|feature| feature.status == Status::Passing) {
+            if self.passes(slot) {
                 self.indexes.passing_insert(slot);
             }
             self.move_from(Place::Nowhere, slot);

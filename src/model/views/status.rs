@@ -202,11 +202,18 @@ fn feature_view(standings: &Standings<'_>, feature: &Feature) -> FeatureView {
         Standing::Blocked | Standing::Unreachable => standings.chain(feature.id),
         _ => Chain::default(),
     };
-    let last_failure = || feature.recent_failures.last().cloned().unwrap_or_default();
+    let last_failure = || {
+        feature
+            .words
+            .recent_failures
+            .last()
+            .cloned()
+            .unwrap_or_default()
+    };
     let note = match standing {
         Standing::Blocked | Standing::Unreachable => standings.chain_words(&chain),
-        Standing::NeedsInput => feature.question.clone().unwrap_or_default(),
-        Standing::Skipped => feature.skipped.clone(),
+        Standing::NeedsInput => feature.words.question.clone().unwrap_or_default(),
+        Standing::Skipped => feature.words.skipped.clone(),
         Standing::Passing => String::new(),
         Standing::Running | Standing::Parked | Standing::Ready | Standing::Delayed => {
             last_failure()

@@ -302,7 +302,7 @@ fn because(why: &Why, state: &State, standings: &Standings<'_>, now: Timestamp) 
             _ => "its checks passed on the tree that was merged".to_owned(),
         }),
         Standing::NeedsInput => {
-            let question = feature.question.as_deref().unwrap_or("something");
+            let question = feature.words.question.as_deref().unwrap_or("something");
             let number = why.feature.0;
             out.push(format!("an agent asks: {question}"));
             out.push(format!("answer with `scheduler answer {number} TEXT`"));
@@ -312,10 +312,10 @@ fn because(why: &Why, state: &State, standings: &Standings<'_>, now: Timestamp) 
             out.push("its tries are used up".to_owned());
             out.push(format!("`scheduler retry {number}` forgives its failures"));
         }
-        Standing::Skipped if feature.skipped.is_empty() => {
+        Standing::Skipped if feature.words.skipped.is_empty() => {
             out.push("a person skipped it".to_owned());
         }
-        Standing::Skipped => out.push(format!("a person skipped it: {}", feature.skipped)),
+        Standing::Skipped => out.push(format!("a person skipped it: {}", feature.words.skipped)),
         Standing::Blocked | Standing::Unreachable => out.push(standings.chain_words(&why.chain)),
         Standing::Delayed => {
             let wait = brief::duration(feature.not_before.since_ms(now));

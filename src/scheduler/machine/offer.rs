@@ -59,8 +59,8 @@ fn job_feature(feature: &Feature) -> JobFeature {
         id: feature.id,
         spec,
         regressed: feature.regressed,
-        previous_failures: feature.recent_failures.clone(),
-        answers: latest(&feature.answers),
+        previous_failures: feature.words.recent_failures.clone(),
+        answers: latest(&feature.words.answers),
     }
 }
 

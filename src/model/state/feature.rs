@@ -1,0 +1,129 @@
+//! A feature and its life.
+
+use std::ops::{Deref, DerefMut};
+
+use serde::{Deserialize, Serialize};
+
+use super::{INCONCLUSIVE_MAX, LOST_MAX};
+use crate::model::evidence::Basis;
+use crate::model::feature::{FeatureSpec, Status};
+use crate::model::ids::{AttemptId, FeatureId, Sequence, Timestamp};
+
+/// A feature and its life.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Feature {
+    /// Its number.
+    pub id: FeatureId,
+    /// What the backlog says.
+    pub spec: FeatureSpec,
+    /// Where it is in its life.
+    pub status: Status,
+    /// Failed tries since it last passed or was last forgiven.
+    pub failures: u32,
+    /// Attempts at it that started, tests not counted.
+    pub tries: u32,
+    /// Times that it was found broken since it was last forgiven.
+    pub regressions: u32,
+    /// Not to be tried before.
+    pub not_before: Timestamp,
+    /// Passed before and does not any more.
+    pub regressed: bool,
+    /// The event by which it last passed.
+    pub passed: Option<Sequence>,
+    /// On what ground it last passed.
+    pub basis: Option<Basis>,
+    /// The position of the head at which it was last proven.
+    pub verified: u32,
+    /// When it was last proven.
+    pub verified_at: Timestamp,
+    /// Tests without a verdict since it was last proven.
+    pub inconclusive: u32,
+    /// Attempts in a row whose worker was lost; see [`LOST_MAX`].
+    pub lost: u32,
+    /// Attempts that work on it or test it.
+    pub attempts: Vec<AttemptId>,
+    /// What was said about it.
+    pub words: Words,
+    /// Files that its merges touched, by number, ascending.
+    pub(in crate::model) files: Vec<u32>,
+}
+
+impl Feature {
+    /// Where it returns to when nobody works on it.
+    pub(in crate::model) fn rest(&self) -> Status {
+        if self.regressed {
+            Status::Regressed
+        } else {
+            Status::Pending
+        }
+    }
+
+    /// True when its tests came to no verdict so often that it is left alone: whatever is wrong
+    /// with them, trying for ever will not mend it.
+    pub fn untestable(&self) -> bool {
+        self.inconclusive >= INCONCLUSIVE_MAX || self.lost >= LOST_MAX
+    }
+}
+
+/// What agents and people said about a feature.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// The last failures, oldest first, at most [`FAILURES_REMEMBERED`](super::FAILURES_REMEMBERED).
+    pub recent_failures: Vec<String>,
+    /// What an agent wants to know.
+    pub question: Option<String>,
+    /// What agents wanted to know, and what people said.
+    pub answers: Vec<(String, String)>,
+    /// Why it was skipped.
+    pub skipped: String,
+}
+
+/// [`Told`], which takes no room for the many features about which nothing was said.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Words(Option<Box<Told>>);
+
+static NOTHING: Told = Told {
+    recent_failures: Vec::new(),
+    question: None,
+    answers: Vec::new(),
+    skipped: String::new(),
+};
+
+impl Words {
+    /// Nobody asks anything any more.
+    pub(in crate::model) fn settle_question(&mut self) {
+        if self.question.is_some() {
+            self.question = None;
+            self.shrink();
+        }
+    }
+
+    /// It passed: its failures are of no more use.
+    pub(in crate::model) fn forget_failures(&mut self) {
+        if !self.recent_failures.is_empty() {
+            self.recent_failures = Vec::new();
+            self.shrink();
+        }
+    }
+
+    fn shrink(&mut self) {
+        if **self == NOTHING {
+            self.0 = None;
+        }
+    }
+}
+
+impl Deref for Words {
+    type Target = Told;
+
+    fn deref(&self) -> &Told {
+        self.0.as_deref().unwrap_or(&NOTHING)
+    }
+}
+
+impl DerefMut for Words {
+    fn deref_mut(&mut self) -> &mut Told {
+        self.0.get_or_insert_default()
+    }
+}

@@ -186,7 +186,7 @@ impl Listener {
             door.talks.spawn(async move {
                 tokio::select! {
                     ended = talk => if let Err(error) = ended {
-                        tracing::warn!(%error, "a connection ended");
+                        tell(&error);
                     },
                     () = closed.cancelled() => {}
                 }
@@ -218,6 +218,16 @@ fn short(directory: &File, path: &Path) -> PathBuf {
 pub async fn connect(path: &Path) -> io::Result<UnixStream> {
     let directory = File::open(parent(path))?;
     UnixStream::connect(short(&directory, path)).await
+}
+
+/// A command that has seen enough just goes; anything else is worth a line.
+fn tell(error: &io::Error) {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::UnexpectedEof => tracing::debug!(%error, "a connection ended"),
+        _ => tracing::warn!(%error, "a connection ended"),
+    }
 }
 
 fn invalid(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {

@@ -276,3 +276,36 @@ fn a_clock_that_is_set_back_does_not_make_plan_and_decide_disagree() {
     let attempt = story.take(worker);
     assert_eq!(story.features_of(attempt), [id(1)]);
 }
+
+#[test]
+fn durations_are_learnt_by_category_and_taken_into_use_when_they_differ() {
+    let mut story = Story::of(&[]);
+    let of = |number, category: &str, depends_on: &[u32]| FeatureSpec {
+        category: category.to_owned(),
+        ..spec(number, depends_on)
+    };
+    let quick = (1..=4).map(|number| (id(number), of(number, "quick", &[])));
+    story.import(quick.collect());
+    let others = [(5, "quick", &[][..]), (6, "quick", &[5]), (7, "slow", &[])];
+    let others = others.map(|(number, category, on)| (id(number), of(number, category, on)));
+    // The prior is one sample among the others: 600 s, then (600 + n * 60) / (n + 1).
+    let table = [
+        (60_000, 330_000),
+        (60_000, 240_000),
+        (60_000, 240_000),
+        (60_000, 168_000),
+    ];
+    for (took, known) in table {
+        let attempt = story.hire(CODING);
+        story.wait(took);
+        story.pass(attempt);
+        assert_eq!(story.state.estimates().ms("quick"), known);
+        assert_eq!(story.state.estimates().ms("slow"), PRIOR_MS);
+    }
+    story.import(others.to_vec());
+    story.state.settle();
+    // Two quick ones behind each other are sooner done than a slow one.
+    assert_eq!(story.ready(), [7, 5]);
+    let terms = story.state.terms(id(5)).unwrap();
+    assert_eq!((terms.chain_ms, terms.unblocks), (2 * 168_000, 1));
+}

@@ -266,7 +266,13 @@ fn stale_verdicts_say_nothing() {
         story.state.settle();
         assert!(!story.ready().contains(&1));
     }
-    ended.pass(coder);
+    // Without any change, so that the head is the one that was tested.
+    let mut work = ended.work(coder);
+    work.commit = work.onto.clone();
+    let known = ended.state.feature(id(1)).unwrap().spec.clone();
+    work.evidence = vec![(id(1), evidence(&known, &work.onto, 0))];
+    ended.report(coder, Report::Mergeable(work)).unwrap();
+    assert_eq!(ended.status(1), Status::Passing);
     let events = ended
         .decide(&reporting(second, verdict(1, broken())))
         .unwrap();

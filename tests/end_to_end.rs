@@ -215,3 +215,20 @@ fn a_batch_is_merged_whole() {
     assert_eq!(events(&project, "MergeStarted").len(), 1);
     assert_eq!(events(&project, "FeaturePassed").len(), 4);
 }
+
+#[test]
+fn a_log_that_lost_its_end_is_never_taken_for_whole() {
+    let agent = r#"echo x > "f$CREWLOG_FEATURE.txt""#;
+    let project = project(agent, "", &feature(1, ""));
+    let run = project.scheduler(&RUN);
+    assert_eq!(run.status.code(), Some(0), "{run:?}");
+    project.wait_for_silence();
+    // Everything is gone but the snapshot, which proves that there was something.
+    fs::remove_dir_all(project.root.join(".crewlog/data/log")).expect("removed");
+    for verb in [&["verify"][..], &["run"]] {
+        let refused = project.scheduler(verb);
+        assert_eq!(refused.status.code(), Some(6), "{verb:?}: {refused:?}");
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(said.contains("snapshot of event"), "{said}");
+    }
+}

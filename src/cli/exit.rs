@@ -11,7 +11,8 @@ pub enum ExitCode {
     Internal = 1,
     /// The arguments, the config or the backlog are wrong, or the command was refused.
     Usage = 2,
-    /// The run is over and some features failed for good: parked or unreachable.
+    /// The run is over and some features failed for good: parked, unreachable, or not
+    /// verified.
     SomeFailed = 3,
     /// Nothing can go on without a person: a question is open, or nothing is runnable.
     WaitingForPerson = 4,
@@ -50,7 +51,9 @@ impl ExitCode {
             Self::Passing => "done; of a run: all features pass",
             Self::Internal => "Crewlog or the machine failed",
             Self::Usage => "wrong arguments, config or backlog, or the command was refused",
-            Self::SomeFailed => "some features failed for good (parked or unreachable)",
+            Self::SomeFailed => {
+                "some features failed for good (parked, unreachable, or not verified)"
+            }
             Self::WaitingForPerson => "waiting for a person, or nothing is runnable",
             Self::LogHeld => "the log is held by another process",
             Self::LogDamaged => "the log is damaged",

@@ -16,10 +16,31 @@ const CHUNK_BYTES: usize = 4 << 20;
 /// The state at the log's head: the latest snapshot that belongs to this log, and the events
 /// after it. Snapshots that do not fit are passed over; they only save time.
 pub fn load(log: &dyn EventLog, snapshots: &Path) -> Result<State, Error> {
+    must_not_be_ahead(log, snapshots)?;
     let mut state = from_snapshot(log, snapshots)?.unwrap_or_default();
     fold_to(log, &mut state, None)?;
     state.settle();
     Ok(state)
+}
+
+/// A snapshot is written only of what is on the disk: a sound one of an event beyond the log's end
+/// proves that the log has lost its end, or is gone altogether.
+fn must_not_be_ahead(log: &dyn EventLog, dir: &Path) -> Result<(), Error> {
+    let head = log.head().sequence;
+    let stored = snapshot::all(dir)?;
+    let ahead = stored.iter().filter(|stored| stored.sequence > head);
+    for stored in ahead {
+        if snapshot::load(stored).is_ok() {
+            let why = format!(
+                "it ends at event {head}, and there is a snapshot of event {} in {}",
+                stored.sequence,
+                dir.display()
+            );
+            let path = stored.path.clone();
+            return Err(queue::Error::Damaged { path, why }.into());
+        }
+    }
+    Ok(())
 }
 
 fn from_snapshot(log: &dyn EventLog, dir: &Path) -> Result<Option<State>, Error> {

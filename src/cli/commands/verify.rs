@@ -114,10 +114,18 @@ impl<'a> Proof<'a> {
         Ok(())
     }
 
-    fn end(mut self) -> Result<(Verified, Snapshots), Error> {
-        for snapshot in &self.ahead {
-            let note = format!("of event {}: beyond the end of the log", snapshot.sequence);
-            self.notes.push(note);
+    fn end(self) -> Result<(Verified, Snapshots), Error> {
+        if let Some(snapshot) = self.ahead.first() {
+            // Snapshots are written only of what is on the disk.
+            return Err(Error::new(
+                ExitCode::LogDamaged,
+                "the log has lost its end",
+                format!(
+                    "there is a snapshot of event {}, and the log ends before it",
+                    snapshot.sequence
+                ),
+                "keep a copy of .crewlog/data as it is, and restore the log from a backup",
+            ));
         }
         let bytes = |state: &State| {
             state

@@ -138,6 +138,21 @@ impl Writer<'_> {
                 Tone::Warning,
                 format!("ending, process {}, open for {since}", live.pid),
             ),
+            Some(live) if !live.lacking.is_empty() => {
+                let kinds = live.lacking.iter().map(|kind| match kind {
+                    WorkerKind::Coding => "coding",
+                    WorkerKind::Testing => "testing",
+                });
+                let start: Vec<String> = kinds
+                    .map(|kind| format!("`worker --kind {kind}`"))
+                    .collect();
+                let text = format!(
+                    "process {}, open for {since}, waiting for a worker: start {}",
+                    live.pid,
+                    start.join(" and ")
+                );
+                (Tone::Warning, text)
+            }
             Some(live) => (
                 Tone::Good,
                 format!("process {}, open for {since}", live.pid),

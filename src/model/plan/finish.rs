@@ -71,7 +71,10 @@ fn outcome(state: &State) -> (RunOutcome, String) {
         }
     };
     note(parked, "parked after their last try");
-    note(unproven, "without a verdict from their last tests");
+    note(
+        unproven,
+        "without a verdict from their last tests (a testing agent writes one to $CREWLOG_VERDICT; `scheduler retry N` tests again)",
+    );
     note(asking, "waiting for an answer");
     note(held, "waiting behind those");
     note(waiting - held, "unreachable");

@@ -13,11 +13,12 @@ use std::time::Duration;
 use futures::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::codec::{FramedRead, FramedWrite};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::speak::Speaker;
 use super::machine::{Connection, Input};
 use crate::model::ids::Sequence;
 use crate::model::settings::WorkerKind;
@@ -32,6 +33,10 @@ pub const CONNECTIONS_MAX: usize = 4_096;
 /// Messages that wait to be sent on one connection. A peer that does not read so many is gone or
 /// stuck; it is cut off and comes back when it can.
 pub const WAITING_MAX: usize = 1_024;
+
+/// Wishes of one client that are not answered yet. No more are read from it before it has read
+/// the answers, so that its outbox can never overflow by what it asked itself.
+const UNANSWERED_MAX: usize = WAITING_MAX / 2;
 
 /// How long a new connection has to say who it is.
 const PREAMBLE_MS: u64 = 10_000;
@@ -157,7 +162,7 @@ impl Listener {
 
     /// Accepts connections for ever, each in a task of its own.
     pub async fn serve(&self, door: &Door) {
-        let places = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let own = rustix::process::getuid().as_raw();
         let mut count = 0;
         loop {
@@ -182,13 +187,9 @@ impl Listener {
             count += 1;
             let pid = peer.and_then(|peer| peer.pid()).map(i32::unsigned_abs);
             let talk = talk(stream, Connection(count), pid, door.clone());
-            let closed = door.closed.clone();
             door.talks.spawn(async move {
-                tokio::select! {
-                    ended = talk => if let Err(error) = ended {
-                        tell(&error);
-                    },
-                    () = closed.cancelled() => {}
+                if let Err(error) = talk.await {
+                    tell(&error);
                 }
                 drop(place);
             });
@@ -252,7 +253,10 @@ async fn talk(
     pid: Option<u32>,
     door: Door,
 ) -> io::Result<()> {
-    let role = greet(&mut stream).await?;
+    let role = tokio::select! {
+        role = greet(&mut stream) => role?,
+        () = door.closed.cancelled() => return Ok(()),
+    };
     let input = match role {
         Role::Worker => Input::Opened { connection, pid },
         _ => Input::OpenedClient { connection },
@@ -269,9 +273,16 @@ async fn talk(
     let (reading, writing) = stream.into_split();
     let frames = FramedRead::new(reading, role.codec());
     let mut sink = FramedWrite::new(writing, role.codec());
+    let asking = Semaphore::new(UNANSWERED_MAX);
+    let mut speaker = Speaker {
+        role,
+        sink: &mut sink,
+        log: &door.log,
+        asking: &asking,
+    };
     let read = tokio::select! {
-        read = receive(role, connection, frames, &door.inbox) => read,
-        written = speak::send(role, &mut waiting, &mut sink, &door.log) => {
+        read = receive(role, connection, frames, &door.inbox, &asking) => read,
+        written = speaker.send(&mut waiting) => {
             if let Err(error) = written {
                 tracing::debug!(%error, "a connection cannot be written to");
             }
@@ -281,7 +292,7 @@ async fn talk(
     };
     if let Err(reason) = &read {
         let limit = Duration::from_millis(LINGER_MS);
-        let refused = speak::refuse(role, &mut sink, reason.to_string());
+        let refused = speaker.refuse(reason.to_string());
         // It may be gone, or not listen to us either.
         let _ = tokio::time::timeout(limit, refused).await;
     }
@@ -296,6 +307,7 @@ async fn receive(
     connection: Connection,
     mut frames: FramedRead<tokio::net::unix::OwnedReadHalf, Codec>,
     inbox: &mpsc::Sender<Arrival>,
+    asking: &Semaphore,
 ) -> io::Result<()> {
     while let Some(frame) = frames.next().await {
         let frame = match frame {
@@ -315,10 +327,15 @@ async fn receive(
                 connection,
                 message: Box::new(decode(role, &frame).map_err(invalid)?),
             },
-            _ => Input::Client {
-                connection,
-                message: Box::new(decode(role, &frame).map_err(invalid)?),
-            },
+            _ => {
+                // Given back with the answer.
+                let place = asking.acquire().await.map_err(invalid)?;
+                place.forget();
+                Input::Client {
+                    connection,
+                    message: Box::new(decode(role, &frame).map_err(invalid)?),
+                }
+            }
         };
         if inbox.send(Arrival::Said(input)).await.is_err() {
             // The loop has ended; its last messages are still being sent.

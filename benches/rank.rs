@@ -81,8 +81,18 @@ fn random(slot: u32, draw: &mut Draw, least: u32, most: u32) -> Vec<u32> {
     (0..count).map(|_| draw.below(slot)).collect()
 }
 
-fn shapes() -> Vec<(&'static str, Graph)> {
-    let back = |slot: u32, by: u32| slot.checked_sub(by).map(|on| vec![on]).unwrap_or_default();
+type Shape = (&'static str, Graph);
+
+fn shapes() -> impl Iterator<Item = Shape> {
+    let parts = [layers(), scattered(), odd(), neighbours()];
+    parts.into_iter().flatten()
+}
+
+fn back(slot: u32, by: u32) -> Vec<u32> {
+    slot.checked_sub(by).map(|on| vec![on]).unwrap_or_default()
+}
+
+fn layers() -> Vec<Shape> {
     vec![
         (
             "layered, anywhere in the layer",
@@ -110,6 +120,11 @@ fn shapes() -> Vec<(&'static str, Graph)> {
             "layered, added in any order",
             shuffled(&build(|slot, draw| layered(slot, draw, 500))),
         ),
+    ]
+}
+
+fn scattered() -> Vec<Shape> {
+    vec![
         ("chain", build(|slot, _| back(slot, 1))),
         (
             "5,000 components of 20",
@@ -128,6 +143,11 @@ fn shapes() -> Vec<(&'static str, Graph)> {
             "random, 0 to 3 each",
             build(|slot, draw| random(slot, draw, 0, 3)),
         ),
+    ]
+}
+
+fn odd() -> Vec<Shape> {
+    vec![
         ("star", build(|slot, _| back(slot, slot.max(1)))),
         (
             "star over a random graph",
@@ -171,33 +191,20 @@ fn shapes() -> Vec<(&'static str, Graph)> {
                 }
             }),
         ),
-        (
-            "near: 1 to 3 of the last 50",
-            build(|slot, draw| {
-                random(slot.min(50), draw, 1, 3)
-                    .into_iter()
-                    .map(|on| slot - 1 - on)
-                    .collect()
-            }),
-        ),
-        (
-            "near: 1 to 3 of the last 1,000",
-            build(|slot, draw| {
-                random(slot.min(1_000), draw, 1, 3)
-                    .into_iter()
-                    .map(|on| slot - 1 - on)
-                    .collect()
-            }),
-        ),
-        (
-            "near: 1 to 3 of the last 10,000",
-            build(|slot, draw| {
-                random(slot.min(10_000), draw, 1, 3)
-                    .into_iter()
-                    .map(|on| slot - 1 - on)
-                    .collect()
-            }),
-        ),
+    ]
+}
+
+fn neighbours() -> Vec<Shape> {
+    let near = |reach: u32| {
+        build(move |slot, draw| {
+            let on = random(slot.min(reach), draw, 1, 3);
+            on.into_iter().map(|on| slot - 1 - on).collect()
+        })
+    };
+    vec![
+        ("near: 1 to 3 of the last 50", near(50)),
+        ("near: 1 to 3 of the last 1,000", near(1_000)),
+        ("near: 1 to 3 of the last 10,000", near(10_000)),
     ]
 }
 

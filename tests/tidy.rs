@@ -52,9 +52,8 @@ fn problems(path: &str, source: &str) -> Vec<String> {
     let tokens = tokens(source);
     let mut found = Vec::new();
     let mut note = |line: usize, what: String| found.push(format!("{path}:{line}: {what}"));
-    let ours = path.starts_with("src/");
     let lines = source.lines().count();
-    if ours && lines > FILE_LINES_MAX {
+    if lines > FILE_LINES_MAX {
         note(lines, format!("more than {FILE_LINES_MAX} lines; split it"));
     }
     walk(&tokens, |at, token, blocks| {
@@ -63,7 +62,6 @@ fn problems(path: &str, source: &str) -> Vec<String> {
         // A test may be a table, and a table is as long as it is.
         if token.text == "}"
             && let Some(Block::Function { name, line }) = blocks.last()
-            && ours
             && !test
             && token.line - line >= FUNCTION_LINES_MAX
         {
@@ -271,6 +269,10 @@ fn the_rules_can_fail() {
         ("src/cli/a.rs", long(69), &["fn long has 71 lines"]),
         ("src/cli/a.rs", long(68), &[]),
         ("tests/a.rs", long(100), &[]),
+        ("tests/a/b.rs", "\n".repeat(501), &["more than 500"]),
+        ("benches/a.rs", "\n".repeat(501), &["more than 500"]),
+        ("benches/a.rs", long(69), &["fn long has 71 lines"]),
+        ("examples/a/b.rs", long(69), &["fn long has 71 lines"]),
         (
             "src/cli/a.rs",
             format!("mod tests {{\n{}}}", long(100)),

@@ -1,6 +1,8 @@
 //! One attempt on its way from the job to the report.
 
-use crate::model::evidence::{Failure, FailureKind, Usage};
+mod next;
+
+use crate::model::evidence::{Failure, Usage};
 use crate::model::ids::{AttemptId, CommitId, FeatureId, Sequence, Timestamp};
 use crate::model::report::{JobFeature, Report};
 use crate::model::settings::WorkerKind;
@@ -9,6 +11,7 @@ use crate::worker::outcome::{self, FeatureChecks, SessionResult, Stand};
 
 use super::ending::Ending;
 use super::{Done, Effect, Finished, HookPoint, Kept, Machine, Spooled, Step, StepKind};
+use next::Next;
 
 #[derive(Debug)]
 pub(super) struct Attempt {
@@ -266,88 +269,6 @@ impl Attempt {
         self.sent = false;
         let untold = untold.map(|spooled| spooled.usage).unwrap_or_default();
         std::mem::take(&mut self.usage).plus(untold)
-    }
-}
-
-/// What follows a step that went well.
-enum Next {
-    Step(StepKind),
-    Report(Report),
-}
-
-impl Attempt {
-    fn absorb(&mut self, finished: Finished) {
-        match finished {
-            Finished::Made(stand) => {
-                self.made = true;
-                self.stand = stand;
-            }
-            Finished::Session(session) => {
-                self.usage = self.usage.plus(session.usage);
-                self.session = Some(*session);
-            }
-            Finished::Rebased(stand) => self.stand = stand,
-            Finished::Checked(checks) => self.checks = checks,
-            Finished::Hooked
-            | Finished::Committed
-            | Finished::Preserved(_)
-            | Finished::Spooled
-            | Finished::Cleaned => {}
-        }
-    }
-
-    fn next(&self, doing: Doing) -> Next {
-        let all = || self.features().iter().map(|feature| feature.id).collect();
-        match (doing, self.kind) {
-            (Doing::Make, _) => Next::Step(StepKind::Hook(HookPoint::AfterCreate)),
-            (Doing::Hook(HookPoint::AfterCreate), _) => {
-                Next::Step(StepKind::Hook(HookPoint::BeforeRun))
-            }
-            (Doing::Hook(HookPoint::BeforeRun), WorkerKind::Coding) => {
-                Next::Step(StepKind::Session(all()))
-            }
-            (Doing::Hook(HookPoint::BeforeRun), WorkerKind::Testing) => {
-                self.check_or(|| Next::Step(StepKind::Session(self.for_agent())))
-            }
-            (Doing::Session, _) => Next::Step(StepKind::Hook(HookPoint::AfterRun)),
-            (Doing::Check, WorkerKind::Testing) => Next::Step(match self.for_agent() {
-                none if none.is_empty() => StepKind::Hook(HookPoint::AfterRun),
-                some => StepKind::Session(some),
-            }),
-            (Doing::Hook(HookPoint::AfterRun), WorkerKind::Testing) => {
-                Next::Report(self.tested(None))
-            }
-            (Doing::Hook(HookPoint::AfterRun), WorkerKind::Coding) => {
-                let session = self.session.as_ref();
-                match session
-                    .and_then(|session| outcome::after_coding_session(self.features(), session))
-                {
-                    Some(report) => Next::Report(report),
-                    None => Next::Step(StepKind::Commit),
-                }
-            }
-            (Doing::Commit, _) => Next::Step(StepKind::Rebase(self.head.clone())),
-            (Doing::Rebase, _) => self.check_or(|| Next::Report(self.checked())),
-            (Doing::Check, WorkerKind::Coding) => Next::Report(self.checked()),
-            (Doing::Preserve | Doing::Spool | Doing::Clean, _) => {
-                let failure = Failure::new(FailureKind::Setup, "the attempt lost its way");
-                Next::Report(self.failed(&failure))
-            }
-        }
-    }
-
-    fn check_or(&self, otherwise: impl FnOnce() -> Next) -> Next {
-        match self.with_checks() {
-            none if none.is_empty() => otherwise(),
-            features => Next::Step(StepKind::Check {
-                features,
-                go_on: self.kind == WorkerKind::Testing,
-            }),
-        }
-    }
-
-    fn checked(&self) -> Report {
-        outcome::after_checks(self.features(), &self.stand, &self.checks)
     }
 }
 

@@ -2,11 +2,14 @@
 
 use std::sync::{Arc, Condvar, Mutex};
 
+use futures::StreamExt;
+use tokio::io::AsyncWriteExt;
 use tokio::sync::{Notify, watch};
+use tokio_util::codec::FramedRead;
 
 use crewlog::model::event::Recorded;
 use crewlog::model::ids::{Epoch, Sequence};
-use crewlog::protocol::{ClientMessage, ToClient};
+use crewlog::protocol::{ClientMessage, Role, ToClient, decode, encode};
 use crewlog::queue::Error;
 use crewlog::queue::content::Contents;
 use crewlog::queue::log::{Chunk, EventLog, Head};
@@ -147,6 +150,45 @@ async fn all_that_waits_shares_the_next_sync() {
         heads.mark_unchanged();
     }
     assert!(syncs <= 10, "{syncs} for a hundred commands");
+    rig.stop().await.1.expect("it ends");
+}
+
+#[tokio::test]
+async fn a_client_may_say_as_much_as_it_likes_before_it_listens() {
+    const COMMANDS: u32 = 3_000;
+    let log = Gated::new();
+    let rig = rig(log.clone()).await;
+    let client = rig.client().await;
+    let (reading, mut writing) = tokio::io::split(client.frames.into_inner());
+    log.set(true);
+    let said = async {
+        for number in 1..=COMMANDS {
+            let (id, command) = (next_id(), features(number..=number));
+            let said = encode(Role::Client, &ClientMessage::Command { id, command });
+            let said = said.expect("a frame");
+            writing.write_u32_le(said.len() as u32).await.expect("sent");
+            writing.write_all(&said).await.expect("sent");
+        }
+    };
+    tokio::pin!(said);
+    // All that the scheduler takes in now is answered at once, when the disk goes on.
+    for _ in 0..10_000 {
+        if futures::poll!(&mut said).is_ready() {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    log.set(false);
+    let heard = async {
+        let mut frames = FramedRead::new(reading, Role::Client.codec());
+        for number in 1..=COMMANDS {
+            let frame = frames.next().await.map(|frame| frame.expect("a frame"));
+            let frame = frame.unwrap_or_else(|| panic!("no answer to command {number}"));
+            let answer: ToClient = decode(Role::Client, &frame).expect("an answer");
+            assert!(matches!(answer, ToClient::Accepted { .. }), "{answer:?}");
+        }
+    };
+    futures::join!(said, heard);
     rig.stop().await.1.expect("it ends");
 }
 

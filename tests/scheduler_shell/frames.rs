@@ -184,34 +184,6 @@ async fn nobody_waits_for_a_peer_that_does_not_read() {
 }
 
 #[tokio::test]
-async fn a_client_may_say_as_much_as_it_likes_before_it_listens() {
-    let rig = Rig::memory().await;
-    let client = rig.client().await;
-    let (reading, writing) = tokio::io::split(client.frames.into_inner());
-    let said = async {
-        let mut writing = writing;
-        for number in 1..=5_000 {
-            let (id, command) = (crate::kit::next_id(), features(number..=number));
-            let said = ClientMessage::Command { id, command };
-            let frame = framed(&encode(Role::Client, &said).expect("a frame"));
-            writing.write_all(&frame).await.expect("sent");
-        }
-        writing
-    };
-    let heard = async {
-        let mut frames = tokio_util::codec::FramedRead::new(reading, Role::Client.codec());
-        for _ in 0..5_000 {
-            let frame = futures::StreamExt::next(&mut frames).await;
-            let frame = frame.expect("an answer").expect("a frame");
-            let answer: ToClient = crewlog::protocol::decode(Role::Client, &frame).expect("it");
-            assert!(matches!(answer, ToClient::Accepted { .. }), "{answer:?}");
-        }
-    };
-    let (_writing, ()) = tokio::join!(said, heard);
-    rig.stop().await.1.expect("it ends");
-}
-
-#[tokio::test]
 async fn a_wrong_peer_of_a_connection_is_told_why() {
     let rig = Rig::memory().await;
     let mut stranger = Peer::connect(&rig.socket, Role::Worker).await;

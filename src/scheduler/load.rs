@@ -17,7 +17,12 @@ const CHUNK_BYTES: usize = 4 << 20;
 /// after it. Snapshots that do not fit are passed over; they only save time.
 pub fn load(log: &dyn EventLog, snapshots: &Path) -> Result<State, Error> {
     must_not_be_ahead(log, snapshots)?;
-    let mut state = from_snapshot(log, snapshots)?.unwrap_or_default();
+    Ok(resume(log, from_snapshot(log, snapshots)?)?)
+}
+
+/// The state at the log's head, from an earlier state of the same log or from nothing.
+pub fn resume(log: &dyn EventLog, earlier: Option<State>) -> Result<State, queue::Error> {
+    let mut state = earlier.unwrap_or_default();
     fold_to(log, &mut state, None)?;
     state.settle();
     Ok(state)

@@ -5,6 +5,8 @@
 //! | [`core`] | command in, events out: decide, record, apply; the batch that waits for the disk |
 //! | [`machine`] | everything that can happen to a scheduler, as inputs and effects, without I/O |
 //! | [`merging`] | whose work is merged next, so that nobody starves |
+//! | [`pipeline`] | what may be carried out: nothing before what was decided before it is durable |
+//! | [`clock`] | time that never goes back |
 //! | [`crew`] | how many workers of its own a scheduler keeps alive |
 //! | [`shell`] | the thin loop: inbox, committer, timers; carries the effects out |
 //! | [`socket`] | accepting connections, frames to inputs, messages to frames |
@@ -15,6 +17,7 @@
 //!
 //! It knows nothing of agents, prompts, checks, or of how anything looks in a terminal.
 
+pub mod clock;
 pub mod committer;
 pub mod core;
 pub mod crew;
@@ -24,6 +27,7 @@ pub mod machine;
 pub mod merging;
 pub mod offline;
 pub mod outside;
+pub mod pipeline;
 pub mod processes;
 pub mod shell;
 pub mod socket;

@@ -7,6 +7,7 @@ use super::core::{Accepted, Core};
 use super::load::load;
 use crate::model::command::{Command, PersonCommand};
 use crate::model::ids::{CommandId, Timestamp};
+use crate::model::state::State;
 use crate::queue::EventLog;
 
 /// Decides and appends; durable when it returns.
@@ -17,7 +18,17 @@ pub fn submit(
     now: Timestamp,
     command: PersonCommand,
 ) -> Result<Accepted, Error> {
-    let state = load(log, snapshots)?;
+    submit_to(log, load(log, snapshots)?, id, now, command)
+}
+
+/// The same on the state at the log's head.
+pub fn submit_to(
+    log: &dyn EventLog,
+    state: State,
+    id: CommandId,
+    now: Timestamp,
+    command: PersonCommand,
+) -> Result<Accepted, Error> {
     let expected = state.sequence;
     let epoch = log.lead()?;
     let mut core = Core::new(state, epoch);

@@ -2,7 +2,6 @@
 //! and only then carries the effects out.
 
 mod carry;
-mod clock;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,14 +14,15 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use self::carry::Carrier;
-use self::clock::Clock;
 use super::Error;
+use super::clock::SystemClock;
 use super::committer::{Committed, Committer};
 use super::core::Core;
 use super::crew::Crew;
 use super::load;
-use super::machine::{Effect, Input, Machine, Step};
+use super::machine::{Effect, Input, Machine};
 use super::outside::{Integration, Processes, Spool};
+use super::pipeline::{Pipeline, Turn};
 use super::socket::{Arrival, Door, Listener};
 use crate::model::event::Recorded;
 use crate::model::plan::Entropy;
@@ -129,7 +129,7 @@ pub async fn run(options: Options, handle: oneshot::Sender<Handle>) -> Result<En
     // Each reign draws other numbers than the one before, and the same ones when run again.
     let entropy = Seeded(StdRng::seed_from_u64(seed ^ epoch.0.rotate_left(32)));
     let crew = Crew::new(options.crew.clone());
-    let mut clock = Clock::starting(state.at);
+    let mut clock = SystemClock::starting(state.at);
     let core = Core::new(state, epoch);
     let mut machine = Machine::new(core, Box::new(entropy), crew, std::process::id());
     if options.stay {
@@ -153,8 +153,7 @@ pub async fn run(options: Options, handle: oneshot::Sender<Handle>) -> Result<En
         machine,
         committer,
         carrier: Carrier::new(&options, inbox, door.clone()),
-        waiting: Step::default(),
-        committing: None,
+        pipeline: Pipeline::default(),
         wake_ms: Some(0),
         snapshot_at: options.log.head().sequence.0 + SNAPSHOT_EVENTS,
         snapshot: None,
@@ -170,14 +169,11 @@ pub async fn run(options: Options, handle: oneshot::Sender<Handle>) -> Result<En
 
 struct Loop {
     options: Options,
-    clock: Clock,
+    clock: SystemClock,
     machine: Machine,
     committer: Committer,
     carrier: Carrier,
-    /// Decided, and not yet handed to the disk.
-    waiting: Step,
-    /// What to do when the batch that is on its way is durable.
-    committing: Option<Vec<Effect>>,
+    pipeline: Pipeline,
     wake_ms: Option<u64>,
     snapshot_at: u64,
     /// The snapshot that is being written.
@@ -219,8 +215,7 @@ impl Loop {
             }
             let step = self.machine.finish(now);
             self.wake_ms = step.wake_ms;
-            self.waiting.batch.extend(step.batch);
-            self.waiting.effects.extend(step.effects);
+            self.pipeline.decided(step);
             if let Some(ending) = self.hand_over()? {
                 drop(arrivals);
                 return self.end(ending, &mut commits).await;
@@ -238,9 +233,9 @@ impl Loop {
     /// Whether to take nothing in for the moment: the disk is slow, or a snapshot has been due
     /// for so long that the log has to stand still for it.
     fn is_full(&self) -> bool {
-        let busy = self.committing.is_some();
+        let busy = self.pipeline.is_committing();
         let overdue = self.options.log.head().sequence.0 >= self.snapshot_at + SNAPSHOT_EVENTS;
-        busy && (overdue || self.waiting.batch.len() >= WAITING_EVENTS_MAX)
+        busy && (overdue || self.pipeline.waiting_events() >= WAITING_EVENTS_MAX)
     }
 
     /// A batch is durable: now others may hear of it.
@@ -248,25 +243,20 @@ impl Loop {
         let (events, head) = committed.ok_or(Error::CommitterGone)?;
         head?;
         self.options.observer.committed(&events);
-        let effects = self.committing.take().unwrap_or_default();
+        let effects = self.pipeline.durable();
         Ok(self.carry(effects))
     }
 
-    /// Hands the next batch to the disk, unless one is on its way. Effects without events wait
-    /// only for what was decided before them.
+    /// Hands the next batch to the disk, unless one is on its way.
     fn hand_over(&mut self) -> Result<Option<Ending>, Error> {
-        if self.committing.is_some() {
-            return Ok(None);
+        match self.pipeline.turn() {
+            Turn::Wait => Ok(None),
+            Turn::Carry(effects) => Ok(self.carry(effects)),
+            Turn::Append(batch) => {
+                let handed = self.committer.commit(batch);
+                handed.then_some(None).ok_or(Error::CommitterGone)
+            }
         }
-        let step = std::mem::take(&mut self.waiting);
-        if step.batch.is_empty() {
-            return Ok(self.carry(step.effects));
-        }
-        if !self.committer.commit(step.batch) {
-            return Err(Error::CommitterGone);
-        }
-        self.committing = Some(step.effects);
-        Ok(None)
     }
 
     fn carry(&mut self, effects: Vec<Effect>) -> Option<Ending> {
@@ -317,12 +307,10 @@ impl Loop {
     ) -> Result<Ending, Error> {
         // Whatever was decided after the end was decided too: it goes to the disk, and whoever
         // asked for it is told.
-        loop {
-            if self.committing.is_some() {
+        while !self.pipeline.is_empty() {
+            if self.pipeline.is_committing() {
                 let committed = commits.recv().await;
                 self.committed(committed)?;
-            } else if self.waiting.batch.is_empty() && self.waiting.effects.is_empty() {
-                break;
             } else {
                 self.hand_over()?;
             }

@@ -1,0 +1,110 @@
+//! Decided, handed to the disk, durable, carried out: in this order and no other, without I/O.
+//!
+//! The loop asks what it may do next; what must wait for the disk is not handed out before.
+
+use super::machine::{Effect, Step};
+use crate::model::event::Recorded;
+
+/// What was decided and has not been carried out yet.
+#[derive(Debug, Default)]
+pub struct Pipeline {
+    waiting: Step,
+    /// What to do when the batch that is on its way is durable.
+    committing: Option<Vec<Effect>>,
+}
+
+/// What may be done now.
+#[derive(Debug)]
+pub enum Turn {
+    /// Nothing before [`Pipeline::durable`].
+    Wait,
+    /// Append these events and say [`Pipeline::durable`] when they are on the disk.
+    Append(Vec<Recorded>),
+    /// Carry these effects out; nothing that they speak of waits for the disk.
+    Carry(Vec<Effect>),
+}
+
+impl Pipeline {
+    /// The machine has decided.
+    pub fn decided(&mut self, step: Step) {
+        self.waiting.batch.extend(step.batch);
+        self.waiting.effects.extend(step.effects);
+    }
+
+    /// What comes next. One batch is on its way at a time; effects without events wait only for
+    /// what was decided before them.
+    pub fn turn(&mut self) -> Turn {
+        if self.committing.is_some() {
+            return Turn::Wait;
+        }
+        let step = std::mem::take(&mut self.waiting);
+        if step.batch.is_empty() {
+            return Turn::Carry(step.effects);
+        }
+        self.committing = Some(step.effects);
+        Turn::Append(step.batch)
+    }
+
+    /// The batch is on the disk: what to carry out now.
+    pub fn durable(&mut self) -> Vec<Effect> {
+        self.committing.take().unwrap_or_default()
+    }
+
+    /// True while a batch is on its way to the disk.
+    pub fn is_committing(&self) -> bool {
+        self.committing.is_some()
+    }
+
+    /// Events that have not been handed to the disk.
+    pub fn waiting_events(&self) -> usize {
+        self.waiting.batch.len()
+    }
+
+    /// True when nothing is left to hand out, now or later.
+    pub fn is_empty(&self) -> bool {
+        !self.is_committing() && self.waiting.batch.is_empty() && self.waiting.effects.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::event::{Event, RunResumed};
+    use crate::model::ids::{CommandId, Epoch, Sequence, Timestamp};
+    use crate::scheduler::machine::Connection;
+
+    fn step(events: u64, connection: u64) -> Step {
+        let recorded = |sequence| Recorded {
+            sequence: Sequence(sequence),
+            epoch: Epoch(1),
+            at: Timestamp(0),
+            cause: CommandId(0),
+            event: Event::RunResumed(RunResumed {}),
+        };
+        let connection = Connection(connection);
+        Step {
+            batch: (1..=events).map(recorded).collect(),
+            effects: vec![Effect::Close { connection }],
+            wake_ms: None,
+        }
+    }
+
+    #[test]
+    fn nothing_is_carried_out_before_what_was_decided_before_it_is_durable() {
+        let mut pipeline = Pipeline::default();
+        assert!(matches!(pipeline.turn(), Turn::Carry(effects) if effects.is_empty()));
+        pipeline.decided(step(0, 1));
+        assert!(matches!(pipeline.turn(), Turn::Carry(effects) if effects.len() == 1));
+        pipeline.decided(step(2, 2));
+        assert!(matches!(pipeline.turn(), Turn::Append(batch) if batch.len() == 2));
+        // Neither what follows from other events nor what follows from none overtakes.
+        pipeline.decided(step(0, 3));
+        pipeline.decided(step(1, 4));
+        assert!(matches!(pipeline.turn(), Turn::Wait));
+        assert_eq!((pipeline.waiting_events(), pipeline.is_empty()), (1, false));
+        assert_eq!(pipeline.durable(), step(0, 2).effects);
+        assert!(matches!(pipeline.turn(), Turn::Append(batch) if batch.len() == 1));
+        assert_eq!(pipeline.durable().len(), 2);
+        assert!(pipeline.is_empty());
+    }
+}

@@ -24,7 +24,7 @@ use std::time::Duration;
 use crate::model::event::ProcessIdentity;
 use crate::model::ids::{CommandId, Timestamp, WorkerId};
 use crate::model::settings::WorkerKind;
-use crate::protocol::{SchedulerMessage, WorkerMessage};
+use crate::protocol::{HEARTBEAT_MS, SchedulerMessage, WorkerMessage};
 
 use attempt::Attempt;
 use link::Link;
@@ -34,10 +34,6 @@ pub use types::{Done, Effect, Exit, Finished, HookPoint, Input, Kept, Spooled, S
 /// two seconds for an agent's polite end, a few for git and the answer.
 /// A scheduler that stops, too, kills after ten seconds who is still there.
 pub const STOP_LIMIT_MS: u64 = 8_000;
-
-/// While it has an attempt, a worker is never silent for longer, however quiet its agent or check
-/// is: a quarter of the silence after which a scheduler takes it for wedged.
-const HEARTBEAT_MS: u64 = 30_000;
 
 /// Progress is said at most so often: four times a second is as fast as people read.
 const PROGRESS_INTERVAL_MS: u64 = 250;
@@ -158,7 +154,7 @@ impl Machine {
             attempt.and_then(Attempt::deadline),
             self.stopping.as_ref().map(|stopping| stopping.until),
             (self.progress.unsaid && self.link.is_up()).then_some(self.progress.next_at),
-            (attempt.is_some() && self.link.is_up()).then_some(self.beat_at),
+            self.link.is_up().then_some(self.beat_at),
         ]
         .into_iter()
         .flatten()
@@ -248,7 +244,8 @@ impl Machine {
         if self.progress.unsaid && now >= self.progress.next_at && self.link.is_up() {
             self.say_progress(now);
         }
-        if now >= self.beat_at && self.attempt.is_some() && self.link.is_up() {
+        // Also without an attempt: a scheduler gives no job to a worker that says nothing.
+        if now >= self.beat_at && self.link.is_up() {
             self.send(WorkerMessage::Heartbeat);
         }
         if let Some(stopping) = self.stopping.as_ref().filter(|one| now >= one.until) {

@@ -1,6 +1,7 @@
 //! The link, signals, orders to end, and what dead workers left.
 
 use super::*;
+use crate::protocol::HEARTBEAT_MS;
 use crate::worker::machine::{Exit, STOP_LIMIT_MS};
 
 /// Points at which an attempt's outcome is still open.
@@ -363,16 +364,17 @@ fn progress_is_said_four_times_a_second_at_most() {
 }
 
 #[test]
-fn a_worker_with_an_attempt_is_never_silent_for_long() {
-    for point in POINTS {
-        let mut rig = Rig::at(point);
+fn a_connected_worker_is_never_silent_for_long() {
+    let idle = || ("idle", Rig::ready(WorkerKind::Testing));
+    let rigs = POINTS.iter().map(|&point| (point, Rig::at(point)));
+    for (point, mut rig) in rigs.chain([idle()]) {
         if let Some(attempt) = rig.machine.attempt.as_mut() {
             attempt.deadline = None;
         }
         let mut said_at = rig.now;
         for _ in 0..10 {
             let at = rig.machine.wake_at().expect("a heartbeat");
-            assert!(at.since_ms(said_at) <= 30_000, "{point}");
+            assert!(at.since_ms(said_at) <= HEARTBEAT_MS, "{point}");
             rig.now = at;
             let effects = rig.raw(Input::Tick);
             if effects
@@ -382,11 +384,9 @@ fn a_worker_with_an_attempt_is_never_silent_for_long() {
                 said_at = at;
             }
         }
-        assert!(said_at.since_ms(Timestamp(1_000_000)) >= 200_000, "{point}");
+        assert!(said_at.since_ms(Timestamp(1_000_000)) >= 90_000, "{point}");
     }
-    // Idle workers sleep, and nobody hears a beat without a link.
-    let rig = Rig::ready(WorkerKind::Coding);
-    assert_eq!(rig.machine.wake_at(), None);
+    // Nobody hears a beat without a link.
     let mut rig = Rig::at("session #5");
     rig.lose_link();
     rig.now = rig.now.plus_ms(40_000);

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use crewlog::model::event::ProcessIdentity;
 use crewlog::model::ids::{AttemptId, CommitId};
 use crewlog::model::settings::Settings;
+use crewlog::model::state::State;
 use crewlog::protocol::StopMode;
 use crewlog::queue::{OpenOptions, SledLog};
 use crewlog::scheduler::outside::{Answer, Integration, Merged, Processes, Spool, Spooled};
@@ -98,6 +99,7 @@ fn scheduler(dir: &Path) -> (Handle, std::thread::JoinHandle<()>, PathBuf) {
     let options = Options {
         log: Arc::new(log),
         snapshots: dir.join("snapshots"),
+        state: State::default(),
         socket: socket.clone(),
         branch: "main".to_owned(),
         integration: Arc::new(Still),

@@ -116,10 +116,9 @@ async fn work_here(
     let branch = config.branch();
     let log: Arc<dyn EventLog> = Arc::new(store::hold(project, config).await?);
     repository.ensure_branch(&branch).await.map_err(of_git)?;
-    let before = load::load(&*log, &project.snapshots).map_err(store::of_scheduler)?;
-    let progress = Progress::new(screen, &before, now(), context.global.verbose > 0);
-    sweep(&repository, project, &branch, &before).await;
-    drop(before);
+    let state = load::load(&*log, &project.snapshots).map_err(store::of_scheduler)?;
+    let progress = Progress::new(screen, &state, now(), context.global.verbose > 0);
+    sweep(&repository, project, &branch, &state).await;
     let watcher = Watcher {
         progress,
         lacking: BTreeMap::new(),
@@ -127,6 +126,7 @@ async fn work_here(
     let options = Options {
         log: log.clone(),
         snapshots: project.snapshots.clone(),
+        state,
         socket: project.socket.clone(),
         branch: branch.clone(),
         integration: Arc::new(GitBranch {
@@ -147,10 +147,9 @@ async fn work_here(
     };
     let (sender, receiver) = oneshot::channel();
     tokio::spawn(end_on_signals(receiver));
-    let ending = scheduler::run(options, sender)
+    let (ending, state) = scheduler::run(options, sender)
         .await
         .map_err(store::of_scheduler)?;
-    let state = load::load(&*log, &project.snapshots).map_err(store::of_scheduler)?;
     sweep(&repository, project, &branch, &state).await;
     Ok(Ended { ending, state })
 }

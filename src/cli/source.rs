@@ -17,7 +17,9 @@ use crate::model::state::{STATE_VERSION, State};
 use crate::protocol::{ClientMessage, Live, ToClient};
 use crate::queue::encoding::{self, Envelope};
 use crate::queue::log::recorded;
-use crate::queue::{self, Contents, EventLog, FileContents, SledLog, snapshot};
+use crate::queue::snapshot::{self, Sound};
+use crate::queue::{self, Contents, EventLog, FileContents, SledLog};
+use crate::scheduler::load;
 
 /// Bytes of events that are read at once.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -114,16 +116,16 @@ impl Source {
                 continue;
             }
             // A snapshot only saves time, so that one that does not fit is passed over.
-            let Ok(snapshot) = snapshot::load(&stored) else {
+            let Ok(mut sound) = snapshot::check(&stored) else {
                 continue;
             };
-            if snapshot.state_version != STATE_VERSION {
+            if sound.state_version != STATE_VERSION {
                 continue;
             }
-            let Ok(state) = State::from_bytes(&snapshot.bytes) else {
+            let Ok(state) = load::read(&mut sound) else {
                 continue;
             };
-            if let Some(state) = self.fold(state, Some(&snapshot), last).await? {
+            if let Some(state) = self.fold(state, Some(&sound), last).await? {
                 return Ok(state);
             }
         }
@@ -135,7 +137,7 @@ impl Source {
     async fn fold(
         &self,
         mut state: State,
-        snapshot: Option<&snapshot::Snapshot>,
+        snapshot: Option<&Sound>,
         last: Option<Sequence>,
     ) -> Result<Option<State>, Error> {
         let from = snapshot.map_or(Sequence(1), |snapshot| snapshot.sequence);

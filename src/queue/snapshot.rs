@@ -16,7 +16,7 @@
 //! | 64 + n | 32 | SHA-256 of everything before |
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -36,7 +36,10 @@ const KEPT: usize = 3;
 /// The state of 100,000 features is some tens of megabytes. A file beyond this is not ours.
 pub const STATE_BYTES_MAX: usize = 1 << 30;
 
-/// A state of the fold.
+/// Bytes of a snapshot that are read at once.
+const BUFFER_BYTES: usize = 128 * 1024;
+
+/// A state of the fold, to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     /// The last event that it contains.
@@ -123,55 +126,91 @@ pub fn all(dir: &Path) -> Result<Vec<Stored>, Error> {
     Ok(found)
 }
 
-/// Reads one snapshot and checks it against itself: that it is as it was written.
-pub fn load(stored: &Stored) -> Result<Snapshot, PassedOver> {
+/// A snapshot's file that is as it was written. The state in it is read when asked for: it is the
+/// greatest thing that a start reads, and never held in memory as bytes.
+#[derive(Debug)]
+pub struct Sound {
+    /// The last event that it contains.
+    pub sequence: Sequence,
+    /// The hash of that event, by which the snapshot belongs to its log.
+    pub chain_hash: ChainHash,
+    /// The version of the state's shape.
+    pub state_version: u32,
+    /// Bytes of the state.
+    pub bytes: u64,
+    file: File,
+}
+
+impl Sound {
+    /// The state's bytes, from the first on; [`Sound::bytes`] of them.
+    pub fn state(&mut self) -> io::Result<impl Read> {
+        self.file.seek(SeekFrom::Start(HEADER_BYTES as u64))?;
+        let file = BufReader::with_capacity(BUFFER_BYTES, &self.file);
+        Ok(file.take(self.bytes))
+    }
+}
+
+/// Opens one snapshot and checks it against itself: that it is as it was written.
+pub fn check(stored: &Stored) -> Result<Sound, PassedOver> {
     let passed_over = |why: String| PassedOver {
         path: stored.path.clone(),
         why,
     };
-    let bytes = read(&stored.path).map_err(|error| passed_over(error.to_string()))?;
-    let parsed = parse(bytes).map_err(|why| passed_over(why.to_owned()))?;
-    if parsed.sequence != stored.sequence {
-        return Err(passed_over(format!(
-            "it is of event {}, unlike its name",
-            parsed.sequence
-        )));
+    let sound = open(&stored.path).map_err(passed_over)?;
+    if sound.sequence != stored.sequence {
+        let why = format!("it is of event {}, unlike its name", sound.sequence);
+        return Err(passed_over(why));
     }
-    Ok(parsed)
+    Ok(sound)
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let limit = (STATE_BYTES_MAX + HEADER_BYTES + HASH_BYTES) as u64;
-    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-fn parse(mut bytes: Vec<u8>) -> Result<Snapshot, &'static str> {
-    let truncated = "it is truncated";
-    let (checked, hash) = bytes.split_last_chunk::<HASH_BYTES>().ok_or(truncated)?;
-    let header: [u8; HEADER_BYTES] = *checked.first_chunk().ok_or(truncated)?;
+fn open(path: &Path) -> Result<Sound, String> {
+    let failed = |error: io::Error| error.to_string();
+    let mut file = File::open(path).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
+    let outside = (HEADER_BYTES + HASH_BYTES) as u64;
+    let bytes = length.checked_sub(outside).ok_or("it is truncated")?;
+    let mut header = [0; HEADER_BYTES];
+    file.read_exact(&mut header).map_err(failed)?;
     if header[..8] != MAGIC {
-        return Err("it is not a snapshot");
+        return Err("it is not a snapshot".to_owned());
     }
-    let state = checked.len() - HEADER_BYTES;
-    if u64::from_le_bytes(field(&header, 56)) != state as u64 {
-        return Err(truncated);
+    if u64::from_le_bytes(field(&header, 56)) != bytes {
+        return Err("it is truncated".to_owned());
     }
-    if *hash != <[u8; 32]>::from(Sha256::digest(checked)) {
-        return Err("its bytes were altered");
+    if bytes > STATE_BYTES_MAX as u64 {
+        return Err(format!("it is longer than {STATE_BYTES_MAX} bytes"));
+    }
+    let mut hasher = Sha256::new();
+    hasher.update(header);
+    hash_rest(&mut file, bytes, &mut hasher).map_err(failed)?;
+    let mut hash = [0; HASH_BYTES];
+    file.read_exact(&mut hash).map_err(failed)?;
+    if hash != <[u8; HASH_BYTES]>::from(hasher.finalize()) {
+        return Err("its bytes were altered".to_owned());
     }
     if u32::from_le_bytes(field(&header, 8)) != LAYOUT {
-        return Err("a newer version wrote it");
+        return Err("a newer version wrote it".to_owned());
     }
-    bytes.truncate(HEADER_BYTES + state);
-    bytes.drain(..HEADER_BYTES);
-    Ok(Snapshot {
+    Ok(Sound {
         sequence: Sequence(u64::from_le_bytes(field(&header, 16))),
         chain_hash: ChainHash(field(&header, 24)),
         state_version: u32::from_le_bytes(field(&header, 12)),
         bytes,
+        file,
     })
+}
+
+fn hash_rest(file: &mut File, mut bytes: u64, hasher: &mut Sha256) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    while bytes > 0 {
+        let wanted = bytes.min(BUFFER_BYTES as u64) as usize;
+        let part = &mut buffer[..wanted];
+        file.read_exact(part)?;
+        hasher.update(&*part);
+        bytes -= wanted as u64;
+    }
+    Ok(())
 }
 
 /// `N` bytes of the header at `offset`; all callers' offsets are constants within it.
@@ -187,20 +226,20 @@ pub fn latest(
     dir: &Path,
     log: &dyn EventLog,
     state_version: u32,
-) -> Result<(Option<Snapshot>, Vec<PassedOver>), Error> {
+) -> Result<(Option<Sound>, Vec<PassedOver>), Error> {
     let mut passed_over = Vec::new();
     for stored in all(dir)? {
-        let why = match load(&stored) {
+        let why = match check(&stored) {
             Err(passed) => passed.why,
-            Ok(snapshot) if snapshot.state_version != state_version => {
+            Ok(sound) if sound.state_version != state_version => {
                 format!(
                     "its state has version {}, not {state_version}",
-                    snapshot.state_version
+                    sound.state_version
                 )
             }
-            Ok(snapshot) => match log::hash_at(log, snapshot.sequence)? {
-                Some(hash) if hash == snapshot.chain_hash => {
-                    return Ok((Some(snapshot), passed_over));
+            Ok(sound) => match log::hash_at(log, sound.sequence)? {
+                Some(hash) if hash == sound.chain_hash => {
+                    return Ok((Some(sound), passed_over));
                 }
                 Some(_) => "it is of another log".to_owned(),
                 None => "it reaches beyond the end of the log".to_owned(),

@@ -45,6 +45,11 @@ impl Core {
         &self.state
     }
 
+    /// The working state, when nothing more is to be decided.
+    pub fn into_state(self) -> State {
+        self.state
+    }
+
     /// The reign under which events are recorded.
     pub fn epoch(&self) -> Epoch {
         self.epoch

@@ -28,7 +28,7 @@ pub enum Error {
     /// The committing thread is gone.
     #[error("the thread that writes the log ended; start again, nothing acknowledged is lost")]
     CommitterGone,
-    /// The state cannot be written as a snapshot.
-    #[error("the state cannot be encoded: {0}")]
+    /// The state cannot be written as a snapshot, or read from one.
+    #[error("the state of a snapshot cannot be written or read: {0}")]
     State(#[from] bincode::Error),
 }

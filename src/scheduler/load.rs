@@ -7,7 +7,7 @@ use crate::model::apply::apply;
 use crate::model::ids::Sequence;
 use crate::model::state::{STATE_VERSION, State};
 use crate::queue::log::hash_at;
-use crate::queue::snapshot::{self, Snapshot};
+use crate::queue::snapshot::{self, Snapshot, Sound};
 use crate::queue::{self, EventLog};
 
 /// Bytes of events that are read at once while folding.
@@ -35,7 +35,7 @@ fn must_not_be_ahead(log: &dyn EventLog, dir: &Path) -> Result<(), Error> {
     let stored = snapshot::all(dir)?;
     let ahead = stored.iter().filter(|stored| stored.sequence > head);
     for stored in ahead {
-        if snapshot::load(stored).is_ok() {
+        if snapshot::check(stored).is_ok() {
             let why = format!(
                 "it ends at event {head}, and there is a snapshot of event {} in {}",
                 stored.sequence,
@@ -49,11 +49,19 @@ fn must_not_be_ahead(log: &dyn EventLog, dir: &Path) -> Result<(), Error> {
 }
 
 fn from_snapshot(log: &dyn EventLog, dir: &Path) -> Result<Option<State>, Error> {
-    let (snapshot, passed_over) = snapshot::latest(dir, log, STATE_VERSION)?;
+    let (sound, passed_over) = snapshot::latest(dir, log, STATE_VERSION)?;
     for snapshot in passed_over {
         tracing::warn!(path = %snapshot.path.display(), why = snapshot.why, "a snapshot is not used");
     }
-    Ok(snapshot.and_then(|snapshot| State::from_bytes(&snapshot.bytes).ok()))
+    // A snapshot only saves time, so that one that does not read is passed over, too.
+    Ok(sound.and_then(|mut sound| read(&mut sound).ok()))
+}
+
+/// The state in a snapshot.
+pub fn read(sound: &mut Sound) -> Result<State, Error> {
+    let bytes_max = sound.bytes;
+    let bytes = sound.state().map_err(bincode::Error::from)?;
+    Ok(State::from_reader(bytes, bytes_max)?)
 }
 
 /// Folds the events after the state's own position, up to `last` or the log's head.

@@ -129,6 +129,11 @@ impl Machine {
         self.core.state()
     }
 
+    /// The state, when nothing more is to happen.
+    pub fn into_state(self) -> State {
+        self.core.into_state()
+    }
+
     /// Keep the run open when everything is done.
     pub fn stay(&mut self) {
         self.world.stay = true;

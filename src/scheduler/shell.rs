@@ -27,6 +27,7 @@ use super::socket::{Arrival, Door, Listener};
 use crate::model::event::Recorded;
 use crate::model::plan::Entropy;
 use crate::model::settings::{Settings, WorkerKind};
+use crate::model::state::State;
 use crate::protocol::{Live, StopMode};
 use crate::queue::{EventLog, snapshot};
 
@@ -71,6 +72,9 @@ pub struct Options {
     pub log: Arc<dyn EventLog>,
     /// Where snapshots are.
     pub snapshots: PathBuf,
+    /// The state at the log's head, from [`load`](super::load::load). It is the caller's to read,
+    /// who needs it before there is a scheduler: a large one is not read twice.
+    pub state: State,
     /// Where to listen.
     pub socket: PathBuf,
     /// The integration branch's name, without `refs/heads/`.
@@ -120,10 +124,14 @@ impl Entropy for Seeded {
 }
 
 /// Runs until the run is over or somebody ends it. `handle` is given the means to do so as soon
-/// as the scheduler listens. When it returns, nothing of it holds the log any more.
-pub async fn run(options: Options, handle: oneshot::Sender<Handle>) -> Result<Ending, Error> {
+/// as the scheduler listens. When it returns, with the state at the log's end, nothing of it holds
+/// the log any more.
+pub async fn run(
+    mut options: Options,
+    handle: oneshot::Sender<Handle>,
+) -> Result<(Ending, State), Error> {
     let head = options.integration.head().await?;
-    let state = load::load(&*options.log, &options.snapshots)?;
+    let state = std::mem::take(&mut options.state);
     let epoch = options.log.lead()?;
     let seed = options.seed.unwrap_or_else(rand::random);
     // Each reign draws other numbers than the one before, and the same ones when run again.
@@ -164,7 +172,7 @@ pub async fn run(options: Options, handle: oneshot::Sender<Handle>) -> Result<En
         () = serving => Err(Error::CommitterGone),
     };
     door.close().await;
-    ended
+    Ok((ended?, running.machine.into_state()))
 }
 
 struct Loop {

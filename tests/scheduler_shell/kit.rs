@@ -29,7 +29,7 @@ use crewlog::protocol::{
 };
 use crewlog::queue::{EventLog, MemoryLog, OpenOptions, SledLog};
 use crewlog::scheduler::outside::{Answer, Integration, Merged, Processes, Spool, Spooled};
-use crewlog::scheduler::{self, Ending, Handle, Options, Silent, socket};
+use crewlog::scheduler::{self, Ending, Handle, Options, Silent, load, socket};
 use crewlog::workspace;
 
 pub fn commit(number: u64) -> CommitId {
@@ -189,9 +189,11 @@ impl Rig {
             testing: 0,
             ..Settings::default()
         };
+        let snapshots = data.join("snapshots");
         let options = Options {
             log: wish.log.clone(),
-            snapshots: data.join("snapshots"),
+            state: load::load(&*wish.log, &snapshots).expect("a state"),
+            snapshots,
             socket: socket.clone(),
             branch: "main".to_owned(),
             integration: branch.clone(),
@@ -208,7 +210,10 @@ impl Rig {
         let before = wish.log.head().sequence;
         let mut heads = wish.log.heads();
         let (sender, receiver) = oneshot::channel();
-        let task = tokio::spawn(scheduler::run(options, sender));
+        let task = tokio::spawn(async {
+            let (ending, _) = scheduler::run(options, sender).await?;
+            Ok(ending)
+        });
         let handle = receiver.await.expect("it listens");
         if before.0 == 0 {
             // Its first event; the next schedulers of a log may have nothing to say.

@@ -15,9 +15,10 @@ use crate::cli::store;
 use crate::model::apply::apply;
 use crate::model::ids::Sequence;
 use crate::model::state::{STATE_VERSION, State};
-use crate::queue::snapshot::{self, Snapshot};
+use crate::queue::snapshot::{self, Sound};
 use crate::queue::verify::{Fault, Walk};
 use crate::queue::{Contents, Envelope, FileContents, Verified};
+use crate::scheduler::load;
 
 /// Checks the chain of hashes, and that folding from every snapshot gives the same state.
 #[derive(Debug, Clone, clap::Args)]
@@ -45,7 +46,7 @@ struct Proof<'a> {
     walk: Walk<'a>,
     state: State,
     /// Snapshots that the fold has not reached yet, the oldest last.
-    ahead: Vec<Snapshot>,
+    ahead: Vec<Sound>,
     /// Folds that began at a snapshot.
     folds: Vec<(Sequence, State)>,
     notes: Vec<String>,
@@ -65,7 +66,7 @@ impl<'a> Proof<'a> {
         let stored = snapshot::all(&project.snapshots).map_err(|error| store::of_log(&error))?;
         let (mut ahead, mut notes) = (Vec::new(), Vec::new());
         for stored in stored {
-            match snapshot::load(&stored) {
+            match snapshot::check(&stored) {
                 Ok(it) if it.state_version == STATE_VERSION => ahead.push(it),
                 Ok(it) => notes.push(format!("of event {}: of another version", it.sequence)),
                 Err(error) => notes.push(error.to_string()),
@@ -100,14 +101,14 @@ impl<'a> Proof<'a> {
     }
 
     /// Begins the fold of a snapshot whose event has just been applied.
-    fn begin(&mut self, snapshot: Snapshot, envelope: &Envelope<'_>) -> Result<(), Error> {
+    fn begin(&mut self, mut snapshot: Sound, envelope: &Envelope<'_>) -> Result<(), Error> {
         let sequence = snapshot.sequence;
         if sequence < envelope.sequence || envelope.hash() != snapshot.chain_hash {
             self.notes
                 .push(format!("of event {sequence}: of another log"));
             return Ok(());
         }
-        match State::from_bytes(&snapshot.bytes) {
+        match load::read(&mut snapshot) {
             Ok(fold) => self.folds.push((sequence, fold)),
             Err(error) => return Err(disagrees(sequence, error)),
         }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::Arc;
 
-use crewlog::model::ids::AttemptId;
+use crewlog::model::ids::{AttemptId, CommitId};
 use crewlog::model::report::Report;
 use crewlog::model::settings::WorkerKind;
 use crewlog::protocol::identity;
@@ -224,7 +224,10 @@ async fn living_workers_have_ports_of_their_own_and_leave_each_other_alone() {
     let mut two = scheduler.ready().await;
     let mut offer = project.offer(WorkerKind::Coding, vec![feature(5, &[])]);
     one.job(offer.clone()).await;
-    let (command, ..) = one.report().await;
+    let (command, report, _) = one.report().await;
+    let Report::Mergeable(first_work) = report else {
+        panic!("{report:?}");
+    };
     // A worker that starts now must not take up the first one's result.
     let third = project.worker(WorkerKind::Coding);
     let mut three = scheduler.ready().await;
@@ -236,8 +239,9 @@ async fn living_workers_have_ports_of_their_own_and_leave_each_other_alone() {
     let Report::Mergeable(work) = report else {
         panic!("{report:?}");
     };
-    let ports = project.git(&["show", &format!("{}:new.txt", work.commit)]);
-    assert_eq!(ports, "21010");
+    let port = |commit: &CommitId| project.git(&["show", &format!("{commit}:new.txt")]);
+    let (first_port, second_port) = (port(&first_work.commit), port(&work.commit));
+    assert_ne!(first_port, second_port);
     one.reported(command, Verdict::Passed).await;
     assert_eq!(one.hear().await, WorkerMessage::Ready);
     for peer in [&mut one, &mut three] {

@@ -129,7 +129,8 @@ pub enum AgentEvent {
         /// Which kind.
         kind: SessionEnd,
     },
-    /// The agent tries something again by itself.
+    /// The agent tries something again by itself. No agent tells so over ACP, and a plain command
+    /// has no way to: this is for drivers of an agent's own stream (claude's `api_retry`).
     Retry {
         /// Why.
         reason: String,

@@ -63,13 +63,18 @@ impl Limits {
     pub fn exceeded(&self, now: u64) -> Option<FailureKind> {
         if now >= self.started.saturating_add(self.limits.time_ms) {
             Some(FailureKind::TimeLimit)
-        } else if self.steps > self.limits.steps_max {
+        } else if self.is_overstepped() {
             Some(FailureKind::StepLimit)
         } else if now >= self.active.saturating_add(self.limits.idle_ms) {
             Some(FailureKind::IdleLimit)
         } else {
             None
         }
+    }
+
+    /// More steps were made than allowed.
+    pub fn is_overstepped(&self) -> bool {
+        self.steps > self.limits.steps_max
     }
 
     /// What to tell people when `kind` was exceeded.

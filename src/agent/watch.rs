@@ -89,6 +89,12 @@ impl Watch {
         }
     }
 
+    /// Whether more steps were made than allowed, also by an agent that ended before it could be
+    /// stopped for it.
+    pub(super) fn is_overstepped(&self) -> bool {
+        self.limits().is_overstepped()
+    }
+
     /// The result of a session that was stopped for this reason.
     pub(super) fn result_of(&self, stop: Stop) -> SessionResult {
         match stop {

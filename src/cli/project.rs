@@ -28,8 +28,6 @@ pub struct Project {
     pub transcripts: PathBuf,
     /// Results that no scheduler has acknowledged yet.
     pub spool: PathBuf,
-    /// Which worker has which range of ports.
-    pub ports: PathBuf,
     /// The scheduler's unix socket; may be longer than a socket address can be.
     pub socket: PathBuf,
     /// The attempts' working directories.
@@ -50,7 +48,6 @@ impl Project {
             snapshots: data.join("snapshots"),
             transcripts: data.join("transcripts"),
             spool: data.join("spool"),
-            ports: data.join("ports"),
             socket: data.join("socket"),
             worktrees: own.join("worktrees"),
             data,

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::agent::process::{self, Streams, TreeCommand};
 use crate::model::evidence::{CheckRun, Failure, FailureKind};
 use crate::model::ids::FeatureId;
+use crate::model::settings::WorkerKind;
 
 use super::config;
 use super::outcome::{FeatureChecks, cut};
@@ -31,6 +32,11 @@ impl Workshop {
         go_on: bool,
         cancel: &CancellationToken,
     ) -> Result<Vec<FeatureChecks>, Failure> {
+        if bench.offer.kind == WorkerKind::Coding && !self.config.checks.keeps_all() {
+            // What it had made for the agent was ignored, and removed with the rest.
+            let hook = &self.config.hooks.after_create;
+            self.run_hook(bench, "after_create", hook, cancel).await?;
+        }
         let mut all = Vec::new();
         let chosen = bench.offer.features.iter();
         for feature in chosen.filter(|feature| features.contains(&feature.id)) {

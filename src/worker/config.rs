@@ -19,6 +19,8 @@ pub struct Config {
     pub testing_agent: Option<AgentConfig>,
     /// The project's own commands around an attempt.
     pub hooks: Hooks,
+    /// What the checks find beside the commit.
+    pub checks: Checks,
     /// The ports that this worker's dev servers may use.
     pub ports: Ports,
     /// Prompts of the project's own.
@@ -41,7 +43,7 @@ pub struct Config {
 pub struct Places {
     /// The user's git repository.
     pub project: PathBuf,
-    /// Where the project's data is: spool, transcripts, port slots. Made when absent.
+    /// Where the project's data is: spool and transcripts. Made when absent.
     pub data: PathBuf,
     /// Where worktrees and the attempts' own directories are made; if inside of the repository,
     /// then where git ignores them.
@@ -124,15 +126,46 @@ impl Default for Hooks {
     }
 }
 
-/// Ranges of ports, one for each worker of the project on this machine: worker slot N owns
+/// In which surroundings a coding attempt's checks run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Checks {
+    /// Files that git ignores and that stay for the checks all the same: patterns as in
+    /// `.gitignore`. All others are removed, and [`Hooks::after_create`] runs again, so that the
+    /// checks see what a fresh worktree of the commit would show them. `*` keeps everything.
+    pub keep_ignored: Vec<String>,
+}
+
+impl Checks {
+    /// Nothing is removed, nothing is set up again.
+    pub fn keeps_all(&self) -> bool {
+        self.keep_ignored.iter().any(|pattern| pattern == "*")
+    }
+
+    fn is_sound(&self) -> bool {
+        let odd = |pattern: &str| {
+            pattern.trim().is_empty()
+                || pattern.starts_with(['!', '#'])
+                || pattern.contains(['\n', '\0'])
+        };
+        !self.keep_ignored.iter().any(|pattern| odd(pattern))
+    }
+}
+
+/// Ranges of ports, one for each worker on this machine, whichever project it works for: slot N is
 /// `base + N * count` and the ports after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ports {
     /// The first port of the first worker.
     pub base: u16,
-    /// How many ports each worker owns; at least 1.
+    /// How many ports each worker owns; 1 to [`Ports::COUNT_MAX`].
     pub count: u16,
+}
+
+impl Ports {
+    /// A worker holds a descriptor for every ten ports, and processes may open 1,024 by default.
+    pub const COUNT_MAX: u16 = 1_000;
 }
 
 impl Default for Ports {
@@ -176,6 +209,7 @@ impl Default for Config {
             agent: AgentConfig::default(),
             testing_agent: None,
             hooks: Hooks::default(),
+            checks: Checks::default(),
             ports: Ports::default(),
             prompts: Prompts::default(),
             isolation: Isolation::default(),
@@ -224,10 +258,16 @@ impl Config {
                 "names no program; say which agent to start",
             );
         }
-        if self.ports.count == 0 || self.ports.base < 1024 {
+        if !self.checks.is_sound() {
+            return wrong(
+                "checks.keep_ignored",
+                "a pattern is one line, not empty, and begins with neither `!` nor `#`",
+            );
+        }
+        if !(1..=Ports::COUNT_MAX).contains(&self.ports.count) || self.ports.base < 1024 {
             return wrong(
                 "ports",
-                "`base` must be at least 1024 and `count` at least 1",
+                "`base` must be at least 1024 and `count` 1 to 1000",
             );
         }
         if u32::from(self.ports.base) + u32::from(self.ports.count) > 65_536 {

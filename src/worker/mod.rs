@@ -8,7 +8,7 @@
 //! | [`shell`] | the loop: signals, timers, the step that runs |
 //! | [`connection`] | the socket |
 //! | [`workshop`], `commands`, `session` | carrying steps out: git, hooks, checks, agents |
-//! | [`spool`], [`ports`] | files under locks that die with the worker |
+//! | [`spool`], [`ports`] | files and names whose locks die with the worker |
 //! | [`config`] | what a worker has to be told |
 //!
 //! Knows nothing of the log, of other workers, of which feature is next, or of moving the branch.

@@ -132,7 +132,7 @@ pub async fn launch(launch: Launch) -> Result<Exit, WorkerError> {
     let parts = Parts {
         repository: Repository::discover(&config.places.project).await?,
         template: template(&config, launch.kind)?,
-        ports: PortSlot::take(&data, config.ports)?,
+        ports: PortSlot::take(config.ports)?,
         outputs: launch.outputs,
         own_executable: launch.own_executable,
         activity,

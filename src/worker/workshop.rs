@@ -258,8 +258,13 @@ impl Workshop {
     }
 
     async fn rebase(&mut self, attempt: AttemptId, onto: &CommitId) -> Result<Stand, Failure> {
+        let checks = self.config.checks.clone();
+        let ignored = match checks.keeps_all() {
+            true => Ignored::Keep,
+            false => Ignored::RemoveBut(&checks.keep_ignored),
+        };
         let worktree = self.worktree_of(attempt)?;
-        let stood = worktree.rebase(onto, Ignored::Keep).await.map_err(setup)?;
+        let stood = worktree.rebase(onto, ignored).await.map_err(setup)?;
         let committed = match stood {
             Rebase::Clean(committed) => committed,
             Rebase::Conflict { files, detail } => return Err(conflict(&files, &detail)),

@@ -27,6 +27,7 @@ mod message;
 mod rebase;
 mod remove;
 mod repository;
+mod restore;
 mod worktree;
 
 pub use branch::Advance;
@@ -34,9 +35,10 @@ pub use changes::Changes;
 pub use error::Error;
 pub use git::Git;
 pub use message::{Author, CommitMessage};
-pub use rebase::{Ignored, Rebase};
+pub use rebase::Rebase;
 pub use remove::Swept;
 pub use repository::{Repository, Version};
+pub use restore::Ignored;
 pub use worktree::{Committed, Worktree};
 
 /// What every operation here returns.

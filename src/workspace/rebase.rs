@@ -1,6 +1,7 @@
 //! Bringing an attempt's commit onto a new head.
 
 use super::repository::{Version, commit_id};
+use super::restore::Ignored;
 use super::worktree::{Committed, Worktree};
 use super::{Result, git};
 use crate::model::ids::CommitId;
@@ -22,16 +23,6 @@ pub enum Rebase {
     },
 }
 
-/// What happens to ignored files when the working tree is brought to a commit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ignored {
-    /// They stay: build products, which make checks fast. A check that passes only thanks to an
-    /// ignored file is found out by the next test in a fresh worktree.
-    Keep,
-    /// They go: the working tree is exactly the commit.
-    Remove,
-}
-
 enum Merged {
     Tree(CommitId),
     Conflict { files: Vec<String>, detail: String },
@@ -48,7 +39,7 @@ impl Worktree {
     ///
     /// # Errors
     /// `onto` does not exist, a merge driver or filter fails, or the disk does.
-    pub async fn rebase(&mut self, onto: &CommitId, ignored: Ignored) -> Result<Rebase> {
+    pub async fn rebase(&mut self, onto: &CommitId, ignored: Ignored<'_>) -> Result<Rebase> {
         let Some(commit) = self.notes.commit.clone() else {
             return self.settle(onto, onto.clone(), None, ignored).await;
         };
@@ -77,7 +68,7 @@ impl Worktree {
         onto: &CommitId,
         commit: CommitId,
         tree: Option<CommitId>,
-        ignored: Ignored,
+        ignored: Ignored<'_>,
     ) -> Result<Rebase> {
         self.notes.base = onto.clone();
         self.notes.commit = tree.is_some().then(|| commit.clone());
@@ -89,22 +80,6 @@ impl Worktree {
             None => self.repository.tree_of(&commit).await?,
         };
         Ok(Rebase::Clean(Committed { commit, tree }))
-    }
-
-    /// Brings the working tree to a commit: whatever differs is overwritten, untracked files are
-    /// removed.
-    async fn restore(&mut self, commit: &CommitId, ignored: Ignored) -> Result<()> {
-        let call = self.call("check out the commit")?;
-        call.args(["read-tree", "--reset", "-u", commit.as_str()])
-            .ok()
-            .await?;
-        // Twice -f: also repositories that a check has made inside.
-        let options = match ignored {
-            Ignored::Keep => "-ffdq",
-            Ignored::Remove => "-ffdxq",
-        };
-        let call = self.call("remove untracked files")?;
-        call.args(["clean", options]).ok().await.map(drop)
     }
 
     /// Merges among objects, without touching any file.

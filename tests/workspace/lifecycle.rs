@@ -35,7 +35,9 @@ fn the_users_tree_index_and_head_stay_as_they_are() {
             .advance(BRANCH, &head, &first.commit, "a13")
             .await;
         assert_eq!(moved.expect("moved"), Advance::Moved);
-        let rebased = worktree.rebase(&first.commit, Ignored::Remove).await;
+        let rebased = worktree
+            .rebase(&first.commit, Ignored::RemoveBut(&[]))
+            .await;
         let Rebase::Clean(rebased) = rebased.expect("rebased") else {
             panic!("a conflict");
         };

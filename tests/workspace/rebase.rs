@@ -244,7 +244,7 @@ fn ignored_files_stay_or_go_as_asked_and_checks_leave_no_trace() {
         write(&dir, "work", "1");
         write(&dir, "build/product", "p");
         let done = commit(&mut worktree).await;
-        for (ignored, stays) in [(Ignored::Keep, true), (Ignored::Remove, false)] {
+        for (ignored, stays) in [(Ignored::Keep, true), (Ignored::RemoveBut(&[]), false)] {
             // A check that changes a tracked file, of the same length, and leaves another.
             write(&dir, "work", "2");
             write(&dir, "report", "r");
@@ -270,5 +270,39 @@ fn a_worktree_without_work_just_moves() {
         assert!(matches!(moved, Rebase::Clean(done) if done.commit == onto));
         assert_eq!(read(worktree.path(), "theirs"), "t");
         assert_eq!(worktree.commit_id(), None);
+    });
+}
+
+#[test]
+fn a_tree_without_ignored_files_is_as_a_fresh_one() {
+    run(async {
+        let fixture = Fixture::new();
+        let (repository, head) = fixture.begun().await;
+        let mut worktree = fixture.worktree(&repository, 1).await;
+        let dir = worktree.path().to_owned();
+        let module = format!("160000,{head},module");
+        write(
+            &dir,
+            ".gitmodules",
+            "[submodule \"m\"]\npath = module\nurl = ./m\n",
+        );
+        let in_dir = |args: &[&str]| fixture.git_in(&dir, args);
+        in_dir(&["update-index", "--add", "--cacheinfo", &module]);
+        in_dir(&["init", "-q", "module"]);
+        in_dir(&["-C", "module", "fetch", "-q", "..", head.as_str()]);
+        in_dir(&["-C", "module", "checkout", "-q", head.as_str()]);
+        write(&dir, "build/product", "p");
+        write(&dir, "build/kept/product", "p");
+        let done = commit(&mut worktree).await;
+        write(&dir, "module/answer", "faked");
+        write(&dir, "kept/untracked", "not ignored, so it goes");
+        let kept = ["kept/".to_owned()];
+        let again = worktree.rebase(&head, Ignored::RemoveBut(&kept)).await;
+        assert_eq!(again.expect("in order"), Rebase::Clean(done));
+        assert_eq!(read(&dir, "build/kept/product"), "p");
+        assert!(!dir.join("build/product").exists());
+        assert!(!dir.join("kept").exists());
+        let inside = std::fs::read_dir(dir.join("module")).expect("the submodule's directory");
+        assert_eq!(inside.count(), 0, "a submodule is not checked out");
     });
 }

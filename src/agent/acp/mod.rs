@@ -21,8 +21,8 @@ use super::driver::{AgentEvent, Driver, Session, SessionResult, one_line};
 use super::placeholders::{self, PlaceholderError, Values};
 use super::process::Tree;
 use super::stderr;
-use super::watch::Watch;
-use crate::model::evidence::SessionEnd;
+use super::watch::{Stop, Watch};
+use crate::model::evidence::{FailureKind, SessionEnd};
 
 /// How long an agent may take to exit after its input has ended. Its work is done by then, so
 /// only its exit code is at stake.
@@ -164,7 +164,11 @@ fn result_of(
         Ending::Answered(answer) => {
             usage = updates.usage(Some(&answer));
             let (end, reason) = updates.end_of(&answer);
-            SessionResult::new(end, reason)
+            match watch.is_overstepped() {
+                // What follows a limit must not depend on who is quicker, we or the agent.
+                true => watch.result_of(Stop::Limit(FailureKind::StepLimit)),
+                false => SessionResult::new(end, reason),
+            }
         }
         Ending::Failed(error) => {
             let code = i64::from(i32::from(error.code));

@@ -15,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::agent::limits::SessionLimits;
 use crate::agent::transcript::Transcript;
-use crate::agent::watch::Stop;
 
 /// The worktree in the recordings.
 const RECORDED_WORKTREE: &str = "/ws/wt";
@@ -230,6 +229,28 @@ async fn garbage_is_shown_and_survived() {
         sent.clone().all(|row| !row.contains("error")),
         "garbage was answered"
     );
+}
+
+#[tokio::test]
+async fn an_answer_that_is_quicker_than_we_are_does_not_beat_the_step_limit() {
+    for (steps_max, expected) in [(3, None), (2, Some(FailureKind::StepLimit))] {
+        let limits = SessionLimits {
+            steps_max,
+            ..LIMITS
+        };
+        let watch = Arc::new(Watch::new(limits));
+        let (sender, _receiver) = mpsc::channel(10);
+        let wire = Wire::new(Transcript::none(), Arc::clone(&watch), sender);
+        for id in ["a", "b", "c"] {
+            let (id, title, kind) = (id.to_owned(), String::new(), String::new());
+            wire.emit(AgentEvent::ToolStart { id, title, kind }).await;
+        }
+        let usage = serde_json::json!({"inputTokens": 7});
+        let answer = serde_json::json!({"stopReason": "end_turn", "usage": usage});
+        let result = result_of(Ending::Answered(answer), Some(0), &wire, &watch, "");
+        assert_eq!(result.failure_kind(), expected, "{result:?}");
+        assert_eq!(result.usage.input_tokens, 7);
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::human::{Dollars, Span};
 use crate::model::settings::Settings;
 use crate::worker::config::{
-    self as worker, AgentConfig, Driver, Isolation, PermissionPolicy, Ports,
+    self as worker, AgentConfig, Checks, Driver, Isolation, PermissionPolicy, Ports,
 };
 
 /// The whole file.
@@ -23,6 +23,8 @@ pub struct File {
     pub agent: Agents,
     /// The project's own commands around an attempt.
     pub hooks: Hooks,
+    /// What the checks find beside the commit.
+    pub checks: Checks,
     /// The ports of the attempts' dev servers.
     pub ports: Ports,
     /// Prompts of the project's own.

@@ -233,6 +233,7 @@ impl Config {
             workers,
             agent,
             hooks,
+            checks,
             ports,
             prompts,
             environment,
@@ -250,6 +251,7 @@ impl Config {
                 before_remove: hooks.before_remove,
                 limit_ms: hooks.time_limit.0,
             },
+            checks,
             ports,
             prompts: Prompts {
                 coding: file(prompts.coding),

@@ -113,7 +113,7 @@ fn what_is_wrong_is_said_with_its_line() {
         (
             "zebra = 1",
             ":1: unknown key `zebra`",
-            "agent, environment, hooks",
+            "agent, checks, environment, hooks",
         ),
         ("run = 7", ":1: `run` is a section", "[run]"),
         (

@@ -1,0 +1,95 @@
+//! Bringing the working tree to a commit.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::Result;
+use super::changes::{Fields, stream_failed};
+use super::durable::blocking;
+use super::worktree::{Worktree, remove_any};
+use crate::model::ids::CommitId;
+
+/// Submodules that are emptied. The largest projects have a few hundred.
+const SUBMODULES_MAX: usize = 10_000;
+
+/// What happens to files that git ignores when the working tree is brought to a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ignored<'a> {
+    /// They stay, and so does what lies in submodules. A check may pass thanks to one of them, and
+    /// only the next test in a fresh worktree finds that out.
+    Keep,
+    /// They go, and submodules are emptied: the working tree is what a fresh one would be, but for
+    /// these patterns, which are written as in `.gitignore`.
+    RemoveBut(&'a [String]),
+}
+
+impl Worktree {
+    /// Brings the working tree to a commit: whatever differs is overwritten, untracked files are
+    /// removed.
+    pub(super) async fn restore(&mut self, commit: &CommitId, ignored: Ignored<'_>) -> Result<()> {
+        let call = self.call("check out the commit")?;
+        call.args(["read-tree", "--reset", "-u", commit.as_str()])
+            .ok()
+            .await?;
+        let Ignored::RemoveBut(kept) = ignored else {
+            return self.clean(&["-ffdq"], &[]).await;
+        };
+        if !kept.is_empty() {
+            // On its own, because the patterns would keep files, too, that nobody ignores.
+            self.clean(&["-ffdq"], &[]).await?;
+        }
+        self.clean(&["-ffdxq"], kept).await?;
+        self.empty_submodules().await
+    }
+
+    /// Twice -f: also repositories that a check has made inside.
+    async fn clean(&mut self, options: &[&str], kept: &[String]) -> Result<()> {
+        let call = self.call("remove untracked files")?;
+        let kept = kept.iter().map(|pattern| format!("--exclude={pattern}"));
+        let call = call.arg("clean").args(options).args(kept);
+        call.ok().await.map(drop)
+    }
+
+    /// Submodules are not checked out in a fresh worktree; `git clean` leaves what is in them.
+    async fn empty_submodules(&mut self) -> Result<()> {
+        let call = self.call("list the submodules")?;
+        let call = call.args(["ls-files", "--stage", "-z"]);
+        let mut paths: Vec<PathBuf> = Vec::new();
+        let mut fields = Fields::default();
+        let mut each = |field: &[u8]| {
+            // `MODE ID STAGE<tab>PATH`
+            let path = field.splitn(2, |byte| *byte == b'\t').nth(1);
+            if field.starts_with(b"160000 ") && paths.len() < SUBMODULES_MAX {
+                paths.extend(path.map(|path| PathBuf::from(OsStr::from_bytes(path))));
+            }
+        };
+        let mut sink = |bytes: &[u8]| fields.feed(bytes, &mut each);
+        let (status, stderr) = call.stream(&mut sink).await?;
+        if !status.success() {
+            return Err(stream_failed(&call, status, stderr));
+        }
+        if paths.is_empty() {
+            return Ok(());
+        }
+        let top = self.path().to_owned();
+        blocking("empty the submodules", top, move |top| {
+            let inside = paths.iter().filter(|path| is_inside(top, path));
+            inside.map(|path| top.join(path)).try_for_each(|dir| {
+                remove_any(&dir)?;
+                fs::create_dir_all(&dir)
+            })
+        })
+        .await
+    }
+}
+
+/// Whether a path of the index leads nowhere else: a link on the way may lead to anybody's files.
+fn is_inside(top: &Path, path: &Path) -> bool {
+    let plain = |part| matches!(part, std::path::Component::Normal(_));
+    let above = path.ancestors().skip(1);
+    let mut above = above.filter(|above| !above.as_os_str().is_empty());
+    path.components().all(plain)
+        && above.all(|dir| fs::symlink_metadata(top.join(dir)).is_ok_and(|meta| meta.is_dir()))
+}

@@ -38,6 +38,7 @@ fn every_verb_has_one_line_and_an_example() {
         "log",
         "replay",
         "why",
+        "show",
         "verify",
         "export",
         "pause",

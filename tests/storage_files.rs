@@ -50,6 +50,24 @@ fn content_is_named_by_its_hash_and_kept_once() {
 }
 
 #[test]
+fn content_is_found_by_the_first_digits_of_its_hash() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = FileContents::open(&dir.path().join("content")).unwrap();
+    let hash = store.put(b"hello\n").unwrap();
+    let digits = hash.to_string();
+    let shelf = dir.path().join("content").join(&digits[..2]);
+    let other = format!("{}{}", &digits[2..12], "0".repeat(52));
+    fs::write(shelf.join(&other), b"").unwrap();
+    fs::write(shelf.join(format!("{}.1.1.unfinished", &digits[2..])), b"").unwrap();
+    assert_eq!(store.find(&digits).unwrap(), [hash]);
+    assert_eq!(store.find(&digits[..13]).unwrap(), [hash]);
+    assert_eq!(store.find(&digits[..12]).unwrap().len(), 2);
+    for nothing in ["", "0", "zz", "ä", "000000000000"] {
+        assert_eq!(store.find(nothing).unwrap(), [], "{nothing:?}");
+    }
+}
+
+#[test]
 fn altered_content_is_never_given_out_and_can_be_put_again() {
     let dir = tempfile::tempdir().unwrap();
     let store = FileContents::open(dir.path()).unwrap();

@@ -81,7 +81,7 @@ impl Limits {
     pub fn reason(&self, kind: FailureKind) -> String {
         match kind {
             FailureKind::IdleLimit => format!(
-                "the agent was silent for {} (idle_limit_ms)",
+                "the agent was silent for {} (idle_limit)",
                 seconds(self.limits.idle_ms)
             ),
             FailureKind::StepLimit => format!(
@@ -89,7 +89,7 @@ impl Limits {
                 self.limits.steps_max
             ),
             _ => format!(
-                "the session took longer than {} (time_limit_ms)",
+                "the session took longer than {} (time_limit)",
                 seconds(self.limits.time_ms)
             ),
         }

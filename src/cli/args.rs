@@ -77,6 +77,8 @@ pub enum Verb {
     Replay(commands::replay::Args),
     /// Explain from the log alone why a feature is where it is
     Why(commands::why::Args),
+    /// Show a feature's text, what an agent did in an attempt, or the output of a check
+    Show(commands::show::Args),
     /// Prove that the log is whole and that every snapshot agrees with it
     Verify(commands::verify::Args),
     /// Write the whole log to standard output as JSON lines

@@ -12,12 +12,13 @@ pub mod error;
 pub mod exit;
 pub mod logging;
 pub mod output;
+pub mod pages;
 pub mod progress;
 pub mod project;
-pub mod show;
 pub mod source;
 pub mod store;
 pub mod text;
+pub mod transcript;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -42,6 +43,14 @@ impl Context {
     fn new(global: Global) -> Self {
         let out = Output::new(&global);
         Self { global, out }
+    }
+
+    /// A remark on standard error, for people.
+    pub fn note(&self, text: impl std::fmt::Display) {
+        if !self.global.quiet {
+            // With standard error closed nobody is there to be told.
+            let _ = writeln!(io::stderr(), "{text}");
+        }
     }
 }
 
@@ -82,6 +91,7 @@ fn dispatch(context: &Context, verb: &Verb) -> Result<ExitCode, Error> {
         Verb::Log(args) => commands::log::run(context, args),
         Verb::Replay(args) => commands::replay::run(context, args),
         Verb::Why(args) => commands::why::run(context, args),
+        Verb::Show(args) => commands::show::run(context, args),
         Verb::Verify(args) => commands::verify::run(context, args),
         Verb::Export(args) => commands::export::run(context, args),
         Verb::Pause(args) => commands::pause::run(context, args),

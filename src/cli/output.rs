@@ -37,6 +37,14 @@ impl Output {
         }
     }
 
+    /// The same without an end of lines: for who asks to see all.
+    pub fn uncut(&self) -> Self {
+        Self {
+            width: None,
+            ..self.clone()
+        }
+    }
+
     /// True when programs read the results.
     pub fn is_json(&self) -> bool {
         self.format == Format::Json

@@ -64,6 +64,31 @@ impl FileContents {
         self.dir.join(first).join(rest)
     }
 
+    /// Every kept content whose hash begins with `digits`, two or more lower-case hexadecimal ones.
+    pub fn find(&self, digits: &str) -> Result<Vec<ContentHash>, Error> {
+        let Some((first, rest)) = digits.split_at_checked(2) else {
+            return Ok(Vec::new());
+        };
+        let dir = self.dir.join(first);
+        let entries = match fs::read_dir(&dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            opened => opened.map_err(Error::io("read", &dir))?,
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(Error::io("read", &dir))?.file_name();
+            let name = name.to_string_lossy();
+            // What is half-written has another sort of name, and is no hash.
+            if name.starts_with(rest)
+                && let Ok(hash) = format!("{first}{name}").parse()
+            {
+                found.push(hash);
+            }
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+
     fn is_kept(&self, path: &Path, hash: &ContentHash) -> bool {
         path.exists() && self.get(hash).is_ok()
     }

@@ -64,7 +64,7 @@ impl FeatureChecks {
             KILLED => "was killed from outside (exit code 137); is memory short?".to_owned(),
             code => format!("exited with {code}"),
         };
-        let mut reason = format!("`{}` {how}", last.command);
+        let mut reason = format!("`{}` {how}", last.command.trim());
         if !self.tail.is_empty() {
             reason = format!("{reason}: {}", self.tail);
         }

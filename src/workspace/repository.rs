@@ -203,6 +203,15 @@ impl Repository {
         self.preserve_as(&attempt.0.to_string(), commit).await
     }
 
+    /// The ref under which the work of an attempt that was not merged is kept, if there is any.
+    ///
+    /// # Errors
+    /// git fails.
+    pub async fn preserved(&self, attempt: AttemptId) -> Result<Option<String>> {
+        let name = format!("{PRESERVED}/{}", attempt.0);
+        Ok(self.read_ref(&name).await?.map(|_| name))
+    }
+
     pub(super) async fn preserve_as(&self, name: &str, commit: &CommitId) -> Result<String> {
         let doing = "preserve work";
         for number in 1..=NAMESAKES_MAX {

@@ -9,8 +9,8 @@ use crate::cli::client::Client;
 use crate::cli::engine;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
+use crate::cli::pages;
 use crate::cli::progress::render::Look;
-use crate::cli::show;
 use crate::cli::source::{self, Item};
 use crate::cli::text::Paint;
 use crate::model::event::Recorded;
@@ -125,7 +125,7 @@ impl<'a> Teller<'a> {
                 width,
                 name_columns,
             };
-            self.lines.push_str(&show::event::text(&line, look));
+            self.lines.push_str(&pages::event::text(&line, look));
         }
         self.lines.push('\n');
         if self.caught_up || self.lines.len() >= BUFFER_BYTES {

@@ -12,6 +12,7 @@ pub mod replay;
 pub mod resume;
 pub mod retry;
 pub mod run;
+pub mod show;
 pub mod skip;
 pub mod status;
 pub mod stop;
@@ -26,7 +27,7 @@ use super::error::Error;
 use super::exit::ExitCode;
 use super::project::Project;
 use super::source::Source;
-use super::{Context, engine, show, store};
+use super::{Context, engine, pages, store};
 use crate::model::command::PersonCommand;
 use crate::model::event::Recorded;
 use crate::model::ids::FeatureId;
@@ -125,6 +126,6 @@ fn submit(context: &Context, command: PersonCommand, said: &str) -> Result<ExitC
 
 /// An event as a line of JSON.
 fn event_json(recorded: &Recorded) -> Result<String, Error> {
-    show::event::json(recorded)
+    pages::event::json(recorded)
         .map_err(|error| Error::internal("cannot write an event as JSON", error, ""))
 }

@@ -5,7 +5,7 @@ use crate::cli::Context;
 use crate::cli::engine;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
-use crate::cli::show;
+use crate::cli::pages;
 use crate::model::ids::Sequence;
 use crate::model::views;
 
@@ -38,7 +38,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
         if context.out.is_json() {
             context.out.json(&view)?;
         } else {
-            let page = show::status::page(&view, show::status::Seen::Then, now, &context.out);
+            let page = pages::status::page(&view, pages::status::Seen::Then, now, &context.out);
             context.out.bytes(page.as_bytes())?;
         }
         Ok(ExitCode::Passing)

@@ -11,7 +11,7 @@ use crate::cli::client::Client;
 use crate::cli::engine;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
-use crate::cli::show;
+use crate::cli::pages;
 use crate::cli::store;
 use crate::model::apply::apply;
 use crate::model::event::Recorded;
@@ -82,7 +82,7 @@ fn say(context: &Context, state: &State, live: Option<&Live>, again: bool) -> Re
     if context.out.is_json() {
         return context.out.json(&Json { view: &view, live });
     }
-    let mut page = show::status::page(&view, show::status::Seen::Now(live), now, &context.out);
+    let mut page = pages::status::page(&view, pages::status::Seen::Now(live), now, &context.out);
     if again && context.out.width.is_some() {
         // Over what was there before: to the first column of the first row, and the rest away.
         page.insert_str(0, "\x1b[H\x1b[J");

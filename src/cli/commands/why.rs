@@ -7,13 +7,15 @@ use crate::cli::Context;
 use crate::cli::engine;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
-use crate::cli::show;
-use crate::cli::store::now;
+use crate::cli::pages::{self, why::Tails};
+use crate::cli::store::{self, now};
+use crate::cli::text::clean_lines;
 use crate::model::apply::apply;
 use crate::model::event::Recorded;
 use crate::model::ids::{FeatureId, Sequence};
 use crate::model::state::State;
-use crate::model::views::WhyFold;
+use crate::model::views::{Chapter, Why, WhyFold};
+use crate::queue::{Contents, FileContents};
 
 /// From the log alone: why it was or was not chosen, by what terms and against which others.
 #[derive(Debug, Clone, clap::Args)]
@@ -22,6 +24,9 @@ pub struct Args {
     /// The feature's number
     #[arg(value_name = "N", value_parser = super::feature_id)]
     pub feature: FeatureId,
+    /// Every test that passed, too, not only the last of several in a row
+    #[arg(long)]
+    pub all: bool,
 }
 
 /// Carries the verb out.
@@ -48,9 +53,32 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
         if context.out.is_json() {
             context.out.json(&why)?;
         } else {
-            let page = show::why::page(&why, &context.out);
+            let page = pages::why::page(&why, &tails(&ground, &why), args.all, &context.out);
             context.out.bytes(page.as_bytes())?;
         }
         Ok(ExitCode::Passing)
     })
+}
+
+/// Failures whose outputs are looked at, the last ones: older ones were told to later attempts.
+const TAILS_MAX: usize = 3;
+/// Lines of an output that are shown; most test runners say at the end what failed.
+const TAIL_LINES_MAX: usize = 10;
+
+/// The last lines of what failed checks put out. One that is gone is passed over: `show` says so.
+fn tails(ground: &Ground, why: &Why) -> Tails {
+    let Ok(contents) = FileContents::open(&store::contents(&ground.project)) else {
+        return Tails::new();
+    };
+    let tail = |chapter: &Chapter| {
+        let failed = chapter.checks.last().filter(|check| check.exit_code != 0)?;
+        let bytes = contents.get(&failed.output).ok()?;
+        let text = clean_lines(String::from_utf8_lossy(&bytes).trim_end());
+        let lines: Vec<&str> = text.lines().collect();
+        let hidden = lines.len().saturating_sub(TAIL_LINES_MAX);
+        let shown = lines.iter().skip(hidden).map(|line| (*line).to_owned());
+        Some((chapter.sequence, shown.collect()))
+    };
+    let chapters = why.chapters.iter().rev();
+    chapters.filter_map(tail).take(TAILS_MAX).collect()
 }

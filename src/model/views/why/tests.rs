@@ -2,9 +2,10 @@ use super::*;
 use crate::model::event::*;
 use crate::model::evidence::Basis;
 use crate::model::feature::Status;
+use crate::model::ids::AttemptId;
 use crate::model::settings::{Settings, WorkerKind};
 use crate::model::views::fixtures::*;
-use crate::model::views::{status, summary};
+use crate::model::views::{Choice, status, summary};
 
 fn why(log: &Log, feature: u32) -> Why {
     let mut fold = WhyFold::new(FeatureId(feature));
@@ -203,7 +204,7 @@ fn a_draw_shows_its_weights() {
         last: false,
     };
     let expected = [
-        "#1 was drawn (7 of 42): weight 30: 1 file touched, 0 dependents, untested for 1.0s",
+        "#1 was drawn by lot, the heavier the likelier: weight 30: 1 file touched, 0 dependents, untested for 1.0s",
         "not #2: weight 12: 1 file touched, 0 dependents, untested for 1.0s",
     ];
     assert_eq!(choice.words(), expected);

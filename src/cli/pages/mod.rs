@@ -1,6 +1,8 @@
 //! Views as text and as JSON.
 
+pub mod attempt;
 pub mod event;
+pub mod feature;
 pub mod status;
 pub mod why;
 

@@ -1,0 +1,127 @@
+//! `scheduler show`: what stands behind a number that another verb has named.
+
+mod attempt;
+mod feature;
+mod output;
+
+use std::str::FromStr;
+
+use super::Ground;
+use crate::cli::Context;
+use crate::cli::engine;
+use crate::cli::error::Error;
+use crate::cli::exit::ExitCode;
+use crate::model::ids::{AttemptId, FeatureId};
+
+/// `status`, `log` and `why` name features, attempts and outputs; this shows them.
+#[derive(Debug, Clone, clap::Args)]
+#[command(
+    after_help = "Examples:\n  scheduler show 118             # what the backlog says of a feature\n  scheduler show a2034           # what the agent did in an attempt\n  scheduler show a2034 --prompt  # what the agent was told\n  scheduler show 9f86d081884c    # what a check put out"
+)]
+pub struct Args {
+    /// A feature (118), an attempt (a2034) or an output (the first 12 digits of its hash, or more)
+    #[arg(value_name = "WHAT")]
+    pub what: Target,
+    /// Print it as it is stored, terminal control characters included: a transcript as JSON lines
+    #[arg(long, conflicts_with = "prompt")]
+    pub raw: bool,
+    /// Of an attempt: print only what the agent was told
+    #[arg(long)]
+    pub prompt: bool,
+}
+
+/// What can be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A feature's text.
+    Feature(FeatureId),
+    /// An attempt and its transcript.
+    Attempt(AttemptId),
+    /// A content file: the first digits of its hash.
+    Output(String),
+}
+
+/// The shortest beginning of a hash that names an output, and what `why` prints of one. No number
+/// of a feature or of an attempt is so long, so that the three cannot be mistaken for each other.
+pub const HASH_DIGITS_MIN: usize = 12;
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let is_hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_hex && (HASH_DIGITS_MIN..=64).contains(&text.len()) {
+            return Ok(Self::Output(text.to_ascii_lowercase()));
+        }
+        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let attempt = text.strip_prefix('a').filter(|number| digits(number));
+        if let Some(number) = attempt.and_then(|number| number.parse().ok()) {
+            return Ok(Self::Attempt(AttemptId(number)));
+        }
+        if digits(text.strip_prefix('#').unwrap_or(text)) {
+            return super::feature_id(text).map(Self::Feature);
+        }
+        Err(format!(
+            "it is no feature (118), no attempt (a2034), and no output (the first {HASH_DIGITS_MIN} digits of its hash, or more)"
+        ))
+    }
+}
+
+/// Carries the verb out.
+pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
+    let ground = Ground::find(context)?;
+    if args.prompt && !matches!(args.what, Target::Attempt(_)) {
+        return Err(Error::usage(
+            "cannot show a prompt",
+            "only an attempt has one",
+            "name an attempt, for example a2034; `scheduler why N` names those of a feature",
+        ));
+    }
+    let runtime = engine::runtime()?;
+    runtime.block_on(async {
+        match &args.what {
+            Target::Feature(id) => feature::show(context, &ground, *id).await,
+            Target::Attempt(id) => attempt::show(context, &ground, *id, args).await,
+            Target::Output(digits) => output::show(context, &ground, digits, args.raw),
+        }
+    })?;
+    Ok(ExitCode::Passing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn features_attempts_and_outputs_are_told_apart() {
+        let hash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let table = [
+            ("12", Target::Feature(FeatureId(12))),
+            ("#12", Target::Feature(FeatureId(12))),
+            ("a12", Target::Attempt(AttemptId(12))),
+            ("a1234567890", Target::Attempt(AttemptId(1_234_567_890))),
+            ("123456789012", Target::Output("123456789012".to_owned())),
+            ("a12345678901", Target::Output("a12345678901".to_owned())),
+            ("E3B0C44298FC", Target::Output("e3b0c44298fc".to_owned())),
+            (hash, Target::Output(hash.to_owned())),
+        ];
+        for (text, target) in table {
+            assert_eq!(text.parse(), Ok(target), "{text}");
+        }
+        let long = format!("{hash}0");
+        for text in [
+            "",
+            "#",
+            "a",
+            "x12",
+            "-1",
+            "0",
+            "1000001",
+            "e3b0c4429",
+            &long,
+        ] {
+            assert!(text.parse::<Target>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What happened in an attempt, and what its agent did.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use super::Args;
+use crate::cli::Context;
+use crate::cli::commands::Ground;
+use crate::cli::error::Error;
+use crate::cli::pages;
+use crate::cli::text::clean_lines;
+use crate::cli::transcript::{Kind, LINE_BYTES_MAX, Piece, Reader};
+use crate::model::event::Recorded;
+use crate::model::ids::{AttemptId, Sequence};
+use crate::model::settings::WorkerKind;
+use crate::model::views::{AttemptFold, AttemptStory};
+use crate::workspace::Repository;
+
+/// Prints the attempt and its transcript.
+pub async fn show(
+    context: &Context,
+    ground: &Ground,
+    id: AttemptId,
+    args: &Args,
+) -> Result<(), Error> {
+    let story = story(ground, id).await?;
+    let path = ground.project.transcripts.join(format!("{}.jsonl", id.0));
+    let file = match File::open(&path) {
+        Ok(file) => Some(file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(unreadable(&path, &error)),
+    };
+    if args.raw || args.prompt {
+        let file = file.ok_or_else(|| none(&story, &path))?;
+        return match args.raw {
+            true => copy(context, file, &path),
+            false => prompt(context, file, &path),
+        };
+    }
+    let preserved = match Repository::discover(&ground.project.root).await {
+        // Where the work is kept is a hint; git has a verb of its own for saying what is wrong.
+        Ok(repository) => repository.preserved(id).await.ok().flatten(),
+        Err(_) => None,
+    };
+    if context.out.is_json() {
+        let transcript = file.is_some().then(|| path.to_string_lossy());
+        return context.out.json(&serde_json::json!({
+            "attempt": story, "transcript": transcript, "preserved": preserved,
+        }));
+    }
+    let page = pages::attempt::page(&story, preserved.as_deref(), &context.out);
+    context.out.bytes(page.as_bytes())?;
+    match file {
+        Some(file) => session(context, file, &path),
+        None => context.out.line(none(&story, &path).why),
+    }
+}
+
+async fn story(ground: &Ground, id: AttemptId) -> Result<AttemptStory, Error> {
+    let source = ground.source().await?;
+    let mut fold = AttemptFold::new(id);
+    let each = &mut |recorded: Recorded| {
+        fold.event(&recorded);
+        Ok(ControlFlow::Continue(()))
+    };
+    source.events(Sequence(1), each).await?;
+    fold.answer().ok_or_else(|| {
+        Error::usage(
+            format!("cannot show attempt {id}"),
+            "the log has no such attempt",
+            "`scheduler why N` names the attempts at a feature",
+        )
+    })
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Error {
+    Error::internal(
+        "cannot read the transcript",
+        format!("{}: {error}", path.display()),
+        "check that the project is yours",
+    )
+}
+
+/// Why an attempt has no transcript.
+fn none(story: &AttemptStory, path: &Path) -> Error {
+    let why = match story.kind {
+        WorkerKind::Testing => "no agent took part in it: its checks were run".to_owned(),
+        WorkerKind::Coding => format!(
+            "it has no transcript: {} is not there; its session never began, or the file was removed",
+            path.display()
+        ),
+    };
+    let next = format!(
+        "`scheduler show {}` shows what the log knows of it",
+        story.attempt
+    );
+    Error::usage(
+        format!("cannot show the session of attempt {}", story.attempt),
+        why,
+        next,
+    )
+}
+
+/// The file as it is.
+fn copy(context: &Context, mut file: File, path: &Path) -> Result<(), Error> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let read = file.read(&mut buffer);
+        let read = read.map_err(|error| unreadable(path, &error))?;
+        let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else {
+            return Ok(());
+        };
+        context.out.bytes(bytes)?;
+    }
+}
+
+/// Every piece of the transcript, in order.
+fn pieces(
+    file: File,
+    path: &Path,
+    each: &mut dyn FnMut(Piece) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut file = BufReader::new(file);
+    let mut reader = Reader::default();
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let mut limited = (&mut file).take(LINE_BYTES_MAX as u64);
+        let read = limited.read_until(b'\n', &mut line);
+        if read.map_err(|error| unreadable(path, &error))? == 0 {
+            break;
+        }
+        for piece in reader.line(&String::from_utf8_lossy(&line)) {
+            each(piece)?;
+        }
+    }
+    reader.end().map_or(Ok(()), each)
+}
+
+/// What the agent was told, and nothing else.
+fn prompt(context: &Context, file: File, path: &Path) -> Result<(), Error> {
+    pieces(file, path, &mut |piece| match piece.kind {
+        Kind::Prompt => context.out.line(clean_lines(&piece.text).trim_end()),
+        _ => Ok(()),
+    })
+}
+
+fn session(context: &Context, file: File, path: &Path) -> Result<(), Error> {
+    pieces(file, path, &mut |piece| {
+        let lines = pages::attempt::piece(&piece, &context.out);
+        context.out.bytes(lines.as_bytes())
+    })
+}

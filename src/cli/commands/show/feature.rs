@@ -1,0 +1,29 @@
+//! What the backlog says of a feature.
+
+use crate::cli::Context;
+use crate::cli::commands::Ground;
+use crate::cli::error::Error;
+use crate::cli::pages;
+use crate::cli::store::now;
+use crate::model::ids::FeatureId;
+use crate::model::views::feature_text;
+
+/// Prints the feature's text.
+pub async fn show(context: &Context, ground: &Ground, id: FeatureId) -> Result<(), Error> {
+    let source = ground.source().await?;
+    let state = source.state(&ground.project, None).await?;
+    let text = feature_text(&state, id, now()).ok_or_else(|| unknown(id))?;
+    if context.out.is_json() {
+        return context.out.json(&text);
+    }
+    let page = pages::feature::page(&text, &context.out);
+    context.out.bytes(page.as_bytes())
+}
+
+fn unknown(id: FeatureId) -> Error {
+    Error::usage(
+        format!("cannot show feature {id}"),
+        "there is no such feature in the backlog",
+        "`scheduler status` lists the backlog",
+    )
+}

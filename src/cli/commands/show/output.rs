@@ -1,0 +1,56 @@
+//! What a check put out.
+
+use crate::cli::Context;
+use crate::cli::commands::Ground;
+use crate::cli::error::Error;
+use crate::cli::store;
+use crate::cli::text::clean_lines;
+use crate::model::ids::ContentHash;
+use crate::queue::{Contents, FileContents};
+
+/// Prints the output whose hash begins with `digits`.
+pub fn show(context: &Context, ground: &Ground, digits: &str, raw: bool) -> Result<(), Error> {
+    let contents = FileContents::open(&store::contents(&ground.project));
+    let contents = contents.map_err(|error| store::of_log(&error))?;
+    let hash = find(&contents, digits)?;
+    let bytes = contents.get(&hash).map_err(|error| store::of_log(&error))?;
+    if raw {
+        return context.out.bytes(&bytes);
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    if context.out.is_json() {
+        return context.out.json(&serde_json::json!({
+            "hash": hash.to_string(), "bytes": bytes.len(), "text": text,
+        }));
+    }
+    let text = clean_lines(&text);
+    if text.is_empty() {
+        context.note("the output is empty");
+        return Ok(());
+    }
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    context.out.bytes(format!("{text}{end}").as_bytes())
+}
+
+fn find(contents: &FileContents, digits: &str) -> Result<ContentHash, Error> {
+    let found = contents
+        .find(digits)
+        .map_err(|error| store::of_log(&error))?;
+    let (why, next) = match found.as_slice() {
+        [hash] => return Ok(*hash),
+        [] => (
+            "nothing is kept under this hash; `scheduler verify` says whether outputs are missing"
+                .to_owned(),
+            "`scheduler why N` names the outputs of a feature's checks",
+        ),
+        several => (
+            format!("{} outputs begin with these digits", several.len()),
+            "give more digits of the hash; `--format json` has all 64",
+        ),
+    };
+    Err(Error::usage(
+        format!("cannot show output {digits}"),
+        why,
+        next,
+    ))
+}

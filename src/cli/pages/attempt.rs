@@ -1,0 +1,97 @@
+//! An attempt and what its agent did, as pages.
+
+use super::{Page, time, why};
+use crate::cli::output::Output;
+use crate::cli::text::{Tone, cell_right, clean, clean_lines};
+use crate::cli::transcript::{Kind, Piece};
+use crate::model::settings::WorkerKind;
+use crate::model::views::{AttemptStory, brief};
+
+/// Lines of a tool's output that are shown, from its beginning; `--raw` has all.
+const OUTPUT_LINES_MAX: usize = 12;
+/// Columns before the words of a piece.
+const INDENT: usize = 17;
+
+/// What the log knows of the attempt. Nothing of it is cut.
+pub fn page(story: &AttemptStory, preserved: Option<&str>, out: &Output) -> String {
+    let mut page = Page::new(&out.uncut());
+    let kind = match story.kind {
+        WorkerKind::Coding => "coding",
+        WorkerKind::Testing => "testing",
+    };
+    let names = story.features.iter();
+    let names: Vec<String> = names
+        .map(|(id, name)| format!("{id} {}", clean(name)))
+        .collect();
+    let try_number = match story.number {
+        0 | 1 => String::new(),
+        number => format!(", try {number}"),
+    };
+    let title = format!("attempt {}: ", story.attempt);
+    let rest = format!("{kind} {}{try_number}", names.join(", "));
+    page.line(&[(Tone::Strong, &title), (Tone::Plain, &rest)]);
+    let mut fact = |name: &str, words: &str| {
+        let name = format!("  {name:<10}");
+        page.line(&[(Tone::Faint, &name), (Tone::Plain, words)]);
+    };
+    fact("worker", &clean(&story.worker));
+    let began = format!("{} from commit {}", time(story.started), story.base.short());
+    fact("began", &began);
+    if story.open {
+        fact("ended", "not yet");
+    }
+    let spent = brief::usage(story.spent);
+    if !spent.is_empty() {
+        fact("spent", &spent);
+    }
+    if let Some(merged) = &story.merged {
+        fact("work", &format!("git show {}", merged.short()));
+    } else if let Some(preserved) = preserved {
+        fact("work", &format!("not merged; git show {preserved}"));
+    }
+    page.gap();
+    for chapter in &story.chapters {
+        why::chapter_lines(&mut page, chapter, &[]);
+    }
+    page.gap();
+    page.end()
+}
+
+/// One piece of the transcript.
+pub fn piece(piece: &Piece, out: &Output) -> String {
+    let mut page = Page::new(&out.uncut());
+    let tone = match piece.kind {
+        Kind::Agent => Tone::Plain,
+        Kind::Tool | Kind::Ask | Kind::Answer => Tone::Note,
+        Kind::Failed | Kind::Complaint => Tone::Warning,
+        Kind::Prompt | Kind::Thought | Kind::Output | Kind::Note => Tone::Faint,
+    };
+    let text = clean_lines(piece.text.trim_end());
+    let mut lines: Vec<&str> = text.trim_start_matches('\n').lines().collect();
+    let mut more = String::new();
+    match piece.kind {
+        Kind::Prompt => {
+            lines.truncate(1);
+            more = "(--prompt prints all of it)".to_owned();
+        }
+        Kind::Output | Kind::Failed if lines.len() > OUTPUT_LINES_MAX => {
+            more = format!(
+                "({} more lines; --raw has them)",
+                lines.len() - OUTPUT_LINES_MAX
+            );
+            lines.truncate(OUTPUT_LINES_MAX);
+        }
+        _ => {}
+    }
+    let at = cell_right(&brief::duration(piece.at_ms), 8);
+    let mut head = format!("{at} {:<8}", piece.kind.word());
+    for line in lines
+        .iter()
+        .copied()
+        .chain((!more.is_empty()).then_some(more.as_str()))
+    {
+        page.line(&[(Tone::Faint, &head), (tone, line)]);
+        head = " ".repeat(INDENT);
+    }
+    page.end()
+}

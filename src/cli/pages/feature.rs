@@ -1,0 +1,85 @@
+//! A feature's text as a page.
+
+use super::Page;
+use crate::cli::output::Output;
+use crate::cli::text::{Tone, clean, clean_lines};
+use crate::model::views::text::{FeatureText, Neighbour};
+
+/// Features that are listed; JSON has them all.
+const NEIGHBOURS_MAX: usize = 20;
+
+/// The page. Nothing of the text is cut.
+pub fn page(text: &FeatureText, out: &Output) -> String {
+    let mut page = Page::new(&out.uncut());
+    let spec = &text.spec;
+    let title = format!("{} {}", text.feature, clean(&spec.name));
+    let standing = format!(": {}", text.standing.word());
+    page.line(&[(Tone::Strong, &title), (Tone::Plain, &standing)]);
+    let mut fact = |name: &str, words: String| {
+        let name = format!("  {name:<10}");
+        page.line(&[(Tone::Faint, &name), (Tone::Plain, &words)]);
+    };
+    if !spec.category.is_empty() {
+        fact("category", clean(&spec.category));
+    }
+    if spec.priority != 0 {
+        fact("priority", spec.priority.to_string());
+    }
+    if spec.checks.is_empty() {
+        fact("checks", "none; it passes on the agent's word".to_owned());
+    }
+    if !spec.description.trim().is_empty() {
+        page.gap();
+        block(&mut page, "  ", &spec.description);
+    }
+    list(&mut page, "steps", &spec.steps);
+    list(&mut page, "checks", &spec.checks);
+    neighbours(&mut page, "waits for", &text.waits_for);
+    neighbours(&mut page, "unblocks", &text.unblocks);
+    page.gap();
+    let next = format!("scheduler why {}", text.feature.0);
+    page.line(&[(Tone::Faint, "its story: "), (Tone::Plain, &next)]);
+    page.end()
+}
+
+fn block(page: &mut Page, indent: &str, text: &str) {
+    for line in clean_lines(text.trim()).lines() {
+        page.line(&[(Tone::Plain, indent), (Tone::Plain, line)]);
+    }
+}
+
+fn list(page: &mut Page, title: &str, items: &[String]) {
+    if items.is_empty() {
+        return;
+    }
+    page.gap();
+    page.line(&[(Tone::Strong, title)]);
+    for (number, item) in (1..).zip(items) {
+        let text = clean_lines(item.trim());
+        let mut mark = format!("  {number}. ");
+        for line in text.lines() {
+            page.line(&[(Tone::Faint, &mark), (Tone::Plain, line)]);
+            mark = " ".repeat(mark.len());
+        }
+    }
+}
+
+fn neighbours(page: &mut Page, title: &str, neighbours: &[Neighbour]) {
+    if neighbours.is_empty() {
+        return;
+    }
+    page.gap();
+    page.line(&[(Tone::Strong, title)]);
+    for it in neighbours.iter().take(NEIGHBOURS_MAX) {
+        let name = format!("  {} {}", it.feature, clean(&it.name));
+        let standing = format!(" ({})", it.standing.word());
+        page.line(&[(Tone::Plain, &name), (Tone::Faint, &standing)]);
+    }
+    if let Some(more) = neighbours
+        .len()
+        .checked_sub(NEIGHBOURS_MAX)
+        .filter(|more| *more > 0)
+    {
+        page.line(&[(Tone::Faint, &format!("  and {more} more"))]);
+    }
+}

@@ -1,0 +1,87 @@
+//! A feature as the backlog has it, and its neighbours.
+
+use serde::Serialize;
+
+use super::standing::{Standing, Standings};
+use crate::model::feature::FeatureSpec;
+use crate::model::ids::{FeatureId, Timestamp};
+use crate::model::state::State;
+
+/// A feature's text and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FeatureText {
+    /// Which.
+    pub feature: FeatureId,
+    /// Where it stands.
+    pub standing: Standing,
+    /// What the backlog says of it.
+    #[serde(flatten)]
+    pub spec: FeatureSpec,
+    /// What must pass before it.
+    pub waits_for: Vec<Neighbour>,
+    /// What waits for it, directly.
+    pub unblocks: Vec<Neighbour>,
+}
+
+/// Another feature that this one waits for, or that waits for this one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Neighbour {
+    /// Which.
+    pub feature: FeatureId,
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub standing: Standing,
+}
+
+/// Puts the text together; `None` when there is no such feature.
+pub fn feature_text(state: &State, id: FeatureId, now: Timestamp) -> Option<FeatureText> {
+    let feature = state.feature(id)?;
+    let standings = Standings::of(state, now);
+    let neighbour = |id: FeatureId| {
+        let feature = state.feature(id)?;
+        Some(Neighbour {
+            feature: id,
+            name: feature.spec.name.clone(),
+            standing: standings.standing(feature),
+        })
+    };
+    let waits_for = feature.spec.depends_on.iter().copied();
+    let mut unblocks: Vec<Neighbour> = state.dependents(id).filter_map(neighbour).collect();
+    unblocks.sort_by_key(|neighbour| neighbour.feature);
+    Some(FeatureText {
+        feature: id,
+        standing: standings.standing(feature),
+        spec: feature.spec.clone(),
+        waits_for: waits_for.filter_map(neighbour).collect(),
+        unblocks,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::views::fixtures::*;
+
+    #[test]
+    fn a_feature_is_shown_with_its_neighbours() {
+        let mut log = Log::default();
+        log.tell(added(1, "one", &[]));
+        log.tell(added(2, "two", &[1]));
+        log.tell(added(3, "three", &[1, 2]));
+        let text = feature_text(&log.state, FeatureId(2), Timestamp(0)).expect("it is there");
+        let told = |neighbours: &[Neighbour]| -> Vec<(u32, Standing)> {
+            neighbours
+                .iter()
+                .map(|it| (it.feature.0, it.standing))
+                .collect()
+        };
+        assert_eq!(
+            (text.spec.name.as_str(), text.standing),
+            ("two", Standing::Blocked)
+        );
+        assert_eq!(told(&text.waits_for), [(1, Standing::Ready)]);
+        assert_eq!(told(&text.unblocks), [(3, Standing::Blocked)]);
+        assert_eq!(feature_text(&log.state, FeatureId(4), Timestamp(0)), None);
+    }
+}

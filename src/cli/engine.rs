@@ -15,6 +15,7 @@ use super::config::Config;
 use super::error::Error;
 use super::exit::ExitCode;
 use super::logging;
+use super::pages;
 use super::progress::{Progress, Screen};
 use super::project::Project;
 use super::store::{self, now};
@@ -191,20 +192,25 @@ impl Observer for Watcher {
     }
 
     fn live(&mut self, live: &Live) {
-        self.progress.live(live, now());
-        self.lacking.retain(|kind, _| live.lacking.contains(kind));
-        for &kind in &live.lacking {
-            let (since, said) = self.lacking.entry(kind).or_insert((Instant::now(), false));
-            if since.elapsed() > LACKING && !std::mem::replace(said, true) {
-                let word = match kind {
-                    WorkerKind::Coding => "coding",
-                    WorkerKind::Testing => "testing",
-                };
-                self.progress.note(&format!(
-                    "waiting for a {word} worker: start one with `worker --kind {word}`"
-                ));
+        let lacks = |kind: &WorkerKind| live.lacking.iter().any(|it| it.kind == *kind);
+        self.lacking.retain(|kind, _| lacks(kind));
+        let mut missing = Vec::new();
+        for lacking in &live.lacking {
+            let entry = self.lacking.entry(lacking.kind);
+            let (since, said) = entry.or_insert((Instant::now(), false));
+            if since.elapsed() <= LACKING {
+                continue;
+            }
+            missing.push(*lacking);
+            if !std::mem::replace(said, true) {
+                let word = lacking.kind.word();
+                let start = pages::lacking::start(lacking);
+                self.progress
+                    .note(&format!("waiting for a {word} worker: {start}"));
             }
         }
+        self.progress.lacking(missing);
+        self.progress.live(live, now());
     }
 }
 

@@ -54,7 +54,7 @@ impl ExitCode {
             Self::SomeFailed => {
                 "some features failed for good (parked, unreachable, or not verified)"
             }
-            Self::WaitingForPerson => "waiting for a person, or nothing is runnable",
+            Self::WaitingForPerson => "waiting for a person or for workers, or nothing is runnable",
             Self::LogHeld => "the log is held by another process",
             Self::LogDamaged => "the log is damaged",
             Self::BudgetSpent => "the budget is spent",

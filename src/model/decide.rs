@@ -26,7 +26,7 @@ pub fn decide(state: &State, now: Timestamp, command: &Command) -> Result<Vec<Ev
             settings,
             seed,
         } => run::start(state, branch, head, settings, *seed),
-        Command::FinishRun { outcome, reason } => run::finish(state, *outcome, reason),
+        Command::FinishRun { outcome, reason } => run::finish(state, now, *outcome, reason),
         Command::Join { kind, process } => Ok(run::join(state, *kind, process)),
         Command::Leave { worker, reason } => run::leave(state, *worker, reason),
         Command::Assign {

@@ -330,7 +330,7 @@ events! {
         spent: Usage,
     }
     /// A run began.
-    60 1 RunStarted {
+    60 2 RunStarted {
         /// The integration branch, without `refs/heads/`.
         branch: String,
         /// Where it is.
@@ -357,7 +357,7 @@ events! {
         reason: String,
     }
     /// The rules changed.
-    63 1 SettingsChanged {
+    63 2 SettingsChanged {
         /// All of them, as they are now.
         settings: Settings,
     }

@@ -4,10 +4,12 @@
 //! when its events are applied. Work comes before tests, and the end when both are done.
 
 pub(super) mod finish;
+pub(super) mod lacking;
 mod testing;
 
 use std::collections::BTreeMap;
 
+pub use self::lacking::{Absence, waits_for};
 use super::command::Command;
 use super::decide::{Load, RUNNERS_UP_MAX};
 use super::event::RankTerms;
@@ -30,6 +32,8 @@ pub struct World {
     pub draining: bool,
     /// The run stays open when everything is done, for features that may come.
     pub stay: bool,
+    /// Kinds of workers that work waits for and of which nobody is there.
+    pub lacking: BTreeMap<WorkerKind, Absence>,
 }
 
 /// The next wish, and when to ask again if nothing happens.
@@ -67,7 +71,7 @@ fn next(
             return Some(command);
         }
     }
-    finish::finish(state, world)
+    finish::finish(state, now, world)
 }
 
 /// Whether anything may start at all.

@@ -15,6 +15,16 @@ pub enum WorkerKind {
     Testing,
 }
 
+impl WorkerKind {
+    /// In a word, as it is written on command lines.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Coding => "coding",
+            Self::Testing => "testing",
+        }
+    }
+}
+
 /// The rules of a run. `Default` is what a config file without any value means.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -45,6 +55,9 @@ pub struct Settings {
     pub budget_microusd: u64,
     /// The run stops when so many tokens were used; 0 is no limit.
     pub budget_tokens: u64,
+    /// The run ends when work has waited for so long for a kind of worker that is gone, in
+    /// milliseconds; 0 waits without limit.
+    pub worker_wait_ms: u64,
 }
 
 impl Default for Settings {
@@ -63,6 +76,7 @@ impl Default for Settings {
             test_with_agent: false,
             budget_microusd: 0,
             budget_tokens: 0,
+            worker_wait_ms: 120_000,
         }
     }
 }
@@ -99,7 +113,7 @@ impl Settings {
     /// Checks every value against its range.
     pub fn validate(&self) -> Result<(), SettingError> {
         let day = 86_400_000;
-        let bounds: [(&str, u64, u64, u64); 9] = [
+        let bounds: [(&str, u64, u64, u64); 10] = [
             // More than this many sessions do not fit any machine that we know of.
             ("max_concurrency", self.max_concurrency.into(), 1, 1_000),
             ("testing", self.testing.into(), 0, 1_000),
@@ -110,6 +124,7 @@ impl Settings {
             ("idle_limit_ms", self.idle_limit_ms, 100, day),
             ("time_limit_ms", self.time_limit_ms, 100, 7 * day),
             ("check_limit_ms", self.check_limit_ms, 100, day),
+            ("worker_wait_ms", self.worker_wait_ms, 0, 7 * day),
         ];
         for (name, value, least, most) in bounds {
             if !(least..=most).contains(&value) {

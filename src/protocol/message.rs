@@ -243,8 +243,17 @@ pub struct Live {
     pub since: Timestamp,
     /// No new attempts: it is ending.
     pub draining: bool,
-    /// There is work for workers of these kinds, and none has joined.
-    pub lacking: Vec<WorkerKind>,
+    /// There is work for workers of these kinds, and none is there.
+    pub lacking: Vec<Lacking>,
+}
+
+/// Work waits for a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lacking {
+    /// Of this kind.
+    pub kind: WorkerKind,
+    /// The run ends in so many milliseconds if none comes; none when it goes on waiting.
+    pub ends_in_ms: Option<u64>,
 }
 
 /// An open attempt at this moment.

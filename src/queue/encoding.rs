@@ -24,6 +24,8 @@
 //! .reject_trailing_bytes()`. bincode has no field names: a struct that was released is frozen.
 //! A changed shape is a new struct with the next version under the same number; see `upcast`.
 
+mod older;
+
 use std::fmt;
 
 use bincode::Options;
@@ -207,10 +209,18 @@ pub fn decode_body(kind: EventKind, body: &[u8]) -> Result<Event, DecodeError> {
 /// Reads a body whose kind is none of [`Event::KINDS`]: an older version than the one in use, or
 /// something that this build does not know.
 ///
-/// The place for old shapes. When `Foo` of version 1 gets a new field, its struct is copied to
-/// `FooV1` here, the event becomes version 2, and an arm `(number, 1) => FooV1 -> Foo` is added
-/// before the others. There is none yet.
-fn upcast(kind: EventKind, _body: &[u8]) -> Result<Event, DecodeError> {
+/// When `Foo` of version 1 gets a new field, its struct is copied to `FooV1` in `older`, the event
+/// becomes version 2, and `older` learns to make the one of the other.
+fn upcast(kind: EventKind, body: &[u8]) -> Result<Event, DecodeError> {
+    let name = newest(kind).map_or("an event", |(_, name)| name);
+    match older::read(kind, body) {
+        Some(Ok(event)) => return Ok(event),
+        Some(Err(why)) => {
+            let why = why.to_string();
+            return Err(DecodeError::Body { name, why });
+        }
+        None => {}
+    }
     match newest(kind) {
         Some((newest, name)) => Err(DecodeError::NewerVersion {
             name,

@@ -108,6 +108,12 @@ impl Crew {
         pace.not_before_ms = now_ms + wait;
     }
 
+    /// The kinds of which workers are to be kept alive.
+    pub fn kinds(&self) -> impl Iterator<Item = WorkerKind> {
+        let wanted = self.wanted.iter().filter(|(_, count)| **count > 0);
+        wanted.map(|(&kind, _)| kind)
+    }
+
     /// Whether no worker is to be kept alive.
     pub fn wants_nobody(&self) -> bool {
         self.wanted.values().all(|&wanted| wanted == 0)

@@ -6,6 +6,7 @@
 mod client;
 mod death;
 mod inputs;
+mod lacking;
 mod life;
 mod offer;
 mod overdue;
@@ -80,6 +81,11 @@ pub struct Machine {
     bystanders: BTreeMap<WorkerId, (AttemptId, CommandId)>,
     /// The merge that git has been asked about.
     asked_git: Option<AttemptId>,
+    /// Kinds of workers that work waits for and of which nobody is there: since when, in
+    /// monotonic milliseconds.
+    lacking: BTreeMap<WorkerKind, u64>,
+    /// Kinds of which somebody was there, or is to be kept there.
+    known_kinds: BTreeSet<WorkerKind>,
     /// When workers were last looked after, and are to be the next time.
     looked_ms: u64,
     look_at_ms: u64,
@@ -102,6 +108,7 @@ pub struct Step {
 impl Machine {
     /// A scheduler on what the log holds.
     pub fn new(core: Core, entropy: Box<dyn Entropy + Send>, crew: Crew, pid: u32) -> Self {
+        let known_kinds = crew.kinds().collect();
         Self {
             core,
             entropy,
@@ -116,6 +123,8 @@ impl Machine {
             dead: BTreeSet::new(),
             bystanders: BTreeMap::new(),
             asked_git: None,
+            lacking: BTreeMap::new(),
+            known_kinds,
             looked_ms: 0,
             look_at_ms: 0,
             effects: Vec::new(),
@@ -192,6 +201,7 @@ impl Machine {
     pub fn finish(&mut self, now: Now) -> Step {
         self.look_after_workers(now);
         self.settle_reports(now);
+        self.look_for_lack(now);
         let wake_at = self.plan(now);
         self.open_merge();
         self.fill_crew(now);
@@ -204,6 +214,7 @@ impl Machine {
             wall_wait,
             self.crew.wake_at_ms(now.mono_ms),
             self.deadline_ms(),
+            self.patience_until_ms(now),
         ];
         Step {
             batch: self.core.take_batch(),

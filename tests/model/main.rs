@@ -7,6 +7,7 @@ mod commands;
 mod driver;
 mod given;
 mod import;
+mod lacking;
 mod limits;
 mod liveness;
 mod merge;

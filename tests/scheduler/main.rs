@@ -2,6 +2,7 @@
 //! and its shell on real sockets.
 
 mod kit;
+mod lacking;
 mod lives;
 mod merges;
 mod recovery;

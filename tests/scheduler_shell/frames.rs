@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use crewlog::protocol::{
-    ClientMessage, Preamble, Role, SchedulerMessage, ToClient, WorkerMessage, encode,
+    ClientMessage, Preamble, Role, SchedulerMessage, ToClient, VERSION, WorkerMessage, encode,
 };
 
 use crate::kit::{Peer, Rig, features, hello, raw};
@@ -40,8 +40,8 @@ fn as_worker(message: &WorkerMessage) -> Vec<u8> {
 
 /// What is said, and what the answer must name; nothing where none can be understood.
 fn table() -> Vec<(&'static str, Vec<u8>, Option<&'static str>)> {
-    let worker = |bytes: &[u8]| [preamble(1, 1), bytes.to_vec()].concat();
-    let client = |bytes: &[u8]| [preamble(1, 2), bytes.to_vec()].concat();
+    let worker = |bytes: &[u8]| [preamble(VERSION, 1), bytes.to_vec()].concat();
+    let client = |bytes: &[u8]| [preamble(VERSION, 2), bytes.to_vec()].concat();
     let trailing = {
         let mut body = encode(Role::Client, &ClientMessage::Live).expect("a frame");
         body.push(0);
@@ -51,10 +51,10 @@ fn table() -> Vec<(&'static str, Vec<u8>, Option<&'static str>)> {
     let twice = [as_worker(&hello(1)), as_worker(&hello(1))].concat();
     vec![
         ("no Crewlog", b"GET / HTTP/1.1\r\n\r\n".to_vec(), None),
-        ("another version", preamble(2, 1), None),
+        ("another version", preamble(VERSION + 1, 1), None),
         ("version 0", preamble(0, 1), None),
-        ("no such role", preamble(1, 9), None),
-        ("another scheduler", preamble(1, 3), None),
+        ("no such role", preamble(VERSION, 9), None),
+        ("another scheduler", preamble(VERSION, 3), None),
         (
             "too long for a worker",
             worker(&huge(33 << 20)),

@@ -57,6 +57,7 @@ pub struct Run {
     pub test_with_agent: bool,
     pub budget_usd: Dollars,
     pub budget_tokens: u64,
+    pub worker_wait: Span,
 }
 
 impl Default for Run {
@@ -75,6 +76,7 @@ impl Default for Run {
             test_with_agent,
             budget_microusd,
             budget_tokens,
+            worker_wait_ms,
         } = Settings::default();
         Self {
             branch: String::new(),
@@ -91,6 +93,7 @@ impl Default for Run {
             test_with_agent,
             budget_usd: Dollars(budget_microusd),
             budget_tokens,
+            worker_wait: Span(worker_wait_ms),
         }
     }
 }
@@ -112,6 +115,7 @@ impl Run {
             test_with_agent: self.test_with_agent,
             budget_microusd: self.budget_usd.0,
             budget_tokens: self.budget_tokens,
+            worker_wait_ms: self.worker_wait.0,
         }
     }
 }

@@ -3,6 +3,7 @@
 pub mod attempt;
 pub mod event;
 pub mod feature;
+pub mod lacking;
 pub mod status;
 pub mod why;
 

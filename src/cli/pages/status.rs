@@ -1,6 +1,6 @@
 //! The status as a page.
 
-use super::{Page, time};
+use super::{Page, lacking, time};
 use crate::cli::output::Output;
 use crate::cli::text::{Tone, cell, cell_right, clean, width};
 use crate::model::event::RunOutcome;
@@ -139,17 +139,11 @@ impl Writer<'_> {
                 format!("ending, process {}, open for {since}", live.pid),
             ),
             Some(live) if !live.lacking.is_empty() => {
-                let kinds = live.lacking.iter().map(|kind| match kind {
-                    WorkerKind::Coding => "coding",
-                    WorkerKind::Testing => "testing",
-                });
-                let start: Vec<String> = kinds
-                    .map(|kind| format!("`worker --kind {kind}`"))
-                    .collect();
+                let start: Vec<String> = live.lacking.iter().map(lacking::start).collect();
                 let text = format!(
-                    "process {}, open for {since}, waiting for a worker: start {}",
+                    "process {}, open for {since}, waiting for a worker: {}",
                     live.pid,
-                    start.join(" and ")
+                    start.join("; ")
                 );
                 (Tone::Warning, text)
             }

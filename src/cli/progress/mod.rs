@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::model::event::Recorded;
 use crate::model::ids::Timestamp;
 use crate::model::state::State;
-use crate::protocol::Live;
+use crate::protocol::{Lacking, Live};
 use render::{Load, Look};
 pub use screen::{Form, Screen};
 use view::View;
@@ -56,6 +56,11 @@ impl Progress {
     pub fn live(&mut self, live: &Live, now: Timestamp) {
         self.view.live(live);
         self.draw(now, true);
+    }
+
+    /// Notes whom the run waits for.
+    pub fn lacking(&mut self, lacking: Vec<Lacking>) {
+        self.view.lacking = lacking;
     }
 
     /// Draws anew, so that times go on while nothing happens. A few times a second is enough.

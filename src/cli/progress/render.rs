@@ -1,6 +1,7 @@
 //! A run's view, as text: no terminal, no clock.
 
 use super::view::{Active, View};
+use crate::cli::pages;
 use crate::cli::text::{Paint, Tone, cell, cell_right, clean, fit, tone, width};
 use crate::model::ids::Timestamp;
 use crate::model::settings::WorkerKind;
@@ -192,6 +193,10 @@ pub fn totals(view: &View, now: Timestamp, load: Option<Load>, look: Look) -> St
     }
     if view.draining {
         row.glue(Tone::Warning, ", ending");
+    }
+    for lacking in &view.lacking {
+        row.glue(Tone::Plain, ", ");
+        row.glue(Tone::Warning, &pages::lacking::short(lacking));
     }
     if let Some(since) = view.since {
         row.glue(

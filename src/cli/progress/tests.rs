@@ -9,7 +9,7 @@ use crate::model::feature::FeatureSpec;
 use crate::model::ids::*;
 use crate::model::settings::WorkerKind;
 use crate::model::views::Line;
-use crate::protocol::{Live, LiveAttempt, Phase};
+use crate::protocol::{Lacking, Live, LiveAttempt, Phase};
 
 /// A view that is told events, a second apart.
 #[derive(Default)]
@@ -192,6 +192,14 @@ fn open_attempts_have_a_line_each_and_the_run_one() {
         "──────────────────── 0/3 passing, 2 running, ending, 11s, load 1.2/2",
     ];
     assert_eq!(shown, expected);
+    run.view.lacking = vec![Lacking {
+        kind: WorkerKind::Testing,
+        ends_in_ms: Some(119_000),
+    }];
+    let totals = totals(&run.view, Timestamp(12_000), None, run.look(None));
+    let told = "2 running, ending, no testing worker, ends in 1m59s, 11s";
+    assert!(totals.ends_with(told), "{totals}");
+    run.view.lacking.clear();
     let few = lines(&run.view, Timestamp(12_000), None, 1, run.look(Some(60)));
     assert_eq!(few, ["  and 2 more", "0/3 passing, 2 running, ending, 11s"]);
 }

@@ -11,7 +11,7 @@ use crate::model::settings::WorkerKind;
 use crate::model::state::State;
 use crate::model::views::story::Told;
 use crate::model::views::{Line, Story};
-use crate::protocol::{Live, LiveAttempt, Phase};
+use crate::protocol::{Lacking, Live, LiveAttempt, Phase};
 
 /// An open attempt as people see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +74,8 @@ pub struct View {
     pub paused: bool,
     /// The scheduler is ending.
     pub draining: bool,
+    /// Workers that the run waits for.
+    pub lacking: Vec<Lacking>,
 }
 
 impl View {

@@ -8,8 +8,8 @@ use crate::model::event::{
 };
 use crate::model::evidence::Failure;
 use crate::model::feature::Status;
-use crate::model::ids::{AttemptId, CommitId, WorkerId};
-use crate::model::plan::finish;
+use crate::model::ids::{AttemptId, CommitId, Timestamp, WorkerId};
+use crate::model::plan::{finish, lacking};
 use crate::model::settings::{Settings, WorkerKind};
 use crate::model::state::{Feature, LOST_MAX, State};
 
@@ -78,11 +78,18 @@ fn changed(state: &State, settings: &Settings) -> Vec<Event> {
     events
 }
 
-pub fn finish(state: &State, outcome: RunOutcome, reason: &str) -> Result<Vec<Event>, Rejection> {
+pub fn finish(
+    state: &State,
+    now: Timestamp,
+    outcome: RunOutcome,
+    reason: &str,
+) -> Result<Vec<Event>, Rejection> {
     state.open_run().ok_or(Rejection::NoRun)?;
     // Something may have come between the wish and now, such as new features.
     let due = finish::due(state).map(|(due, _)| due);
-    if due != Some(outcome) {
+    // For how long nobody has been there, only whoever made the wish knows.
+    let deserted = outcome == RunOutcome::WaitingForPerson && lacking::nobody_at_work(state, now);
+    if due != Some(outcome) && !deserted {
         return Err(Rejection::Stale(
             "the run does not end like this".to_owned(),
         ));

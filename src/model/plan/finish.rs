@@ -1,21 +1,22 @@
 //! Whether the run is over, and how it ended.
 
 use super::testing::unverified;
-use super::{World, coding_remains};
+use super::{World, coding_remains, lacking};
 use crate::model::command::Command;
 use crate::model::event::RunOutcome;
 use crate::model::feature::Status;
+use crate::model::ids::Timestamp;
 use crate::model::state::{Feature, State};
 use crate::model::views::standing::{Standing, Standings};
 
 /// Unreachable features that are named in the reason; `why` tells it of each.
 const NAMED_MAX: usize = 3;
 
-pub fn finish(state: &State, world: &World) -> Option<Command> {
+pub fn finish(state: &State, now: Timestamp, world: &World) -> Option<Command> {
     if world.stay {
         return None;
     }
-    let (outcome, reason) = due(state)?;
+    let (outcome, reason) = due(state).or_else(|| lacking::due(state, now, world))?;
     Some(Command::FinishRun { outcome, reason })
 }
 

@@ -5,8 +5,6 @@ use super::{Connection, Effect, Machine, Now};
 use crate::model::command::Command;
 use crate::model::event::Event;
 use crate::model::ids::AttemptId;
-use crate::model::plan::final_tests_wait;
-use crate::model::settings::WorkerKind;
 use crate::protocol::{ClientMessage, Live, LiveAttempt, ToClient};
 use crate::scheduler::core::Accepted;
 
@@ -101,22 +99,5 @@ impl Machine {
             draining: !matches!(self.stage, Stage::Working),
             lacking: self.lacking(),
         }
-    }
-
-    /// Kinds of workers without which nothing goes on.
-    fn lacking(&self) -> Vec<WorkerKind> {
-        let state = self.core.state();
-        if !matches!(self.stage, Stage::Working) || state.open_run().is_none() {
-            return Vec::new();
-        }
-        let present = |kind| state.workers().values().any(|worker| worker.kind == kind);
-        let wanted = [
-            (WorkerKind::Coding, state.ready_count() > 0),
-            (WorkerKind::Testing, final_tests_wait(state)),
-        ];
-        let lacking = wanted
-            .into_iter()
-            .filter(|&(kind, work)| work && !present(kind));
-        lacking.map(|(kind, _)| kind).collect()
     }
 }

@@ -178,6 +178,7 @@ impl Machine {
         holding: Option<Holding>,
     ) {
         let known = self.core.state().workers().get(&worker);
+        let kind = known.map(|known| known.kind);
         let Some((name, open)) = known.map(|known| (known.name.clone(), known.attempt)) else {
             return;
         };
@@ -192,6 +193,7 @@ impl Machine {
             });
         }
         self.not_ready(worker);
+        self.known_kinds.extend(kind);
         self.connections.insert(connection, Peer::Worker(worker));
         let held = holding.map(|holding| holding.attempt);
         let message = SchedulerMessage::Welcome {

@@ -1,0 +1,95 @@
+//! Shapes of events that were released and have been replaced. They are frozen: logs with their
+//! bytes exist.
+
+use bincode::Options;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::body_options;
+use crate::model::event::{Event, EventKind, RunStarted, SettingsChanged};
+use crate::model::ids::CommitId;
+use crate::model::settings::Settings;
+
+/// Reads a body of an older shape; `None` when there never was this one.
+pub fn read(kind: EventKind, body: &[u8]) -> Option<bincode::Result<Event>> {
+    match (kind.number, kind.version) {
+        (60, 1) => Some(old::<RunStartedV1>(body)),
+        (63, 1) => Some(old::<SettingsChangedV1>(body)),
+        _ => None,
+    }
+}
+
+fn old<Old: DeserializeOwned + Into<Event>>(body: &[u8]) -> bincode::Result<Event> {
+    body_options().deserialize::<Old>(body).map(Into::into)
+}
+
+#[derive(Deserialize)]
+struct RunStartedV1 {
+    branch: String,
+    head: CommitId,
+    settings: SettingsV1,
+    seed: u64,
+}
+
+impl From<RunStartedV1> for Event {
+    fn from(old: RunStartedV1) -> Self {
+        let started = RunStarted {
+            branch: old.branch,
+            head: old.head,
+            settings: old.settings.into(),
+            seed: old.seed,
+        };
+        started.into()
+    }
+}
+
+#[derive(Deserialize)]
+struct SettingsChangedV1 {
+    settings: SettingsV1,
+}
+
+impl From<SettingsChangedV1> for Event {
+    fn from(old: SettingsChangedV1) -> Self {
+        let settings = old.settings.into();
+        SettingsChanged { settings }.into()
+    }
+}
+
+/// Before there was a limit to the wait for a worker.
+#[derive(Deserialize)]
+struct SettingsV1 {
+    max_concurrency: u32,
+    testing: u32,
+    batch_size: u32,
+    max_attempts: u32,
+    retry_backoff_ms: u64,
+    retry_backoff_ms_max: u64,
+    idle_limit_ms: u64,
+    time_limit_ms: u64,
+    step_limit: u32,
+    check_limit_ms: u64,
+    test_with_agent: bool,
+    budget_microusd: u64,
+    budget_tokens: u64,
+}
+
+impl From<SettingsV1> for Settings {
+    fn from(old: SettingsV1) -> Self {
+        Self {
+            max_concurrency: old.max_concurrency,
+            testing: old.testing,
+            batch_size: old.batch_size,
+            max_attempts: old.max_attempts,
+            retry_backoff_ms: old.retry_backoff_ms,
+            retry_backoff_ms_max: old.retry_backoff_ms_max,
+            idle_limit_ms: old.idle_limit_ms,
+            time_limit_ms: old.time_limit_ms,
+            step_limit: old.step_limit,
+            check_limit_ms: old.check_limit_ms,
+            test_with_agent: old.test_with_agent,
+            budget_microusd: old.budget_microusd,
+            budget_tokens: old.budget_tokens,
+            ..Self::default()
+        }
+    }
+}

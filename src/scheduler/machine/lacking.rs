@@ -1,0 +1,69 @@
+//! Work that waits for a worker of a kind of which nobody is there.
+
+use super::life::Stage;
+use super::{Machine, Now};
+use crate::model::plan::{Absence, waits_for};
+use crate::model::settings::WorkerKind;
+use crate::protocol::Lacking;
+
+const KINDS: [WorkerKind; 2] = [WorkerKind::Coding, WorkerKind::Testing];
+
+impl Machine {
+    /// Notes since when work has waited for somebody who is not there.
+    pub(super) fn look_for_lack(&mut self, now: Now) {
+        for kind in KINDS {
+            let wall = self.core.state().time(now.wall);
+            let waits = matches!(self.stage, Stage::Working)
+                && waits_for(self.core.state(), wall, kind)
+                && !self.is_there(kind);
+            if !waits {
+                self.lacking.remove(&kind);
+                self.world.lacking.remove(&kind);
+                continue;
+            }
+            let since = *self.lacking.entry(kind).or_insert(now.mono_ms);
+            let gone = match kind {
+                WorkerKind::Coding => self.known_kinds.contains(&kind),
+                // Whoever started coding workers alone has begun, and tests are the rest of it.
+                WorkerKind::Testing => !self.known_kinds.is_empty(),
+            };
+            let waited_ms = now.mono_ms.saturating_sub(since);
+            self.world.lacking.insert(kind, Absence { waited_ms, gone });
+        }
+    }
+
+    /// Whether a worker of this kind is connected, or at work all the same. One of the crew that
+    /// is away is replaced when it has been away for too long.
+    fn is_there(&self, kind: WorkerKind) -> bool {
+        let replaced = self.crew.kinds().any(|wanted| wanted == kind);
+        self.core.state().workers().iter().any(|(id, worker)| {
+            let link = self.links.get(id).filter(|link| !link.absent);
+            let there = link.is_some_and(|link| link.connection.is_some() || replaced);
+            worker.kind == kind && (there || worker.attempt.is_some())
+        })
+    }
+
+    /// Who is lacking, and how long the run goes on without.
+    pub(super) fn lacking(&self) -> Vec<Lacking> {
+        let lacking = self.world.lacking.iter();
+        let lacking = lacking.map(|(&kind, absence)| Lacking {
+            kind,
+            ends_in_ms: self.patience_ms(*absence),
+        });
+        lacking.collect()
+    }
+
+    fn patience_ms(&self, absence: Absence) -> Option<u64> {
+        let left_ms = absence.left_ms(self.core.state());
+        left_ms.filter(|_| !self.world.stay)
+    }
+
+    /// When the run ends because nobody has come, in monotonic milliseconds.
+    pub(super) fn patience_until_ms(&self, now: Now) -> Option<u64> {
+        let left_ms = self.world.lacking.values();
+        let left_ms = left_ms.filter_map(|&absence| self.patience_ms(absence));
+        // What is over already waits for the end of an open attempt, which is an input.
+        let next_ms = left_ms.filter(|&left| left > 0).min()?;
+        Some(now.mono_ms.saturating_add(next_ms))
+    }
+}

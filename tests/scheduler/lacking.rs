@@ -1,0 +1,157 @@
+//! Runs that wait for workers: without limit for the first one, and not for ever for the others.
+
+use crewlog::model::event::{Event, RunOutcome};
+use crewlog::model::ids::{AttemptId, FeatureId};
+use crewlog::model::settings::Settings;
+use crewlog::model::settings::WorkerKind::{self, Coding, Testing};
+use crewlog::protocol::{ClientMessage, Lacking, ToClient, WorkerMessage};
+use crewlog::scheduler::machine::Input;
+
+use crate::kit::{Hand, World, commit, features, mergeable, quiet};
+
+const WAIT_MS: u64 = 120_000;
+const HOUR_MS: u64 = 3_600_000;
+
+fn tested() -> Settings {
+    Settings {
+        testing: 1,
+        ..quiet()
+    }
+}
+
+fn pass(world: &mut World, hand: &Hand, attempt: AttemptId, feature: FeatureId, from: u64) {
+    let work = mergeable(&[feature], &commit(from), &commit(from + 1));
+    world.report(hand, attempt, work);
+    world.git_says(attempt, true, &commit(from + 1));
+}
+
+/// Two features pass; the first is not verified at the final commit.
+fn to_verify(world: &mut World, hand: &Hand) {
+    for from in 0..2 {
+        let job = world.job(hand);
+        pass(world, hand, job.attempt, job.features[0].id, from);
+        world.heard(hand.connection);
+        world.say(hand.connection, WorkerMessage::Ready);
+    }
+}
+
+fn lacking(world: &mut World) -> Vec<(WorkerKind, Option<u64>)> {
+    match world.client(ClientMessage::Live) {
+        ToClient::Live(live) => live
+            .lacking
+            .iter()
+            .map(|&Lacking { kind, ends_in_ms }| (kind, ends_in_ms))
+            .collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn finished(world: &World) -> Option<(RunOutcome, String)> {
+    world.log.iter().find_map(|recorded| match &recorded.event {
+        Event::RunFinished(event) => Some((event.outcome, event.reason.clone())),
+        _ => None,
+    })
+}
+
+#[track_caller]
+fn ends_for_want_of(world: &World, word: &str) {
+    let (outcome, reason) = finished(world).expect("it is over");
+    assert_eq!(outcome, RunOutcome::WaitingForPerson);
+    assert!(reason.contains(&format!("no {word} worker")), "{reason}");
+    assert!(reason.contains(&format!("--workers {word}=1")), "{reason}");
+}
+
+#[test]
+fn coding_workers_alone_come_to_an_end() {
+    let mut world = World::with(tested(), &[], features(2));
+    let hand = world.coder(100);
+    to_verify(&mut world, &hand);
+    assert_eq!(lacking(&mut world), [(Testing, Some(WAIT_MS))]);
+    // They stay connected, and that is no help.
+    for _ in 0..11 {
+        world.pass(10_000);
+        world.say(hand.connection, WorkerMessage::Heartbeat);
+    }
+    assert_eq!(lacking(&mut world), [(Testing, Some(10_000))]);
+    world.pass(9_999);
+    assert_eq!(finished(&world), None);
+    world.pass(1);
+    ends_for_want_of(&world, "testing");
+}
+
+#[test]
+fn who_comes_in_time_is_given_the_work_and_counted_anew_when_gone() {
+    let mut world = World::with(tested(), &[], features(2));
+    let hand = world.coder(100);
+    to_verify(&mut world, &hand);
+    world.pass(WAIT_MS - 1);
+    let tester = world.worker(Testing, 101);
+    assert_eq!(lacking(&mut world), []);
+    world.close(tester.connection);
+    assert_eq!(lacking(&mut world), [(Testing, Some(WAIT_MS))]);
+    world.pass(WAIT_MS - 1);
+    assert_eq!(finished(&world), None);
+    world.hello(Testing, 101, Some(tester.worker), None);
+    world.pass(HOUR_MS);
+    assert!(
+        finished(&world).is_some(),
+        "it is silent, and that is not being there"
+    );
+    ends_for_want_of(&world, "testing");
+}
+
+#[test]
+fn the_first_worker_is_waited_for_without_limit() {
+    let mut world = World::with(tested(), &[], features(2));
+    world.pass(100 * HOUR_MS);
+    assert_eq!(lacking(&mut world), [(Coding, None)]);
+    // Testing workers alone do not begin the work.
+    let tester = world.worker(Testing, 101);
+    world.dies(&tester, None);
+    world.pass(100 * HOUR_MS);
+    assert_eq!(finished(&world), None);
+    let hand = world.coder(100);
+    let job = world.job(&hand);
+    // It leaves in the middle; what it worked on waits for the next one.
+    world.dies(&hand, None);
+    assert_eq!(lacking(&mut world), [(Coding, Some(WAIT_MS))]);
+    world.pass(WAIT_MS - 1);
+    assert_eq!(finished(&world), None, "{:?}", job.attempt);
+    world.pass(1);
+    ends_for_want_of(&world, "coding");
+}
+
+#[test]
+fn a_worker_that_is_away_at_work_is_waited_for() {
+    let mut world = World::of(features(2));
+    let hand = world.coder(100);
+    let job = world.job(&hand);
+    world.close(hand.connection);
+    assert_eq!(lacking(&mut world), []);
+    world.pass(3 * WAIT_MS);
+    assert_eq!(finished(&world), None);
+    let (connection, _) = world.hello(Coding, 100, Some(hand.worker), Some(job.attempt));
+    let hand = Hand { connection, ..hand };
+    pass(&mut world, &hand, job.attempt, job.features[0].id, 0);
+    world.close(hand.connection);
+    world.pass(WAIT_MS);
+    ends_for_want_of(&world, "coding");
+}
+
+#[test]
+fn a_crew_that_does_not_come_is_not_waited_for_for_ever() {
+    let mut world = World::with(quiet(), &[(Coding, 1)], features(1));
+    assert_eq!(lacking(&mut world), [(Coding, Some(WAIT_MS))]);
+    let mut pid = 100;
+    while finished(&world).is_none() && pid < 200 {
+        // It is started, and dies before it has said a word.
+        pid += 1;
+        world.step(Input::ChildStarted {
+            kind: Coding,
+            pid: Some(pid),
+        });
+        world.step(Input::ChildEnded { pid });
+        world.pass(5_000);
+    }
+    ends_for_want_of(&world, "coding");
+}

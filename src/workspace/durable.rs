@@ -1,7 +1,8 @@
 //! Bringing a commit and a ref to the disk.
 //!
-//! git leaves new loose objects to the operating system unless configured otherwise, and never
-//! syncs the directories. After a power cut the log would speak of a pass whose commit is gone.
+//! What our own calls of git write, git syncs, because it is told to; but it never syncs the
+//! directories, nor what an agent's own git has written before. After a power cut the log would
+//! speak of a pass whose commit is gone.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -33,10 +34,11 @@ impl Repository {
                     continue;
                 };
                 let fan = dir.join(fan);
-                // An object that is not loose is in a pack, which git does sync.
-                if sync_if_there(&fan.join(name))? {
-                    dirs.insert(fan);
-                }
+                // An object that is not loose is in a pack, which git does sync, by itself.
+                dirs.insert(match sync_if_there(&fan.join(name))? {
+                    true => fan,
+                    false => dir.join("pack"),
+                });
             }
             dirs.iter().try_for_each(|dir| sync_if_there(dir).map(drop))
         })

@@ -31,7 +31,7 @@ const ANSWER_BYTES_MAX: usize = 8 << 20;
 const COMPLAINT_BYTES_MAX: usize = 16 << 10;
 
 /// Settings that hold for every call, whatever the user's or the repository's configuration says.
-const SETTINGS: [&str; 15] = [
+const SETTINGS: [&str; 16] = [
     // Nothing that lies in the repository is executed.
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
@@ -41,6 +41,8 @@ const SETTINGS: [&str; 15] = [
     // The private index is one file; and caches that trust directory times can be fooled.
     "core.splitIndex=false",
     "core.untrackedCache=false",
+    // Written means written to the disk, not on its way to it.
+    "core.fsyncMethod=fsync",
     // An attempt works on, and is judged by, the whole tree.
     "core.sparseCheckout=false",
     "submodule.recurse=false",
@@ -55,10 +57,19 @@ const SETTINGS: [&str; 15] = [
     "color.ui=false",
 ];
 
+/// Has git sync what it writes: objects and refs. By default it leaves loose objects and refs to the
+/// operating system, and a power cut leaves empty files under the names of objects, which git then
+/// takes for written: the same work could never be committed again.
+const SYNC: &str = "core.fsync=committed";
+
+/// The same for objects, to versions that do not know the other; later ones complain about it.
+const SYNC_BEFORE: &str = "core.fsyncObjectFiles=true";
+
 /// The `git` program.
 #[derive(Clone, Debug)]
 pub struct Git {
     program: PathBuf,
+    sync: &'static str,
 }
 
 impl Default for Git {
@@ -72,7 +83,17 @@ impl Git {
     pub fn at(program: impl Into<PathBuf>) -> Self {
         Self {
             program: program.into(),
+            sync: SYNC,
         }
+    }
+
+    /// The same program, called as this version of it has to be.
+    pub(super) fn of_version(self, version: Version) -> Self {
+        let sync = match version >= Version::FSYNC {
+            true => SYNC,
+            false => SYNC_BEFORE,
+        };
+        Self { sync, ..self }
     }
 
     /// Asks for the version, and refuses one that is too old.
@@ -91,6 +112,7 @@ impl Git {
     pub(super) fn call(&self, doing: &'static str) -> Call {
         Call {
             program: self.program.clone(),
+            sync: self.sync,
             doing,
             before: Vec::new(),
             args: Vec::new(),
@@ -106,6 +128,7 @@ impl Git {
 #[derive(Debug)]
 pub(super) struct Call {
     program: PathBuf,
+    sync: &'static str,
     pub(super) doing: &'static str,
     before: Vec<OsString>,
     args: Vec<OsString>,
@@ -280,6 +303,7 @@ impl Call {
         }
         command
             .args(SETTINGS.iter().flat_map(|setting| ["-c", setting]))
+            .args(["-c", self.sync])
             .args(&self.before)
             .args(&self.args)
             .env("LC_ALL", "C")

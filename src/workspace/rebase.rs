@@ -34,6 +34,8 @@ impl Worktree {
     /// worktree without a commit just moves to `onto`. Where the commit stands on `onto` already,
     /// the working tree is only put in order.
     ///
+    /// The commit is on the disk when this returns, so that a result which names it may be too.
+    ///
     /// A commit whose changes are all in `onto` already becomes an empty one, so that the merge
     /// still has a commit that names its attempt.
     ///
@@ -46,6 +48,7 @@ impl Worktree {
         if self.notes.base == *onto {
             let tree = self.repository.tree_of(&commit).await?;
             self.restore(&commit, ignored).await?;
+            self.repository.sync_commit(onto, &commit).await?;
             return Ok(Rebase::Clean(Committed { commit, tree }));
         }
         let merged = if self.repository.version() >= Version::MERGE_TREE {
@@ -60,6 +63,7 @@ impl Worktree {
         let (message, author) = self.message.clone().unwrap_or_default();
         self.notes.base = onto.clone();
         let rebased = self.write_commit(&tree, &message, author.as_ref()).await?;
+        self.repository.sync_commit(onto, &rebased).await?;
         self.settle(onto, rebased, Some(tree), ignored).await
     }
 

@@ -31,6 +31,9 @@ impl Version {
     /// The first whose `merge-tree` merges without a working tree and from a named base.
     pub(super) const MERGE_TREE: Self = Self(2, 40);
 
+    /// The first that knows `core.fsync`.
+    pub(super) const FSYNC: Self = Self(2, 36);
+
     /// Reads what `git version` prints, whatever the vendor appends.
     pub fn parse(text: &str) -> Option<Self> {
         let numbers = text.strip_prefix("git version ")?;
@@ -89,6 +92,7 @@ impl Repository {
         let project_dir =
             &std::path::absolute(project_dir).map_err(Error::io(doing, project_dir))?;
         let version = git.version().await?;
+        let git = git.of_version(version);
         let (call, found) = git
             .call("find the repository")
             .dir(project_dir)
@@ -149,7 +153,7 @@ impl Repository {
     #[must_use]
     pub fn pretend_version(&self, version: Version) -> Self {
         Self(Arc::new(Inner {
-            git: self.0.git.clone(),
+            git: self.0.git.clone().of_version(version),
             version,
             common_dir: self.0.common_dir.clone(),
             project_dir: self.0.project_dir.clone(),

@@ -8,3 +8,4 @@ mod lifecycle;
 mod rebase;
 mod speed;
 mod sweep;
+mod synced;

@@ -15,6 +15,10 @@ demo *ARGS:
 test NAME='':
     cargo test {{NAME}} -- --nocapture
 
+# Power cuts and failing disks, from fresh seeds: just power-loss --minutes 10
+power-loss FLAG='--minutes' MINUTES='5':
+    CREWLOG_POWER_LOSS_SECONDS=$(( {{ MINUTES }} * 60 )) cargo test --test power_loss -- --nocapture
+
 # The figures of the README, on this machine and its disk.
 bench:
     cargo bench --bench rank

@@ -103,10 +103,12 @@ impl Contents for FileContents {
         if self.is_kept(&path, &hash) {
             // Whoever wrote it may have died between the rename and the sync.
             files::sync_dir(dir)?;
-            return Ok(hash);
+        } else {
+            files::make_dir(dir)?;
+            files::write_atomically(&path, &[bytes])?;
         }
-        files::make_dir(dir)?;
-        files::write_atomically(&path, &[bytes])?;
+        // The same goes for who made its directory.
+        files::sync_dir(&self.dir)?;
         Ok(hash)
     }
 

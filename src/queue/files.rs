@@ -2,7 +2,7 @@
 //! directories synced that hold the names.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,6 +39,22 @@ pub(super) fn make_dir(dir: &Path) -> Result<(), Error> {
     }
 }
 
+/// Forces the names of `dir` itself and of all that it lies in to the disk, whoever made them and
+/// however it ended. What this user may not open, this user has not made.
+pub(super) fn sync_names(dir: &Path) -> Result<(), Error> {
+    let absolute = dir.canonicalize().map_err(Error::io("find", dir))?;
+    for above in absolute.ancestors().skip(1) {
+        match File::open(above) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            opened => {
+                let synced = opened.and_then(|opened| opened.sync_all());
+                synced.map_err(Error::io("sync", above))?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Writes a whole file at once: a reader finds all of `parts` under `path`, or what was there
 /// before, even after a power cut. The directory must exist.
 pub(super) fn write_atomically(path: &Path, parts: &[&[u8]]) -> Result<(), Error> {
@@ -56,7 +72,7 @@ pub(super) fn write_atomically(path: &Path, parts: &[&[u8]]) -> Result<(), Error
     sync_dir(dir)
 }
 
-fn write_synced(path: &Path, parts: &[&[u8]]) -> std::io::Result<()> {
+fn write_synced(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     let mut options = OpenOptions::new();
     let mut file = options
         .write(true)

@@ -258,8 +258,11 @@ fn write_beside(path: &Path, entry: &Entry, sync: bool) -> Result<File, SpoolErr
             file.sync_all()?;
         }
         fs::rename(&beside, path)?;
-        if sync && let Some(dir) = path.parent() {
-            File::open(dir)?.sync_all()?;
+        if sync {
+            // The file's name, and that of the spool, which another worker may just have made.
+            for dir in path.ancestors().skip(1).take(2) {
+                File::open(dir)?.sync_all()?;
+            }
         }
         Ok(())
     })();

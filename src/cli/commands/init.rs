@@ -1,6 +1,6 @@
 //! `scheduler init`: the files that a project needs.
 
-use std::fs::OpenOptions;
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -77,9 +77,24 @@ pub fn run(context: &Context, _args: &Args) -> Result<ExitCode, Error> {
     Ok(ExitCode::Passing)
 }
 
+/// Writes a file that is not there yet: all of it or nothing, also after a power cut. Half a
+/// config that is kept as "it was there before" would be worse than none.
 fn write_new(path: &Path, content: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    file.write_all(content.as_bytes())
+    if path.exists() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    let unfinished = path.with_added_extension("unfinished");
+    let mut file = File::create(&unfinished)?;
+    let written = file.write_all(content.as_bytes());
+    let synced = written.and_then(|()| file.sync_all());
+    // Unlike renaming, linking replaces nothing.
+    let linked = synced.and_then(|()| std::fs::hard_link(&unfinished, path));
+    std::fs::remove_file(&unfinished)?;
+    linked?;
+    for dir in path.ancestors().skip(1).take(2) {
+        File::open(dir)?.sync_all()?;
+    }
+    Ok(())
 }
 
 fn failed(path: &Path, error: &io::Error) -> Error {

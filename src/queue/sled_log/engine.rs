@@ -1,5 +1,6 @@
 //! The one door to sled: its panics are errors like any other.
 
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::super::Error;
@@ -36,6 +37,39 @@ impl Values {
             }
             Ok(next)
         })
+    }
+}
+
+/// Something of sled's that may be dropped whatever the disk does: with the last of its handles,
+/// sled syncs its file once more, and panics when that fails. Everything that was acknowledged
+/// has been synced by then.
+pub(super) struct Held<T>(Option<T>);
+
+impl<T> Held<T> {
+    pub fn new(held: T) -> Self {
+        Self(Some(held))
+    }
+}
+
+impl<T> Deref for Held<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // Only dropping takes it out.
+        self.0.as_ref().expect("not dropped yet")
+    }
+}
+
+impl<T> Drop for Held<T> {
+    fn drop(&mut self) {
+        let held = self.0.take();
+        let dropped = engine("close", || {
+            drop(held);
+            Ok(())
+        });
+        if let Err(error) = dropped {
+            tracing::warn!(%error, "nothing acknowledged is lost");
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use self::engine::{Values, engine};
+use self::engine::{Held, Values, engine};
 use super::Error;
 use super::content::{Contents, FileContents};
 use super::head_file::HeadFile;
@@ -68,7 +68,7 @@ impl Default for OpenOptions {
 /// A log in a directory, held by this process for as long as the value lives.
 pub struct SledLog {
     writer: Mutex<Writer>,
-    events: sled::Tree,
+    events: Held<sled::Tree>,
     heads: watch::Sender<Head>,
     contents: FileContents,
     dir: PathBuf,
@@ -78,8 +78,8 @@ pub struct SledLog {
 
 /// All that only the one who appends needs.
 struct Writer {
-    db: sled::Db,
-    meta: sled::Tree,
+    db: Held<sled::Db>,
+    meta: Held<sled::Tree>,
     /// The database's file, opened a second time to sync it.
     data: File,
     sync: SyncFile,

@@ -12,7 +12,7 @@ use super::super::head_file::{HeadFile, Slots};
 use super::super::log::{Envelopes, Head};
 use super::super::pack::{self, Value};
 use super::super::{Error, files, mounts};
-use super::engine::{Values, engine};
+use super::engine::{Held, Values, engine};
 use super::{EPOCH_KEY, FORMAT, FORMAT_KEY, OpenOptions, SledLog, Writer, lock};
 use crate::model::ids::{Epoch, Sequence};
 
@@ -67,6 +67,12 @@ pub(super) fn open(dir: &Path, options: &OpenOptions) -> Result<SledLog, Error> 
     data.sync_data()
         .map_err(Error::io("sync", &home.join("db")))?;
     files::sync_dir(&home)?;
+    if found.head == Head::default() {
+        // Before the first event is acknowledged, the names by which it will be found are made
+        // durable: whoever made them may have been killed before it did so.
+        files::sync_dir(dir)?;
+        files::sync_names(dir)?;
+    }
     Ok(SledLog {
         writer: Mutex::new(writer),
         events: opened.events,
@@ -130,9 +136,9 @@ fn remove_half_made_snapshots(home: &Path) -> Result<(), Error> {
 }
 
 struct Opened {
-    db: sled::Db,
-    events: sled::Tree,
-    meta: sled::Tree,
+    db: Held<sled::Db>,
+    events: Held<sled::Tree>,
+    meta: Held<sled::Tree>,
     data: File,
     epoch: Epoch,
 }
@@ -140,7 +146,8 @@ struct Opened {
 fn open_engine(dir: &Path, home: &Path) -> Result<Opened, Error> {
     let db = wait_for_engine(home).map_err(|error| damaged(dir, error.to_string()))?;
     let read = engine("open its trees", || {
-        let (events, meta) = (db.open_tree("events")?, db.open_tree("meta")?);
+        let events = Held::new(db.open_tree("events")?);
+        let meta = Held::new(db.open_tree("meta")?);
         let (format, epoch) = (meta.get(FORMAT_KEY)?, meta.get(EPOCH_KEY)?);
         Ok((events, meta, format, epoch))
     });
@@ -182,10 +189,10 @@ fn open_engine(dir: &Path, home: &Path) -> Result<Opened, Error> {
     clippy::disallowed_methods,
     reason = "nothing signals the release of sled's lock; the wait is short, bounded and rare"
 )]
-fn wait_for_engine(home: &Path) -> Result<sled::Db, Error> {
+fn wait_for_engine(home: &Path) -> Result<Held<sled::Db>, Error> {
     let deadline = Instant::now() + ENGINE_LOCK_WAIT;
     loop {
-        match engine("open", || config(home).open()) {
+        match engine("open", || config(home).open().map(Held::new)) {
             Err(Error::Engine { why, .. })
                 if why.contains("could not acquire lock") && Instant::now() < deadline =>
             {

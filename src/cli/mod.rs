@@ -7,6 +7,7 @@ pub mod args;
 pub mod client;
 pub mod commands;
 pub mod config;
+pub mod drill;
 pub mod engine;
 pub mod error;
 pub mod exit;
@@ -83,6 +84,7 @@ pub fn worker(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 
 fn dispatch(context: &Context, verb: &Verb) -> Result<ExitCode, Error> {
     match verb {
+        Verb::Drill(args) => commands::drill::run(context, args),
         Verb::Demo(args) => commands::demo::run(context, args),
         Verb::Init(args) => commands::init::run(context, args),
         Verb::Import(args) => commands::import::run(context, args),

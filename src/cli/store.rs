@@ -109,7 +109,16 @@ pub async fn submit(
     config: &Config,
     command: PersonCommand,
 ) -> Result<(Sequence, Sequence), Error> {
-    let id = new_command();
+    submit_as(project, config, new_command(), command).await
+}
+
+/// The same under a name that the caller gives, so that a repetition is carried out once.
+pub async fn submit_as(
+    project: &Project,
+    config: &Config,
+    id: CommandId,
+    command: PersonCommand,
+) -> Result<(Sequence, Sequence), Error> {
     // A scheduler may be starting or ending at this moment: whoever has the log is the one to ask.
     for _ in 0..client::TRIES {
         if let Some(mut client) = Client::connect(&project.socket).await? {

@@ -180,6 +180,13 @@ impl Repository {
         }
     }
 
+    /// A call in the user's own working tree, with the user's own index, that changes neither.
+    pub(super) fn users_call(&self, doing: &'static str) -> Call {
+        let call = self.0.git.call(doing).dir(&self.0.project_dir);
+        // Without the variable, git would refresh the index on the way.
+        call.env("GIT_OPTIONAL_LOCKS", "0")
+    }
+
     /// The tree of a commit: what evidence names beside the commit.
     ///
     /// # Errors

@@ -97,29 +97,9 @@ impl Project {
         command.spawn().expect("the scheduler")
     }
 
-    /// Processes that belong to this project: by their arguments, directory or environment.
+    /// Processes that belong to this project.
     pub fn processes(&self) -> BTreeMap<u32, String> {
-        let needle = self.root.as_os_str().as_encoded_bytes();
-        let mut found = BTreeMap::new();
-        for entry in fs::read_dir("/proc").expect("/proc").flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let Ok(pid) = name.parse::<u32>() else {
-                continue;
-            };
-            let path = entry.path();
-            let read = |file: &str| fs::read(path.join(file)).unwrap_or_default();
-            let (line, environment) = (read("cmdline"), read("environ"));
-            let directory = fs::read_link(path.join("cwd")).unwrap_or_default();
-            let zombie = String::from_utf8_lossy(&read("stat")).contains(") Z ");
-            let holds = |text: &[u8]| text.windows(needle.len()).any(|part| part == needle);
-            if pid != std::process::id()
-                && !zombie
-                && (holds(&line) || holds(&environment) || directory.starts_with(&self.root))
-            {
-                found.insert(pid, String::from_utf8_lossy(&line).replace('\0', " "));
-            }
-        }
-        found
+        processes_of(&self.root)
     }
 
     /// Waits until no process of this project is left.
@@ -145,6 +125,31 @@ impl Drop for Project {
             let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
         }
     }
+}
+
+/// Processes that belong to the project at `root`: by their arguments, directory or environment.
+pub fn processes_of(root: &Path) -> BTreeMap<u32, String> {
+    let needle = root.as_os_str().as_encoded_bytes();
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir("/proc").expect("/proc").flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Ok(pid) = name.parse::<u32>() else {
+            continue;
+        };
+        let path = entry.path();
+        let read = |file: &str| fs::read(path.join(file)).unwrap_or_default();
+        let (line, environment) = (read("cmdline"), read("environ"));
+        let directory = fs::read_link(path.join("cwd")).unwrap_or_default();
+        let zombie = String::from_utf8_lossy(&read("stat")).contains(") Z ");
+        let holds = |text: &[u8]| text.windows(needle.len()).any(|part| part == needle);
+        if pid != std::process::id()
+            && !zombie
+            && (holds(&line) || holds(&environment) || directory.starts_with(root))
+        {
+            found.insert(pid, String::from_utf8_lossy(&line).replace('\0', " "));
+        }
+    }
+    found
 }
 
 /// The one place where a test looks again and again: for what sends no signal.

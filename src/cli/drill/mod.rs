@@ -1,0 +1,55 @@
+//! The crash drill: a real project whose scheduler, workers and agents are killed at random for
+//! a while, and then everything is counted. What is killed is the drill's own, and nothing else.
+
+mod hunt;
+mod inquest;
+mod place;
+mod prey;
+mod seen;
+mod strikes;
+mod supply;
+mod table;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use inquest::Findings;
+pub use table::{json, text};
+
+use super::Context;
+use super::error::Error;
+use super::exit::ExitCode;
+
+/// What the user asks for.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// How long to kill.
+    pub length: Duration,
+    /// The time between two strikes, on average.
+    pub every: Duration,
+    /// The seed of all that is drawn.
+    pub seed: u64,
+    /// Where to work; a fresh directory that vanishes when `None`.
+    pub dir: Option<PathBuf>,
+}
+
+/// Carries the drill out, and says where, too.
+///
+/// # Errors
+/// It cannot be set up, or the scheduler cannot be kept running. What the kills have done is in
+/// the findings.
+pub async fn carry_out(context: &Context, plan: &Plan) -> Result<(Findings, PathBuf), Error> {
+    let mut place = place::Place::prepare(plan.dir.as_deref(), plan.seed).await?;
+    let hunted = hunt::hunt(context, plan, &place).await;
+    let hunted = hunted.inspect_err(|error| {
+        if error.code != ExitCode::Interrupted {
+            place.keep();
+        }
+    })?;
+    let findings = inquest::examine(&place.project, hunted).await;
+    let findings = findings.inspect_err(|_| place.keep())?;
+    if !findings.clean() {
+        place.keep();
+    }
+    Ok((findings, place.project.root.clone()))
+}

@@ -1,0 +1,171 @@
+//! Where a drill works: a repository of its own, with a scripted agent and a backlog that grows.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::cli::error::Error;
+use crate::cli::project::Project;
+use crate::model::backlog::{self, Format};
+use crate::model::feature::FeatureSpec;
+use crate::model::ids::FeatureId;
+use crate::workspace::{Author, Repository};
+
+/// The integration branch's own name.
+pub const BRANCH: &str = "drill";
+/// The branch that stands for the user's, which nobody may touch.
+pub const USERS: &str = "main";
+/// Features that are handed over at once: enough for every worker, and few enough that the run
+/// can be completed soon after the last kill.
+pub const WAVE: u32 = 12;
+/// Parallel lanes of features that depend on one another.
+const LANES: u32 = 4;
+
+/// The project of a drill.
+pub struct Place {
+    /// Where everything is.
+    pub project: Project,
+    scripts: PathBuf,
+    seed: u64,
+    /// Removed at the end of a drill that found nothing, unless the user named it.
+    ours: bool,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.ours {
+            // What cannot be removed is in the directory for temporary files.
+            let _ = fs::remove_dir_all(&self.project.root);
+        }
+    }
+}
+
+fn failed(path: &Path, error: &io::Error) -> Error {
+    Error::usage(
+        "cannot set the drill up",
+        format!("{}: {error}", path.display()),
+        "name another directory with --dir DIR",
+    )
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Error> {
+    let written = || {
+        path.parent().map_or(Ok(()), fs::create_dir_all)?;
+        fs::write(path, text)
+    };
+    written().map_err(|error| failed(path, &error))
+}
+
+impl Place {
+    /// Sets it up in `dir`, which must be new or empty, or in a fresh directory that vanishes
+    /// with the value.
+    ///
+    /// # Errors
+    /// The directory holds something, or cannot be written; git is missing.
+    pub async fn prepare(dir: Option<&Path>, seed: u64) -> Result<Self, Error> {
+        let fresh =
+            || std::env::temp_dir().join(format!("crewlog-drill-{}", ulid::Ulid::generate()));
+        let root = empty(&dir.map_or_else(fresh, Path::to_owned))?;
+        let project = Project::at(&root);
+        let place = Self {
+            scripts: root.join(".crewlog/drill/script"),
+            project,
+            seed,
+            ours: dir.is_none(),
+        };
+        place.lay_out().await?;
+        Ok(place)
+    }
+
+    async fn lay_out(&self) -> Result<(), Error> {
+        let (root, scripts) = (&self.project.root, &self.scripts);
+        write(&root.join(".crewlog/.gitignore"), "*\n")?;
+        write(&root.join("README"), "Features of a drill.\n")?;
+        write(&self.project.config, &config(scripts)?)?;
+        let author = Author {
+            name: "Crewlog drill".to_owned(),
+            email: "drill@crewlog.invalid".to_owned(),
+        };
+        let founded = Repository::found(root, &author, "Before the drill").await;
+        founded.map_err(|error| Error::internal("cannot set the drill up", error, ""))
+    }
+
+    /// Keeps the directory, so that what went wrong can be looked at.
+    pub fn keep(&mut self) {
+        self.ours = false;
+    }
+
+    /// The next features from number `first` on, with their scripts in place.
+    ///
+    /// # Errors
+    /// A script cannot be written.
+    pub fn wave(&self, first: u32) -> Result<Vec<(FeatureId, FeatureSpec)>, Error> {
+        let mut text = String::new();
+        for id in first..first + WAVE {
+            write(
+                &self.scripts.join(format!("{id}.toml")),
+                &script(id, self.seed),
+            )?;
+            let on = id.checked_sub(LANES).filter(|on| *on > 0);
+            let on = on.map(|on| on.to_string()).unwrap_or_default();
+            text.push_str(&format!(
+                "[[feature]]\nid = {id}\nname = \"Feature {id}\"\ndepends_on = [{on}]\n\
+                 checks = ['grep -qx \"feature {id}\" f/{id}.txt']\n"
+            ));
+        }
+        let broken = |error: backlog::BacklogErrors| {
+            Error::internal("the drill's backlog is broken", error, "report this")
+        };
+        let parsed = backlog::parse(&text, Format::Toml).map_err(broken)?;
+        let known = (1..first).map(|id| (FeatureId(id), format!("Feature {id}")));
+        backlog::resolve(parsed, &known.collect()).map_err(broken)
+    }
+}
+
+fn empty(dir: &Path) -> Result<PathBuf, Error> {
+    fs::create_dir_all(dir).map_err(|error| failed(dir, &error))?;
+    let mut entries = fs::read_dir(dir).map_err(|error| failed(dir, &error))?;
+    match entries.next() {
+        None => fs::canonicalize(dir).map_err(|error| failed(dir, &error)),
+        Some(_) => Err(Error::usage(
+            "the drill needs a directory of its own",
+            format!("{} is not empty", dir.display()),
+            "name an empty or new directory with --dir DIR",
+        )),
+    }
+}
+
+/// A session that takes a moment, writes its file in two steps, and every third time leaves a
+/// detached process behind, which must not outlive it.
+fn script(id: u32, seed: u64) -> String {
+    let mut random = StdRng::seed_from_u64(seed ^ u64::from(id) << 32);
+    let (before, between) = (random.random_range(100..500), random.random_range(100..500));
+    let child = match id % 3 {
+        0 => "    { run = \"setsid sleep 600 >/dev/null 2>&1 & true\" },\n",
+        _ => "",
+    };
+    format!(
+        "[[attempt]]\nsteps = [\n{child}    {{ say = \"Feature {id}.\" }},\n    {{ pause_ms = {before} }},\n\
+         \x20   {{ write = \"f/{id}.txt\", text = \"feat\" }},\n    {{ pause_ms = {between} }},\n\
+         \x20   {{ write = \"f/{id}.txt\", text = \"feature {id}\\n\" }},\n\
+         \x20   {{ usage = {{ input_tokens = 100, output_tokens = 10 }} }},\n]\n"
+    )
+}
+
+/// Killed agents cost tries like any that crash, so that many are allowed; and everything that
+/// waits waits shortly.
+fn config(scripts: &Path) -> Result<String, Error> {
+    let own = std::env::current_exe()
+        .map_err(|error| Error::internal("cannot find my own program file", error, ""))?;
+    let quoted = |path: &Path| toml::Value::String(path.to_string_lossy().into_owned()).to_string();
+    Ok(format!(
+        "[run]\nbranch = \"{BRANCH}\"\nmax_attempts = 100\nretry_backoff = \"20ms\"\n\
+         retry_backoff_max = \"200ms\"\nidle_limit = \"20s\"\ntime_limit = \"60s\"\n\n\
+         [agent]\ndriver = \"acp\"\nprogram = {}\nargs = [\"scripted-agent\", \"--script\", {}]\n",
+        quoted(&own),
+        quoted(scripts),
+    ))
+}

@@ -1,0 +1,237 @@
+//! What a follower of the log was told while the killing went on: facts, for ever. And how long
+//! everything took to recover, which is read off the same events.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use super::prey::{Kind, Prey};
+use crate::model::event::{Event, Recorded};
+use crate::model::ids::{AttemptId, Epoch, Sequence, WorkerId};
+
+/// What would show that something has recovered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sign {
+    /// A later scheduler than this one's records something.
+    Reign(Epoch),
+    /// The worker is known to be gone; its work is free from then on.
+    Left(WorkerId),
+    /// The attempt is over.
+    Over(AttemptId),
+}
+
+/// One wait.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    kind: Kind,
+    since: Instant,
+    sign: Sign,
+}
+
+/// All that was told.
+#[derive(Default)]
+pub struct Seen {
+    /// The bytes of every event.
+    pub envelopes: BTreeMap<Sequence, Vec<u8>>,
+    /// Events that were told twice, and differently.
+    pub changed: BTreeSet<Sequence>,
+    /// Features that were merged.
+    pub passed: u32,
+    /// Attempts that were started.
+    pub attempts: u32,
+    /// The follower is connected to a scheduler.
+    pub connected: bool,
+    epoch: Epoch,
+    joined: BTreeMap<u32, WorkerId>,
+    running: BTreeSet<AttemptId>,
+    open: Vec<Open>,
+    recovered: Vec<(Kind, Duration)>,
+}
+
+impl Seen {
+    /// The event to ask for next.
+    pub fn next(&self) -> Sequence {
+        let last = self.envelopes.last_key_value();
+        last.map_or(Sequence(1), |(last, _)| last.next())
+    }
+
+    /// Notes the bytes of an event as they were told.
+    pub fn told(&mut self, sequence: Sequence, bytes: &[u8]) {
+        let before = self.envelopes.insert(sequence, bytes.to_vec());
+        if before.is_some_and(|before| before != bytes) {
+            self.changed.insert(sequence);
+        }
+    }
+
+    /// Notes what an event means.
+    pub fn happened(&mut self, recorded: &Recorded, now: Instant) {
+        self.epoch = self.epoch.max(recorded.epoch);
+        let attempt_id = AttemptId(recorded.sequence.0);
+        match &recorded.event {
+            Event::WorkerJoined(event) => {
+                let worker = WorkerId(recorded.sequence.0);
+                self.joined.insert(event.process.pid, worker);
+            }
+            Event::AttemptStarted(_) => {
+                self.running.insert(attempt_id);
+                self.attempts += 1;
+            }
+            Event::FeaturePassed(_) => self.passed += 1,
+            _ => {}
+        }
+        if let Some(over) = ended(&recorded.event) {
+            self.running.remove(&over);
+        }
+        self.recover(recorded, now);
+    }
+
+    fn recover(&mut self, recorded: &Recorded, now: Instant) {
+        let shows = |sign: Sign| match (sign, &recorded.event) {
+            (Sign::Reign(epoch), _) => recorded.epoch > epoch,
+            (Sign::Left(worker), Event::WorkerLeft(event)) => event.worker == worker,
+            (Sign::Over(attempt), event) => ended(event) == Some(attempt),
+            _ => false,
+        };
+        let recovered = &mut self.recovered;
+        self.open.retain(|open| {
+            let done = shows(open.sign);
+            if done {
+                recovered.push((open.kind, now.duration_since(open.since)));
+            }
+            !done
+        });
+    }
+
+    /// Notes that a process was killed. One that nobody has heard of yet leaves nothing to
+    /// recover, and neither does one whose attempt is over already.
+    pub fn killed(&mut self, prey: &Prey, now: Instant) {
+        let sign = match prey.kind {
+            Kind::Scheduler => Some(Sign::Reign(self.epoch)),
+            Kind::Worker => self.joined.get(&prey.pid).copied().map(Sign::Left),
+            Kind::Agent => prey
+                .attempt
+                .filter(|attempt| self.running.contains(attempt))
+                .map(Sign::Over),
+        };
+        self.open.extend(sign.map(|sign| Open {
+            kind: prey.kind,
+            since: now,
+            sign,
+        }));
+    }
+
+    /// Whether something has not recovered yet: a kill that strikes now strikes a recovery.
+    pub fn recovering(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// How long each recovery took, by what had been killed.
+    pub fn recoveries(&self) -> &[(Kind, Duration)] {
+        &self.recovered
+    }
+
+    /// How many kills were never recovered from.
+    pub fn unrecovered(&self) -> usize {
+        self.open.len()
+    }
+}
+
+/// The attempt that an event ends. A job of a drill has one feature.
+fn ended(event: &Event) -> Option<AttemptId> {
+    match event {
+        Event::AttemptReleased(event) => Some(event.attempt),
+        Event::AttemptLost(event) => Some(event.attempt),
+        Event::FeaturePassed(event) => Some(event.attempt),
+        Event::FeatureFailed(event) => Some(event.attempt),
+        Event::RegressionFound(event) => Some(event.attempt),
+        Event::TestPassed(event) => Some(event.attempt),
+        Event::TestInconclusive(event) => Some(event.attempt),
+        Event::InputRequested(event) => Some(event.attempt),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::event::{
+        AttemptLost, AttemptStarted, ProcessIdentity, WorkerJoined, WorkerLeft,
+    };
+    use crate::model::ids::{CommandId, JobId, Timestamp};
+    use crate::model::settings::WorkerKind;
+
+    fn recorded(sequence: u64, epoch: u64, event: impl Into<Event>) -> Recorded {
+        Recorded {
+            sequence: Sequence(sequence),
+            epoch: Epoch(epoch),
+            at: Timestamp(0),
+            cause: CommandId(0),
+            event: event.into(),
+        }
+    }
+
+    fn joined(pid: u32) -> WorkerJoined {
+        WorkerJoined {
+            kind: WorkerKind::Coding,
+            name: "worker-1".to_owned(),
+            process: ProcessIdentity {
+                pid,
+                ..ProcessIdentity::default()
+            },
+        }
+    }
+
+    fn prey(kind: Kind, pid: u32, attempt: Option<u64>) -> Prey {
+        Prey {
+            pid,
+            kind,
+            attempt: attempt.map(AttemptId),
+        }
+    }
+
+    #[test]
+    fn each_kind_of_kill_recovers_by_its_own_sign() {
+        let (mut seen, began) = (Seen::default(), Instant::now());
+        let at = |ms| began + Duration::from_millis(ms);
+        let started = AttemptStarted {
+            job: JobId(1),
+            worker: WorkerId(1),
+        };
+        seen.happened(&recorded(1, 1, joined(70)), at(0));
+        seen.happened(&recorded(2, 1, started), at(0));
+        seen.killed(&prey(Kind::Worker, 70, None), at(10));
+        seen.killed(&prey(Kind::Agent, 71, Some(2)), at(10));
+        seen.killed(&prey(Kind::Scheduler, 72, None), at(10));
+        seen.killed(&prey(Kind::Worker, 99, None), at(10));
+        seen.killed(&prey(Kind::Agent, 98, Some(1)), at(10));
+        assert_eq!(seen.unrecovered(), 3, "of two nobody had heard");
+        let left = WorkerLeft {
+            worker: WorkerId(1),
+            reason: String::new(),
+        };
+        seen.happened(&recorded(3, 1, left), at(30));
+        let lost = AttemptLost {
+            attempt: AttemptId(2),
+            reason: String::new(),
+        };
+        seen.happened(&recorded(4, 2, lost), at(50));
+        let ms = |ms| Duration::from_millis(ms);
+        let wanted = [
+            (Kind::Worker, ms(20)),
+            (Kind::Agent, ms(40)),
+            (Kind::Scheduler, ms(40)),
+        ];
+        assert_eq!(seen.recoveries(), wanted);
+        assert!(!seen.recovering());
+    }
+
+    #[test]
+    fn an_event_that_becomes_another_is_noticed() {
+        let mut seen = Seen::default();
+        seen.told(Sequence(1), b"one");
+        seen.told(Sequence(1), b"one");
+        assert!(seen.changed.is_empty());
+        assert_eq!(seen.next(), Sequence(2));
+        seen.told(Sequence(1), b"another");
+        assert_eq!(seen.changed.len(), 1);
+    }
+}

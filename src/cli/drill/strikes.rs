@@ -1,0 +1,140 @@
+//! Whom a strike hits. Pure, but for the seeded numbers.
+
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt};
+
+use super::prey::{Kind, Prey};
+
+/// Of a hundred strikes, how many hit whom. Schedulers and workers hold reservations and are
+/// what recovers; an agent's death has to be noticed by its worker alone.
+const SHAPES: [(u32, Shape); 6] = [
+    (25, Shape::One(Kind::Scheduler)),
+    (27, Shape::One(Kind::Worker)),
+    (25, Shape::One(Kind::Agent)),
+    (10, Shape::Pair(Kind::Scheduler, Kind::Worker)),
+    (8, Shape::Pair(Kind::Worker, Kind::Worker)),
+    (5, Shape::All),
+];
+
+/// Of ten killed schedulers, the successors of so many are killed while they start.
+const AGAIN_OF_TEN: u32 = 3;
+/// A scheduler is ready after some tens of milliseconds.
+const AGAIN_MS_MAX: u64 = 60;
+
+#[derive(Clone, Copy, Debug)]
+enum Shape {
+    One(Kind),
+    Pair(Kind, Kind),
+    All,
+}
+
+/// Draws who is hit now. When none of the kind that was drawn lives, anybody is; nobody when
+/// nobody lives.
+pub fn draw(alive: &[Prey], random: &mut StdRng) -> Vec<Prey> {
+    let mut at = random.random_range(0..SHAPES.iter().map(|(share, _)| share).sum());
+    let shape = SHAPES.iter().find_map(|(share, shape)| {
+        let hit = at < *share;
+        at = at.saturating_sub(*share);
+        hit.then_some(*shape)
+    });
+    let mut hit = match shape {
+        Some(Shape::One(kind)) => one(alive, kind, &[], random),
+        Some(Shape::Pair(first, second)) => {
+            let mut hit = one(alive, first, &[], random);
+            let more = one(alive, second, &hit, random);
+            hit.extend(more);
+            hit
+        }
+        Some(Shape::All) => alive.to_vec(),
+        None => Vec::new(),
+    };
+    if hit.is_empty() {
+        hit.extend(pick(&alive.iter().collect::<Vec<_>>(), random).cloned());
+    }
+    hit
+}
+
+fn one(alive: &[Prey], kind: Kind, but: &[Prey], random: &mut StdRng) -> Vec<Prey> {
+    let fit: Vec<&Prey> = alive
+        .iter()
+        .filter(|prey| prey.kind == kind && !but.contains(prey))
+        .collect();
+    pick(&fit, random).cloned().into_iter().collect()
+}
+
+fn pick<'a>(from: &[&'a Prey], random: &mut StdRng) -> Option<&'a Prey> {
+    let at = random.next_u64() % u64::try_from(from.len()).unwrap_or(0).max(1);
+    from.get(usize::try_from(at).unwrap_or(0)).copied()
+}
+
+/// The time until the next strike: `every_ms` on average.
+pub fn pause_ms(every_ms: u64, random: &mut StdRng) -> u64 {
+    random.random_range(every_ms / 2..=every_ms + every_ms / 2)
+}
+
+/// Whether the successor of a killed scheduler is killed while it starts, and after how long.
+pub fn again_ms(random: &mut StdRng) -> Option<u64> {
+    let again = random.random_range(0..10) < AGAIN_OF_TEN;
+    let after = random.random_range(0..=AGAIN_MS_MAX);
+    again.then_some(after)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use rand::SeedableRng;
+
+    use super::*;
+
+    fn crew() -> Vec<Prey> {
+        let kinds = [
+            Kind::Scheduler,
+            Kind::Worker,
+            Kind::Worker,
+            Kind::Agent,
+            Kind::Agent,
+        ];
+        let prey = |(pid, kind)| Prey {
+            pid,
+            kind,
+            attempt: None,
+        };
+        (1..).zip(kinds).map(prey).collect()
+    }
+
+    #[test]
+    fn everybody_is_hit_alone_and_with_others_and_the_seed_decides() {
+        let mut random = StdRng::seed_from_u64(1);
+        let drawn: Vec<Vec<u32>> = (0..400)
+            .map(|_| draw(&crew(), &mut random).iter().map(|it| it.pid).collect())
+            .collect();
+        let shapes: BTreeSet<Vec<u32>> = drawn.iter().cloned().collect();
+        for pid in 1..=5 {
+            assert!(shapes.contains(&vec![pid]), "{pid} alone");
+        }
+        assert!(shapes.contains(&vec![1, 2, 3, 4, 5]), "all at once");
+        assert!(shapes.contains(&vec![1, 3]) && shapes.contains(&vec![2, 3]));
+        let mut random = StdRng::seed_from_u64(1);
+        let again: Vec<u32> = draw(&crew(), &mut random).iter().map(|it| it.pid).collect();
+        assert_eq!(Some(&again), drawn.first());
+    }
+
+    #[test]
+    fn a_strike_hits_whoever_is_there() {
+        let mut random = StdRng::seed_from_u64(2);
+        let only: Vec<Prey> = crew().into_iter().skip(4).collect();
+        assert!((0..100).all(|_| draw(&only, &mut random) == only));
+        assert!(draw(&[], &mut random).is_empty());
+    }
+
+    #[test]
+    fn pauses_are_as_long_as_asked_on_average() {
+        let mut random = StdRng::seed_from_u64(3);
+        let sum: u64 = (0..1_000).map(|_| pause_ms(500, &mut random)).sum();
+        assert!((450_000..550_000).contains(&sum), "{sum}");
+        assert_eq!(pause_ms(0, &mut random), 0);
+        let again = (0..1_000).filter_map(|_| again_ms(&mut random)).count();
+        assert!((200..400).contains(&again), "{again}");
+    }
+}

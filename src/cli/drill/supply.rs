@@ -1,0 +1,80 @@
+//! The backlog of a drill never runs dry while the killing goes on.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::place::{Place, WAVE};
+use super::seen::Seen;
+use crate::cli::config::Config;
+use crate::cli::error::Error;
+use crate::cli::exit::ExitCode;
+use crate::cli::store;
+use crate::model::command::PersonCommand;
+use crate::model::feature::FeatureSpec;
+use crate::model::ids::{CommandId, FeatureId};
+
+/// Fewer unmerged features than this, and more are imported.
+const LOW: u32 = 18;
+
+/// An import that has not been acknowledged yet keeps its name, so that it is carried out once,
+/// however often it is repeated.
+type Pending = (CommandId, Vec<(FeatureId, FeatureSpec)>);
+
+/// Imports features, wave by wave.
+pub struct Supply {
+    seen: Arc<Mutex<Seen>>,
+    config: Config,
+    pending: Option<Pending>,
+    /// Features whose import was acknowledged; they are numbered from 1.
+    pub acknowledged: u32,
+    /// How often an import was repeated, because its answer did not come.
+    pub repeated: u32,
+}
+
+impl Supply {
+    /// Nothing is imported yet.
+    pub fn new(place: &Place, seen: Arc<Mutex<Seen>>) -> Result<Self, Error> {
+        Ok(Self {
+            seen,
+            config: Config::load(&place.project)?,
+            pending: None,
+            acknowledged: 0,
+            repeated: 0,
+        })
+    }
+
+    fn low(&self) -> bool {
+        let passed = self
+            .seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .passed;
+        self.acknowledged.saturating_sub(passed) < LOW
+    }
+
+    /// Imports the next wave if it is time. A scheduler that dies meanwhile leaves it pending.
+    ///
+    /// # Errors
+    /// The import is refused, which no kill may cause.
+    pub async fn refill(&mut self, place: &Place) -> Result<(), Error> {
+        if self.pending.is_none() && !self.low() {
+            return Ok(());
+        }
+        let (id, features) = match self.pending.take() {
+            Some(pending) => {
+                self.repeated += 1;
+                pending
+            }
+            None => (store::new_command(), place.wave(self.acknowledged + 1)?),
+        };
+        let command = PersonCommand::Import {
+            features: features.clone(),
+            update: false,
+        };
+        match store::submit_as(&place.project, &self.config, id, command).await {
+            Ok(_) => self.acknowledged += WAVE,
+            Err(error) if error.code == ExitCode::Usage => return Err(error),
+            Err(_) => self.pending = Some((id, features)),
+        }
+        Ok(())
+    }
+}

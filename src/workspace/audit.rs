@@ -1,0 +1,57 @@
+//! What can be said of a repository afterwards, by looking at it alone.
+
+use std::collections::BTreeMap;
+
+use super::Result;
+use crate::model::ids::CommitId;
+
+impl super::Repository {
+    /// How many commits of the branch speak for each feature, by their `Crewlog-Feature` trailer
+    /// as it is written (`#12`).
+    ///
+    /// # Errors
+    /// The branch does not exist, or git fails.
+    pub async fn merged_features(&self, branch: &str) -> Result<BTreeMap<String, u32>> {
+        let call = self.call("list the branch's commits");
+        let output = call
+            .args(["log", "--format=%(trailers:key=Crewlog-Feature,valueonly)"])
+            .arg(format!("refs/heads/{branch}"))
+            .arg("--")
+            .ok();
+        let text = output.await?.text();
+        let mut merged = BTreeMap::new();
+        for feature in text.lines().filter(|line| !line.is_empty()) {
+            *merged.entry(feature.to_owned()).or_default() += 1;
+        }
+        Ok(merged)
+    }
+
+    /// The commit that the user has checked out.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn users_head(&self) -> Result<CommitId> {
+        self.user_head().await
+    }
+
+    /// Paths in the user's own working tree that differ from what is checked out there.
+    ///
+    /// # Errors
+    /// git fails.
+    pub async fn users_changes(&self) -> Result<Vec<String>> {
+        let call = self.users_call("look at the working tree").whole_tree();
+        let output = call.args(["status", "--porcelain"]).ok().await?;
+        Ok(output.text().lines().map(str::to_owned).collect())
+    }
+
+    /// Whether everything that the branch reaches is there and whole.
+    ///
+    /// # Errors
+    /// Something is missing or broken; git's words say what.
+    pub async fn is_whole(&self, branch: &str) -> Result<()> {
+        let call = self.call("check the branch's objects").whole_tree();
+        let reference = format!("refs/heads/{branch}");
+        let checked = call.args(["fsck", "--no-dangling", "--no-progress", &reference]);
+        checked.ok().await.map(|_| ())
+    }
+}

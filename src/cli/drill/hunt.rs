@@ -39,6 +39,8 @@ const FAULTS_MAX: usize = 5;
 const FINISH_MAX: Duration = Duration::from_secs(300);
 /// The longest that whatever was killed or ended may take to vanish.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// An import that is still open after the last kill; each try waits for seconds by itself.
+const REPEATS_MAX: usize = 10;
 /// How often a socket or `/proc` is looked at again.
 const LOOK: Duration = Duration::from_millis(20);
 /// How often progress is shown in a terminal, and how many times less often elsewhere.
@@ -323,6 +325,12 @@ impl Hunt<'_> {
             Err(error) = feed(place, supply, &seen) => return Err(error),
         };
         let killing = began.elapsed();
+        for _ in 0..REPEATS_MAX {
+            if !supply.lock().await.is_pending() {
+                break;
+            }
+            supply.lock().await.refill(place).await?;
+        }
         self.finish(interrupts).await?;
         Ok((killing, interrupted))
     }

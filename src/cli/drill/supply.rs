@@ -51,6 +51,11 @@ impl Supply {
         self.acknowledged.saturating_sub(passed) < LOW
     }
 
+    /// Whether an import waits for its answer.
+    pub fn is_pending(&self) -> bool {
+        self.pending.is_some()
+    }
+
     /// Imports the next wave if it is time. A scheduler that dies meanwhile leaves it pending.
     ///
     /// # Errors
@@ -59,21 +64,26 @@ impl Supply {
         if self.pending.is_none() && !self.low() {
             return Ok(());
         }
-        let (id, features) = match self.pending.take() {
+        // It stays pending until it is acknowledged, also when nobody waits for this any more.
+        let (id, features) = match &self.pending {
             Some(pending) => {
                 self.repeated += 1;
-                pending
+                pending.clone()
             }
             None => (store::new_command(), place.wave(self.acknowledged + 1)?),
         };
+        self.pending = Some((id, features.clone()));
         let command = PersonCommand::Import {
-            features: features.clone(),
+            features,
             update: false,
         };
         match store::submit_as(&place.project, &self.config, id, command).await {
-            Ok(_) => self.acknowledged += WAVE,
+            Ok(_) => {
+                self.acknowledged += WAVE;
+                self.pending = None;
+            }
             Err(error) if error.code == ExitCode::Usage => return Err(error),
-            Err(_) => self.pending = Some((id, features)),
+            Err(_) => {}
         }
         Ok(())
     }

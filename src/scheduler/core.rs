@@ -70,6 +70,8 @@ impl Core {
                 repeated: true,
             });
         }
+        // A clock that was set back does not bring the log into disorder.
+        let now = self.state.time(now);
         let events = decide(&self.state, now, command)?;
         let first = self.state.sequence.next();
         for event in events {
@@ -112,5 +114,27 @@ impl Core {
     /// The events since the last `take_batch`.
     pub fn batch(&self) -> &[Recorded] {
         &self.batch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::command::PersonCommand;
+
+    #[test]
+    fn times_never_go_back() {
+        let mut core = Core::new(State::default(), Epoch(1));
+        let reason = "lunch".to_owned();
+        let steps = [
+            (5_000, PersonCommand::Pause { reason }),
+            (3_000, PersonCommand::Resume),
+        ];
+        for (now, command) in steps {
+            let submitted = core.submit_own(Timestamp(now), &Command::Person(command));
+            submitted.expect("it fits");
+        }
+        let at: Vec<u64> = core.batch().iter().map(|recorded| recorded.at.0).collect();
+        assert_eq!(at, [5_000, 5_000]);
     }
 }

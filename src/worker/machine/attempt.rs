@@ -13,6 +13,10 @@ use super::ending::Ending;
 use super::{Done, Effect, Finished, HookPoint, Kept, Machine, Spooled, Step, StepKind};
 use next::Next;
 
+/// Work has its time limit, and what comes after it this one: removing a large worktree from a slow
+/// disk takes a minute. A worker that hangs there would ask for no job and be waited for in vain.
+const TIDY_LIMIT_MS: u64 = 600_000;
+
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) id: AttemptId,
@@ -30,6 +34,8 @@ pub(super) struct Attempt {
     pub(super) ending: Option<Ending>,
     /// When its time is up; runs only while it works.
     pub(super) deadline: Option<Timestamp>,
+    /// When keeping, noting or removing what is left takes so long that it never ends.
+    pub(super) tidy_by: Option<Timestamp>,
     /// What is left of its time while the clock stands.
     pub(super) left_ms: u64,
     /// The head of the branch, as far as it is known.
@@ -117,6 +123,7 @@ impl Attempt {
             keep: false,
             ending: None,
             deadline: Some(now.plus_ms(limit_ms)),
+            tidy_by: None,
             left_ms: limit_ms,
             head: job.base.clone(),
             stand: Stand::default(),
@@ -142,6 +149,7 @@ impl Attempt {
             keep: false,
             ending: None,
             deadline: None,
+            tidy_by: None,
             left_ms: 0,
             head: CommitId::default(),
             stand: Stand::default(),
@@ -189,7 +197,7 @@ impl Attempt {
     }
 
     pub(super) fn deadline(&self) -> Option<Timestamp> {
-        self.deadline
+        [self.deadline, self.tidy_by].into_iter().flatten().min()
     }
 
     /// The stage in the scheduler's words; `None` when it is over.
@@ -331,6 +339,7 @@ impl Machine {
         let doing = Doing::of(&kind);
         let before = attempt.phase();
         attempt.stage = Stage::Running(doing);
+        attempt.tidy_by = (!doing.is_work()).then(|| now.plus_ms(TIDY_LIMIT_MS));
         let (changed, said) = (attempt.phase() != before, attempt.phase().is_some());
         let step = Step {
             attempt: attempt.id,

@@ -202,6 +202,10 @@ impl Machine {
         let Some(attempt) = self.attempt.as_mut() else {
             return;
         };
+        if attempt.tidy_by.is_some_and(|limit| now >= limit) {
+            let reason = "cleaning up after an attempt does not come to an end".to_owned();
+            return self.leave(reason.clone(), Exit::Failed(reason));
+        }
         if attempt.deadline.is_some_and(|deadline| now >= deadline) {
             attempt.deadline = None;
             attempt.left_ms = 0;

@@ -276,6 +276,20 @@ fn a_stop_does_not_wait_for_ever() {
 }
 
 #[test]
+fn a_worker_that_cannot_clean_up_ends_and_leaves_it_to_another() {
+    let mut rig = Rig::at("clean");
+    let start = rig.now;
+    let mut effects = rig.wake();
+    while effects.is_empty() {
+        effects = rig.wake();
+    }
+    let reason = "cleaning up after an attempt does not come to an end".to_owned();
+    let exit = format!("exit {:?}", Exit::Failed(reason));
+    assert_eq!(effects, ["leaving".to_owned(), exit]);
+    assert_eq!(rig.now, start.plus_ms(600_000));
+}
+
+#[test]
 fn refused_by_the_scheduler() {
     let refused = || SchedulerMessage::Refused {
         reason: "another version".to_owned(),

@@ -222,3 +222,32 @@ fn a_budget_that_ends_with_the_work_spoils_nothing() {
     done.ok(rules(budget(100)));
     assert_eq!(end(&mut done).unwrap().0, RunOutcome::AllPassing);
 }
+
+#[test]
+fn rules_that_become_stricter_hold_for_what_is_given_back_or_lost() {
+    let released = |attempt| {
+        let reason = "as ordered".to_owned();
+        reporting(attempt, Report::Released { reason })
+    };
+    let table: [(&dyn Fn(AttemptId) -> Command, &str); 2] =
+        [(&released, "AttemptReleased"), (&losing, "AttemptLost")];
+    for (ending, event) in table {
+        for (most, parked) in [(2, false), (1, true)] {
+            let mut story = Story::of(&[(1, &[]), (2, &[])]);
+            let attempt = story.hire(CODING);
+            story.fail(attempt, FailureKind::CheckFailed);
+            story.wait(60_000);
+            let attempts = [story.hire(CODING), story.hire(CODING)];
+            let its = |attempt: &AttemptId| story.features_of(*attempt) == [id(1)];
+            let attempt = attempts.into_iter().find(its).unwrap();
+            let settings = Settings {
+                max_attempts: most,
+                ..story.state.settings.clone()
+            };
+            story.ok(rules(settings));
+            let mut expected = vec![event];
+            expected.extend(parked.then_some("FeatureParked"));
+            assert_eq!(names(&story.ok(ending(attempt))), expected, "{most}");
+        }
+    }
+}

@@ -57,7 +57,9 @@ pub fn report(
     };
     let outcome = reported.outcome(report)?;
     let mut events = reported.spending(usage);
+    let parked = reported.spent(&outcome);
     events.extend(outcome);
+    events.extend(parked);
     Ok(events)
 }
 
@@ -111,6 +113,28 @@ impl Reported<'_> {
                 ])
             }
         }
+    }
+
+    /// Features that are given back and have used up their tries, under rules that have become
+    /// stricter meanwhile.
+    fn spent(&self, outcome: &[Event]) -> Vec<Event> {
+        let released = |event: &Event| matches!(event, Event::AttemptReleased(_));
+        if !outcome.iter().any(released) {
+            return Vec::new();
+        }
+        let named = |id| {
+            let of = |event: &Event| matches!(event, Event::FeatureFailed(it) if it.feature == id);
+            outcome.iter().any(of)
+        };
+        let most = self.state.settings.max_attempts;
+        let remaining = self.open.remaining.iter().copied();
+        let left = remaining.filter_map(|id| self.state.feature(id));
+        left.filter(|it| it.status == Status::Running && it.failures >= most && !named(it.id))
+            .map(|it| {
+                let (feature, failures) = (it.id, it.failures);
+                FeatureParked { feature, failures }.into()
+            })
+            .collect()
     }
 
     fn merging(&self) -> bool {

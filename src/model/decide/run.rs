@@ -144,9 +144,11 @@ pub fn lose(state: &State, attempt: AttemptId, reason: &str) -> Result<Vec<Event
     events.extend(open.remaining.iter().filter_map(|&id| {
         let feature = state.feature(id)?;
         let failures = feature.failures;
-        let often = feature.status == Status::Running && feature.lost + 1 >= LOST_MAX;
+        // The rules may have become stricter since it was begun.
+        let spent = failures >= state.settings.max_attempts || feature.lost + 1 >= LOST_MAX;
+        let parked = feature.status == Status::Running && spent;
         let feature = id;
-        often.then(|| FeatureParked { feature, failures }.into())
+        parked.then(|| FeatureParked { feature, failures }.into())
     }));
     Ok(events)
 }

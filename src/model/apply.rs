@@ -31,7 +31,10 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
         Event::JobCancelled(event) => attempts::cancelled(state, event),
         Event::AttemptReleased(event) => attempts::released(state, event),
         Event::AttemptLost(event) => attempts::lost(state, event),
-        Event::LateResultIgnored(_) => state.tally.late += 1,
+        Event::LateResultIgnored(_) => {
+            state.tally.late += 1;
+            state.remembered.note_late(recorded.cause);
+        }
         Event::UsageRecorded(event) => attempts::usage_recorded(state, event),
         Event::WorkerJoined(event) => attempts::worker_joined(state, recorded.sequence, event),
         Event::WorkerLeft(event) => attempts::worker_left(state, event),

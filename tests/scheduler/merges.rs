@@ -101,6 +101,22 @@ fn a_report_is_answered_as_the_first_time() {
 }
 
 #[test]
+fn a_late_report_is_late_however_often_it_is_repeated() {
+    let mut world = World::of(features(2));
+    let [(hand, attempt, feature), _] = at_work::<2>(&mut world);
+    world.report(&hand, attempt, failed(&[feature]));
+    world.heard(hand.connection);
+    let late = world.report(&hand, attempt, failed(&[feature]));
+    let first = world.heard(hand.connection);
+    assert_eq!(reported(&first), [(attempt, Verdict::Late)]);
+    let before = world.log.len();
+    world.report_as(&hand, attempt, failed(&[feature]), late);
+    let second = world.heard(hand.connection);
+    assert_eq!(reported(&second), [(attempt, Verdict::Late)]);
+    assert!(world.events(before).is_empty());
+}
+
+#[test]
 fn who_stands_on_an_old_head_rebases_and_gets_its_turn_after_three_rounds() {
     let mut world = World::of(features(6));
     world.settings.max_concurrency = 8;

@@ -1,6 +1,6 @@
 //! Commands that were accepted, so that a repeated one gets the first one's answer.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,8 @@ use crate::model::ids::{CommandId, Sequence};
 pub struct Remembered {
     answers: BTreeMap<CommandId, (Sequence, Sequence)>,
     order: VecDeque<CommandId>,
+    /// Those of them that came too late.
+    late: BTreeSet<CommandId>,
 }
 
 impl Remembered {
@@ -41,7 +43,20 @@ impl Remembered {
             && let Some(oldest) = self.order.pop_front()
         {
             self.answers.remove(&oldest);
+            self.late.remove(&oldest);
         }
+    }
+
+    /// Notes that `id` was a report for an attempt that was over.
+    pub fn note_late(&mut self, id: CommandId) {
+        if self.answers.contains_key(&id) {
+            self.late.insert(id);
+        }
+    }
+
+    /// True when `id` was a report that came too late, and is to be told so again.
+    pub fn was_late(&self, id: CommandId) -> bool {
+        self.late.contains(&id)
     }
 
     /// The first and the last event that this command caused.

@@ -21,8 +21,7 @@ impl Machine {
         let state = self.core.state();
         let Some(open) = state.attempts().get(&attempt) else {
             if state.remembered().get(command).is_some() {
-                // The same report again gets the same answer again.
-                let verdict = state.verdict(attempt).unwrap_or(Verdict::Late);
+                let verdict = self.verdict_on(attempt, command).unwrap_or(Verdict::Late);
                 self.answer(worker, command, attempt, verdict);
             } else {
                 self.submit_report(now, waiting);
@@ -48,6 +47,15 @@ impl Machine {
             return;
         }
         self.submit_report(now, waiting);
+    }
+
+    /// The answer to a report that was recorded: the same report again gets the same answer again,
+    /// also when another report of the same attempt was in time.
+    fn verdict_on(&self, attempt: AttemptId, command: CommandId) -> Option<Verdict> {
+        let state = self.core.state();
+        let late = state.remembered().was_late(command);
+        let verdict = state.verdict(attempt)?;
+        Some(if late { Verdict::Late } else { verdict })
     }
 
     pub(super) fn submit_report(&mut self, now: Now, waiting: Waiting) {
@@ -206,7 +214,7 @@ impl Machine {
         }
         let state = self.core.state();
         let known = |(&worker, &(attempt, command)): (&WorkerId, &(AttemptId, CommandId))| {
-            let verdict = state.verdict(attempt)?;
+            let verdict = self.verdict_on(attempt, command)?;
             let same = state.remembered().get(command).is_some();
             let verdict = if same { verdict } else { Verdict::Late };
             Some((worker, command, attempt, verdict))

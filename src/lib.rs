@@ -21,3 +21,8 @@ pub mod queue;
 pub mod scheduler;
 pub mod worker;
 pub mod workspace;
+
+// Compiled into the library's own tests, because planted bugs exist nowhere else.
+#[cfg(test)]
+#[path = "../tests/simulation/mod.rs"]
+mod simulation;

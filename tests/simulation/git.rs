@@ -1,30 +1,46 @@
-//! A repository: commits with one parent each, and a branch.
+//! A repository: commits with one parent each, and a branch. It knows the truth about features,
+//! which checks find out and agents only claim.
 
 use std::collections::BTreeMap;
 
-use crewlog::model::ids::{AttemptId, CommitId};
-use crewlog::scheduler::outside::Merged;
+use crate::model::ids::{AttemptId, CommitId, FeatureId};
+use crate::scheduler::outside::Merged;
 
 /// Who made a commit.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Made {
-    pub pid: u32,
+    /// The process, by the world's number.
+    pub who: u64,
     pub attempt: AttemptId,
 }
 
-#[derive(Default)]
+/// What a commit changes.
+#[derive(Clone, Debug, Default)]
+pub struct Change {
+    /// Features that work from here on.
+    pub does: Vec<FeatureId>,
+    /// Features that no longer do.
+    pub breaks: Vec<FeatureId>,
+}
+
+#[derive(Clone, Debug)]
+struct Commit {
+    parent: Option<CommitId>,
+    made: Option<Made>,
+    change: Change,
+}
+
+#[derive(Clone, Debug, Default)]
 pub struct Git {
-    parents: BTreeMap<CommitId, CommitId>,
-    pub made: BTreeMap<CommitId, Made>,
+    commits: BTreeMap<CommitId, Commit>,
     /// What the branch was at, one after the other; the last one is its head.
     pub history: Vec<CommitId>,
-    count: u64,
 }
 
 impl Git {
     pub fn new() -> Self {
         let mut git = Self::default();
-        let first = git.commit_on(&CommitId::default(), None);
+        let first = git.commit(None, None, Change::default());
         git.history.push(first);
         git
     }
@@ -33,35 +49,65 @@ impl Git {
         self.history.last().cloned().unwrap_or_default()
     }
 
-    pub fn commit_on(&mut self, parent: &CommitId, made: Option<Made>) -> CommitId {
-        self.count += 1;
-        let commit: CommitId = format!("{:040x}", self.count).parse().expect("hex");
-        self.parents.insert(commit.clone(), parent.clone());
-        if let Some(made) = made {
-            self.made.insert(commit.clone(), made);
-        }
+    fn commit(&mut self, parent: Option<CommitId>, made: Option<Made>, change: Change) -> CommitId {
+        let number = self.commits.len() + 1;
+        let commit: CommitId = format!("{number:040x}").parse().expect("hex");
+        let new = Commit {
+            parent,
+            made,
+            change,
+        };
+        self.commits.insert(commit.clone(), new);
         commit
     }
 
+    pub fn commit_on(&mut self, parent: &CommitId, made: Made, change: Change) -> CommitId {
+        self.commit(Some(parent.clone()), Some(made), change)
+    }
+
+    pub fn made(&self, commit: &CommitId) -> Option<Made> {
+        self.commits.get(commit)?.made
+    }
+
     /// Somebody who knows nothing of us commits on the branch.
-    pub fn outsider(&mut self) {
-        let head = self.head();
-        let commit = self.commit_on(&head, None);
-        self.history.push(commit);
+    pub fn outsider(&mut self, breaks: Vec<FeatureId>) -> CommitId {
+        let change = Change {
+            breaks,
+            ..Change::default()
+        };
+        let commit = self.commit(Some(self.head()), None, change);
+        self.history.push(commit.clone());
+        commit
     }
 
     pub fn contains(&self, commit: &CommitId) -> bool {
         self.history.contains(commit)
     }
 
-    /// Compare and swap, as `GitBranch` does it.
-    pub fn merge(&mut self, onto: &CommitId, commit: &CommitId) -> Merged {
-        let fits = self.parents.get(commit) == Some(onto);
-        if fits && self.head() == *onto {
+    /// Whether a feature works in the tree of a commit.
+    pub fn works(&self, commit: &CommitId, feature: FeatureId) -> bool {
+        let mut at = self.commits.get(commit);
+        while let Some(commit) = at {
+            if commit.change.breaks.contains(&feature) {
+                return false;
+            }
+            if commit.change.does.contains(&feature) {
+                return true;
+            }
+            at = commit.parent.as_ref().and_then(|up| self.commits.get(up));
+        }
+        false
+    }
+
+    /// Compare and swap, as `GitBranch` does it. True in the second place when the branch moved.
+    pub fn merge(&mut self, onto: &CommitId, commit: &CommitId) -> (Merged, bool) {
+        let parent = self.commits.get(commit).and_then(|it| it.parent.as_ref());
+        let moves = parent == Some(onto) && self.head() == *onto && commit != onto;
+        if moves {
             self.history.push(commit.clone());
         }
-        let merged = fits && self.contains(commit);
+        let merged = self.contains(commit);
         let head = self.head();
-        Merged { merged, head }
+        (Merged { merged, head }, moves)
     }
 }

@@ -1,248 +1,354 @@
-//! The world around one scheduler machine: a disk, a network, processes, git, a person, and time.
-//! Everything that happens stands in an agenda; what is random comes from one seed.
+//! The world around the real machines: a disk, connections, processes, git, people, and time.
+//! Everything that happens stands in an agenda. Nothing here decides what a scheduler or a worker
+//! does.
 
+mod carry;
 mod faults;
 mod network;
-mod process;
-mod processes;
+mod people;
+mod scheduler;
+mod steps;
+mod workers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crewlog::model::command::PersonCommand;
-use crewlog::model::event::Recorded;
-use crewlog::model::ids::{AttemptId, CommandId, Epoch, Timestamp, WorkerId};
-use crewlog::model::settings::{Settings, WorkerKind};
-use crewlog::model::state::State;
-use crewlog::protocol::{ClientMessage, SchedulerMessage, ToClient, WorkerMessage};
-use crewlog::scheduler::core::Core;
-use crewlog::scheduler::crew::Crew;
-use crewlog::scheduler::machine::{Connection, Effect, Ending, Input, Machine, Now, Step};
-use crewlog::scheduler::outside::Spooled;
+use crate::model::apply::apply;
+use crate::model::event::{ProcessIdentity, Recorded};
+use crate::model::ids::{AttemptId, CommandId, CommitId, FeatureId, Timestamp, WorkerId};
+use crate::model::settings::WorkerKind;
+use crate::model::state::State;
+use crate::protocol::{SchedulerMessage, ToClient};
+use crate::queue::EventLog;
+use crate::queue::memory::MemoryLog;
+use crate::scheduler::machine::{Connection, Input};
+use crate::scheduler::shell::Ending;
+use crate::worker::machine as worker;
 
-use crate::checks::{Checks, Truth};
-use crate::dice::Dice;
-use crate::git::Git;
-use crate::worker::{Deed, Worker};
+use self::network::Wire;
+use self::people::Wish;
+use self::scheduler::Scheduler;
+use self::steps::Spool;
+use self::workers::Worker;
+use super::dice::{Dice, Stream};
+use super::git::Git;
+use super::scenario::Scenario;
+use super::sight::{Observers, Sight, Violation};
 
-/// The run has to end so long after the last fault: two hours, for waits and killed workers.
-const PATIENCE_MS: u64 = 7_200_000;
+/// The run has to end so long after the last fault: some hours, because a provider's limits and
+/// the waits for stopped workers add up.
+const PATIENCE_MS: u64 = 6 * 3_600_000;
 
+/// No history that ends takes so many steps.
+const STEPS_MAX: u64 = 200_000;
+
+/// Where virtual time begins, on the wall clock.
+const DAWN_MS: u64 = 1_700_000_000_000;
+
+/// A process, by a number that is never given twice.
+pub type Who = u64;
+
+/// Something that is going to happen.
 pub enum Item {
     /// For the scheduler of that reign, if it still lives.
     Input(u64, Input),
+    /// It takes in what has arrived.
+    Turn(u64),
     /// The batch that is on its way becomes durable.
-    Commit(u64),
+    Synced(u64),
     /// The machine wanted to be woken.
     Wake(u64),
-    /// A message for a worker.
-    Hear(Connection, u32, SchedulerMessage),
+    /// Something for a worker.
+    Give(Who, worker::Input),
+    Hear(Connection, SchedulerMessage),
     /// The worker's end of a connection is closed.
-    Lost(Connection, u32),
-    Look(u32),
-    Heartbeat(u32),
-    Connect(u32),
-    Kill(u32),
-    Git(
-        u64,
-        AttemptId,
-        crewlog::model::ids::CommitId,
-        crewlog::model::ids::CommitId,
-    ),
-    Start,
-    Fault,
-    Person,
+    Lost(Connection),
+    Connect(Who),
+    StepDone(Who, u64),
+    Tick(Who),
+    /// A dead worker's agents end.
+    TreeGone(AttemptId),
+    Reaped(u64, WorkerId, AttemptId),
+    Git(u64, AttemptId, CommitId, CommitId),
     Spawn(WorkerKind),
+    Start,
+    Planned(usize),
+    /// A person looks whether there is something to do.
+    Look,
+    Answer(Connection),
 }
 
-/// A scheduler process.
-struct Process {
-    machine: Machine,
-    reign: u64,
-    waiting: Step,
-    committing: Option<(Vec<Recorded>, Vec<Effect>)>,
-    /// Workers that it started and that have not ended.
-    children: BTreeSet<u32>,
-    watches: Vec<(WorkerId, u32)>,
+/// What a history was made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    pub steps: u64,
+    pub events: u64,
+    pub sessions: u64,
+    pub reigns: u64,
+    /// Processes that were killed or lost their power.
+    pub crashes: u64,
+    pub virtual_ms: u64,
+}
+
+impl Stats {
+    pub fn add(&mut self, other: Self) {
+        self.steps += other.steps;
+        self.events += other.events;
+        self.sessions += other.sessions;
+        self.reigns += other.reigns;
+        self.crashes += other.crashes;
+        self.virtual_ms += other.virtual_ms;
+    }
 }
 
 pub struct World {
-    pub dice: Dice,
-    pub now_ms: u64,
+    pub scenario: Scenario,
+    now_ms: u64,
     agenda: BTreeMap<(u64, u64), Item>,
     entries: u64,
-    process: Option<Process>,
-    reign: u64,
-    pub log: Vec<Recorded>,
-    pub git: Git,
-    pub checks: Checks,
-    pub workers: BTreeMap<u32, Worker>,
-    pub alive: BTreeSet<u32>,
-    reaped: BTreeSet<AttemptId>,
-    spool: BTreeMap<AttemptId, (u32, Spooled)>,
-    /// Who is at the other end of a connection, and when the last message on it arrives there.
-    wires: BTreeMap<Connection, (u32, u64, u64)>,
-    connections: u64,
+    /// What the wall clock is off by.
+    skew_ms: i64,
+    log: MemoryLog,
+    disk: Dice,
+    /// What `scheduler status` would show: the fold of what is on the disk.
+    view: State,
+    /// A snapshot: up to which event, and its bytes.
+    snapshot: Option<(u64, Vec<u8>)>,
+    scheduler: Option<Scheduler>,
+    reigns: u64,
+    workers: BTreeMap<Who, Worker>,
+    births: u64,
+    boot: u64,
     pids: u32,
-    pub settings: Settings,
-    crew: BTreeMap<WorkerKind, u32>,
-    /// No faults after this time.
-    pub fair_ms: u64,
-    /// The person's command that waits for its answer.
-    wish: Option<(CommandId, PersonCommand, Option<Connection>)>,
-    wishes: u64,
-    pub ended: Option<Ending>,
-    pub steps: u64,
+    spool: BTreeMap<AttemptId, Spool>,
+    /// Whose agents live, by attempt.
+    trees: BTreeMap<AttemptId, Who>,
+    /// Agents have been started so often for a feature.
+    sessions: BTreeMap<FeatureId, u64>,
+    wires: BTreeMap<Connection, Wire>,
+    connections: u64,
+    git: Git,
+    wishes: VecDeque<Wish>,
+    commands: u64,
+    /// What this log's disk refuses or delays.
+    disk_full: bool,
+    disk_slow_until: u64,
+    runs_left: u32,
+    observers: Observers,
+    pub stats: Stats,
+    /// What happened, in words, if anybody wants to know.
+    pub trail: Option<Vec<String>>,
+    violation: Option<Violation>,
+    over: Option<Ending>,
 }
 
 impl World {
-    pub fn new(seed: u64) -> Self {
-        let mut dice = Dice(seed);
-        let settings = Settings {
-            max_concurrency: dice.between(1, 4) as u32,
-            testing: dice.between(0, 2) as u32,
-            batch_size: dice.between(1, 3) as u32,
-            retry_backoff_ms: 100,
-            retry_backoff_ms_max: 5_000,
-            time_limit_ms: 300_000,
-            check_limit_ms: 60_000,
-            ..Settings::default()
-        };
-        let count = dice.between(3, 8) as u32;
-        let backlog = crate::person::backlog(&mut dice, count);
-        let fair_ms = dice.between(10_000, 400_000);
-        let crewed = dice.percent(50);
-        let crew = [(WorkerKind::Coding, 2), (WorkerKind::Testing, 1)];
+    pub fn new(scenario: Scenario) -> Self {
+        let disk = Dice::new(scenario.seed, Stream::Disk, 0);
         let mut world = Self {
-            now_ms: 1_000_000,
+            now_ms: 0,
             agenda: BTreeMap::new(),
             entries: 0,
-            process: None,
-            reign: 0,
-            log: Vec::new(),
-            git: Git::new(),
-            checks: Checks::default(),
+            skew_ms: 0,
+            log: MemoryLog::new(),
+            disk,
+            view: State::default(),
+            snapshot: None,
+            scheduler: None,
+            reigns: 0,
             workers: BTreeMap::new(),
-            alive: BTreeSet::new(),
-            reaped: BTreeSet::new(),
+            births: 0,
+            boot: 1,
+            pids: 10,
             spool: BTreeMap::new(),
+            trees: BTreeMap::new(),
+            sessions: BTreeMap::new(),
             wires: BTreeMap::new(),
             connections: 0,
-            pids: 10,
-            settings,
-            crew: crew.into_iter().filter(|_| crewed).collect(),
-            fair_ms: 1_000_000 + fair_ms,
-            wish: None,
-            wishes: 0,
-            ended: None,
-            steps: 0,
-            dice,
+            git: Git::new(),
+            wishes: VecDeque::new(),
+            commands: 0,
+            disk_full: false,
+            disk_slow_until: 0,
+            runs_left: scenario.runs,
+            observers: Observers::new(),
+            stats: Stats::default(),
+            trail: None,
+            violation: None,
+            over: None,
+            scenario,
         };
-        world.import(backlog);
-        world.after(0, Item::Start);
-        let hands = if crewed { 0 } else { world.dice.between(1, 4) };
-        for _ in 0..hands {
-            world.after(100, Item::Spawn(WorkerKind::Coding));
-        }
-        if !crewed {
-            world.after(100, Item::Spawn(WorkerKind::Testing));
-        }
-        world.after(1_000, Item::Fault);
-        world.after(1_500, Item::Person);
+        world.begin();
         world
     }
 
-    /// The backlog was imported before the first scheduler started.
-    fn import(&mut self, features: Vec<crate::person::Entry>) {
-        let mut core = Core::new(State::default(), Epoch(0));
-        let import = PersonCommand::Import {
-            features,
-            update: false,
-        };
-        let command = crewlog::model::command::Command::Person(import);
-        let submitted = core.submit(CommandId(1 << 90), Timestamp(1), &command);
-        submitted.expect("a good backlog");
-        self.write(core.take_batch());
+    fn begin(&mut self) {
+        let backlog = self.scenario.backlog.clone();
+        self.import_before_the_run(backlog);
+        self.after(0, Item::Start);
+        self.after(500, Item::Look);
+        if !self.scenario.crewed {
+            for _ in 0..self.scenario.coding {
+                self.after(50, Item::Spawn(WorkerKind::Coding));
+            }
+            for _ in 0..self.scenario.testing {
+                self.after(60, Item::Spawn(WorkerKind::Testing));
+            }
+        }
+        for (number, planned) in self.scenario.planned.clone().iter().enumerate() {
+            self.at(planned.at_ms, Item::Planned(number));
+        }
     }
 
-    pub fn after(&mut self, ms: u64, item: Item) {
+    fn after(&mut self, ms: u64, item: Item) {
         self.at(self.now_ms + ms, item);
     }
 
-    pub fn at(&mut self, at_ms: u64, item: Item) {
+    fn at(&mut self, at_ms: u64, item: Item) {
         self.entries += 1;
         let at_ms = at_ms.max(self.now_ms);
         self.agenda.insert((at_ms, self.entries), item);
     }
 
-    pub fn fair(&self) -> bool {
-        self.now_ms >= self.fair_ms
+    /// Nothing goes wrong any more.
+    fn fair(&self) -> bool {
+        self.now_ms >= self.scenario.fair_ms
     }
 
-    /// Runs until the run is over, and looks whether all is well.
-    pub fn run(&mut self) {
-        while self.ended.is_none() {
+    fn wall(&self) -> Timestamp {
+        let skewed = (DAWN_MS + self.now_ms).saturating_add_signed(self.skew_ms);
+        Timestamp(skewed)
+    }
+
+    /// Notes what happens, if anybody wants to know.
+    fn note(&mut self, words: impl FnOnce() -> String) {
+        if let Some(trail) = &mut self.trail {
+            let seconds = self.now_ms as f64 / 1_000.0;
+            trail.push(format!("{seconds:>10.3} s  {}", words()));
+        }
+    }
+
+    /// Shows something to the observers.
+    fn show(&mut self, sight: &Sight<'_>) {
+        if self.violation.is_none() {
+            self.violation = self.observers.see(sight, &self.git);
+        }
+    }
+
+    fn violate(&mut self, checker: &'static str, what: String) {
+        self.violation.get_or_insert(Violation { checker, what });
+    }
+
+    /// Runs until the run is over or something does not hold.
+    pub fn run(&mut self) -> Result<(), Violation> {
+        let limit_ms = self.scenario.fair_ms + PATIENCE_MS;
+        while self.over.is_none() && self.violation.is_none() {
             let Some(((at_ms, _), item)) = self.agenda.pop_first() else {
-                panic!("nothing happens any more");
+                self.violate("the run ends", "nothing happens any more".to_owned());
+                break;
             };
             self.now_ms = at_ms;
-            self.steps += 1;
-            let late = self.now_ms > self.fair_ms + PATIENCE_MS;
-            assert!(!late, "it does not end: {:#?}", self.sight());
+            self.stats.steps += 1;
+            if at_ms > limit_ms || self.stats.steps > STEPS_MAX {
+                let sight = self.sight();
+                self.violate("the run ends", sight);
+                break;
+            }
             self.happen(item);
         }
-        self.checks.end(&self.log, &self.git);
+        self.stats.events = self.view.sequence.0;
+        self.stats.reigns = self.reigns;
+        self.stats.virtual_ms = self.now_ms;
+        match self.violation.take() {
+            Some(violation) => Err(violation),
+            None => Ok(()),
+        }
     }
 
+    /// Where things stand, for whoever looks for the reason.
     fn sight(&self) -> String {
-        let state = &self.checks.state;
-        let last = self.log.iter().rev().take(12).rev();
-        let last: Vec<_> = last.map(|recorded| recorded.event.name()).collect();
-        let workers: Vec<_> = (self.workers.values().filter(|worker| worker.alive))
-            .map(|worker| (worker.pid, &worker.stage, worker.welcome))
-            .collect();
+        let state = &self.view;
+        let count = |kind| {
+            state
+                .workers()
+                .values()
+                .filter(|it| it.kind == kind)
+                .count()
+        };
+        let workers = self.workers.values().map(Worker::words);
         format!(
-            "attempts {:?}\nmerge {:?}\nworkers {workers:?}\nlast {last:?}\nlive {:?}",
+            "it does not end: attempts {:?}, merge {:?}, paused {:?}, limited {:?}, scheduler {}, {} coding and {} testing workers known, processes {:?}",
             state.attempts().keys(),
             state.open_merge().map(|merge| merge.attempt),
-            self.process.as_ref().map(|process| process.machine.live()),
+            state.paused,
+            state.limited.as_ref().map(|limited| limited.until),
+            self.scheduler.is_some(),
+            count(WorkerKind::Coding),
+            count(WorkerKind::Testing),
+            workers.collect::<Vec<_>>(),
         )
     }
 
     fn happen(&mut self, item: Item) {
         match item {
-            Item::Input(reign, input) if self.reigns(reign) => self.input(input),
-            Item::Commit(reign) if self.reigns(reign) => self.commit(),
-            Item::Wake(reign) if self.reigns(reign) => self.input(Input::Tick),
-            Item::Input(..) | Item::Commit(_) | Item::Wake(_) => {}
-            Item::Hear(connection, pid, message) => self.hear(connection, pid, message),
-            Item::Lost(connection, pid) => self.lost(connection, pid),
-            Item::Look(pid) => self.look(pid),
-            Item::Heartbeat(pid) => self.heartbeat(pid),
-            Item::Connect(pid) => self.connect(pid),
-            Item::Kill(pid) => self.kill(pid),
-            Item::Git(reign, attempt, onto, commit) => {
-                self.disturb_merge(attempt);
-                let merged = self.git.merge(&onto, &commit);
-                let ms = self.dice.between(0, 20);
-                self.after(ms, Item::Input(reign, Input::Merged { attempt, merged }));
-            }
+            Item::Input(reign, input) => self.arrive(reign, input),
+            Item::Turn(reign) => self.turn(reign),
+            Item::Synced(reign) => self.synced(reign),
+            Item::Wake(reign) => self.wake(reign),
+            Item::Give(who, input) => self.give(who, input),
+            Item::Hear(connection, message) => self.hear(connection, message),
+            Item::Lost(connection) => self.lost(connection),
+            Item::Connect(who) => self.connect(who),
+            Item::StepDone(who, serial) => self.step_done(who, serial),
+            Item::Tick(who) => self.tick(who),
+            Item::TreeGone(attempt) => self.tree_gone(attempt),
+            Item::Reaped(reign, worker, attempt) => self.reap(reign, worker, attempt),
+            Item::Git(reign, attempt, onto, commit) => self.merge(reign, attempt, &onto, &commit),
+            Item::Spawn(kind) => drop(self.spawn(kind)),
             Item::Start => self.start(),
-            Item::Fault => self.fault(),
-            Item::Person => self.person(),
-            Item::Spawn(kind) => {
-                self.spawn(kind);
-            }
+            Item::Planned(number) => self.planned(number),
+            Item::Look => self.look(),
+            Item::Answer(connection) => self.answered(connection),
         }
     }
 
-    /// How many scheduler processes there were.
-    pub fn reigns_so_far(&self) -> u64 {
-        self.reign
+    /// Events are on the disk for good.
+    fn durable(&mut self, events: &[Recorded]) {
+        for recorded in events {
+            self.note(|| {
+                let sequence = recorded.sequence;
+                format!("event {sequence}: {:?}", recorded.event)
+            });
+            self.show(&Sight::Durable(recorded));
+            apply(&mut self.view, recorded);
+        }
     }
 
-    fn reigns(&self, reign: u64) -> bool {
-        self.process
-            .as_ref()
-            .is_some_and(|process| process.reign == reign)
+    /// The processes of this boot that live.
+    fn living(&self) -> BTreeSet<Who> {
+        self.workers.keys().copied().collect()
+    }
+
+    fn lives(&self, process: &ProcessIdentity) -> bool {
+        self.workers
+            .values()
+            .any(|worker| worker.process == *process)
+    }
+
+    fn who_is(&self, pid: u32) -> Option<Who> {
+        let mut workers = self.workers.iter();
+        workers.find_map(|(&who, worker)| (worker.process.pid == pid).then_some(who))
+    }
+
+    /// All bytes of the log.
+    fn log_bytes(&self) -> Vec<u8> {
+        let first = crate::model::ids::Sequence(1);
+        let chunk = self.log.read(first, usize::MAX);
+        chunk.map(|chunk| chunk.bytes).unwrap_or_default()
+    }
+
+    /// A name for a command, as a person's program would draw it.
+    fn command_id(&mut self) -> CommandId {
+        self.commands += 1;
+        CommandId((1 << 100) + u128::from(self.commands))
     }
 }

@@ -1,124 +1,157 @@
-//! What goes wrong, and what people do.
+//! What goes wrong, when its time has come.
 
+use super::network::Link;
 use super::*;
+use crate::model::evidence::{Failure, FailureKind, Usage};
+use crate::model::report::Report;
+use crate::protocol::{StopMode, WorkerMessage};
+use crate::simulation::scenario::What;
+use crate::worker::machine::Input as WorkerInput;
 
 impl World {
-    pub(super) fn fault(&mut self) {
-        if self.fair() {
+    pub(super) fn planned(&mut self, number: usize) {
+        let Some(planned) = self.scenario.planned.get(number).copied() else {
             return;
+        };
+        let dice = &mut Dice::new(planned.salt, Stream::Fault, 0);
+        let living: Vec<Who> = self.workers.keys().copied().collect();
+        let victim = dice.pick(&living);
+        if planned.what != What::Wish {
+            self.note(|| format!("fault: {:?}", planned.what));
         }
-        let next = self.dice.between(200, 20_000);
-        self.after(next, Item::Fault);
-        let alive: Vec<u32> = self.alive.iter().copied().collect();
-        let victim = self.dice.pick(&alive);
-        match self.dice.between(0, 10) {
-            0 | 1 => self.crash(),
-            2 | 3 => victim.into_iter().for_each(|pid| self.kill(pid)),
-            4 | 5 => {
-                let wire = victim.and_then(|pid| self.workers.get(&pid)?.wire);
-                wire.into_iter().for_each(|connection| self.cut(connection));
+        match planned.what {
+            What::KillScheduler => self.scheduler_dies(),
+            What::KillWorker => victim.into_iter().for_each(|who| self.kill(who)),
+            What::KillAll => {
+                self.scheduler_dies();
+                living.into_iter().for_each(|who| self.kill(who));
             }
-            6 => {
-                // Where a crew is kept, somebody else takes its place in the end.
-                let endless = !self.crew.is_empty() && self.dice.percent(30);
-                let most = if endless { 100_000_000 } else { 1_500_000 };
-                let ms = self.now_ms + self.dice.between(1_000, most);
-                let stopped = victim.and_then(|pid| self.workers.get_mut(&pid));
-                if let Some(worker) = stopped {
-                    worker.stopped_ms = ms;
+            What::PowerCut => self.lose_power(),
+            What::Cut => {
+                if let Some(Link::Open(wire)) = self.link_of(victim) {
+                    self.cut(wire);
                 }
             }
-            7 => self.git.outsider(),
-            8 => {
-                let modes = [
-                    crewlog::protocol::StopMode::Drain,
-                    crewlog::protocol::StopMode::Now,
-                ];
-                let mode = modes[self.dice.between(0, 1) as usize];
-                self.input(Input::Stop(mode));
+            What::PauseWorker => self.pause_worker(dice, victim),
+            What::PauseScheduler => {
+                let until = self.now_ms + dice.skewed(900_000);
+                self.pause_scheduler(until);
             }
-            9 => victim.into_iter().for_each(|pid| self.stop_worker(pid)),
-            _ => {
-                // All at once.
-                self.crash();
-                alive.into_iter().for_each(|pid| self.kill(pid));
+            What::PauseHost => {
+                let until = self.now_ms + dice.skewed(3_600_000);
+                self.pause_scheduler(until);
+                for worker in self.workers.values_mut() {
+                    worker.stopped_ms = worker.stopped_ms.max(until);
+                }
             }
+            What::SetClock => {
+                let ms = dice.skewed(7_200_000) as i64;
+                self.skew_ms += if dice.percent(50) { ms } else { -ms };
+            }
+            What::DiskFull => self.disk_full = self.scheduler.is_some(),
+            What::SlowDisk => self.disk_slow_until = self.now_ms + dice.skewed(60_000),
+            What::Outsider => {
+                let breaks = dice.pick(&self.passing()).filter(|_| dice.percent(40));
+                self.somebody_commits(breaks.into_iter().collect());
+            }
+            What::Drain => self.arrive(self.reigns, Input::Stop(StopMode::Drain)),
+            What::StopNow => self.arrive(self.reigns, Input::Stop(StopMode::Now)),
+            What::Signal => {
+                for _ in 0..dice.between(1, 3) {
+                    victim
+                        .into_iter()
+                        .for_each(|who| self.give(who, WorkerInput::Signal));
+                }
+            }
+            What::Echo => self.echo(victim),
+            What::Rogue => self.rogue(dice, &living),
+            What::Wish => self.whim(dice),
         }
     }
 
-    /// Somebody is faster than git, and the worker does not hear of it.
-    pub(super) fn disturb_merge(&mut self, attempt: AttemptId) {
-        if self.fair() || !self.dice.percent(10) {
-            return;
+    fn link_of(&self, who: Option<Who>) -> Option<Link> {
+        self.workers.get(&who?).map(|worker| worker.link)
+    }
+
+    fn kill(&mut self, who: Who) {
+        if self.workers.contains_key(&who) {
+            self.stats.crashes += 1;
+            self.worker_dies(who);
         }
-        self.git.outsider();
-        let mut workers = self.workers.values();
-        let its = workers.find(|worker| {
-            let job = worker.job.as_ref();
-            worker.alive && job.is_some_and(|job| job.attempt == attempt)
+    }
+
+    fn pause_scheduler(&mut self, until: u64) {
+        if let Some(scheduler) = &mut self.scheduler {
+            scheduler.stopped_ms = scheduler.stopped_ms.max(until);
+        }
+    }
+
+    fn pause_worker(&mut self, dice: &mut Dice, who: Option<Who>) {
+        // Where a crew is kept, somebody else takes the place of one that never comes back.
+        let endless = self.scenario.crewed && dice.percent(20);
+        let most = if endless { 100_000_000 } else { 1_500_000 };
+        let until = self.now_ms + dice.skewed(most);
+        if let Some(worker) = who.and_then(|who| self.workers.get_mut(&who)) {
+            worker.stopped_ms = until;
+        }
+    }
+
+    /// The last report again.
+    fn echo(&mut self, who: Option<Who>) {
+        let worker = who.and_then(|who| self.workers.get(&who));
+        let Some((Link::Open(wire), Some(said))) =
+            worker.map(|worker| (worker.link, worker.said.clone()))
+        else {
+            return;
+        };
+        if worker.is_some_and(|worker| worker.stopped_ms <= self.now_ms) {
+            self.say(wire, said);
+        }
+    }
+
+    /// An idle worker's agent, or a bug, reports on what is another's or over.
+    fn rogue(&mut self, dice: &mut Dice, living: &[Who]) {
+        let idle = living.iter().find_map(|who| {
+            let worker = self.workers.get(who)?;
+            let idle = worker.at_hand.is_none() && worker.stopped_ms <= self.now_ms;
+            match worker.link {
+                Link::Open(wire) if idle => Some((wire, worker.process.clone())),
+                _ => None,
+            }
         });
-        if let Some(connection) = its.and_then(|worker| worker.wire)
-            && self.dice.percent(50)
-        {
-            self.cut(connection);
-        }
-    }
-
-    /// Its user stops a worker, which does not wait until everything is given back.
-    pub(super) fn stop_worker(&mut self, pid: u32) {
-        let reason = "its user stopped it".to_owned();
-        let leaving = Deed::Say(WorkerMessage::Leaving { reason });
-        self.deeds(pid, vec![leaving]);
-        let ms = self.dice.between(1, 3_000);
-        self.after(ms, Item::Kill(pid));
-    }
-
-    pub(super) fn person(&mut self) {
-        let often = if self.fair() { 2_000 } else { 15_000 };
-        let next = self.dice.between(500, often);
-        self.after(next, Item::Person);
-        if self.process.is_none() {
-            return;
-        }
-        if self.wish.is_none() {
-            let fair = self.fair();
-            let state = &self.checks.state;
-            let wanted = crate::person::wish(&mut self.dice, state, fair);
-            self.wishes += 1;
-            let id = CommandId((1 << 120) + u128::from(self.wishes));
-            self.wish = wanted.map(|command| (id, command, None));
-        }
-        let Some((id, command, _)) = self.wish.clone() else {
+        let ended = self.observers.book.ended.iter().copied();
+        let attempts: Vec<AttemptId> = ended.chain(self.view.attempts().keys().copied()).collect();
+        let (Some((wire, process)), Some(attempt)) = (idle, dice.pick(&attempts)) else {
             return;
         };
-        // Said again on a new connection until it is answered.
-        self.connections += 1;
-        let connection = Connection(self.connections);
-        self.wish = Some((id, command.clone(), Some(connection)));
-        self.wires.insert(connection, (0, self.now_ms, self.now_ms));
-        self.tell_scheduler(connection, Input::OpenedClient { connection });
-        let message = Box::new(ClientMessage::Command { id, command });
-        self.tell_scheduler(
-            connection,
-            Input::Client {
-                connection,
-                message,
+        let known = self.observers.book.features.keys().copied();
+        let features: Vec<FeatureId> = known.collect();
+        let failure = Failure::new(FailureKind::AgentGaveUp, "not mine to say");
+        let command = self.command_id();
+        let report = match dice.percent(50) {
+            true => Report::Failed {
+                failures: features
+                    .into_iter()
+                    .map(|id| (id, failure.clone()))
+                    .collect(),
+                limited_until: None,
             },
-        );
-    }
-
-    pub(super) fn told(&mut self, connection: Connection, message: &ToClient) {
-        let Some((id, _, Some(asked))) = &self.wish else {
-            return;
+            false => Report::Released {
+                reason: "not mine".to_owned(),
+            },
         };
-        let (id, asked) = (*id, *asked);
-        if let ToClient::Accepted { first, last } = message {
-            self.checks.accepted(id, *first, *last);
-        }
-        // An answer may be lost on its way; then it is asked for again.
-        if asked == connection && self.dice.percent(80) {
-            self.wish = None;
-        }
-        self.cut(connection);
+        self.show(&Sight::Wrote {
+            id: command,
+            attempt,
+            process: &process,
+        });
+        let usage = Usage::default();
+        let message = WorkerMessage::Report {
+            command,
+            attempt,
+            report,
+            usage,
+        };
+        self.say(wire, message);
     }
 }

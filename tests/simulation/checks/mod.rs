@@ -1,0 +1,34 @@
+//! What must hold, one promise in each file.
+
+mod acknowledged;
+mod dense;
+mod dependencies;
+mod ending;
+mod folding;
+mod holder;
+mod lost;
+mod merged;
+mod proof;
+mod single;
+mod starts;
+mod tries;
+
+use super::sight::Checker;
+
+/// Everybody who looks.
+pub fn all() -> Vec<Box<dyn Checker + Send>> {
+    vec![
+        Box::new(dense::Dense::default()),
+        Box::new(acknowledged::Acknowledged::default()),
+        Box::new(holder::Holder::default()),
+        Box::new(single::Single),
+        Box::new(merged::Merged::default()),
+        Box::new(dependencies::Dependencies),
+        Box::new(starts::Starts),
+        Box::new(tries::Tries),
+        Box::new(lost::Lost::default()),
+        Box::new(proof::Proof),
+        Box::new(ending::Ending),
+        Box::new(folding::Folding),
+    ]
+}

@@ -1,0 +1,135 @@
+//! What the scheduler's effects do to the world.
+
+use super::*;
+use crate::scheduler::machine::Effect;
+use crate::scheduler::outside::Spooled;
+
+impl World {
+    pub(super) fn carry(&mut self, effects: Vec<Effect>) {
+        let ending = Self::effects_of_exit(&effects);
+        self.carry_all(effects);
+        if let Some(ending) = ending {
+            self.exit(ending);
+        }
+    }
+
+    pub(super) fn carry_all(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            self.carry_one(effect);
+        }
+    }
+
+    fn carry_one(&mut self, effect: Effect) {
+        let reign = self.reigns;
+        match effect {
+            Effect::Send {
+                connection,
+                message,
+            } => self.send(connection, *message),
+            Effect::Tell {
+                connection,
+                message,
+            } => {
+                self.told(connection, &message);
+                let ms = self.wire_ms(connection);
+                self.after(ms, Item::Answer(connection));
+            }
+            Effect::Close { connection } => self.close(connection),
+            Effect::Watch { worker, process } => self.watch(worker, process),
+            Effect::Reap { worker, attempt } => {
+                let ms = self.disk.between(0, 500);
+                self.after(ms, Item::Reaped(reign, worker, attempt));
+            }
+            Effect::Kill { process, .. } => {
+                let who = self.who_is(process.pid).filter(|_| self.lives(&process));
+                if let Some(who) = who {
+                    self.note(|| format!("the scheduler kills {who}"));
+                    self.worker_dies(who);
+                }
+            }
+            Effect::EndChild { pid } => {
+                if let Some(who) = self.who_is(pid) {
+                    self.note(|| format!("the scheduler ends its worker {who}"));
+                    self.worker_dies(who);
+                }
+            }
+            Effect::Merge {
+                attempt,
+                onto,
+                commit,
+            } => {
+                let slow = self.disk.percent(5) && !self.fair();
+                let ms = self.disk.between(1, if slow { 60_000 } else { 50 });
+                self.after(ms, Item::Git(reign, attempt, onto, commit));
+            }
+            Effect::StartWorker { kind } => self.start_child(reign, kind),
+            Effect::Stream { .. } | Effect::Exit(_) => {}
+        }
+    }
+
+    fn start_child(&mut self, reign: u64, kind: WorkerKind) {
+        let refused = !self.fair() && self.disk.percent(self.scenario.trouble.flaky);
+        let pid = (!refused).then(|| self.spawn(kind));
+        if let (Some(pid), Some(scheduler)) = (pid, &mut self.scheduler) {
+            scheduler.children.insert(pid);
+        }
+        self.after(1, Item::Input(reign, Input::ChildStarted { kind, pid }));
+    }
+
+    fn watch(&mut self, worker: WorkerId, process: ProcessIdentity) {
+        let reign = self.reigns;
+        if !self.lives(&process) {
+            let ms = self.disk.between(0, 50);
+            self.after(ms, Item::Input(reign, Input::Died { worker }));
+        } else if let Some(scheduler) = &mut self.scheduler {
+            scheduler.watches.push((worker, process));
+        }
+    }
+
+    /// git was asked to move the branch. It does so although nobody may live to hear of it.
+    pub(super) fn merge(
+        &mut self,
+        reign: u64,
+        attempt: AttemptId,
+        onto: &CommitId,
+        commit: &CommitId,
+    ) {
+        if !self.fair() && self.disk.percent(4) {
+            // Somebody is faster.
+            self.somebody_commits(Vec::new());
+        }
+        let (merged, moved) = self.git.merge(onto, commit);
+        self.note(|| {
+            format!(
+                "git: {attempt} to {}, merged {}",
+                commit.short(),
+                merged.merged
+            )
+        });
+        if moved {
+            self.show(&Sight::Moved { to: commit });
+        }
+        let ms = self.disk.between(0, 20);
+        self.after(ms, Item::Input(reign, Input::Merged { attempt, merged }));
+    }
+
+    pub(super) fn somebody_commits(&mut self, breaks: Vec<FeatureId>) {
+        self.note(|| format!("somebody commits on the branch, and breaks {breaks:?}"));
+        let to = self.git.outsider(breaks);
+        self.show(&Sight::Moved { to: &to });
+    }
+
+    /// What a dead worker has left is ended, and its result looked for.
+    pub(super) fn reap(&mut self, reign: u64, worker: WorkerId, attempt: AttemptId) {
+        self.tree_gone(attempt);
+        let result = self.spool.get(&attempt).and_then(|it| it.result.clone());
+        let spooled = result.map(|result| {
+            Box::new(Spooled {
+                command: result.command,
+                report: result.report,
+                usage: result.usage,
+            })
+        });
+        self.arrive(reign, Input::Reaped { worker, spooled });
+    }
+}

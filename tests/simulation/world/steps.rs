@@ -1,0 +1,353 @@
+//! The steps of an attempt, carried out without git, processes or files: what a worker's workshop
+//! would bring, from what agents come to and from what is true of the commits.
+
+use super::*;
+use crate::model::evidence::{CheckRun, Failure, FailureKind, SessionEnd};
+use crate::model::ids::ContentHash;
+use crate::model::report::JobFeature;
+use crate::protocol::JobOffer;
+use crate::simulation::agent;
+use crate::simulation::git::{Change, Made};
+use crate::simulation::scenario::Trouble;
+use crate::worker::machine::{Done, Finished, Input as WorkerInput, Spooled, Step, StepKind};
+use crate::worker::outcome::{FeatureChecks, Stand};
+
+/// A spool file, locked by its owner's life.
+pub struct Spool {
+    pub owner: Who,
+    pub kind: WorkerKind,
+    pub result: Option<Spooled>,
+}
+
+/// The worktree of the attempt at hand.
+pub struct Bench {
+    offer: JobOffer,
+    change: Change,
+    commit: CommitId,
+}
+
+/// A step that is under way, and what it will bring.
+pub struct Running {
+    pub step: Step,
+    serial: u64,
+    brings: Result<Finished, Failure>,
+    /// It never ends, whatever it is told.
+    stuck: bool,
+}
+
+fn failed(kind: FailureKind, words: &str) -> Failure {
+    Failure::new(kind, words)
+}
+
+impl World {
+    fn trouble(&self) -> Trouble {
+        match self.fair() {
+            true => Trouble::default(),
+            false => self.scenario.trouble,
+        }
+    }
+
+    pub(super) fn begin_step(&mut self, who: Who, step: Step) {
+        let trouble = self.trouble();
+        let Some(worker) = self.workers.get_mut(&who) else {
+            return;
+        };
+        worker.serial += 1;
+        worker.at_hand = Some(step.attempt);
+        let serial = worker.serial;
+        let mut dice = Dice::new(self.scenario.seed, Stream::Step, who * 10_000 + serial);
+        let stuck = dice.percent(trouble.stuck);
+        let (ms, brings) = self.carry_step(who, &step, &trouble, &mut dice);
+        if stuck {
+            self.note(|| format!("worker {who}: a step that never ends"));
+        } else {
+            self.after(ms, Item::StepDone(who, serial));
+        }
+        let running = Running {
+            step,
+            serial,
+            brings,
+            stuck,
+        };
+        if let Some(worker) = self.workers.get_mut(&who) {
+            worker.running = Some(running);
+        }
+    }
+
+    /// How long a step takes, and what comes of it.
+    fn carry_step(
+        &mut self,
+        who: Who,
+        step: &Step,
+        trouble: &Trouble,
+        dice: &mut Dice,
+    ) -> (u64, Result<Finished, Failure>) {
+        let attempt = step.attempt;
+        let flaky = dice.percent(trouble.flaky);
+        let setup = |words: &str| Err(failed(FailureKind::Setup, words));
+        match &step.kind {
+            StepKind::Make(_) if flaky => (dice.between(1, 300), setup("no room")),
+            StepKind::Make(offer) => (dice.between(1, 300), Ok(self.make(who, offer))),
+            StepKind::Hook(_) if flaky => {
+                let brings = Err(failed(FailureKind::HookFailed, "a hook failed"));
+                (dice.between(1, 500), brings)
+            }
+            StepKind::Hook(_) => (dice.between(0, 5), Ok(Finished::Hooked)),
+            StepKind::Session(features) => self.session(who, attempt, features, trouble),
+            StepKind::Commit => (dice.between(1, 50), Ok(Finished::Committed)),
+            StepKind::Rebase(onto) => (dice.between(1, 100), self.rebase(who, onto, trouble, dice)),
+            StepKind::Check { features, go_on } => {
+                let ms = 1 + dice.skewed(8_000);
+                (ms, self.checks(who, features, *go_on, trouble, dice))
+            }
+            StepKind::Preserve if flaky => (dice.between(1, 50), setup("no room")),
+            StepKind::Preserve => {
+                let name = format!("refs/crewlog/preserved/{attempt}");
+                (dice.between(1, 50), Ok(Finished::Preserved(Some(name))))
+            }
+            StepKind::Spool(_) if flaky => (dice.between(1, 20), setup("no room")),
+            StepKind::Spool(_) => (dice.between(1, 20), Ok(Finished::Spooled)),
+            StepKind::Clean => (dice.between(1, 100), Ok(Finished::Cleaned)),
+        }
+    }
+
+    fn make(&mut self, who: Who, offer: &JobOffer) -> Finished {
+        let spool = Spool {
+            owner: who,
+            kind: offer.kind,
+            result: None,
+        };
+        self.spool.insert(offer.attempt, spool);
+        let base = offer.base.clone();
+        if let Some(worker) = self.workers.get_mut(&who) {
+            worker.bench = Some(Bench {
+                offer: offer.clone(),
+                change: Change::default(),
+                commit: base.clone(),
+            });
+        }
+        Finished::Made(Stand {
+            onto: base.clone(),
+            commit: base.clone(),
+            tree: base,
+            touched: Vec::new(),
+            touched_total: 0,
+        })
+    }
+
+    fn bench(&self, who: Who) -> Result<&Bench, Failure> {
+        let bench = self
+            .workers
+            .get(&who)
+            .and_then(|worker| worker.bench.as_ref());
+        bench.ok_or_else(|| failed(FailureKind::Setup, "the worktree was never made"))
+    }
+
+    fn session(
+        &mut self,
+        who: Who,
+        attempt: AttemptId,
+        features: &[FeatureId],
+        trouble: &Trouble,
+    ) -> (u64, Result<Finished, Failure>) {
+        let bench = match self.bench(who) {
+            Ok(bench) => bench,
+            Err(failure) => return (1, Err(failure)),
+        };
+        let (settings, kind) = (bench.offer.settings.clone(), bench.offer.kind);
+        let first = features.first().copied().unwrap_or_default();
+        let job = bench.offer.features.iter();
+        let chosen: Vec<JobFeature> = job
+            .filter(|it| features.contains(&it.id))
+            .cloned()
+            .collect();
+        let works = |id: FeatureId| (id, self.git.works(&bench.commit, id));
+        let truth: Vec<(FeatureId, bool)> = features.iter().map(|&id| works(id)).collect();
+        let number = self.sessions.entry(first).or_default();
+        *number += 1;
+        let which = u64::from(first.0) * 1_000 + *number;
+        let dice = &mut Dice::new(self.scenario.seed, Stream::Agent, which);
+        let now = self.wall();
+        let plan = match kind {
+            WorkerKind::Coding => {
+                agent::coding(dice, &chosen, &self.passing(), trouble, &settings, now)
+            }
+            WorkerKind::Testing => agent::testing(dice, &truth, trouble, &settings, now),
+        };
+        self.stats.sessions += 1;
+        self.note(|| format!("worker {who}: an agent of {attempt}, {features:?}: {plan:?}"));
+        self.trees.insert(attempt, who);
+        let process = self.workers.get(&who).map(|it| it.process.clone());
+        self.show(&Sight::Began {
+            attempt,
+            kind,
+            features,
+            process: &process.unwrap_or_default(),
+        });
+        if let Some(bench) = self.workers.get_mut(&who).and_then(|it| it.bench.as_mut()) {
+            bench.change = plan.change;
+        }
+        (plan.ms, Ok(Finished::Session(Box::new(plan.result))))
+    }
+
+    fn rebase(
+        &mut self,
+        who: Who,
+        onto: &CommitId,
+        trouble: &Trouble,
+        dice: &mut Dice,
+    ) -> Result<Finished, Failure> {
+        let bench = self.bench(who)?;
+        if bench.offer.base != *onto && dice.percent(trouble.conflicts) {
+            return Err(failed(FailureKind::Conflict, "the work conflicts"));
+        }
+        let (change, attempt) = (bench.change.clone(), bench.offer.attempt);
+        let nothing = change.does.is_empty() && change.breaks.is_empty();
+        let commit = match nothing {
+            true => onto.clone(),
+            false => {
+                let made = Made { who, attempt };
+                self.git.commit_on(onto, made, change.clone())
+            }
+        };
+        if let Some(bench) = self.workers.get_mut(&who).and_then(|it| it.bench.as_mut()) {
+            bench.commit.clone_from(&commit);
+        }
+        let touched: Vec<String> = change.does.iter().map(ToString::to_string).collect();
+        Ok(Finished::Rebased(Stand {
+            onto: onto.clone(),
+            tree: commit.clone(),
+            commit,
+            touched_total: touched.len() as u32,
+            touched,
+        }))
+    }
+
+    fn checks(
+        &self,
+        who: Who,
+        features: &[FeatureId],
+        go_on: bool,
+        trouble: &Trouble,
+        dice: &mut Dice,
+    ) -> Result<Finished, Failure> {
+        let bench = self.bench(who)?;
+        let mut checks = Vec::new();
+        for feature in (bench.offer.features.iter()).filter(|it| features.contains(&it.id)) {
+            let works = self.git.works(&bench.commit, feature.id);
+            let mut runs = Vec::new();
+            for command in &feature.spec.checks {
+                let exit_code = match dice.percent(trouble.flaky) {
+                    true => dice.pick(&[1, 124, 137]).unwrap_or(1),
+                    false => i32::from(!works),
+                };
+                runs.push(CheckRun {
+                    command: command.clone(),
+                    exit_code,
+                    duration_ms: 1,
+                    output: ContentHash::default(),
+                });
+                if exit_code != 0 {
+                    break;
+                }
+            }
+            let passed = runs.iter().all(|run| run.exit_code == 0);
+            checks.push(FeatureChecks {
+                feature: feature.id,
+                runs,
+                tail: String::new(),
+            });
+            if !passed && !go_on {
+                break;
+            }
+        }
+        Ok(Finished::Checked(checks))
+    }
+
+    /// The step is to end as soon as it can.
+    pub(super) fn interrupt_step(&mut self, who: Who) {
+        let Some(worker) = self.workers.get_mut(&who) else {
+            return;
+        };
+        let Some(running) = worker.running.as_mut().filter(|it| !it.stuck) else {
+            return;
+        };
+        let called_off = failed(FailureKind::Setup, "called off");
+        match (&running.step.kind, &mut running.brings) {
+            (StepKind::Session(_), Ok(Finished::Session(session))) => {
+                (session.end, session.failure) = (SessionEnd::Cancelled, None);
+            }
+            (StepKind::Hook(_) | StepKind::Check { .. }, brings) => *brings = Err(called_off),
+            // git is not interrupted.
+            _ => return,
+        }
+        worker.serial += 1;
+        running.serial = worker.serial;
+        let serial = worker.serial;
+        let ms =
+            Dice::new(self.scenario.seed, Stream::Step, who * 10_000 + serial).between(0, 2_500);
+        self.after(ms, Item::StepDone(who, serial));
+    }
+
+    pub(super) fn step_done(&mut self, who: Who, serial: u64) {
+        let Some(worker) = self.workers.get_mut(&who) else {
+            return;
+        };
+        if worker.stopped_ms > self.now_ms {
+            let later = worker.stopped_ms;
+            return self.at(later, Item::StepDone(who, serial));
+        }
+        let Some(running) = worker.running.take_if(|it| it.serial == serial) else {
+            return;
+        };
+        let attempt = running.step.attempt;
+        match &running.step.kind {
+            StepKind::Session(_) => self.tree_gone(attempt),
+            StepKind::Spool(spooled) if running.brings.is_ok() => {
+                self.write_down(who, attempt, spooled);
+            }
+            StepKind::Clean => {
+                self.tree_gone(attempt);
+                self.spool.remove(&attempt);
+                if let Some(worker) = self.workers.get_mut(&who) {
+                    (worker.bench, worker.at_hand) = (None, None);
+                }
+            }
+            _ => {}
+        }
+        let result = running.brings;
+        self.give(who, WorkerInput::Done(Done { attempt, result }));
+    }
+
+    fn write_down(&mut self, who: Who, attempt: AttemptId, spooled: &Spooled) {
+        let Some(worker) = self.workers.get(&who) else {
+            return;
+        };
+        let (kind, process) = (worker.kind, worker.process.clone());
+        self.show(&Sight::Wrote {
+            id: spooled.command,
+            attempt,
+            process: &process,
+        });
+        self.note(|| format!("worker {who}: written down: {:?}", spooled.report));
+        let result = Some(spooled.clone());
+        let entry = self.spool.entry(attempt).or_insert(Spool {
+            owner: who,
+            kind,
+            result: None,
+        });
+        entry.result = result;
+    }
+
+    /// A process that is killed in the middle of writing may have written.
+    pub(super) fn finish_spooling(&mut self, who: Who) {
+        let running = self.workers.get_mut(&who).and_then(|it| it.running.take());
+        if let Some(running) = running
+            && let StepKind::Spool(spooled) = &running.step.kind
+            && running.brings.is_ok()
+            && self.disk.percent(50)
+        {
+            self.write_down(who, running.step.attempt, spooled);
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! What a commit changes.
 
+use super::answers::{self, Fields};
 use super::repository::Repository;
 use super::{Error, Result};
 use crate::model::event::MergeStarted;
@@ -27,19 +28,15 @@ impl Repository {
     pub async fn changes(&self, onto: &CommitId, commit: &CommitId) -> Result<Changes> {
         let mut changes = Changes::default();
         self.differences("compare two commits", "--numstat", onto, commit, |field| {
-            let text = String::from_utf8_lossy(field);
-            let mut parts = text.splitn(3, '\t');
-            let (Some(added), Some(deleted), Some(path)) =
-                (parts.next(), parts.next(), parts.next())
-            else {
+            let Some((added, deleted, path)) = answers::numstat(field) else {
                 return;
             };
             changes.total = changes.total.saturating_add(1);
-            // A binary file's numbers are dashes.
-            changes.insertions += added.parse().unwrap_or(0);
-            changes.deletions += deleted.parse().unwrap_or(0);
+            changes.insertions = changes.insertions.saturating_add(added);
+            changes.deletions = changes.deletions.saturating_add(deleted);
             if changes.touched.len() < MergeStarted::TOUCHED_MAX {
-                changes.touched.push(path.to_owned());
+                let path = String::from_utf8_lossy(path);
+                changes.touched.push(path.into_owned());
             }
         })
         .await?;
@@ -81,21 +78,4 @@ pub(super) fn stream_failed(
         stdout: Vec::new(),
         stderr,
     })
-}
-
-/// Cuts a stream into its NUL-terminated fields. A field is a path and a few words.
-#[derive(Default)]
-pub(super) struct Fields(Vec<u8>);
-
-impl Fields {
-    pub(super) fn feed(&mut self, bytes: &[u8], each: &mut (dyn FnMut(&[u8]) + Send)) {
-        let mut parts = bytes.split(|byte| *byte == 0);
-        let first = parts.next().unwrap_or_default();
-        self.0.extend_from_slice(first);
-        for part in parts {
-            each(&self.0);
-            self.0.clear();
-            self.0.extend_from_slice(part);
-        }
-    }
 }

@@ -1,8 +1,8 @@
 //! From what lies in the working tree to one commit.
 
 use std::fs;
-use std::path::Path;
 
+use super::answers::{RawEntries, RawEntry, unborn_repository};
 use super::repository::commit_id;
 use super::worktree::{Committed, Worktree};
 use super::{Author, CommitMessage, Error, Result};
@@ -15,7 +15,7 @@ const NESTED_SHOWN: usize = 20;
 const NESTED_ROUNDS: u32 = 100;
 
 /// The mode of an entry that names a commit of another repository.
-const GITLINK: &[u8] = b"160000";
+const GITLINK: &str = "160000";
 
 impl Worktree {
     /// Makes one commit on the base of everything in the working tree but ignored files; `None`
@@ -126,23 +126,16 @@ impl Worktree {
             return Err(call.failed(&output));
         }
         let tree = commit_id(&call, &output)?;
-        let (mut changed, mut is_gitlink, mut gitlinks) = (false, false, Vec::new());
+        let (mut changed, mut entries) = (false, RawEntries::default());
+        let mut gitlinks = Vec::new();
         let base = self.notes.base.clone();
         self.repository
             .differences("compare with the base", "--raw", &base, &tree, |field| {
                 changed = true;
-                match field.strip_prefix(b":") {
-                    // `:MODE MODE ID ID STATUS`, then the path in a field of its own.
-                    Some(entry) if entry.iter().filter(|byte| **byte == b' ').count() == 4 => {
-                        let mut modes = entry.split(|byte| *byte == b' ');
-                        let (old, new) = (modes.next(), modes.next());
-                        is_gitlink = new == Some(GITLINK) && old != Some(GITLINK);
-                    }
-                    _ if is_gitlink => {
-                        gitlinks.push(String::from_utf8_lossy(field).into_owned());
-                        is_gitlink = false;
-                    }
-                    _ => {}
+                let entry = entries.field(field);
+                let gitlink = |entry: &RawEntry| entry.mode == GITLINK && entry.old_mode != GITLINK;
+                if let Some(entry) = entry.filter(gitlink) {
+                    gitlinks.push(String::from_utf8_lossy(&entry.path).into_owned());
                 }
             })
             .await?;
@@ -203,15 +196,4 @@ impl Worktree {
             _ => Err(call.failed(&output)),
         }
     }
-}
-
-/// git refuses to add a repository that has no commit; its words name it.
-fn unborn_repository(stderr: &str) -> Option<String> {
-    let (before, _) = stderr.split_once("' does not have a commit checked out")?;
-    let (_, path) = before.rsplit_once("error: '")?;
-    let path = path.trim_end_matches('/');
-    let sound = Path::new(path)
-        .components()
-        .all(|part| matches!(part, std::path::Component::Normal(_)));
-    sound.then(|| path.to_owned())
 }

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use super::answers::CommitObjects;
 use super::repository::Repository;
 use super::{Error, Result};
 use crate::model::ids::CommitId;
@@ -60,9 +61,12 @@ impl Repository {
             .arg(commit.as_str())
             .arg("--");
         let mut objects = BTreeSet::from([commit.as_str().to_owned()]);
-        let mut reader = Reader::default();
+        let mut reader = CommitObjects::default();
+        let mut note = |id: CommitId| {
+            objects.insert(id.to_string());
+        };
         let (status, complaint) = call
-            .stream(&mut |bytes| reader.read(bytes, &mut objects))
+            .stream(&mut |bytes| reader.feed(bytes, &mut note))
             .await?;
         if !status.success() {
             return Err(call.failed(&super::git::Output {
@@ -72,8 +76,8 @@ impl Repository {
             }));
         }
         // A commit that changes nothing prints its header without an end.
-        reader.read(b"\0", &mut objects);
-        match reader.parents {
+        reader.feed(b"\0", &mut note);
+        match reader.parents() {
             Some(parents) if parents == onto.as_str() => Ok(objects),
             _ => Err(Error::NotOnHead {
                 commit: commit.to_string(),
@@ -102,39 +106,6 @@ impl Repository {
             Ok(())
         })
         .await
-    }
-}
-
-/// Reads the answer of `diff-tree`: NUL-terminated fields, of which the first holds the header.
-#[derive(Default)]
-struct Reader {
-    field: Vec<u8>,
-    parents: Option<String>,
-}
-
-impl Reader {
-    fn read(&mut self, bytes: &[u8], objects: &mut BTreeSet<String>) {
-        for byte in bytes {
-            if *byte != 0 {
-                self.field.push(*byte);
-                continue;
-            }
-            let field = String::from_utf8_lossy(&std::mem::take(&mut self.field)).into_owned();
-            // The header may be followed by the first entry after a mere line feed.
-            let (header, entry) = match (&self.parents, field.split_once('\n')) {
-                (None, Some((header, entry))) => (Some(header), entry),
-                (None, None) => (Some(field.as_str()), ""),
-                (Some(_), _) => (None, field.as_str()),
-            };
-            if let Some((tree, parents)) = header.and_then(|header| header.split_once(' ')) {
-                objects.insert(tree.to_owned());
-                self.parents = Some(parents.to_owned());
-            }
-            // `:MODE MODE ID ID STATUS`; a path that looks like this adds a name of no object.
-            if let Some(id) = entry.strip_prefix(':').and_then(|e| e.split(' ').nth(3)) {
-                objects.insert(id.to_owned());
-            }
-        }
     }
 }
 

@@ -16,6 +16,7 @@
 //! prevented here: an agent's sandbox must keep `config` and `hooks` of the common directory, and
 //! the directory that holds the worktrees, read-only.
 
+pub mod answers;
 mod audit;
 mod branch;
 mod changes;

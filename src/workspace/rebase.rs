@@ -3,11 +3,8 @@
 use super::repository::{Version, commit_id};
 use super::restore::Ignored;
 use super::worktree::{Committed, Worktree};
-use super::{Result, git};
+use super::{Result, answers};
 use crate::model::ids::CommitId;
-
-/// A conflict in more files than this is no longer read file by file.
-const FILES_MAX: usize = 200;
 
 /// What became of a [`Worktree::rebase`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,28 +92,16 @@ impl Worktree {
             .args([onto.as_str(), commit.as_str()])
             .run_keeping()
             .await?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        // The tree; on a conflict the files, an empty field, and then messages.
-        let mut fields = text.split('\0').map(str::trim);
-        let tree = fields.next().unwrap_or_default();
+        let answers::MergedTree {
+            tree,
+            files,
+            detail,
+        } = answers::merge_tree(&output.stdout);
         match output.code {
-            Some(0) => match tree.parse::<CommitId>() {
-                Ok(tree) if !tree.is_none() => Ok(Merged::Tree(tree)),
-                _ => Err(call.unexpected(&output)),
-            },
-            Some(1) => {
-                let mut files: Vec<String> = fields
-                    .by_ref()
-                    .take_while(|field| !field.is_empty())
-                    .take(FILES_MAX)
-                    .map(str::to_owned)
-                    .collect();
-                files.dedup();
-                Ok(Merged::Conflict {
-                    files,
-                    detail: conflicts(fields),
-                })
-            }
+            Some(0) => tree
+                .map(Merged::Tree)
+                .ok_or_else(|| call.unexpected(&output)),
+            Some(1) => Ok(Merged::Conflict { files, detail }),
             _ => Err(call.failed(&output)),
         }
     }
@@ -142,13 +127,8 @@ impl Worktree {
             Some(1) => {
                 let call = self.call("list the conflicts")?;
                 let listed = call.args(["ls-files", "--unmerged", "-z"]).ok().await?;
-                let text = String::from_utf8_lossy(&listed.stdout).into_owned();
-                // `MODE ID STAGE<tab>PATH`, up to three stages of each file.
-                let paths = text.split('\0').filter_map(|entry| entry.split_once('\t'));
-                let mut files: Vec<String> = paths.map(|(_, path)| path.to_owned()).collect();
-                files.dedup();
-                files.truncate(FILES_MAX);
-                let detail = conflicts(output.text().lines());
+                let files = answers::unmerged(&listed.stdout);
+                let detail = answers::conflicts(output.text().lines());
                 self.restore(commit, Ignored::Keep).await?;
                 Ok(Merged::Conflict { files, detail })
             }
@@ -158,11 +138,4 @@ impl Worktree {
             }
         }
     }
-}
-
-fn conflicts<'a>(messages: impl Iterator<Item = &'a str>) -> String {
-    let lines: Vec<&str> = messages
-        .filter(|message| message.starts_with("CONFLICT ") && message.contains(':'))
-        .collect();
-    git::shorten(&lines.join("\n"))
 }

@@ -6,7 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::Result;
-use super::changes::{Fields, stream_failed};
+use super::answers::Fields;
+use super::changes::stream_failed;
 use super::durable::blocking;
 use super::worktree::{Worktree, remove_any};
 use crate::model::ids::CommitId;

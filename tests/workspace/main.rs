@@ -5,6 +5,7 @@ mod branch;
 mod discover;
 mod fixture;
 mod lifecycle;
+mod names;
 mod rebase;
 mod speed;
 mod sweep;

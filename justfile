@@ -28,3 +28,7 @@ bench:
 # Licences, duplicates and sources of the dependencies.
 deny:
     cargo deny check
+
+# Fuzz one target on the nightly toolchain: just fuzz backlog --minutes 10; or run one file.
+fuzz TARGET *ARGS:
+    bash fuzz/run {{TARGET}} {{ARGS}}

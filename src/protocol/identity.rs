@@ -73,9 +73,11 @@ fn stat(pid: u32) -> io::Result<(char, u64)> {
         .ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat is not understood")))
 }
 
+/// State and start time (in clock ticks since the boot) in the text of `/proc/PID/stat`.
+///
 /// The second field is the program's name in parentheses, which may hold anything, further
 /// parentheses and spaces included; so the fields are counted from the last one.
-fn parse_stat(text: &str) -> Option<(char, u64)> {
+pub fn parse_stat(text: &str) -> Option<(char, u64)> {
     let (_, rest) = text.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace();
     let state = fields.next()?.chars().next()?;

@@ -141,7 +141,8 @@ impl SpoolFile {
 /// gone. A damaged file has none.
 pub fn read(data: &Path, attempt: AttemptId) -> Option<Spooled> {
     let mut file = File::open(path(data, attempt)).ok()?;
-    decode(&mut file).ok()?.result.map(ResultEntry::into)
+    let bytes = content(&mut file).ok()?;
+    decode(&bytes).ok()?.result.map(ResultEntry::into)
 }
 
 /// Takes up what dead workers left behind, oldest attempt first, at most 64 of them.
@@ -175,7 +176,7 @@ fn take(data: &Path, attempt: AttemptId) -> Option<(Kept, SpoolFile)> {
     if !lock(&file) || !is_at(&file, &path) {
         return None;
     }
-    let entry = match decode(&mut file) {
+    let entry = match content(&mut file).and_then(|bytes| decode(&bytes)) {
         Ok(entry) => entry,
         Err(error) => {
             tracing::warn!(?path, %error, "a damaged spool file; its attempt is cleaned up");
@@ -270,7 +271,11 @@ fn write_beside(path: &Path, entry: &Entry, sync: bool) -> Result<File, SpoolErr
     Ok(file)
 }
 
-fn encode(entry: &Entry) -> io::Result<Vec<u8>> {
+/// The bytes of a spool file.
+///
+/// # Errors
+/// None for an entry that could be made.
+pub fn encode(entry: &Entry) -> io::Result<Vec<u8>> {
     let body = serde_json::to_vec(entry)?;
     let hash = ContentHash(Sha256::digest(&body).into());
     let mut bytes = format!("{MAGIC} {hash}\n").into_bytes();
@@ -278,10 +283,18 @@ fn encode(entry: &Entry) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn decode(file: &mut File) -> io::Result<Entry> {
+fn content(file: &mut File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.rewind()?;
     file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// What the bytes of a spool file say.
+///
+/// # Errors
+/// They are not as they were written.
+pub fn decode(bytes: &[u8]) -> io::Result<Entry> {
     let damaged = || io::Error::other("is not what was written there");
     let end = bytes.iter().position(|byte| *byte == b'\n');
     let (head, body) = bytes.split_at(end.ok_or_else(damaged)?);

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, FusedFuture};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
 use self::talk::{Ending, Terms, talk};
@@ -88,12 +89,7 @@ impl AcpDriver {
         };
         let errors = tree.stderr.take();
         let wire = Wire::new(session.transcript.clone(), Arc::clone(&watch), events);
-        let terms = Terms {
-            prompt: session.prompt.clone(),
-            worktree: session.worktree.clone(),
-            settings: self.settings.clone(),
-            grace: watch.grace(),
-        };
+        let terms = self.terms(&session, &watch);
         let mut last_words = String::new();
         let (ending, exit_code) = {
             let complaints = stderr::drain(errors, &session.transcript, &mut last_words);
@@ -126,6 +122,34 @@ impl AcpDriver {
         result.left = tree.kill().await.left;
         wire.close(&result);
         result
+    }
+
+    /// Talks to an agent that is at the other end of two streams and no child process of ours:
+    /// all that a session is but for starting and ending a program.
+    pub async fn converse(
+        &self,
+        reader: impl AsyncRead + Unpin + Send + 'static,
+        writer: impl AsyncWrite + Unpin + Send + 'static,
+        session: &Session,
+        events: mpsc::Sender<AgentEvent>,
+    ) -> SessionResult {
+        let watch = Arc::new(Watch::new(session.limits));
+        let wire = Wire::new(session.transcript.clone(), Arc::clone(&watch), events);
+        let terms = self.terms(session, &watch);
+        let stop = watch.stopped(&session.cancel);
+        let ending = talk(reader, writer, terms, Arc::clone(&wire), stop).await;
+        let result = result_of(ending, None, &wire, &watch, "");
+        wire.close(&result);
+        result
+    }
+
+    fn terms(&self, session: &Session, watch: &Watch) -> Terms {
+        Terms {
+            prompt: session.prompt.clone(),
+            worktree: session.worktree.clone(),
+            settings: self.settings.clone(),
+            grace: watch.grace(),
+        }
     }
 
     async fn start(&self, session: &Session) -> Result<Tree, String> {

@@ -13,7 +13,9 @@ use tokio::io::{
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::agent::driver::JobPaths;
 use crate::agent::limits::SessionLimits;
+use crate::agent::process::Isolation;
 use crate::agent::transcript::Transcript;
 
 /// The worktree in the recordings.
@@ -141,23 +143,28 @@ async fn drive(
     let path = directory.path().join("transcript.jsonl");
     let transcript = Transcript::create(&path, Transcript::BYTES_MAX).expect("transcript");
     let (sender, mut receiver) = mpsc::channel(10_000);
-    let watch = Arc::new(Watch::new(limits));
-    let wire = Wire::new(transcript, Arc::clone(&watch), sender);
     let cancel = CancellationToken::new();
     let (ours, theirs) = tokio::io::duplex(4096);
     let (reader, writer) = tokio::io::split(ours);
-    let terms = Terms {
+    let session = Session {
         prompt: "Implement feature 1".to_owned(),
         worktree: worktree.clone(),
-        settings,
-        grace: watch.grace(),
+        env: BTreeMap::new(),
+        paths: JobPaths::default(),
+        feature: 1,
+        attempt: 1,
+        token: String::new(),
+        own_executable: PathBuf::new(),
+        isolation: Isolation::default(),
+        limits,
+        transcript,
+        cancel: cancel.clone(),
     };
-    let stop = watch.stopped(&cancel);
-    let agent = agent(theirs, cancel.clone(), worktree.clone());
-    let (ending, ()) = tokio::join!(talk(reader, writer, terms, Arc::clone(&wire), stop), agent);
-    let result = result_of(ending, Some(0), &wire, &watch, "");
-    wire.close(&result);
-    drop(wire);
+    let driver = AcpDriver::new("", Vec::new(), settings).expect("a driver");
+    let conversation = driver.converse(reader, writer, &session, sender);
+    let agent = agent(theirs, cancel, worktree);
+    let (result, ()) = tokio::join!(conversation, agent);
+    drop(session);
     let mut events = Vec::new();
     while let Some(event) = receiver.recv().await {
         events.push(event);
@@ -377,10 +384,7 @@ async fn an_agent_that_does_not_hear_is_given_up_after_its_grace() {
     );
     assert_eq!(
         played.result,
-        SessionResult {
-            exit_code: Some(0),
-            ..Watch::new(limits).result_of(Stop::Limit(FailureKind::IdleLimit))
-        }
+        Watch::new(limits).result_of(Stop::Limit(FailureKind::IdleLimit))
     );
 }
 

@@ -1,0 +1,103 @@
+//! The decoder of events. The first byte chooses: envelopes as they are, envelopes whose length
+//! and crc are made to fit, or the body of one kind of event.
+
+use crewlog::model::event::{Event, Recorded};
+use crewlog::model::ids::{CommandId, Epoch, Sequence, Timestamp};
+use crewlog::queue::encoding::{
+    self, CRC_BYTES, ChainHash, Codec, DecodeError, Envelope, HEADER_BYTES,
+    INLINE_ENVELOPE_BYTES_MAX,
+};
+use crewlog::queue::log::Envelopes;
+
+use super::take::Take;
+use super::useful;
+
+/// Checks one input.
+pub fn check(data: &[u8]) {
+    let mut take = Take(data);
+    let choice = usize::from(take.byte());
+    match Event::KINDS.get(choice) {
+        Some(_) => body(choice, take.0),
+        None if choice % 2 == 0 => envelopes(take.0),
+        None => envelopes(&fitting(take.0)),
+    }
+}
+
+/// The body of one kind of event: what is read is written with the same bytes.
+fn body(kind: usize, bytes: &[u8]) {
+    let event = match encoding::decode_body(Event::KINDS[kind].0, bytes) {
+        Ok(event) => event,
+        Err(error) => return useful(&error.to_string()),
+    };
+    let mut again = Vec::new();
+    encoding::encode_body(&event, &mut again).expect("what was read can be written");
+    assert_eq!(again, bytes, "{event:?}");
+    let json = serde_json::to_string(&event).expect("events are JSON, too");
+    assert_eq!(serde_json::from_str::<Event>(&json).expect("JSON"), event);
+    let number = bytes.len() as u64;
+    let recorded = Recorded {
+        sequence: Sequence(number),
+        epoch: Epoch(number << 9),
+        at: Timestamp(number << 17),
+        cause: CommandId(u128::from(number) << 99),
+        event,
+    };
+    let mut out = Vec::new();
+    let previous = ChainHash([7; 32]);
+    let (hash, long) = encoding::encode(&recorded, &previous, &mut out).expect("short enough");
+    let envelope = encoding::decode(&out).expect("our own envelope");
+    assert_eq!((envelope.bytes, envelope.hash()), (&out[..], hash));
+    assert!(out.len() <= INLINE_ENVELOPE_BYTES_MAX);
+    let stored = long.as_ref().map_or(envelope.body, |long| &long.bytes);
+    assert_eq!(
+        envelope.recorded_with(stored).expect("it is there"),
+        recorded
+    );
+}
+
+fn envelopes(bytes: &[u8]) {
+    let mut at = 0;
+    for envelope in Envelopes::new(bytes) {
+        match envelope {
+            Ok(envelope) => {
+                assert_eq!(
+                    Some(envelope.bytes),
+                    bytes.get(at..at + envelope.bytes.len())
+                );
+                at += envelope.bytes.len();
+                one(&envelope);
+            }
+            Err(error) => useful(&error.to_string()),
+        }
+    }
+}
+
+fn one(envelope: &Envelope<'_>) {
+    match (envelope.recorded(), envelope.codec) {
+        (Ok(recorded), Codec::Inline) if envelope.bytes.len() <= INLINE_ENVELOPE_BYTES_MAX => {
+            let mut again = Vec::new();
+            encoding::encode(&recorded, &envelope.previous, &mut again).expect("it was written");
+            assert_eq!(again, envelope.bytes);
+        }
+        (Ok(_), Codec::Inline) => {}
+        (Ok(_), Codec::Content) => panic!("a body that is elsewhere was read"),
+        (Err(DecodeError::BodyElsewhere(hash)), codec) => {
+            assert_eq!((codec, envelope.content()), (Codec::Content, Some(hash)));
+        }
+        (Err(error), _) => useful(&error.to_string()),
+    }
+}
+
+/// The bytes as one envelope whose magic, version, length and crc are right.
+pub fn fitting(bytes: &[u8]) -> Vec<u8> {
+    let mut envelope = bytes.to_vec();
+    envelope.resize(envelope.len().max(HEADER_BYTES), 0);
+    envelope[..4].copy_from_slice(&encoding::MAGIC);
+    envelope[4] = encoding::ENVELOPE_VERSION;
+    envelope[5] &= 1;
+    let length = (envelope.len() - HEADER_BYTES) as u32;
+    envelope[HEADER_BYTES - CRC_BYTES..HEADER_BYTES].copy_from_slice(&length.to_le_bytes());
+    let crc = crc32fast::hash(&envelope);
+    envelope.extend_from_slice(&crc.to_le_bytes());
+    envelope
+}

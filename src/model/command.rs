@@ -132,7 +132,7 @@ pub enum PersonCommand {
     },
     /// Try features again, their failures forgiven.
     Retry {
-        /// Which; none means every parked one.
+        /// Which; none means every one that failed for good: parked, or without a verdict.
         features: Vec<FeatureId>,
     },
     /// Answer an agent's question.

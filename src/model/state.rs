@@ -378,6 +378,12 @@ impl State {
         self.slot(id).map_or(0, |slot| self.indexes.unmet(slot))
     }
 
+    /// True for a passing feature that no test could verify at the head.
+    pub fn is_unproven(&self, feature: &Feature) -> bool {
+        let behind = feature.verified < self.head_index;
+        feature.status == Status::Passing && behind && feature.untestable()
+    }
+
     /// By what a feature is ordered.
     pub fn terms(&self, id: FeatureId) -> Option<RankTerms> {
         let slot = self.slot(id)?;

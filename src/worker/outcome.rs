@@ -331,7 +331,7 @@ fn test_verdict(
             TestVerdict::Broken(Failure::new(FailureKind::CheckFailed, reason.clone()))
         }
         Some((_, Claim::Input(question))) => gave_up(format!("the agent asks: {question}")),
-        None => gave_up("the testing agent wrote no verdict".to_owned()),
+        None => gave_up("the testing agent wrote no verdict to $CREWLOG_VERDICT".to_owned()),
     }
 }
 

@@ -76,7 +76,16 @@ fn what_people_may_do_in_every_status() {
     let nobody: Expected<'_> = Err("nobody asked");
     //  status     remove   skip     retry   edit     answer
     let table: [(Status, [Expected<'_>; 5]); 8] = [
-        (Pending, [removed, skipped, again, changed, nobody]),
+        (
+            Pending,
+            [
+                removed,
+                skipped,
+                Err("#1 is ready: there is no failure to forgive"),
+                changed,
+                nobody,
+            ],
+        ),
         (
             Running,
             [
@@ -163,15 +172,16 @@ fn unknown_features_and_empty_words_are_refused() {
     );
     expect(
         &story,
-        "the same twice",
+        "nothing to forgive",
         &retry(&[2, 2]),
-        Ok(&["RetryRequested"]),
+        Err("#2 is blocked: there is no failure to forgive"),
     );
 }
 
 #[test]
 fn retry_without_a_number_means_every_parked_feature() {
     let mut story = in_status(Status::Parked);
+    expect(&story, "twice", &retry(&[1, 1]), Ok(&["RetryRequested"]));
     assert_eq!(names(&story.ok(retry(&[]))), ["RetryRequested"]);
     let feature = story.state.feature(id(1)).unwrap();
     assert_eq!((feature.status, feature.failures), (Status::Pending, 0));

@@ -259,19 +259,19 @@ fn how_runs_end() {
             &[(1, &[])],
             Box::new(|story| assert_eq!(story.implement(), id(1))),
             RunOutcome::AllPassing,
-            "all 1 features pass",
+            "the only feature passes",
         ),
         (
             &[(1, &[])],
             Box::new(|story| drop(story.ok(skip(1)))),
             RunOutcome::AllPassing,
-            "all 0 features pass; 1 were skipped",
+            "no feature is left; 1 was skipped",
         ),
         (
             &[(1, &[]), (2, &[1]), (3, &[2]), (4, &[3])],
             Box::new(park),
             RunOutcome::SomeFailed,
-            "1 parked after their last try; 3 unreachable; #2 waits for #1 (parked); \
+            "1 parked after its last try (#1); 3 unreachable; #2 waits for #1 (parked); \
              #3 waits for #2 waits for #1 (parked); \
              #4 waits for #3 waits for #2 waits for #1 (parked)",
         ),
@@ -285,7 +285,7 @@ fn how_runs_end() {
             &[(1, &[]), (2, &[1])],
             Box::new(ask),
             RunOutcome::WaitingForPerson,
-            "1 waiting for an answer; 1 waiting behind those; #2 waits for #1 (",
+            "1 waiting for an answer (#1); 1 waiting behind those; #2 waits for #1 (",
         ),
         (
             &[(1, &[]), (2, &[]), (3, &[1, 2])],
@@ -294,7 +294,7 @@ fn how_runs_end() {
                 park(story);
             }),
             RunOutcome::SomeFailed,
-            "1 parked after their last try; 1 waiting for an answer; 1 unreachable; #3 waits for #2 (parked)",
+            "1 parked after its last try (#2); 1 waiting for an answer (#1); 1 unreachable; #3 waits for #2 (parked)",
         ),
     ];
     for (features, tell, outcome, says) in table {

@@ -321,7 +321,11 @@ fn a_test_that_comes_to_no_verdict_is_not_tried_for_ever() {
         failures: vec![(id(1), failure(FailureKind::Setup))],
         limited_until: None,
     };
-    for report in [verdict(1, inconclusive()), not_even()] {
+    // Without a number `retry` means it, too.
+    for (report, features) in [
+        (verdict(1, inconclusive()), vec![id(1)]),
+        (not_even(), Vec::new()),
+    ] {
         let mut story = Story::of(&[(1, &[])]);
         story.implement();
         story.ok(Command::MoveHead { head: commit(60) });
@@ -334,8 +338,10 @@ fn a_test_that_comes_to_no_verdict_is_not_tried_for_ever() {
         let Some(Command::FinishRun { reason, .. }) = story.plan(&[tester]).command else {
             panic!("not finished");
         };
-        assert!(reason.contains("1 without a verdict"), "{reason}");
-        let features = vec![id(1)];
+        assert!(
+            reason.contains("1 without a verdict from its last tests (#1;"),
+            "{reason}"
+        );
         story.person(PersonCommand::Retry { features }).unwrap();
         let test = story.take(tester);
         story.test(test);

@@ -13,6 +13,10 @@ use super::suggest::unknown_key;
 /// The keys under which a file may list its features.
 const LISTS: [&str; 2] = ["feature", "features"];
 
+/// An empty file is more likely to be a mistake than a wish for nothing.
+const NO_FEATURES: &str =
+    "has no features; write [[feature]] tables, each with a name, or in JSON a list of objects";
+
 /// A value of either format.
 pub(super) enum Value {
     Text(String),
@@ -80,7 +84,12 @@ pub(super) fn json(text: &str, errors: &mut BacklogErrors) -> Result<Vec<Node>, 
 /// The list of features in a document.
 fn list(document: Value, errors: &mut BacklogErrors) -> Result<Vec<Node>, BacklogErrors> {
     let entries = match document {
-        Value::List(features) => return Ok(features),
+        Value::List(features) => {
+            if features.is_empty() {
+                errors.add(0, None, NO_FEATURES);
+            }
+            return Ok(features);
+        }
         Value::Table(entries) => entries,
         other => {
             let kind = other.kind();
@@ -108,9 +117,8 @@ fn list(document: Value, errors: &mut BacklogErrors) -> Result<Vec<Node>, Backlo
             }
         }
     }
-    if found.is_none() && errors.problems.is_empty() {
-        let message = "has no features; write [[feature]] tables, each with a name, or in JSON a list of objects";
-        errors.add(0, None, message);
+    if found.as_ref().is_none_or(Vec::is_empty) && errors.problems.is_empty() {
+        errors.add(0, None, NO_FEATURES);
     }
     Ok(found.unwrap_or_default())
 }

@@ -94,7 +94,6 @@ fn lists_in_the_vocabulary_of_autoforge_are_read() {
         assert_eq!(features[1].1.steps.len(), 3);
         assert_eq!(features[0].1.priority, 999);
     }
-    assert_eq!(read("[]", Format::Json, &[]), Ok(vec![]));
 }
 
 #[test]

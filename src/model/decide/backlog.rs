@@ -323,11 +323,12 @@ pub fn skip(state: &State, id: FeatureId, reason: &str) -> Result<Vec<Event>, Re
 pub fn retry(state: &State, ids: &[FeatureId]) -> Result<Vec<Event>, Rejection> {
     let again = |feature| RetryRequested { feature }.into();
     if ids.is_empty() {
-        let parked = |feature: &&Feature| feature.status == Status::Parked;
-        let parked = state.features().filter(parked).map(|feature| feature.id);
-        let events: Vec<Event> = parked.map(again).collect();
+        let failed = |it: &&Feature| it.status == Status::Parked || state.is_unproven(it);
+        let failed = state.features().filter(failed).map(|feature| feature.id);
+        let events: Vec<Event> = failed.map(again).collect();
         if events.is_empty() {
-            return Err(Rejection::NoChange("no feature is parked".to_owned()));
+            let why = "no feature is parked, and none is without a verdict";
+            return Err(Rejection::NoChange(why.to_owned()));
         }
         return Ok(events);
     }
@@ -347,6 +348,18 @@ pub fn retry(state: &State, ids: &[FeatureId]) -> Result<Vec<Event>, Rejection> 
                 // Nothing is given out anew before the old agent is known to be gone.
                 let problem = "the attempt at it is being ended; try again in a second";
                 return Err(wrong(feature, problem));
+            }
+            Status::Pending | Status::Regressed if feature.is_unblemished() => {
+                let status = match state.unmet(id) {
+                    0 => "ready",
+                    _ => "blocked",
+                };
+                return Err(Rejection::WrongStatus {
+                    feature: id,
+                    status: status.to_owned(),
+                    problem: "there is no failure to forgive; a run tries it in its turn"
+                        .to_owned(),
+                });
             }
             _ => events.push(again(id)),
         }

@@ -5,11 +5,11 @@ use super::{World, coding_remains, lacking};
 use crate::model::command::Command;
 use crate::model::event::RunOutcome;
 use crate::model::feature::Status;
-use crate::model::ids::Timestamp;
+use crate::model::ids::{FeatureId, Timestamp};
 use crate::model::state::{Feature, State};
 use crate::model::views::standing::{Standing, Standings};
 
-/// Unreachable features that are named in the reason; `why` tells it of each.
+/// Features of each sort that are named in the reason; `status` has all of them.
 const NAMED_MAX: usize = 3;
 
 pub fn finish(state: &State, now: Timestamp, world: &World) -> Option<Command> {
@@ -60,48 +60,79 @@ fn outcome(state: &State) -> (RunOutcome, String) {
         let reason = "the backlog is empty; bring features in with `scheduler import FILE`";
         return (RunOutcome::WaitingForPerson, reason.to_owned());
     }
-    let unproven = unproven(state);
+    let unproven: Vec<FeatureId> = unproven(state).collect();
     let standings = Standings::of(state, state.at);
     let hopeless = |feature: &&Feature| standings.standing(feature) == Standing::Unreachable;
     let unreachable = state.features().filter(hopeless).count();
     let held = waiting - u32::try_from(unreachable).unwrap_or(waiting).min(waiting);
-    let mut reasons = Vec::new();
-    let mut note = |count: u32, what: &str| {
-        if count > 0 {
-            reasons.push(format!("{count} {what}"));
-        }
+    let of = |status: Status| {
+        let features = state.features().filter(move |it| it.status == status);
+        features.map(|feature| feature.id)
     };
-    note(parked, "parked after their last try");
-    note(
-        unproven,
-        "without a verdict from their last tests (a testing agent writes one to $CREWLOG_VERDICT; `scheduler retry N` tests again)",
-    );
-    note(asking, "waiting for an answer");
-    note(held, "waiting behind those");
-    note(waiting - held, "unreachable");
+    let mut reasons = Vec::new();
+    if parked > 0 {
+        let their = if parked == 1 { "its" } else { "their" };
+        let which = names(of(Status::Parked));
+        reasons.push(format!("{parked} parked after {their} last try ({which})"));
+    }
+    if !unproven.is_empty() {
+        let (count, which) = (unproven.len(), names(unproven.iter().copied()));
+        let their = if count == 1 { "its" } else { "their" };
+        reasons.push(format!(
+            "{count} without a verdict from {their} last tests ({which}; a testing agent writes one to $CREWLOG_VERDICT, and `scheduler retry` tests again)"
+        ));
+    }
+    if asking > 0 {
+        let which = names(of(Status::NeedsInput));
+        reasons.push(format!("{asking} waiting for an answer ({which})"));
+    }
+    if held > 0 {
+        reasons.push(format!("{held} waiting behind those"));
+    }
+    if waiting > held {
+        reasons.push(format!("{} unreachable", waiting - held));
+    }
     let named = state.features().filter(waits).take(NAMED_MAX);
     let chains = named.map(|feature| standings.chain(feature.id));
     reasons.extend(chains.map(|chain| standings.chain_words(&chain)));
-    let outcome = if parked + unproven > 0 || waiting > held {
+    let outcome = if parked > 0 || !unproven.is_empty() || waiting > held {
         RunOutcome::SomeFailed
     } else if asking + held > 0 {
         RunOutcome::WaitingForPerson
     } else {
-        reasons.push(format!("all {passing} features pass"));
-        if skipped > 0 {
-            reasons.push(format!("{skipped} were skipped"));
+        reasons.push(match passing {
+            0 => "no feature is left".to_owned(),
+            1 => "the only feature passes".to_owned(),
+            passing => format!("all {passing} features pass"),
+        });
+        match skipped {
+            0 => {}
+            1 => reasons.push("1 was skipped".to_owned()),
+            skipped => reasons.push(format!("{skipped} were skipped")),
         }
         RunOutcome::AllPassing
     };
     (outcome, reasons.join("; "))
 }
 
+/// The first few of them by number, and how many more there are: `#1, #4, #9 and 2 more`.
+fn names(features: impl Iterator<Item = FeatureId>) -> String {
+    let all: Vec<FeatureId> = features.collect();
+    let first: Vec<String> = all
+        .iter()
+        .take(NAMED_MAX)
+        .map(ToString::to_string)
+        .collect();
+    match all.len().saturating_sub(NAMED_MAX) {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    }
+}
+
 /// Passing features that no test could verify at the head.
-fn unproven(state: &State) -> u32 {
-    let proven = &state.indexes.proven;
-    let older = proven.range(..(state.head_index, 0));
-    let unproven = older.filter(|&&(_, slot)| state.in_slot(slot).is_some_and(Feature::untestable));
-    u32::try_from(unproven.count()).unwrap_or(u32::MAX)
+fn unproven(state: &State) -> impl Iterator<Item = FeatureId> {
+    let features = state.features();
+    features.filter(|it| state.is_unproven(it)).map(|it| it.id)
 }
 
 /// At the end of a run nothing is ready, so that whoever has not begun waits for somebody.

@@ -58,6 +58,17 @@ impl Feature {
         }
     }
 
+    /// True when nothing was held against it since it was last forgiven.
+    pub fn is_unblemished(&self) -> bool {
+        let counts = [
+            self.failures,
+            self.regressions,
+            self.inconclusive,
+            self.lost,
+        ];
+        counts == [0; 4] && self.not_before == Timestamp(0)
+    }
+
     /// True when its tests came to no verdict so often that it is left alone: whatever is wrong
     /// with them, trying for ever will not mend it.
     pub fn untestable(&self) -> bool {

@@ -103,6 +103,8 @@ pub struct FeatureView {
     pub standing: Standing,
     /// It passed before and does not any more.
     pub regressed: bool,
+    /// It passes, and its last tests came to no verdict.
+    pub unproven: bool,
     /// Tries that failed since it last passed or was last forgiven.
     pub failures: u32,
     /// Attempts in all.
@@ -121,7 +123,7 @@ pub fn status(state: &State, now: Timestamp) -> StatusView {
     let mut counts = BTreeMap::new();
     let mut features = Vec::new();
     for feature in state.features() {
-        let view = feature_view(&standings, feature);
+        let view = feature_view(state, &standings, feature);
         *counts.entry(view.standing).or_default() += 1;
         features.push(view);
     }
@@ -196,7 +198,7 @@ fn name(state: &State, feature: FeatureId) -> String {
     feature.map(|it| it.spec.name.clone()).unwrap_or_default()
 }
 
-fn feature_view(standings: &Standings<'_>, feature: &Feature) -> FeatureView {
+fn feature_view(state: &State, standings: &Standings<'_>, feature: &Feature) -> FeatureView {
     let standing = standings.standing(feature);
     let chain = match standing {
         Standing::Blocked | Standing::Unreachable => standings.chain(feature.id),
@@ -214,6 +216,9 @@ fn feature_view(standings: &Standings<'_>, feature: &Feature) -> FeatureView {
         Standing::Blocked | Standing::Unreachable => standings.chain_words(&chain),
         Standing::NeedsInput => feature.words.question.clone().unwrap_or_default(),
         Standing::Skipped => feature.words.skipped.clone(),
+        Standing::Passing if state.is_unproven(feature) => {
+            "its last tests came to no verdict".to_owned()
+        }
         Standing::Passing => String::new(),
         Standing::Running | Standing::Parked | Standing::Ready | Standing::Delayed => {
             last_failure()
@@ -225,6 +230,7 @@ fn feature_view(standings: &Standings<'_>, feature: &Feature) -> FeatureView {
         category: feature.spec.category.clone(),
         standing,
         regressed: feature.regressed,
+        unproven: state.is_unproven(feature),
         failures: feature.failures,
         tries: feature.tries,
         chain,

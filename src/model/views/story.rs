@@ -206,6 +206,11 @@ impl Story {
         self.names.get(&feature).map_or("", String::as_str)
     }
 
+    /// True for a feature that was ever added.
+    pub fn knows(&self, feature: FeatureId) -> bool {
+        self.names.contains_key(&feature)
+    }
+
     /// True for a feature that was found broken and has not passed since.
     pub fn is_broken(&self, feature: FeatureId) -> bool {
         self.broken.contains(&feature)

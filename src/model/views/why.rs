@@ -171,6 +171,11 @@ fn because(why: &Why, state: &State, standings: &Standings<'_>, now: Timestamp) 
         }
         Standing::Ready => out.extend(ready(why, state)),
     }
+    if state.is_unproven(feature) {
+        let number = why.feature.0;
+        out.push("its last tests came to no verdict, so that nobody knows whether it still works; a testing agent writes its verdict to $CREWLOG_VERDICT".to_owned());
+        out.push(format!("`scheduler retry {number}` tests it again"));
+    }
     if let (Standing::Ready | Standing::Delayed, Some(_)) = (why.standing, &state.paused) {
         out.push("the run is paused; `scheduler resume` goes on".to_owned());
     }

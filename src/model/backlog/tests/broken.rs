@@ -13,6 +13,7 @@ const TOML: &[(&str, &str)] = &[
         "",
         "has no features; write [[feature]] tables, each with a name, or in JSON a list of objects",
     ),
+    ("feature = []", "has no features; write [[feature]]"),
     ("[[feature]]\nname = \"a", "line 2: is not TOML: "),
     (
         "[[feature]]\nname = 'a'\n\nname = 'b'",
@@ -243,6 +244,8 @@ const JSON: &[(&str, &str)] = &[
     ("3", "is an integer; write a list of features"),
     ("null", "is nothing; write a list of features"),
     ("{}", "has no features; write [[feature]] tables"),
+    ("[]", "has no features; write [[feature]] tables"),
+    ("{\"feature\": []}", "has no features; write [[feature]]"),
     (
         "{\"features\": {}}",
         "`features` is a table; write a list of features",

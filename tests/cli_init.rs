@@ -61,6 +61,28 @@ fn the_sample_is_a_good_backlog() {
 }
 
 #[test]
+fn says_that_work_needs_a_commit_to_begin_from() {
+    let repository = repository();
+    let output = scheduler(repository.path(), &["init"]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.starts_with("before the first run: "), "{said}");
+    assert!(
+        said.contains("no commit yet") && said.contains("git commit --allow-empty"),
+        "{said}"
+    );
+    let identity = ["-c", "user.name=x", "-c", "user.email=x@localhost"];
+    let status = Command::new("git")
+        .args(identity)
+        .args(["commit", "-q", "--allow-empty", "-m", "first"])
+        .current_dir(repository.path())
+        .status();
+    assert!(status.expect("git starts").success());
+    let output = scheduler(repository.path(), &["init"]);
+    assert_eq!(text(&output.stderr), "");
+}
+
+#[test]
 fn overwrites_nothing() {
     let repository = repository();
     fs::write(repository.path().join("features.toml"), "mine").expect("written");

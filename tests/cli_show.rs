@@ -186,3 +186,33 @@ fn what_is_not_there_is_said() {
         "cannot be used with",
     );
 }
+
+#[test]
+fn a_test_without_a_verdict_is_named() {
+    let project = Project::new(
+        "[agent]\ndriver = \"command\"\nprogram = \"sh\"\nargs = [\"-c\", \"echo > f$CREWLOG_FEATURE.txt\"]\n\
+         [agent.testing]\ndriver = \"command\"\nprogram = \"true\"\n",
+    );
+    project.write("features.toml", "[[feature]]\nid = 4\nname = \"a\"\n[[feature]]\nid = 5\nname = \"b\"\nchecks = [\"true\"]\ndepends_on = [4]\n");
+    good(&project, &["import", "features.toml"]);
+    let run = ["run", "--workers", "coding=1,testing=1"];
+    let output = project.scheduler(&run);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+    let reason = text(&output.stdout);
+    assert!(
+        reason.contains("1 without a verdict from its last tests (#4; "),
+        "{reason}"
+    );
+    let status = good(&project, &["status"]);
+    assert!(status.contains("without a verdict (1)"), "{status}");
+    assert!(status.contains("(scheduler retry 4)"), "{status}");
+    let why = good(&project, &["why", "4"]);
+    assert!(why.contains("its last tests came to no verdict"), "{why}");
+    assert!(
+        why.contains("wrote no verdict to $CREWLOG_VERDICT"),
+        "{why}"
+    );
+    let said = good(&project, &["retry"]);
+    assert!(said.starts_with("its failures are forgiven"), "{said}");
+    assert!(!good(&project, &["status"]).contains("without a verdict (1)"));
+}

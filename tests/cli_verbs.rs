@@ -323,6 +323,84 @@ fn broken_backlogs_change_nothing() {
 }
 
 #[test]
+fn an_import_says_what_it_did() {
+    let project = Project::new();
+    let file = project.path().join("features.toml");
+    let update = ["import", "--update", "features.toml"];
+    let said = project.json(&update);
+    assert_eq!(
+        said,
+        json!({"features": 4, "added": 0, "changed": 0, "unchanged": 4, "events": 0})
+    );
+    let more = BACKLOG.replace("name = \"four\"", "name = \"four\"\npriority = 2")
+        + "[[feature]]\nname = \"five\"\ndepends_on = [4, 1]\n";
+    fs::write(&file, &more).expect("written");
+    let said = project.good(&update);
+    let expected = "imported 1 new feature, changed 1, left 3 as before from features.toml\n";
+    assert!(said.starts_with(expected), "{said}");
+    // The order in which dependencies are named is no change.
+    fs::write(&file, more.replace("[4, 1]", "[1, 4]")).expect("written");
+    assert_eq!(project.json(&update)["unchanged"], 5);
+}
+
+#[test]
+fn a_question_about_nothing_is_answered() {
+    let project = Project::new();
+    project.bad(&["log", "--feature", "99"], 2, "no such feature in the log");
+    let table: [(&[&str], &str); 3] = [
+        (
+            &["log", "--from", "99999"],
+            "the log ends before event 99999",
+        ),
+        (
+            &["log", "--from", "99999", "--format", "json"],
+            "the log ends before event 99999",
+        ),
+        (
+            &["log", "--from", "2", "--feature", "1"],
+            "no event from 2 on concerns #1",
+        ),
+    ];
+    for (arguments, expected) in table {
+        let output = project.run(arguments);
+        assert_eq!(text(&output.stdout), "", "{arguments:?}");
+        assert_eq!(text(&output.stderr).trim(), expected, "{arguments:?}");
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+    }
+    assert_eq!(text(&project.run(&["log", "-q", "--from", "9"]).stderr), "");
+}
+
+#[test]
+fn nothing_is_forgiven_where_nothing_failed() {
+    let project = Project::new();
+    project.bad(
+        &["retry", "1"],
+        2,
+        "#1 is ready: there is no failure to forgive",
+    );
+    project.bad(
+        &["retry", "2"],
+        2,
+        "#2 is blocked: there is no failure to forgive",
+    );
+    project.bad(
+        &["retry"],
+        2,
+        "no feature is parked, and none is without a verdict",
+    );
+    let output = project.run(&["retry", "77", "--format", "json"]);
+    let error: Value = serde_json::from_slice(&output.stderr).expect("JSON");
+    assert_eq!(error["error"]["why"], "there is no feature #77");
+    assert_eq!(
+        error["error"]["next"],
+        "`scheduler status` lists the backlog"
+    );
+    let output = project.run(&["answer", "1", "x", "--format", "json"]);
+    let error: Value = serde_json::from_slice(&output.stderr).expect("JSON");
+    assert_eq!(error["error"]["next"], Value::Null);
+}
+
+#[test]
 fn a_project_that_is_not_set_up_says_what_to_do() {
     let directory = tempfile::tempdir().expect("a directory");
     let project = Project { directory };

@@ -87,7 +87,7 @@ pub enum Verb {
     Pause(commands::pause::Args),
     /// Start attempts again after a pause
     Resume(commands::resume::Args),
-    /// Forgive failures and try features again; all parked ones when none is named
+    /// Forgive failures: try these features again, or all that failed for good
     Retry(commands::retry::Args),
     /// Go on without a feature
     Skip(commands::skip::Args),

@@ -53,10 +53,11 @@ impl Error {
         Self::new(ExitCode::Internal, what, why, next)
     }
 
-    /// The failure for a script: one JSON object in a line.
+    /// The failure for a script: one JSON object in a line. What there is nothing to say of is null.
     pub fn json(&self) -> String {
+        let said = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         serde_json::json!({
-            "error": { "what": self.what, "why": self.why, "next": self.next,
+            "error": { "what": self.what, "why": said(&self.why), "next": said(&self.next),
                        "exit_code": self.code.code() }
         })
         .to_string()

@@ -99,7 +99,10 @@ pub fn of_scheduler(error: scheduler::Error) -> Error {
 
 /// The domain's no, in the words of a command.
 pub fn refused(rejection: &Rejection) -> Error {
-    Error::usage("refused, nothing was changed", rejection, "")
+    let text = rejection.to_string();
+    // A rejection says what is wrong and, where that alone is no help, what to do about it.
+    let (why, next) = text.rsplit_once("; ").unwrap_or((&text, ""));
+    Error::usage("refused, nothing was changed", why, next)
 }
 
 /// Has a person's command decided: by the scheduler that runs, or right here when none does.

@@ -180,6 +180,14 @@ impl Repository {
         }
     }
 
+    /// Says whether work can begin from here: git takes the directory, and something is committed.
+    ///
+    /// # Errors
+    /// There is no commit yet, or git fails.
+    pub async fn check_commit(&self) -> Result<()> {
+        self.user_head().await.map(drop)
+    }
+
     /// A call in the user's own working tree, with the user's own index, that changes neither.
     pub(super) fn users_call(&self, doing: &'static str) -> Call {
         let call = self.0.git.call(doing).dir(&self.0.project_dir);

@@ -13,7 +13,7 @@ use crate::cli::exit::ExitCode;
 use crate::cli::store;
 use crate::model::backlog::{self, BacklogErrors, BacklogFeature, FILE_BYTES_MAX, Format};
 use crate::model::command::PersonCommand;
-use crate::model::feature::Status;
+use crate::model::feature::{FeatureSpec, Status};
 use crate::model::ids::FeatureId;
 use crate::model::state::{Feature, State};
 
@@ -33,22 +33,20 @@ pub struct Args {
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     let ground = Ground::find(context)?;
     let parsed = read(&args.file)?;
-    let count = parsed.len();
     engine::runtime()?.block_on(async {
-        let existing = {
+        let state = {
             let source = ground.source().await?;
-            let state = source.state(&ground.project, None).await?;
-            names(&state)
+            source.state(&ground.project, None).await?
         };
-        let features =
-            backlog::resolve(parsed, &existing).map_err(|error| broken(&args.file, &error))?;
+        let resolved = backlog::resolve(parsed, &names(&state));
+        let features = resolved.map_err(|error| broken(&args.file, &error))?;
+        let counts = Counts::of(&state, &features);
         let update = args.update;
         let command = PersonCommand::Import { features, update };
         let submitted = store::submit(&ground.project, &ground.config, command);
         let (first, last) = submitted.await?;
-        // The same file again causes no event, and is no mistake.
         let events = (last.0 + 1).saturating_sub(first.0);
-        say(context, args, count, events)?;
+        say(context, args, &counts, events)?;
         Ok(ExitCode::Passing)
     })
 }
@@ -106,20 +104,104 @@ fn broken(file: &Path, error: &BacklogErrors) -> Error {
     )
 }
 
-fn say(context: &Context, args: &Args, features: usize, events: u64) -> Result<(), Error> {
+/// What an import does to how many features.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    added: usize,
+    changed: usize,
+    unchanged: usize,
+}
+
+impl Counts {
+    fn of(state: &State, features: &[(FeatureId, FeatureSpec)]) -> Self {
+        let mut counts = Self::default();
+        for (id, spec) in features {
+            let same = |feature: &Feature| {
+                let mut depends_on = spec.depends_on.clone();
+                depends_on.sort_unstable();
+                let sorted = FeatureSpec {
+                    depends_on,
+                    ..spec.clone()
+                };
+                feature.spec == sorted
+            };
+            match state.feature(*id) {
+                None => counts.added += 1,
+                Some(feature) if same(feature) => counts.unchanged += 1,
+                Some(_) => counts.changed += 1,
+            }
+        }
+        counts
+    }
+
+    /// In words: `imported 2 new features, 1 changed, 40 as they were`.
+    fn words(self) -> String {
+        let features = |count: usize| if count == 1 { "feature" } else { "features" };
+        let (added, changed) = (self.added, self.changed);
+        let mut words = match (added, changed) {
+            (0, _) => format!("changed {changed} {}", features(changed)),
+            (_, 0) => format!("imported {added} {}", features(added)),
+            _ => format!(
+                "imported {added} new {}, changed {changed}",
+                features(added)
+            ),
+        };
+        if self.unchanged > 0 {
+            words.push_str(&format!(", left {} as before", self.unchanged));
+        }
+        words
+    }
+}
+
+fn say(context: &Context, args: &Args, counts: &Counts, events: u64) -> Result<(), Error> {
+    let Counts {
+        added,
+        changed,
+        unchanged,
+    } = *counts;
     if context.out.is_json() {
-        return context
-            .out
-            .json(&serde_json::json!({ "features": features, "events": events }));
+        return context.out.json(&serde_json::json!({
+            "features": added + changed + unchanged,
+            "added": added, "changed": changed, "unchanged": unchanged, "events": events,
+        }));
     }
     if context.out.quiet {
         return Ok(());
     }
     let file = args.file.display();
-    match events {
-        0 => context.out.line(format_args!("nothing to do: the log has all of {file} already")),
-        _ => context.out.line(format_args!(
-            "imported {features} features from {file}\nnext: scheduler run --workers coding=3,testing=1"
-        )),
+    // The same file again causes no event, and is no mistake.
+    if events == 0 {
+        return context.out.line(format_args!(
+            "nothing to do: the log has all of {file} already"
+        ));
+    }
+    context
+        .out
+        .line(format_args!("{} from {file}", counts.words()))?;
+    context
+        .out
+        .line("next: scheduler run --workers coding=3,testing=1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn imports_are_told_in_words() {
+        let table = [
+            ((1, 0, 0), "imported 1 feature"),
+            ((2, 0, 3), "imported 2 features, left 3 as before"),
+            ((1, 1, 0), "imported 1 new feature, changed 1"),
+            ((0, 1, 40), "changed 1 feature, left 40 as before"),
+        ];
+        for ((added, changed, unchanged), words) in table {
+            let counts = Counts {
+                added,
+                changed,
+                unchanged,
+            };
+            assert_eq!(counts.words(), words);
+        }
     }
 }

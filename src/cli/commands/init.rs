@@ -6,9 +6,11 @@ use std::path::Path;
 
 use crate::cli::Context;
 use crate::cli::config::TEMPLATE;
+use crate::cli::engine;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::cli::project::Project;
+use crate::workspace::Repository;
 
 /// Nothing that exists is overwritten.
 #[derive(Debug, Clone, clap::Args)]
@@ -50,11 +52,12 @@ pub fn run(context: &Context, _args: &Args) -> Result<ExitCode, Error> {
             Err(error) => return Err(failed(&path, &error)),
         }
     }
+    let missing = missing(&project);
     if context.out.is_json() {
         let names: Vec<&str> = wrote.iter().map(|(name, _)| *name).collect();
         context.out.json(&serde_json::json!({
             "project": project.root.to_string_lossy(),
-            "wrote": names, "kept": kept, "next": NEXT,
+            "wrote": names, "kept": kept, "missing": missing, "next": NEXT,
         }))?;
         return Ok(ExitCode::Passing);
     }
@@ -74,7 +77,21 @@ pub fn run(context: &Context, _args: &Args) -> Result<ExitCode, Error> {
         }
         context.out.line(format_args!("next: {NEXT}"))?;
     }
+    if let Some(missing) = missing {
+        context.note(format_args!("before the first run: {missing}"));
+    }
     Ok(ExitCode::Passing)
+}
+
+/// What the repository lacks for a run, in git's terms; said now, and not only by the first run.
+fn missing(project: &Project) -> Option<String> {
+    let check = async {
+        let repository = Repository::discover(&project.root).await?;
+        repository.check_commit().await
+    };
+    // Without a runtime nothing can be asked, and the run will say so.
+    let result = engine::runtime().ok()?.block_on(check);
+    result.err().map(|error| error.to_string())
 }
 
 /// Writes a file that is not there yet: all of it or nothing, also after a power cut. Half a

@@ -54,6 +54,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
             source.read(from, args.follow, take).await?;
             drop(source);
             teller.flush()?;
+            teller.check()?;
             if !args.follow {
                 return Ok(ExitCode::Passing);
             }
@@ -73,6 +74,8 @@ struct Teller<'a> {
     next: Sequence,
     lines: String,
     caught_up: bool,
+    /// Something was said that was asked for.
+    said: bool,
 }
 
 impl<'a> Teller<'a> {
@@ -86,6 +89,7 @@ impl<'a> Teller<'a> {
             next: Sequence(if raw { args.from } else { 1 }),
             lines: String::new(),
             caught_up: false,
+            said: false,
         }
     }
 
@@ -113,6 +117,7 @@ impl<'a> Teller<'a> {
         if !wanted || recorded.sequence.0 < self.args.from {
             return Ok(());
         }
+        self.said = true;
         if self.context.out.is_json() {
             self.lines.push_str(&event_json(recorded)?);
         } else {
@@ -131,6 +136,27 @@ impl<'a> Teller<'a> {
         if self.caught_up || self.lines.len() >= BUFFER_BYTES {
             self.flush()?;
         }
+        Ok(())
+    }
+
+    /// Says why nothing was said; a reader who waits for more has not asked in vain yet.
+    fn check(&self) -> Result<(), Error> {
+        if self.said || self.args.follow {
+            return Ok(());
+        }
+        if let Some(feature) = self.args.feature.filter(|it| !self.story.knows(*it)) {
+            return Err(Error::usage(
+                format!("cannot tell the story of {feature}"),
+                "there is no such feature in the log",
+                "`scheduler status` lists the backlog",
+            ));
+        }
+        self.context
+            .note(match (self.args.feature, self.args.from) {
+                (None, 1) => "the log is empty".to_owned(),
+                (None, from) => format!("the log ends before event {from}"),
+                (Some(feature), from) => format!("no event from {from} on concerns {feature}"),
+            });
         Ok(())
     }
 

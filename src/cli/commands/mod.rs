@@ -113,6 +113,15 @@ impl Ground {
 
 /// Has a person's command decided, and says so: `said` to people.
 fn submit(context: &Context, command: PersonCommand, said: &str) -> Result<ExitCode, Error> {
+    submit_counted(context, command, |_| said.to_owned())
+}
+
+/// The same for a command that says of how many events it caused.
+fn submit_counted(
+    context: &Context,
+    command: PersonCommand,
+    said: impl FnOnce(u64) -> String,
+) -> Result<ExitCode, Error> {
     let ground = Ground::find(context)?;
     let submitted = store::submit(&ground.project, &ground.config, command);
     let (first, last) = engine::runtime()?.block_on(submitted)?;
@@ -120,7 +129,9 @@ fn submit(context: &Context, command: PersonCommand, said: &str) -> Result<ExitC
         let json = serde_json::json!({ "accepted": true, "first": first, "last": last });
         context.out.json(&json)?;
     } else if !context.out.quiet {
-        context.out.line(said)?;
+        context
+            .out
+            .line(said((last.0 + 1).saturating_sub(first.0)))?;
     }
     Ok(ExitCode::Passing)
 }

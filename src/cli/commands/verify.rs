@@ -68,8 +68,14 @@ impl<'a> Proof<'a> {
         for stored in stored {
             match snapshot::check(&stored) {
                 Ok(it) if it.state_version == STATE_VERSION => ahead.push(it),
-                Ok(it) => notes.push(format!("of event {}: of another version", it.sequence)),
-                Err(error) => notes.push(error.to_string()),
+                Ok(it) => notes.push(format!(
+                    "of event {}: written by another version",
+                    it.sequence
+                )),
+                Err(passed_over) => {
+                    let name = passed_over.path.file_name().unwrap_or_default();
+                    notes.push(format!("{}: {}", name.display(), passed_over.why));
+                }
             }
         }
         let (walk, state) = (Walk::new(contents), State::default());
@@ -165,6 +171,10 @@ fn disagrees(sequence: Sequence, why: impl std::fmt::Display) -> Error {
     )
 }
 
+fn counted(number: u64, one: &str, more: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { more })
+}
+
 fn say(context: &Context, verified: &Verified, snapshots: &Snapshots) -> Result<(), Error> {
     if context.out.is_json() {
         return context.out.json(&serde_json::json!({
@@ -182,18 +192,19 @@ fn say(context: &Context, verified: &Verified, snapshots: &Snapshots) -> Result<
     }
     let out = &context.out;
     out.line(format_args!(
-        "the log is whole: {} events, each chained to the one before",
-        verified.events
+        "the log is whole: {}, each chained to the one before",
+        counted(verified.events, "event", "events")
     ))?;
     out.line(format_args!("  head      {}", verified.head.hash))?;
     out.line(format_args!(
-        "  contents  {} outputs, {} long bodies, all as written",
-        verified.outputs, verified.long_bodies
+        "  contents  {}, {}, all as written",
+        counted(verified.outputs, "output", "outputs"),
+        counted(verified.long_bodies, "long body", "long bodies")
     ))?;
     if verified.outputs_missing > 0 {
         out.line(format_args!(
-            "  missing   {} outputs of checks; no work is lost with them",
-            verified.outputs_missing
+            "  missing   {} of checks; no work is lost with it",
+            counted(verified.outputs_missing, "output", "outputs")
         ))?;
     }
     for sequence in &snapshots.agree {

@@ -55,6 +55,56 @@ impl Problem {
             next: String::new(),
         }
     }
+
+    /// What the parser says of a value, with its key and in the words of a person.
+    pub fn of_value(
+        text: &str,
+        error: &toml::de::Error,
+        origins: &BTreeMap<String, Origin>,
+    ) -> Self {
+        let mut problem = Self::from_toml(text, error);
+        problem.problem = in_words(&problem.problem);
+        // A value may go on below its key.
+        let line = |origin: &Origin| match origin {
+            Origin::File(line) => Some(*line),
+            Origin::Default | Origin::Flag(_) => None,
+        };
+        let above = origins
+            .iter()
+            .filter_map(|(key, origin)| Some((line(origin)?, key)));
+        let above = above.filter(|(line, _)| Some(*line) <= problem.line);
+        if let Some((_, key)) = above.max() {
+            problem.problem = format!("{key}: {}", problem.problem);
+        }
+        problem
+    }
+}
+
+/// The parser's names of types, and what people call them.
+const TYPES: [(&str, &str); 9] = [
+    (
+        "expected u32",
+        "expected a whole number from 0 to 4294967295",
+    ),
+    ("expected u16", "expected a whole number from 0 to 65535"),
+    ("expected u64", "expected a whole number, 0 or more"),
+    ("expected f64", "expected a number"),
+    ("expected a boolean", "expected true or false"),
+    ("expected a string", "expected a text in quotes"),
+    (
+        "expected a sequence",
+        "expected a list such as [\"one\", \"two\"]",
+    ),
+    (
+        "expected a map",
+        "expected a table such as { NAME = \"value\" }",
+    ),
+    ("invalid type: string", "invalid type: text"),
+];
+
+fn in_words(problem: &str) -> String {
+    let words = |problem: String, (name, words): &(&str, &str)| problem.replace(name, words);
+    TYPES.iter().fold(problem.to_owned(), words)
 }
 
 /// The lines of all keys that `text` sets; refuses keys that do not exist.
@@ -194,8 +244,9 @@ fn nearest<'n>(name: &str, known: &BTreeSet<&'n str>) -> Option<&'n str> {
         .iter()
         .map(|candidate| (distance(name, candidate), *candidate));
     let (edits, best) = scored.min()?;
-    // Two slips, or three in a long name; more is another word.
-    let allowed = 2 + usize::from(name.len() > 12);
+    // A slip for every three letters of the key itself; more is another word.
+    let own = name.rsplit('.').next().unwrap_or(name);
+    let allowed = ((own.len() + 1) / 3).clamp(1, 3);
     (edits <= allowed).then_some(best)
 }
 

@@ -85,7 +85,7 @@ impl Config {
     pub fn parse(text: &str, path: &Path, branch: String) -> Result<Self, Error> {
         let origins = keys::origins(text).map_err(|problem| problem.at(path))?;
         let file: File = toml::from_str(text)
-            .map_err(|error| keys::Problem::from_toml(text, &error).at(path))?;
+            .map_err(|error| keys::Problem::of_value(text, &error, &origins).at(path))?;
         let config = Self {
             file,
             origins,

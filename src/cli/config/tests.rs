@@ -115,15 +115,43 @@ fn what_is_wrong_is_said_with_its_line() {
             ":1: unknown key `zebra`",
             "agent, checks, environment, hooks",
         ),
+        // Other words, not slips of the keyboard.
+        (
+            "[run]\nlog = 1",
+            "`run.log`",
+            "known here: batch_size, branch",
+        ),
+        ("foo = 1", "`foo`", "known here: agent"),
+        ("[agnet]", "`agnet`", "`agent`?"),
+        (
+            "[agent]\nargs = \"x\"",
+            ":2: agent.args: invalid type: text \"x\", expected a list",
+            "",
+        ),
+        (
+            "[agent]\nenv = []",
+            ":2: agent.env: invalid type: sequence, expected a table",
+            "",
+        ),
+        (
+            "[agent]\nargs = [\n \"x\",\n 7]",
+            ":4: agent.args: invalid type: integer `7`, expected a text in quotes",
+            "",
+        ),
+        (
+            "[run]\ntest_with_agent = 1",
+            "run.test_with_agent: invalid type: integer `1`, expected true or false",
+            "",
+        ),
         ("run = 7", ":1: `run` is a section", "[run]"),
         (
             "[run]\nidle_limit = 10",
-            ":2: invalid type: integer `10`, expected a duration such as",
+            ":2: run.idle_limit: invalid type: integer `10`, expected a duration such as",
             "",
         ),
         (
             "[run]\n\nidle_limit = \"10 minits\"",
-            ":3: \"10 minits\" is no duration",
+            ":3: run.idle_limit: \"10 minits\" is no duration",
             "",
         ),
         (
@@ -138,10 +166,14 @@ fn what_is_wrong_is_said_with_its_line() {
         ),
         (
             "[run]\nmax_attempts = -1",
-            ":2: invalid value: integer `-1`",
+            ":2: run.max_attempts: invalid value: integer `-1`, expected a whole number from 0",
             "",
         ),
-        ("[run]\nbudget_usd = -1", ":2: -1 is no sum of money", ""),
+        (
+            "[run]\nbudget_usd = -1",
+            ":2: run.budget_usd: -1 is no sum of money",
+            "",
+        ),
         (
             "[run]\nbranch = \"a b\"",
             ":2: run.branch = \"a b\": a branch's name has no spaces",
@@ -156,7 +188,7 @@ fn what_is_wrong_is_said_with_its_line() {
         ),
         (
             "[agent]\ndriver = \"telepathy\"",
-            ":2: unknown variant `telepathy`, expected `acp` or `command`",
+            ":2: agent.driver: unknown variant `telepathy`, expected `acp` or `command`",
             "",
         ),
         (

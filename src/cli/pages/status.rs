@@ -53,6 +53,7 @@ pub fn page(view: &StatusView, seen: Seen<'_>, now: Timestamp, out: &Output) -> 
     ] {
         writer.group(standing);
     }
+    writer.unproven();
     writer.next();
     for standing in [Standing::Delayed, Standing::Blocked, Standing::Skipped] {
         writer.group(standing);
@@ -234,6 +235,26 @@ impl Writer<'_> {
         for feature in features.iter().take(ROWS_MAX) {
             let (tone, note) = self.note(feature);
             self.row(&feature.feature.to_string(), &feature.name, tone, &note);
+        }
+        self.more(features.len());
+    }
+
+    /// Passing features of which nobody knows whether they still work.
+    fn unproven(&mut self) {
+        let view = self.view;
+        let features: Vec<&FeatureView> = view.features.iter().filter(|it| it.unproven).collect();
+        if features.is_empty() {
+            return;
+        }
+        self.title("without a verdict", features.len());
+        for feature in features.iter().take(ROWS_MAX) {
+            let note = format!("{} (scheduler retry {})", feature.note, feature.feature.0);
+            self.row(
+                &feature.feature.to_string(),
+                &feature.name,
+                Tone::Bad,
+                &note,
+            );
         }
         self.more(features.len());
     }

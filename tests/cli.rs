@@ -40,6 +40,7 @@ fn every_verb_has_one_line_and_an_example() {
         "why",
         "show",
         "verify",
+        "repair",
         "export",
         "pause",
         "resume",

@@ -81,6 +81,8 @@ pub enum Verb {
     Show(commands::show::Args),
     /// Prove that the log is whole and that every snapshot agrees with it
     Verify(commands::verify::Args),
+    /// Make a damaged log whole of all that is proven; show first what it drops
+    Repair(commands::repair::Args),
     /// Write the whole log to standard output as JSON lines
     Export(commands::export::Args),
     /// Start no new attempts until resumed

@@ -95,6 +95,7 @@ fn dispatch(context: &Context, verb: &Verb) -> Result<ExitCode, Error> {
         Verb::Why(args) => commands::why::run(context, args),
         Verb::Show(args) => commands::show::run(context, args),
         Verb::Verify(args) => commands::verify::run(context, args),
+        Verb::Repair(args) => commands::repair::run(context, args),
         Verb::Export(args) => commands::export::run(context, args),
         Verb::Pause(args) => commands::pause::run(context, args),
         Verb::Resume(args) => commands::resume::run(context, args),

@@ -18,7 +18,7 @@ use crate::protocol::{ClientMessage, Live, ToClient};
 use crate::queue::encoding::{self, Envelope};
 use crate::queue::log::recorded;
 use crate::queue::snapshot::{self, Sound};
-use crate::queue::{self, Contents, EventLog, FileContents, SledLog};
+use crate::queue::{self, Contents, EventLog, FileContents, SledLog, repair};
 use crate::scheduler::load;
 
 /// Bytes of events that are read at once.
@@ -56,7 +56,7 @@ impl Source {
                 let contents = contents.map_err(|error| store::of_log(&error))?;
                 return Ok(Self::Running(project.socket.clone(), contents));
             }
-            if !project.log.exists() {
+            if !repair::exists(&project.log) {
                 break;
             }
             match store::open(project, config) {

@@ -30,14 +30,18 @@ pub fn contents(project: &Project) -> std::path::PathBuf {
     project.log.join("content")
 }
 
+/// How the config wants the log to be opened.
+pub fn open_options(config: &Config) -> OpenOptions {
+    OpenOptions {
+        allow_network_filesystem: config.allow_network_filesystem(),
+        ..OpenOptions::default()
+    }
+}
+
 /// Opens the project's log for this process alone.
 pub fn open(project: &Project, config: &Config) -> Result<SledLog, Error> {
     project.create_data()?;
-    let options = OpenOptions {
-        allow_network_filesystem: config.allow_network_filesystem(),
-        ..OpenOptions::default()
-    };
-    SledLog::open(&project.log, &options).map_err(|error| of_log(&error))
+    SledLog::open(&project.log, &open_options(config)).map_err(|error| of_log(&error))
 }
 
 /// Opens the project's log for a scheduler. A command that only looks has it for a moment, so
@@ -57,6 +61,9 @@ pub async fn hold(project: &Project, config: &Config) -> Result<SledLog, Error> 
     open(project, config)
 }
 
+/// What to do about a damaged log.
+pub const DAMAGED_NEXT: &str = "`scheduler verify` names the first bad event; `scheduler repair` shows what can be kept, and asks";
+
 /// A failure of the log in the words and with the exit code of a command.
 pub fn of_log(error: &queue::Error) -> Error {
     let (code, what, next) = match error {
@@ -65,13 +72,20 @@ pub fn of_log(error: &queue::Error) -> Error {
             "the project's log is in use",
             "wait for that process, or end it with `scheduler stop`",
         ),
-        queue::Error::Damaged { .. }
-        | queue::Error::Decode { .. }
+        queue::Error::Damaged { why, .. } => {
+            return Error::new(
+                ExitCode::LogDamaged,
+                "the project's log is damaged",
+                why,
+                DAMAGED_NEXT,
+            );
+        }
+        queue::Error::Decode { .. }
         | queue::Error::ContentMissing(_)
         | queue::Error::ContentAltered(_) => (
             ExitCode::LogDamaged,
             "the project's log is damaged",
-            "keep a copy of .crewlog/data as it is; `scheduler verify` names the first bad event",
+            DAMAGED_NEXT,
         ),
         queue::Error::NetworkFilesystem { .. } => (
             ExitCode::Usage,

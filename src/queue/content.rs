@@ -57,6 +57,12 @@ impl FileContents {
         Ok(Self { dir })
     }
 
+    /// The directory, whether there is one or not: for reading only.
+    pub(super) fn at(dir: &Path) -> Self {
+        let dir = dir.to_owned();
+        Self { dir }
+    }
+
     /// Where the bytes of this hash are kept, whether they are or not.
     pub fn path(&self, hash: &ContentHash) -> PathBuf {
         let digits = hash.to_string();

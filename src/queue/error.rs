@@ -78,7 +78,7 @@ pub enum Error {
         why: String,
     },
     /// The log is not what was written.
-    #[error("the log in {} is damaged: {why}. Keep a copy of the directory as it is, then restore it from a backup", path.display())]
+    #[error("the log in {} is damaged: {why}", path.display())]
     Damaged {
         /// The data directory.
         path: PathBuf,

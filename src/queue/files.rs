@@ -10,6 +10,24 @@ use std::time::Duration;
 
 use super::Error;
 
+/// Copies a directory with all that is in it; none is made an empty one. Not synced.
+pub(super) fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    let entries = match fs::read_dir(from) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        match entry.file_type()?.is_dir() {
+            true => copy_tree(&entry.path(), &target)?,
+            false => drop(fs::copy(entry.path(), target)?),
+        }
+    }
+    Ok(())
+}
+
 /// What ends the name of a file that is being written. Left-overs have no meaning.
 pub(super) const UNFINISHED: &str = ".unfinished";
 

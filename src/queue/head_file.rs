@@ -64,6 +64,15 @@ impl HeadFile {
         )))
     }
 
+    /// Reads both slots without opening the file for writing; none check if there is no file.
+    pub fn read(path: &Path) -> Result<Slots, Error> {
+        match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok([None; 2]),
+            Err(error) => Err(Error::io("open", path)(error)),
+            Ok(file) => Ok([read_slot(&file, 0), read_slot(&file, 1)]),
+        }
+    }
+
     /// Makes the file, both slots saying `head`.
     pub fn create(path: &Path, head: Head) -> Result<Self, Error> {
         let slot = encode_slot(head);

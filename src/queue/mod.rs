@@ -9,6 +9,8 @@
 //! | [`content`] | texts too long for the log, in files named by their hash |
 //! | [`snapshot`] | states of the fold, so that a start need not read everything |
 //! | [`verify`](mod@verify) | the proof that nothing is missing or altered |
+//! | [`salvage`] | what can still be read of a log that the engine refuses |
+//! | [`repair`] | a whole log again, of what can be read |
 //! | [`portable`] | a whole log as one checksummed file: the way from one engine to another |
 //!
 //! It knows nothing of what events mean, of clocks (times come with the events), of connections,
@@ -24,6 +26,8 @@ pub mod memory;
 pub mod mounts;
 mod pack;
 pub mod portable;
+pub mod repair;
+pub mod salvage;
 pub mod sled_log;
 pub mod snapshot;
 pub mod verify;

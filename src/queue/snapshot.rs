@@ -138,6 +138,8 @@ pub struct Sound {
     pub state_version: u32,
     /// Bytes of the state.
     pub bytes: u64,
+    /// Its file.
+    pub path: PathBuf,
     file: File,
 }
 
@@ -197,6 +199,7 @@ fn open(path: &Path) -> Result<Sound, String> {
         chain_hash: ChainHash(field(&header, 24)),
         state_version: u32::from_le_bytes(field(&header, 12)),
         bytes,
+        path: path.to_owned(),
         file,
     })
 }

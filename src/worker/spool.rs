@@ -169,6 +169,33 @@ pub fn take_up(data: &Path) -> Result<Vec<(Kept, SpoolFile)>, SpoolError> {
     Ok(taken.take(KEPT_MAX).collect())
 }
 
+/// The files of attempts after `last`, and of each whether a living worker holds it. For who is
+/// about to give their numbers to other attempts.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn after(data: &Path, last: AttemptId) -> Result<Vec<(PathBuf, bool)>, SpoolError> {
+    let dir = directory(data);
+    let entries = match fs::read_dir(&dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(io_error("read", &dir))?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(io_error("read", &dir))?.path();
+        let number = path
+            .file_stem()
+            .and_then(|stem| stem.to_str()?.parse().ok());
+        if number.is_none_or(|number: u64| number <= last.0) {
+            continue;
+        }
+        let file = File::open(&path).map_err(io_error("open", &path))?;
+        found.push((path, !lock(&file)));
+    }
+    found.sort();
+    Ok(found)
+}
+
 fn take(data: &Path, attempt: AttemptId) -> Option<(Kept, SpoolFile)> {
     let path = path(data, attempt);
     let mut file = File::options().read(true).write(true).open(&path).ok()?;

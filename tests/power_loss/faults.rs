@@ -134,7 +134,8 @@ fn a_call_that_fails_ends_the_writer_and_loses_nothing() {
     println!("of {calls} calls, failed and refused: {counts:?}");
     for mode in ["eio", "full", "dead"] {
         let (failed, refused) = counts[mode];
-        assert!(refused > failed * 2 / 3, "{mode}: {refused} of {failed}");
+        // Others are those of the copy that is made before the log is opened, which may fail.
+        assert!(refused > failed / 2, "{mode}: {refused} of {failed}");
     }
     assert_eq!(counts["short"].1, 0, "half a write is no error");
 }

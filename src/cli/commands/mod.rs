@@ -9,6 +9,7 @@ pub mod import;
 pub mod init;
 pub mod log;
 pub mod pause;
+pub mod repair;
 pub mod replay;
 pub mod resume;
 pub mod retry;

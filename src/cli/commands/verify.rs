@@ -9,6 +9,7 @@ use crate::cli::Context;
 use crate::cli::engine;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
+use crate::cli::pages::damage;
 use crate::cli::project::Project;
 use crate::cli::source::Item;
 use crate::cli::store;
@@ -17,7 +18,7 @@ use crate::model::ids::Sequence;
 use crate::model::state::{STATE_VERSION, State};
 use crate::queue::snapshot::{self, Sound};
 use crate::queue::verify::{Fault, Walk};
-use crate::queue::{Contents, Envelope, FileContents, Verified};
+use crate::queue::{Contents, Envelope, FileContents, Verified, repair};
 use crate::scheduler::load;
 
 /// Checks the chain of hashes, and that folding from every snapshot gives the same state.
@@ -28,6 +29,12 @@ pub struct Args {}
 /// Carries the verb out.
 pub fn run(context: &Context, _args: &Args) -> Result<ExitCode, Error> {
     let ground = Ground::find(context)?;
+    let (verified, snapshots) = prove(&ground).map_err(|error| first_bad(&ground, error))?;
+    say(context, &verified, &snapshots)?;
+    Ok(ExitCode::Passing)
+}
+
+fn prove(ground: &Ground) -> Result<(Verified, Snapshots), Error> {
     engine::runtime()?.block_on(async {
         let source = ground.source().await?;
         let contents = FileContents::open(&store::contents(&ground.project));
@@ -35,10 +42,26 @@ pub fn run(context: &Context, _args: &Args) -> Result<ExitCode, Error> {
         let mut proof = Proof::new(&ground.project, &contents)?;
         let take = &mut |item: Item<'_>, _: &dyn Contents| proof.take(item);
         source.read(Sequence(1), false, take).await?;
-        let (verified, snapshots) = proof.end()?;
-        say(context, &verified, &snapshots)?;
-        Ok(ExitCode::Passing)
+        proof.end()
     })
+}
+
+/// Where the log is damaged, the first bad event, also where the storage engine gives none.
+fn first_bad(ground: &Ground, error: Error) -> Error {
+    if error.code != ExitCode::LogDamaged {
+        return error;
+    }
+    let project = &ground.project;
+    match repair::examine(&project.log, &project.snapshots) {
+        Ok(findings) if !findings.is_whole() => Error::new(
+            ExitCode::LogDamaged,
+            damage::what(&findings),
+            damage::why(&findings).join("\n"),
+            "`scheduler repair` shows what it would keep, and deletes nothing",
+        ),
+        // A scheduler has the log; or it is a snapshot that is wrong.
+        _ => error,
+    }
 }
 
 /// The whole log, and beside it the fold and every snapshot's own.
@@ -131,7 +154,7 @@ impl<'a> Proof<'a> {
                     "there is a snapshot of event {}, and the log ends before it",
                     snapshot.sequence
                 ),
-                "keep a copy of .crewlog/data as it is, and restore the log from a backup",
+                store::DAMAGED_NEXT,
             ));
         }
         let bytes = |state: &State| {
@@ -158,7 +181,7 @@ fn damaged(fault: Fault) -> Error {
         ExitCode::LogDamaged,
         "the log is damaged",
         fault,
-        "keep a copy of .crewlog/data as it is, then restore it from a backup",
+        store::DAMAGED_NEXT,
     )
 }
 

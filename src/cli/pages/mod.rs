@@ -1,6 +1,7 @@
 //! Views as text and as JSON.
 
 pub mod attempt;
+pub mod damage;
 pub mod event;
 pub mod feature;
 pub mod lacking;

@@ -14,7 +14,7 @@ const NOTE_BYTES_MAX: u64 = 100;
 
 /// Takes the lock of the data directory `dir` and notes in it who holds it: `PID MILLISECONDS`.
 /// Never waits: [`Error::Held`] tells the other one's note.
-pub(super) fn lock(dir: &Path) -> Result<File, Error> {
+pub(in crate::queue) fn lock(dir: &Path) -> Result<File, Error> {
     let path = dir.join("lock");
     let mut options = File::options();
     options

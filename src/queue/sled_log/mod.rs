@@ -1,9 +1,10 @@
 //! The durable log on sled. Used as it comes, sled loses what it acknowledged; this is how it
 //! does not:
 //!
-//! 1. our own lock first, then a left-over half-made snapshot of sled is removed, then sled is
-//!    opened, its panics caught, then every event is read and the chain checked, and the note of
-//!    how far the log is known to reach is compared (see `open`);
+//! 1. our own lock first, then a left-over half-made snapshot of sled is removed, then sled's
+//!    files are copied, since it repairs what it opens, then it is opened, its panics caught, then
+//!    every event is read and the chain checked, and the note of how far the log is known to reach
+//!    is compared (see `open`); the copy goes when all is well;
 //! 2. one writer: `insert` or `apply_batch`, then `flush`, which on Linux is no fsync, then
 //!    `fdatasync` of the database's file through a handle of our own, then the answer;
 //! 3. values of at most 4 KiB, longer bodies in content files;
@@ -13,9 +14,13 @@
 //! envelope in the value; one tree `meta`), `content/`. Several envelopes share a value: a batch
 //! that fits is added to the last one, which is written again, because sled's cost is by key.
 
+mod as_found;
 mod engine;
 mod lock;
 mod open;
+
+pub(super) use self::as_found::NAME as AS_FOUND;
+pub(super) use self::lock::lock;
 
 use std::fs::File;
 use std::io;
@@ -113,6 +118,17 @@ impl SledLog {
     /// [`Error::Format`], or what the system says.
     pub fn open(dir: &Path, options: &OpenOptions) -> Result<Self, Error> {
         open::open(dir, options)
+    }
+
+    /// Takes the log over with an epoch greater than `used` as well: epochs of which neither this
+    /// log nor its events know.
+    pub(super) fn lead_after(&self, used: Epoch) -> Result<Epoch, Error> {
+        let mut writer = self.writer()?;
+        writer.check_usable()?;
+        let epoch = pack::next_epoch(writer.epoch.max(used), writer.head);
+        let stored = writer.store_epoch(epoch);
+        stored.map_err(|error| writer.poison(error))?;
+        Ok(epoch)
     }
 
     /// Where it is.
@@ -244,12 +260,7 @@ impl Drop for SledLog {
 
 impl EventLog for SledLog {
     fn lead(&self) -> Result<Epoch, Error> {
-        let mut writer = self.writer()?;
-        writer.check_usable()?;
-        let epoch = pack::next_epoch(writer.epoch, writer.head);
-        let stored = writer.store_epoch(epoch);
-        stored.map_err(|error| writer.poison(error))?;
-        Ok(epoch)
+        self.lead_after(Epoch(0))
     }
 
     fn head(&self) -> Head {

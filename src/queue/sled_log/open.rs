@@ -11,7 +11,8 @@ use super::super::content::FileContents;
 use super::super::head_file::{HeadFile, Slots};
 use super::super::log::{Envelopes, Head};
 use super::super::pack::{self, Value};
-use super::super::{Error, files, mounts};
+use super::super::{Error, files, mounts, repair};
+use super::as_found::AsFound;
 use super::engine::{Held, Values, engine};
 use super::{EPOCH_KEY, FORMAT, FORMAT_KEY, OpenOptions, SledLog, Writer, lock};
 use crate::model::ids::{Epoch, Sequence};
@@ -26,6 +27,7 @@ pub(super) fn open(dir: &Path, options: &OpenOptions) -> Result<SledLog, Error> 
     if !options.allow_network_filesystem {
         mounts::refuse_network(dir)?;
     }
+    repair::finish(dir)?;
     files::make_dir(dir)?;
     let lock = lock::lock(dir)?;
     files::remove_unfinished(dir)?;
@@ -33,19 +35,22 @@ pub(super) fn open(dir: &Path, options: &OpenOptions) -> Result<SledLog, Error> 
     contents.remove_abandoned()?;
 
     let home = dir.join("sled");
-    if !home.exists() {
+    let found_one = home.exists();
+    if !found_one {
         create(dir, &home)?;
     }
     remove_half_made_snapshots(&home)?;
-    let opened = open_engine(dir, &home)?;
-    let note = HeadFile::open(&dir.join("head"))?;
-    let found = scan(
-        &opened.events,
-        note.as_ref().map_or([None; 2], |(_, slots)| *slots),
-    )
-    .map_err(|why| damaged(dir, why))?;
-    let note = check_note(dir, note, found.head)?;
-
+    let as_found = found_one.then(|| AsFound::copy(dir, &home)).flatten();
+    let (opened, found, note) = match read(dir, &home) {
+        Ok(read) => read,
+        Err(error) => {
+            if let (Error::Damaged { .. }, Some(copy)) = (&error, as_found) {
+                copy.keep();
+            }
+            return Err(error);
+        }
+    };
+    drop(as_found);
     let writer = Writer {
         data: opened.data,
         db: opened.db,
@@ -83,9 +88,34 @@ pub(super) fn open(dir: &Path, options: &OpenOptions) -> Result<SledLog, Error> 
     })
 }
 
+/// Opens the engine, reads everything in it, and compares the note.
+fn read(dir: &Path, home: &Path) -> Result<(Opened, Found, HeadFile), Error> {
+    let opened = open_engine(dir, home)?;
+    let note = HeadFile::open(&dir.join("head"))?;
+    let noted = note.as_ref().map_or([None; 2], |(_, slots)| *slots);
+    let found = scan(&opened.events, noted).map_err(|why| damaged(dir, why))?;
+    let note = check_note(dir, note, found.head)?;
+    Ok((opened, found, note))
+}
+
 fn damaged(dir: &Path, why: String) -> Error {
     let path = dir.to_owned();
     Error::Damaged { path, why }
+}
+
+/// The engine's words help nobody but its author; what is wrong is said before them.
+fn unreadable(dir: &Path, error: Error) -> Error {
+    damaged(dir, in_our_words(error))
+}
+
+fn in_our_words(error: Error) -> String {
+    let why = match error {
+        Error::Engine { why, .. } => why,
+        other => other.to_string(),
+    };
+    let why = why.replace('\n', " ");
+    let why = why.trim();
+    format!("the storage engine cannot read its files (it says: {why})")
 }
 
 fn config(home: &Path) -> sled::Config {
@@ -144,14 +174,14 @@ struct Opened {
 }
 
 fn open_engine(dir: &Path, home: &Path) -> Result<Opened, Error> {
-    let db = wait_for_engine(home).map_err(|error| damaged(dir, error.to_string()))?;
+    let db = wait_for_engine(home).map_err(|error| unreadable(dir, error))?;
     let read = engine("open its trees", || {
         let events = Held::new(db.open_tree("events")?);
         let meta = Held::new(db.open_tree("meta")?);
         let (format, epoch) = (meta.get(FORMAT_KEY)?, meta.get(EPOCH_KEY)?);
         Ok((events, meta, format, epoch))
     });
-    let (events, meta, format, epoch) = read.map_err(|error| damaged(dir, error.to_string()))?;
+    let (events, meta, format, epoch) = read.map_err(|error| unreadable(dir, error))?;
     let format = format.and_then(|bytes| Some(u32::from_le_bytes(bytes.as_ref().try_into().ok()?)));
     match format {
         Some(FORMAT) => {}
@@ -216,7 +246,7 @@ fn scan(events: &sled::Tree, noted: Slots) -> Result<Found, String> {
     let mut head = Head::default();
     let mut tail = Value::default();
     let mut values = Values::from(events, &[]);
-    while let Some((key, value)) = values.next().map_err(|error| error.to_string())? {
+    while let Some((key, value)) = values.next().map_err(in_our_words)? {
         if *key != head.sequence.next().0.to_be_bytes() {
             return Err(format!("event {} is missing", head.sequence.next()));
         }

@@ -1,0 +1,308 @@
+//! `scheduler repair`: a whole log again, of all that is proven.
+
+use std::fs;
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::Ground;
+use crate::cli::Context;
+use crate::cli::error::Error;
+use crate::cli::exit::ExitCode;
+use crate::cli::pages::{damage, time};
+use crate::cli::project::Project;
+use crate::cli::store;
+use crate::model::ids::AttemptId;
+use crate::queue::repair::{self, Findings};
+use crate::scheduler::load;
+use crate::worker::spool;
+
+/// Keeps the events that are proven to be as they were written, byte by byte, in a new log. The
+/// damaged one is moved beside it. Shows what would be dropped, and asks.
+#[derive(Debug, Clone, clap::Args)]
+#[command(
+    after_help = "Examples:\n  scheduler repair          # shows what it would do; in a terminal it asks\n  scheduler repair --yes    # does it\n\nNothing is deleted: the damaged log is kept in .crewlog/data/log.damaged-TIME. Features whose\nsuccess was in the dropped events are worked on once more; what is merged stays merged."
+)]
+pub struct Args {
+    /// Do it without asking
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// More repairs in one second are a mistake.
+const NAMESAKES_MAX: u32 = 100;
+
+/// Carries the verb out.
+pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
+    let ground = Ground::find(context)?;
+    let project = &ground.project;
+    if !repair::exists(&project.log) {
+        return Err(Error::usage(
+            "there is nothing to repair",
+            "this project has no log yet",
+            "",
+        ));
+    }
+    let failed = |error: crate::queue::Error| store::of_log(&error);
+    let findings = repair::examine(&project.log, &project.snapshots).map_err(failed)?;
+    if findings.is_whole() {
+        say_whole(context, &findings)?;
+        return Ok(ExitCode::Passing);
+    }
+    let beside = Beside::find(project, AttemptId(findings.head().sequence.0))?;
+    let aside = aside(project)?;
+    let plan = Plan {
+        context,
+        findings: &findings,
+        beside: &beside,
+        aside: &aside,
+    };
+    if !context.out.is_json() {
+        plan.show()?;
+    }
+    beside.nobody_works()?;
+    if !args.yes && !asked(context)? {
+        plan.end(false)?;
+        return Ok(ExitCode::LogDamaged);
+    }
+    beside.set_aside(&project.log)?;
+    let json = plan.json(true);
+    let options = store::open_options(&ground.config);
+    let repaired = repair::repair(findings, &project.log, &project.snapshots, &aside, &options);
+    let repaired = repaired.map_err(failed)?;
+    prove(&ground)?;
+    if context.out.is_json() {
+        context.out.json(&json)?;
+    } else if !context.out.quiet {
+        say_repaired(context, &repaired, &aside)?;
+    }
+    Ok(ExitCode::Passing)
+}
+
+/// What is in the place of the log now is what a scheduler will find.
+fn prove(ground: &Ground) -> Result<(), Error> {
+    let log = store::open(&ground.project, &ground.config)?;
+    load::load(&log, &ground.project.snapshots).map_err(store::of_scheduler)?;
+    Ok(())
+}
+
+/// Where the damaged log is to be kept: a name that nobody has.
+fn aside(project: &Project) -> Result<PathBuf, Error> {
+    let at = time(store::now()).replace([':', '-'], "");
+    let free = (1..NAMESAKES_MAX).find_map(|number| {
+        let name = match number {
+            1 => format!("log.damaged-{at}"),
+            _ => format!("log.damaged-{at}-{number}"),
+        };
+        let path = project.data.join(name);
+        (!path.exists()).then_some(path)
+    });
+    free.ok_or_else(|| Error::internal("cannot name the damaged log", "all names are taken", ""))
+}
+
+/// Files of attempts that began after the proven events. The numbers will be given again, to
+/// other attempts, and an old result must not be taken for a new one's.
+struct Beside {
+    results: Vec<PathBuf>,
+    held: Vec<PathBuf>,
+    transcripts: Vec<PathBuf>,
+}
+
+impl Beside {
+    fn find(project: &Project, last: AttemptId) -> Result<Self, Error> {
+        let failed = |error: spool::SpoolError| {
+            Error::internal("cannot look for results of attempts", error, "")
+        };
+        let spooled = spool::after(&project.data, last).map_err(failed)?;
+        let held = spooled.iter().filter(|(_, held)| *held);
+        Ok(Self {
+            held: held.map(|(path, _)| path.clone()).collect(),
+            results: spooled.into_iter().map(|(path, _)| path).collect(),
+            transcripts: transcripts(&project.transcripts, last),
+        })
+    }
+
+    /// A living worker would report under a number that has become another attempt's.
+    fn nobody_works(&self) -> Result<(), Error> {
+        let Some(path) = self.held.first() else {
+            return Ok(());
+        };
+        Err(Error::new(
+            ExitCode::LogHeld,
+            "a worker is still at an attempt that would be dropped",
+            format!("it holds {}", path.display()),
+            "end that worker (Ctrl-C; its work is kept in refs/crewlog/preserved), then repair",
+        ))
+    }
+
+    /// Moves them into the damaged log's directory, with which they are kept.
+    fn set_aside(&self, log: &Path) -> Result<(), Error> {
+        for (name, files) in [("spool", &self.results), ("transcripts", &self.transcripts)] {
+            let dir = log.join(name);
+            let moved = (!files.is_empty())
+                .then(|| move_into(&dir, files))
+                .transpose();
+            moved.map_err(|error| {
+                Error::internal(
+                    format!("cannot move files to {}", dir.display()),
+                    error,
+                    "the log is as it was; mend this and repair again",
+                )
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn transcripts(dir: &Path, last: AttemptId) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(dir) else {
+        return Vec::new();
+    };
+    let of_later = |path: &PathBuf| {
+        let number = path
+            .file_stem()
+            .and_then(|stem| stem.to_str()?.parse().ok());
+        number.is_some_and(|number: u64| number > last.0)
+    };
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    paths.filter(of_later).collect()
+}
+
+fn move_into(dir: &Path, files: &[PathBuf]) -> io::Result<()> {
+    fs::create_dir_all(dir)?;
+    for file in files {
+        fs::rename(file, dir.join(file.file_name().unwrap_or_default()))?;
+    }
+    let from = files.first().and_then(|file| file.parent());
+    for dir in [Some(dir), dir.parent(), from].into_iter().flatten() {
+        fs::File::open(dir)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Asks, where somebody is there to answer.
+fn asked(context: &Context) -> Result<bool, Error> {
+    if context.out.is_json() || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(false);
+    }
+    let mut answer = String::new();
+    let mut stderr = io::stderr().lock();
+    let read = write!(stderr, "do it? [y/N] ")
+        .and_then(|()| stderr.flush())
+        .and_then(|()| io::stdin().lock().read_line(&mut answer));
+    read.map_err(|error| Error::internal("cannot ask", error, "give --yes"))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// What would be done.
+struct Plan<'a> {
+    context: &'a Context,
+    findings: &'a Findings,
+    beside: &'a Beside,
+    aside: &'a Path,
+}
+
+impl Plan<'_> {
+    fn show(&self) -> Result<(), Error> {
+        let (out, findings) = (&self.context.out, self.findings);
+        out.line(damage::what(findings))?;
+        for why in damage::why(findings) {
+            out.line(format_args!("  {why}"))?;
+        }
+        out.line("a repair")?;
+        let head = findings.head().sequence;
+        match head.0 {
+            0 => out.line("  keeps     no event: it begins an empty log")?,
+            1 => out.line("  keeps     event 1")?,
+            _ => out.line(format_args!("  keeps     events 1 to {head}"))?,
+        }
+        match (&findings.bad, findings.known.max(head.next())) {
+            (None, _) => out.line("  drops     nothing")?,
+            (Some((bad, _)), known) if known == *bad => {
+                out.line(format_args!("  drops     event {bad}"))?;
+            }
+            (Some((bad, _)), known) => {
+                out.line(format_args!("  drops     events {bad} to {known}"))?;
+            }
+        }
+        for line in damage::dropped(findings) {
+            out.line(format_args!("              {line}"))?;
+        }
+        out.line(format_args!(
+            "  moves     the damaged log to {}",
+            self.aside.display()
+        ))?;
+        for (count, what, of) in [
+            (findings.strangers.len(), "snapshot", "events"),
+            (self.beside.results.len(), "result", "attempts"),
+            (self.beside.transcripts.len(), "transcript", "attempts"),
+        ] {
+            let many = if count == 1 { "" } else { "s" };
+            if count > 0 {
+                out.line(format_args!(
+                    "            and {count} {what}{many} of dropped {of}"
+                ))?;
+            }
+        }
+        out.line("  deletes   nothing")
+    }
+
+    fn end(&self, repaired: bool) -> Result<(), Error> {
+        if self.context.out.is_json() {
+            return self.context.out.json(&self.json(repaired));
+        }
+        self.context
+            .out
+            .line("nothing was changed; `scheduler repair --yes` does it")
+    }
+
+    fn json(&self, repaired: bool) -> serde_json::Value {
+        let findings = self.findings;
+        json!({
+            "whole": false,
+            "repaired": repaired,
+            "kept": findings.head().sequence,
+            "first_bad": findings.bad.as_ref().map(|(sequence, _)| sequence),
+            "why": damage::why(findings),
+            "known": findings.known,
+            "readable_after": findings.salvage.strays(),
+            "damaged_log": self.aside,
+            "snapshots_aside": findings.strangers.len(),
+            "results_aside": self.beside.results.len(),
+            "transcripts_aside": self.beside.transcripts.len(),
+        })
+    }
+}
+
+fn say_whole(context: &Context, findings: &Findings) -> Result<(), Error> {
+    let kept = findings.head().sequence;
+    if context.out.is_json() {
+        let json = json!({ "whole": true, "repaired": false, "kept": kept });
+        return context.out.json(&json);
+    }
+    if context.out.quiet {
+        return Ok(());
+    }
+    let text = format!("the log is whole: {kept} events; there is nothing to repair");
+    context.out.line(text)
+}
+
+fn say_repaired(context: &Context, repaired: &repair::Repaired, aside: &Path) -> Result<(), Error> {
+    let out = &context.out;
+    out.line(format_args!(
+        "repaired: the log has {} events, each chained to the one before",
+        repaired.head.sequence
+    ))?;
+    if repaired.altered > 0 {
+        out.line(format_args!(
+            "{} content files are not as they were written and stay with the damaged log",
+            repaired.altered
+        ))?;
+    }
+    out.line(format_args!(
+        "the damaged log is kept in {}",
+        aside.display()
+    ))?;
+    out.line("next: `scheduler status` shows where the backlog is now, `scheduler run` goes on")
+}

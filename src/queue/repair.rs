@@ -1,0 +1,312 @@
+//! A damaged log: what is wrong with it, and a whole one again that has all that can be proven.
+//!
+//! A repair deletes nothing and changes nothing in place. It writes a new log beside the damaged
+//! one, and when that one is on the disk and proven, the two change places by renames:
+//!
+//! 1. `log.repaired.unfinished` is made, proven, and renamed to `log.repaired`;
+//! 2. `log` is renamed to what the caller names, which keeps it;
+//! 3. `log.repaired` is renamed to `log`;
+//! 4. snapshots that do not belong to the new log are moved beside the damaged one.
+//!
+//! A process may die anywhere. Between 2 and 3 there is no `log`: whoever opens it next
+//! ([`finish`]) takes the third step. Anywhere else the repair is done again from the start.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::content::{self, CONTENT_BYTES_MAX};
+use super::encoding::DecodeError;
+use super::log::{EventLog, Head, hash_at};
+use super::salvage::Salvage;
+use super::snapshot::{self, Sound};
+use super::{Error, OpenOptions, SledLog, files, sled_log, verify};
+use crate::model::ids::{ContentHash, Epoch, Sequence};
+
+/// Bytes of events that are read and appended at once: some thousand events share a sync.
+const CHUNK_BYTES: usize = 1 << 20;
+/// How far the epoch is raised over every one that is known. A reign that recorded nothing leaves
+/// no trace in the events, and nobody starts a scheduler so often without a trace.
+const EPOCH_LEAP: u64 = 1_000;
+
+/// What an examination found.
+pub struct Findings {
+    /// The events that are proven, from the first one on.
+    pub salvage: Salvage,
+    /// The first bad event and what is wrong with it; none when nothing is missing.
+    pub bad: Option<(Sequence, String)>,
+    /// How far the log is known to have reached.
+    pub known: Sequence,
+    /// Why the storage engine does not give the events that are there, in its own words.
+    pub engine: Option<String>,
+    /// Snapshots of what is not in the proven events.
+    pub strangers: Vec<PathBuf>,
+}
+
+impl Findings {
+    /// The last of the proven events.
+    pub fn head(&self) -> Head {
+        self.salvage.head()
+    }
+
+    /// True when there is nothing to repair.
+    pub fn is_whole(&self) -> bool {
+        self.bad.is_none() && self.engine.is_none() && self.strangers.is_empty()
+    }
+}
+
+/// Looks at the log in `dir` without changing it: searches its files for events and proves them,
+/// and sees what the engine makes of a copy of them. Where that opens, and no snapshot is ahead of
+/// it, the log is whole.
+///
+/// Fails with [`Error::Held`], with [`Error::Decode`] where a newer build wrote an event, or with
+/// what the system says.
+pub fn examine(dir: &Path, snapshots: &Path) -> Result<Findings, Error> {
+    finish(dir)?;
+    let mut salvage = Salvage::search(dir)?;
+    match verify(&salvage) {
+        Ok(_) => {}
+        Err(fault) if is_cure_elsewhere(&fault.why) => return Err(fault.why),
+        Err(fault) => salvage.cut(fault.sequence, fault.why.to_string())?,
+    }
+    let mut findings = Findings {
+        bad: salvage.bad.take(),
+        known: salvage.known,
+        engine: None,
+        strangers: Vec::new(),
+        salvage,
+    };
+    let snapshots = sound(snapshots)?;
+    let newest = snapshots.iter().map(|sound| sound.sequence).max();
+    match engine_says(dir)? {
+        // Whatever else is in the files was never acknowledged, or was taken back.
+        Ok(head) if newest <= Some(head.sequence) && findings.salvage.end_at(head)? => {
+            findings.bad = None;
+            findings.known = head.sequence;
+        }
+        Ok(head) if head.sequence >= findings.head().sequence => {}
+        Ok(head) => findings.engine = Some(format!("it ends at event {}", head.sequence)),
+        Err(why) => findings.engine = Some(why),
+    }
+    findings.compare(snapshots)?;
+    Ok(findings)
+}
+
+/// Damage is no reason for these, and a repair no cure.
+fn is_cure_elsewhere(why: &Error) -> bool {
+    match why {
+        Error::Decode { source, .. } => matches!(
+            source,
+            DecodeError::UnknownType(_) | DecodeError::NewerVersion { .. }
+        ),
+        Error::Io { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
+        _ => false,
+    }
+}
+
+impl Findings {
+    /// A snapshot is written only of what is on the disk, so that one from beyond the end proves
+    /// that there was more.
+    fn compare(&mut self, snapshots: Vec<Sound>) -> Result<(), Error> {
+        let head = self.head().sequence;
+        for sound in snapshots {
+            if hash_at(&self.salvage, sound.sequence)? != Some(sound.chain_hash)
+                && sound.sequence > head
+            {
+                self.known = self.known.max(sound.sequence);
+                self.strangers.push(sound.path);
+            }
+        }
+        if self.bad.is_none() && self.known > head {
+            self.bad = Some((head.next(), "it is missing".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// The snapshots that are as they were written.
+fn sound(snapshots: &Path) -> Result<Vec<Sound>, Error> {
+    let stored = snapshot::all(snapshots)?;
+    let sound = stored.iter().map(snapshot::check);
+    Ok(sound.filter_map(Result::ok).collect())
+}
+
+/// Where the log ends, says the engine, or what it says against its files. A copy of them is asked.
+fn engine_says(dir: &Path) -> Result<Result<Head, String>, Error> {
+    let copy = sibling(dir, &format!("check{}", files::UNFINISHED));
+    remove(&copy)?;
+    files::make_dir(&copy)?;
+    let copied = files::copy_tree(&dir.join("sled"), &copy.join("sled")).and_then(|()| {
+        match fs::copy(dir.join("head"), copy.join("head")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    });
+    let said = copied.map_err(Error::io("copy", dir)).map(|()| {
+        // The copy is nobody's log, so that it matters little where it is.
+        let options = OpenOptions {
+            allow_network_filesystem: true,
+            ..OpenOptions::default()
+        };
+        match SledLog::open(&copy, &options) {
+            Ok(log) => Ok(log.head()),
+            Err(Error::Damaged { why, .. }) => Err(why),
+            Err(error) => Err(error.to_string()),
+        }
+    });
+    remove(&copy)?;
+    said
+}
+
+/// What a repair did.
+#[derive(Debug)]
+pub struct Repaired {
+    /// Where the log ends now.
+    pub head: Head,
+    /// Content files that were not as they were written and are left with the damaged log.
+    pub altered: u64,
+}
+
+/// Puts a whole log in the place of the one in `dir`: the events that were found, byte by byte.
+/// The damaged one, and the snapshots that do not belong to the new one, are in `aside` then,
+/// which must not exist and be in the same directory.
+pub fn repair(
+    findings: Findings,
+    dir: &Path,
+    snapshots: &Path,
+    aside: &Path,
+    options: &OpenOptions,
+) -> Result<Repaired, Error> {
+    let unfinished = sibling(dir, &format!("repaired{}", files::UNFINISHED));
+    let repaired = sibling(dir, REPAIRED);
+    // Ours, made of the log that is still there.
+    remove(&unfinished)?;
+    remove(&repaired)?;
+    let altered = link_contents(&dir.join("content"), &unfinished.join("content"))?;
+    let head = write(&findings.salvage, &unfinished, options)?;
+    // Held until the new log is in its place, so that nobody is quicker.
+    let held = sled_log::lock(&unfinished)?;
+    rename(&unfinished, &repaired)?;
+    rename(dir, aside)?;
+    rename(&repaired, dir)?;
+    drop(held);
+    if !findings.strangers.is_empty() {
+        let kept = aside.join("snapshots");
+        files::make_dir(&kept)?;
+        for path in &findings.strangers {
+            let name = path.file_name().unwrap_or_default();
+            rename(path, &kept.join(name))?;
+        }
+        files::sync_dir(snapshots)?;
+    }
+    Ok(Repaired { head, altered })
+}
+
+/// The name of a log that is ready to take the damaged one's place.
+const REPAIRED: &str = "repaired";
+
+/// Whether there is a log in `dir`, or one that is about to be put there.
+pub fn exists(dir: &Path) -> bool {
+    dir.exists() || sibling(dir, REPAIRED).exists()
+}
+
+/// Takes the last step of a repair whose process died before it.
+pub(super) fn finish(dir: &Path) -> Result<(), Error> {
+    let repaired = sibling(dir, REPAIRED);
+    if dir.exists() || !repaired.exists() {
+        return Ok(());
+    }
+    match rename(&repaired, dir) {
+        // Somebody else was quicker.
+        Err(_) if dir.exists() => Ok(()),
+        renamed => renamed,
+    }
+}
+
+/// Writes the events into a new log in `dir`, and proves it.
+fn write(events: &Salvage, dir: &Path, options: &OpenOptions) -> Result<Head, Error> {
+    let log = SledLog::open(dir, options)?;
+    let used = Epoch(events.epoch.0.saturating_add(EPOCH_LEAP));
+    let epoch = log.lead_after(used)?;
+    let end = events.head();
+    while log.head().sequence < end.sequence {
+        let at = log.head().sequence;
+        let chunk = events.read(at.next(), CHUNK_BYTES)?;
+        log.append_copied(&chunk.bytes, at, epoch)?;
+    }
+    let verified = verify(&log).map_err(|fault| fault.why)?;
+    if verified.head != end {
+        let why = "the new log is not what was to be written".to_owned();
+        let path = dir.to_owned();
+        return Err(Error::Damaged { path, why });
+    }
+    log.close()?;
+    Ok(end)
+}
+
+/// Gives the content files a second name in the new log. Those whose bytes are not what their
+/// name says stay behind, and are counted.
+fn link_contents(from: &Path, to: &Path) -> Result<u64, Error> {
+    files::make_dir(to)?;
+    let mut altered = 0;
+    for dir in entries(from)?.into_iter().filter(|path| path.is_dir()) {
+        let into = to.join(dir.file_name().unwrap_or_default());
+        files::make_dir(&into)?;
+        for file in entries(&dir)? {
+            if !is_as_named(&file) {
+                altered += 1;
+                continue;
+            }
+            let name = into.join(file.file_name().unwrap_or_default());
+            let linked = fs::hard_link(&file, &name);
+            // Not every file system gives a file two names.
+            if linked.is_err() {
+                let bytes = fs::read(&file).map_err(Error::io("read", &file))?;
+                files::write_atomically(&name, &[&bytes])?;
+            }
+        }
+        files::sync_dir(&into)?;
+    }
+    files::sync_dir(to)?;
+    Ok(altered)
+}
+
+/// True for a content file that holds what its name says.
+fn is_as_named(file: &Path) -> bool {
+    let first = file.parent().and_then(Path::file_name).unwrap_or_default();
+    let rest = file.file_name().unwrap_or_default();
+    let name = format!("{}{}", first.to_string_lossy(), rest.to_string_lossy());
+    let small = fs::metadata(file).is_ok_and(|meta| meta.len() <= CONTENT_BYTES_MAX as u64);
+    let hash = |bytes: Vec<u8>| ContentHash::to_string(&content::hash(&bytes));
+    small && fs::read(file).is_ok_and(|bytes| hash(bytes) == name)
+}
+
+fn entries(dir: &Path) -> Result<Vec<PathBuf>, Error> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(Error::io("read", dir))?,
+    };
+    let paths = entries.map(|entry| Ok(entry.map_err(Error::io("read", dir))?.path()));
+    paths.collect()
+}
+
+/// `log` and a word: `log.word`, in the same directory.
+fn sibling(dir: &Path, word: &str) -> PathBuf {
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    dir.with_file_name(format!("{name}.{word}"))
+}
+
+fn remove(dir: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io("remove", dir)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Renames durably.
+fn rename(from: &Path, to: &Path) -> Result<(), Error> {
+    fs::rename(from, to).map_err(Error::io("rename", from))?;
+    files::sync_dir(to.parent().unwrap_or(Path::new(".")))
+}

@@ -1,0 +1,66 @@
+//! A copy of the engine's files as they were found, for as long as it is not known that they are
+//! whole. sled repairs while it opens: it cuts its log at the first bytes that do not check, and
+//! writes over what was behind them, which may be all that is left of later events.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::super::files;
+
+/// The copy of a log that turned out to be damaged. The first one is kept: later ones would be of
+/// what an opening has left.
+pub(in crate::queue) const NAME: &str = "sled.as-found";
+
+/// More than this is not copied: it would take longer than a quarter of a second. Two million
+/// events, or the backlog of a hundred thousand long features, are less.
+const BYTES_MAX: u64 = 256 << 20;
+
+/// A copy that goes with this value, unless it is kept.
+pub(super) struct AsFound {
+    copy: PathBuf,
+    name: PathBuf,
+}
+
+impl AsFound {
+    /// Copies `home`, the engine's directory in `dir`. None where there is a copy already, where
+    /// the log is too long, or where the copy cannot be made: opening goes on without it.
+    pub fn copy(dir: &Path, home: &Path) -> Option<Self> {
+        let name = dir.join(NAME);
+        if name.exists() || bytes(home).ok()? > BYTES_MAX {
+            return None;
+        }
+        let copy = dir.join(format!("{NAME}{}", files::UNFINISHED));
+        let copied = Self { copy, name };
+        match files::copy_tree(home, &copied.copy) {
+            Ok(()) => Some(copied),
+            Err(error) => {
+                // On a full disk, in general. It will be removed with this value.
+                tracing::debug!(%error, "no copy of the log before it is opened");
+                None
+            }
+        }
+    }
+
+    /// The log is damaged: the copy stays.
+    pub fn keep(self) {
+        if let Err(error) = fs::rename(&self.copy, &self.name) {
+            tracing::warn!(%error, "no copy of the damaged log as it was found");
+        }
+    }
+}
+
+impl Drop for AsFound {
+    fn drop(&mut self) {
+        // What cannot be removed now is removed at the next start.
+        let _ = fs::remove_dir_all(&self.copy);
+    }
+}
+
+fn bytes(home: &Path) -> io::Result<u64> {
+    let mut sum = 0;
+    for entry in fs::read_dir(home)? {
+        sum += entry?.metadata()?.len();
+    }
+    Ok(sum)
+}

@@ -32,3 +32,6 @@ deny:
 # Fuzz one target on the nightly toolchain: just fuzz backlog --minutes 10; or run one file.
 fuzz TARGET *ARGS:
     bash fuzz/run {{TARGET}} {{ARGS}}
+# A thousand workers and two hundred thousand jobs: memory and open files stay flat.
+soak:
+    CREWLOG_SOAK_WORKERS=1000 CREWLOG_SOAK_JOBS=200000 cargo test --release --test soak -- --nocapture

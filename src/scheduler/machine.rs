@@ -19,10 +19,10 @@ pub use self::inputs::{Connection, Effect, Ending, Input, Now};
 use self::life::Stage;
 use super::core::Core;
 use super::crew::Crew;
-use super::merging::Merging;
+use super::merging::{Merging, Waiting};
 use crate::model::command::{Command, Rejection};
 use crate::model::event::{Event, Recorded};
-use crate::model::ids::{AttemptId, CommandId, CommitId, Timestamp, WorkerId};
+use crate::model::ids::{AttemptId, CommitId, Timestamp, WorkerId};
 use crate::model::plan::{Entropy, World};
 use crate::model::settings::{Settings, WorkerKind};
 use crate::model::state::State;
@@ -78,7 +78,7 @@ pub struct Machine {
     dead: BTreeSet<WorkerId>,
     /// Workers that report on another worker's attempt, found in the spool. They are answered
     /// when it is known what became of it; one each, because a worker has one attempt at hand.
-    bystanders: BTreeMap<WorkerId, (AttemptId, CommandId)>,
+    bystanders: BTreeMap<WorkerId, Waiting>,
     /// The merge that git has been asked about.
     asked_git: Option<AttemptId>,
     /// Kinds of workers that work waits for and of which nobody is there: since when, in

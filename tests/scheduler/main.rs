@@ -6,4 +6,5 @@ mod lacking;
 mod lives;
 mod merges;
 mod recovery;
+mod spool;
 mod workers;

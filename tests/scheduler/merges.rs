@@ -5,7 +5,6 @@ use crewlog::model::feature::Status;
 use crewlog::model::ids::{AttemptId, FeatureId};
 use crewlog::model::report::Report;
 use crewlog::protocol::{SchedulerMessage, ToClient, Verdict};
-use crewlog::scheduler::machine::Effect;
 
 use crate::kit::{Hand, World, commit, failed, features, mergeable, released, spec};
 
@@ -380,46 +379,6 @@ fn a_dead_workers_work_on_an_old_head_is_done_again() {
     let before = world.log.len();
     world.dies(&hand, Some(mergeable(&[feature], &commit(9), &commit(10))));
     assert_eq!(world.events(before), ["AttemptLost", "WorkerLeft"]);
-}
-
-#[test]
-fn who_reports_for_a_dead_worker_is_answered_when_that_one_is_buried() {
-    for spool in [None, Some(())] {
-        let mut world = World::of(features(2));
-        let [(dead, attempt, feature), _] = at_work::<2>(&mut world);
-        let heir = world.worker(crewlog::model::settings::WorkerKind::Coding, 300);
-        let report: Report = failed(&[feature]);
-        let command = world.report(&heir, attempt, report.clone());
-        assert!(world.heard(heir.connection).is_empty(), "not known yet");
-        let before = world.log.len();
-        world.close(dead.connection);
-        world.step(crewlog::scheduler::machine::Input::Died {
-            worker: dead.worker,
-        });
-        assert!(world.has(|effect| matches!(effect, Effect::Reap { .. })));
-        let spooled = spool.map(|()| {
-            Box::new(crewlog::scheduler::outside::Spooled {
-                command,
-                report,
-                usage: Default::default(),
-            })
-        });
-        world.step(crewlog::scheduler::machine::Input::Reaped {
-            worker: dead.worker,
-            spooled,
-        });
-        let verdict = if spool.is_some() {
-            assert_eq!(world.events(before)[..2], ["FeatureFailed", "WorkerLeft"]);
-            Verdict::Recorded
-        } else {
-            assert_eq!(world.events(before)[..2], ["AttemptLost", "WorkerLeft"]);
-            Verdict::Late
-        };
-        assert_eq!(
-            reported(&world.heard(heir.connection)),
-            [(attempt, verdict)]
-        );
-    }
 }
 
 #[test]

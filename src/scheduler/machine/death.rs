@@ -2,7 +2,7 @@
 
 use super::{Effect, Machine, Now};
 use crate::model::command::Command;
-use crate::model::ids::WorkerId;
+use crate::model::ids::{AttemptId, WorkerId};
 use crate::scheduler::merging::Waiting;
 use crate::scheduler::outside::Spooled;
 
@@ -32,21 +32,38 @@ impl Machine {
         }
     }
 
-    /// Nothing is left of a dead worker. What it had written down counts as reported.
+    /// Nothing is left of a dead worker. What it had written down counts as reported, whether we
+    /// found it ourselves or another worker took it up first.
     pub(super) fn reaped(&mut self, now: Now, worker: WorkerId, spooled: Option<Spooled>) {
-        if let (Some(attempt), Some(spooled)) = (self.held_by(worker), spooled) {
-            self.reported(
-                now,
-                Waiting {
-                    command: spooled.command,
-                    attempt,
-                    worker,
-                    report: spooled.report,
-                    usage: spooled.usage,
-                },
-            );
+        if let Some(attempt) = self.held_by(worker)
+            && let Some(written) = self.last_words(worker, attempt, spooled)
+        {
+            self.reported(now, written);
         }
         self.dead.insert(worker);
+    }
+
+    fn last_words(
+        &self,
+        worker: WorkerId,
+        attempt: AttemptId,
+        spooled: Option<Spooled>,
+    ) -> Option<Waiting> {
+        if let Some(spooled) = spooled {
+            return Some(Waiting {
+                command: spooled.command,
+                attempt,
+                worker,
+                report: spooled.report,
+                usage: spooled.usage,
+            });
+        }
+        let mut heirs = self.bystanders.values();
+        let taken_up = heirs.find(|waiting| waiting.attempt == attempt)?;
+        Some(Waiting {
+            worker,
+            ..taken_up.clone()
+        })
     }
 
     /// Lets the dead leave whose last report is settled, or who had none. True when one did.

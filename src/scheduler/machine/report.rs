@@ -30,7 +30,7 @@ impl Machine {
         };
         if open.job.worker != worker {
             // Found in the spool of a worker that is dead, or will be known to be in a moment.
-            self.bystanders.insert(worker, (attempt, command));
+            self.bystanders.insert(worker, waiting);
             return;
         }
         if self.is_merging(attempt) {
@@ -213,7 +213,8 @@ impl Machine {
             return;
         }
         let state = self.core.state();
-        let known = |(&worker, &(attempt, command)): (&WorkerId, &(AttemptId, CommandId))| {
+        let known = |(&worker, waiting): (&WorkerId, &Waiting)| {
+            let (command, attempt) = (waiting.command, waiting.attempt);
             let verdict = self.verdict_on(attempt, command)?;
             let same = state.remembered().get(command).is_some();
             let verdict = if same { verdict } else { Verdict::Late };

@@ -85,6 +85,13 @@ pub enum Command {
         /// A number drawn for the jitter of the backoff.
         jitter: u64,
     },
+    /// An attempt used so much in all so far, whatever becomes of its report.
+    Spend {
+        /// Which.
+        attempt: AttemptId,
+        /// How much.
+        usage: Usage,
+    },
     /// git answered whether the branch moved to the open merge's commit.
     SettleMerge {
         /// Whose merge.

@@ -61,6 +61,7 @@ pub fn decide(state: &State, now: Timestamp, command: &Command) -> Result<Vec<Ev
             usage,
             jitter,
         } => report::report(state, now, *attempt, report, *usage, *jitter),
+        Command::Spend { attempt, usage } => Ok(report::spending(state, *attempt, *usage)),
         Command::SettleMerge {
             attempt,
             merged,

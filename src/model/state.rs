@@ -30,7 +30,7 @@ use super::settings::{Settings, WorkerKind};
 pub const FEATURES_MAX: usize = 200_000;
 
 /// Raised whenever [`State`]'s stored shape changes; an older snapshot is then folded anew.
-pub const STATE_VERSION: u32 = 2;
+pub const STATE_VERSION: u32 = 3;
 
 /// Tests without a verdict after which a feature is left alone.
 pub const INCONCLUSIVE_MAX: u32 = 3;
@@ -89,7 +89,7 @@ pub struct State {
     pub(super) estimates: Estimates,
     /// What became of the attempts that ended last, so that a repeated report is answered as the
     /// first time; at most [`CLOSED_MAX`].
-    pub(super) closed: BTreeMap<AttemptId, Verdict>,
+    pub(super) closed: BTreeMap<AttemptId, Closed>,
     /// Commands that need no second answer.
     pub(super) remembered: Remembered,
     #[serde(skip)]
@@ -129,6 +129,15 @@ pub struct Attempt {
     /// Called off by a person: why.
     pub cancelled: Option<String>,
     /// What it used so far.
+    pub used: Usage,
+}
+
+/// An attempt that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Closed {
+    /// What became of it.
+    pub verdict: Verdict,
+    /// What it used, as far as we have learnt.
     pub used: Usage,
 }
 
@@ -360,7 +369,14 @@ impl State {
         if self.attempts.contains_key(&attempt) {
             return None;
         }
-        Some(self.closed.get(&attempt).copied().unwrap_or(Verdict::Late))
+        let closed = self.closed.get(&attempt);
+        Some(closed.map_or(Verdict::Late, |closed| closed.verdict))
+    }
+
+    /// What an attempt used, as far as the log says; none for one that is not known any more.
+    pub fn used(&self, attempt: AttemptId) -> Option<Usage> {
+        let open = self.attempts.get(&attempt).map(|open| open.used);
+        open.or_else(|| self.closed.get(&attempt).map(|closed| closed.used))
     }
 
     /// How long features take.

@@ -7,6 +7,7 @@ use crewlog::model::feature::Status;
 use crewlog::model::ids::{AttemptId, Timestamp};
 use crewlog::model::report::{Report, TestVerdict};
 use crewlog::model::settings::Settings;
+use crewlog::model::state::State;
 
 use crate::commands::*;
 use crate::given::*;
@@ -250,4 +251,46 @@ fn rules_that_become_stricter_hold_for_what_is_given_back_or_lost() {
             assert_eq!(names(&story.ok(ending(attempt))), expected, "{most}");
         }
     }
+}
+
+#[test]
+fn what_was_used_is_counted_once_wherever_it_is_learnt() {
+    let spend = |attempt, cost_microusd| Command::Spend {
+        attempt,
+        usage: Usage {
+            cost_microusd,
+            ..Usage::default()
+        },
+    };
+    let mut story = Story::with(budget(100), &[(1, &[]), (2, &[])]);
+    let lost = story.hire(CODING);
+    // The head moved under it: its report was refused, and what it cost was not.
+    assert_eq!(names(&story.ok(spend(lost, 30))), ["UsageRecorded"]);
+    assert_eq!(story.ok(spend(lost, 30)), [], "the same again");
+    story.lose(lost);
+    // Its worker was alive after all.
+    let late = ["UsageRecorded", "LateResultIgnored"];
+    assert_eq!(names(&story.ok(spending(lost, 50))), late);
+    assert_eq!(names(&story.ok(spending(lost, 50))), ["LateResultIgnored"]);
+    assert_eq!(story.state.spent.cost_microusd, 50);
+    assert_eq!(
+        story.status(1),
+        Status::Pending,
+        "and it changes nothing else"
+    );
+    // A snapshot in between forgets nothing of it.
+    let bytes = story.state.to_bytes().unwrap();
+    story.state = State::from_bytes(&bytes).unwrap();
+    let last = ["UsageRecorded", "BudgetReached", "LateResultIgnored"];
+    assert_eq!(names(&story.ok(spending(lost, 100))), last);
+    // What nobody has heard of cannot be told from what was counted.
+    assert_eq!(
+        names(&story.ok(spending(AttemptId(9_999), 7))),
+        ["LateResultIgnored"]
+    );
+    let run = story.state.run.as_ref().unwrap();
+    assert_eq!(
+        (run.spent.cost_microusd, story.state.spent.cost_microusd),
+        (100, 100)
+    );
 }

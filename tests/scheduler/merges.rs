@@ -1,10 +1,12 @@
 //! Finished work on its way to the branch.
 
 use crewlog::model::command::PersonCommand;
+use crewlog::model::event::Event;
+use crewlog::model::evidence::Usage;
 use crewlog::model::feature::Status;
 use crewlog::model::ids::{AttemptId, FeatureId};
 use crewlog::model::report::Report;
-use crewlog::protocol::{SchedulerMessage, ToClient, Verdict};
+use crewlog::protocol::{SchedulerMessage, ToClient, Verdict, WorkerMessage};
 
 use crate::kit::{Hand, World, commit, failed, features, mergeable, released, spec};
 
@@ -395,5 +397,45 @@ fn a_report_too_long_for_the_log_is_a_failure() {
     assert_eq!(
         reported(&world.heard(hand.connection)),
         [(attempt, Verdict::Recorded)]
+    );
+}
+
+#[test]
+fn what_a_lost_or_late_attempt_used_is_counted_once() {
+    let mut world = World::of(features(2));
+    let [(hand, attempt, feature), _] = at_work::<2>(&mut world);
+    let used = |cost_microusd| Usage {
+        cost_microusd,
+        ..Usage::default()
+    };
+    let work = mergeable(&[feature], &commit(9), &commit(10));
+    let say = |world: &mut World, connection, number, usage| {
+        let (command, report) = (crate::kit::command(number), work.clone());
+        let said = WorkerMessage::Report {
+            command,
+            attempt,
+            report,
+            usage,
+        };
+        world.say(connection, said);
+    };
+    let before = world.log.len();
+    for _ in 0..2 {
+        // The head is elsewhere, and its order to rebase gets lost.
+        say(&mut world, hand.connection, 80_001, used(30));
+    }
+    assert_eq!(world.events(before), ["UsageRecorded"]);
+    // Another worker speaks for it, who knows more.
+    let heir = world.worker(crewlog::model::settings::WorkerKind::Testing, 300);
+    say(&mut world, heir.connection, 80_002, used(40));
+    world.dies(&hand, None);
+    let before = world.log.len();
+    say(&mut world, heir.connection, 80_003, used(45));
+    assert_eq!(world.events(before), ["UsageRecorded", "LateResultIgnored"]);
+    say(&mut world, heir.connection, 80_003, used(45));
+    assert_eq!(world.machine.state().spent, used(45));
+    assert_eq!(
+        world.count(|event| matches!(event, Event::AttemptLost(_))),
+        1
     );
 }

@@ -4,11 +4,12 @@ use crate::model::event::{
     AttemptLost, AttemptReleased, AttemptStarted, FeatureAssigned, JobCancelled, Recorded,
     TestAssigned, UsageRecorded, WorkerJoined, WorkerLeft,
 };
+use crate::model::evidence::Usage;
 use crate::model::feature::Status;
 use crate::model::ids::{AttemptId, FeatureId, JobId, Sequence, WorkerId};
 use crate::model::report::Verdict;
 use crate::model::settings::WorkerKind;
-use crate::model::state::{Attempt, CLOSED_MAX, Job, State, Worker};
+use crate::model::state::{Attempt, CLOSED_MAX, Closed, Job, State, Worker};
 
 pub fn assigned(state: &mut State, sequence: Sequence, event: &FeatureAssigned) {
     state.unstarted = Some(Job {
@@ -108,6 +109,8 @@ pub fn usage_recorded(state: &mut State, event: &UsageRecorded) {
     }
     if let Some(attempt) = state.attempts.get_mut(&event.attempt) {
         attempt.used = attempt.used.plus(event.usage);
+    } else if let Some(closed) = state.closed.get_mut(&event.attempt) {
+        closed.used = closed.used.plus(event.usage);
     }
 }
 
@@ -148,9 +151,8 @@ impl State {
         for &feature in &attempt.remaining {
             self.leave_feature(id, attempt.job.kind, feature);
         }
-        if !self.closed.contains_key(&id) {
-            self.conclude(id, Verdict::Recorded);
-        }
+        let verdict = self.closed.get(&id).map(|closed| closed.verdict);
+        self.close(id, verdict.unwrap_or(Verdict::Recorded), attempt.used);
         if let Some(worker) = self.workers.get_mut(&attempt.job.worker)
             && worker.attempt == Some(id)
         {
@@ -164,7 +166,12 @@ impl State {
 
     /// Notes what became of an attempt, for whoever repeats its report.
     pub(super) fn conclude(&mut self, attempt: AttemptId, verdict: Verdict) {
-        self.closed.insert(attempt, verdict);
+        let used = self.used(attempt).unwrap_or_default();
+        self.close(attempt, verdict, used);
+    }
+
+    fn close(&mut self, attempt: AttemptId, verdict: Verdict, used: Usage) {
+        self.closed.insert(attempt, Closed { verdict, used });
         if self.closed.len() > CLOSED_MAX {
             self.closed.pop_first();
         }

@@ -45,8 +45,11 @@ pub fn report(
     jitter: u64,
 ) -> Result<Vec<Event>, Rejection> {
     let Some(open) = state.attempts.get(&attempt) else {
+        // It changes nothing, but what it cost was spent.
+        let mut events = spending(state, attempt, usage);
         let report = report.word().to_owned();
-        return Ok(vec![LateResultIgnored { attempt, report }.into()]);
+        events.push(LateResultIgnored { attempt, report }.into());
+        return Ok(events);
     };
     let reported = Reported {
         state,
@@ -56,11 +59,27 @@ pub fn report(
         jitter,
     };
     let outcome = reported.outcome(report)?;
-    let mut events = reported.spending(usage);
+    let mut events = spending(state, attempt, usage);
     let parked = reported.spent(&outcome);
     events.extend(outcome);
     events.extend(parked);
     Ok(events)
+}
+
+/// `usage` is what the attempt used in all; what is new of it is recorded, also after its end. Of
+/// an attempt that is not known any more, nobody can say what is new.
+pub fn spending(state: &State, attempt: AttemptId, usage: Usage) -> Vec<Event> {
+    let fresh = state.used(attempt).map(|used| usage.minus(used));
+    let Some(usage) = fresh.filter(|fresh| !fresh.is_zero()) else {
+        return Vec::new();
+    };
+    let mut events = vec![UsageRecorded { attempt, usage }.into()];
+    let run = state.open_run().filter(|run| !run.budget_reached);
+    let spent = run.map(|run| run.spent.plus(usage));
+    if let Some(spent) = spent.filter(|&spent| state.settings.exhausted_by(spent)) {
+        events.push(BudgetReached { spent }.into());
+    }
+    events
 }
 
 impl Reported<'_> {
@@ -140,30 +159,6 @@ impl Reported<'_> {
     fn merging(&self) -> bool {
         let merge = self.state.open_merge();
         merge.is_some_and(|merge| merge.attempt == self.attempt)
-    }
-
-    /// `usage` is what the attempt used in all; what is new of it is recorded.
-    fn spending(&self, usage: Usage) -> Vec<Event> {
-        let fresh = usage.minus(self.open.used);
-        if fresh.is_zero() {
-            return Vec::new();
-        }
-        let attempt = self.attempt;
-        let mut events = vec![
-            UsageRecorded {
-                attempt,
-                usage: fresh,
-            }
-            .into(),
-        ];
-        let run = self.state.open_run();
-        if let Some(run) = run.filter(|run| !run.budget_reached) {
-            let spent = run.spent.plus(fresh);
-            if self.state.settings.exhausted_by(spent) {
-                events.push(BudgetReached { spent }.into());
-            }
-        }
-        events
     }
 
     fn released(&self, reason: &str) -> Event {

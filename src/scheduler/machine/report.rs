@@ -2,7 +2,7 @@
 
 use super::{Machine, Now};
 use crate::model::command::{Command, Rejection};
-use crate::model::evidence::{Failure, FailureKind};
+use crate::model::evidence::{Failure, FailureKind, Usage};
 use crate::model::ids::{AttemptId, CommandId, WorkerId};
 use crate::model::report::{Report, TestVerdict};
 use crate::model::settings::WorkerKind;
@@ -92,6 +92,8 @@ impl Machine {
                 None => self.merging.began(attempt, worker, command),
             },
             Err(Rejection::HeadMoved { head }) => {
+                // It may never get to the end of another round.
+                self.spend(now, attempt, usage);
                 self.merging.round(attempt);
                 let onto = head;
                 self.send(worker, SchedulerMessage::Rebase { attempt, onto });
@@ -108,6 +110,14 @@ impl Machine {
                 }
             }
             Err(rejection) => tracing::error!(%rejection, %attempt, "a report was rejected"),
+        }
+    }
+
+    /// Counts what an attempt used in all, although its report changes nothing.
+    fn spend(&mut self, now: Now, attempt: AttemptId, usage: Usage) {
+        let command = Command::Spend { attempt, usage };
+        if let Err(rejection) = self.core.submit_own(now.wall, &command) {
+            tracing::error!(%rejection, %attempt, "what was used cannot be counted");
         }
     }
 
@@ -218,11 +228,13 @@ impl Machine {
             let verdict = self.verdict_on(attempt, command)?;
             let same = state.remembered().get(command).is_some();
             let verdict = if same { verdict } else { Verdict::Late };
-            Some((worker, command, attempt, verdict))
+            Some((worker, waiting.clone(), verdict))
         };
         let answers: Vec<_> = self.bystanders.iter().filter_map(known).collect();
-        for (worker, command, attempt, verdict) in answers {
+        for (worker, waiting, verdict) in answers {
+            let (command, attempt) = (waiting.command, waiting.attempt);
             self.bystanders.remove(&worker);
+            self.spend(now, attempt, waiting.usage);
             self.answer(worker, command, attempt, verdict);
         }
     }

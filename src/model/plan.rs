@@ -146,6 +146,18 @@ fn coding(state: &State, now: Timestamp, world: &World) -> Option<Command> {
     })
 }
 
+/// How many passing features were not verified at the branch's head.
+pub fn unverified_count(state: &State) -> u32 {
+    u32::try_from(testing::unverified(state).count()).unwrap_or(u32::MAX)
+}
+
+/// What is said of them where no tests are wanted; none when there is nothing to say.
+pub fn unverified_words(state: &State) -> Option<String> {
+    let count = unverified_count(state);
+    (state.settings.testing == 0 && count > 0)
+        .then(|| format!("{count} not verified at the final commit (testing = 0)"))
+}
+
 /// True when all that is left is to verify passing features at the final commit.
 pub fn final_tests_wait(state: &State) -> bool {
     state.settings.testing > 0

@@ -11,7 +11,9 @@ use crewlog::model::plan::World;
 use crewlog::model::report::{Report, TestVerdict};
 use crewlog::model::settings::Settings;
 use crewlog::model::state::INCONCLUSIVE_MAX;
+use crewlog::model::views::status;
 
+use crate::commands::{end, rules};
 use crate::given::*;
 
 fn testers(testing: u32) -> Settings {
@@ -441,6 +443,32 @@ fn final_test(story: &mut Story, command: &Command) -> Vec<FeatureId> {
         expect(story, "twice", &testing(idle, &again), Err("about to be"));
     }
     features.clone()
+}
+
+#[test]
+fn without_tests_the_end_says_what_was_not_verified() {
+    let untested = Settings {
+        testing: 0,
+        ..Settings::default()
+    };
+    let mut story = Story::with(untested, &[(1, &[]), (2, &[]), (3, &[])]);
+    story.implement();
+    story.implement();
+    let note = "1 not verified at the final commit (testing = 0)";
+    let seen = status(&story.state, story.now);
+    assert_eq!(
+        (seen.unverified, seen.unverified_note.as_deref()),
+        (1, Some(note))
+    );
+    story.implement();
+    let (outcome, reason) = end(&mut story).expect("the end");
+    assert_eq!(outcome, RunOutcome::AllPassing, "the user wanted it so");
+    let note = "all 3 features pass; 2 not verified at the final commit (testing = 0)";
+    assert_eq!(reason, note);
+    // Where tests are wanted, they are still to come, and nothing is to be said.
+    story.ok(rules(Settings::default()));
+    let seen = status(&story.state, story.now);
+    assert_eq!((seen.unverified, seen.unverified_note), (2, None));
 }
 
 #[test]

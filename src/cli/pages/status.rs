@@ -103,6 +103,9 @@ impl Writer<'_> {
             .collect();
         let text = format!("{}: {}", view.features.len(), counts.join(", "));
         self.fact("features", Tone::Plain, text.trim_end_matches(": "));
+        if let Some(note) = &view.unverified_note {
+            self.fact("tests", Tone::Warning, note);
+        }
         if !view.workers.is_empty() {
             self.workers();
         }

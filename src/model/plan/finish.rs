@@ -1,7 +1,7 @@
 //! Whether the run is over, and how it ended.
 
 use super::testing::unverified;
-use super::{World, coding_remains, lacking};
+use super::{World, coding_remains, lacking, unverified_words};
 use crate::model::command::Command;
 use crate::model::event::RunOutcome;
 use crate::model::feature::Status;
@@ -112,6 +112,7 @@ fn outcome(state: &State) -> (RunOutcome, String) {
         }
         RunOutcome::AllPassing
     };
+    reasons.extend(unverified_words(state));
     (outcome, reasons.join("; "))
 }
 

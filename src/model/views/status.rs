@@ -8,6 +8,7 @@ use super::standing::{Chain, Standing, Standings};
 use crate::model::event::{RankTerms, RunOutcome};
 use crate::model::evidence::Usage;
 use crate::model::ids::{AttemptId, CommitId, FeatureId, Sequence, Timestamp};
+use crate::model::plan::{unverified_count, unverified_words};
 use crate::model::settings::WorkerKind;
 use crate::model::state::{Feature, State, Tally};
 
@@ -31,6 +32,10 @@ pub struct StatusView {
     pub paused: Option<String>,
     /// The provider's words and the end of its limit, if there is one.
     pub limited: Option<(Timestamp, String)>,
+    /// How many passing features were not verified at `head`.
+    pub unverified: u32,
+    /// What is to be said of them.
+    pub unverified_note: Option<String>,
     /// How many features stand where.
     pub counts: BTreeMap<Standing, u32>,
     /// The open attempts, the oldest first.
@@ -149,6 +154,8 @@ pub fn status(state: &State, now: Timestamp) -> StatusView {
             .as_ref()
             .filter(|limited| limited.until > now)
             .map(|limited| (limited.until, limited.reason.clone())),
+        unverified: unverified_count(state),
+        unverified_note: unverified_words(state),
         counts,
         attempts: attempts(state),
         next: next(state),

@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::Context;
+use super::args::{Format, Global};
 use super::commands::WorkerCounts;
 use super::config::Config;
 use super::error::Error;
@@ -118,6 +119,7 @@ async fn work_here(
     let log: Arc<dyn EventLog> = Arc::new(store::hold(project, config).await?);
     repository.ensure_branch(&branch).await.map_err(of_git)?;
     let state = load::load(&*log, &project.snapshots).map_err(store::of_scheduler)?;
+    let notes = screen.clone();
     let progress = Progress::new(screen, &state, now(), context.global.verbose > 0);
     sweep(&repository, project, &branch, &state).await;
     let watcher = Watcher {
@@ -147,7 +149,7 @@ async fn work_here(
         observer: Box::new(watcher),
     };
     let (sender, receiver) = oneshot::channel();
-    tokio::spawn(end_on_signals(receiver));
+    tokio::spawn(end_on_signals(receiver, notes, context.global.clone()));
     let (ending, state) = scheduler::run(options, sender)
         .await
         .map_err(store::of_scheduler)?;
@@ -258,7 +260,7 @@ fn worker_command(project: &Project) -> Result<Vec<OsString>, Error> {
     Ok(vec![own.into(), "worker".into(), "-C".into(), root])
 }
 
-async fn end_on_signals(handle: oneshot::Receiver<Handle>) {
+async fn end_on_signals(handle: oneshot::Receiver<Handle>, screen: Screen, global: Global) {
     let (Ok(mut interrupt), Ok(mut terminate)) = (
         signal(SignalKind::interrupt()),
         signal(SignalKind::terminate()),
@@ -275,11 +277,17 @@ async fn end_on_signals(handle: oneshot::Receiver<Handle>) {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        match mode {
-            StopMode::Drain => tracing::warn!(
+        let text = match mode {
+            StopMode::Drain => {
                 "ending: open attempts may finish, nothing new starts; once more ends them now"
-            ),
-            StopMode::Now => tracing::warn!("ending now: open attempts are given back"),
+            }
+            StopMode::Now => "ending now: open attempts are given back",
+        };
+        match (global.log_format, global.quiet) {
+            (Format::Json, _) => tracing::warn!("{text}"),
+            // Who pressed the key is told so, and wants no time and no level with it.
+            (Format::Text, false) => screen.note(text),
+            (Format::Text, true) => {}
         }
         handle.stop(mode).await;
         mode = StopMode::Now;

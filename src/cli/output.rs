@@ -94,6 +94,12 @@ pub fn wants_color(choice: ColorChoice, terminal: bool) -> bool {
     }
 }
 
+/// Rows of the terminal behind a stream.
+pub fn terminal_rows(stream: &impl rustix::fd::AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(stream).ok()?;
+    (size.ws_row >= 5).then_some(usize::from(size.ws_row))
+}
+
 /// Columns of the terminal behind a stream.
 pub fn terminal_width(stream: &impl rustix::fd::AsFd) -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(stream).ok()?;

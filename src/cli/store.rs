@@ -1,6 +1,7 @@
 //! The project's log, from a command's point of view: held by this command, or by a scheduler
 //! that runs and is asked through its socket.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -91,6 +92,11 @@ pub fn of_log(error: &queue::Error) -> Error {
             ExitCode::Usage,
             "the project's log cannot be kept here",
             "or give --allow-network-filesystem if you know that its locks and syncs hold",
+        ),
+        queue::Error::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied => (
+            ExitCode::Internal,
+            "the project's log cannot be opened",
+            "run the command as the user whose project it is",
         ),
         _ => (
             ExitCode::Internal,

@@ -10,7 +10,12 @@ use crate::model::command::PersonCommand;
 #[command(after_help = "Example:\n  scheduler pause --reason \"reviewing the first merges\"")]
 pub struct Args {
     /// Why, for those who read the log later
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub reason: String,
 }
 

@@ -14,7 +14,12 @@ pub struct Args {
     #[arg(value_name = "N", value_parser = super::feature_id)]
     pub feature: FeatureId,
     /// Why, for those who read the log later
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub reason: String,
 }
 

@@ -11,6 +11,7 @@ use crate::cli::client::Client;
 use crate::cli::engine;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
+use crate::cli::output::terminal_rows;
 use crate::cli::pages;
 use crate::cli::store;
 use crate::model::apply::apply;
@@ -84,6 +85,10 @@ fn say(context: &Context, state: &State, live: Option<&Live>, again: bool) -> Re
     }
     let mut page = pages::status::page(&view, pages::status::Seen::Now(live), now, &context.out);
     if again && context.out.width.is_some() {
+        // A page that is longer than the window would scroll its beginning away.
+        if let Some(rows) = terminal_rows(&std::io::stdout()) {
+            page = fit_rows(&page, rows - 1);
+        }
         // Over what was there before: to the first column of the first row, and the rest away.
         page.insert_str(0, "\x1b[H\x1b[J");
     } else if again {
@@ -92,10 +97,38 @@ fn say(context: &Context, state: &State, live: Option<&Live>, again: bool) -> Re
     context.out.bytes(page.as_bytes())
 }
 
+/// The first lines of a page, and in the last row how many there are more.
+fn fit_rows(page: &str, rows: usize) -> String {
+    let lines: Vec<&str> = page.lines().collect();
+    if lines.len() <= rows {
+        return page.to_owned();
+    }
+    let shown = rows.saturating_sub(1);
+    let mut out: String = lines
+        .iter()
+        .take(shown)
+        .flat_map(|line| [*line, "\n"])
+        .collect();
+    out.push_str(&format!("… {} more lines\n", lines.len() - shown));
+    out
+}
+
 #[derive(Serialize)]
 struct Json<'a> {
     #[serde(flatten)]
     view: &'a StatusView,
     /// What goes on beside the log; null when no scheduler runs.
     live: Option<&'a Live>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fit_rows;
+
+    #[test]
+    fn a_page_is_not_longer_than_the_window() {
+        assert_eq!(fit_rows("a\nb\nc\n", 3), "a\nb\nc\n");
+        assert_eq!(fit_rows("a\nb\nc\nd\n", 3), "a\nb\n… 2 more lines\n");
+        assert_eq!(fit_rows("", 3), "");
+    }
 }

@@ -101,8 +101,11 @@ impl Writer<'_> {
         let counts: Vec<String> = counts
             .map(|(it, count)| format!("{count} {}", it.word()))
             .collect();
-        let text = format!("{}: {}", view.features.len(), counts.join(", "));
-        self.fact("features", Tone::Plain, text.trim_end_matches(": "));
+        let text = match view.features.len() {
+            0 => "none yet; `scheduler import FILE` brings them in".to_owned(),
+            all => format!("{all}: {}", counts.join(", ")),
+        };
+        self.fact("features", Tone::Plain, &text);
         if let Some(note) = &view.unverified_note {
             self.fact("tests", Tone::Warning, note);
         }

@@ -28,6 +28,9 @@ where
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(global.verbose > 1)
+        // It would complain about a full disk or a terminal that is gone there where it could not
+        // write, and panic; the work goes on without its log lines.
+        .log_internal_errors(false)
         .with_ansi(wants_color(global.color, io::stderr().is_terminal()))
         .with_writer(writer);
     // A test or an embedding program may have its own subscriber already; that one stays.

@@ -110,6 +110,11 @@ impl AttemptDir {
         }
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.root
+    }
+
     /// Makes the directory anew, readable by this user only.
     ///
     /// # Errors

@@ -162,7 +162,7 @@ impl Workshop {
             .push(SpoolFile::create(&self.data, entry).map_err(setup)?);
         let dir = AttemptDir::of(&self.worktrees, offer.attempt);
         dir.make()
-            .map_err(|error| setup(format!("cannot make the attempt's directory: {error}")))?;
+            .map_err(|error| setup(format!("cannot make {:?}: {error}", dir.path())))?;
         let (repository, attempt) = (&self.repository, offer.attempt);
         let worktree = match offer.kind {
             WorkerKind::Coding => {
@@ -327,7 +327,7 @@ impl Workshop {
         let dir = AttemptDir::of(&self.worktrees, attempt);
         let dir_removed = dir
             .remove()
-            .map_err(|error| setup(format!("cannot remove the attempt's directory: {error}")));
+            .map_err(|error| setup(format!("cannot remove {:?}: {error}", dir.path())));
         // The spool file is the last: while it is there, somebody finds what is left. What could
         // not be removed is found by the scheduler's own sweep.
         if let Some(at) = self

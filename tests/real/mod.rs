@@ -35,6 +35,7 @@ impl Project {
         let root = dir.path().canonicalize().expect("its path").join("project");
         fs::create_dir_all(root.join(".crewlog")).expect("directories");
         fs::create_dir_all(root.join("../home")).expect("a home");
+        fs::create_dir_all(root.join("../tmp")).expect("a directory");
         let project = Self { root, _dir: dir };
         project.write(".crewlog/config.toml", config);
         project.write(".crewlog/.gitignore", "*\n");
@@ -49,6 +50,11 @@ impl Project {
 
     pub fn home(&self) -> PathBuf {
         self.root.join("../home")
+    }
+
+    /// Where commands of this project put temporary files.
+    pub fn tmp(&self) -> PathBuf {
+        self.root.join("../tmp")
     }
 
     pub fn write(&self, name: &str, text: &str) {
@@ -76,6 +82,7 @@ impl Project {
         clean(&mut command, &self.home());
         command
             .current_dir(&self.root)
+            .env("TMPDIR", self.tmp())
             .args(args)
             .stdin(Stdio::null());
         command

@@ -1,0 +1,153 @@
+//! A disk that is full: where the log is, and where the work is.
+
+use std::process::{Command, Output};
+
+use crate::kit::{
+    AGENT, assert_untouched, config, events, merges, project, said, shell, users_state,
+};
+use crate::real::Project;
+
+/// What a script exits with where the machine lets nobody mount anything.
+const NO_MOUNT: i32 = 77;
+
+/// Runs a script where mounts are its own and end with it: as root in a mount namespace, else in a
+/// user namespace, too. `None` where neither can be had.
+fn with_mounts(project: &Project, script: &str) -> Option<Output> {
+    let plain = shell(project, script);
+    let options = match rustix::process::geteuid().is_root() {
+        true => "-m",
+        false => "-rm",
+    };
+    let mut command = Command::new("unshare");
+    command.env_clear().current_dir(&project.root);
+    let env = plain.get_envs();
+    command.envs(env.filter_map(|(name, value)| Some((name, value?))));
+    command.args([options, "sh", "-c", script]);
+    let output = command.output().ok()?;
+    let refused = output.status.code() == Some(NO_MOUNT)
+        || said(&output).starts_with("unshare: ") && !output.status.success();
+    if refused {
+        eprintln!("skipped: nothing can be mounted here: {}", said(&output));
+        return None;
+    }
+    Some(output)
+}
+
+/// What follows `key=` in a line of the script's output.
+fn told(output: &Output, key: &str) -> i32 {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let prefix = format!("{key}=");
+    let line = text.lines().find_map(|line| line.strip_prefix(&prefix));
+    let number = line.and_then(|number| number.parse().ok());
+    number.unwrap_or_else(|| panic!("{key} is missing: {}", said(output)))
+}
+
+const FILL: &str = "dd if=/dev/zero bs=4k 2>/dev/null";
+const RUN: &str = "$S run --workers coding=1,testing=1 --progress none";
+
+#[test]
+fn a_full_disk_under_the_log_is_named_and_loses_nothing() {
+    let project = project(AGENT, "", 2);
+    // More than fits into what the engine has taken from the disk already.
+    let words = "that were not written ".repeat(60);
+    let big =
+        |id: u32| format!("[[feature]]\nid = {id}\nname = \"n{id}\"\ndescription = \"{words}\"\n");
+    let big: String = (3..1_500).map(big).collect();
+    std::fs::write(project.root.join("../big.toml"), big).expect("a backlog");
+    let before = users_state(&project);
+    let script = format!(
+        "cp -a .crewlog/data ../kept && mount -t tmpfs -o size=24m,mode=700 tmpfs .crewlog/data || exit {NO_MOUNT}
+         cp -a ../kept/. .crewlog/data; $S export > ../before
+         {FILL} > .crewlog/data/filler; $S import ../big.toml > ../full 2>&1; echo full=$?
+         rm .crewlog/data/filler; $S export > ../after; echo export=$?
+         head -n $(wc -l < ../before) ../after | cmp - ../before; echo prefix=$?
+         $S verify >&2; echo verify=$?
+         {RUN} >&2; echo run=$?; $S verify >&2; echo whole=$?"
+    );
+    let Some(output) = with_mounts(&project, &script) else {
+        return;
+    };
+    let full = std::fs::read_to_string(project.root.join("../full")).expect("what was said");
+    assert_eq!(told(&output, "full"), 1, "{full}");
+    assert!(full.contains("No space left on device"), "{full}");
+    assert!(
+        full.contains("error: ") && full.contains("next: "),
+        "{full}"
+    );
+    assert!(!full.contains("panicked"), "{full}");
+    for step in ["export", "prefix", "verify", "run", "whole"] {
+        assert_eq!(told(&output, step), 0, "{step}: {}", said(&output));
+    }
+    project.wait_for_silence();
+    assert_untouched(&before, &project);
+    let merges = merges(&project);
+    assert!(merges.len() == 2 && merges.values().all(|&times| times == 1));
+}
+
+#[test]
+fn a_full_disk_under_the_work_fails_the_attempt_and_loses_nothing() {
+    let project = project(AGENT, "", 1);
+    // The agent is the one who fills it, so that git, the checks and the result find it full.
+    let fills = format!("{AGENT}\n{FILL} > filler; true");
+    project.write(".crewlog/config.toml", &config(&fills, ""));
+    let before = users_state(&project);
+    let script = format!(
+        "mkdir -p .crewlog/worktrees && mount -t tmpfs -o size=8m,mode=700 tmpfs .crewlog/worktrees || exit {NO_MOUNT}
+         {RUN} >&2; echo full=$?; $S why 1; test -s .crewlog/worktrees/crewlog-a*/filler; echo kept=$?"
+    );
+    let Some(output) = with_mounts(&project, &script) else {
+        return;
+    };
+    assert_eq!(told(&output, "full"), 3, "{}", said(&output));
+    let text = said(&output);
+    let why = ["No space left on device", "Out of diskspace"];
+    assert!(why.iter().any(|words| text.contains(words)), "{text}");
+    // What cannot be preserved is not thrown away.
+    assert_eq!(told(&output, "kept"), 0, "{text}");
+    assert!(!text.contains("panicked"), "{text}");
+    let known = events(&project);
+    // With room again, it goes on from there.
+    project.write(".crewlog/config.toml", &config(AGENT, ""));
+    assert!(project.scheduler(&["retry"]).status.success());
+    crate::kit::assert_passes(&project);
+    crate::kit::assert_nothing_left(&project);
+    project.write(".crewlog/config.toml", &config(&fills, ""));
+    assert_untouched(&before, &project);
+    let after = events(&project);
+    assert_eq!(
+        after.get(..known.len()),
+        Some(&*known),
+        "events are for ever"
+    );
+}
+
+#[test]
+fn words_that_cannot_be_written_stop_nobody() {
+    let project = project(AGENT, "[workers]\norphan_limit = \"200ms\"\n", 1);
+    let full = || {
+        let file = std::fs::File::options().write(true).open("/dev/full");
+        file.expect("/dev/full")
+    };
+    let mut worker = Command::new(env!("CARGO_BIN_EXE_worker"));
+    crate::real::clean(&mut worker, &project.home());
+    worker.args(["-vv", "--kind", "coding"]).stderr(full());
+    let ended = worker.current_dir(&project.root).status();
+    assert_eq!(
+        ended.expect("started").code(),
+        Some(4),
+        "no scheduler was found"
+    );
+    let run = "run --workers coding=1,testing=1 -vv";
+    let run: Vec<&str> = run.split(' ').collect();
+    let ended = project.command(&run).stderr(full()).status();
+    assert_eq!(ended.expect("started").code(), Some(0));
+    // A result that cannot be said is another matter.
+    let status = project.command(&["status"]).stdout(full()).output();
+    let words = [
+        "standard output",
+        "No space left on device",
+        "look where it leads",
+    ];
+    crate::kit::assert_refused(&status.expect("started"), 1, &words);
+    crate::kit::assert_nothing_left(&project);
+}

@@ -1,0 +1,142 @@
+//! However a run ends, nothing of it is left but the log, the branch and what was preserved.
+
+use std::fs;
+
+use rustix::process::Signal;
+
+use crate::kit::{
+    AGENT, BRANCH, RUN, assert_nothing_left, assert_passes, assert_untouched, await_in_worktree,
+    config, events, merges, project, said, signal, users_state,
+};
+use crate::real::{Project, wait, wait_until};
+
+/// Works until it is told to go on, with a child that left its session.
+const WAITS: &str = r#"
+setsid sleep 300 & echo scratch > "$TMPDIR/scratch"; echo x > started.txt
+while ! test -f "$GO"; do sleep 0.05; done
+printf 'feature %s\n' "$CREWLOG_FEATURE" > "f$CREWLOG_FEATURE.txt"
+"#;
+
+/// A project whose agents wait for the file that is also returned.
+fn waiting(features: u32) -> (Project, std::path::PathBuf) {
+    let made = project(AGENT, "", features);
+    let go = made.home().join("go");
+    let env = format!("env = {{ GO = \"{}\" }}\n", go.display());
+    made.write(".crewlog/config.toml", &config(WAITS, &env));
+    (made, go)
+}
+
+#[test]
+fn a_finished_run_leaves_nothing() {
+    let project = project(AGENT, "", 2);
+    let before = users_state(&project);
+    assert_passes(&project);
+    assert_nothing_left(&project);
+    assert_untouched(&before, &project);
+    assert_eq!(merges(&project).len(), 2);
+}
+
+#[test]
+fn a_run_that_failed_leaves_nothing_but_what_was_preserved() {
+    let project = project("setsid sleep 300 & echo half > work.txt; exit 3", "", 1);
+    let before = users_state(&project);
+    let run = project.scheduler(&RUN);
+    assert_eq!(run.status.code(), Some(3), "{}", said(&run));
+    assert_nothing_left(&project);
+    assert_untouched(&before, &project);
+    let kept = project.git(&["for-each-ref", "--format=%(refname)", "refs/crewlog"]);
+    let kept = kept.trim();
+    assert!(kept.starts_with("refs/crewlog/preserved/"), "{kept}");
+    let work = project.git(&["show", &format!("{kept}:work.txt")]);
+    assert_eq!(work, "half\n");
+}
+
+#[test]
+fn one_signal_drains_and_leaves_nothing() {
+    for asked in [Signal::INT, Signal::TERM] {
+        let (project, go) = waiting(2);
+        let before = users_state(&project);
+        let mut run = project.start(&RUN);
+        await_in_worktree(&project, "started.txt");
+        signal(&run, asked);
+        wait_until("the scheduler has heard it", || {
+            let status = said(&project.scheduler(&["status"]));
+            status.contains("ending").then_some(())
+        });
+        fs::write(&go, "").expect("a file");
+        assert_eq!(wait(&mut run), Some(130), "{asked:?}");
+        assert_nothing_left(&project);
+        assert_untouched(&before, &project);
+        assert_eq!(merges(&project).len(), 1, "what had begun was finished");
+        assert_passes(&project);
+        assert!(merges(&project).values().all(|&times| times == 1));
+    }
+}
+
+#[test]
+fn two_signals_stop_and_leave_nothing() {
+    let (project, go) = waiting(1);
+    let before = users_state(&project);
+    let mut run = project.start(&RUN);
+    await_in_worktree(&project, "started.txt");
+    signal(&run, Signal::INT);
+    wait_until("the scheduler has heard it", || {
+        let status = said(&project.scheduler(&["status"]));
+        status.contains("ending").then_some(())
+    });
+    signal(&run, Signal::INT);
+    assert_eq!(wait(&mut run), Some(130));
+    assert_nothing_left(&project);
+    assert_untouched(&before, &project);
+    fs::write(&go, "").expect("a file");
+    assert_passes(&project);
+    assert_nothing_left(&project);
+}
+
+#[test]
+fn after_a_kill_the_next_run_leaves_nothing() {
+    // The scheduler alone, and all processes of the project at once.
+    for everybody in [false, true] {
+        let (project, go) = waiting(2);
+        let before = users_state(&project);
+        let mut run = project.start(&RUN);
+        await_in_worktree(&project, "started.txt");
+        let known = events(&project);
+        signal(&run, Signal::KILL);
+        if everybody {
+            for &pid in project.processes().keys() {
+                let pid = i32::try_from(pid)
+                    .ok()
+                    .and_then(rustix::process::Pid::from_raw);
+                // Some end by themselves when their parents die.
+                let _ = rustix::process::kill_process(pid.expect("a pid"), Signal::KILL);
+            }
+        }
+        wait(&mut run);
+        fs::write(&go, "").expect("a file");
+        assert_passes(&project);
+        assert_nothing_left(&project);
+        assert_untouched(&before, &project);
+        let after = events(&project);
+        assert_eq!(
+            after.get(..known.len()),
+            Some(&*known),
+            "events are for ever"
+        );
+        let merges = merges(&project);
+        assert!(merges.len() == 2 && merges.values().all(|&times| times == 1));
+    }
+}
+
+#[test]
+fn a_run_that_cannot_begin_leaves_nothing() {
+    let project = project(AGENT, "", 1);
+    project.git(&["checkout", "-q", "-b", BRANCH]);
+    let before = users_state(&project);
+    let run = project.scheduler(&RUN);
+    crate::kit::assert_refused(&run, 2, &[BRANCH, "is checked out at", "Switch to another"]);
+    assert_nothing_left(&project);
+    assert_untouched(&before, &project);
+    project.git(&["checkout", "-q", "main"]);
+    assert_passes(&project);
+}

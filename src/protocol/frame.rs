@@ -19,7 +19,9 @@ pub enum Role {
     /// A worker: frames up to 32 MiB, so that a job of fifty features with the longest texts and
     /// answers fits.
     Worker,
-    /// A person's command: frames up to 64 MiB, so that the largest backlog is one frame.
+    /// A person's command: frames up to 256 MiB, so that the largest backlog file is one frame and
+    /// is taken as a whole or not at all. Only processes of the scheduler's own user get so far,
+    /// and memory is filled as the bytes come.
     Client,
     /// The scheduler's answer: as long as a worker's or client's own limit.
     Scheduler,
@@ -38,7 +40,7 @@ impl Role {
     pub fn frame_bytes_max(self) -> usize {
         match self {
             Self::Worker => 32 << 20,
-            Self::Client | Self::Scheduler => 64 << 20,
+            Self::Client | Self::Scheduler => 256 << 20,
         }
     }
 }

@@ -22,13 +22,14 @@
 //! Outputs of checks are not in it: they are evidence, not work, and copied as files.
 
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::content;
-use super::encoding::{self, ChainHash};
+use super::content::{self, Contents};
+use super::encoding::{self, ChainHash, Envelope};
 use super::log::{EventLog, Head};
-use super::{Error, pack};
+use super::{Error, OpenOptions, SledLog, pack, repair};
 use crate::model::ids::{ContentHash, Epoch};
 
 const MAGIC: [u8; 8] = *b"CREWPORT";
@@ -41,37 +42,65 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// Writes all of `log` up to its present head, and gives that. Flushes `to`; syncing it is the
 /// caller's.
 pub fn write_portable(log: &dyn EventLog, to: impl Write) -> Result<Head, Error> {
-    let failed = |error| Error::io("write", std::path::Path::new("the portable log"))(error);
     let end = log.head();
-    let mut out = Hashed {
-        inner: BufWriter::new(to),
-        hasher: Sha256::new(),
-    };
-    out.write_all(&MAGIC).map_err(failed)?;
-    out.write_all(&LAYOUT.to_le_bytes()).map_err(failed)?;
-    let mut head = Head::default();
-    while head.sequence < end.sequence {
-        let chunk = log.read(head.sequence.next(), CHUNK_BYTES)?;
+    let mut out = Portable::begin(to)?;
+    while out.head.sequence < end.sequence {
+        let chunk = log.read(out.head.sequence.next(), CHUNK_BYTES)?;
         for envelope in chunk.envelopes() {
-            let sequence = head.sequence.next();
+            let sequence = out.head.sequence.next();
             let envelope = envelope.map_err(|source| Error::Decode { sequence, source })?;
-            head = pack::follow(head, &envelope)?;
-            let long = envelope
-                .content()
-                .map(|hash| log.contents().get(&hash))
-                .transpose()?;
-            write_event(&mut out, envelope.bytes, &long.unwrap_or_default()).map_err(failed)?;
-            if head.sequence == end.sequence {
+            out.add(&envelope, log.contents())?;
+            if out.head.sequence == end.sequence {
                 break;
             }
         }
         if chunk.is_empty() {
-            let (sequence, why) = (head.sequence.next(), "it is missing".to_owned());
+            let (sequence, why) = (out.head.sequence.next(), "it is missing".to_owned());
             return Err(Error::NotNext { sequence, why });
         }
     }
-    write_end(out, head).map_err(failed)?;
-    Ok(head)
+    out.end()
+}
+
+/// A portable log in the making, for who gets the events from somebody else.
+pub struct Portable<W: Write> {
+    out: Hashed<BufWriter<W>>,
+    head: Head,
+}
+
+impl<W: Write> Portable<W> {
+    /// Begins a file.
+    pub fn begin(to: W) -> Result<Self, Error> {
+        let mut out = Hashed {
+            inner: BufWriter::new(to),
+            hasher: Sha256::new(),
+        };
+        out.write_all(&MAGIC).map_err(cannot_write)?;
+        out.write_all(&LAYOUT.to_le_bytes()).map_err(cannot_write)?;
+        let head = Head::default();
+        Ok(Self { out, head })
+    }
+
+    /// Adds the next event, which must follow the one before it.
+    pub fn add(&mut self, envelope: &Envelope<'_>, contents: &dyn Contents) -> Result<(), Error> {
+        let head = pack::follow(self.head, envelope)?;
+        let long = envelope.content().map(|hash| contents.get(&hash));
+        let long = long.transpose()?.unwrap_or_default();
+        write_event(&mut self.out, envelope.bytes, &long).map_err(cannot_write)?;
+        self.head = head;
+        Ok(())
+    }
+
+    /// Writes the end, flushes, and gives the last event's place and hash.
+    pub fn end(self) -> Result<Head, Error> {
+        let head = self.head;
+        write_end(self.out, head).map_err(cannot_write)?;
+        Ok(head)
+    }
+}
+
+fn cannot_write(error: io::Error) -> Error {
+    Error::io("write", Path::new("the portable log"))(error)
 }
 
 fn write_event(out: &mut impl Write, envelope: &[u8], long: &[u8]) -> io::Result<()> {
@@ -149,6 +178,30 @@ pub fn read_portable(
         ));
     }
     Ok(head)
+}
+
+/// Makes the log in `dir` of a portable one: there must be none, or one without events. All of it
+/// is there afterwards, or nothing: it is made beside and renamed.
+pub fn import(from: impl Read + Seek, dir: &Path, options: &OpenOptions) -> Result<Head, Error> {
+    if repair::exists(dir) {
+        let there = SledLog::open(dir, options)?;
+        if there.head() != Head::default() {
+            let why = "this project has a log with events already".to_owned();
+            return Err(Error::Import(why));
+        }
+        there.close()?;
+    }
+    let unfinished = repair::begin(dir)?;
+    let log = SledLog::open(&unfinished, options)?;
+    let epoch = log.lead()?;
+    let read = read_portable(from, &log, epoch).and_then(|head| log.close().map(|()| head));
+    match read {
+        Ok(head) => repair::install(dir).map(|()| head),
+        Err(error) => {
+            repair::give_up(dir)?;
+            Err(error)
+        }
+    }
 }
 
 /// Reads a whole portable log, checks everything, and shows each event's envelope and long body.

@@ -177,11 +177,8 @@ pub fn repair(
     aside: &Path,
     options: &OpenOptions,
 ) -> Result<Repaired, Error> {
-    let unfinished = sibling(dir, &format!("repaired{}", files::UNFINISHED));
     let repaired = sibling(dir, REPAIRED);
-    // Ours, made of the log that is still there.
-    remove(&unfinished)?;
-    remove(&repaired)?;
+    let unfinished = begin(dir)?;
     let altered = link_contents(&dir.join("content"), &unfinished.join("content"))?;
     let head = write(&findings.salvage, &unfinished, options)?;
     // Held until the new log is in its place, so that nobody is quicker.
@@ -200,6 +197,28 @@ pub fn repair(
         files::sync_dir(snapshots)?;
     }
     Ok(Repaired { head, altered })
+}
+
+/// Where a new log is made that is to take the place of the one in `dir`. What an earlier process
+/// has left there is removed; it was made of what is still to be had.
+pub(super) fn begin(dir: &Path) -> Result<PathBuf, Error> {
+    let unfinished = sibling(dir, &format!("{REPAIRED}{}", files::UNFINISHED));
+    remove(&unfinished)?;
+    remove(&sibling(dir, REPAIRED))?;
+    Ok(unfinished)
+}
+
+/// Puts the new log, which is closed, in the place of an empty one or of none.
+pub(super) fn install(dir: &Path) -> Result<(), Error> {
+    let unfinished = sibling(dir, &format!("{REPAIRED}{}", files::UNFINISHED));
+    rename(&unfinished, &sibling(dir, REPAIRED))?;
+    remove(dir)?;
+    finish(dir)
+}
+
+/// Removes the new log.
+pub(super) fn give_up(dir: &Path) -> Result<(), Error> {
+    begin(dir).map(drop)
 }
 
 /// The name of a log that is ready to take the damaged one's place.

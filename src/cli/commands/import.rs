@@ -1,4 +1,4 @@
-//! `scheduler import`: a backlog file into the log.
+//! `scheduler import`: a backlog file into the log, or a portable log into an empty project.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,37 +16,47 @@ use crate::model::command::PersonCommand;
 use crate::model::feature::{FeatureSpec, Status};
 use crate::model::ids::FeatureId;
 use crate::model::state::{Feature, State};
+use crate::queue;
 
 /// The file is validated as a whole first; then all of it is imported or nothing.
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = "Example:\n  scheduler import features.toml")]
+#[command(
+    after_help = "Examples:\n  scheduler import features.toml\n  scheduler import --portable backup.crewlog"
+)]
 pub struct Args {
     /// The backlog: TOML or JSON; `-` reads standard input
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "portable")]
+    pub file: Option<PathBuf>,
     /// Change features that exist and differ, instead of refusing the file
     #[arg(long)]
     pub update: bool,
+    /// Take a log from `scheduler export --portable`, into a project that has none yet
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["file", "update"])]
+    pub portable: Option<PathBuf>,
 }
 
 /// Carries the verb out.
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     let ground = Ground::find(context)?;
-    let parsed = read(&args.file)?;
+    if let Some(file) = &args.portable {
+        return portable(context, &ground, file);
+    }
+    let file = args.file.as_deref().unwrap_or(Path::new("-"));
+    let parsed = read(file)?;
     engine::runtime()?.block_on(async {
         let state = {
             let source = ground.source().await?;
             source.state(&ground.project, None).await?
         };
         let resolved = backlog::resolve(parsed, &names(&state));
-        let features = resolved.map_err(|error| broken(&args.file, &error))?;
+        let features = resolved.map_err(|error| broken(file, &error))?;
         let counts = Counts::of(&state, &features);
         let update = args.update;
         let command = PersonCommand::Import { features, update };
         let submitted = store::submit(&ground.project, &ground.config, command);
         let (first, last) = submitted.await?;
         let events = (last.0 + 1).saturating_sub(first.0);
-        say(context, args, &counts, events)?;
+        say(context, file, &counts, events)?;
         Ok(ExitCode::Passing)
     })
 }
@@ -153,7 +163,7 @@ impl Counts {
     }
 }
 
-fn say(context: &Context, args: &Args, counts: &Counts, events: u64) -> Result<(), Error> {
+fn say(context: &Context, file: &Path, counts: &Counts, events: u64) -> Result<(), Error> {
     let Counts {
         added,
         changed,
@@ -168,7 +178,7 @@ fn say(context: &Context, args: &Args, counts: &Counts, events: u64) -> Result<(
     if context.out.quiet {
         return Ok(());
     }
-    let file = args.file.display();
+    let file = file.display();
     // The same file again causes no event, and is no mistake.
     if events == 0 {
         return context.out.line(format_args!(
@@ -181,6 +191,38 @@ fn say(context: &Context, args: &Args, counts: &Counts, events: u64) -> Result<(
     context
         .out
         .line("next: scheduler run --workers coding=3,testing=1")
+}
+
+/// A log from elsewhere: every event, byte by byte.
+fn portable(context: &Context, ground: &Ground, file: &Path) -> Result<ExitCode, Error> {
+    let what = || format!("cannot import {}", file.display());
+    let opened = File::open(file);
+    let opened = opened.map_err(|error| {
+        Error::usage(
+            what(),
+            error,
+            "name a file from `scheduler export --portable`",
+        )
+    })?;
+    ground.project.create_data()?;
+    let options = store::open_options(&ground.config);
+    let head = match queue::portable::import(opened, &ground.project.log, &options) {
+        Err(queue::Error::Import(why)) => {
+            let next = "nothing was imported; a portable log goes into a project without events";
+            return Err(Error::usage(what(), why, next));
+        }
+        imported => imported.map_err(|error| store::of_log(&error))?,
+    };
+    if context.out.is_json() {
+        let json = serde_json::json!({ "events": head.sequence, "hash": head.hash.to_string() });
+        context.out.json(&json)?;
+    } else if !context.out.quiet {
+        let (events, hash, file) = (head.sequence, head.hash, file.display());
+        context.out.line(format_args!(
+            "imported {events} events from {file}\n  head      {hash}\nnext: `scheduler status` shows where the backlog is"
+        ))?;
+    }
+    Ok(ExitCode::Passing)
 }
 
 #[cfg(test)]

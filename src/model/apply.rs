@@ -29,7 +29,7 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
         Event::TestAssigned(event) => attempts::test_assigned(state, recorded.sequence, event),
         Event::AttemptStarted(event) => attempts::started(state, recorded, event),
         Event::JobCancelled(event) => attempts::cancelled(state, event),
-        Event::AttemptReleased(event) => attempts::released(state, event),
+        Event::AttemptReleased(event) => attempts::released(state, recorded, event),
         Event::AttemptLost(event) => attempts::lost(state, event),
         Event::LateResultIgnored(_) => {
             state.tally.late += 1;

@@ -48,7 +48,7 @@ pub struct Plan {
 /// What to do next. The state must be settled.
 pub fn plan(state: &State, now: Timestamp, world: &World, entropy: &mut dyn Entropy) -> Plan {
     let now = state.time(now);
-    let wake_at = wake_at(state, now);
+    let wake_at = wake_at(state, now, world);
     let command = next(state, now, world, entropy);
     Plan { command, wake_at }
 }
@@ -81,19 +81,26 @@ fn starts(state: &State, now: Timestamp) -> bool {
     state.paused.is_none() && !limited && !state.budget_spent()
 }
 
-fn wake_at(state: &State, now: Timestamp) -> Option<Timestamp> {
+fn wake_at(state: &State, now: Timestamp, world: &World) -> Option<Timestamp> {
     state.open_run()?;
     let delayed = state.delayed().next().map(|(at, _)| at);
     let limited = state.limited.as_ref().map(|limited| limited.until);
     let limited = limited.filter(|until| until.0 < u64::MAX);
-    let later = [delayed, limited].into_iter().flatten();
+    let idle = world.idle.values();
+    let idle = idle.filter_map(|(worker, _)| state.workers().get(worker));
+    let rests = idle.filter(|worker| !worker.is_unfit());
+    let rests = rests.map(|worker| worker.rests_until(&state.settings));
+    let later = [delayed, limited].into_iter().flatten().chain(rests);
     later.filter(|&at| at > now).min()
 }
 
-fn idle(state: &State, world: &World, kind: WorkerKind) -> Option<WorkerId> {
+fn idle(state: &State, now: Timestamp, world: &World, kind: WorkerKind) -> Option<WorkerId> {
     let of_kind = |(worker, its): &(WorkerId, WorkerKind)| {
         let known = state.workers().get(worker);
-        let free = known.is_some_and(|known| known.kind == kind && known.attempt.is_none());
+        let free = known.is_some_and(|known| {
+            let rested = !known.is_unfit() && known.rests_until(&state.settings) <= now;
+            known.kind == kind && known.attempt.is_none() && rested
+        });
         (*its == kind && free).then_some(*worker)
     };
     world.idle.values().find_map(of_kind)
@@ -119,7 +126,7 @@ fn coding(state: &State, now: Timestamp, world: &World) -> Option<Command> {
     if state.open_attempts(WorkerKind::Coding) >= state.settings.max_concurrency {
         return None;
     }
-    let worker = idle(state, world, WorkerKind::Coding)?;
+    let worker = idle(state, now, world, WorkerKind::Coding)?;
     let batch = state.settings.batch_size as usize;
     let (best, ready) = candidates(state, now, batch + RUNNERS_UP_MAX);
     let (&(first, terms), others) = best.split_first()?;

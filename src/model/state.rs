@@ -8,6 +8,7 @@ mod feature;
 mod index;
 mod names;
 mod remembered;
+mod worker;
 
 use std::collections::BTreeMap;
 
@@ -18,6 +19,7 @@ pub use self::estimate::{Estimates, PRIOR_MS};
 pub use self::feature::{Feature, Told, Words};
 use self::index::Indexes;
 pub use self::remembered::Remembered;
+pub use self::worker::{RETURNS_FREE, RETURNS_MAX};
 use super::event::{ProcessIdentity, RankTerms, RunOutcome};
 use super::evidence::{Evidence, FailureKind, Usage};
 use super::feature::Status;
@@ -30,7 +32,7 @@ use super::settings::{Settings, WorkerKind};
 pub const FEATURES_MAX: usize = 200_000;
 
 /// Raised whenever [`State`]'s stored shape changes; an older snapshot is then folded anew.
-pub const STATE_VERSION: u32 = 3;
+pub const STATE_VERSION: u32 = 4;
 
 /// Tests without a verdict after which a feature is left alone.
 pub const INCONCLUSIVE_MAX: u32 = 3;
@@ -128,6 +130,8 @@ pub struct Attempt {
     pub remaining: Vec<FeatureId>,
     /// Called off by a person: why.
     pub cancelled: Option<String>,
+    /// The provider refused it.
+    pub limited: bool,
     /// What it used so far.
     pub used: Usage,
 }
@@ -152,6 +156,10 @@ pub struct Worker {
     pub process: ProcessIdentity,
     /// What it works on.
     pub attempt: Option<AttemptId>,
+    /// Jobs in a row that it gave back, for no reason but its own.
+    pub returns: u32,
+    /// When it last did.
+    pub returned_at: Timestamp,
 }
 
 /// A run: from start to finished.

@@ -63,7 +63,8 @@ fn failures_park_a_feature_and_losses_do_not() {
             let attempt = story.take(worker);
             assert_eq!(story.state.attempts()[&attempt].job.attempt_number, number);
             assert_eq!(names(&story.lose(attempt)), ["AttemptLost"]);
-            let attempt = story.take(worker);
+            // Another worker each time, since a stopped one does not come back.
+            let attempt = story.hire(CODING);
             let reason = "its user stopped it".to_owned();
             let events = story.report(attempt, Report::Released { reason }).unwrap();
             assert_eq!(names(&events), ["AttemptReleased"]);

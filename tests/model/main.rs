@@ -13,6 +13,7 @@ mod liveness;
 mod merge;
 mod oracle;
 mod property;
+mod returns;
 mod run;
 mod senseless;
 mod testing;

@@ -4,10 +4,10 @@ use crewlog::model::event::{Event, RunOutcome};
 use crewlog::model::ids::{AttemptId, FeatureId};
 use crewlog::model::settings::Settings;
 use crewlog::model::settings::WorkerKind::{self, Coding, Testing};
-use crewlog::protocol::{ClientMessage, Lacking, ToClient, WorkerMessage};
+use crewlog::protocol::{ClientMessage, Lacking, SchedulerMessage, ToClient, WorkerMessage};
 use crewlog::scheduler::machine::Input;
 
-use crate::kit::{Hand, World, commit, features, mergeable, quiet};
+use crate::kit::{Hand, World, commit, features, mergeable, quiet, released};
 
 const WAIT_MS: u64 = 120_000;
 const HOUR_MS: u64 = 3_600_000;
@@ -136,6 +136,36 @@ fn a_worker_that_is_away_at_work_is_waited_for() {
     world.close(hand.connection);
     world.pass(WAIT_MS);
     ends_for_want_of(&world, "coding");
+}
+
+#[test]
+fn workers_that_give_back_whatever_they_take_end_the_run() {
+    let mut world = World::with(quiet(), &[], features(2));
+    let hand = world.coder(100);
+    let mut jobs = 0;
+    while finished(&world).is_none() && jobs < 100 {
+        let heard = world.heard(hand.connection);
+        let job = heard.iter().find_map(|message| match message {
+            SchedulerMessage::Job(job) => Some(job.attempt),
+            _ => None,
+        });
+        match job {
+            Some(attempt) => {
+                jobs += 1;
+                world.report(&hand, attempt, released());
+                world.heard(hand.connection);
+                world.say(hand.connection, WorkerMessage::Ready);
+            }
+            None => {
+                world.say(hand.connection, WorkerMessage::Heartbeat);
+                world.pass(10_000);
+            }
+        }
+    }
+    assert_eq!(jobs, 10);
+    ends_for_want_of(&world, "coding");
+    let (_, reason) = finished(&world).expect("the end");
+    assert!(reason.contains("worker-1 gave back every job"), "{reason}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::cli::text::{Tone, cell, cell_right, clean, width};
 use crate::model::event::RunOutcome;
 use crate::model::ids::Timestamp;
 use crate::model::settings::WorkerKind;
+use crate::model::state::RETURNS_MAX;
 use crate::model::views::status::{FeatureView, StatusView};
 use crate::model::views::{Standing, brief, story};
 use crate::protocol::{Live, LiveAttempt};
@@ -179,6 +180,13 @@ impl Writer<'_> {
             words.push(format!("{} more", self.view.workers.len() - ROWS_MAX));
         }
         self.fact("workers", Tone::Plain, &words.join(", "));
+        if !self.view.unfit.is_empty() {
+            let names = clean(&self.view.unfit.join(", "));
+            let text = format!(
+                "{names}: gave back {RETURNS_MAX} jobs in a row, gets no more; see what it says, and start it again"
+            );
+            self.fact("unfit", Tone::Warning, &text);
+        }
     }
 
     fn title(&mut self, title: &str, count: usize) {

@@ -6,7 +6,7 @@ use crate::model::event::{
 };
 use crate::model::evidence::Usage;
 use crate::model::feature::Status;
-use crate::model::ids::{AttemptId, FeatureId, JobId, Sequence, WorkerId};
+use crate::model::ids::{AttemptId, FeatureId, JobId, Sequence, Timestamp, WorkerId};
 use crate::model::report::Verdict;
 use crate::model::settings::WorkerKind;
 use crate::model::state::{Attempt, CLOSED_MAX, Closed, Job, State, Worker};
@@ -67,6 +67,7 @@ pub fn started(state: &mut State, recorded: &Recorded, event: &AttemptStarted) {
         started: recorded.at,
         remaining: job.features.clone(),
         cancelled: None,
+        limited: false,
         used: Default::default(),
         job,
     };
@@ -79,25 +80,40 @@ pub fn cancelled(state: &mut State, event: &JobCancelled) {
     }
 }
 
-pub fn released(state: &mut State, event: &AttemptReleased) {
-    if state.attempts.contains_key(&event.attempt) {
-        state.tally.released += 1;
-        state.close_attempt(event.attempt);
-    }
-}
-
-pub fn lost(state: &mut State, event: &AttemptLost) {
+pub fn released(state: &mut State, recorded: &Recorded, event: &AttemptReleased) {
     let Some(open) = state.attempts.get(&event.attempt) else {
         return;
     };
-    state.tally.lost += 1;
-    for feature in open.remaining.clone() {
+    state.tally.released += 1;
+    if open.is_given_back() {
+        if let Some(worker) = state.workers.get_mut(&open.job.worker) {
+            worker.returns = worker.returns.saturating_add(1);
+            worker.returned_at = recorded.at;
+        }
+        count_lost(state, event.attempt);
+    }
+    state.close_attempt(event.attempt);
+}
+
+/// Nothing came of this attempt, through no fault of the agent.
+fn count_lost(state: &mut State, attempt: AttemptId) {
+    let open = state.attempts.get(&attempt);
+    let remaining = open.map(|open| open.remaining.clone()).unwrap_or_default();
+    for feature in remaining {
         if let Some(slot) = state.left(feature) {
             state.change(slot, |feature| {
                 feature.lost = feature.lost.saturating_add(1)
             });
         }
     }
+}
+
+pub fn lost(state: &mut State, event: &AttemptLost) {
+    if !state.attempts.contains_key(&event.attempt) {
+        return;
+    }
+    state.tally.lost += 1;
+    count_lost(state, event.attempt);
     state.close_attempt(event.attempt);
     state.conclude(event.attempt, Verdict::Late);
 }
@@ -121,6 +137,8 @@ pub fn worker_joined(state: &mut State, sequence: Sequence, event: &WorkerJoined
         name: event.name.clone(),
         process: event.process.clone(),
         attempt: None,
+        returns: 0,
+        returned_at: Timestamp(0),
     };
     state.workers.insert(WorkerId(sequence.0), worker);
 }
@@ -137,6 +155,9 @@ impl State {
         };
         open.remaining.retain(|&id| id != feature);
         let (kind, over) = (open.job.kind, open.remaining.is_empty());
+        if let Some(worker) = self.workers.get_mut(&open.job.worker) {
+            worker.returns = 0;
+        }
         self.leave_feature(attempt, kind, feature);
         if over {
             self.close_attempt(attempt);

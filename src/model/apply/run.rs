@@ -32,6 +32,9 @@ pub fn resumed(state: &mut State) {
 }
 
 pub fn limited(state: &mut State, recorded: &Recorded, event: &ProviderLimited) {
+    if let Some(open) = state.attempts.get_mut(&event.attempt) {
+        open.limited = true;
+    }
     let before = state.limited.take();
     let streak = before.as_ref().map_or(0, |before| before.streak);
     let fresh = Limited {

@@ -61,6 +61,10 @@ fn idle(
         Err(stale("the worker takes other jobs"))
     } else if worker.attempt.is_some() {
         Err(stale("the worker has a job"))
+    } else if worker.is_unfit() {
+        Err(stale("the worker gives back whatever it takes"))
+    } else if worker.rests_until(&state.settings) > now {
+        Err(stale("the worker has to wait for its next job"))
     } else if state.paused.is_some() {
         Err(stale("the run is paused"))
     } else if limited.is_some_and(|limited| limited.until > now) {

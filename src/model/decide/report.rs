@@ -13,7 +13,7 @@ use crate::model::feature::{FeatureSpec, Status};
 use crate::model::ids::{AttemptId, CommitId, FeatureId, Timestamp};
 use crate::model::report::{Mergeable, Report, TestVerdict};
 use crate::model::settings::WorkerKind;
-use crate::model::state::{Attempt, Feature, State};
+use crate::model::state::{Attempt, Feature, LOST_MAX, State};
 
 /// Questions are shown to people whole.
 const QUESTION_BYTES_MAX: usize = 64 * 1024;
@@ -135,7 +135,7 @@ impl Reported<'_> {
     }
 
     /// Features that are given back and have used up their tries, under rules that have become
-    /// stricter meanwhile.
+    /// stricter meanwhile, or of which nothing comes however often they are tried.
     fn spent(&self, outcome: &[Event]) -> Vec<Event> {
         let released = |event: &Event| matches!(event, Event::AttemptReleased(_));
         if !outcome.iter().any(released) {
@@ -148,7 +148,9 @@ impl Reported<'_> {
         let most = self.state.settings.max_attempts;
         let remaining = self.open.remaining.iter().copied();
         let left = remaining.filter_map(|id| self.state.feature(id));
-        left.filter(|it| it.status == Status::Running && it.failures >= most && !named(it.id))
+        let own = self.open.is_given_back();
+        let over = |it: &Feature| it.failures >= most || (own && it.lost + 1 >= LOST_MAX);
+        left.filter(|it| it.status == Status::Running && over(it) && !named(it.id))
             .map(|it| {
                 let (feature, failures) = (it.id, it.failures);
                 FeatureParked { feature, failures }.into()

@@ -59,7 +59,17 @@ pub fn due(state: &State, now: Timestamp, world: &World) -> Option<(RunOutcome, 
     };
     let (word, waited) = (kind.word(), brief::duration(absence.waited_ms));
     let reason = format!(
-        "{left}, and no {word} worker has been there for {waited}: `scheduler run --workers {word}=1` goes on, or start `worker --kind {word}` beside `scheduler run`"
+        "{left}, and no {word} worker has been there to do it for {waited}: `scheduler run --workers {word}=1` goes on, or start `worker --kind {word}` beside `scheduler run`"
     );
+    let unfit = state.workers().values();
+    let unfit = unfit.filter(|worker| worker.kind == *kind && worker.is_unfit());
+    let unfit: Vec<&str> = unfit.map(|worker| worker.name.as_str()).collect();
+    let reason = match unfit.as_slice() {
+        [] => reason,
+        names => format!(
+            "{reason}; {} gave back every job that it was given, see what it says",
+            names.join(", ")
+        ),
+    };
     Some((RunOutcome::WaitingForPerson, reason))
 }

@@ -21,7 +21,7 @@ pub fn testing(
     if state.open_attempts(WorkerKind::Testing) >= state.settings.testing {
         return None;
     }
-    let worker = idle(state, world, WorkerKind::Testing)?;
+    let worker = idle(state, now, world, WorkerKind::Testing)?;
     let last = !coding_remains(state);
     let batch = state.settings.batch_size as usize;
     if last {

@@ -46,6 +46,8 @@ pub struct StatusView {
     pub features: Vec<FeatureView>,
     /// Workers that are there: their names and what they take.
     pub workers: Vec<(String, WorkerKind)>,
+    /// Those of them that are given no more jobs, because they give back whatever they take.
+    pub unfit: Vec<String>,
     /// What was used since the log began.
     pub spent: Usage,
     /// What happened since the log began.
@@ -164,6 +166,10 @@ pub fn status(state: &State, now: Timestamp) -> StatusView {
             .workers()
             .values()
             .map(|it| (it.name.clone(), it.kind))
+            .collect(),
+        unfit: (state.workers().values())
+            .filter(|it| it.is_unfit())
+            .map(|it| it.name.clone())
             .collect(),
         spent: state.spent,
         tally: state.tally.clone(),

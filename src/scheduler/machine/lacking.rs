@@ -39,7 +39,8 @@ impl Machine {
         self.core.state().workers().iter().any(|(id, worker)| {
             let link = self.links.get(id).filter(|link| !link.absent);
             let there = link.is_some_and(|link| link.connection.is_some() || replaced);
-            worker.kind == kind && (there || worker.attempt.is_some())
+            let fit = there && !worker.is_unfit();
+            worker.kind == kind && (fit || worker.attempt.is_some())
         })
     }
 

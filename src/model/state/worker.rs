@@ -1,0 +1,37 @@
+//! Workers that give back what they take.
+
+use super::{Attempt, Worker};
+use crate::model::ids::Timestamp;
+use crate::model::settings::Settings;
+
+/// Jobs in a row that a worker may give back before it has to wait for the next one: its machine
+/// may be busy for a moment.
+pub const RETURNS_FREE: u32 = 3;
+
+/// Jobs in a row after which a worker is given no more. With the usual waits that takes minutes;
+/// whatever is wrong with it, a person has to mend it. One that ends and starts again is another.
+pub const RETURNS_MAX: u32 = 10;
+
+impl Worker {
+    /// True when it has given back so much that it is given nothing more.
+    pub fn is_unfit(&self) -> bool {
+        self.returns >= RETURNS_MAX
+    }
+
+    /// It is given nothing before: it waits longer each time.
+    pub fn rests_until(&self, settings: &Settings) -> Timestamp {
+        match self.returns.checked_sub(RETURNS_FREE) {
+            None => Timestamp(0),
+            Some(more) => self.returned_at.plus_ms(settings.backoff_ms(more, 0)),
+        }
+    }
+}
+
+impl Attempt {
+    /// True when giving it back is nobody's wish but its worker's: nothing has come of it, and
+    /// neither a person nor the provider is the reason.
+    pub(in crate::model) fn is_given_back(&self) -> bool {
+        let untouched = self.remaining.len() == self.job.features.len();
+        untouched && self.cancelled.is_none() && !self.limited
+    }
+}

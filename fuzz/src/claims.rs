@@ -61,6 +61,7 @@ fn template(text: &str, features: &[FeatureId]) {
             ..FeatureSpec::default()
         },
         regressed: false,
+        regression: None,
         previous_failures: Vec::new(),
         answers: Vec::new(),
     };
@@ -74,6 +75,7 @@ fn template(text: &str, features: &[FeatureId]) {
         job_file: "/j".into(),
         verdict_file: "/v".into(),
         ports: 0..1,
+        outputs: Default::default(),
     });
     let named = text.matches("{{").count();
     assert_eq!(rendered == text, named == 0);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::evidence::{Evidence, Failure};
+use super::evidence::{CheckRun, Evidence, Failure};
 use super::ids::{CommitId, FeatureId, Timestamp};
 
 /// The result of one attempt, as its worker reports it.
@@ -87,10 +87,36 @@ pub struct JobFeature {
     pub spec: super::feature::FeatureSpec,
     /// It passed before and no longer does.
     pub regressed: bool,
+    /// What is known of that.
+    pub regression: Option<Regression>,
     /// Why the tries since it last passed failed, oldest first, the newest few only.
     pub previous_failures: Vec<String>,
     /// Questions that agents asked about it, and the answers of people.
     pub answers: Vec<(String, String)>,
+}
+
+/// How a feature that passed was found broken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Regression {
+    /// How often it has been found broken since a person last forgave it, this time included.
+    pub times: u32,
+    /// What the test saw.
+    pub reason: String,
+    /// The check that failed, if it was one.
+    pub check: Option<CheckRun>,
+    /// Merges since it was last known to pass, oldest first.
+    pub suspects: Vec<Suspect>,
+}
+
+/// A merge that may have broken a feature.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suspect {
+    /// Whose work it was, the first of the job's features.
+    pub feature: FeatureId,
+    /// That feature's name; empty when it has left the backlog.
+    pub name: String,
+    /// The commit.
+    pub commit: CommitId,
 }
 
 /// What became of a report.

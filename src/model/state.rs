@@ -16,7 +16,7 @@ use bincode::Options;
 use serde::{Deserialize, Serialize};
 
 pub use self::estimate::{Estimates, PRIOR_MS};
-pub use self::feature::{Feature, Told, Words};
+pub use self::feature::{Broken, Feature, Told, Words};
 use self::index::Indexes;
 pub use self::remembered::Remembered;
 pub use self::worker::{RETURNS_FREE, RETURNS_MAX};
@@ -32,7 +32,7 @@ use super::settings::{Settings, WorkerKind};
 pub const FEATURES_MAX: usize = 200_000;
 
 /// Raised whenever [`State`]'s stored shape changes; an older snapshot is then folded anew.
-pub const STATE_VERSION: u32 = 4;
+pub const STATE_VERSION: u32 = 5;
 
 /// Tests without a verdict after which a feature is left alone.
 pub const INCONCLUSIVE_MAX: u32 = 3;

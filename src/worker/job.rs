@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::model::ids::{AttemptId, CommitId, FeatureId};
-use crate::model::report::JobFeature;
+use crate::model::report::{JobFeature, Suspect};
 use crate::model::settings::WorkerKind;
 
 use super::config::Config;
@@ -45,6 +45,8 @@ pub struct JobView {
     pub verdict_file: PathBuf,
     /// The ports that it may use.
     pub ports: Range<u32>,
+    /// Where the output is of the check by which a feature was found broken.
+    pub outputs: BTreeMap<FeatureId, PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -67,11 +69,37 @@ struct FeatureJson<'a> {
     priority: i32,
     depends_on: &'a [FeatureId],
     regressed: bool,
+    /// How often, from 1; absent when it has not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    regressions: Option<u32>,
+    regression: Option<RegressionJson<'a>>,
     previous_failures: &'a [String],
     answers: &'a [(String, String)],
 }
 
+#[derive(Serialize)]
+struct RegressionJson<'a> {
+    reason: &'a str,
+    check: Option<&'a str>,
+    exit_code: Option<i32>,
+    /// A file; absent when the output is not kept on this machine.
+    output: Option<&'a Path>,
+    suspects: &'a [Suspect],
+}
+
 impl JobView {
+    fn regression<'a>(&'a self, feature: &'a JobFeature) -> Option<RegressionJson<'a>> {
+        let known = feature.regression.as_ref()?;
+        let check = known.check.as_ref();
+        Some(RegressionJson {
+            reason: &known.reason,
+            check: check.map(|run| run.command.as_str()),
+            exit_code: check.map(|run| run.exit_code),
+            output: self.outputs.get(&feature.id).map(PathBuf::as_path),
+            suspects: &known.suspects,
+        })
+    }
+
     fn json(&self) -> io::Result<Vec<u8>> {
         let features = self.features.iter().map(|feature| FeatureJson {
             id: feature.id,
@@ -83,6 +111,8 @@ impl JobView {
             priority: feature.spec.priority,
             depends_on: &feature.spec.depends_on,
             regressed: feature.regressed,
+            regressions: feature.regression.as_ref().map(|known| known.times),
+            regression: self.regression(feature),
             previous_failures: &feature.previous_failures,
             answers: &feature.answers,
         });
@@ -284,6 +314,7 @@ mod tests {
             id: FeatureId(id),
             spec: crate::model::feature::FeatureSpec::default(),
             regressed: false,
+            regression: None,
             previous_failures: Vec::new(),
             answers: vec![("q".to_owned(), "a".to_owned())],
         };
@@ -297,6 +328,7 @@ mod tests {
             job_file: "/w/job.json".into(),
             verdict_file: "/w/verdict.json".into(),
             ports: 21_010..21_020,
+            outputs: BTreeMap::new(),
         }
     }
 

@@ -113,7 +113,10 @@ impl Template {
 
 fn value(job: &JobView, name: &str) -> String {
     match name {
-        "features" => job.features.iter().map(feature).collect(),
+        "features" => {
+            let features = job.features.iter();
+            features.map(|it| feature(job, it)).collect()
+        }
         "proof" => proof(job),
         "worktree" => job.worktree.display().to_string(),
         "base" => job.base.short().to_owned(),
@@ -152,7 +155,7 @@ fn proof(job: &JobView) -> String {
 }
 
 /// A feature as a section of its own. Writing to a string cannot fail.
-fn feature(feature: &JobFeature) -> String {
+fn feature(job: &JobView, feature: &JobFeature) -> String {
     let spec = &feature.spec;
     let mut out = format!("## Feature {}: {}\n\n", feature.id, spec.name);
     if !spec.category.is_empty() {
@@ -173,6 +176,7 @@ fn feature(feature: &JobFeature) -> String {
              the likely reason: `git log` shows the merges, each with a `Crewlog-Feature` line \
              that names its feature. Repair it without breaking that other feature.\n\n",
         );
+        regression(&mut out, job, feature);
     }
     let failures = &feature.previous_failures;
     list(
@@ -193,6 +197,30 @@ fn feature(feature: &JobFeature) -> String {
     out
 }
 
+/// What the test that found a feature broken knew. Writing to a string cannot fail.
+fn regression(out: &mut String, job: &JobView, feature: &JobFeature) {
+    let Some(known) = &feature.regression else {
+        return;
+    };
+    let reason = known.reason.trim_end().replace('\n', "\n> ");
+    let _ = writeln!(out, "A test found it broken:\n\n> {reason}\n");
+    if let Some(run) = &known.check {
+        let (command, code) = (&run.command, run.exit_code);
+        let _ = write!(out, "The check `{command}` exited with {code}.");
+        if let Some(path) = job.outputs.get(&feature.id) {
+            let _ = write!(out, " All of its output is in `{}`.", path.display());
+        }
+        out.push_str("\n\n");
+    }
+    let title = "Merged since it was last known to work, oldest first (`git show COMMIT`):";
+    list(out, title, &known.suspects, |_, suspect| {
+        let (commit, feature) = (suspect.commit.short(), suspect.feature);
+        format!("- {commit} {feature} {}", suspect.name)
+            .trim_end()
+            .to_owned()
+    });
+}
+
 fn list<T>(out: &mut String, title: &str, items: &[T], item: impl Fn(usize, &T) -> String) {
     if items.is_empty() {
         return;
@@ -208,8 +236,10 @@ fn list<T>(out: &mut String, title: &str, items: &[T], item: impl Fn(usize, &T) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::evidence::CheckRun;
     use crate::model::feature::FeatureSpec;
-    use crate::model::ids::{AttemptId, FeatureId};
+    use crate::model::ids::{AttemptId, ContentHash, FeatureId};
+    use crate::model::report::{Regression, Suspect};
 
     fn job(kind: WorkerKind) -> JobView {
         let with_checks = JobFeature {
@@ -223,6 +253,21 @@ mod tests {
                 ..FeatureSpec::default()
             },
             regressed: true,
+            regression: Some(Regression {
+                times: 1,
+                reason: "`sh test.sh` exited with 1\nno dates".to_owned(),
+                check: Some(CheckRun {
+                    command: "sh test.sh".to_owned(),
+                    exit_code: 1,
+                    duration_ms: 5,
+                    output: ContentHash::default(),
+                }),
+                suspects: vec![Suspect {
+                    feature: FeatureId(4),
+                    name: "count days".to_owned(),
+                    commit: "cd".repeat(20).parse().expect("a commit"),
+                }],
+            }),
             previous_failures: vec!["check_failed: a\nb".to_owned()],
             answers: vec![("Which?".to_owned(), "This.".to_owned())],
         };
@@ -230,6 +275,7 @@ mod tests {
             id: FeatureId(6),
             spec: FeatureSpec::default(),
             regressed: false,
+            regression: None,
             previous_failures: Vec::new(),
             answers: Vec::new(),
         };
@@ -243,6 +289,7 @@ mod tests {
             job_file: "/w/job.json".into(),
             verdict_file: "/w/verdict.json".into(),
             ports: 21_000..21_010,
+            outputs: [(FeatureId(5), "/c/output".into())].into(),
         }
     }
 
@@ -255,6 +302,9 @@ mod tests {
                 "1. read\n2. parse",
                 "- `sh test.sh`",
                 "worked before and no longer does",
+                "> `sh test.sh` exited with 1\n> no dates",
+                "The check `sh test.sh` exited with 1. All of its output is in `/c/output`.",
+                "(`git show COMMIT`):\n\n- cdcdcdcdcd #4 count days",
                 "- check_failed: a\n  b",
                 "Answer: This.",
                 "`/w/tree`",

@@ -38,6 +38,9 @@ pub trait OutputStore: Send + Sync {
     /// # Errors
     /// The disk refuses.
     fn put(&self, bytes: &[u8]) -> std::io::Result<ContentHash>;
+
+    /// The file in which the content of this name is kept, if it is kept in one.
+    fn path(&self, hash: &ContentHash) -> Option<PathBuf>;
 }
 
 /// All that the steps need, for as long as the worker lives.
@@ -206,7 +209,13 @@ impl Workshop {
         cwd: &Path,
         dir: &AttemptDir,
     ) -> JobView {
+        let regression = |feature: &JobFeature| {
+            let check = feature.regression.as_ref()?.check.as_ref()?;
+            let path = self.outputs.path(&check.output)?;
+            Some((feature.id, path))
+        };
         JobView {
+            outputs: features.iter().filter_map(regression).collect(),
             kind: offer.kind,
             attempt: offer.attempt,
             attempt_number: offer.attempt_number,

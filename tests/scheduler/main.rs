@@ -6,5 +6,6 @@ mod lacking;
 mod lives;
 mod merges;
 mod recovery;
+mod regressions;
 mod spool;
 mod workers;

@@ -53,6 +53,10 @@ impl OutputStore for Outputs {
         all.insert(hash, bytes.to_vec());
         Ok(hash)
     }
+
+    fn path(&self, hash: &ContentHash) -> Option<std::path::PathBuf> {
+        Some(format!("/outputs/{hash}").into())
+    }
 }
 
 /// The config of the project that is made below `root`.
@@ -201,6 +205,7 @@ pub fn feature(id: u32, checks: &[&str]) -> JobFeature {
             ..FeatureSpec::default()
         },
         regressed: false,
+        regression: None,
         previous_failures: Vec::new(),
         answers: Vec::new(),
     }

@@ -83,4 +83,9 @@ impl OutputStore for Outputs {
     fn put(&self, bytes: &[u8]) -> std::io::Result<ContentHash> {
         self.0.put(bytes).map_err(std::io::Error::other)
     }
+
+    fn path(&self, hash: &ContentHash) -> Option<PathBuf> {
+        let path = self.0.path(hash);
+        path.is_file().then_some(path)
+    }
 }

@@ -8,7 +8,7 @@ use crate::model::evidence::{Failure, FailureKind};
 use crate::model::feature::Status;
 use crate::model::ids::Timestamp;
 use crate::model::report::Verdict;
-use crate::model::state::{FAILURES_REMEMBERED, Feature, Merge, OpenMerge, State};
+use crate::model::state::{Broken, FAILURES_REMEMBERED, Feature, Merge, OpenMerge, State};
 
 pub fn merge_started(state: &mut State, event: &MergeStarted) {
     state.merge = Some(OpenMerge {
@@ -166,6 +166,12 @@ pub fn regression_found(state: &mut State, event: &RegressionFound) {
         feature.lost = 0;
         feature.not_before = Timestamp(0);
         remember(feature, &event.failure);
+        let checks = event.failure.checks.iter().rev();
+        feature.words.broken = Some(Broken {
+            reason: event.failure.reason.clone(),
+            check: checks.into_iter().find(|run| run.exit_code != 0).cloned(),
+            suspects: event.suspects.clone(),
+        });
     });
 }
 

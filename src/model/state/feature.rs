@@ -5,9 +5,9 @@ use std::ops::{Deref, DerefMut};
 use serde::{Deserialize, Serialize};
 
 use super::{INCONCLUSIVE_MAX, LOST_MAX};
-use crate::model::evidence::Basis;
+use crate::model::evidence::{Basis, CheckRun};
 use crate::model::feature::{FeatureSpec, Status};
-use crate::model::ids::{AttemptId, FeatureId, Sequence, Timestamp};
+use crate::model::ids::{AttemptId, CommitId, FeatureId, Sequence, Timestamp};
 
 /// A feature and its life.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +87,19 @@ pub struct Told {
     pub answers: Vec<(String, String)>,
     /// Why it was skipped.
     pub skipped: String,
+    /// How it was found broken, until it passes again.
+    pub broken: Option<Broken>,
+}
+
+/// What a test knew when it found a feature broken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Broken {
+    /// What it saw.
+    pub reason: String,
+    /// The check that failed, if it was one.
+    pub check: Option<CheckRun>,
+    /// Merges since the feature was last known to pass, oldest first.
+    pub suspects: Vec<(FeatureId, CommitId)>,
 }
 
 /// [`Told`], which takes no room for the many features about which nothing was said.
@@ -99,6 +112,7 @@ static NOTHING: Told = Told {
     question: None,
     answers: Vec::new(),
     skipped: String::new(),
+    broken: None,
 };
 
 impl Words {
@@ -112,8 +126,9 @@ impl Words {
 
     /// It passed: its failures are of no more use.
     pub(in crate::model) fn forget_failures(&mut self) {
-        if !self.recent_failures.is_empty() {
+        if !self.recent_failures.is_empty() || self.broken.is_some() {
             self.recent_failures = Vec::new();
+            self.broken = None;
             self.shrink();
         }
     }

@@ -2,8 +2,8 @@
 
 use super::{Machine, Now};
 use crate::model::feature::FeatureSpec;
-use crate::model::ids::AttemptId;
-use crate::model::report::JobFeature;
+use crate::model::ids::{AttemptId, CommitId, FeatureId};
+use crate::model::report::{JobFeature, Regression, Suspect};
 use crate::model::state::{Attempt, Feature, State};
 use crate::protocol::{JobOffer, SchedulerMessage};
 
@@ -47,21 +47,45 @@ fn offer(state: &State, attempt: AttemptId, open: &Attempt) -> JobOffer {
         attempt_number: open.job.attempt_number,
         base: open.job.base.clone(),
         branch: state.branch.clone(),
-        features: known.map(job_feature).collect(),
+        features: known.map(|feature| job_feature(state, feature)).collect(),
         settings: state.settings.clone(),
         acknowledged: state.sequence,
     }
 }
 
-fn job_feature(feature: &Feature) -> JobFeature {
+fn job_feature(state: &State, feature: &Feature) -> JobFeature {
     let spec: FeatureSpec = feature.spec.clone();
     JobFeature {
         id: feature.id,
         spec,
         regressed: feature.regressed,
+        regression: regression(state, feature),
         previous_failures: feature.words.recent_failures.clone(),
         answers: latest(&feature.words.answers),
     }
+}
+
+/// What the one who is to repair a regression should know of it.
+fn regression(state: &State, feature: &Feature) -> Option<Regression> {
+    let broken = feature
+        .words
+        .broken
+        .as_ref()
+        .filter(|_| feature.regressed)?;
+    let suspect = |(feature, commit): &(FeatureId, CommitId)| Suspect {
+        feature: *feature,
+        name: state
+            .feature(*feature)
+            .map(|known| known.spec.name.clone())
+            .unwrap_or_default(),
+        commit: commit.clone(),
+    };
+    Some(Regression {
+        times: feature.regressions.max(1),
+        reason: broken.reason.clone(),
+        check: broken.check.clone(),
+        suspects: broken.suspects.iter().map(suspect).collect(),
+    })
 }
 
 /// The answers that people gave last, oldest first. Features are bounded and so is the message;

@@ -56,6 +56,7 @@ fn feature(id: u32, checks: &[&str]) -> JobFeature {
             ..FeatureSpec::default()
         },
         regressed: false,
+        regression: None,
         previous_failures: Vec::new(),
         answers: Vec::new(),
     }

@@ -27,7 +27,7 @@ use crewlog::protocol::{
 use crewlog::queue::encoding;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use real::{Project, processes_of, wait, wait_until};
+use real::{Project, wait, wait_until};
 
 /// Tries of each feature; the last one passes. As many as the settings permit.
 const TRIES: u32 = 50;
@@ -324,7 +324,7 @@ fn memory_and_open_files_stay_flat() {
     crew.iter_mut().for_each(|worker| {
         wait(worker);
     });
-    assert!(processes_of(&project.root).is_empty());
+    assert!(project.processes().is_empty());
     println!(
         "{workers} workers, {jobs} jobs: {:.0} jobs/s",
         jobs as f64 / seconds

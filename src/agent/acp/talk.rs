@@ -75,6 +75,8 @@ pub(super) async fn talk(
         result = connection => result,
         () = told.notified() => Ok(()),
     };
+    // The connection is gone; a write that it began is not, and would change what is committed.
+    wire.files_settled().await;
     let ending = ending.lock().unwrap_or_else(PoisonError::into_inner).take();
     match (ending, result) {
         (Some(ending), _) => ending,
@@ -96,11 +98,8 @@ async fn connect(
         Box::pin(incoming(reader, Arc::clone(wire))),
     );
     let policy = terms.settings.permission;
-    let (asked, reads, writes) = (
-        Arc::clone(wire),
-        terms.worktree.clone(),
-        terms.worktree.clone(),
-    );
+    let place = || (Arc::clone(wire), terms.worktree.clone());
+    let (asked, reads, writes) = (Arc::clone(wire), place(), place());
     Client
         .v1()
         .name("crewlog")
@@ -119,18 +118,19 @@ async fn connect(
         )
         .on_receive_request(
             async move |request: ReadTextFileRequest, responder, _| {
-                let worktree = reads.clone();
+                let (wire, worktree) = reads.clone();
                 let read =
                     move || files::read(&worktree, &request.path, request.line, request.limit);
-                responder.respond_with_result(on_disk(read).await.map(ReadTextFileResponse::new))
+                let read = answered(wire.on_disk(read).await);
+                responder.respond_with_result(read.map(ReadTextFileResponse::new))
             },
             on_receive_request!(),
         )
         .on_receive_request(
             async move |request: WriteTextFileRequest, responder, _| {
-                let worktree = writes.clone();
+                let (wire, worktree) = writes.clone();
                 let write = move || files::write(&worktree, &request.path, &request.content);
-                let written = on_disk(write).await;
+                let written = answered(wire.on_disk(write).await);
                 responder.respond_with_result(written.map(|()| WriteTextFileResponse::new()))
             },
             on_receive_request!(),
@@ -142,14 +142,9 @@ async fn connect(
         .await
 }
 
-/// Runs a file operation where it may block, and turns its error into the protocol's.
-async fn on_disk<T: Send + 'static>(
-    operation: impl FnOnce() -> Result<T, FileError> + Send + 'static,
-) -> Result<T, Error> {
-    let result = tokio::task::spawn_blocking(operation)
-        .await
-        .map_err(Error::into_internal_error)?;
-    result.map_err(|error| match &error {
+/// The protocol's error for a file operation's.
+fn answered<T>(result: Result<Result<T, FileError>, Error>) -> Result<T, Error> {
+    result?.map_err(|error| match &error {
         FileError::Missing { .. } => Error::new(NOT_FOUND, error.to_string()),
         FileError::Refused { .. } => Error::invalid_params().data(Value::String(error.to_string())),
         FileError::System { .. } => Error::into_internal_error(error),

@@ -406,3 +406,30 @@ async fn minimal_until_cancelled(stream: DuplexStream) {
     // Until the driver hangs up.
     while let Ok(Some(_)) = agent.lines.next_line().await {}
 }
+
+#[tokio::test]
+async fn a_write_that_has_begun_is_over_before_the_session_is() {
+    use std::pin::pin;
+    let (sender, _receiver) = mpsc::channel(1);
+    let wire = Wire::new(Transcript::none(), Arc::new(Watch::new(LIMITS)), sender);
+    let (begun, beginning) = tokio::sync::oneshot::channel();
+    let (go_on, waiting) = std::sync::mpsc::channel::<()>();
+    {
+        let mut write = pin!(wire.on_disk(move || {
+            begun.send(()).expect("somebody waits");
+            waiting.recv()
+        }));
+        // The conversation ends in the middle of it.
+        tokio::select! {
+            _ = &mut write => panic!("it cannot be over"),
+            told = beginning => told.expect("begun"),
+        }
+    }
+    let mut settled = pin!(wire.files_settled());
+    let early = futures::poll!(&mut settled);
+    assert!(early.is_pending(), "the session ended during a write");
+    go_on.send(()).expect("it runs on");
+    settled.await;
+    let late = wire.on_disk(|| ()).await;
+    assert!(late.is_err(), "a write began after the session's end");
+}

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use agent_client_protocol::Error;
 use futures::{Sink, Stream};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -33,6 +34,9 @@ pub(super) struct Wire {
     events: mpsc::Sender<AgentEvent>,
     updates: Mutex<Updates>,
     requests: Semaphore,
+    /// One for each file operation that runs. It goes with the operation, which outlives the
+    /// conversation that asked for it.
+    files: Arc<Semaphore>,
 }
 
 impl Wire {
@@ -47,7 +51,34 @@ impl Wire {
             events,
             updates: Mutex::default(),
             requests: Semaphore::new(REQUESTS_MAX),
+            files: Arc::new(Semaphore::new(REQUESTS_MAX)),
         })
+    }
+
+    /// Runs a file operation where it may block.
+    pub(super) async fn on_disk<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let permit = Arc::clone(&self.files).acquire_owned().await;
+        let permit = permit.map_err(Error::into_internal_error)?;
+        let run = move || {
+            let result = operation();
+            drop(permit);
+            result
+        };
+        let done = tokio::task::spawn_blocking(run).await;
+        done.map_err(Error::into_internal_error)
+    }
+
+    /// Waits until no file operation runs, and lets none begin any more: what is in the worktree
+    /// is about to be committed and checked.
+    pub(super) async fn files_settled(&self) {
+        // Only this closes it, and a second call finds it so.
+        if let Ok(all) = self.files.acquire_many(REQUESTS_MAX as u32).await {
+            self.files.close();
+            drop(all);
+        }
     }
 
     /// What the session's updates have told so far.

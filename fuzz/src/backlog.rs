@@ -12,7 +12,7 @@ use crewlog::scheduler::core::Core;
 use serde_json::json;
 
 use super::take::Take;
-use super::{fold, useful};
+use super::{fold, harmless, useful};
 
 /// What a file comes to.
 type Features = Vec<(FeatureId, FeatureSpec)>;
@@ -43,6 +43,7 @@ fn read(
 
 fn refused(text: &str, errors: &BacklogErrors) {
     useful(&errors.to_string());
+    harmless(&errors.to_string());
     assert!((1..=PROBLEMS_MAX).contains(&errors.problems.len()));
     let lines = text.matches('\n').count() + 1;
     for problem in &errors.problems {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crewlog::cli::config::{Config, Origin};
 
-use super::useful;
+use super::{harmless, useful};
 
 /// Checks one input.
 pub fn check(data: &[u8]) {
@@ -17,7 +17,7 @@ pub fn check(data: &[u8]) {
             for part in [&error.what, &error.why, &error.next] {
                 useful(part);
             }
-            return;
+            return harmless(&error.to_string());
         }
     };
     config.settings().validate().expect("checked already");

@@ -12,6 +12,7 @@ use crewlog::model::state::State;
 use crewlog::model::views::Story;
 use crewlog::queue::encoding;
 
+use super::harmless;
 use super::take::Take;
 
 /// Events of one input: more take long and show nothing new.
@@ -78,11 +79,4 @@ pub fn plans(state: &State) {
             .insert(at as u64, (WorkerId(at as u64 + 1), kind));
     }
     plan(state, state.at, &world, &mut Zeros);
-}
-
-fn harmless(line: &str) {
-    assert!(
-        !line.contains(char::is_control),
-        "a terminal would obey: {line:?}"
-    );
 }

@@ -18,6 +18,9 @@ pub mod spool;
 pub mod system;
 mod take;
 
+/// Fifty problems of a backlog with a name in each are the longest.
+const ERROR_BYTES_MAX: usize = 64 * 1024;
+
 /// A check of any bytes.
 pub type Check = fn(&[u8]);
 
@@ -37,11 +40,20 @@ pub const TARGETS: [(&str, Check); 12] = [
     ("system", system::check),
 ];
 
-/// An error that a person can use: it says something, and nothing that moves a terminal's cursor.
+/// An error that a person can use: it says something, in a screen or two however long the input is.
 pub fn useful(error: &str) {
     assert!(!error.trim().is_empty(), "an empty error");
+    assert!(
+        error.len() < ERROR_BYTES_MAX,
+        "{} bytes of error",
+        error.len()
+    );
+}
+
+/// A text that a terminal shows and does not obey.
+pub fn harmless(text: &str) {
     let hidden = |letter: char| letter.is_control() && !matches!(letter, '\n' | '\t');
-    assert!(!error.contains(hidden), "a terminal would obey: {error:?}");
-    // A screen or two, however long the input is.
-    assert!(error.len() < 64 * 1024, "{} bytes of error", error.len());
+    assert!(!text.contains(hidden), "a terminal would obey: {text:?}");
+    let turned = |letter| matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    assert!(!text.contains(turned), "a terminal would turn it: {text:?}");
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::exit::ExitCode;
+use super::text::clean_lines;
 
 /// A command failed. Printed as
 ///
@@ -79,6 +80,7 @@ fn part(f: &mut fmt::Formatter<'_>, label: &str, text: &str) -> fmt::Result {
     if label != "error" {
         f.write_str("\n")?;
     }
-    // Further lines of a text stand under its first one.
-    write!(f, "{label}: {}", text.trim_end().replace('\n', "\n       "))
+    // A text may quote what an agent or a file says. Further lines stand under the first one.
+    let text = clean_lines(text.trim_end());
+    write!(f, "{label}: {}", text.replace('\n', "\n       "))
 }

@@ -96,3 +96,10 @@ impl Status {
         }
     }
 }
+
+/// True for what would garble a terminal or hide in it: control characters, line separators, and
+/// marks that turn the direction of writing. Names and categories hold none.
+pub fn garbles(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}

@@ -10,6 +10,9 @@ use super::job::JobView;
 /// A template larger than this is not one.
 pub const TEMPLATE_BYTES_MAX: u64 = 256 * 1024;
 
+/// Of what should be a placeholder's name, so much is quoted: it may be half of the template.
+const NAME_CHARS_SHOWN: usize = 60;
+
 /// What every template may use, written as `{{name}}`.
 const NAMES: [&str; 9] = [
     "features",
@@ -87,7 +90,7 @@ impl Template {
             let known = NAMES.into_iter().find(|known| *known == name);
             let name = known.ok_or_else(|| TemplateError::Unknown {
                 line,
-                name: name.to_owned(),
+                name: name.chars().take(NAME_CHARS_SHOWN).collect(),
                 known: NAMES.join(", "),
             })?;
             pieces.push(Piece::Text(before.to_owned()));

@@ -1,5 +1,6 @@
 //! What a commit says.
 
+use crate::model::feature::garbles;
 use crate::model::ids::{AttemptId, FeatureId};
 
 /// A subject is one line in a log; longer ones are cut.
@@ -18,10 +19,11 @@ pub struct CommitMessage {
 }
 
 impl CommitMessage {
-    /// A message with this subject; line breaks and control characters become spaces.
+    /// A message with this subject; line breaks, control characters and marks that turn the
+    /// direction of writing become spaces.
     pub fn new(subject: &str) -> Self {
         let words: Vec<&str> = subject
-            .split(|c: char| c.is_whitespace() || c.is_control())
+            .split(|c: char| c.is_whitespace() || garbles(c))
             .filter(|word| !word.is_empty())
             .collect();
         let subject: String = words.join(" ").chars().take(SUBJECT_CHARS_MAX).collect();
@@ -36,7 +38,7 @@ impl CommitMessage {
     pub fn body(mut self, text: &str) -> Self {
         let clean: String = text
             .chars()
-            .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
+            .filter(|c| !garbles(*c) || matches!(c, '\n' | '\t'))
             .collect();
         let mut end = clean.len().min(BODY_BYTES_MAX);
         while !clean.is_char_boundary(end) {

@@ -18,6 +18,9 @@ use crate::worker::config::AgentConfig;
 /// All integration branches are below this.
 pub const BRANCH_PREFIX: &str = "crewlog/";
 
+/// A key that is longer is like none of ours, and is not quoted whole.
+const NAME_BYTES_MAX: usize = 100;
+
 /// Tables whose keys are the user's own: names of environment variables.
 const FREE_TABLES: [&str; 3] = ["agent.env", "agent.testing.env", "environment.env"];
 
@@ -155,6 +158,7 @@ impl Walk<'_> {
     }
 
     fn unknown(&self, name: &str, line: usize) -> Problem {
+        let shown: String = name.chars().take(NAME_BYTES_MAX).collect();
         let sections = self.known.iter().filter_map(|known| known.rsplit_once('.'));
         let mut names: BTreeSet<&str> = sections.map(|(section, _)| section).collect();
         if name.contains('.') {
@@ -176,7 +180,7 @@ impl Walk<'_> {
         };
         Problem {
             line: Some(line),
-            problem: format!("unknown key `{name}`"),
+            problem: format!("unknown key `{shown}`"),
             next,
         }
     }
@@ -240,6 +244,9 @@ fn line_of(text: &str, offset: usize) -> usize {
 
 /// The known name that a slip of the keyboard may have been meant for.
 fn nearest<'n>(name: &str, known: &BTreeSet<&'n str>) -> Option<&'n str> {
+    if name.len() > NAME_BYTES_MAX {
+        return None;
+    }
     let scored = known
         .iter()
         .map(|candidate| (distance(name, candidate), *candidate));

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::read::{Node, Value};
-use super::suggest::{garbles, quoted, unknown_key};
+use super::suggest::{quoted, unknown_key};
 use super::{BacklogErrors, BacklogFeature, Place, Reference};
-use crate::model::feature::FeatureSpec;
+use crate::model::feature::{FeatureSpec, garbles};
 use crate::model::ids::FeatureId;
 
 /// Every key of a feature, the most usual first; the nearest of them is suggested for others.

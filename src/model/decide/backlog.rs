@@ -8,7 +8,7 @@ use crate::model::event::{
     DependenciesSet, Event, FeatureAdded, FeatureEdited, FeatureRemoved, FeatureSkipped,
     InputAnswered, JobCancelled, RetryRequested,
 };
-use crate::model::feature::{FeatureSpec, Status};
+use crate::model::feature::{FeatureSpec, Status, garbles};
 use crate::model::ids::{AttemptId, FeatureId};
 use crate::model::settings::WorkerKind;
 use crate::model::state::{Attempt, FEATURES_MAX, Feature, State};
@@ -238,8 +238,8 @@ fn well_formed(id: FeatureId, spec: &FeatureSpec) -> Result<(), Rejection> {
     } else if spec.name.len() > FeatureSpec::NAME_BYTES_MAX {
         let limit = FeatureSpec::NAME_BYTES_MAX;
         format!("its name is longer than {limit} bytes; shorten it")
-    } else if spec.name.chars().any(char::is_control) {
-        "its name holds control characters; take them out".to_owned()
+    } else if spec.name.chars().chain(spec.category.chars()).any(garbles) {
+        "its name or category holds control characters or marks that turn the direction of writing; take them out".to_owned()
     } else if spec.text_bytes() > FeatureSpec::TEXT_BYTES_MAX {
         let limit = FeatureSpec::TEXT_BYTES_MAX;
         format!("its texts are longer than {limit} bytes together; shorten them")

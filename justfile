@@ -19,6 +19,10 @@ test NAME='':
 power-loss FLAG='--minutes' MINUTES='5':
     CREWLOG_POWER_LOSS_SECONDS=$(( {{ MINUTES }} * 60 )) cargo test --test power_loss -- --nocapture
 
+# The simulation with fresh seeds, for as long as wanted: just simulate --minutes 10
+simulate *ARGS:
+    SIMULATION_ARGS="{{ARGS}}" cargo test --release --lib -- --ignored --exact simulation::seeds::fresh --nocapture
+
 # The figures of the README, on this machine and its disk.
 bench:
     cargo bench --bench rank

@@ -13,6 +13,10 @@
 //! | [`worker`] | waiting, on the side that works: reserve, session, rebase, check, report |
 //! | [`cli`] | arguments, and what people see in a terminal |
 
+// First, because its macro is used everywhere.
+#[macro_use]
+mod planted;
+
 pub mod agent;
 pub mod cli;
 pub mod model;

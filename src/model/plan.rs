@@ -78,7 +78,9 @@ fn next(
 fn starts(state: &State, now: Timestamp) -> bool {
     let limited = state.limited.as_ref();
     let limited = limited.is_some_and(|limited| limited.until > now);
-    state.paused.is_none() && !limited && !state.budget_spent()
+    let paused = state.paused.is_some() && !planted!(PauseIgnored);
+    let spent = state.budget_spent() && !planted!(BudgetIgnored);
+    !paused && !limited && !spent
 }
 
 fn wake_at(state: &State, now: Timestamp, world: &World) -> Option<Timestamp> {

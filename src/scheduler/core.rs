@@ -63,7 +63,9 @@ impl Core {
         now: Timestamp,
         command: &Command,
     ) -> Result<Accepted, Rejection> {
-        if let Some((first, last)) = self.state.remembered().get(id) {
+        if let Some((first, last)) = self.state.remembered().get(id)
+            && !planted!(DuplicateApplied)
+        {
             return Ok(Accepted {
                 first,
                 last,

@@ -23,6 +23,9 @@ pub fn load(log: &dyn EventLog, snapshots: &Path) -> Result<State, Error> {
 /// The state at the log's head, from an earlier state of the same log or from nothing.
 pub fn resume(log: &dyn EventLog, earlier: Option<State>) -> Result<State, queue::Error> {
     let mut state = earlier.unwrap_or_default();
+    if planted!(SnapshotOffByOne) && state.sequence.0 > 0 {
+        state.sequence = state.sequence.next();
+    }
     fold_to(log, &mut state, None)?;
     state.settle();
     Ok(state)

@@ -10,6 +10,8 @@ mod lacking;
 mod life;
 mod offer;
 mod overdue;
+#[cfg(test)]
+mod planted;
 mod report;
 mod worker;
 
@@ -247,6 +249,10 @@ impl Machine {
                 self.offer(now, attempt);
             }
             if let Command::FinishRun { outcome, .. } = command {
+                #[cfg(test)]
+                if planted!(TestAfterEnd) {
+                    self.test_after_the_end(now);
+                }
                 self.begin_leaving(now, Ending::Finished(outcome), "the run is over");
                 return None;
             }

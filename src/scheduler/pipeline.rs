@@ -38,6 +38,10 @@ impl Pipeline {
             return Turn::Wait;
         }
         let step = std::mem::take(&mut self.waiting);
+        if planted!(AcknowledgeBeforeSync) && !step.effects.is_empty() {
+            self.waiting.batch = step.batch;
+            return Turn::Carry(step.effects);
+        }
         if step.batch.is_empty() {
             return Turn::Carry(step.effects);
         }

@@ -58,6 +58,9 @@ const KILLED: i32 = 137;
 impl FeatureChecks {
     /// Why the feature does not pass, if it does not.
     pub fn failure(&self) -> Option<Failure> {
+        if planted!(FailedChecksPass) {
+            return None;
+        }
         let last = self.runs.last().filter(|run| run.exit_code != 0)?;
         let how = match last.exit_code {
             124 => "took longer than its limit (exit code 124)".to_owned(),

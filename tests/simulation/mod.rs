@@ -8,7 +8,7 @@
 //! | `agent`, `person`, `git` | what agents come to, what people think of, what is true |
 //! | `sight`, `book`, `checks` | observers who know only what can be seen, one promise in each file |
 //! | `play`, `shrink` | a history from a seed, and the smallest one that fails as it does |
-//! | `seeds` | the tests |
+//! | `seeds`, `planted` | the tests, and the test of the tests |
 
 mod agent;
 mod book;
@@ -16,6 +16,7 @@ mod checks;
 mod dice;
 mod git;
 mod person;
+mod planted;
 mod play;
 mod scenario;
 mod seeds;

@@ -13,6 +13,10 @@ pub type Entry = (FeatureId, FeatureSpec);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
     KillScheduler,
+    /// As soon as git is asked to move the branch.
+    KillAtMerge,
+    /// As soon as something is on the disk, and before anybody hears of it.
+    KillAtSync,
     KillWorker,
     KillAll,
     /// The machine loses its power and starts again.
@@ -40,8 +44,10 @@ pub enum What {
     Wish,
 }
 
-const ALL: [What; 18] = [
+const ALL: [What; 20] = [
     What::KillScheduler,
+    What::KillAtMerge,
+    What::KillAtSync,
     What::KillWorker,
     What::KillAll,
     What::PowerCut,
@@ -129,7 +135,7 @@ impl Scenario {
     pub fn new(seed: u64) -> Self {
         let dice = &mut Dice::new(seed, Stream::Scenario, 0);
         let settings = settings(dice);
-        let count = 2 + dice.skewed(10) as u32;
+        let count = 2 + dice.skewed(16) as u32;
         let fair_ms = match dice.percent(10) {
             true => 0,
             false => dice.between(5_000, 600_000),
@@ -145,7 +151,7 @@ impl Scenario {
             trouble: trouble(dice),
             planned: Vec::new(),
             fair_ms,
-            cut_at: None,
+            cut_at: dice.percent(15).then(|| dice.between(10, 150)),
             runs: 1 + u32::from(dice.percent(15)),
             settings,
         };
@@ -172,8 +178,8 @@ impl Scenario {
 }
 
 fn settings(dice: &mut Dice) -> Settings {
-    let budget = match dice.percent(15) {
-        true => dice.between(500, 20_000),
+    let budget = match dice.percent(20) {
+        true => dice.between(100, 3_000),
         false => 0,
     };
     Settings {

@@ -53,6 +53,12 @@ pub enum Sight<'a> {
     Born { process: &'a ProcessIdentity },
     /// A worker's process is gone.
     Died { process: &'a ProcessIdentity },
+    /// The scheduler ends a worker by force. A healthy one was never stopped and does not hang,
+    /// and nobody wants the scheduler to end.
+    Killed {
+        process: &'a ProcessIdentity,
+        healthy: bool,
+    },
     /// The branch moved.
     Moved { to: &'a CommitId },
     /// The same events were folded in two ways.

@@ -77,6 +77,14 @@ pub enum Item {
     Answer(Connection),
 }
 
+/// The moment at which a scheduler is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ambush {
+    BeforeMerge,
+    AfterMerge,
+    Sync,
+}
+
 /// What a history was made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -132,6 +140,8 @@ pub struct World {
     /// What this log's disk refuses or delays.
     disk_full: bool,
     disk_slow_until: u64,
+    /// The scheduler is killed as soon as it does this.
+    ambush: Option<Ambush>,
     runs_left: u32,
     observers: Observers,
     pub stats: Stats,
@@ -169,6 +179,7 @@ impl World {
             commands: 0,
             disk_full: false,
             disk_slow_until: 0,
+            ambush: None,
             runs_left: scenario.runs,
             observers: Observers::new(),
             stats: Stats::default(),
@@ -207,6 +218,16 @@ impl World {
         self.entries += 1;
         let at_ms = at_ms.max(self.now_ms);
         self.agenda.insert((at_ms, self.entries), item);
+    }
+
+    /// Kills the scheduler if its killer has waited for this; true when it did.
+    fn ambushed(&mut self, at: Ambush) -> bool {
+        let hit = self.ambush.take_if(|ambush| *ambush == at).is_some();
+        if hit {
+            self.note(|| format!("killed: {at:?}"));
+            self.scheduler_dies();
+        }
+        hit
     }
 
     /// Nothing goes wrong any more.

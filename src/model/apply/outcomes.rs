@@ -144,7 +144,9 @@ pub fn failed(state: &mut State, event: &FeatureFailed) {
         return;
     };
     state.change(slot, |feature| {
-        feature.failures = feature.failures.saturating_add(1);
+        if !planted!(RetryNotCounted) {
+            feature.failures = feature.failures.saturating_add(1);
+        }
         feature.lost = 0;
         feature.not_before = event.not_before;
         remember(feature, &event.failure);

@@ -53,7 +53,9 @@ fn idle(
     kind: WorkerKind,
     limit: u32,
 ) -> Result<(), Rejection> {
-    state.open_run().ok_or(Rejection::NoRun)?;
+    if !planted!(TestAfterEnd) {
+        state.open_run().ok_or(Rejection::NoRun)?;
+    }
     let worker = state.workers.get(&id);
     let worker = worker.ok_or_else(|| stale("the worker is gone"))?;
     let limited = state.limited.as_ref();
@@ -65,11 +67,11 @@ fn idle(
         Err(stale("the worker gives back whatever it takes"))
     } else if worker.rests_until(&state.settings) > now {
         Err(stale("the worker has to wait for its next job"))
-    } else if state.paused.is_some() {
+    } else if state.paused.is_some() && !planted!(PauseIgnored) {
         Err(stale("the run is paused"))
     } else if limited.is_some_and(|limited| limited.until > now) {
         Err(stale("the provider refuses"))
-    } else if state.budget_spent() {
+    } else if state.budget_spent() && !planted!(BudgetIgnored) {
         Err(stale("the budget is spent"))
     } else if state.open_attempts(kind) >= limit {
         Err(stale("as many attempts as allowed are open"))

@@ -44,6 +44,10 @@ pub fn report(
     usage: Usage,
     jitter: u64,
 ) -> Result<Vec<Event>, Rejection> {
+    let attempt = match state.attempts.last_key_value() {
+        Some((&open, _)) if planted!(NoTokenCheck) => open,
+        _ => attempt,
+    };
     let Some(open) = state.attempts.get(&attempt) else {
         // It changes nothing, but what it cost was spent.
         let mut events = spending(state, attempt, usage);

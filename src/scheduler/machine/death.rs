@@ -22,12 +22,16 @@ impl Machine {
 
     /// A watched process is gone. Nothing is requeued before its agents are known to be dead too.
     pub(super) fn died(&mut self, now: Now, worker: WorkerId) {
+        if planted!(LostNeverDetected) {
+            return;
+        }
         self.watched.remove(&worker);
         self.not_ready(worker);
         let known = self.core.state().workers().get(&worker);
         match known.map(|known| known.attempt) {
             None => {}
             Some(None) => self.left(now, worker, GONE),
+            Some(Some(_)) if planted!(AgentsOutliveTheirAttempt) => drop(self.dead.insert(worker)),
             Some(Some(attempt)) => self.effects.push(Effect::Reap { worker, attempt }),
         }
     }

@@ -40,10 +40,16 @@ impl Machine {
     pub(super) fn recover(&mut self, now: Now) {
         self.looked_ms = now.mono_ms;
         self.look_at_ms = now.mono_ms + super::overdue::LOOK_MS;
+        #[cfg(test)]
+        if planted!(MergeForgotten) {
+            self.forget_merge(now);
+        }
         let state = self.core.state();
         let orphaned = |id: &&AttemptId| {
             let open = state.attempts().get(id);
-            open.is_some_and(|open| !state.workers().contains_key(&open.job.worker))
+            open.is_some_and(|open| {
+                !state.workers().contains_key(&open.job.worker) || planted!(RequeueDoubled)
+            })
         };
         let orphaned: Vec<AttemptId> = state.attempts().keys().filter(orphaned).copied().collect();
         let workers: Vec<_> = state

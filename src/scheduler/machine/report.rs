@@ -28,7 +28,7 @@ impl Machine {
             }
             return;
         };
-        if open.job.worker != worker {
+        if open.job.worker != worker && !planted!(NoTokenCheck) {
             // Found in the spool of a worker that is dead, or will be known to be in a moment.
             self.bystanders.insert(worker, waiting);
             return;
@@ -53,7 +53,7 @@ impl Machine {
     /// also when another report of the same attempt was in time.
     fn verdict_on(&self, attempt: AttemptId, command: CommandId) -> Option<Verdict> {
         let state = self.core.state();
-        let late = state.remembered().was_late(command);
+        let late = state.remembered().was_late(command) && !planted!(LateAnsweredOtherwise);
         let verdict = state.verdict(attempt)?;
         Some(if late { Verdict::Late } else { verdict })
     }

@@ -143,6 +143,7 @@ impl Machine {
     /// When to call [`Machine::step`] with a [`Input::Tick`], unless something happens before.
     pub fn wake_at(&self) -> Option<Timestamp> {
         let attempt = self.attempt.as_ref();
+        let silent = planted!(IdleWorkerSilent) && attempt.is_none();
         let orphaned = self
             .link
             .lonely_since()
@@ -154,7 +155,7 @@ impl Machine {
             attempt.and_then(Attempt::deadline),
             self.stopping.as_ref().map(|stopping| stopping.until),
             (self.progress.unsaid && self.link.is_up()).then_some(self.progress.next_at),
-            self.link.is_up().then_some(self.beat_at),
+            (self.link.is_up() && !silent).then_some(self.beat_at),
         ]
         .into_iter()
         .flatten()
@@ -245,7 +246,8 @@ impl Machine {
             self.say_progress(now);
         }
         // Also without an attempt: a scheduler gives no job to a worker that says nothing.
-        if now >= self.beat_at && self.link.is_up() {
+        let silent = planted!(IdleWorkerSilent) && self.attempt.is_none();
+        if now >= self.beat_at && self.link.is_up() && !silent {
             self.send(WorkerMessage::Heartbeat);
         }
         if let Some(stopping) = self.stopping.as_ref().filter(|one| now >= one.until) {

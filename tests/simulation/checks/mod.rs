@@ -5,6 +5,7 @@ mod dense;
 mod dependencies;
 mod ending;
 mod folding;
+mod healthy;
 mod holder;
 mod lost;
 mod merged;
@@ -30,5 +31,6 @@ pub fn all() -> Vec<Box<dyn Checker + Send>> {
         Box::new(proof::Proof),
         Box::new(ending::Ending),
         Box::new(folding::Folding),
+        Box::new(healthy::Healthy),
     ]
 }

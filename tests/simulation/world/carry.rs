@@ -43,14 +43,12 @@ impl World {
             Effect::Kill { process, .. } => {
                 let who = self.who_is(process.pid).filter(|_| self.lives(&process));
                 if let Some(who) = who {
-                    self.note(|| format!("the scheduler kills {who}"));
-                    self.worker_dies(who);
+                    self.kill_by_scheduler(who);
                 }
             }
             Effect::EndChild { pid } => {
                 if let Some(who) = self.who_is(pid) {
-                    self.note(|| format!("the scheduler ends its worker {who}"));
-                    self.worker_dies(who);
+                    self.kill_by_scheduler(who);
                 }
             }
             Effect::Merge {
@@ -76,6 +74,19 @@ impl World {
         self.after(1, Item::Input(reign, Input::ChildStarted { kind, pid }));
     }
 
+    fn kill_by_scheduler(&mut self, who: Who) {
+        self.note(|| format!("the scheduler kills worker {who}"));
+        let ending = self.scheduler.as_ref().is_none_or(Scheduler::is_ending);
+        if let Some(worker) = self.workers.get(&who) {
+            let (process, healthy) = (worker.process.clone(), !worker.troubled && !ending);
+            self.show(&Sight::Killed {
+                process: &process,
+                healthy,
+            });
+        }
+        self.worker_dies(who);
+    }
+
     fn watch(&mut self, worker: WorkerId, process: ProcessIdentity) {
         let reign = self.reigns;
         if !self.lives(&process) {
@@ -98,6 +109,7 @@ impl World {
             // Somebody is faster.
             self.somebody_commits(Vec::new());
         }
+        self.ambushed(Ambush::BeforeMerge);
         let (merged, moved) = self.git.merge(onto, commit);
         self.note(|| {
             format!(
@@ -109,6 +121,7 @@ impl World {
         if moved {
             self.show(&Sight::Moved { to: commit });
         }
+        self.ambushed(Ambush::AfterMerge);
         let ms = self.disk.between(0, 20);
         self.after(ms, Item::Input(reign, Input::Merged { attempt, merged }));
     }

@@ -21,6 +21,11 @@ impl World {
         }
         match planned.what {
             What::KillScheduler => self.scheduler_dies(),
+            What::KillAtMerge => {
+                let moments = [Ambush::BeforeMerge, Ambush::AfterMerge];
+                self.ambush = dice.pick(&moments);
+            }
+            What::KillAtSync => self.ambush = Some(Ambush::Sync),
             What::KillWorker => victim.into_iter().for_each(|who| self.kill(who)),
             What::KillAll => {
                 self.scheduler_dies();
@@ -41,7 +46,7 @@ impl World {
                 let until = self.now_ms + dice.skewed(3_600_000);
                 self.pause_scheduler(until);
                 for worker in self.workers.values_mut() {
-                    worker.stopped_ms = worker.stopped_ms.max(until);
+                    worker.stop_until(until);
                 }
             }
             What::SetClock => {
@@ -92,7 +97,7 @@ impl World {
         let most = if endless { 100_000_000 } else { 1_500_000 };
         let until = self.now_ms + dice.skewed(most);
         if let Some(worker) = who.and_then(|who| self.workers.get_mut(&who)) {
-            worker.stopped_ms = until;
+            worker.stop_until(until);
         }
     }
 
@@ -115,13 +120,13 @@ impl World {
             let worker = self.workers.get(who)?;
             let idle = worker.at_hand.is_none() && worker.stopped_ms <= self.now_ms;
             match worker.link {
-                Link::Open(wire) if idle => Some((wire, worker.process.clone())),
+                Link::Open(wire) if idle => Some((*who, wire, worker.process.clone())),
                 _ => None,
             }
         });
         let ended = self.observers.book.ended.iter().copied();
         let attempts: Vec<AttemptId> = ended.chain(self.view.attempts().keys().copied()).collect();
-        let (Some((wire, process)), Some(attempt)) = (idle, dice.pick(&attempts)) else {
+        let (Some((who, wire, process)), Some(attempt)) = (idle, dice.pick(&attempts)) else {
             return;
         };
         let known = self.observers.book.features.keys().copied();
@@ -152,6 +157,12 @@ impl World {
             report,
             usage,
         };
+        if let Some(worker) = self.workers.get_mut(&who) {
+            worker.said = Some(message.clone());
+        }
+        if dice.percent(50) {
+            self.say(wire, message.clone());
+        }
         self.say(wire, message);
     }
 }

@@ -31,6 +31,13 @@ pub struct Scheduler {
     dice: Dice,
 }
 
+impl Scheduler {
+    /// It has been told to end, or wants to.
+    pub fn is_ending(&self) -> bool {
+        self.machine.live().draining
+    }
+}
+
 impl World {
     pub(super) fn start(&mut self) {
         if self.scheduler.is_some() || self.over.is_some() {
@@ -186,7 +193,13 @@ impl World {
         let reign = scheduler.reign;
         match scheduler.pipeline.turn() {
             Turn::Wait => {}
-            Turn::Carry(effects) => self.carry(effects),
+            Turn::Carry(effects) => {
+                let more = scheduler.pipeline.waiting_events() > 0;
+                self.carry(effects);
+                if more {
+                    self.hand_over();
+                }
+            }
             Turn::Append(batch) => {
                 scheduler.batch = Some(batch);
                 let slow = self.disk_slow_until > self.now_ms || self.disk.percent(2);
@@ -223,6 +236,9 @@ impl World {
         if !self.write(&batch) {
             self.note(|| "the log cannot be written".to_owned());
             return self.scheduler_dies();
+        }
+        if self.ambushed(Ambush::Sync) {
+            return;
         }
         let effects = self.scheduler.as_mut().map(|one| one.pipeline.durable());
         self.carry(effects.unwrap_or_default());

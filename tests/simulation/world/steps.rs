@@ -70,6 +70,7 @@ impl World {
             stuck,
         };
         if let Some(worker) = self.workers.get_mut(&who) {
+            worker.troubled |= stuck;
             worker.running = Some(running);
         }
     }

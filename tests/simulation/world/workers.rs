@@ -15,6 +15,8 @@ pub struct Worker {
     start: (Timestamp, u64),
     /// Stopped by SIGSTOP until then.
     pub stopped_ms: u64,
+    /// It was stopped, or hangs: whoever kills it is not to blame.
+    pub troubled: bool,
     pub link: Link,
     pub running: Option<Running>,
     pub bench: Option<Bench>,
@@ -41,6 +43,12 @@ impl Worker {
             self.running.as_ref().map(|running| &running.step.kind),
             self.stopped_ms
         )
+    }
+
+    /// SIGSTOP, and SIGCONT then.
+    pub fn stop_until(&mut self, until_ms: u64) {
+        self.stopped_ms = self.stopped_ms.max(until_ms);
+        self.troubled = true;
     }
 
     pub fn time(&self, now_ms: u64) -> Timestamp {
@@ -75,6 +83,7 @@ impl World {
             process,
             start,
             stopped_ms: 0,
+            troubled: false,
             link: Link::Down,
             running: None,
             bench: None,

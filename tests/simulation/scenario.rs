@@ -38,7 +38,7 @@ pub enum What {
     Signal,
     /// A report is sent twice.
     Echo,
-    /// A worker reports on an attempt that is not its own.
+    /// A worker reports on an attempt that is over.
     Rogue,
     /// A person wants something.
     Wish,

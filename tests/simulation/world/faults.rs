@@ -114,7 +114,7 @@ impl World {
         }
     }
 
-    /// An idle worker's agent, or a bug, reports on what is another's or over.
+    /// An idle worker reports on what is over, with a token that is no longer the current one.
     fn rogue(&mut self, dice: &mut Dice, living: &[Who]) {
         let idle = living.iter().find_map(|who| {
             let worker = self.workers.get(who)?;
@@ -124,8 +124,9 @@ impl World {
                 _ => None,
             }
         });
-        let ended = self.observers.book.ended.iter().copied();
-        let attempts: Vec<AttemptId> = ended.chain(self.view.attempts().keys().copied()).collect();
+        // Whoever reports on a dead worker's open attempt is taken for its heir: workers are trusted
+        // not to make that up.
+        let attempts: Vec<AttemptId> = self.observers.book.ended.iter().copied().collect();
         let (Some((who, wire, process)), Some(attempt)) = (idle, dice.pick(&attempts)) else {
             return;
         };

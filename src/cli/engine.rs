@@ -117,8 +117,10 @@ async fn work_here(
     let repository = Repository::discover(&project.root).await.map_err(of_git)?;
     let branch = config.branch();
     let log: Arc<dyn EventLog> = Arc::new(store::hold(project, config).await?);
-    repository.ensure_branch(&branch).await.map_err(of_git)?;
     let state = load::load(&*log, &project.snapshots).map_err(store::of_scheduler)?;
+    let known = (state.branch == branch).then_some(&state.head);
+    let ensured = repository.ensure_branch_from(&branch, known).await;
+    ensured.map_err(of_git)?;
     let notes = screen.clone();
     let progress = Progress::new(screen, &state, now(), context.global.verbose > 0);
     sweep(&repository, project, &branch, &state).await;

@@ -55,28 +55,47 @@ impl Integration for GitBranch {
         commit: &'a CommitId,
     ) -> Answer<'a, Result<Merged, workspace::Error>> {
         Box::pin(async move {
-            let advance = self
-                .repository
-                .advance(&self.branch, onto, commit, "crewlog: merge");
-            let head = match advance.await {
-                Ok(Advance::Moved) => {
-                    let head = commit.clone();
-                    return Ok(Merged { merged: true, head });
+            match self.advance(onto, commit).await {
+                // An agent shares its refs with us, and may have deleted this one.
+                Err(workspace::Error::BranchMissing { .. }) => {
+                    let branch = &self.branch;
+                    let repository = &self.repository;
+                    repository.ensure_branch_from(branch, Some(onto)).await?;
+                    self.advance(onto, commit).await
                 }
-                Ok(Advance::Refused { head }) => head,
-                // Such a commit has never been merged and never will be.
-                Err(workspace::Error::NotOnHead { .. }) => {
-                    let head = self.repository.head(&self.branch).await?;
-                    return Ok(Merged {
-                        merged: false,
-                        head,
-                    });
-                }
-                Err(error) => return Err(error),
-            };
-            let merged = self.repository.contains(&self.branch, commit).await?;
-            Ok(Merged { merged, head })
+                answer => answer,
+            }
         })
+    }
+}
+
+impl GitBranch {
+    async fn advance(
+        &self,
+        onto: &CommitId,
+        commit: &CommitId,
+    ) -> Result<Merged, workspace::Error> {
+        let advance = self
+            .repository
+            .advance(&self.branch, onto, commit, "crewlog: merge");
+        let head = match advance.await {
+            Ok(Advance::Moved) => {
+                let head = commit.clone();
+                return Ok(Merged { merged: true, head });
+            }
+            Ok(Advance::Refused { head }) => head,
+            // Such a commit has never been merged and never will be.
+            Err(workspace::Error::NotOnHead { .. }) => {
+                let head = self.repository.head(&self.branch).await?;
+                return Ok(Merged {
+                    merged: false,
+                    head,
+                });
+            }
+            Err(error) => return Err(error),
+        };
+        let merged = self.repository.contains(&self.branch, commit).await?;
+        Ok(Merged { merged, head })
     }
 }
 

@@ -36,6 +36,19 @@ impl Repository {
     /// The name is no branch name, another branch is in its way, or the branch is checked out or
     /// being rebased in some worktree.
     pub async fn ensure_branch(&self, branch: &str) -> Result<CommitId> {
+        self.ensure_branch_from(branch, None).await
+    }
+
+    /// The same for a branch that has been somewhere: if somebody deleted it, it is put back to
+    /// where it was last known to be, because what was merged is on it and nowhere else.
+    ///
+    /// # Errors
+    /// As for [`ensure_branch`](Self::ensure_branch).
+    pub async fn ensure_branch_from(
+        &self,
+        branch: &str,
+        known: Option<&CommitId>,
+    ) -> Result<CommitId> {
         let reference = full_name(branch);
         let call = self.call("check the name of the branch");
         let checked = call.args(["check-ref-format", &reference]).run().await?;
@@ -47,7 +60,17 @@ impl Repository {
         if let Some(head) = self.find_branch(branch).await? {
             return Ok(head);
         }
-        let start = self.user_head().await?;
+        let known = match known {
+            Some(known) => self.read_ref(known.as_str()).await?,
+            None => None,
+        };
+        let start = match known {
+            Some(known) => {
+                tracing::warn!(branch, at = %known, "the branch was deleted, putting it back");
+                known
+            }
+            None => self.user_head().await?,
+        };
         let there = self
             .create_ref("create the integration branch", &reference, &start)
             .await?;

@@ -4,6 +4,7 @@ use std::fs;
 use std::time::{Duration, SystemTime};
 
 use crewlog::model::ids::CommitId;
+use crewlog::scheduler::outside::{GitBranch, Integration};
 use crewlog::workspace::{Advance, Error, Repository};
 
 use crate::fixture::{BRANCH, Fixture, run, write};
@@ -35,6 +36,40 @@ fn the_branch_starts_at_the_users_head_and_is_kept() {
         assert_eq!(repository.head(BRANCH).await.expect("found"), next);
         let reflog = fixture.git(&["reflog", "show", BRANCH]);
         assert!(reflog.contains("crewlog: a1"), "{reflog}");
+    });
+}
+
+#[test]
+fn a_deleted_branch_is_put_back_to_where_it_was() {
+    run(async {
+        let fixture = Fixture::new();
+        let (repository, head) = fixture.begun().await;
+        let next = make_commit(&fixture, &head, "next");
+        let advanced = repository.advance(BRANCH, &head, &next, "a1").await;
+        assert_eq!(advanced.expect("moved"), Advance::Moved);
+        let delete = || fixture.git(&["branch", "-D", BRANCH]);
+        let put_back = async |known: &CommitId| {
+            let ensured = repository.ensure_branch_from(BRANCH, Some(known)).await;
+            ensured.expect("the branch")
+        };
+        delete();
+        assert_eq!(put_back(&next).await, next);
+        // Nobody's branch is moved.
+        assert_eq!(put_back(&head).await, next);
+        // In a repository that has never seen the commit.
+        delete();
+        assert_eq!(put_back(&no_such()).await, head);
+
+        // While a merge is on its way.
+        let branch = BRANCH.to_owned();
+        let git = GitBranch {
+            repository: repository.clone(),
+            branch,
+        };
+        delete();
+        let merged = git.merge(&head, &next).await.expect("merged");
+        assert_eq!((merged.merged, &merged.head), (true, &next));
+        assert_eq!(repository.head(BRANCH).await.expect("found"), next);
     });
 }
 

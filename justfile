@@ -28,6 +28,7 @@ bench:
     cargo bench --bench rank
     cargo bench --bench core
     cargo bench --bench socket
+    cargo bench --bench log
 
 # Licences, duplicates and sources of the dependencies.
 deny:
@@ -36,6 +37,7 @@ deny:
 # Fuzz one target on the nightly toolchain: just fuzz backlog --minutes 10; or run one file.
 fuzz TARGET *ARGS:
     bash fuzz/run {{TARGET}} {{ARGS}}
+
 # A thousand workers and two hundred thousand jobs: memory and open files stay flat.
 soak:
     CREWLOG_SOAK_WORKERS=1000 CREWLOG_SOAK_JOBS=200000 cargo test --release --test soak -- --nocapture

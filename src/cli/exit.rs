@@ -14,7 +14,8 @@ pub enum ExitCode {
     /// The run is over and some features failed for good: parked, unreachable, or not
     /// verified.
     SomeFailed = 3,
-    /// Nothing can go on without a person: a question is open, or nothing is runnable.
+    /// Nothing can go on without a person: a question is open, nobody has started the workers that
+    /// the rest needs, or nothing is runnable.
     WaitingForPerson = 4,
     /// Another process holds the log.
     LogHeld = 5,

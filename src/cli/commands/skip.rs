@@ -32,6 +32,9 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     super::submit(
         context,
         command,
-        "the run goes on without it; `scheduler retry` brings it back",
+        &format!(
+            "the run goes on without it; `scheduler retry {}` brings it back",
+            args.feature.0
+        ),
     )
 }

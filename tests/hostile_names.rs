@@ -177,6 +177,7 @@ fn job(name: &str) -> JobView {
             ..spec(name)
         },
         regressed: false,
+        regression: None,
         previous_failures: Vec::new(),
         answers: Vec::new(),
     };
@@ -190,6 +191,7 @@ fn job(name: &str) -> JobView {
         job_file: "/w/job.json".into(),
         verdict_file: "/w/verdict.json".into(),
         ports: 21_000..21_010,
+        outputs: Default::default(),
     }
 }
 

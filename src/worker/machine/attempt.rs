@@ -2,7 +2,7 @@
 
 mod next;
 
-use crate::model::evidence::{Failure, Usage};
+use crate::model::evidence::{Failure, FailureKind, SessionEnd, Usage};
 use crate::model::ids::{AttemptId, CommitId, FeatureId, Sequence, Timestamp};
 use crate::model::report::{JobFeature, Report};
 use crate::model::settings::WorkerKind;
@@ -262,7 +262,11 @@ impl Attempt {
         if self.kind == WorkerKind::Testing {
             return self.tested(Some(failure));
         }
-        let session = self.session.as_ref();
+        // But for one that ended because its time was up: that is the explanation.
+        let ours = |it: &&SessionResult| {
+            failure.kind == FailureKind::TimeLimit && it.end == SessionEnd::Cancelled
+        };
+        let session = self.session.as_ref().filter(|session| !ours(session));
         if let Some(earlier) = session.and_then(SessionResult::failure) {
             let until = session.and_then(|session| session.limited_until);
             return outcome::fail_all(self.features(), &earlier, until);

@@ -197,6 +197,24 @@ fn the_time_limit_covers_the_attempt_but_not_the_waiting() {
     assert_eq!(failures[0].1.kind, FailureKind::TimeLimit);
     assert!(failures[0].1.reason.contains("50 s"), "{failures:?}");
 
+    // Also where it says that it was cancelled, as it was; not where it crashed before.
+    let ends = [
+        (SessionEnd::Cancelled, FailureKind::TimeLimit),
+        (SessionEnd::Crashed, FailureKind::AgentCrashed),
+    ];
+    for (end, kind) in ends {
+        let mut rig = Rig::at("session #5");
+        rig.now = rig.now.plus_ms(50_000);
+        rig.give(Input::Tick);
+        rig.done(Finished::Session(Box::new(session(end))));
+        let attempt = rig.machine.attempt.as_ref();
+        let report = attempt.and_then(|one| one.spooled.clone());
+        let Some(Report::Failed { failures, .. }) = report.map(|spooled| spooled.report) else {
+            panic!("{end:?}");
+        };
+        assert_eq!(failures[0].1.kind, kind, "{end:?}");
+    }
+
     // A hundred seconds of waiting for the scheduler do not count; what was left before does.
     let mut rig = Rig::at("check #5");
     rig.now = rig.now.plus_ms(20_000);

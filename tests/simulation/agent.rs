@@ -45,7 +45,7 @@ pub fn coding(
     now: Timestamp,
 ) -> Plan {
     let mut plan = Plan {
-        ms: 10 + dice.skewed(40_000),
+        ms: 10 + dice.skewed(90_000),
         result: completed(dice),
         change: Change::default(),
     };
@@ -84,7 +84,7 @@ pub fn testing(
     now: Timestamp,
 ) -> Plan {
     let mut plan = Plan {
-        ms: 10 + dice.skewed(20_000),
+        ms: 10 + dice.skewed(40_000),
         result: completed(dice),
         change: Change::default(),
     };

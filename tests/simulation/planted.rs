@@ -7,13 +7,13 @@ use std::panic;
 use std::process::Command;
 use std::sync::Mutex;
 
-use super::play::play;
+use super::play::{explain, play};
 use super::scenario::Scenario;
 use super::seeds::SEEDS;
 use crate::planted::{Bug, MARK, with};
 
 /// A bug that is found so rarely is as good as not found.
-const SEEDS_MAX: u64 = 60;
+const SEEDS_MAX: u64 = 120;
 
 const _: () = assert!(SEEDS_MAX <= SEEDS);
 
@@ -111,4 +111,26 @@ fn this_program_is_marked() {
     let own = std::env::current_exe().expect("this program's file");
     let grep = Command::new("grep").args(["-qaF", MARK]).arg(own).status();
     assert!(grep.expect("grep").success());
+}
+
+#[test]
+fn a_failing_seed_is_told_with_its_line_and_the_smallest_history() {
+    let bug = Bug::PauseIgnored;
+    let (seed, _) = found(bug).expect("a seed");
+    let told = with(Some(bug), || {
+        let violation = play(&Scenario::new(seed)).0.expect_err("the bug");
+        explain(seed, &violation)
+    });
+    let line = format!("SIMULATION_SEED={seed} cargo test --lib simulation::seeds");
+    assert!(told.contains(&line), "{told}");
+    // Somebody pauses the run, and an attempt starts: little else has to go wrong.
+    let left = told
+        .split("found: ")
+        .nth(1)
+        .and_then(|it| it.split(' ').next());
+    let left: usize = left.and_then(|it| it.parse().ok()).expect("a number");
+    assert!((1..=3).contains(&left), "{told}");
+    assert!(told.contains("RunPaused"), "{told}");
+    let last = told.trim_end().lines().last().unwrap_or_default();
+    assert!(last.starts_with(STARTS), "{told}");
 }

@@ -135,7 +135,7 @@ impl Scenario {
     pub fn new(seed: u64) -> Self {
         let dice = &mut Dice::new(seed, Stream::Scenario, 0);
         let settings = settings(dice);
-        let count = 2 + dice.skewed(16) as u32;
+        let count = 2 + dice.skewed(30) as u32;
         let fair_ms = match dice.percent(10) {
             true => 0,
             false => dice.between(5_000, 600_000),
@@ -178,8 +178,8 @@ impl Scenario {
 }
 
 fn settings(dice: &mut Dice) -> Settings {
-    let budget = match dice.percent(20) {
-        true => dice.between(100, 3_000),
+    let budget = match dice.percent(30) {
+        true => dice.between(100, 2_000),
         false => 0,
     };
     Settings {

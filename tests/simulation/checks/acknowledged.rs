@@ -14,8 +14,8 @@ pub struct Acknowledged {
     causes: Vec<CommandId>,
     /// The log, as it was last found.
     bytes: Vec<u8>,
-    /// `None` is a refusal.
-    answers: BTreeMap<CommandId, Option<(Sequence, Sequence)>>,
+    /// What commands that caused events were answered.
+    answers: BTreeMap<CommandId, (Sequence, Sequence)>,
     verdicts: BTreeMap<(CommandId, AttemptId), Verdict>,
 }
 
@@ -36,11 +36,14 @@ impl Acknowledged {
                 || format!("{first} to {last} are somebody else's events"),
             )?;
         }
-        // A refused command may be accepted later, when it fits.
-        if let Some(Some(earlier)) = self.answers.insert(id, answer) {
+        if let Some(&earlier) = self.answers.get(&id) {
             must(answer == Some(earlier), || {
                 format!("the same command was answered with {earlier:?}, then {answer:?}")
             })?;
+        }
+        // What was refused, or changed nothing, is not remembered and may find another answer.
+        if let Some((first, last)) = answer.filter(|(first, last)| first <= last) {
+            self.answers.insert(id, (first, last));
         }
         Ok(())
     }

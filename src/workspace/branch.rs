@@ -71,6 +71,7 @@ impl Repository {
             }
             None => self.user_head().await?,
         };
+        self.sync_all().await?;
         let there = self
             .create_ref("create the integration branch", &reference, &start)
             .await?;

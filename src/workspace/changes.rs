@@ -53,7 +53,7 @@ impl Repository {
         mut each: impl FnMut(&[u8]) + Send,
     ) -> Result<()> {
         let call = self
-            .call(doing)
+            .compare_call(doing)
             .args(["diff-tree", "-r", "-z", "--no-abbrev", "--no-renames"])
             .args(["--no-ext-diff", "--no-textconv", format])
             .args([old.as_str(), new.as_str(), "--"])

@@ -111,7 +111,25 @@ impl Worktree {
     }
 
     /// Brings the working tree into the index, and tells its tree if that differs from the base's.
+    ///
+    /// Where that fails, or what was written does not read, a power cut may have left a half of
+    /// the index or of some of the same objects: they are removed, and all is written once more.
     async fn stage(&mut self) -> Result<Option<CommitId>> {
+        match self.stage_once().await {
+            Err(error @ Error::NestedRepository { .. }) => return Err(error),
+            Ok((tree, written)) if self.repository.are_whole(&written).await? => return Ok(tree),
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "once more"),
+        }
+        self.repository.remove_torn(&self.notes.base).await?;
+        // The base's index knows nothing of the files, so that they are all read again.
+        let _ = fs::remove_file(self.places.index());
+        self.reset_index().await?;
+        self.stage_once().await.map(|(tree, _)| tree)
+    }
+
+    /// The tree, and the ids of the contents that it does not share with the base, in lines.
+    async fn stage_once(&mut self) -> Result<(Option<CommitId>, String)> {
         let call = self.call("add the work")?.args(["add", "--all"]);
         let (call, output) = call.run_keeping().await?;
         if output.code != Some(0) {
@@ -127,22 +145,32 @@ impl Worktree {
         }
         let tree = commit_id(&call, &output)?;
         let (mut changed, mut entries) = (false, RawEntries::default());
-        let mut gitlinks = Vec::new();
+        let (mut gitlinks, mut written) = (Vec::new(), String::new());
         let base = self.notes.base.clone();
         self.repository
             .differences("compare with the base", "--raw", &base, &tree, |field| {
                 changed = true;
-                let entry = entries.field(field);
-                let gitlink = |entry: &RawEntry| entry.mode == GITLINK && entry.old_mode != GITLINK;
-                if let Some(entry) = entry.filter(gitlink) {
-                    gitlinks.push(String::from_utf8_lossy(&entry.path).into_owned());
+                let Some(entry) = entries.field(field) else {
+                    return;
+                };
+                match (entry.mode == GITLINK, entry.old_mode == GITLINK) {
+                    (true, true) => {}
+                    (true, false) => {
+                        gitlinks.push(String::from_utf8_lossy(&entry.path).into_owned())
+                    }
+                    (false, _) if entry.mode.starts_with('1') => {
+                        written.push_str(entry.id.as_str());
+                        written.push('\n');
+                    }
+                    // It is gone.
+                    (false, _) => {}
                 }
             })
             .await?;
         if !gitlinks.is_empty() {
             self.refuse_undeclared(&tree, gitlinks).await?;
         }
-        Ok(changed.then_some(tree))
+        Ok((changed.then_some(tree), written))
     }
 
     /// A submodule is declared in `.gitmodules`; any other repository inside is a mishap, of

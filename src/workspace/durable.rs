@@ -24,6 +24,26 @@ impl Repository {
     /// The commit's only parent is not `onto`, or the disk fails.
     pub(super) async fn sync_commit(&self, onto: &CommitId, commit: &CommitId) -> Result<()> {
         let objects = self.new_objects(onto, commit).await?;
+        self.sync_objects(objects).await
+    }
+
+    /// Syncs `commit` and all that it leads to and no branch does, whoever made that.
+    ///
+    /// # Errors
+    /// Some of it is missing, or the disk fails.
+    pub(super) async fn sync_history(&self, commit: &CommitId) -> Result<()> {
+        let call = self
+            .call("list what the commit brings")
+            .args(["rev-list", "--objects", commit.as_str()])
+            .args(["--not", "--branches"]);
+        let listed = call.ok().await?.text();
+        // A path may follow the id.
+        let ids = listed.lines().filter_map(|line| line.split(' ').next());
+        let objects = ids.chain([commit.as_str()]).map(str::to_owned).collect();
+        self.sync_objects(objects).await
+    }
+
+    async fn sync_objects(&self, objects: BTreeSet<String>) -> Result<()> {
         let dir = self.common_dir().join("objects");
         blocking("sync the commit", dir, move |dir| {
             if objects.len() > FILES_MAX {
@@ -35,13 +55,51 @@ impl Repository {
                     continue;
                 };
                 let fan = dir.join(fan);
-                // An object that is not loose is in a pack, which git does sync, by itself.
-                dirs.insert(match sync_if_there(&fan.join(name))? {
-                    true => fan,
-                    false => dir.join("pack"),
-                });
+                // An object that is not loose is in a pack, which git does sync.
+                if sync_if_there(&fan.join(name))? {
+                    dirs.insert(fan);
+                }
             }
             dirs.iter().try_for_each(|dir| sync_if_there(dir).map(drop))
+        })
+        .await
+    }
+
+    /// Syncs the repository as its user left it: loose objects and refs, which git does not sync
+    /// for them, and the few files without which it is none. Before something of ours is built
+    /// on it.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub(super) async fn sync_all(&self) -> Result<()> {
+        let dir = self.common_dir().to_owned();
+        blocking("sync the repository", dir, move |dir| {
+            let mut files: Vec<PathBuf> = ["HEAD", "config", "packed-refs"]
+                .map(|name| dir.join(name))
+                .into();
+            let mut dirs = vec![dir.join("objects/pack"), dir.to_owned()];
+            let mut unseen = vec![dir.join("refs"), dir.join("objects")];
+            while let Some(dir) = unseen.pop() {
+                for entry in std::fs::read_dir(&dir)? {
+                    let entry = entry?;
+                    // Packs are synced by git, and are large.
+                    let pack = entry.file_name() == "pack" && dir.ends_with("objects");
+                    match entry.file_type()?.is_dir() {
+                        true if pack => {}
+                        true => unseen.push(entry.path()),
+                        false => files.push(entry.path()),
+                    }
+                }
+                dirs.push(dir);
+            }
+            if files.len() > FILES_MAX {
+                return Ok(rustix::fs::syncfs(File::open(dir)?)?);
+            }
+            dirs.extend(dir.parent().map(Path::to_owned));
+            files.extend(dirs);
+            files
+                .iter()
+                .try_for_each(|file| sync_if_there(file).map(drop))
         })
         .await
     }
@@ -54,7 +112,7 @@ impl Repository {
         commit: &CommitId,
     ) -> Result<BTreeSet<String>> {
         let call = self
-            .call("list what the commit brings")
+            .compare_call("list what the commit brings")
             .args(["diff-tree", "-r", "-t", "-z", "--raw", "--no-abbrev"])
             .args(["--no-renames", "--no-ext-diff", "--root", "--always"])
             .args(["--pretty=format:%T %P"])

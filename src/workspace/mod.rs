@@ -30,6 +30,7 @@ mod rebase;
 mod remove;
 mod repository;
 mod restore;
+mod torn;
 mod worktree;
 
 pub use branch::Advance;

@@ -214,7 +214,7 @@ impl Repository {
 
     /// Keeps work that is thrown away reachable, and says under which ref: in general
     /// `refs/crewlog/preserved/<attempt>`. A ref that is there already is never moved; other work
-    /// under the same number gets a `-2`, `-3`, ... appended.
+    /// under the same number gets a `-2`, `-3`, ... appended. On return all of it is on the disk.
     ///
     /// # Errors
     /// The commit does not exist, or git's locks stay held.
@@ -233,15 +233,19 @@ impl Repository {
 
     pub(super) async fn preserve_as(&self, name: &str, commit: &CommitId) -> Result<String> {
         let doing = "preserve work";
+        // A ref to something that a power cut took away would spoil the user's `git gc`.
+        self.sync_history(commit).await?;
         for number in 1..=NAMESAKES_MAX {
             let reference = match number {
                 1 => format!("{PRESERVED}/{name}"),
                 _ => format!("{PRESERVED}/{name}-{number}"),
             };
             match self.create_ref(doing, &reference, commit).await? {
-                None => return Ok(reference),
-                Some(there) if there == *commit => return Ok(reference),
-                Some(_) => {}
+                Some(there) if there != *commit => {}
+                _ => {
+                    self.sync_ref(&reference).await?;
+                    return Ok(reference);
+                }
             }
         }
         Err(Error::Locked {
@@ -318,6 +322,13 @@ impl Repository {
     pub(super) fn call(&self, doing: &'static str) -> Call {
         let common_dir = &self.0.common_dir;
         self.0.git.call(doing).git_dir(common_dir).dir(common_dir)
+    }
+
+    /// A call that compares commits. git would look at the user's index meanwhile, which is no
+    /// business of ours, and end if a power cut has torn it.
+    pub(super) fn compare_call(&self, doing: &'static str) -> Call {
+        let none = self.0.common_dir.join("crewlog-no-index");
+        self.call(doing).env("GIT_INDEX_FILE", none)
     }
 
     /// A call on the working tree of an attempt, with an index that no agent can write.

@@ -154,9 +154,12 @@ impl Repository {
             admin: None,
         };
         let (begun, first) = (places.clone(), notes.clone());
+        let worktrees = worktrees_dir.clone();
         blocking(doing, places.private.clone(), move |private| {
             fs::create_dir(private)?;
-            begun.write_notes(&first)
+            begun.write_notes(&first)?;
+            // By this name the rest is found and cleaned up, so it comes to the disk before it.
+            sync_names(&worktrees)
         })
         .await?;
         let mut worktree = Worktree {
@@ -371,6 +374,10 @@ fn relink(dir: &Path, git_dir: &Path, index: &Path, commit: &CommitId) -> io::Re
         remove_any(&theirs)?;
     }
     fs::rename(&copy, &theirs)
+}
+
+fn sync_names(dir: &Path) -> io::Result<()> {
+    fs::File::open(dir)?.sync_all()
 }
 
 fn set(path: &Path, bytes: &[u8]) -> io::Result<()> {

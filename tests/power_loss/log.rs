@@ -199,16 +199,18 @@ fn what_a_killed_process_left_is_not_built_on() {
         let before = watched.recorded_so_far().len();
         let output = watched.run("log::writer", "", None);
         assert!(output.status.success(), "call {call}: {output:?}");
+        let place = temporary();
+        let place = place.path().join("left");
         let (mut disk, records) = watched.recorded();
         for (at, record) in records.iter().enumerate() {
             disk.apply(record);
             if at < before || !matches!(record, Record::Mark(_)) {
                 continue;
             }
-            let looked = cut(&disk, Luck::None, |dir| {
+            let looked = cut(&place, &disk, Luck::None, || {
                 let before = &records[..=at];
                 must_be_kept(&Cut {
-                    dir,
+                    dir: &place,
                     before,
                     number: 1,
                 });
@@ -229,6 +231,8 @@ fn what_a_killed_process_left_is_not_built_on() {
 fn flush_without_our_sync_loses_what_was_acknowledged() {
     let (_dir, watched) = recorded("flush only", 1);
     let (mut disk, records) = watched.recorded();
+    let place = temporary();
+    let place = place.path().join("left");
     let mut losses = 0;
     for record in &records {
         disk.apply(record);
@@ -238,8 +242,8 @@ fn flush_without_our_sync_loses_what_was_acknowledged() {
         let acknowledged = text
             .strip_prefix("event ")
             .map_or(0, |n| n.parse().expect("a number"));
-        let looked = cut(&disk, Luck::None, |dir| {
-            let log = open_log(&dir.join("log"));
+        let looked = cut(&place, &disk, Luck::None, || {
+            let log = open_log(&place.join("log"));
             let head = log.map_or(0, |log| log.head().sequence.0);
             losses += usize::from(head < acknowledged);
         });

@@ -11,8 +11,12 @@
 #[path = "../storage_common/mod.rs"]
 mod storage_common;
 
+#[path = "../real/mod.rs"]
+mod real;
+
 mod disk;
 mod faults;
+mod git;
 mod log;
 mod rounds;
 mod run;

@@ -1,5 +1,6 @@
 //! Cutting a trace everywhere, again and again.
 
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -40,6 +41,19 @@ pub fn cut_everywhere(
     records: &[Record],
     step: usize,
     time: Duration,
+    look: impl FnMut(&Cut<'_>),
+) -> usize {
+    let place = temporary();
+    cut_everywhere_in(&place.path().join("left"), disk, records, step, time, look)
+}
+
+/// The same, where what is left has to be at one place because it names that place.
+pub fn cut_everywhere_in(
+    place: &Path,
+    disk: &Disk,
+    records: &[Record],
+    step: usize,
+    time: Duration,
     mut look: impl FnMut(&Cut<'_>),
 ) -> usize {
     let (began, seed) = (Instant::now(), first_seed());
@@ -50,23 +64,24 @@ pub fn cut_everywhere(
             if round > 1 && began.elapsed() > time {
                 return cuts;
             }
-            // Another one of every few in each round.
-            if (at + round).is_multiple_of(step) || at == records.len() {
+            // Other ones in each round.
+            if (at + round * 7).is_multiple_of(step) || at == records.len() {
                 let luck = match round {
                     0 => Luck::None,
                     round => Luck::Seed(seed + (round * 10_000 + at) as u64),
                 };
                 let number = cuts;
-                cut(&disk, luck, |dir| {
+                let before = &records[..at];
+                cut(place, &disk, luck, || {
                     look(&Cut {
-                        dir,
-                        before: &records[..at],
+                        dir: place,
+                        before,
                         number,
                     });
                 })
                 .unwrap_or_else(|panic| {
                     println!("CREWLOG_SEED={seed}: round {round}, cut {at}, {luck:?}");
-                    println!("after {:?}", records.get(at.wrapping_sub(1)).map(shown));
+                    println!("after {:?}", before.last().map(shown));
                     resume_unwind(panic)
                 });
                 cuts += 1;
@@ -79,11 +94,15 @@ pub fn cut_everywhere(
     cuts
 }
 
-/// Makes what a cut leaves and looks at it. It stays there for people to look at if that fails.
-pub fn cut(disk: &Disk, luck: Luck, look: impl FnOnce(&Path)) -> std::thread::Result<()> {
-    let dir = temporary();
-    materialize(&disk.cut(luck), dir.path());
-    let looked = catch_unwind(AssertUnwindSafe(|| look(dir.path())));
+/// Makes what a cut leaves in `place`, which then has nothing else, and looks at it. Of one that
+/// fails, a copy stays for people to look at.
+pub fn cut(place: &Path, disk: &Disk, luck: Luck, look: impl FnOnce()) -> std::thread::Result<()> {
+    if place.exists() {
+        fs::remove_dir_all(place).expect("what the last cut left");
+    }
+    fs::create_dir(place).expect("a directory");
+    materialize(&disk.cut(luck), place);
+    let looked = catch_unwind(AssertUnwindSafe(look));
     if looked.is_err() {
         // Opening has changed it; this is how it was found.
         let kept = temporary().keep();

@@ -17,7 +17,7 @@ test NAME='':
 
 # Power cuts and failing disks, from fresh seeds: just power-loss --minutes 10
 power-loss FLAG='--minutes' MINUTES='5':
-    CREWLOG_POWER_LOSS_SECONDS=$(( {{ MINUTES }} * 60 )) cargo test --test power_loss -- --nocapture
+    CREWLOG_POWER_LOSS_SECONDS=$(( {{ MINUTES }} * 60 )) cargo test --test power_loss --test storage_damage -- --nocapture
 
 # The simulation with fresh seeds, for as long as wanted: just simulate --minutes 10
 simulate *ARGS:

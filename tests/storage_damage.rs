@@ -3,78 +3,195 @@
 mod storage_common;
 
 use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use crewlog::model::ids::Sequence;
-use crewlog::queue::log::{EventLog, Head};
+use crewlog::queue::log::{EventLog, Head, hash_at};
+use crewlog::queue::snapshot::{self, Snapshot};
 use crewlog::queue::{Error, encoding, verify};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use storage_common::dirs::{closed, copy_dir, open, reopened};
 use storage_common::{big, smalls};
 
-/// What comes of a damaged copy: an error, or everything. Anything else is a lie.
+/// The version of the state's shape in the snapshots here.
+const STATE: u32 = 1;
+
+/// What can happen to bytes that nobody writes to.
+#[derive(Clone, Copy, Debug)]
+enum Damage {
+    /// One bit is another.
+    Flip,
+    /// A sector is all zeros, or a run of them: a hole.
+    Zeros(usize),
+    /// A sector has what another one should have.
+    Misplaced,
+    /// Everything from there on is gone: a torn tail.
+    Cut,
+    /// Everything from there on is zeros, as where a file got its length and not its bytes.
+    Blank,
+}
+
+const DAMAGES: [Damage; 6] = [
+    Damage::Flip,
+    Damage::Zeros(512),
+    Damage::Zeros(4_096),
+    Damage::Misplaced,
+    Damage::Cut,
+    Damage::Blank,
+];
+
+impl Damage {
+    fn apply(self, bytes: &mut Vec<u8>, at: usize, dice: &mut StdRng) {
+        let sector = at / 512 * 512;
+        let end = |count: usize| (sector + count).min(bytes.len());
+        match self {
+            Self::Flip => bytes[at] ^= 1 << dice.random_range(0..8),
+            Self::Zeros(count) => {
+                let end = end(count);
+                bytes[sector..end].fill(0);
+            }
+            Self::Misplaced => {
+                let end = end(512);
+                let from = dice.random_range(0..=bytes.len() - (end - sector)) / 512 * 512;
+                bytes.copy_within(from..from + (end - sector), sector);
+            }
+            Self::Cut => bytes.truncate(at),
+            Self::Blank => bytes[at..].fill(0),
+        }
+    }
+}
+
+/// What comes of a damaged copy: it is found by the start or by `verify`, or everything is there.
+/// Anything else is a lie. True if it was found.
 fn found_or_harmless(dir: &Path, head: Head, what: &str) -> bool {
-    match open(dir) {
-        Err(Error::Damaged { .. }) => true,
+    let log = match open(dir) {
+        Err(Error::Damaged { .. }) => return true,
         Err(error) => panic!("{what}: {error}"),
-        Ok(log) => {
-            assert_eq!(log.head(), head, "{what}: silently another log");
-            // Harmless at the start; where only a body's content could differ, verify says so.
-            let verified = verify(&log).unwrap_or_else(|fault| panic!("{what}: {fault}"));
-            assert_eq!(verified.head, head);
+        Ok(log) => log,
+    };
+    assert_eq!(log.head(), head, "{what}: silently another log");
+    let (found, _) = snapshot::latest(&dir.join("snapshots"), &log, STATE).expect("snapshots");
+    let mut found = found.unwrap_or_else(|| panic!("{what}: no snapshot"));
+    let mut state = Vec::new();
+    found.state().unwrap().read_to_end(&mut state).unwrap();
+    assert_eq!(state, state_at(found.sequence), "{what}: another snapshot");
+    match verify(&log) {
+        Ok(verified) => {
+            assert_eq!(verified.head, head, "{what}");
             false
         }
+        // Bodies that have files of their own are not looked at by the start.
+        Err(fault) => {
+            let content = matches!(
+                fault.why,
+                Error::ContentMissing(_) | Error::ContentAltered(_)
+            );
+            assert!(content && what.contains("/content/"), "{what}: {fault}");
+            true
+        }
     }
 }
 
-#[test]
-fn a_flipped_bit_is_found_by_the_next_start_or_harms_nothing() {
-    let original = tempfile::tempdir().unwrap();
-    let head = closed(original.path(), 700);
-    let length = fs::metadata(original.path().join("sled/db")).unwrap().len();
-    let mut found = 0;
-    let flips = 160;
-    for index in 0..flips {
-        let copy = tempfile::tempdir().unwrap();
-        copy_dir(original.path(), copy.path());
-        let offset = length * index / flips + index % 7;
-        let path = copy.path().join("sled/db");
-        flip(&path, offset, 1 << (index % 8));
-        found += u64::from(found_or_harmless(
-            copy.path(),
-            head,
-            &format!("db, byte {offset}"),
-        ));
+fn state_at(sequence: Sequence) -> Vec<u8> {
+    vec![sequence.0 as u8; 5_000]
+}
+
+/// A closed log with long bodies, and snapshots beside it.
+fn with_all_files(dir: &Path) -> Head {
+    closed(dir, 500);
+    let log = open(dir).unwrap();
+    let epoch = log.lead().unwrap();
+    let bigs: Vec<_> = (501..=506).map(|next| big(next, epoch, 6_000)).collect();
+    log.append(&bigs, Sequence(500), epoch).unwrap();
+    for sequence in [100, 300, 506].map(Sequence) {
+        let taken = Snapshot {
+            sequence,
+            chain_hash: hash_at(&log, sequence).unwrap().unwrap(),
+            state_version: STATE,
+            bytes: state_at(sequence),
+        };
+        snapshot::write(&dir.join("snapshots"), &taken).unwrap();
     }
-    assert!(
-        found > flips / 8,
-        "only {found} of {flips} flips hit anything: the test looks elsewhere"
+    let head = log.head();
+    log.close().unwrap();
+    head
+}
+
+fn files_in(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => files_in(&path, found),
+            false => found.push(path),
+        }
+    }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+#[test]
+fn damage_of_any_kind_in_any_file_is_found_or_harms_nothing() {
+    let seed = number("CREWLOG_SEED").unwrap_or_else(rand::random);
+    let mut dice = StdRng::seed_from_u64(seed);
+    let original = tempfile::tempdir().unwrap();
+    let head = with_all_files(original.path());
+    let mut files = Vec::new();
+    files_in(original.path(), &mut files);
+    files.sort();
+    let db = files
+        .iter()
+        .position(|path| path.ends_with("sled/db"))
+        .unwrap();
+    // One of sled's snapshots, its conf, our head, lock and snapshots, six contents.
+    assert!(files.len() > 12, "{files:?}");
+    let (began, time) = (
+        Instant::now(),
+        number("CREWLOG_POWER_LOSS_SECONDS").unwrap_or(0),
     );
-}
-
-#[test]
-fn flipped_bits_in_the_small_files_are_found_or_harm_nothing() {
-    let original = tempfile::tempdir().unwrap();
-    let head = closed(original.path(), 60);
-    drop(open(original.path()).unwrap());
-    let mut files = vec!["head".to_owned(), "sled/conf".to_owned()];
-    for entry in fs::read_dir(original.path().join("sled")).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        if name.starts_with("snap.") {
-            files.push(format!("sled/{name}"));
+    let (mut done, mut found) = (0, 0);
+    let place = tempfile::tempdir().unwrap();
+    while done < 260 || began.elapsed().as_secs() < time {
+        // Every other time where nearly all the bytes are.
+        let path = match done % 2 {
+            0 => &files[db],
+            _ => &files[done / 2 % files.len()],
+        };
+        let damage = DAMAGES[dice.random_range(0..DAMAGES.len())];
+        let name = path.strip_prefix(original.path()).unwrap();
+        let mut bytes = fs::read(path).unwrap();
+        // The end of the database is space for later.
+        let used = bytes
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .map_or(0, |last| last + 1);
+        if used == 0 {
+            done += 1;
+            continue;
         }
+        let at = dice.random_range(0..used);
+        damage.apply(&mut bytes, at, &mut dice);
+        let copy = place.path().join(done.to_string());
+        copy_dir(original.path(), &copy);
+        fs::write(copy.join(name), &bytes).unwrap();
+        let what = format!(
+            "CREWLOG_SEED={seed}: /{}, {damage:?} at {at}",
+            name.display()
+        );
+        found += usize::from(found_or_harmless(&copy, head, &what));
+        fs::remove_dir_all(&copy).unwrap();
+        done += 1;
     }
-    assert!(files.len() >= 3, "{files:?}");
-    for file in files {
-        let length = fs::metadata(original.path().join(&file)).unwrap().len();
-        for index in 0..20 {
-            let copy = tempfile::tempdir().unwrap();
-            copy_dir(original.path(), copy.path());
-            let offset = length * index / 20;
-            flip(&copy.path().join(&file), offset, 1 << (index % 8));
-            found_or_harmless(copy.path(), head, &format!("{file}, byte {offset}"));
-        }
-    }
+    println!("{done} damages in {} files, {found} found", files.len());
+    assert!(
+        found > done / 4,
+        "only {found} of {done} hit anything: it looks elsewhere"
+    );
 }
 
 fn flip(path: &Path, offset: u64, mask: u8) {

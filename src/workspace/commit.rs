@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::answers::{RawEntries, RawEntry, unborn_repository};
+use super::answers::{RawEntries, unborn_repository};
 use super::repository::commit_id;
 use super::worktree::{Committed, Worktree};
 use super::{Author, CommitMessage, Error, Result};

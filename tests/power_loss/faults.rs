@@ -19,7 +19,7 @@ use crate::trace::{self, mark};
 pub const MODES: [&str; 4] = ["eio", "full", "dead", "short"];
 
 /// How a child says that it was refused, and ended in good order.
-const REFUSED: i32 = 3;
+pub const REFUSED: i32 = 3;
 
 #[test]
 #[ignore = "started by the tests of this file"]

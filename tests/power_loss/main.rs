@@ -18,6 +18,8 @@ mod disk;
 mod faults;
 mod git;
 mod log;
+mod project;
 mod rounds;
 mod run;
+mod spool;
 mod trace;

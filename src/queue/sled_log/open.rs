@@ -103,9 +103,23 @@ fn damaged(dir: &Path, why: String) -> Error {
     Error::Damaged { path, why }
 }
 
+/// The system's own no, which the engine passes on in words: the disk fails (5), is full (28) or
+/// read-only (30), it is not ours (13), or there is no memory (12) or file (23, 24) to be had. It
+/// says nothing about what is in the files, and nothing is to be repaired.
+const REFUSALS: [i32; 7] = [5, 12, 13, 23, 24, 28, 30];
+
 /// The engine's words help nobody but its author; what is wrong is said before them.
 fn unreadable(dir: &Path, error: Error) -> Error {
-    damaged(dir, in_our_words(error))
+    let is_refusal = |why: &str| {
+        REFUSALS.iter().any(|code| {
+            let (shown, debugged) = (format!("(os error {code})"), format!("Os {{ code: {code},"));
+            why.contains(&shown) || why.contains(&debugged)
+        })
+    };
+    match error {
+        Error::Engine { ref why, .. } if is_refusal(why) => error,
+        error => damaged(dir, in_our_words(error)),
+    }
 }
 
 fn in_our_words(error: Error) -> String {

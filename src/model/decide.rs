@@ -9,6 +9,8 @@ mod merge;
 mod report;
 mod run;
 
+pub(super) use self::backlog::clipped;
+
 pub use self::assign::{Load, RUNNERS_UP_MAX};
 use super::command::{Command, PersonCommand, Rejection};
 use super::event::Event;

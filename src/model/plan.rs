@@ -9,7 +9,7 @@ mod testing;
 
 use std::collections::BTreeMap;
 
-pub use self::lacking::{Absence, waits_for};
+pub use self::lacking::{Absence, Crash, waits_for};
 use super::command::Command;
 use super::decide::{Load, RUNNERS_UP_MAX};
 use super::event::RankTerms;
@@ -34,6 +34,8 @@ pub struct World {
     pub stay: bool,
     /// Kinds of workers that work waits for and of which nobody is there.
     pub lacking: BTreeMap<WorkerKind, Absence>,
+    /// Kinds whose workers fail as often as they are started.
+    pub crashing: BTreeMap<WorkerKind, Crash>,
 }
 
 /// The next wish, and when to ask again if nothing happens.

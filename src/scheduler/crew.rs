@@ -1,10 +1,12 @@
 //! How many workers of its own a scheduler keeps alive.
 //!
 //! Workers of an earlier scheduler that still live count, so that a restart does not double the
-//! crew. A worker that dies at once is started again after a growing wait.
+//! crew. A worker that dies at once is started again after a growing wait. Those that fail again
+//! and again without bringing an attempt to an end are counted, so that the run can end over it.
 
 use std::collections::BTreeMap;
 
+use crate::model::plan::Crash;
 use crate::model::settings::WorkerKind;
 
 /// The first wait before a worker that ended soon is replaced; doubles up to the other.
@@ -12,11 +14,32 @@ const WAIT_MS: u64 = 500;
 const WAIT_MS_MAX: u64 = 30_000;
 /// A worker that lived for so long was no failed start.
 const SETTLED_MS: u64 = 10_000;
+/// Failures in a row, for each worker that is wanted, after which more of them are pointless. With
+/// the growing waits that is eight seconds at least: trouble that passes has the time to.
+const FAILURES_MAX: u32 = 5;
 
-#[derive(Clone, Copy, Debug)]
+/// How a worker that was started here has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChildEnd {
+    /// As it should, or as it was told to.
+    Well,
+    /// Somebody killed it by force, which says nothing about the next one.
+    Killed,
+    /// By itself: it could not go on.
+    Failed {
+        /// Its exit code or signal, such as `exit code 1`.
+        how: String,
+        /// What it printed last, as far as that can be found; may be empty.
+        said: String,
+    },
+}
+
+#[derive(Clone, Debug)]
 struct Child {
     kind: WorkerKind,
     since_ms: u64,
+    /// Why it leaves, as it told the scheduler itself.
+    last_words: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,6 +55,8 @@ pub struct Crew {
     children: BTreeMap<u32, Child>,
     starting: BTreeMap<WorkerKind, u32>,
     paces: BTreeMap<WorkerKind, Pace>,
+    /// Failures since an attempt of the kind came to an end the last time.
+    crashes: BTreeMap<WorkerKind, Crash>,
 }
 
 impl Crew {
@@ -83,22 +108,65 @@ impl Crew {
         match pid {
             Some(pid) => {
                 let since_ms = now_ms;
-                self.children.insert(pid, Child { kind, since_ms });
+                let child = Child {
+                    kind,
+                    since_ms,
+                    last_words: None,
+                };
+                self.children.insert(pid, child);
             }
             None => self.slow_down(now_ms, kind),
         }
     }
 
     /// A worker that was started here has ended.
-    pub fn ended(&mut self, now_ms: u64, pid: u32) {
+    pub fn ended(&mut self, now_ms: u64, pid: u32, end: ChildEnd) {
         let Some(child) = self.children.remove(&pid) else {
             return;
         };
-        if now_ms.saturating_sub(child.since_ms) < SETTLED_MS {
-            self.slow_down(now_ms, child.kind);
-        } else {
-            self.paces.remove(&child.kind);
+        let short = now_ms.saturating_sub(child.since_ms) < SETTLED_MS;
+        match (&end, short) {
+            (ChildEnd::Killed, true) => {
+                let pace = self.paces.entry(child.kind).or_default();
+                pace.not_before_ms = pace.not_before_ms.max(now_ms + WAIT_MS);
+            }
+            (_, true) => self.slow_down(now_ms, child.kind),
+            (_, false) => drop(self.paces.remove(&child.kind)),
         }
+        if let ChildEnd::Failed { how, said } = end {
+            let crash = self.crashes.entry(child.kind).or_default();
+            crash.failures = crash.failures.saturating_add(1);
+            crash.how = how;
+            // What the one before has said is better than nothing: they fail alike.
+            let words = [child.last_words.unwrap_or_default(), said];
+            if let Some(words) = words.into_iter().find(|words| !words.is_empty()) {
+                crash.said = words;
+            }
+        }
+    }
+
+    /// A worker has said why it leaves.
+    pub fn said(&mut self, pid: u32, words: &str) {
+        if let Some(child) = self.children.get_mut(&pid) {
+            child.last_words = Some(words.to_owned());
+        }
+    }
+
+    /// An attempt of this kind has come to an end: its workers do work.
+    pub fn worked(&mut self, kind: WorkerKind) {
+        self.crashes.remove(&kind);
+    }
+
+    /// The kinds whose workers have failed so often in a row that more of them are pointless.
+    pub fn crashing(&self) -> BTreeMap<WorkerKind, Crash> {
+        let hopeless = |(kind, crash): &(&WorkerKind, &Crash)| {
+            let wanted = self.wanted.get(kind).copied().unwrap_or(0).max(1);
+            crash.failures >= FAILURES_MAX.saturating_mul(wanted)
+        };
+        let hopeless = self.crashes.iter().filter(hopeless);
+        hopeless
+            .map(|(&kind, crash)| (kind, crash.clone()))
+            .collect()
     }
 
     fn slow_down(&mut self, now_ms: u64, kind: WorkerKind) {
@@ -166,7 +234,7 @@ mod tests {
         for _ in 0..8 {
             assert_eq!(crew.missing(now, &none), [Coding]);
             crew.started(now, Coding, Some(7));
-            crew.ended(now, 7);
+            crew.ended(now, 7, ChildEnd::Well);
             assert!(crew.missing(now, &none).is_empty());
             let again = crew.wake_at_ms(now).expect("a wait");
             waits.push(again - now);
@@ -175,11 +243,55 @@ mod tests {
         assert_eq!(waits, [500, 1000, 2000, 4000, 8000, 16000, 30000, 30000]);
         assert_eq!(crew.missing(now, &none), [Coding]);
         crew.started(now, Coding, Some(8));
-        crew.ended(now + SETTLED_MS, 8);
+        crew.ended(now + SETTLED_MS, 8, ChildEnd::Well);
         assert_eq!(
             crew.missing(now + SETTLED_MS, &none),
             [Coding],
             "a long life forgives"
         );
+    }
+
+    fn failed(said: &str) -> ChildEnd {
+        ChildEnd::Failed {
+            how: "exit code 1".to_owned(),
+            said: said.to_owned(),
+        }
+    }
+
+    #[test]
+    fn failures_in_a_row_are_counted_for_each_that_is_wanted() {
+        let mut crew = Crew::new(BTreeMap::from([(Coding, 2), (Testing, 1)]));
+        for count in 1..=2 * FAILURES_MAX {
+            assert!(crew.crashing().is_empty(), "after {count}");
+            crew.started(0, Coding, Some(count));
+            if count == 3 {
+                crew.said(count, "no space");
+            }
+            // However long it has lived.
+            let said = if count == 2 { "printed" } else { "" };
+            crew.ended(3_600_000, count, failed(said));
+            crew.ended(0, 999, failed("a stranger"));
+        }
+        let crash = crew.crashing().remove(&Coding).expect("it is pointless");
+        let (failures, said) = (crash.failures, &*crash.said);
+        assert_eq!((failures, said), (2 * FAILURES_MAX, "no space"));
+        crew.worked(Testing);
+        assert!(!crew.crashing().is_empty());
+        crew.worked(Coding);
+        assert!(crew.crashing().is_empty());
+    }
+
+    #[test]
+    fn one_that_is_killed_is_no_failure_and_is_replaced_soon() {
+        let mut crew = Crew::new(BTreeMap::from([(Coding, 1)]));
+        let mut now = 0;
+        for pid in 0..1_000 {
+            assert_eq!(crew.missing(now, &BTreeMap::new()), [Coding]);
+            crew.started(now, Coding, Some(pid));
+            crew.ended(now, pid, ChildEnd::Killed);
+            assert_eq!(crew.wake_at_ms(now), Some(now + WAIT_MS));
+            now += WAIT_MS;
+        }
+        assert!(crew.crashing().is_empty());
     }
 }

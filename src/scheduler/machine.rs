@@ -193,7 +193,10 @@ impl Machine {
             Input::Reaped { worker, spooled } => self.reaped(now, worker, spooled.map(|it| *it)),
             Input::Merged { attempt, merged } => self.merged(now, attempt, &merged),
             Input::ChildStarted { kind, pid } => self.crew.started(now.mono_ms, kind, pid),
-            Input::ChildEnded { pid } => self.crew.ended(now.mono_ms, pid),
+            Input::ChildEnded { pid, end } => {
+                self.crew.ended(now.mono_ms, pid, end);
+                self.world.crashing = self.crew.crashing();
+            }
             Input::Stop(mode) => self.stop(now, mode),
             Input::Tick => {}
         }

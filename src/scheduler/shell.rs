@@ -2,6 +2,7 @@
 //! and only then carries the effects out.
 
 mod carry;
+mod epitaph;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -91,7 +92,7 @@ pub struct Options {
     pub seed: Option<u64>,
     /// Workers of its own to keep alive.
     pub crew: BTreeMap<WorkerKind, u32>,
-    /// How to start one: a command line, to which `--kind KIND` is added.
+    /// How to start one: a command line, to which `--kind KIND --crew` is added.
     pub worker_command: Vec<std::ffi::OsString>,
     /// Where workers of its own write what they have to say to a person.
     pub worker_output: PathBuf,

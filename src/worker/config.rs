@@ -36,6 +36,8 @@ pub struct Config {
     /// A worker that has found no scheduler for so long stops, in milliseconds, once no session
     /// runs. Its result stays in the spool.
     pub orphan_limit_ms: u64,
+    /// A scheduler has started it, and the next one starts others where it has nothing at hand.
+    pub crew: bool,
 }
 
 /// Directories, all absolute.
@@ -216,6 +218,7 @@ impl Default for Config {
             env: BTreeMap::new(),
             pass_env: Vec::new(),
             orphan_limit_ms: 3_600_000,
+            crew: false,
         }
     }
 }

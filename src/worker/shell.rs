@@ -124,6 +124,7 @@ pub async fn launch(launch: Launch) -> Result<Exit, WorkerError> {
         kind: launch.kind,
         process,
         orphan_limit_ms: config.orphan_limit_ms,
+        crew: config.crew,
     };
     let (activity, latest) = watch::channel(String::new());
     let socket = launch

@@ -122,6 +122,34 @@ fn a_full_disk_under_the_work_fails_the_attempt_and_loses_nothing() {
 }
 
 #[test]
+fn workers_that_can_write_no_result_end_the_run_and_it_goes_on_with_room() {
+    let project = project(AGENT, "", 1);
+    let before = users_state(&project);
+    let script = format!(
+        "mkdir -p .crewlog/data/spool && mount -t tmpfs -o size=64k,mode=700 tmpfs .crewlog/data/spool || exit {NO_MOUNT}
+         {FILL} > .crewlog/data/spool/filler; {RUN} >&2; echo full=$?; $S status >&2; $S log >&2
+         rm .crewlog/data/spool/filler; {RUN} > ../again 2>&1; echo again=$?; umount .crewlog/data/spool"
+    );
+    let Some(output) = with_mounts(&project, &script) else {
+        return;
+    };
+    let text = said(&output);
+    assert_eq!(told(&output, "full"), 4, "{text}");
+    let reason = "coding workers in a row failed before an attempt came to its end";
+    let times = text.matches(reason).count();
+    assert!(times >= 2, "the status and the log keep it: {text}");
+    for words in ["exit code 1", "No space left on device"] {
+        assert!(text.contains(words), "{words:?} is missing: {text}");
+    }
+    assert!(!text.contains("panicked"), "{text}");
+    assert_eq!(told(&output, "again"), 0, "{text}");
+    project.wait_for_silence();
+    assert_untouched(&before, &project);
+    let merges = merges(&project);
+    assert!(merges.len() == 1 && merges.values().all(|&times| times == 1));
+}
+
+#[test]
 fn words_that_cannot_be_written_stop_nobody() {
     let project = project(AGENT, "[workers]\norphan_limit = \"200ms\"\n", 1);
     let full = || {

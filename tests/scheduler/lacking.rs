@@ -5,6 +5,7 @@ use crewlog::model::ids::{AttemptId, FeatureId};
 use crewlog::model::settings::Settings;
 use crewlog::model::settings::WorkerKind::{self, Coding, Testing};
 use crewlog::protocol::{ClientMessage, Lacking, SchedulerMessage, ToClient, WorkerMessage};
+use crewlog::scheduler::crew::ChildEnd;
 use crewlog::scheduler::machine::Input;
 
 use crate::kit::{Hand, World, commit, features, mergeable, quiet, released};
@@ -138,6 +139,74 @@ fn a_worker_that_is_away_at_work_is_waited_for() {
     ends_for_want_of(&world, "coding");
 }
 
+fn failed() -> ChildEnd {
+    ChildEnd::Failed {
+        how: "exit code 1".to_owned(),
+        said: String::new(),
+    }
+}
+
+/// A crew of one is started, joins, takes the job, and ends like this.
+fn lives_and_dies(world: &mut World, pid: u32, end: ChildEnd) {
+    let kind = Coding;
+    world.step(Input::ChildStarted {
+        kind,
+        pid: Some(pid),
+    });
+    let hand = world.coder(pid);
+    world.job(&hand);
+    if matches!(end, ChildEnd::Failed { .. }) {
+        let reason = "the result cannot be written: No space left on device".to_owned();
+        world.say(hand.connection, WorkerMessage::Leaving { reason });
+    }
+    world.step(Input::ChildEnded { pid, end });
+    world.dies(&hand, None);
+}
+
+#[test]
+fn a_crew_that_joins_and_fails_again_and_again_ends_the_run() {
+    let mut world = World::with(quiet(), &[(Coding, 1)], features(1));
+    let mut lives = 0;
+    while finished(&world).is_none() && lives < 20 {
+        lives += 1;
+        lives_and_dies(&mut world, 100 + lives, failed());
+        world.pass(40_000);
+    }
+    assert_eq!(lives, 5);
+    let (outcome, reason) = finished(&world).expect("it is over");
+    assert_eq!(outcome, RunOutcome::WaitingForPerson);
+    for words in [
+        "5 coding workers in a row",
+        "exit code 1",
+        "No space left on device",
+        "`scheduler run` goes on",
+    ] {
+        assert!(reason.contains(words), "{words:?} is missing: {reason}");
+    }
+}
+
+#[test]
+fn a_crew_that_is_killed_or_brings_attempts_to_an_end_goes_on() {
+    let mut world = World::with(quiet(), &[(Coding, 1)], features(40));
+    for pid in 100..150 {
+        lives_and_dies(&mut world, pid, ChildEnd::Killed);
+        world.pass(1_000);
+    }
+    assert_eq!(finished(&world), None);
+    for round in 0..8 {
+        for life in 0..4 {
+            lives_and_dies(&mut world, 200 + round * 10 + life, failed());
+            world.pass(40_000);
+        }
+        let hand = world.coder(300 + round);
+        let job = world.job(&hand);
+        let from = u64::from(round);
+        pass(&mut world, &hand, job.attempt, job.features[0].id, from);
+        world.dies(&hand, None);
+    }
+    assert_eq!(finished(&world), None);
+}
+
 #[test]
 fn workers_that_give_back_whatever_they_take_end_the_run() {
     let mut world = World::with(quiet(), &[], features(2));
@@ -180,7 +249,10 @@ fn a_crew_that_does_not_come_is_not_waited_for_for_ever() {
             kind: Coding,
             pid: Some(pid),
         });
-        world.step(Input::ChildEnded { pid });
+        world.step(Input::ChildEnded {
+            pid,
+            end: ChildEnd::Killed,
+        });
         world.pass(5_000);
     }
     ends_for_want_of(&world, "coding");

@@ -3,6 +3,7 @@
 use crewlog::model::event::RunOutcome;
 use crewlog::model::settings::WorkerKind::{self, Coding, Testing};
 use crewlog::protocol::{SchedulerMessage, StopMode, WorkerMessage};
+use crewlog::scheduler::crew::ChildEnd;
 use crewlog::scheduler::machine::{Effect, Ending, Input};
 
 use crate::kit::{Hand, World, commit, features, mergeable, quiet, released};
@@ -126,9 +127,40 @@ fn a_worker_that_does_not_go_is_not_waited_for_and_our_own_is_ended() {
             assert!(world.has(|effect| *effect == Effect::EndChild { pid: 100 }));
             assert_eq!(exit(&world), None, "its end is awaited");
             world.close(hand.connection);
-            world.step(Input::ChildEnded { pid: 100 });
+            world.step(Input::ChildEnded {
+                pid: 100,
+                end: ChildEnd::Well,
+            });
         }
         assert_eq!(exit(&world), Some(Ending::Finished(RunOutcome::AllPassing)));
+    }
+}
+
+#[test]
+fn a_worker_that_is_between_two_connections_is_told_that_the_run_is_over() {
+    for comes in [true, false] {
+        let mut world = World::of(features(1));
+        let hand = world.coder(100);
+        let idle = world.worker(Testing, 101);
+        world.close(idle.connection);
+        let job = world.job(&hand);
+        let work = mergeable(&[job.features[0].id], &commit(0), &commit(1));
+        world.report(&hand, job.attempt, work);
+        world.git_says(job.attempt, true, &commit(1));
+        goes(&mut world, &hand);
+        assert_eq!(exit(&world), None, "it lives, and knows nothing");
+        world.pass(5_000);
+        if comes {
+            let (connection, heard) = world.hello(Testing, idle.pid, Some(idle.worker), None);
+            let drain = matches!(heard.last(), Some(SchedulerMessage::Drain { .. }));
+            assert!(drain, "{heard:?}");
+            goes(&mut world, &Hand { connection, ..idle });
+        } else {
+            assert_eq!(exit(&world), None);
+            world.pass(6_000);
+        }
+        assert_eq!(exit(&world), Some(Ending::Finished(RunOutcome::AllPassing)));
+        assert!(!world.has(|effect| matches!(effect, Effect::Kill { .. })));
     }
 }
 
@@ -270,7 +302,10 @@ fn an_own_worker_that_is_still_starting_is_waited_for() {
     assert!(matches!(heard[..], [SchedulerMessage::Refused { .. }]));
     world.close(connection);
     assert_eq!(exit(&world), None);
-    world.step(Input::ChildEnded { pid: 100 });
+    world.step(Input::ChildEnded {
+        pid: 100,
+        end: ChildEnd::Well,
+    });
     assert_eq!(exit(&world), Some(Ending::Interrupted));
 }
 

@@ -4,6 +4,7 @@ use crewlog::model::command::PersonCommand;
 use crewlog::model::ids::{AttemptId, FeatureId, WorkerId};
 use crewlog::model::settings::WorkerKind::{self, Coding, Testing};
 use crewlog::protocol::{Phase, Role, SchedulerMessage, ToClient, WorkerMessage, encode};
+use crewlog::scheduler::crew::ChildEnd;
 use crewlog::scheduler::machine::{Connection, Effect, Input};
 
 use crate::kit::{Hand, World, commit, features, mergeable, process, released};
@@ -466,7 +467,10 @@ fn strangers_messages_of_every_kind_do_no_harm() {
     world.step(Input::Closed {
         connection: Connection(999),
     });
-    world.step(Input::ChildEnded { pid: 999 });
+    world.step(Input::ChildEnded {
+        pid: 999,
+        end: ChildEnd::Well,
+    });
     world.step(Input::ChildStarted {
         kind: Testing,
         pid: None,

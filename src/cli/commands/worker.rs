@@ -26,6 +26,9 @@ pub struct Args {
     /// Socket of another scheduler [default: that of the project]
     #[arg(long, value_name = "PATH")]
     pub connect: Option<PathBuf>,
+    /// Its scheduler has started it: without one, and with nothing at hand, it ends soon
+    #[arg(long, hide = true)]
+    pub crew: bool,
 }
 
 /// The jobs that a worker takes.
@@ -51,7 +54,8 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     logging::start(&context.global, "crewlog=info,warn", std::io::stderr);
     let project = Project::find(context.global.project.as_deref())?;
     project.create_data()?;
-    let config = Config::load(&project)?.worker(&project)?;
+    let mut config = Config::load(&project)?.worker(&project)?;
+    config.crew = args.crew;
     let outputs = FileContents::open(&store::contents(&project));
     let outputs = Outputs(outputs.map_err(|error| store::of_log(&error))?);
     let reporter = Arc::new(|line: &str| tracing::info!("{line}"));

@@ -261,6 +261,7 @@ impl Config {
             env: environment.env,
             pass_env: environment.pass_env,
             orphan_limit_ms: workers.orphan_limit.0,
+            crew: false,
         }
     }
 }

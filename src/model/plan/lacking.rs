@@ -1,12 +1,17 @@
-//! Work that nobody is there to do: after a while the run ends, so that nobody waits for ever.
+//! Work that nobody is there to do, or that nobody can do: after a while the run ends, so that
+//! nobody waits for ever.
 
 use super::testing::unverified;
 use super::{World, final_tests_wait, starts};
+use crate::model::decide::clipped;
 use crate::model::event::RunOutcome;
 use crate::model::ids::Timestamp;
 use crate::model::settings::WorkerKind;
 use crate::model::state::State;
 use crate::model::views::brief;
+
+/// What a failed worker said last is a sentence or two.
+const SAID_BYTES_MAX: usize = 400;
 
 /// How long nobody has been there for work that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +28,17 @@ impl Absence {
         let limit = state.settings.worker_wait_ms;
         (self.gone && limit > 0).then(|| limit.saturating_sub(self.waited_ms))
     }
+}
+
+/// Workers that have failed again and again, and brought no attempt to an end meanwhile.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Crash {
+    /// So often.
+    pub failures: u32,
+    /// How the last one ended, such as `exit code 1`.
+    pub how: String,
+    /// What was heard last of one of them; may be empty.
+    pub said: String,
 }
 
 /// Whether there is work that may begin, or soon may, if only a worker of this kind were there.
@@ -46,17 +62,18 @@ pub fn due(state: &State, now: Timestamp, world: &World) -> Option<(RunOutcome, 
     if !nobody_at_work(state, now) {
         return None;
     }
+    let crash = world
+        .crashing
+        .iter()
+        .find(|(kind, _)| waits_for(state, now, **kind));
+    if let Some((&kind, crash)) = crash {
+        return Some((RunOutcome::WaitingForPerson, crashed(state, kind, crash)));
+    }
     let over = |kind: &WorkerKind, absence: &Absence| {
         waits_for(state, now, *kind) && absence.left_ms(state) == Some(0)
     };
     let (kind, absence) = world.lacking.iter().find(|(kind, it)| over(kind, it))?;
-    let left = match kind {
-        WorkerKind::Coding => "features are left to do".to_owned(),
-        WorkerKind::Testing => {
-            let count = unverified(state).count();
-            format!("{count} passing features are left to verify")
-        }
-    };
+    let left = left(state, *kind);
     let (word, waited) = (kind.word(), brief::duration(absence.waited_ms));
     let reason = format!(
         "{left}, and no {word} worker has been there to do it for {waited}: `scheduler run --workers {word}=1` goes on, or start `worker --kind {word}` beside `scheduler run`"
@@ -72,4 +89,27 @@ pub fn due(state: &State, now: Timestamp, world: &World) -> Option<(RunOutcome, 
         ),
     };
     Some((RunOutcome::WaitingForPerson, reason))
+}
+
+fn left(state: &State, kind: WorkerKind) -> String {
+    match kind {
+        WorkerKind::Coding => "features are left to do".to_owned(),
+        WorkerKind::Testing => {
+            let count = unverified(state).count();
+            format!("{count} passing features are left to verify")
+        }
+    }
+}
+
+fn crashed(state: &State, kind: WorkerKind, crash: &Crash) -> String {
+    let (left, word) = (left(state, kind), kind.word());
+    let (failures, how) = (crash.failures, &crash.how);
+    let said = match &*crash.said {
+        "" => "nothing was heard of it; see workers.log in the data directory".to_owned(),
+        // A reason has a limit, and what to do next must find its place in it.
+        said => format!("it said: {}", clipped(said, SAID_BYTES_MAX)),
+    };
+    format!(
+        "{left}, and {failures} {word} workers in a row failed before an attempt came to its end, the last one with {how}; {said}. Mend that, and `scheduler run` goes on"
+    )
 }

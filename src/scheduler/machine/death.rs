@@ -13,6 +13,9 @@ impl Machine {
     /// process: only then nothing is left of its agents, and its written result is final.
     pub(super) fn leaving(&mut self, now: Now, worker: WorkerId, reason: String) {
         self.not_ready(worker);
+        if let Some(known) = self.core.state().workers().get(&worker) {
+            self.crew.said(known.process.pid, &reason);
+        }
         if self.held_by(worker).is_none() {
             self.left(now, worker, &reason);
         } else if let Some(link) = self.links.get_mut(&worker) {

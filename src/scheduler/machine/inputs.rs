@@ -4,6 +4,7 @@ use crate::model::event::{ProcessIdentity, RunOutcome};
 use crate::model::ids::{AttemptId, CommitId, Sequence, Timestamp, WorkerId};
 use crate::model::settings::WorkerKind;
 use crate::protocol::{ClientMessage, SchedulerMessage, StopMode, ToClient, WorkerMessage};
+use crate::scheduler::crew::ChildEnd;
 use crate::scheduler::outside::{Merged, Spooled};
 
 /// One connection, for as long as the scheduler lives.
@@ -84,6 +85,8 @@ pub enum Input {
     ChildEnded {
         /// Its process.
         pid: u32,
+        /// How.
+        end: ChildEnd,
     },
     /// Somebody wants the process to end.
     Stop(StopMode),

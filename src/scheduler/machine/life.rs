@@ -136,8 +136,8 @@ impl Machine {
                 }
             }
             Stage::Stopping { until_ms, killed } => {
-                let over = self.nothing_open() && self.everybody_left();
                 let late = now.mono_ms >= until_ms;
+                let over = self.nothing_open() && self.everybody_left(late || killed);
                 // Killed or not: the log is right as it is, and the next start finds out.
                 if over || (late && killed) {
                     self.end(Ending::Interrupted);
@@ -157,7 +157,7 @@ impl Machine {
                 let late = now.mono_ms >= until_ms;
                 // Workers that others started end when they find themselves alone.
                 let own = self.crew.has_children();
-                if self.everybody_left() || (late && (killed || !own)) {
+                if self.everybody_left(late || killed) || (late && (killed || !own)) {
                     self.end(ending);
                 } else if late {
                     self.end_children();
@@ -176,9 +176,11 @@ impl Machine {
         state.attempts().is_empty() && state.open_merge().is_none()
     }
 
-    fn everybody_left(&self) -> bool {
-        let connected = self.links.values().any(|link| link.connection.is_some());
-        !connected && !self.crew.has_children()
+    /// Who lives without a connection is between two tries to get one, and is told what the others
+    /// were told when it comes back; when it is late, nobody waits for that.
+    fn everybody_left(&self, late: bool) -> bool {
+        let here = |link: &Link| link.connection.is_some() || (!late && !link.absent);
+        !self.links.values().any(here) && !self.crew.has_children()
     }
 
     fn kill_everybody(&mut self) {

@@ -69,6 +69,8 @@ impl Machine {
         let jitter = self.entropy.next();
         let state = self.core.state();
         let was_open = state.attempts().contains_key(&attempt);
+        let given_back = matches!(report, Report::Released { .. });
+        let reporter = state.workers().get(&worker).map(|known| known.kind);
         // The log has events of this report, and the attempt is open all the same: its merge did
         // not happen, or the log was cut in the middle. What is missing follows from it again.
         let again = state.remembered().get(command).is_some();
@@ -82,6 +84,10 @@ impl Machine {
             true => self.core.submit_own(now.wall, &body),
             false => self.core.submit(command, now.wall, &body),
         };
+        if let (true, false, Ok(_), Some(kind)) = (was_open, given_back, &submitted, reporter) {
+            self.crew.worked(kind);
+            self.world.crashing.remove(&kind);
+        }
         match submitted {
             Ok(_) if !was_open => self.answer(worker, command, attempt, Verdict::Late),
             Ok(_) => match self.core.state().verdict(attempt) {

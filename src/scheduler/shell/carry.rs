@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 
-use super::Options;
+use super::{Options, epitaph};
 use crate::model::ids::CommitId;
 use crate::model::settings::WorkerKind;
+use crate::scheduler::crew::ChildEnd;
 use crate::scheduler::machine::{Connection, Effect, Input};
 use crate::scheduler::outside::{Integration, Merged, Processes, Spool};
 use crate::scheduler::socket::{Arrival, Door, Outbox, Outgoing};
@@ -64,7 +65,7 @@ impl Carrier {
             Arrival::Said(input) => {
                 match &input {
                     Input::Closed { connection } => drop(self.outboxes.remove(connection)),
-                    Input::ChildEnded { pid } => drop(self.children.remove(pid)),
+                    Input::ChildEnded { pid, .. } => drop(self.children.remove(pid)),
                     _ => {}
                 }
                 input
@@ -168,6 +169,7 @@ impl Carrier {
             WorkerKind::Coding => "coding",
             WorkerKind::Testing => "testing",
         };
+        let spoken = std::fs::metadata(&self.worker_output).map_or(0, |meta| meta.len());
         let child = self.worker_process(kind_word);
         let said_in = self.worker_output.clone();
         let inbox = self.inbox.clone();
@@ -193,14 +195,17 @@ impl Carrier {
                     child.kill().await.map(|()| Default::default())
                 }
             };
-            match &status {
-                Ok(ended) if !ended.success() => tracing::warn!(
-                    "a {kind_word} worker ended by itself ({ended}); its last words are in {}",
+            let end = epitaph::of(status, || epitaph::last_words(&said_in, spoken));
+            match &end {
+                ChildEnd::Failed { how, said } => tracing::warn!(
+                    "a {kind_word} worker ended by itself ({how}){}{said}; its last words are in {}",
+                    if said.is_empty() { "" } else { ": " },
                     said_in.display()
                 ),
-                status => tracing::debug!(pid, ?status, "a worker of this scheduler ended"),
+                end => tracing::debug!(pid, ?end, "a worker of this scheduler ended"),
             }
-            let _ = inbox.send(Arrival::Said(Input::ChildEnded { pid })).await;
+            let ended = Input::ChildEnded { pid, end };
+            let _ = inbox.send(Arrival::Said(ended)).await;
         });
     }
 
@@ -214,7 +219,7 @@ impl Carrier {
             .ok_or_else(|| std::io::Error::other("no command to start workers with"))?;
         tokio::process::Command::new(program)
             .args(arguments)
-            .args(["--kind", kind])
+            .args(["--kind", kind, "--crew"])
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors)

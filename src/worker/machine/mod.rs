@@ -41,6 +41,10 @@ const PROGRESS_INTERVAL_MS: u64 = 250;
 /// Activities are a line in a terminal.
 const ACTIVITY_BYTES_MAX: usize = 200;
 
+/// How long one of a crew does without a scheduler when it has nothing at hand: a restart takes
+/// seconds, and whoever ends a run should not find its workers there an hour later.
+const CREW_IDLE_MS: u64 = 30_000;
+
 /// What a machine is made of.
 #[derive(Clone, Debug)]
 pub struct Rules {
@@ -50,6 +54,8 @@ pub struct Rules {
     pub process: ProcessIdentity,
     /// How long it does without a scheduler, in milliseconds.
     pub orphan_limit_ms: u64,
+    /// A scheduler has started it, which starts another one when it needs one.
+    pub crew: bool,
 }
 
 /// One worker.
@@ -147,8 +153,7 @@ impl Machine {
         let orphaned = self
             .link
             .lonely_since()
-            .filter(|_| attempt.is_none_or(Attempt::is_waiting))
-            .map(|since| since.plus_ms(self.rules.orphan_limit_ms));
+            .and_then(|since| Some(since.plus_ms(self.lonely_ms_max()?)));
         [
             self.link.wake_at(),
             orphaned,
@@ -254,18 +259,30 @@ impl Machine {
             let (reason, exit) = (stopping.reason.clone(), stopping.exit.clone());
             return self.leave(reason, exit);
         }
-        let waits = self.attempt.as_ref().is_none_or(Attempt::is_waiting);
-        let lonely = self
-            .link
-            .lonely_since()
-            .is_some_and(|since| now >= since.plus_ms(self.rules.orphan_limit_ms));
-        if waits && lonely {
-            let limit = Duration::from_millis(self.rules.orphan_limit_ms);
+        let limit_ms = self.lonely_ms_max();
+        let over = |limit_ms: &u64| {
+            let since = self.link.lonely_since();
+            since.is_some_and(|since| now >= since.plus_ms(*limit_ms))
+        };
+        if let Some(limit_ms) = limit_ms.filter(over) {
+            let limit = Duration::from_millis(limit_ms);
             let limit = humantime::format_duration(limit);
             self.say(format!(
                 "no scheduler for {limit}; start one with `scheduler run`, then this worker again"
             ));
             self.leave("no scheduler".to_owned(), Exit::NoScheduler);
+        }
+    }
+
+    /// How long it does without a scheduler as things are; none while it works.
+    fn lonely_ms_max(&self) -> Option<u64> {
+        let all = self.rules.orphan_limit_ms;
+        match &self.attempt {
+            Some(attempt) if !attempt.is_waiting() => None,
+            // Its own result is worth the wait; what it found in the spool is safe there.
+            Some(attempt) if !attempt.is_idle_orphan() => Some(all),
+            _ if self.rules.crew => Some(all.min(CREW_IDLE_MS)),
+            _ => Some(all),
         }
     }
 

@@ -163,7 +163,7 @@ impl World {
         scheduler.turning = false;
         let now = scheduler.clock.at(now_ms, wall);
         for input in std::mem::take(&mut scheduler.inbox) {
-            if let Input::ChildEnded { pid } = &input {
+            if let Input::ChildEnded { pid, .. } = &input {
                 scheduler.children.remove(pid);
             }
             scheduler.machine.step(now, input);

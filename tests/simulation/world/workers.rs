@@ -4,6 +4,7 @@ use super::network::Link;
 use super::steps::{Bench, Running};
 use super::*;
 use crate::protocol::WorkerMessage;
+use crate::scheduler::crew::ChildEnd;
 use crate::worker::machine::{Effect, Exit, Input as WorkerInput, Kept, Machine, Rules};
 
 /// A worker process.
@@ -73,6 +74,7 @@ impl World {
             kind,
             process: process.clone(),
             orphan_limit_ms: self.scenario.orphan_limit_ms,
+            crew: false,
         };
         let start = (self.wall(), self.now_ms);
         self.note(|| format!("worker {who} ({kind:?}) starts, takes up {}", kept.len()));
@@ -241,7 +243,16 @@ impl World {
         }
         if child {
             let ms = self.disk.between(0, 50);
-            self.after(ms, Item::Input(reign, Input::ChildEnded { pid }));
+            self.after(
+                ms,
+                Item::Input(
+                    reign,
+                    Input::ChildEnded {
+                        pid,
+                        end: ChildEnd::Killed,
+                    },
+                ),
+            );
         }
     }
 

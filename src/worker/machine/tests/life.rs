@@ -88,6 +88,42 @@ fn waiting_for_a_scheduler_is_said_once_and_ends_at_the_limit() {
 }
 
 #[test]
+fn one_of_a_crew_with_nothing_at_hand_ends_soon_without_its_scheduler() {
+    let lost = || Input::Disconnected {
+        reason: "no such file".to_owned(),
+    };
+    let mut rig = Rig::new(WorkerKind::Coding);
+    rig.machine.rules.crew = true;
+    let start = rig.now;
+    rig.give(Input::Start);
+    rig.raw(lost());
+    while rig.wake() == ["connect"] {
+        rig.raw(lost());
+    }
+    assert_eq!(
+        rig.now,
+        start.plus_ms(super::super::CREW_IDLE_MS),
+        "it never joined"
+    );
+    // What it works on keeps it, and so does a result that nobody has taken yet.
+    let mut rig = Rig::at("session #5");
+    rig.machine.rules.crew = true;
+    rig.lose_link();
+    assert_eq!(rig.machine.lonely_ms_max(), None);
+    for step in [
+        "session #5",
+        "hook AfterRun",
+        "commit",
+        "rebase 1",
+        "check #5",
+    ] {
+        rig.go_on(step);
+    }
+    rig.go_on("spool");
+    assert_eq!(rig.machine.lonely_ms_max(), Some(ORPHAN_LIMIT_MS));
+}
+
+#[test]
 fn a_session_outlives_the_orphan_limit_and_its_result_stays_in_the_spool() {
     let mut rig = Rig::at("session #5");
     rig.lose_link();

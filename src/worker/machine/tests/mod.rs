@@ -132,6 +132,7 @@ impl Rig {
             kind,
             process: ProcessIdentity::default(),
             orphan_limit_ms: ORPHAN_LIMIT_MS,
+            crew: false,
         };
         Self {
             machine: Machine::new(rules, now, kept),

@@ -48,6 +48,7 @@ fn every_verb_has_one_line_and_an_example() {
         "skip",
         "answer",
         "stop",
+        "drill",
         "completions",
     ];
     let mut command = Scheduler::command();

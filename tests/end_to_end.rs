@@ -225,10 +225,42 @@ fn a_log_that_lost_its_end_is_never_taken_for_whole() {
     project.wait_for_silence();
     // Everything is gone but the snapshot, which proves that there was something.
     fs::remove_dir_all(project.root.join(".crewlog/data/log")).expect("removed");
-    for verb in [&["verify"][..], &["run"]] {
-        let refused = project.scheduler(verb);
-        assert_eq!(refused.status.code(), Some(6), "{verb:?}: {refused:?}");
+    for (verb, says) in [
+        ("verify", "known to have reached event"),
+        ("run", "snapshot of event"),
+    ] {
+        let refused = project.scheduler(&[verb]);
+        assert_eq!(refused.status.code(), Some(6), "{verb}: {refused:?}");
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-        assert!(said.contains("snapshot of event"), "{said}");
+        assert!(said.contains(says), "{said}");
     }
+}
+
+#[test]
+fn commands_are_answered_while_a_scheduler_ends() {
+    let project = project("exec sleep 600", "", &feature(1, ""));
+    for round in 0..4 {
+        let mut run = project.start(&["run", "--workers", "coding=1"]);
+        let socket = project.root.join(".crewlog/data/socket");
+        wait_until("it listens", || {
+            std::os::unix::net::UnixStream::connect(&socket).ok()
+        });
+        let mut stop = project.start(&["stop", "--now"]);
+        // Some meet it alive, some ending, and some when it has just gone.
+        loop {
+            let over = run.try_wait().expect("its status").is_some();
+            for args in [&["status"][..], &["log"], &["pause"], &["resume"]] {
+                let output = project.scheduler(args);
+                assert!(
+                    output.status.success(),
+                    "round {round}, {args:?}: {output:?}"
+                );
+            }
+            if over {
+                break;
+            }
+        }
+        assert_eq!(wait(&mut stop), Some(0));
+    }
+    project.wait_for_silence();
 }

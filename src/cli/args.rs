@@ -97,7 +97,7 @@ pub enum Verb {
     Answer(commands::answer::Args),
     /// End the running scheduler: after its open attempts, or now
     Stop(commands::stop::Args),
-    /// Kill schedulers, workers and agents at random for a while, and count what is lost: nothing
+    /// Kill schedulers, workers and agents at random, and count what was lost
     Drill(commands::drill::Args),
     /// Print a completion script for a shell
     Completions(commands::completions::Args),

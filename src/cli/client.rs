@@ -32,9 +32,23 @@ pub struct Client {
     frames: Framed<UnixStream, Codec>,
 }
 
+/// What failed when a scheduler ends in the middle of a conversation.
+const LOST: &str = "lost the scheduler";
+
+/// Whether a conversation broke off: whoever has the log now can be asked instead.
+pub fn is_lost(error: &Error) -> bool {
+    error.what == LOST
+}
+
+/// Whether a scheduler that is just ending had still taken the connection, and nobody listens.
+fn nobody(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
+}
+
 fn broken(why: impl std::fmt::Display) -> Error {
     Error::internal(
-        "lost the scheduler",
+        LOST,
         why,
         "see with `scheduler status` whether the command was carried out",
     )
@@ -58,9 +72,15 @@ impl Client {
         };
         let role = Role::Client;
         let hello = Preamble { role }.encode();
-        stream.write_all(&hello).await.map_err(broken)?;
         let mut bytes = [0; PREAMBLE_BYTES];
-        stream.read_exact(&mut bytes).await.map_err(broken)?;
+        let greeted = async {
+            stream.write_all(&hello).await?;
+            stream.read_exact(&mut bytes).await
+        };
+        match greeted.await {
+            Err(error) if nobody(&error) => return Ok(None),
+            greeted => greeted.map_err(broken)?,
+        };
         Preamble::decode(bytes)
             .map_err(|error| Error::usage("cannot speak to the scheduler that runs", error, ""))?;
         let frames = Framed::new(stream, role.codec());

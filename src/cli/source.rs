@@ -2,7 +2,6 @@
 //! log itself when none does.
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
 
 use super::client::{self, Client};
 use super::config::Config;
@@ -28,11 +27,18 @@ const CHUNK_BYTES: usize = 1 << 20;
 pub enum Source {
     /// A scheduler runs and has the log. Each question gets a connection of its own, because the
     /// rest of an answer that nobody wants any more would be taken for the next one.
-    Running(PathBuf, FileContents),
+    Running(Box<Running>),
     /// None does; this command has it, for as long as this value lives.
     Here(Box<SledLog>),
     /// There is no log yet.
     Empty,
+}
+
+/// A scheduler that runs, and where to look for the log when it has ended meanwhile.
+pub struct Running {
+    project: Project,
+    config: Config,
+    contents: FileContents,
 }
 
 /// What comes out of a source.
@@ -54,7 +60,11 @@ impl Source {
             if Client::connect(&project.socket).await?.is_some() {
                 let contents = FileContents::open(&store::contents(project));
                 let contents = contents.map_err(|error| store::of_log(&error))?;
-                return Ok(Self::Running(project.socket.clone(), contents));
+                return Ok(Self::Running(Box::new(Running {
+                    project: project.clone(),
+                    config: config.clone(),
+                    contents,
+                })));
             }
             if !repair::exists(&project.log) {
                 break;
@@ -81,17 +91,7 @@ impl Source {
         match self {
             Self::Empty => each(Item::End, &NoContents).map(drop),
             Self::Here(log) => read_log(log, from, each),
-            Self::Running(socket, contents) => {
-                let mut client = connect(socket).await?;
-                client.send(&ClientMessage::Read { from, follow }).await?;
-                while let Some(message) = client.next().await? {
-                    match answer(message, contents, each)? {
-                        ControlFlow::Continue(ended) if !ended || follow => {}
-                        _ => return Ok(()),
-                    }
-                }
-                if follow { Ok(()) } else { Err(cut_short()) }
-            }
+            Self::Running(running) => running.read_on(from, follow, each).await,
         }
     }
 
@@ -166,20 +166,74 @@ impl Source {
 
     /// What goes on beside the log; `None` when no scheduler runs.
     pub async fn live(&self) -> Result<Option<Live>, Error> {
-        let Self::Running(socket, _) = self else {
+        let Self::Running(running) = self else {
             return Ok(None);
         };
-        let mut client = connect(socket).await?;
-        client.send(&ClientMessage::Live).await?;
-        match client.next().await? {
-            Some(ToClient::Live(live)) => Ok(Some(live)),
+        let Some(mut client) = Client::connect(&running.project.socket).await? else {
+            return Ok(None);
+        };
+        let asked = client.send(&ClientMessage::Live).await;
+        match (asked, client.next().await) {
+            (Ok(()), Ok(Some(ToClient::Live(live)))) => Ok(Some(live)),
+            (Err(error), _) | (_, Err(error)) if !client::is_lost(&error) => Err(error),
             _ => Ok(None),
         }
     }
 }
 
-async fn connect(socket: &Path) -> Result<Client, Error> {
-    Client::connect(socket).await?.ok_or_else(cut_short)
+impl Running {
+    /// Reads from the scheduler; from whoever has the log then when it ends on the way.
+    async fn read_on(&self, from: Sequence, follow: bool, each: Each<'_>) -> Result<(), Error> {
+        let mut next = from.max(Sequence(1));
+        for _ in 0..client::TRIES {
+            if self.read_here(&mut next, follow, each).await? || follow {
+                return Ok(());
+            }
+            let source = Box::pin(Source::open(&self.project, &self.config)).await?;
+            if !source.is_running() {
+                return Box::pin(source.read(next, follow, each)).await;
+            }
+            client::pause().await;
+        }
+        Err(cut_short())
+    }
+
+    /// One connection's worth; false when it broke off. `next` follows what was handed over.
+    async fn read_here(
+        &self,
+        next: &mut Sequence,
+        follow: bool,
+        each: Each<'_>,
+    ) -> Result<bool, Error> {
+        let Some(mut client) = Client::connect(&self.project.socket).await? else {
+            return Ok(false);
+        };
+        let from = *next;
+        let mut asked = client.send(&ClientMessage::Read { from, follow }).await;
+        let each = &mut |item: Item<'_>, contents: &dyn Contents| {
+            if let Item::Event(envelope) = &item {
+                *next = envelope.sequence.next();
+            }
+            each(item, contents)
+        };
+        loop {
+            let message = match asked {
+                Ok(()) => client.next().await,
+                Err(error) => Err(error),
+            };
+            let message = match message {
+                Ok(Some(message)) => message,
+                Ok(None) => return Ok(false),
+                Err(error) if client::is_lost(&error) => return Ok(false),
+                Err(error) => return Err(error),
+            };
+            match answer(message, &self.contents, each)? {
+                ControlFlow::Continue(ended) if !ended || follow => {}
+                _ => return Ok(true),
+            }
+            asked = Ok(());
+        }
+    }
 }
 
 /// The event of an envelope.

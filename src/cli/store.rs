@@ -145,7 +145,14 @@ pub async fn submit_as(
     // A scheduler may be starting or ending at this moment: whoever has the log is the one to ask.
     for _ in 0..client::TRIES {
         if let Some(mut client) = Client::connect(&project.socket).await? {
-            return client.command(id, command).await;
+            match client.command(id, command.clone()).await {
+                // It has ended; whether it had carried the command out, its name will tell.
+                Err(error) if client::is_lost(&error) => {
+                    client::pause().await;
+                    continue;
+                }
+                answered => return answered,
+            }
         }
         match open(project, config) {
             Ok(log) => return offline(&log, project, id, command),

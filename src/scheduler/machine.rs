@@ -192,7 +192,7 @@ impl Machine {
             Input::Died { worker } => self.died(now, worker),
             Input::Reaped { worker, spooled } => self.reaped(now, worker, spooled.map(|it| *it)),
             Input::Merged { attempt, merged } => self.merged(now, attempt, &merged),
-            Input::ChildStarted { kind, pid } => self.crew.started(now.mono_ms, kind, pid),
+            Input::ChildStarted { kind, pid } => self.child_started(now, kind, pid),
             Input::ChildEnded { pid, end } => {
                 self.crew.ended(now.mono_ms, pid, end);
                 self.world.crashing = self.crew.crashing();

@@ -330,3 +330,20 @@ fn a_stopped_worker_is_replaced_in_the_crew() {
     assert_eq!(started(&mut world), [Coding]);
     assert!(!world.has(|effect| matches!(effect, Effect::Kill { .. } | Effect::EndChild { .. })));
 }
+
+#[test]
+fn a_worker_that_starts_when_the_others_have_been_killed_is_not_left_behind() {
+    let mut world = World::with(quiet(), &[(Coding, 1)], features(1));
+    assert_eq!(started(&mut world), [Coding]);
+    // Leaving, and a user who does not want to wait for that.
+    for _ in 0..2 {
+        world.step(Input::Stop(StopMode::Drain));
+    }
+    let pid = Some(100);
+    world.step(Input::ChildStarted { kind: Coding, pid });
+    assert!(world.has(|effect| *effect == Effect::EndChild { pid: 100 }));
+    assert_eq!(exit(&world), None, "its end is awaited");
+    let end = ChildEnd::Well;
+    world.step(Input::ChildEnded { pid: 100, end });
+    assert_eq!(exit(&world), Some(Ending::Interrupted));
+}

@@ -3,6 +3,7 @@
 use super::{Effect, Ending, Link, Machine, Now};
 use crate::model::command::Command;
 use crate::model::ids::{AttemptId, WorkerId};
+use crate::model::settings::WorkerKind;
 use crate::protocol::{SchedulerMessage, StopMode};
 
 /// How long workers have to give up their attempts when the scheduler is stopped at once; as long
@@ -189,6 +190,19 @@ impl Machine {
             self.kill(worker);
         }
         self.end_children();
+    }
+
+    /// A worker of our own has started. One that comes when the others have been killed already
+    /// would be left behind.
+    pub(super) fn child_started(&mut self, now: Now, kind: WorkerKind, pid: Option<u32>) {
+        self.crew.started(now.mono_ms, kind, pid);
+        let killed = match self.stage {
+            Stage::Stopping { killed, .. } | Stage::Leaving { killed, .. } => killed,
+            Stage::Working | Stage::Draining | Stage::Ended => false,
+        };
+        if let Some(pid) = pid.filter(|_| killed) {
+            self.effects.push(Effect::EndChild { pid });
+        }
     }
 
     fn end_children(&mut self) {

@@ -81,6 +81,10 @@ pub fn write(dir: &Path, snapshot: &Snapshot) -> Result<PathBuf, Error> {
         });
     }
     files::make_dir(dir)?;
+    // Whoever made it may have been killed before its name was synced.
+    if let Some(above) = dir.parent().filter(|above| !above.as_os_str().is_empty()) {
+        files::sync_dir(above)?;
+    }
     files::remove_unfinished(dir)?;
     let path = dir.join(format!("{:020}{SUFFIX}", snapshot.sequence.0));
     let header = header(snapshot);

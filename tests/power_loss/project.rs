@@ -170,7 +170,8 @@ fn must_be_kept(project: &Project, told: &Told) {
     }
 }
 
-/// One more start, without any trouble, finishes the run.
+/// One more start, without any trouble, finishes the run. Workers of a scheduler that died when
+/// the run was over already are left to wait for another one, and are ended with the project.
 fn must_finish(project: &Project) {
     let output = project.scheduler(&RUN);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -178,7 +179,6 @@ fn must_finish(project: &Project) {
     merged.sort();
     let wanted: Vec<String> = (1..=FEATURES).map(|id| format!("#{id}")).collect();
     assert_eq!(merged, wanted, "each feature was merged once");
-    project.wait_for_silence();
 }
 
 #[test]

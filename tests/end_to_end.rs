@@ -264,3 +264,24 @@ fn commands_are_answered_while_a_scheduler_ends() {
     }
     project.wait_for_silence();
 }
+
+#[test]
+fn an_agent_that_takes_its_worktree_away_leaves_nothing_behind() {
+    let agent = r#"rm -rf "$CREWLOG_WORKTREE""#;
+    let project = Project::new(&config(agent, "").replace("[run]", "[run]\nmax_attempts = 1"));
+    project.write(".crewlog/features.toml", &feature(1, ""));
+    let imported = project.scheduler(&["import", ".crewlog/features.toml"]);
+    assert!(imported.status.success(), "{imported:?}");
+    let run = project.scheduler(&RUN);
+    assert_eq!(run.status.code(), Some(3), "{run:?}");
+    project.wait_for_silence();
+    for dir in [
+        ".crewlog/worktrees",
+        ".crewlog/data/spool",
+        ".git/worktrees",
+    ] {
+        let entries = fs::read_dir(project.root.join(dir)).into_iter().flatten();
+        let left: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}

@@ -1,6 +1,7 @@
 //! From what lies in the working tree to one commit.
 
 use std::fs;
+use std::io;
 
 use super::answers::{RawEntries, unborn_repository};
 use super::repository::commit_id;
@@ -63,6 +64,18 @@ impl Worktree {
     /// A file cannot be read, or git fails.
     pub async fn preserve(&mut self, reason: &str) -> Result<Option<String>> {
         self.keep_agents_commits().await;
+        let there = fs::symlink_metadata(&self.places.dir);
+        if there.is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            // The agent took it away with everything in it; what was committed before is left.
+            return match self.notes.commit.clone() {
+                Some(commit) => self
+                    .repository
+                    .preserve(self.attempt, &commit)
+                    .await
+                    .map(Some),
+                None => Ok(None),
+            };
+        }
         let mut rounds = 0;
         let tree = loop {
             match self.stage().await {

@@ -257,3 +257,28 @@ fn git_variables_of_the_environment_change_nothing() {
         "{said}"
     );
 }
+
+#[test]
+fn of_a_worktree_that_was_taken_away_only_the_commit_is_kept() {
+    run(async {
+        let fixture = Fixture::new();
+        let (repository, _) = fixture.begun().await;
+        let mut bare = fixture.worktree(&repository, 7).await;
+        let mut worked = fixture.worktree(&repository, 8).await;
+        write(worked.path(), "done.txt", "done\n");
+        commit(&mut worked).await;
+        for worktree in [&bare, &worked] {
+            fs::remove_dir_all(worktree.path()).expect("taken away");
+        }
+        assert_eq!(bare.preserve("gone").await.expect("nothing to keep"), None);
+        let kept = worked.preserve("gone").await.expect("kept").expect("a ref");
+        assert_eq!(
+            fixture.git(&["show", &format!("{kept}:done.txt")]),
+            "done\n"
+        );
+        bare.remove().await.expect("removed");
+        worked.remove().await.expect("removed");
+        let left = fs::read_dir(&fixture.worktrees).expect("readable").count();
+        assert_eq!(left, 0, "nothing is left of the worktrees");
+    });
+}

@@ -189,7 +189,12 @@ impl Crew {
 
     /// Whether a worker that was started here lives or is about to.
     pub fn has_children(&self) -> bool {
-        !self.children.is_empty() || self.starting.values().any(|&starting| starting > 0)
+        !self.children.is_empty() || self.is_starting()
+    }
+
+    /// Whether it is still to be heard what became of a start.
+    pub fn is_starting(&self) -> bool {
+        self.starting.values().any(|&starting| starting > 0)
     }
 
     /// The processes that were started here and live.

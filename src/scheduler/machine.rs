@@ -91,6 +91,8 @@ pub struct Machine {
     /// When workers were last looked after, and are to be the next time.
     looked_ms: u64,
     look_at_ms: u64,
+    /// Kills at the end of the process that may still wait for the disk.
+    unconfirmed: u32,
     effects: Vec<Effect>,
     pid: u32,
     since: Timestamp,
@@ -129,6 +131,7 @@ impl Machine {
             known_kinds,
             looked_ms: 0,
             look_at_ms: 0,
+            unconfirmed: 0,
             effects: Vec::new(),
             pid,
             since: Timestamp(0),
@@ -197,6 +200,7 @@ impl Machine {
                 self.crew.ended(now.mono_ms, pid, end);
                 self.world.crashing = self.crew.crashing();
             }
+            Input::Confirmed => self.kills_confirmed(now),
             Input::Stop(mode) => self.stop(now, mode),
             Input::Tick => {}
         }

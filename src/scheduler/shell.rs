@@ -273,6 +273,9 @@ impl Loop {
         for effect in effects {
             match effect {
                 Effect::Exit(how) => ending = Some(how),
+                Effect::StartWorker { kind } if !self.machine.starts_workers() => {
+                    self.carrier.leave_out(kind);
+                }
                 effect => self.carrier.carry(effect),
             }
         }

@@ -1,4 +1,5 @@
-//! A machine on virtual time, whose disk is quick and whose world does what the test says.
+//! A machine on virtual time, whose disk is quick unless told otherwise, and whose world does what
+//! the test says.
 
 use std::collections::BTreeMap;
 
@@ -134,6 +135,8 @@ pub struct World {
     pub settings: Settings,
     /// What was carried out and not looked at yet.
     pub effects: Vec<Effect>,
+    /// Effects wait for the disk: nobody says `Confirmed` but the test.
+    pub slow_disk: bool,
     connections: u64,
     commands: u64,
 }
@@ -191,6 +194,7 @@ impl World {
             wake_ms: None,
             settings,
             effects: Vec::new(),
+            slow_disk: false,
             connections: epoch.0 * 1_000,
             commands: epoch.0 * 1_000,
         };
@@ -215,8 +219,19 @@ impl World {
     pub fn finish(&mut self) {
         let step = self.machine.finish(self.now);
         self.log.extend(step.batch);
+        let mut confirms = step
+            .effects
+            .iter()
+            .filter(|it| **it == Effect::Confirm)
+            .count();
         self.effects.extend(step.effects);
         self.wake_ms = step.wake_ms;
+        if self.slow_disk {
+            confirms = 0;
+        }
+        for _ in 0..confirms {
+            self.step(Input::Confirmed);
+        }
     }
 
     /// Lets time pass, stepping whenever the machine wants to be.

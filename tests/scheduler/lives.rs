@@ -347,3 +347,60 @@ fn a_worker_that_starts_when_the_others_have_been_killed_is_not_left_behind() {
     world.step(Input::ChildEnded { pid: 100, end });
     assert_eq!(exit(&world), Some(Ending::Interrupted));
 }
+
+/// However slow the disk is and however often somebody asks, nobody ends before the workers that
+/// it started are known to be gone, or have had their time since they were killed.
+#[test]
+fn nobody_ends_before_what_was_decided_about_its_workers_is_done() {
+    // The other worker's pid, if its start was not left out; and whether the killed end at all, or
+    // stay in the kernel's hands.
+    let table = [
+        (StopMode::Now, None, false),
+        (StopMode::Now, Some(101), true),
+        (StopMode::Now, Some(101), false),
+        (StopMode::Drain, None, false),
+        (StopMode::Drain, Some(101), true),
+    ];
+    for (mode, other, dies) in table {
+        let case = format!("{mode:?}, then {other:?}, dies: {dies}");
+        let mut world = World::with(quiet(), &[(Coding, 2)], features(9));
+        assert!(world.machine.starts_workers());
+        assert_eq!(started(&mut world), [Coding, Coding]);
+        let pid = Some(100);
+        world.step(Input::ChildStarted { kind: Coding, pid });
+        world.slow_disk = true;
+        for _ in 0..6 {
+            world.step(Input::Stop(mode));
+        }
+        assert!(!world.machine.starts_workers(), "{case}");
+        assert!(world.has(|effect| *effect == Effect::EndChild { pid: 100 }));
+        world.pass(60_000);
+        assert_eq!(exit(&world), None, "{case}: its kill waits for the disk");
+        world.step(Input::Confirmed);
+        world.pass(60_000);
+        assert_eq!(exit(&world), None, "{case}: another one may have started");
+        let (kind, pid) = (Coding, other);
+        world.step(Input::ChildStarted { kind, pid });
+        let Some(other) = other else {
+            let ended = Some(Ending::Interrupted);
+            assert_eq!(exit(&world), ended, "{case}: the killed one had its time");
+            continue;
+        };
+        assert!(world.has(|effect| *effect == Effect::EndChild { pid: other }));
+        world.pass(60_000);
+        assert_eq!(exit(&world), None, "{case}: its kill waits for the disk");
+        world.step(Input::Confirmed);
+        world.pass(4_000);
+        world.step(Input::Stop(mode));
+        for pid in [100, other].into_iter().filter(|_| dies) {
+            assert_eq!(exit(&world), None, "{case}: {pid} lives");
+            let end = ChildEnd::Killed;
+            world.step(Input::ChildEnded { pid, end });
+        }
+        if !dies {
+            assert_eq!(exit(&world), None, "{case}: it may still go");
+            world.pass(1_500);
+        }
+        assert_eq!(exit(&world), Some(Ending::Interrupted), "{case}");
+    }
+}

@@ -88,6 +88,8 @@ pub enum Input {
         /// How.
         end: ChildEnd,
     },
+    /// Everything up to a `Confirm` has been carried out.
+    Confirmed,
     /// Somebody wants the process to end.
     Stop(StopMode),
     /// Time has passed.
@@ -156,7 +158,8 @@ pub enum Effect {
         /// To where.
         commit: CommitId,
     },
-    /// Start a worker, and say `ChildStarted` and later `ChildEnded`.
+    /// Start a worker, and say `ChildStarted` and later `ChildEnded`. One that comes due when
+    /// [`Machine::starts_workers`](super::Machine::starts_workers) no longer holds is not started.
     StartWorker {
         /// Which kind.
         kind: WorkerKind,
@@ -166,6 +169,8 @@ pub enum Effect {
         /// Its process.
         pid: u32,
     },
+    /// Say `Confirmed`: whatever was to be done before has waited for the disk and is done.
+    Confirm,
     /// The process is to end.
     Exit(Ending),
 }

@@ -9,7 +9,9 @@ use crate::protocol::{SchedulerMessage, StopMode};
 /// How long workers have to give up their attempts when the scheduler is stopped at once; as long
 /// as a worker gives itself.
 const STOP_GRACE_MS: u64 = 10_000;
-/// How long killed workers may take to be gone. Their attempts are recovered by the next start.
+/// How long killed workers may take to be gone, from when the kill was carried out: it may have
+/// waited for a slow disk. One that the kernel does not let go of holds nobody for ever; its
+/// attempt is recovered by the next start.
 const KILL_GRACE_MS: u64 = 5_000;
 /// How long workers have to clean up and leave when nothing is left to do.
 const LEAVE_GRACE_MS: u64 = 10_000;
@@ -87,9 +89,17 @@ impl Machine {
             }
             // Asked to drain a second time: somebody who has asked nicely once.
             (Stage::Working | Stage::Draining, _) => self.stop_now(now),
-            // And who asks once more does not want to wait.
-            (Stage::Stopping { until_ms, .. } | Stage::Leaving { until_ms, .. }, _) => {
-                *until_ms = now.mono_ms;
+            // And who asks once more does not want to wait: whoever is left is killed.
+            (
+                Stage::Stopping { until_ms, killed }
+                | Stage::Leaving {
+                    until_ms, killed, ..
+                },
+                _,
+            ) => {
+                if !*killed {
+                    *until_ms = now.mono_ms;
+                }
             }
             (Stage::Ended, _) => {}
         }
@@ -140,9 +150,9 @@ impl Machine {
                 let late = now.mono_ms >= until_ms;
                 let over = self.nothing_open() && self.everybody_left(late || killed);
                 // Killed or not: the log is right as it is, and the next start finds out.
-                if over || (late && killed) {
+                if over || (late && killed && !self.kills_wait()) {
                     self.end(Ending::Interrupted);
-                } else if late {
+                } else if late && !killed {
                     self.kill_everybody();
                     self.stage = Stage::Stopping {
                         until_ms: now.mono_ms + KILL_GRACE_MS,
@@ -158,9 +168,10 @@ impl Machine {
                 let late = now.mono_ms >= until_ms;
                 // Workers that others started end when they find themselves alone.
                 let own = self.crew.has_children();
-                if self.everybody_left(late || killed) || (late && (killed || !own)) {
+                let waited = late && if killed { !self.kills_wait() } else { !own };
+                if self.everybody_left(late || killed) || waited {
                     self.end(ending);
-                } else if late {
+                } else if late && !killed {
                     self.end_children();
                     self.stage = Stage::Leaving {
                         until_ms: now.mono_ms + KILL_GRACE_MS,
@@ -202,6 +213,7 @@ impl Machine {
         };
         if let Some(pid) = pid.filter(|_| killed) {
             self.effects.push(Effect::EndChild { pid });
+            self.confirm_kills();
         }
     }
 
@@ -209,13 +221,51 @@ impl Machine {
         let children = self.crew.children();
         let ends = children.map(|pid| Effect::EndChild { pid });
         self.effects.extend(ends);
+        self.confirm_kills();
+    }
+
+    fn confirm_kills(&mut self) {
+        self.effects.push(Effect::Confirm);
+        self.unconfirmed += 1;
+    }
+
+    /// The kills have been carried out: now the killed have their time to be gone.
+    pub(super) fn kills_confirmed(&mut self, now: Now) {
+        self.unconfirmed = self.unconfirmed.saturating_sub(1);
+        match &mut self.stage {
+            Stage::Stopping { until_ms, killed }
+            | Stage::Leaving {
+                until_ms, killed, ..
+            } if *killed => {
+                *until_ms = now.mono_ms + KILL_GRACE_MS;
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether a kill waits for the disk, or for a worker of which it is not known yet whether it
+    /// was started. Neither takes longer than the disk does, for which the exit waits as well.
+    fn kills_wait(&self) -> bool {
+        self.unconfirmed > 0 || self.crew.is_starting()
+    }
+
+    /// Whether workers are still to be started. One that was to be, and whose start waited for the
+    /// disk until the process was ending, would be started only to be sent away.
+    pub fn starts_workers(&self) -> bool {
+        matches!(self.stage, Stage::Working)
     }
 
     /// When workers or the end of a grace are to be looked at next, in monotonic milliseconds.
     pub(super) fn deadline_ms(&self) -> Option<u64> {
         let own = match self.stage {
             Stage::Working | Stage::Draining => None,
-            Stage::Stopping { until_ms, .. } | Stage::Leaving { until_ms, .. } => Some(until_ms),
+            Stage::Stopping { until_ms, killed }
+            | Stage::Leaving {
+                until_ms, killed, ..
+            } => {
+                // What it waits for then is an input, not a time.
+                (!killed || !self.kills_wait()).then_some(until_ms)
+            }
             Stage::Ended => return None,
         };
         let workers = !self.core.state().workers().is_empty();
@@ -224,6 +274,12 @@ impl Machine {
     }
 
     fn end(&mut self, ending: Ending) {
+        for pid in self.crew.children() {
+            tracing::warn!(
+                pid,
+                "a worker lives although it was killed; the scheduler ends without it, and the next one finds it"
+            );
+        }
         self.stage = Stage::Ended;
         self.effects.push(Effect::Exit(ending));
     }

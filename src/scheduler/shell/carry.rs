@@ -133,6 +133,7 @@ impl Carrier {
                     end.notify_one();
                 }
             }
+            Effect::Confirm => self.answer(std::future::ready(Input::Confirmed)),
             Effect::Exit(_) => {}
         }
     }
@@ -159,6 +160,12 @@ impl Carrier {
             // A loop that is gone needs no answer.
             let _ = inbox.send(Arrival::Said(input)).await;
         });
+    }
+
+    /// Says that a worker was not started.
+    pub fn leave_out(&self, kind: WorkerKind) {
+        let input = Input::ChildStarted { kind, pid: None };
+        self.answer(std::future::ready(input));
     }
 
     /// Starts a worker in a process group of its own, so that a Ctrl-C in the terminal reaches

@@ -61,12 +61,16 @@ impl World {
                 self.after(ms, Item::Git(reign, attempt, onto, commit));
             }
             Effect::StartWorker { kind } => self.start_child(reign, kind),
+            Effect::Confirm => self.after(0, Item::Input(reign, Input::Confirmed)),
             Effect::Stream { .. } | Effect::Exit(_) => {}
         }
     }
 
     fn start_child(&mut self, reign: u64, kind: WorkerKind) {
-        let refused = !self.fair() && self.disk.percent(self.scenario.trouble.flaky);
+        let flaky = !self.fair() && self.disk.percent(self.scenario.trouble.flaky);
+        // Under the same condition as the shell.
+        let scheduler = self.scheduler.as_ref();
+        let refused = flaky || scheduler.is_some_and(|one| !one.machine.starts_workers());
         let pid = (!refused).then(|| self.spawn(kind));
         if let (Some(pid), Some(scheduler)) = (pid, &mut self.scheduler) {
             scheduler.children.insert(pid);

@@ -9,7 +9,7 @@
 //! 4. snapshots that do not belong to the new log are moved beside the damaged one.
 //!
 //! A process may die anywhere. Between 2 and 3 there is no `log`: whoever opens it next
-//! ([`finish`]) takes the third step. Anywhere else the repair is done again from the start.
+//! (`finish`) takes the third step. Anywhere else the repair is done again from the start.
 
 use std::fs;
 use std::io;

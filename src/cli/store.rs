@@ -112,7 +112,11 @@ pub fn of_scheduler(error: scheduler::Error) -> Error {
     match error {
         scheduler::Error::Log(error) => of_log(&error),
         scheduler::Error::Rejected(rejection) => refused(&rejection),
-        scheduler::Error::Workspace(error) => Error::internal("git failed", error, ""),
+        scheduler::Error::Workspace(error) => Error::internal(
+            "git failed",
+            error,
+            "mend the repository and start again; nothing is lost, an open merge is looked at then",
+        ),
         other => Error::internal("the scheduler failed", other, "start it again"),
     }
 }

@@ -219,7 +219,7 @@ impl Loop {
             }
             let now = self.clock.now();
             for arrival in arrived.drain(..) {
-                let input = self.carrier.note(arrival);
+                let input = self.carrier.note(arrival)?;
                 self.machine.step(now, input);
             }
             let step = self.machine.finish(now);

@@ -95,6 +95,8 @@ pub enum Arrival {
     Said(Input),
     /// A worker was started; how to end it by force.
     Child(WorkerKind, u32, Arc<Notify>),
+    /// git does not answer any more: nothing can be merged.
+    Broken(crate::workspace::Error),
 }
 
 /// What every connection has in common, and how all of them are ended.

@@ -17,6 +17,7 @@ use crate::scheduler::crew::ChildEnd;
 use crate::scheduler::machine::{Connection, Effect, Input};
 use crate::scheduler::outside::{Integration, Merged, Processes, Spool};
 use crate::scheduler::socket::{Arrival, Door, Outbox, Outgoing};
+use crate::workspace;
 
 /// How long to wait before git is asked again after it failed: its own locks are held for
 /// milliseconds, a full disk for as long as a person needs.
@@ -26,6 +27,8 @@ const GIT_AGAIN_MS: u64 = 2_000;
 /// stand, the merge has not happened, and the attempt is told. Ten seconds are longer than any
 /// lock of git's is held, and shorter than a person's patience.
 const GIT_TRIES: u32 = 6;
+/// Failures in a row after which the scheduler ends, because nothing can be merged: two minutes.
+const GIT_TRIES_MAX: u32 = 60;
 
 pub struct Carrier {
     inbox: mpsc::Sender<Arrival>,
@@ -56,8 +59,12 @@ impl Carrier {
     }
 
     /// Keeps the outbox of a new connection, and hands the input on.
-    pub fn note(&mut self, arrival: Arrival) -> Input {
-        match arrival {
+    ///
+    /// # Errors
+    /// git does not answer any more.
+    pub fn note(&mut self, arrival: Arrival) -> Result<Input, workspace::Error> {
+        Ok(match arrival {
+            Arrival::Broken(error) => return Err(error),
             Arrival::Opened(connection, outbox, input) => {
                 self.outboxes.insert(connection, outbox);
                 input
@@ -75,7 +82,7 @@ impl Carrier {
                 let pid = Some(pid);
                 Input::ChildStarted { kind, pid }
             }
-        }
+        })
     }
 
     pub fn carry(&mut self, effect: Effect) {
@@ -121,10 +128,15 @@ impl Carrier {
                 commit,
             } => {
                 let integration = self.integration.clone();
-                self.answer(async move {
+                let inbox = self.inbox.clone();
+                tokio::spawn(async move {
                     let again = Duration::from_millis(GIT_AGAIN_MS);
-                    let merged = merge(&*integration, &onto, &commit, again).await;
-                    Input::Merged { attempt, merged }
+                    let answer = match merge(&*integration, &onto, &commit, again).await {
+                        Ok(merged) => Arrival::Said(Input::Merged { attempt, merged }),
+                        Err(error) => Arrival::Broken(error),
+                    };
+                    // A loop that is gone needs no answer.
+                    let _ = inbox.send(answer).await;
                 });
             }
             Effect::StartWorker { kind } => self.start_worker(kind),
@@ -242,25 +254,32 @@ impl Carrier {
 }
 
 /// Asks git until it answers: the merge's proof is durable, so it must end one way or the other.
+///
+/// # Errors
+/// git has failed [`GIT_TRIES_MAX`] times. The next start asks it what has become of the merge.
 async fn merge(
     integration: &dyn Integration,
     onto: &CommitId,
     commit: &CommitId,
     again: Duration,
-) -> Merged {
+) -> Result<Merged, workspace::Error> {
     let mut tries = 0;
     loop {
-        match integration.merge(onto, commit).await {
-            Ok(merged) => return merged,
-            Err(error) => tracing::error!(%error, "git failed, trying again"),
-        }
+        let error = match integration.merge(onto, commit).await {
+            Ok(merged) => return Ok(merged),
+            Err(error) => error,
+        };
         tries += 1;
+        if tries >= GIT_TRIES_MAX {
+            return Err(error);
+        }
+        tracing::error!(%error, "git failed, trying again");
         if tries >= GIT_TRIES
             && let Ok(head) = integration.head().await
             && head == *onto
         {
             let merged = false;
-            return Merged { merged, head };
+            return Ok(Merged { merged, head });
         }
         tokio::time::sleep(again).await;
     }
@@ -325,6 +344,7 @@ mod tests {
             (1_000, &onto, false, GIT_TRIES),
             // It is elsewhere, and may contain the commit: only git can tell.
             (20, &other, true, 21),
+            (GIT_TRIES_MAX - 1, &other, true, GIT_TRIES_MAX),
         ] {
             let git = Failing {
                 fails: Mutex::new(fails),
@@ -332,9 +352,23 @@ mod tests {
                 moved: to.clone(),
             };
             let answer = merge(&git, &onto, &to, Duration::from_millis(1)).await;
+            let answer = answer.expect("an answer");
             assert_eq!(answer.merged, merged, "{fails} failures");
             let calls = fails - git.left() + u32::from(answer.merged);
             assert_eq!(calls, asked, "{fails} failures");
         }
+    }
+
+    #[tokio::test]
+    async fn git_that_never_answers_is_given_up() {
+        let commit = |digit: &str| digit.repeat(40).parse::<CommitId>().expect("hex");
+        let git = Failing {
+            fails: Mutex::new(1_000),
+            head: commit("c"),
+            moved: commit("b"),
+        };
+        let answer = merge(&git, &commit("a"), &commit("b"), Duration::from_millis(1)).await;
+        assert!(answer.is_err_and(|error| matches!(error, Error::BranchMissing { .. })));
+        assert_eq!(1_000 - git.left(), GIT_TRIES_MAX);
     }
 }

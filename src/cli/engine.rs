@@ -24,8 +24,8 @@ use crate::agent::process;
 use crate::model::event::{Recorded, RunOutcome};
 use crate::model::ids::AttemptId;
 use crate::model::settings::WorkerKind;
-use crate::model::state::State;
-use crate::protocol::{Live, StopMode};
+use crate::model::state::{Attempt, State};
+use crate::protocol::{Live, StopMode, identity};
 use crate::queue::EventLog;
 use crate::scheduler::outside::{GitBranch, Spool, Spooled};
 use crate::scheduler::processes::{LocalProcesses, Reap};
@@ -118,6 +118,9 @@ async fn work_here(
     let branch = config.branch();
     let log: Arc<dyn EventLog> = Arc::new(store::hold(project, config).await?);
     let state = load::load(&*log, &project.snapshots).map_err(store::of_scheduler)?;
+    let next = AttemptId(state.sequence.next().0);
+    let forgotten = repository.forget_torn(&alive(&state), next).await;
+    forgotten.map_err(of_git)?;
     let known = (state.branch == branch).then_some(&state.head);
     let ensured = repository.ensure_branch_from(&branch, known).await;
     ensured.map_err(of_git)?;
@@ -157,6 +160,18 @@ async fn work_here(
         .map_err(store::of_scheduler)?;
     sweep(&repository, project, &branch, &state).await;
     Ok(Ended { ending, state })
+}
+
+/// The open attempts whose workers live; after a power cut, no worker of the log does.
+fn alive(state: &State) -> Vec<AttemptId> {
+    let lives = |attempt: &Attempt| {
+        let worker = state.workers().get(&attempt.job.worker);
+        worker.is_some_and(|worker| identity::is_alive(&worker.process))
+    };
+    let open = state.attempts().iter();
+    open.filter(|(_, attempt)| lives(attempt))
+        .map(|(id, _)| *id)
+        .collect()
 }
 
 /// Removes worktrees of attempts that are over and whose workers were killed before they could

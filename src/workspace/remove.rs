@@ -94,6 +94,23 @@ impl Repository {
         Ok(swept)
     }
 
+    /// Removes git's own directories for worktrees of attempts that are over, where a power cut
+    /// has left only a part of what belongs into them: git refuses to look at any branch as long
+    /// as one is there. `live` and `before` as for [`sweep`](Self::sweep).
+    ///
+    /// # Errors
+    /// One cannot be removed.
+    pub async fn forget_torn(&self, live: &[AttemptId], before: AttemptId) -> Result<()> {
+        let registered = self.common_dir().join("worktrees");
+        for (attempt, git_dir) in torn(&registered) {
+            if attempt < before && !live.contains(&attempt) {
+                let doing = "remove what a power cut has left of a worktree's directory in git";
+                blocking(doing, git_dir, remove_any).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Preserves the work in one left-over worktree, unless `branch` contains it, and removes it.
     /// For a worker that finds what a dead one of the same project was at.
     ///
@@ -193,6 +210,22 @@ fn orphans(registered: &Path, worktrees_dir: &Path) -> Vec<(AttemptId, PathBuf)>
         ours.then_some((AttemptId(number.parse().ok()?), git_dir))
     };
     entries.take(ENTRIES_MAX).filter_map(orphan).collect()
+}
+
+/// git's own directories for worktrees of ours that lack what git must find in them.
+fn torn(registered: &Path) -> Vec<(AttemptId, PathBuf)> {
+    let entries = fs::read_dir(registered).into_iter().flatten().flatten();
+    let torn = |entry: fs::DirEntry| {
+        let (name, git_dir) = (entry.file_name(), entry.path());
+        let number = name.to_str()?.strip_prefix(NAME)?.parse().ok()?;
+        let lacks = |file: &str| {
+            fs::metadata(git_dir.join(file)).is_ok_and(|meta| meta.len() == 0)
+                || !exists(&git_dir.join(file))
+        };
+        let torn = ["commondir", "gitdir", "HEAD"].into_iter().any(lacks);
+        torn.then_some((AttemptId(number), git_dir))
+    };
+    entries.take(ENTRIES_MAX).filter_map(torn).collect()
 }
 
 /// Deletes a worktree in an order that can be interrupted anywhere: first its directory is moved

@@ -238,3 +238,41 @@ fn many_create_commit_and_remove_while_others_sweep() {
         assert_eq!(fixture.git(&["worktree", "list"]).lines().count(), 1);
     });
 }
+
+#[test]
+fn what_a_power_cut_left_of_a_registration_does_not_hide_the_branches() {
+    run(async {
+        let fixture = Fixture::new();
+        let (repository, head) = fixture.begun().await;
+        let _living = fixture.worktree(&repository, 7).await;
+        for number in 8..=10 {
+            drop(fixture.worktree(&repository, number).await);
+        }
+        for (lacking, number) in [("commondir", 8), ("HEAD", 9), ("gitdir", 10)] {
+            let git_dir = fixture
+                .repo
+                .join(format!(".git/worktrees/crewlog-a{number}"));
+            // The name had reached the disk, and the bytes not.
+            fs::write(git_dir.join(lacking), "").expect("torn");
+        }
+        assert!(
+            repository.ensure_branch(BRANCH).await.is_err(),
+            "git refuses"
+        );
+        let live = [AttemptId(7)];
+        repository
+            .forget_torn(&live, AttemptId(99))
+            .await
+            .expect("forgotten");
+        assert_eq!(
+            repository.ensure_branch(BRANCH).await.expect("a head"),
+            head
+        );
+        let swept = repository
+            .sweep(&fixture.worktrees, &live, AttemptId(99), BRANCH)
+            .await;
+        assert_eq!(swept.expect("swept").removed, [8, 9, 10].map(AttemptId));
+        let registered = fs::read_dir(fixture.repo.join(".git/worktrees")).expect("it");
+        assert_eq!(registered.count(), 1, "only the living one is left");
+    });
+}

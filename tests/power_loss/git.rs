@@ -185,6 +185,8 @@ fn must_be_kept(cut: &Cut<'_>) {
 /// What a start does, then all attempts again: with the very bytes that were half-written.
 async fn must_go_on(root: &Path) {
     let repository = Repository::discover(root).await.expect("a repository");
+    let forgotten = repository.forget_torn(&[], AttemptId(LATER)).await;
+    forgotten.expect("torn registrations are forgotten");
     let mut head = repository.ensure_branch(BRANCH).await.expect("a branch");
     let worktrees = root.join("worktrees");
     let swept = repository

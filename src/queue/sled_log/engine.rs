@@ -2,6 +2,8 @@
 
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use super::super::Error;
 
@@ -40,18 +42,21 @@ impl Values {
     }
 }
 
+/// sled writes and syncs at most 8 MiB when it closes.
+const CLOSE_MAX: Duration = Duration::from_secs(20);
+
 /// Something of sled's that may be dropped whatever the disk does: with the last of its handles,
 /// sled syncs its file once more, and panics when that fails. Everything that was acknowledged
 /// has been synced by then.
-pub(super) struct Held<T>(Option<T>);
+pub(super) struct Held<T: Send + 'static>(Option<T>);
 
-impl<T> Held<T> {
+impl<T: Send + 'static> Held<T> {
     pub fn new(held: T) -> Self {
         Self(Some(held))
     }
 }
 
-impl<T> Deref for Held<T> {
+impl<T: Send + 'static> Deref for Held<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -60,15 +65,25 @@ impl<T> Deref for Held<T> {
     }
 }
 
-impl<T> Drop for Held<T> {
+impl<T: Send + 'static> Drop for Held<T> {
     fn drop(&mut self) {
         let held = self.0.take();
-        let dropped = engine("close", || {
-            drop(held);
-            Ok(())
+        let (done, closed) = mpsc::channel();
+        // In a thread of its own, because on a disk that failed sled may also wait for ever.
+        let closing = std::thread::Builder::new().name("log-close".to_owned());
+        let closing = closing.spawn(move || {
+            let dropped = engine("close", || {
+                drop(held);
+                Ok(())
+            });
+            let _ = done.send(dropped);
         });
-        if let Err(error) = dropped {
-            tracing::warn!(%error, "nothing acknowledged is lost");
+        match closing.map(|_| closed.recv_timeout(CLOSE_MAX)) {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => tracing::warn!(%error, "nothing acknowledged is lost"),
+            Ok(Err(_)) | Err(_) => {
+                tracing::warn!("the log's files are left to the end of the process");
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! A feature: a unit of intent with dependencies and checks.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::ids::FeatureId;
@@ -39,6 +41,31 @@ impl FeatureSpec {
         self.category.len() + self.description.len() + lists.map(String::len).sum::<usize>()
     }
 
+    /// Gives every text the line ends of Unix: a shell takes the carriage return of Windows for a
+    /// part of the last word of its line.
+    pub fn normalise_line_ends(&mut self) {
+        let prose = [&mut self.category, &mut self.name, &mut self.description];
+        for text in prose.into_iter().chain(&mut self.steps) {
+            // The line ends of old Macs, which are nothing else in prose.
+            normalise(text, |text| text.replace('\r', "\n"));
+        }
+        for check in &mut self.checks {
+            // In the middle of a command's line a carriage return may be meant.
+            normalise(check, |text| text);
+        }
+    }
+
+    /// True when [`Self::normalise_line_ends`] would change something.
+    pub fn has_foreign_line_ends(&self) -> bool {
+        let own = [&self.category, &self.name, &self.description];
+        let prose = own.into_iter().chain(&self.steps);
+        prose.clone().any(|text| text.contains('\r'))
+            || self
+                .checks
+                .iter()
+                .any(|check| matches!(unix_line_ends(check), Cow::Owned(_)))
+    }
+
     /// True when the other text asks for the same work: only its category, priority or
     /// dependencies differ.
     pub fn asks_the_same(&self, other: &Self) -> bool {
@@ -53,6 +80,25 @@ impl FeatureSpec {
     pub fn proven_by_the_same(&self, other: &Self) -> bool {
         self.checks == other.checks && (!self.checks.is_empty() || self.asks_the_same(other))
     }
+}
+
+fn normalise(text: &mut String, lone: impl Fn(String) -> String) {
+    if text.contains('\r') {
+        *text = lone(unix_line_ends(text).into_owned());
+    }
+}
+
+/// The text without carriage returns at the ends of its lines, however many (a file that was
+/// converted twice has two).
+fn unix_line_ends(text: &str) -> Cow<'_, str> {
+    if !text.contains("\r\n") && !text.ends_with('\r') {
+        return Cow::Borrowed(text);
+    }
+    let lines: Vec<&str> = text
+        .split('\n')
+        .map(|line| line.trim_end_matches('\r'))
+        .collect();
+    Cow::Owned(lines.join("\n"))
 }
 
 /// Where a feature is in its life. Blocked and ready are both `Pending`: which of them follows
@@ -102,4 +148,40 @@ impl Status {
 pub fn garbles(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_gets_the_line_ends_of_unix() {
+        let windows = |text: &str| text.replace('\n', "\r\n");
+        let text = "one\n\ttwo\n\nthree\n";
+        let spec = FeatureSpec {
+            category: "c\r".to_owned(),
+            name: "n\r\n".to_owned(),
+            description: windows(text),
+            steps: vec![windows(text), "old\rMac\r".to_owned()],
+            checks: vec![
+                windows(text),
+                "true\r".to_owned(),
+                "a\r\r\nb".to_owned(),
+                "printf 'x\ry'\r\n".to_owned(),
+            ],
+            ..FeatureSpec::default()
+        };
+        let mut normal = spec.clone();
+        normal.normalise_line_ends();
+        assert_eq!(normal.category, "c");
+        assert_eq!(normal.name, "n\n");
+        assert_eq!(normal.description, text);
+        assert_eq!(normal.steps, [text, "old\nMac"]);
+        assert_eq!(normal.checks, [text, "true", "a\nb", "printf 'x\ry'\n"]);
+        assert!(spec.has_foreign_line_ends());
+        assert!(!normal.has_foreign_line_ends(), "{normal:?}");
+        let once = normal.clone();
+        normal.normalise_line_ends();
+        assert_eq!(normal, once);
+    }
 }

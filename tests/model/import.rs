@@ -1,5 +1,7 @@
 //! Bringing features in, and changing them.
 
+use crewlog::model::command::PersonCommand;
+use crewlog::model::event::Event;
 use crewlog::model::feature::FeatureSpec;
 use crewlog::model::state::FEATURES_MAX;
 
@@ -252,4 +254,27 @@ fn the_backlog_has_a_limit_that_updates_do_not_count_against() {
     let half = import(&many[..FEATURES_MAX / 2 + 1], true);
     story.ok(half.clone());
     expect(&story, "the same again", &half, Ok(&[]));
+}
+
+/// A client of another build, or no client of ours at all, sends what it likes.
+#[test]
+fn line_ends_are_normalised_wherever_an_import_comes_from() {
+    let mut story = Story::empty();
+    let mut windows = spec(1, &[]);
+    windows.description = "one\r\ntwo\r\n".to_owned();
+    windows.steps = vec!["s\r".to_owned()];
+    windows.checks = vec!["cd x\r\nmake test\r\n".to_owned()];
+    let import = |update| PersonCommand::Import {
+        features: vec![(id(1), windows.clone())],
+        update,
+    };
+    let events = story.person(import(false)).unwrap();
+    let [Event::FeatureAdded(added)] = events.as_slice() else {
+        panic!("{events:?}");
+    };
+    assert_eq!(added.spec.description, "one\ntwo\n");
+    assert_eq!(added.spec.steps, ["s"]);
+    assert_eq!(added.spec.checks, ["cd x\nmake test\n"]);
+    // The same again is the same, and no change.
+    assert_eq!(story.person(import(true)).unwrap(), []);
 }

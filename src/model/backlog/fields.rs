@@ -66,6 +66,7 @@ pub(super) fn feature(number: usize, entry: &Node, errors: &mut BacklogErrors) -
         }
     }
     reader.line = entry.line;
+    feature.spec.normalise_line_ends();
     reader.whole(entries, &feature);
     feature.place = place;
     feature

@@ -196,3 +196,24 @@ fn all_problems_are_told_up_to_a_limit() {
     );
     assert!(shown.ends_with("\n  and 50 more"), "{shown}");
 }
+
+/// The same file with the line ends of Windows, in either format, means the same.
+#[test]
+fn files_from_windows_mean_what_they_say() {
+    let toml = "[[feature]]\nname = \"a\"\ndescription = \"\"\"\none\ntwo\n\"\"\"\nsteps = [\"s\"]\nchecks = ['''\ncd x\nmake test\n''']\ndepends_on = [\"b\"]\n\n[[feature]]\nname = \"b\"\nchecks = \"true\"\n";
+    let json = r#"[{"name": "a", "description": "one\ntwo\n", "steps": ["s"],
+        "checks": ["cd x\nmake test\n"], "depends_on": ["b"]}, {"name": "b", "checks": "true"}]"#;
+    let specs = |text: &str, format| {
+        let parsed = parse(text, format).expect("a good file");
+        let features = parsed.into_iter();
+        features
+            .map(|feature| (feature.spec, feature.depends_on))
+            .collect::<Vec<_>>()
+    };
+    let unix = specs(toml, Format::Toml);
+    assert_eq!(unix, specs(json, Format::Json));
+    assert_eq!(unix, specs(&toml.replace('\n', "\r\n"), Format::Toml));
+    let windows = json.replace(r"\n", r"\r\n").replace('\n', "\r\n");
+    assert_eq!(unix, specs(&windows, Format::Json));
+    assert!(!format!("{unix:?}").contains(r"\r"));
+}

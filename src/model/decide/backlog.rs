@@ -25,7 +25,7 @@ pub fn import(
 ) -> Result<Vec<Event>, Rejection> {
     let features: Vec<(FeatureId, Cow<'_, FeatureSpec>)> = features
         .iter()
-        .map(|(id, spec)| (*id, sorted(spec)))
+        .map(|(id, spec)| (*id, normal(spec)))
         .collect();
     let added = numbered(state, &features)?;
     named(state, &features, update)?;
@@ -71,13 +71,14 @@ pub fn import(
     Ok(events)
 }
 
-/// The spec with its dependencies ascending, as events have them.
-fn sorted(spec: &FeatureSpec) -> Cow<'_, FeatureSpec> {
-    if spec.depends_on.is_sorted() {
+/// The spec as events have it: its dependencies ascending, its line ends those of Unix.
+fn normal(spec: &FeatureSpec) -> Cow<'_, FeatureSpec> {
+    if spec.depends_on.is_sorted() && !spec.has_foreign_line_ends() {
         return Cow::Borrowed(spec);
     }
     let mut spec = spec.clone();
     spec.depends_on.sort_unstable();
+    spec.normalise_line_ends();
     Cow::Owned(spec)
 }
 

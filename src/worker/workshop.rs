@@ -154,6 +154,7 @@ impl Workshop {
 
     async fn make(&mut self, offer: JobOffer) -> Result<Stand, Failure> {
         self.bench = None;
+        self.ports.renew().map_err(setup)?;
         // First the file by which a later worker finds what this one may leave behind.
         let entry = Entry {
             attempt: offer.attempt,

@@ -88,6 +88,39 @@ pub struct TreeCommand {
 impl TreeCommand {
     /// The running executable, whatever has become of its file since it was started.
     pub const OWN_EXECUTABLE: &str = "/proc/self/exe";
+
+    /// The longest argument or variable (`NAME=value`) that Linux hands to a program, its closing
+    /// NUL included: 32 pages, whatever `ulimit` says.
+    pub const STRING_BYTES_MAX: usize = 128 * 1024;
+
+    /// Refuses what the system would refuse with "Argument list too long", and says what is too long.
+    fn check_lengths(&self) -> Result<(), ProcessError> {
+        let too_long = |what: String, bytes: usize, remedy| {
+            Err(ProcessError::TooLong {
+                what,
+                program: self.program.to_string_lossy().into_owned(),
+                bytes,
+                remedy,
+            })
+        };
+        for (number, arg) in (1..).zip(&self.args) {
+            let bytes = arg.len() + 1;
+            if bytes > Self::STRING_BYTES_MAX {
+                let what = format!("argument {number}");
+                let remedy = "put the text into a file and pass the file's name; an agent finds its prompt in {prompt_file} and on its standard input";
+                return too_long(what, bytes, remedy);
+            }
+        }
+        for (name, value) in &self.env {
+            let bytes = name.len() + value.len() + 2;
+            if bytes > Self::STRING_BYTES_MAX {
+                let what = format!("the environment variable {}", name.to_string_lossy());
+                let remedy = "put the text into a file and set the variable to the file's name, or take it out of `env` and `pass_env`";
+                return too_long(what, bytes, remedy);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A tree could not be started or watched.
@@ -100,6 +133,21 @@ pub enum ProcessError {
         program: String,
         /// The system's words.
         reason: String,
+    },
+    /// The system starts no program with such an argument or variable.
+    #[error(
+        "cannot start {program}: {what} has {bytes} bytes, and the system allows {} for one; {remedy}",
+        TreeCommand::STRING_BYTES_MAX
+    )]
+    TooLong {
+        /// Which argument or variable.
+        what: String,
+        /// The program's name as configured.
+        program: String,
+        /// Its length, with the closing NUL.
+        bytes: usize,
+        /// What to do.
+        remedy: &'static str,
     },
     /// A namespace was demanded.
     #[error("no pid namespace can be had here ({reason}); use the isolation `auto`")]

@@ -62,6 +62,7 @@ enum Start {
 impl Tree {
     /// Starts the program; returns when it runs.
     pub async fn spawn(command: TreeCommand) -> Result<Self, ProcessError> {
+        command.check_lengths()?;
         let namespace = match command.isolation {
             Isolation::Auto => !NO_NAMESPACES.load(Ordering::Relaxed),
             Isolation::Subreaper => false,

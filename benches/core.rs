@@ -218,6 +218,7 @@ impl Story {
             touched_total: touched.len() as u32,
             touched,
             evidence: vec![(feature, self.evidence(feature, &head))],
+            notes: Vec::new(),
         };
         self.report(attempt, Report::Mergeable(work));
         let merged = true;

@@ -189,6 +189,7 @@ fn report(job: &JobOffer) -> WorkerMessage {
             touched: Vec::new(),
             touched_total: 0,
             evidence: features.map(|id| (id, evidence.clone())).collect(),
+            notes: Vec::new(),
         })
     };
     WorkerMessage::Report {

@@ -247,6 +247,7 @@ impl Load {
                     touched: Vec::new(),
                     touched_total: 0,
                     evidence: features.map(|one| (one.id, evidence.clone())).collect(),
+                    notes: Vec::new(),
                 });
                 self.workers[at].say(&WorkerMessage::Report {
                     command: CommandId((1 << 110) + u128::from(self.commands)),

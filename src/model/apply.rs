@@ -54,5 +54,6 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
         Event::BudgetReached(_) => run::budget_reached(state),
         Event::SettingsChanged(event) => run::settings_changed(state, event),
         Event::RunFinished(event) => run::finished(state, event),
+        Event::AttemptNoted(_) => {}
     }
 }

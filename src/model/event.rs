@@ -368,6 +368,13 @@ events! {
         /// In words.
         reason: String,
     }
+    /// Something about an attempt that changes nothing and that people should know.
+    93 1 AttemptNoted {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// What, in a sentence or two.
+        note: String,
+    }
 }
 
 impl MergeStarted {

@@ -123,6 +123,22 @@ impl Failure {
             checks: Vec::new(),
         }
     }
+
+    /// The same failure with one more sentence. Where there is no room for both, the end of what was
+    /// said before gives way: it is the less new of the two.
+    pub fn with_more(mut self, sentence: &str) -> Self {
+        let room = Self::REASON_BYTES_MAX.saturating_sub(sentence.len() + 1);
+        let mut end = self.reason.len().min(room);
+        while !self.reason.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.reason.truncate(end);
+        let reason = format!("{}\n{sentence}", self.reason);
+        Self {
+            checks: self.checks,
+            ..Self::new(self.kind, reason)
+        }
+    }
 }
 
 /// One run of one check.

@@ -52,6 +52,9 @@ pub struct Mergeable {
     pub touched_total: u32,
     /// The proof for each feature of the job.
     pub evidence: Vec<(FeatureId, Evidence)>,
+    /// What else people should know of the attempt, a sentence each.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// What a test says of one feature.

@@ -1,5 +1,7 @@
 //! Checks and hooks: shell commands in the worktree, one after the other.
 
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -10,6 +12,7 @@ use crate::model::ids::FeatureId;
 use crate::model::settings::WorkerKind;
 
 use super::config;
+use super::job::AttemptDir;
 use super::outcome::{FeatureChecks, cut};
 use super::token::tree_token;
 use super::workshop::{Bench, Workshop, setup};
@@ -120,9 +123,11 @@ impl Workshop {
         limit: Duration,
         cancel: &CancellationToken,
     ) -> Result<process::Finished, Failure> {
+        let script = script(command, &bench.dir)
+            .map_err(|error| setup(format!("a long command cannot be written down: {error}")))?;
         let tree = TreeCommand {
             program: "sh".into(),
-            args: vec!["-c".into(), command.into()],
+            args: vec!["-c".into(), script],
             cwd: bench.cwd.clone(),
             env: bench.env.clone(),
             token: tree_token(&self.config.places.project, bench.offer.attempt),
@@ -149,6 +154,30 @@ impl Workshop {
             config::Isolation::Subreaper => process::Isolation::Subreaper,
         }
     }
+}
+
+/// What `sh -c` is given. The system takes no argument of more than 128 KiB, so a longer command is
+/// written into a file that the shell reads as if it were the argument: `$0`, input, directory and
+/// exit code are the same. The file is written anew each time, because agents can reach it.
+fn script(command: &str, dir: &AttemptDir) -> std::io::Result<OsString> {
+    if command.len() < TreeCommand::STRING_BYTES_MAX {
+        return Ok(command.into());
+    }
+    let path = dir.script_file();
+    dir.write_script(command)?;
+    // A quote in the path ends the quoting, stands by itself, and begins it again.
+    let mut script = OsString::from(". '");
+    for (index, part) in path
+        .as_os_str()
+        .as_bytes()
+        .split(|byte| *byte == b'\'')
+        .enumerate()
+    {
+        script.push(if index == 0 { "" } else { "'\\''" });
+        script.push(OsStr::from_bytes(part));
+    }
+    script.push("'");
+    Ok(script)
 }
 
 /// The last lines of an output, fit to be quoted.

@@ -16,7 +16,7 @@ use crate::model::report::{JobFeature, Suspect};
 use crate::model::settings::WorkerKind;
 
 use super::config::Config;
-use super::verdict::{self, Claims, VERDICT_BYTES_MAX};
+use super::verdict::{self, Reading, VERDICT_BYTES_MAX};
 
 /// Variables that any program may need and that hold no secret.
 const ALLOWED: [&str; 7] = ["PATH", "HOME", "LANG", "TERM", "USER", "LOGNAME", "SHELL"];
@@ -187,6 +187,30 @@ impl AttemptDir {
         self.root.join("verdict.json")
     }
 
+    /// The shell command that runs, where it is too long for an argument.
+    pub fn script_file(&self) -> PathBuf {
+        self.root.join("command.sh")
+    }
+
+    /// Writes a shell command into [`Self::script_file`]. Whatever lies there goes first: an agent
+    /// may have left a link.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn write_script(&self, command: &str) -> io::Result<()> {
+        let path = self.script_file();
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)?;
+        file.write_all(command.as_bytes())
+    }
+
     /// Lays the job and its prompt out, and takes an old verdict away.
     ///
     /// # Errors
@@ -200,8 +224,8 @@ impl AttemptDir {
         write(&self.prompt_file(), prompt.as_bytes())
     }
 
-    /// What the agent has written into its verdict file; the error is a sentence about the file.
-    pub fn claims(&self, features: &[FeatureId]) -> Result<Claims, String> {
+    /// What the agent has written into its verdict file.
+    pub fn verdict(&self, features: &[FeatureId]) -> Reading {
         let path = self.verdict_file();
         // The agent made it: it may be a pipe that never ends, or a link to anywhere.
         let file = File::options()
@@ -209,17 +233,18 @@ impl AttemptDir {
             .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
             .open(&path);
         let file = match file {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            file => file.map_err(|error| format!("cannot be read ({error})"))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Reading::default(),
+            Err(error) => return Reading::unread(&format!("cannot be opened ({error})")),
+            Ok(file) => file,
         };
         let plain = file.metadata().is_ok_and(|meta| meta.is_file());
         if !plain {
-            return Err("is no plain file".to_owned());
+            return Reading::unread("is no plain file");
         }
         let mut text = Vec::new();
-        file.take(VERDICT_BYTES_MAX + 1)
-            .read_to_end(&mut text)
-            .map_err(|error| format!("cannot be read ({error})"))?;
+        if let Err(error) = file.take(VERDICT_BYTES_MAX + 1).read_to_end(&mut text) {
+            return Reading::unread(&format!("cannot be read ({error})"));
+        }
         verdict::parse(&text, features)
     }
 }
@@ -393,7 +418,7 @@ mod tests {
         fs::write(dir.verdict_file(), "old").expect("written");
         dir.lay_out(&job(), "do it").expect("laid out");
         let features = [FeatureId(5), FeatureId(6)];
-        assert_eq!(dir.claims(&features), Ok(Vec::new()), "no old verdict");
+        assert_eq!(dir.verdict(&features), Reading::default(), "no old verdict");
         let json: serde_json::Value =
             serde_json::from_slice(&fs::read(dir.job_file()).expect("a file")).expect("JSON");
         assert_eq!(json["kind"], "coding");
@@ -407,7 +432,7 @@ mod tests {
         ];
         for (text, good) in table {
             fs::write(dir.verdict_file(), text).expect("written");
-            assert_eq!(dir.claims(&features).is_ok(), good, "{text}");
+            assert_eq!(dir.verdict(&features).note.is_none(), good, "{text}");
         }
         // What is no file does not stop the worker.
         fs::remove_file(dir.verdict_file()).expect("removed");
@@ -419,7 +444,7 @@ mod tests {
             0,
         );
         fifo.expect("a pipe");
-        assert_eq!(dir.claims(&features), Err("is no plain file".to_owned()));
+        assert_eq!(dir.verdict(&features), Reading::unread("is no plain file"));
         dir.remove().expect("removed");
         dir.remove().expect("nothing to remove");
     }

@@ -5,7 +5,7 @@ use crate::model::evidence::{Basis, CheckRun, Evidence, Failure, FailureKind, Se
 use crate::model::ids::{CommitId, FeatureId, Timestamp};
 use crate::model::report::{JobFeature, Mergeable, Report, TestVerdict};
 
-use super::verdict::{Claim, Claims};
+use super::verdict::{Claim, Reading};
 
 /// How one agent session went.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +21,8 @@ pub struct SessionResult {
     pub limited_until: Option<Timestamp>,
     /// What it used.
     pub usage: Usage,
-    /// What the agent wrote into its verdict file, or what is wrong with that file.
-    pub claims: Result<Claims, String>,
+    /// What the agent wrote into its verdict file.
+    pub verdict: Reading,
 }
 
 /// The checks of one feature, run in order up to the first failure.
@@ -149,15 +149,8 @@ pub fn after_coding_session(features: &[JobFeature], session: &SessionResult) ->
     if let Some(failure) = session.failure() {
         return Some(fail_all(features, &failure, session.limited_until));
     }
-    let claims = match &session.claims {
-        Ok(claims) => claims,
-        Err(problem) => {
-            let reason = format!("the agent's verdict file {problem}");
-            let failure = Failure::new(FailureKind::AgentGaveUp, reason);
-            return Some(fail_all(features, &failure, None));
-        }
-    };
-    let failures: Vec<_> = claims
+    let claims = &session.verdict.claims;
+    let mut failures: Vec<_> = claims
         .iter()
         .filter_map(|(feature, claim)| match claim {
             Claim::Fail(reason) => {
@@ -167,6 +160,7 @@ pub fn after_coding_session(features: &[JobFeature], session: &SessionResult) ->
             Claim::Pass | Claim::Input(_) => None,
         })
         .collect();
+    failures.extend(wordless(features, &session.verdict));
     if !failures.is_empty() {
         return Some(Report::Failed {
             failures,
@@ -180,6 +174,27 @@ pub fn after_coding_session(features: &[JobFeature], session: &SessionResult) ->
         }),
         Claim::Pass | Claim::Fail(_) => None,
     })
+}
+
+/// Features without checks pass on the agent's word alone. A word that cannot be read is none; where
+/// there are checks, they decide.
+fn wordless(features: &[JobFeature], verdict: &Reading) -> Vec<(FeatureId, Failure)> {
+    let Some(note) = &verdict.note else {
+        return Vec::new();
+    };
+    let said = |id: FeatureId| verdict.claims.iter().any(|(other, _)| *other == id);
+    let without = features
+        .iter()
+        .filter(|feature| feature.spec.checks.is_empty() && !said(feature.id));
+    without
+        .map(|feature| {
+            let reason = format!(
+                "{note}. {} has no checks that could decide instead; write the verdict as JSON, for example {{\"feature\": {}, \"verdict\": \"pass\"}}",
+                feature.id, feature.id.0
+            );
+            (feature.id, Failure::new(FailureKind::AgentGaveUp, reason))
+        })
+        .collect()
 }
 
 /// The longest beginning of `text` of at most `bytes_max` bytes that ends between characters.
@@ -206,11 +221,21 @@ pub fn fail_all(
     }
 }
 
-/// What the checks of a coding job say of the commit that they ran on.
-pub fn after_checks(features: &[JobFeature], stand: &Stand, checks: &[FeatureChecks]) -> Report {
+/// What the checks of a coding job say of the commit that they ran on. `note` is what else people
+/// and the next attempt should know: that the agent's verdict could not be read.
+pub fn after_checks(
+    features: &[JobFeature],
+    stand: &Stand,
+    checks: &[FeatureChecks],
+    note: Option<&str>,
+) -> Report {
+    let noted = |failure: Failure| match note {
+        Some(note) => failure.with_more(note),
+        None => failure,
+    };
     let failures: Vec<_> = checks
         .iter()
-        .filter_map(|one| Some((one.feature, one.failure()?)))
+        .filter_map(|one| Some((one.feature, noted(one.failure()?))))
         .collect();
     if !failures.is_empty() {
         return Report::Failed {
@@ -238,6 +263,10 @@ pub fn after_checks(features: &[JobFeature], stand: &Stand, checks: &[FeatureChe
         touched: stand.touched.clone(),
         touched_total: stand.touched_total,
         evidence,
+        notes: note
+            .map(|note| format!("{note}. The checks decided"))
+            .into_iter()
+            .collect(),
     })
 }
 
@@ -324,16 +353,14 @@ fn test_verdict(
     }
     let gave_up =
         |reason: String| TestVerdict::Inconclusive(Failure::new(FailureKind::AgentGaveUp, reason));
-    let claims = match &session.claims {
-        Ok(claims) => claims,
-        Err(problem) => return gave_up(format!("the agent's verdict file {problem}")),
-    };
-    match claims.iter().find(|(id, _)| *id == feature.id) {
+    let verdict = &session.verdict;
+    match verdict.claims.iter().find(|(id, _)| *id == feature.id) {
         Some((_, Claim::Pass)) => TestVerdict::Passed(evidence(feature, stand, checks)),
         Some((_, Claim::Fail(reason))) => {
             TestVerdict::Broken(Failure::new(FailureKind::CheckFailed, reason.clone()))
         }
         Some((_, Claim::Input(question))) => gave_up(format!("the agent asks: {question}")),
+        None if verdict.note.is_some() => gave_up(verdict.note.clone().unwrap_or_default()),
         None => gave_up("the testing agent wrote no verdict to $CREWLOG_VERDICT".to_owned()),
     }
 }

@@ -109,7 +109,7 @@ impl Workshop {
             detail: result.reason,
             limited_until: result.limit_until_ms.map(Timestamp),
             usage: result.usage,
-            claims: bench.dir.claims(features),
+            verdict: bench.dir.verdict(features),
         })
     }
 

@@ -1,11 +1,19 @@
 //! The verdict file: what an agent says of its own work. A claim, never a proof.
+//!
+//! The file is read leniently wherever its meaning is certain. Where it is not, nothing is guessed
+//! and nothing is thrown away: the claims that can be read count, and [`Reading::note`] says what
+//! could not be read.
 
-use serde::Deserialize;
+mod values;
 
 use crate::model::ids::FeatureId;
+use values::Value;
 
 /// A longer verdict file is not read: it holds a sentence or two for each of fifty features.
 pub const VERDICT_BYTES_MAX: u64 = 64 * 1024;
+
+/// Characters of an unreadable verdict that a note quotes: enough to recognise it.
+const QUOTED_CHARS: usize = 160;
 
 /// What an agent says of one feature.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,131 +29,322 @@ pub enum Claim {
 /// The claims of one session, at most one for each feature.
 pub type Claims = Vec<(FeatureId, Claim)>;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    feature: Option<u32>,
-    verdict: String,
-    reason: Option<String>,
-    question: Option<String>,
+/// What a verdict file says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// What is certain.
+    pub claims: Claims,
+    /// What could not be read, in a sentence for people and for the next attempt; it quotes the
+    /// file's beginning.
+    pub note: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Entries {
-    Many(Vec<Entry>),
-    One(Entry),
-}
-
-/// Reads a verdict file about the features of one job. An empty file is as good as none. The
-/// error is a sentence about the file, for people and for the next attempt.
-pub fn parse(text: &[u8], features: &[FeatureId]) -> Result<Claims, String> {
-    if text.len() as u64 > VERDICT_BYTES_MAX {
-        return Err(format!("is longer than {VERDICT_BYTES_MAX} bytes"));
-    }
-    if text.iter().all(u8::is_ascii_whitespace) {
-        return Ok(Vec::new());
-    }
-    let entries: Entries = serde_json::from_slice(text)
-        .map_err(|error| format!("is not an object or an array of verdicts ({error})"))?;
-    let entries = match entries {
-        Entries::Many(many) => many,
-        Entries::One(one) => vec![one],
-    };
-    let mut claims = Claims::new();
-    for entry in entries {
-        let (feature, claim) = claim(entry, features)?;
-        if claims.iter().any(|(other, _)| *other == feature) {
-            return Err(format!("names feature {feature} twice"));
+impl Reading {
+    /// Nothing could be read, and there is nothing to quote.
+    pub fn unread(problem: &str) -> Self {
+        Self {
+            claims: Claims::new(),
+            note: Some(format!(
+                "the agent's verdict could not be read: the file {problem}"
+            )),
         }
-        claims.push((feature, claim));
     }
-    Ok(claims)
 }
 
-fn claim(entry: Entry, features: &[FeatureId]) -> Result<(FeatureId, Claim), String> {
-    let feature = match (entry.feature, features) {
-        (Some(number), _) => FeatureId(number),
-        (None, [only]) => *only,
-        (None, _) => return Err("does not say which feature it speaks of".to_owned()),
-    };
-    if !features.contains(&feature) {
-        return Err(format!("names feature {feature}, which is not in this job"));
+/// Keys under which agents say the same thing, ours first. Letters' case and `_`, `-` and spaces
+/// make no difference.
+const FEATURE_KEYS: [&str; 3] = ["feature", "featureid", "id"];
+const VERDICT_KEYS: [&str; 4] = ["verdict", "status", "result", "outcome"];
+const PASSED_KEYS: [&str; 4] = ["pass", "passed", "passes", "success"];
+const REASON_KEYS: [&str; 7] = [
+    "reason",
+    "message",
+    "explanation",
+    "details",
+    "detail",
+    "error",
+    "summary",
+];
+const QUESTION_KEYS: [&str; 2] = ["question", "input"];
+/// Keys that a list of verdicts may stand under.
+const LIST_KEYS: [&str; 4] = ["verdicts", "features", "results", "feature"];
+
+/// Words whose meaning is certain. `done` and `blocked` are not among them: a test that is done may
+/// have failed, and what is blocked may need a person or another feature.
+const PASS_WORDS: [&str; 10] = [
+    "pass",
+    "passed",
+    "passes",
+    "passing",
+    "ok",
+    "okay",
+    "success",
+    "succeeded",
+    "successful",
+    "true",
+];
+const FAIL_WORDS: [&str; 8] = [
+    "fail",
+    "failed",
+    "fails",
+    "failing",
+    "failure",
+    "broken",
+    "false",
+    "unsuccessful",
+];
+const INPUT_WORDS: [&str; 8] = [
+    "input",
+    "question",
+    "ask",
+    "needsinput",
+    "needinput",
+    "inputneeded",
+    "inputrequired",
+    "needshumaninput",
+];
+
+/// Reads a verdict file about the features of one job. An empty file is as good as none.
+pub fn parse(bytes: &[u8], features: &[FeatureId]) -> Reading {
+    if bytes.len() as u64 > VERDICT_BYTES_MAX {
+        return Reading::unread(&format!("is longer than {VERDICT_BYTES_MAX} bytes"));
     }
-    let words = |text: Option<String>, what: &str| match text {
-        Some(text) if !text.trim().is_empty() => Ok(text.trim().to_owned()),
-        _ => Err(format!("gives no {what} for feature {feature}")),
+    let text = values::text(bytes);
+    let text = text.trim_matches(|letter: char| letter.is_whitespace() || letter == '\u{feff}');
+    if text.is_empty() {
+        return Reading::default();
+    }
+    let mut reader = Reader {
+        features,
+        claims: Claims::new(),
+        contradicted: Vec::new(),
+        problems: Vec::new(),
     };
-    let claim = match entry.verdict.as_str() {
-        "pass" => Claim::Pass,
-        "fail" => Claim::Fail(words(entry.reason, "reason")?),
-        "input" => Claim::Input(words(entry.question, "question")?),
-        other => {
-            let other: String = other.chars().take(40).collect();
-            return Err(format!(
-                "says {other:?} of feature {feature}; it must be pass, fail or input"
+    let found = values::find(text);
+    // A file of one bare word is about the only feature there is.
+    let bare = found.values.is_empty().then(|| plain(text));
+    if bare.as_deref().is_some_and(|word| meaning(word).is_some()) {
+        reader.value(&Value::Text(text.to_owned()), true);
+    }
+    for value in &found.values {
+        reader.value(value, found.whole);
+    }
+    reader.reading(text)
+}
+
+struct Reader<'a> {
+    features: &'a [FeatureId],
+    claims: Claims,
+    /// Features of which the file says two different things.
+    contradicted: Vec<FeatureId>,
+    problems: Vec<String>,
+}
+
+impl Reader<'_> {
+    fn reading(mut self, text: &str) -> Reading {
+        let contradicted = std::mem::take(&mut self.contradicted);
+        self.claims.retain(|(id, _)| !contradicted.contains(id));
+        if self.claims.is_empty() && self.problems.is_empty() && text != "[]" {
+            self.problems
+                .push("it holds no verdict that can be recognised".to_owned());
+        }
+        let note = (!self.problems.is_empty()).then(|| {
+            let quoted: String = text.chars().take(QUOTED_CHARS).collect();
+            let more = if quoted.len() < text.len() { "..." } else { "" };
+            let problems = self.problems.join("; ");
+            format!(
+                "the agent's verdict could not be read: {problems}. It begins: {quoted:?}{more}"
+            )
+        });
+        Reading {
+            claims: self.claims,
+            note,
+        }
+    }
+
+    fn problem(&mut self, problem: String) {
+        // One sentence for each of a job's features is more than anybody reads.
+        if self.problems.len() < 3 && !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+    }
+
+    /// A value at the top level. In prose (`whole` is false) a value that is no verdict is prose.
+    fn value(&mut self, value: &Value, whole: bool) {
+        match value {
+            Value::List(items) => items.iter().for_each(|item| self.value(item, whole)),
+            Value::Object(entries) => self.object(entries, None, whole),
+            Value::Text(word) if whole => self.entry(None, Some(word), "", ""),
+            _ if whole => self.problem("it is neither an object nor a list of verdicts".to_owned()),
+            _ => {}
+        }
+    }
+
+    fn object(&mut self, entries: &[(String, Value)], feature: Option<FeatureId>, whole: bool) {
+        let first = |keys: &[&str]| {
+            let of = |key: &&str| entries.iter().find(|(name, _)| plain(name) == **key);
+            keys.iter().find_map(of).map(|(_, value)| value)
+        };
+        let twice = |keys: &[&str]| {
+            let mut values = entries
+                .iter()
+                .filter(|(name, _)| keys.contains(&plain(name).as_str()));
+            let first = values.next();
+            values.any(|(_, value)| first.is_some_and(|(_, it)| it != value))
+        };
+        let word = match first(&VERDICT_KEYS).or_else(|| first(&PASSED_KEYS)) {
+            Some(Value::Text(word)) => word.as_str(),
+            Some(Value::Bool(true)) => "pass",
+            Some(Value::Bool(false)) => "fail",
+            Some(Value::Object(_) | Value::List(_)) | None => {
+                return self.container(entries, whole);
+            }
+            Some(_) => "",
+        };
+        if twice(&VERDICT_KEYS[..1]) || twice(&FEATURE_KEYS) {
+            return self.problem("it gives a key twice with different values".to_owned());
+        }
+        let said = |keys: &[&str]| match first(keys) {
+            Some(Value::Text(text)) => text.trim().to_owned(),
+            _ => String::new(),
+        };
+        let (reason, question) = (said(&REASON_KEYS), said(&QUESTION_KEYS));
+        match (feature, first(&FEATURE_KEYS)) {
+            (Some(id), _) => self.entry(Some(Some(id)), Some(word), &reason, &question),
+            (None, None | Some(Value::Null)) => self.entry(None, Some(word), &reason, &question),
+            (None, Some(value)) => self.entry(Some(number(value)), Some(word), &reason, &question),
+        }
+    }
+
+    /// An object without a verdict of its own: a list under a name, or verdicts under numbers.
+    fn container(&mut self, entries: &[(String, Value)], whole: bool) {
+        let mut read = false;
+        for (key, value) in entries {
+            let numbered = feature_number(key).filter(|id| self.features.contains(id));
+            match (numbered, value) {
+                (Some(id), Value::Object(inner)) => self.object(inner, Some(id), whole),
+                (Some(id), Value::Text(word)) => self.entry(Some(Some(id)), Some(word), "", ""),
+                (Some(id), Value::Bool(passed)) => {
+                    let word = if *passed { "pass" } else { "fail" };
+                    self.entry(Some(Some(id)), Some(word), "", "");
+                }
+                (None, Value::List(_) | Value::Object(_))
+                    if LIST_KEYS.contains(&plain(key).as_str())
+                        || VERDICT_KEYS.contains(&plain(key).as_str()) =>
+                {
+                    self.value(value, whole);
+                }
+                _ => continue,
+            }
+            read = true;
+        }
+        if !read && whole {
+            self.problem("an object in it has no `verdict`".to_owned());
+        }
+    }
+
+    /// One verdict. `named` is `None` when it names no feature, and `Some(None)` when what it names
+    /// is no number.
+    fn entry(
+        &mut self,
+        named: Option<Option<FeatureId>>,
+        word: Option<&str>,
+        reason: &str,
+        question: &str,
+    ) {
+        let id = match (named, self.features) {
+            (Some(Some(id)), _) => id,
+            (None, [only]) => *only,
+            (None, _) => {
+                return self.problem("it does not say which feature it is about".to_owned());
+            }
+            (Some(None), _) => {
+                return self
+                    .problem("it names a feature by something that is no number".to_owned());
+            }
+        };
+        if !self.features.contains(&id) {
+            return self.problem(format!("it names feature {id}, which is not in this job"));
+        }
+        let word = word.unwrap_or_default();
+        let Some(meaning) = meaning(&plain(word)) else {
+            let shown: String = word.chars().take(40).collect();
+            return self.problem(format!(
+                "it says {shown:?} of feature {id}; the words are pass, fail and input"
             ));
+        };
+        let claim = match meaning {
+            Meaning::Pass => Claim::Pass,
+            Meaning::Fail if reason.is_empty() => {
+                Claim::Fail("the agent says that it failed, and gives no reason".to_owned())
+            }
+            Meaning::Fail => Claim::Fail(reason.to_owned()),
+            Meaning::Input if !question.is_empty() => Claim::Input(question.to_owned()),
+            Meaning::Input if !reason.is_empty() => Claim::Input(reason.to_owned()),
+            Meaning::Input => {
+                return self.problem(format!(
+                    "it asks something of feature {id} without a question"
+                ));
+            }
+        };
+        match self.claims.iter().find(|(other, _)| *other == id) {
+            None => self.claims.push((id, claim)),
+            Some((_, earlier)) if *earlier == claim => {}
+            Some(_) => {
+                self.contradicted.push(id);
+                self.problem(format!("it says different things of feature {id}"));
+            }
         }
+    }
+}
+
+enum Meaning {
+    Pass,
+    Fail,
+    Input,
+}
+
+fn meaning(plain: &str) -> Option<Meaning> {
+    if PASS_WORDS.contains(&plain) {
+        Some(Meaning::Pass)
+    } else if FAIL_WORDS.contains(&plain) {
+        Some(Meaning::Fail)
+    } else if INPUT_WORDS.contains(&plain) {
+        Some(Meaning::Input)
+    } else {
+        None
+    }
+}
+
+/// A word without what makes no difference: case, quotes, punctuation, spaces.
+fn plain(word: &str) -> String {
+    let letters = word.chars().filter(|letter| letter.is_alphanumeric());
+    // A key or a word of ours is short; what is longer is like none of them.
+    letters.flat_map(char::to_lowercase).take(40).collect()
+}
+
+/// `5`, `5.0`, `"5"`, `"#5"` and `"feature 5"`.
+fn number(value: &Value) -> Option<FeatureId> {
+    match value {
+        Value::Number(number) if number.fract() == 0.0 => {
+            let id = (1.0..=f64::from(FeatureId::MAX)).contains(number);
+            id.then_some(FeatureId(*number as u32))
+        }
+        Value::Text(text) => feature_number(text),
+        _ => None,
+    }
+}
+
+fn feature_number(text: &str) -> Option<FeatureId> {
+    let text = text.trim();
+    let text = match text.get(..7) {
+        Some(word) if word.eq_ignore_ascii_case("feature") => text.get(7..)?.trim_start(),
+        _ => text,
     };
-    Ok((feature, claim))
+    let digits = text.strip_prefix('#').unwrap_or(text).trim();
+    let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    plain.then(|| digits.parse().ok().map(FeatureId)).flatten()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const FIVE: FeatureId = FeatureId(5);
-    const SIX: FeatureId = FeatureId(6);
-
-    #[test]
-    fn claims_are_read() {
-        let one = &[FIVE][..];
-        let two = &[FIVE, SIX][..];
-        let table: &[(&str, &[FeatureId], Claims)] = &[
-            ("", one, vec![]),
-            (" \n", one, vec![]),
-            ("[]", one, vec![]),
-            (r#"{"verdict":"pass"}"#, one, vec![(FIVE, Claim::Pass)]),
-            (
-                r#"{"feature":5,"verdict":"fail","reason":" no network "}"#,
-                one,
-                vec![(FIVE, Claim::Fail("no network".into()))],
-            ),
-            (
-                r#"[{"feature":6,"verdict":"input","question":"Which?"},{"feature":5,"verdict":"pass"}]"#,
-                two,
-                vec![(SIX, Claim::Input("Which?".into())), (FIVE, Claim::Pass)],
-            ),
-        ];
-        for (text, features, expected) in table {
-            assert_eq!(parse(text.as_bytes(), features).as_ref(), Ok(expected));
-        }
-    }
-
-    #[test]
-    fn what_is_no_claim_is_refused_in_words() {
-        let long = vec![b' '; VERDICT_BYTES_MAX as usize + 1];
-        let table: &[(&[u8], &str)] = &[
-            (&long, "longer than"),
-            (b"pass", "not an object"),
-            (b"\xff\xfe", "not an object"),
-            (br#"{"verdict":"done"}"#, "does not say which feature"),
-            (br#"{"feature":5,"verdict":"done"}"#, "must be pass"),
-            (br#"{"feature":7,"verdict":"pass"}"#, "not in this job"),
-            (br#"{"feature":5,"verdict":"fail"}"#, "no reason"),
-            (
-                br#"{"feature":5,"verdict":"input","question":" "}"#,
-                "no question",
-            ),
-            (br#"{"feature":5,"verdict":"pass","x":1}"#, "not an object"),
-            (
-                br#"[{"feature":5,"verdict":"pass"},{"feature":5,"verdict":"pass"}]"#,
-                "twice",
-            ),
-        ];
-        for (text, words) in table {
-            let error = parse(text, &[FIVE, SIX]).expect_err(words);
-            assert!(error.contains(words), "{error:?} should say {words:?}");
-        }
-    }
-}
+mod tests;

@@ -304,6 +304,7 @@ impl Story {
             touched: features.iter().map(|id| format!("src/{id}.rs")).collect(),
             touched_total: features.len() as u32,
             evidence: proofs.collect(),
+            notes: Vec::new(),
         }
     }
 

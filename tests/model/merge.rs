@@ -364,3 +364,26 @@ fn what_a_report_says_is_bounded_before_it_is_recorded() {
     );
     assert_eq!(failed.failure.reason.len(), 2_000);
 }
+
+#[test]
+fn what_a_worker_noted_is_told_before_the_attempt_can_end() {
+    let mut story = Story::of(&[(1, &[])]);
+    let attempt = story.hire(CODING);
+    let work = Mergeable {
+        notes: vec![
+            "the verdict could not be read".to_owned(),
+            "x".repeat(9_000),
+        ],
+        ..story.work(attempt)
+    };
+    let events = story.report(attempt, Report::Mergeable(work)).unwrap();
+    assert_eq!(
+        names(&events),
+        ["AttemptNoted", "AttemptNoted", "MergeStarted"]
+    );
+    let [Event::AttemptNoted(first), Event::AttemptNoted(second), _] = events.as_slice() else {
+        panic!("{events:?}");
+    };
+    assert_eq!(first.note, "the verdict could not be read");
+    assert!(second.note.len() <= 2_010, "a note is bounded");
+}

@@ -86,6 +86,7 @@ pub fn mergeable(features: &[FeatureId], onto: &CommitId, to: &CommitId) -> Repo
         touched: Vec::new(),
         touched_total: 0,
         evidence: features.iter().map(|&id| (id, evidence(to))).collect(),
+        notes: Vec::new(),
     })
 }
 

@@ -299,6 +299,7 @@ pub fn done(job: &JobOffer, onto: &CommitId, to: &CommitId) -> WorkerMessage {
             touched: Vec::new(),
             touched_total: 0,
             evidence: ids.map(|id| (id, proof.clone())).collect(),
+            notes: Vec::new(),
         }),
         usage: Usage::default(),
     }

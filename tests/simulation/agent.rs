@@ -5,7 +5,7 @@ use crate::model::ids::{FeatureId, Timestamp};
 use crate::model::report::JobFeature;
 use crate::model::settings::Settings;
 use crate::worker::outcome::SessionResult;
-use crate::worker::verdict::Claim;
+use crate::worker::verdict::{Claim, Reading};
 
 use super::dice::Dice;
 use super::git::Change;
@@ -31,7 +31,7 @@ fn completed(dice: &mut Dice) -> SessionResult {
             output_tokens: dice.between(0, 50),
             cost_microusd: 0,
         },
-        claims: Ok(Vec::new()),
+        verdict: Reading::default(),
     }
 }
 
@@ -68,9 +68,9 @@ pub fn coding(
     } else {
         Vec::new()
     };
-    plan.result.claims = match dice.percent(trouble.flaky) {
-        true => Err("is no JSON".to_owned()),
-        false => Ok(claims),
+    plan.result.verdict = match dice.percent(trouble.flaky) {
+        true => Reading::unread("is no JSON"),
+        false => Reading { claims, note: None },
     };
     plan
 }
@@ -102,7 +102,7 @@ pub fn testing(
             false => (id, Claim::Fail("it does not work".to_owned())),
         });
     }
-    plan.result.claims = Ok(claims);
+    plan.result.verdict.claims = claims;
     plan
 }
 

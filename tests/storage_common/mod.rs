@@ -319,6 +319,11 @@ fn run_samples() -> Vec<Event> {
             reason: reason(),
         }
         .into(),
+        AttemptNoted {
+            attempt: ATTEMPT,
+            note: reason(),
+        }
+        .into(),
     ]
 }
 

@@ -2,6 +2,7 @@
 //! what the test wants.
 
 mod ignored;
+mod texts;
 #[path = "../worker_support/mod.rs"]
 mod worker_support;
 
@@ -193,7 +194,7 @@ async fn ends_of_sessions_and_hooks_have_their_names() {
             r#"echo nonsense >"$CREWLOG_VERDICT""#,
             "",
             FailureKind::AgentGaveUp,
-            "verdict file",
+            "verdict could not be read",
         ),
         (
             "true",

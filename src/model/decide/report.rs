@@ -4,9 +4,9 @@ use super::backlog::clipped;
 use super::merge;
 use crate::model::command::Rejection;
 use crate::model::event::{
-    AttemptReleased, BudgetReached, Event, FeatureFailed, FeatureParked, InputRequested,
-    LateResultIgnored, ProviderLimited, RegressionFound, TestInconclusive, TestPassed,
-    UsageRecorded,
+    AttemptNoted, AttemptReleased, BudgetReached, Event, FeatureFailed, FeatureParked,
+    InputRequested, LateResultIgnored, ProviderLimited, RegressionFound, TestInconclusive,
+    TestPassed, UsageRecorded,
 };
 use crate::model::evidence::{Failure, FailureKind, Usage};
 use crate::model::feature::{FeatureSpec, Status};
@@ -19,6 +19,8 @@ use crate::model::state::{Attempt, Feature, LOST_MAX, State};
 const QUESTION_BYTES_MAX: usize = 64 * 1024;
 /// More suspects than this tell a person nothing.
 const SUSPECTS_MAX: usize = 64;
+/// Notes of one report that are kept; a worker has one or two.
+const NOTES_MAX: usize = 4;
 /// A provider that says "later" without saying when is asked again after half a minute, then
 /// after twice as long each time, up to half an hour.
 const LIMIT_BACKOFF_MS: u64 = 30_000;
@@ -185,10 +187,23 @@ impl Reported<'_> {
             }
         }
         if lacking.is_empty() {
-            merge::begin(self.state, self.attempt, self.open, work)
+            let merged = merge::begin(self.state, self.attempt, self.open, work)?;
+            // Before what may close the attempt.
+            Ok(self.noted(&work.notes).chain(merged).collect())
         } else {
             Ok(self.failed(&lacking, None))
         }
+    }
+
+    fn noted(&self, notes: &[String]) -> impl Iterator<Item = Event> {
+        let event = |note: &String| AttemptNoted {
+            attempt: self.attempt,
+            note: clipped(note, Failure::REASON_BYTES_MAX),
+        };
+        notes
+            .iter()
+            .take(NOTES_MAX)
+            .map(move |note| event(note).into())
     }
 
     fn failed(

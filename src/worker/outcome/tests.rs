@@ -3,6 +3,7 @@
 use super::*;
 use crate::model::feature::FeatureSpec;
 use crate::model::ids::ContentHash;
+use crate::worker::verdict::Claims;
 
 fn feature(id: u32, checks: &[&str]) -> JobFeature {
     JobFeature {
@@ -18,18 +19,14 @@ fn feature(id: u32, checks: &[&str]) -> JobFeature {
     }
 }
 
-fn session(
-    end: SessionEnd,
-    failure: Option<FailureKind>,
-    claims: Result<Claims, String>,
-) -> SessionResult {
+fn session(end: SessionEnd, failure: Option<FailureKind>, verdict: Reading) -> SessionResult {
     SessionResult {
         end,
         failure,
         detail: "HTTP 400\n".to_owned(),
         limited_until: Some(Timestamp(9)),
         usage: Usage::default(),
-        claims,
+        verdict,
     }
 }
 
@@ -80,7 +77,7 @@ fn every_end_of_a_session_has_its_kind_of_failure() {
         ),
     ];
     for (end, limit, kind) in table {
-        let session = session(end, limit, Ok(Vec::new()));
+        let session = session(end, limit, Reading::default());
         let failure = session.failure();
         assert_eq!(failure.as_ref().map(|one| one.kind), kind, "{end:?}");
         if let Some(failure) = failure {
@@ -97,11 +94,13 @@ fn every_end_of_a_session_has_its_kind_of_failure() {
 #[test]
 fn a_coding_agents_claims_can_only_stop_the_work() {
     let features = [feature(5, &["x"]), feature(6, &[])];
-    let after =
-        |claims| after_coding_session(&features, &session(SessionEnd::Completed, None, claims));
+    let after = |claims: Claims| {
+        let verdict = Reading { claims, note: None };
+        after_coding_session(&features, &session(SessionEnd::Completed, None, verdict))
+    };
     let five = FeatureId(5);
-    assert_eq!(after(Ok(vec![])), None);
-    assert_eq!(after(Ok(vec![(five, Claim::Pass)])), None);
+    assert_eq!(after(vec![]), None);
+    assert_eq!(after(vec![(five, Claim::Pass)]), None);
     let fail = (five, Claim::Fail("no network".to_owned()));
     let ask = (FeatureId(6), Claim::Input("Which one?".to_owned()));
     let failed = Report::Failed {
@@ -109,24 +108,61 @@ fn a_coding_agents_claims_can_only_stop_the_work() {
         limited_until: None,
     };
     // The other feature goes back without a failure, and asks again next time.
-    assert_eq!(after(Ok(vec![ask.clone(), fail])), Some(failed));
+    assert_eq!(after(vec![ask.clone(), fail]), Some(failed));
     let asked = Report::InputNeeded {
         feature: FeatureId(6),
         question: "Which one?".to_owned(),
     };
-    assert_eq!(after(Ok(vec![ask])), Some(asked));
-    let Some(Report::Failed { failures, .. }) = after(Err("is garbage".to_owned())) else {
-        panic!("a broken verdict file must not pass");
+    assert_eq!(after(vec![ask]), Some(asked));
+}
+
+#[test]
+fn a_verdict_that_cannot_be_read_leaves_the_decision_to_the_checks() {
+    let verdict = Reading::unread("is garbage");
+    let ended = session(SessionEnd::Completed, None, verdict.clone());
+    let note = verdict.note.expect("a note");
+    let features = [feature(5, &["x"])];
+    assert_eq!(after_coding_session(&features, &ended), None);
+    let stand = Stand::default();
+    let good = after_checks(&features, &stand, &[checked(5, &[0])], Some(&note));
+    let Report::Mergeable(good) = good else {
+        panic!("the checks pass: {good:?}");
     };
-    assert_eq!(failures.len(), 2);
-    assert_eq!(failures[0].1.kind, FailureKind::AgentGaveUp);
+    assert!(good.notes[0].starts_with(&note), "{:?}", good.notes);
+    let bad = after_checks(&features, &stand, &[checked(5, &[7])], Some(&note));
+    let Report::Failed { failures, .. } = bad else {
+        panic!("a check fails: {bad:?}");
+    };
+    let reason = &failures[0].1.reason;
+    assert!(
+        reason.contains("exited with 7") && reason.ends_with(&note),
+        "{reason}"
+    );
+    assert_eq!(failures[0].1.checks.len(), 1);
+
+    // Without checks the agent's word is the only proof, and there is none.
+    let features = [feature(5, &["x"]), feature(6, &[])];
+    let report = after_coding_session(&features, &ended);
+    let Some(Report::Failed { failures, .. }) = report else {
+        panic!("nothing could prove #6: {report:?}");
+    };
+    assert_eq!(failures.len(), 1);
+    assert_eq!(failures[0].0, FeatureId(6));
+    assert!(failures[0].1.reason.contains("is garbage"));
+    // What can be read of it counts.
+    let part = Reading {
+        claims: vec![(FeatureId(6), Claim::Pass)],
+        note: Some(note),
+    };
+    let ended = session(SessionEnd::Completed, None, part);
+    assert_eq!(after_coding_session(&features, &ended), None);
 }
 
 #[test]
 fn checks_decide_what_may_merge() {
     let features = [feature(5, &["a", "b"]), feature(6, &[])];
     let stand = Stand::default();
-    let after = |checks: &[FeatureChecks]| after_checks(&features, &stand, checks);
+    let after = |checks: &[FeatureChecks]| after_checks(&features, &stand, checks, None);
     let Report::Mergeable(good) = after(&[checked(5, &[0, 0])]) else {
         panic!("all checks pass");
     };
@@ -163,16 +199,22 @@ fn a_test_passes_on_its_checks_and_where_asked_on_the_agents_word_too() {
         TestVerdict::Broken(_) => "broken",
         TestVerdict::Inconclusive(_) => "unknown",
     };
-    let ended = |claims| Some(session(SessionEnd::Completed, None, claims));
+    let read = |claims: Claims| Reading { claims, note: None };
+    let ended = |claims: Claims| Some(session(SessionEnd::Completed, None, read(claims)));
+    let unread = Some(session(
+        SessionEnd::Completed,
+        None,
+        Reading::unread("is garbage"),
+    ));
     let five = FeatureId(5);
-    let pass = || ended(Ok(vec![(five, Claim::Pass)]));
-    let fail = || ended(Ok(vec![(five, Claim::Fail("no".to_owned()))]));
-    let ask = || ended(Ok(vec![(five, Claim::Input("what?".to_owned()))]));
+    let pass = || ended(vec![(five, Claim::Pass)]);
+    let fail = || ended(vec![(five, Claim::Fail("no".to_owned()))]);
+    let ask = || ended(vec![(five, Claim::Input("what?".to_owned()))]);
     let crashed = || {
         Some(session(
             SessionEnd::Crashed,
             None,
-            Ok(vec![(five, Claim::Fail("no".to_owned()))]),
+            read(vec![(five, Claim::Fail("no".to_owned()))]),
         ))
     };
     let ok: &'static [i32] = &[0];
@@ -197,14 +239,8 @@ fn a_test_passes_on_its_checks_and_where_asked_on_the_agents_word_too() {
         (&[], false, None, fail(), "broken"),
         (&[], false, None, ask(), "unknown"),
         (&[], false, None, crashed(), "unknown"),
-        (&[], false, None, ended(Ok(vec![])), "unknown"),
-        (
-            &[],
-            false,
-            None,
-            ended(Err("is garbage".to_owned())),
-            "unknown",
-        ),
+        (&[], false, None, ended(vec![]), "unknown"),
+        (&[], false, None, unread, "unknown"),
         (&[], false, None, None, "unknown"),
     ];
     for (index, (commands, with_agent, codes, session, expected)) in table.iter().enumerate() {

@@ -89,6 +89,7 @@ fn attempts(teller: &Teller<'_>) -> Line {
             let note = format!("{} (scheduler answer {} …)", it.question, it.feature.0);
             teller.attempt(Mark::Ask, it.attempt, Some(it.feature), note)
         }
+        Event::AttemptNoted(it) => teller.attempt(Mark::Note, it.attempt, None, &it.note),
         Event::UsageRecorded(it) => {
             teller.attempt(Mark::Used, it.attempt, None, brief::usage(it.usage))
         }

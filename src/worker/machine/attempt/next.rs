@@ -84,6 +84,8 @@ impl Attempt {
     }
 
     fn checked(&self) -> Report {
-        outcome::after_checks(self.features(), &self.stand, &self.checks)
+        let session = self.session.as_ref();
+        let note = session.and_then(|session| session.verdict.note.as_deref());
+        outcome::after_checks(self.features(), &self.stand, &self.checks, note)
     }
 }

@@ -301,7 +301,7 @@ fn a_test_runs_checks_and_asks_an_agent_only_about_the_rest() {
     let checked = rig.done(Finished::Checked(vec![checks(5, &[0])]));
     assert_eq!(checked, ["session #6"]);
     let mut ended = session(SessionEnd::Completed);
-    ended.claims = Ok(vec![(FeatureId(6), Claim::Fail("broken".to_owned()))]);
+    ended.verdict.claims = vec![(FeatureId(6), Claim::Fail("broken".to_owned()))];
     let hook = rig.done(Finished::Session(Box::new(ended)));
     assert_eq!(hook, ["hook AfterRun"]);
     let done = Done {

@@ -14,6 +14,7 @@ use crate::model::report::{JobFeature, Report};
 use crate::model::settings::{Settings, WorkerKind};
 use crate::protocol::{JobOffer, SchedulerMessage, Verdict, WorkerMessage};
 use crate::worker::outcome::{FeatureChecks, SessionResult, Stand};
+use crate::worker::verdict::Reading;
 
 use super::{Done, Effect, Finished, Input, Kept, Machine, Rules, Spooled, Step, StepKind};
 
@@ -99,7 +100,7 @@ fn session(end: SessionEnd) -> SessionResult {
             input_tokens: 10,
             ..Usage::default()
         },
-        claims: Ok(Vec::new()),
+        verdict: Reading::default(),
     }
 }
 

@@ -1,0 +1,153 @@
+//! What agents and backlogs write, as real agents and shells meet it.
+
+use crewlog::model::evidence::FailureKind;
+use crewlog::model::report::Report;
+use crewlog::model::settings::WorkerKind;
+use crewlog::protocol::Verdict;
+
+use super::worker_support::{Project, Scheduler, feature};
+use super::{failed, mergeable};
+
+/// What the worker reports of feature 5 with these checks.
+async fn report_of(project: &Project, checks: &[&str]) -> Report {
+    let scheduler = Scheduler::bind(project);
+    let worker = project.worker(WorkerKind::Coding);
+    let mut peer = scheduler.ready().await;
+    peer.job(project.offer(WorkerKind::Coding, vec![feature(5, checks)]))
+        .await;
+    let (command, report, _) = peer.report().await;
+    peer.reported(command, Verdict::Recorded).await;
+    peer.hear().await;
+    peer.stop().await;
+    worker.exit().await;
+    report
+}
+
+/// An agent that works, and then writes this into its verdict file.
+fn agent(verdict: &str) -> String {
+    format!("echo work >new.txt; cat >\"$CREWLOG_VERDICT\" <<'END'\n{verdict}\nEND\n")
+}
+
+#[tokio::test]
+async fn a_verdict_in_a_markdown_fence_costs_no_work() {
+    let fenced =
+        "I am done.\n\n```json\n{\"feature\": \"#5\", \"verdict\": \"Passed\",}\n```\nBye!";
+    let project = Project::new(&agent(fenced));
+    let work = mergeable(report_of(&project, &["test -s new.txt"]).await);
+    assert_eq!(work.touched, ["new.txt"]);
+    assert_eq!(work.notes, [""; 0]);
+
+    let fenced = "```\n{\"verdict\": \"fail\", \"reason\": \"no network\"}\n```";
+    let project = Project::new(&agent(fenced));
+    let (kind, reason) = failed(report_of(&project, &["true"]).await);
+    assert_eq!(
+        (kind, reason.as_str()),
+        (FailureKind::AgentGaveUp, "no network")
+    );
+}
+
+#[tokio::test]
+async fn a_verdict_that_nobody_can_read_leaves_the_decision_to_the_checks() {
+    let project = Project::new(&agent("well, mostly"));
+    let work = mergeable(report_of(&project, &["test -s new.txt"]).await);
+    let [note] = work.notes.as_slice() else {
+        panic!("{:?}", work.notes);
+    };
+    assert!(
+        note.contains("could not be read") && note.contains("\"well, mostly\""),
+        "{note}"
+    );
+
+    let project = Project::new(&agent("well, mostly"));
+    let (kind, reason) = failed(report_of(&project, &["test -s other.txt"]).await);
+    assert_eq!(kind, FailureKind::CheckFailed);
+    assert!(
+        reason.contains("exited with 1") && reason.contains("well, mostly"),
+        "{reason}"
+    );
+    let kept = project.git(&["show", "refs/crewlog/preserved/7:new.txt"]);
+    assert_eq!(kept, "work");
+}
+
+/// 200 KB, with all that a shell could make of it in another way when it comes from a file.
+#[tokio::test]
+async fn checks_and_hooks_of_any_allowed_size_run() {
+    let filler = "# 0123456789 abcdefghijklmnopqrstuvwxyz 0123456789\n".repeat(4_000);
+    assert!(filler.len() > 200_000);
+    let show = "printf '%s|' \"$0\" \"$#\" \"$PWD\" \"$CREWLOG_FEATURE\"; cat; exit 3";
+    let long = format!("{filler}{show}");
+    let here = format!(
+        "cat >here.txt <<'END'\n{filler}END\ntest $(wc -c <here.txt) = {}",
+        filler.len()
+    );
+    let mut project = Project::new("echo work >new.txt");
+    project.config.hooks.before_run = format!("{filler}echo hook >>from-hook.txt");
+    let report = report_of(&project, &[&here, &long]).await;
+    let Report::Failed { failures, .. } = &report else {
+        panic!("{report:?}");
+    };
+    let runs = &failures[0].1.checks;
+    assert_eq!(
+        runs.iter().map(|run| run.exit_code).collect::<Vec<_>>(),
+        [0, 3]
+    );
+    let from_file = project.outputs.text(&runs[1].output);
+    let kept = project.git(&["show", "refs/crewlog/preserved/7:from-hook.txt"]);
+    assert_eq!(kept, "hook");
+
+    // The same command as an argument.
+    let project = Project::new("echo work >new.txt");
+    let report = report_of(&project, &[show]).await;
+    let Report::Failed { failures, .. } = &report else {
+        panic!("{report:?}");
+    };
+    let from_argument = project.outputs.text(&failures[0].1.checks[0].output);
+    let place = |text: &str| {
+        let fields: Vec<String> = text.split('|').map(str::to_owned).collect();
+        let tree = fields[2].rsplit('/').next().map(str::to_owned);
+        (
+            fields[0].clone(),
+            fields[1].clone(),
+            tree,
+            fields[3].clone(),
+        )
+    };
+    assert_eq!(place(&from_file), place(&from_argument));
+}
+
+#[tokio::test]
+async fn an_argument_that_no_program_can_be_given_is_named() {
+    let mut project = Project::new("true");
+    project.config.agent.args.push("x".repeat(140_000));
+    let (_, reason) = failed(report_of(&project, &["true"]).await);
+    assert!(
+        reason.contains("has 140001 bytes") && reason.contains("{prompt_file}"),
+        "{reason}"
+    );
+
+    let mut project = Project::new("true");
+    project
+        .config
+        .env
+        .insert("BIG".to_owned(), "x".repeat(140_000));
+    let (_, reason) = failed(report_of(&project, &["true"]).await);
+    assert!(
+        reason.contains("variable BIG") && reason.contains("pass_env"),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
+async fn a_port_with_a_listener_is_not_handed_out() {
+    // Whatever worker comes first gets the first range that is free, so that this listens there.
+    let taken: Vec<_> = (27_000..27_010)
+        .filter_map(|port| std::net::TcpListener::bind(("127.0.0.1", port)).ok())
+        .collect();
+    let mut project = Project::new("echo \"$CREWLOG_PORT\" >new.txt");
+    project.config.ports.base = 27_000;
+    let work = mergeable(report_of(&project, &["test -s new.txt"]).await);
+    let port = project.git(&["show", &format!("{}:new.txt", work.commit)]);
+    let port: u16 = port.trim().parse().expect("a port");
+    assert!(port >= 27_010, "{port} is in use");
+    drop(taken);
+}

@@ -37,11 +37,7 @@ fn writes_what_a_project_needs_and_says_what_comes_next() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert!(said.contains("wrote .crewlog/config.toml"), "{said}");
     assert!(said.contains("next: "), "{said}");
-    for name in [
-        ".crewlog/config.toml",
-        ".crewlog/.gitignore",
-        "features.toml",
-    ] {
+    for name in [".crewlog/config.toml", "features.toml"] {
         assert!(repository.path().join(name).is_file(), "{name}");
     }
 }

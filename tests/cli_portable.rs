@@ -41,7 +41,7 @@ fn good(project: &Project, args: &[&str]) -> String {
 /// Runs a scheduler without workers meanwhile.
 fn while_running<T>(project: &Project, act: impl FnOnce() -> T) -> T {
     let mut child = project.start(&["run", "--stay"]);
-    let socket = project.root.join(".crewlog/data/socket");
+    let socket = project.root.join(".git/crewlog/main/socket");
     wait_until("it listens", || socket.exists().then_some(()));
     let done = act();
     good(project, &["stop"]);
@@ -77,7 +77,7 @@ fn a_portable_log_makes_the_same_log_elsewhere() {
         );
     });
 
-    let data = |project: &Project| project.root.join(".crewlog/data");
+    let data = |project: &Project| project.root.join(".git/crewlog/main");
     let there = project();
     let bytes = fs::read(&running).expect("the file");
     let copy = there.root.join(".crewlog/copy.crewlog");

@@ -35,7 +35,7 @@ fn worked() -> Project {
 }
 
 fn data(project: &Project) -> PathBuf {
-    project.root.join(".crewlog/data")
+    project.root.join(".git/crewlog/main")
 }
 
 /// Flips a bit in every copy of an event: it is lost for good.

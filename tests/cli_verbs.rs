@@ -14,6 +14,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 struct Project {
     directory: tempfile::TempDir,
+    state: tempfile::TempDir,
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -53,6 +54,7 @@ impl Project {
     fn new() -> Self {
         let project = Self {
             directory: tempfile::tempdir().expect("a directory"),
+            state: tempfile::tempdir().expect("a directory"),
         };
         git(project.path(), &["init", "-q"]);
         git(
@@ -72,6 +74,7 @@ impl Project {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_scheduler"));
         command.args(arguments).current_dir(self.path());
+        command.env("XDG_STATE_HOME", self.state.path());
         command
     }
 
@@ -402,12 +405,16 @@ fn nothing_is_forgiven_where_nothing_failed() {
 
 #[test]
 fn a_project_that_is_not_set_up_says_what_to_do() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let project = Project { directory };
+    let project = Project {
+        directory: tempfile::tempdir().expect("a directory"),
+        state: tempfile::tempdir().expect("a directory"),
+    };
     for verb in ["status", "log", "export", "verify", "pause", "run", "stop"] {
         project.bad(&[verb], 2, "scheduler init");
     }
     fs::create_dir(project.path().join(".crewlog")).expect("made");
+    project.bad(&["status"], 2, "is in no git repository");
+    git(project.path(), &["init", "-q"]);
     fs::write(
         project.path().join(".crewlog/config.toml"),
         "[run]\nidle_limt = \"1s\"",
@@ -420,14 +427,14 @@ fn a_project_that_is_not_set_up_says_what_to_do() {
 fn other_users_cannot_look_into_the_data() {
     use std::os::unix::fs::PermissionsExt;
     let project = Project::new();
-    let data = fs::metadata(project.path().join(".crewlog/data")).expect("it is there");
+    let data = fs::metadata(project.path().join(".git/crewlog/main")).expect("it is there");
     assert_eq!(data.permissions().mode() & 0o777, 0o700);
 }
 
 #[test]
 fn a_damaged_log_ends_with_6() {
     let project = Project::new();
-    let log = project.path().join(".crewlog/data/log");
+    let log = project.path().join(".git/crewlog/main/log");
     // A bit in the middle of a name, in whichever file the engine keeps it.
     let mut flipped = 0;
     let mut directories = vec![log];

@@ -81,7 +81,7 @@ impl Seen {
 
 /// Follows the log until `count` more events have come or the scheduler is gone.
 async fn follow(project: &Project, seen: &mut Seen, count: u32, child: &mut Child) -> bool {
-    let socket = project.root.join(".crewlog/data/socket");
+    let socket = project.root.join(".git/crewlog/main/socket");
     let mut client = loop {
         if child.try_wait().expect("its status").is_some() {
             return false;
@@ -227,7 +227,7 @@ fn wait_briefly(child: &mut Child) -> bool {
 }
 
 fn must_be_whole(project: &Project, seen: &Seen) {
-    let dir = project.root.join(".crewlog/data/log");
+    let dir = project.root.join(".git/crewlog/main/log");
     let log = SledLog::open(&dir, &OpenOptions::default()).expect("the log");
     verify(&log).expect("an unbroken chain");
     for (&sequence, bytes) in &seen.envelopes {

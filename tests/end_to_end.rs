@@ -116,13 +116,7 @@ fn ctrl_c_twice_gives_attempts_back_and_leaves_no_process() {
     let agent = "setsid sleep 301 & echo x > started.txt; exec sleep 302";
     let project = project(agent, "", &feature(1, ""));
     let mut child = project.start(&RUN);
-    let worktrees = project.root.join(".crewlog/worktrees");
-    wait_until("the agent works", || {
-        let entries = fs::read_dir(&worktrees).ok()?;
-        entries
-            .flatten()
-            .find(|entry| entry.path().join("started.txt").exists())
-    });
+    wait_until("the agent works", || project.in_an_attempt("started.txt"));
     interrupt(&child);
     wait_until("it drains", || {
         let live = project.scheduler(&["status"]);
@@ -158,17 +152,11 @@ fn a_session_survives_the_schedulers_death() {
     let env = format!("env = {{ GO = \"{}\" }}\n", go.display());
     let project = project(agent, &env, &feature(1, ""));
     let mut first = project.start(&RUN);
-    let worktrees = project.root.join(".crewlog/worktrees");
-    wait_until("the agent works", || {
-        let entries = fs::read_dir(&worktrees).ok()?;
-        entries
-            .flatten()
-            .find(|entry| entry.path().join("started.txt").exists())
-    });
+    wait_until("the agent works", || project.in_an_attempt("started.txt"));
     first.kill().expect("a kill");
     first.wait().expect("its end");
     let mut second = project.start(&RUN);
-    let socket = project.root.join(".crewlog/data/socket");
+    let socket = project.root.join(".git/crewlog/main/socket");
     wait_until("the next one listens", || {
         std::os::unix::net::UnixStream::connect(&socket).ok()
     });
@@ -187,7 +175,7 @@ fn a_session_survives_the_schedulers_death() {
 fn a_second_scheduler_is_told_who_holds_the_log() {
     let project = project("true", "", &feature(1, ""));
     let mut first = project.start(&["run", "--stay"]);
-    let socket = project.root.join(".crewlog/data/socket");
+    let socket = project.root.join(".git/crewlog/main/socket");
     wait_until("the first one listens", || {
         std::os::unix::net::UnixStream::connect(&socket).ok()
     });
@@ -224,7 +212,7 @@ fn a_log_that_lost_its_end_is_never_taken_for_whole() {
     assert_eq!(run.status.code(), Some(0), "{run:?}");
     project.wait_for_silence();
     // Everything is gone but the snapshot, which proves that there was something.
-    fs::remove_dir_all(project.root.join(".crewlog/data/log")).expect("removed");
+    fs::remove_dir_all(project.root.join(".git/crewlog/main/log")).expect("removed");
     for (verb, says) in [
         ("verify", "known to have reached event"),
         ("run", "snapshot of event"),
@@ -241,7 +229,7 @@ fn commands_are_answered_while_a_scheduler_ends() {
     let project = project("exec sleep 600", "", &feature(1, ""));
     for round in 0..4 {
         let mut run = project.start(&["run", "--workers", "coding=1"]);
-        let socket = project.root.join(".crewlog/data/socket");
+        let socket = project.root.join(".git/crewlog/main/socket");
         wait_until("it listens", || {
             std::os::unix::net::UnixStream::connect(&socket).ok()
         });
@@ -275,11 +263,9 @@ fn an_agent_that_takes_its_worktree_away_leaves_nothing_behind() {
     let run = project.scheduler(&RUN);
     assert_eq!(run.status.code(), Some(3), "{run:?}");
     project.wait_for_silence();
-    for dir in [
-        ".crewlog/worktrees",
-        ".crewlog/data/spool",
-        ".git/worktrees",
-    ] {
+    let attempts = project.attempts();
+    let attempts = attempts.to_str().expect("a text");
+    for dir in [attempts, ".git/crewlog/main/spool", ".git/worktrees"] {
         let entries = fs::read_dir(project.root.join(dir)).into_iter().flatten();
         let left: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
         assert!(left.is_empty(), "{left:?}");

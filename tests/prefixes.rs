@@ -54,7 +54,7 @@ fn a_scheduler_started_on_any_prefix_finishes_the_run() {
     let whole = project.scheduler(&run);
     assert_eq!(whole.status.code(), Some(0), "{whole:?}");
     project.wait_for_silence();
-    let data = project.root.join(".crewlog/data");
+    let data = project.root.join(".git/crewlog/main");
     let log = SledLog::open(&data.join("log"), &OpenOptions::default()).expect("the log");
     let all = log.read(Sequence(1), usize::MAX).expect("all of it");
     let events = all.events(log.contents()).expect("events");

@@ -220,7 +220,7 @@ fn start_worker(project: &Project) -> Child {
     real::clean(&mut command, &project.home());
     command
         .args(["--exact", "plays_a_worker", "--test-threads", "1"])
-        .env(SOCKET, project.root.join(".crewlog/data/socket"))
+        .env(SOCKET, project.root.join(".git/crewlog/main/socket"))
         .current_dir(&project.root)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -254,7 +254,7 @@ fn look(pid: u32, jobs: u64, began: Instant) -> Look {
 /// Follows the log, and looks at the scheduler a few times on the way. The looks, and how often
 /// each feature passed.
 fn watch(project: &Project, pid: u32, jobs: u64, began: Instant) -> (Vec<Look>, u64) {
-    let socket = project.root.join(".crewlog/data/socket");
+    let socket = project.root.join(".git/crewlog/main/socket");
     let mut wire = Wire::connect(&socket, Role::Client).expect("a scheduler");
     let read = ClientMessage::Read {
         from: Sequence(1),
@@ -314,7 +314,7 @@ fn memory_and_open_files_stay_flat() {
     let imported = project.scheduler(&["import", ".crewlog/features.toml"]);
     assert!(imported.status.success(), "{imported:?}");
     let mut scheduler = project.start(&["run", "--progress", "none"]);
-    let socket = project.root.join(".crewlog/data/socket");
+    let socket = project.root.join(".git/crewlog/main/socket");
     wait_until("it listens", || UnixStream::connect(&socket).ok());
     let before = look(scheduler.id(), 0, Instant::now());
     let began = Instant::now();

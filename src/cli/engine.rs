@@ -117,6 +117,7 @@ async fn work_here(
     let repository = Repository::discover(&project.root).await.map_err(of_git)?;
     let branch = config.branch();
     let log: Arc<dyn EventLog> = Arc::new(store::hold(project, config).await?);
+    let project = &project.claim_attempts(config)?;
     let state = load::load(&*log, &project.snapshots).map_err(store::of_scheduler)?;
     let next = AttemptId(state.sequence.next().0);
     let forgotten = repository.forget_torn(&alive(&state), next).await;
@@ -159,6 +160,7 @@ async fn work_here(
         .await
         .map_err(store::of_scheduler)?;
     sweep(&repository, project, &branch, &state).await;
+    project.release_attempts();
     Ok(Ended { ending, state })
 }
 

@@ -1,22 +1,46 @@
 //! Where a project's files are.
 
+mod attempts;
+mod claim;
+mod identity;
+
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
+use self::identity::Identity;
+use super::engine::runtime;
 use super::error::Error;
+use crate::workspace::{self, Location};
 
 /// The directory that marks a project.
 const MARK: &str = ".crewlog";
 
+/// In a git common directory, what belongs to Crewlog.
+const HOME: &str = "crewlog";
+
+/// A name that is made of another one is cut after so many characters: file names may have 255
+/// bytes, and two of them and their hashes stand in one.
+const NAME_CHARS_MAX: usize = 60;
+
 /// A project: the user's repository, and Crewlog's own files in it. All paths are absolute.
+///
+/// Several working trees of one repository, and several directories of one working tree, are
+/// projects of their own, each with a data directory of its own in the common git directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Project {
-    /// The user's git repository.
+    /// The directory that holds `.crewlog`.
     pub root: PathBuf,
+    /// The top of the working tree that `root` lies in, or the bare repository.
+    pub top: PathBuf,
+    /// The git directory that all working trees share.
+    pub common_dir: PathBuf,
     /// The config; may be absent.
     pub config: PathBuf,
-    /// Everything that Crewlog writes for itself; readable by its user only.
+    /// Everything that Crewlog writes for itself, but attempts; readable by its user only.
     pub data: PathBuf,
     /// The event log.
     pub log: PathBuf,
@@ -30,18 +54,34 @@ pub struct Project {
     pub spool: PathBuf,
     /// The scheduler's unix socket; may be longer than a socket address can be.
     pub socket: PathBuf,
-    /// The attempts' working directories.
+    /// The attempts' working directories, outside of the repository. Before the first run, a place
+    /// where nothing is made; see [`Project::claim_attempts`].
     pub worktrees: PathBuf,
 }
 
 impl Project {
-    /// The project whose repository is at `root`, an absolute path, whether or not it has been
-    /// set up yet.
+    /// The project at the top of an ordinary repository, `root`, whether or not either has been
+    /// made yet. For repositories of our own making; [`Project::find`] asks git.
     pub fn at(root: &Path) -> Self {
+        let git_dir = root.join(".git");
+        let location = Location {
+            common_dir: git_dir.clone(),
+            git_dir,
+            top: Some(root.to_owned()),
+        };
+        Self::of(root, &location)
+    }
+
+    fn of(root: &Path, location: &Location) -> Self {
         let own = root.join(MARK);
-        let data = own.join("data");
+        let data = location.common_dir.join(HOME).join(name(root, location));
+        let identity = Identity::read(&data.join(identity::IDENTITY));
+        let claimed = identity.ok().flatten().filter(|who| who.data == data);
+        let claimed = claimed.and_then(|who| who.attempts);
         Self {
             root: root.to_owned(),
+            top: location.home().to_owned(),
+            common_dir: location.common_dir.clone(),
             config: own.join("config.toml"),
             log: data.join("log"),
             content: data.join("content"),
@@ -49,7 +89,7 @@ impl Project {
             transcripts: data.join("transcripts"),
             spool: data.join("spool"),
             socket: data.join("socket"),
-            worktrees: own.join("worktrees"),
+            worktrees: claimed.unwrap_or_else(|| data.join("attempts")),
             data,
         }
     }
@@ -58,47 +98,107 @@ impl Project {
     /// is the current directory when the arguments name none.
     pub fn find(start: Option<&Path>) -> Result<Self, Error> {
         let start = start_directory(start)?;
-        match nearest(&start, MARK) {
-            Some(root) => Ok(Self::at(&root)),
-            None => Err(Error::usage(
+        let Some(root) = start.ancestors().find(|dir| dir.join(MARK).exists()) else {
+            return Err(Error::usage(
                 "found no Crewlog project",
                 format!(
                     "neither {} nor any directory above it has {MARK}/",
                     start.display()
                 ),
                 "run `scheduler init` in your repository, or name the project with -C DIR",
-            )),
-        }
+            ));
+        };
+        let found = match runtime()?.block_on(Location::ask(root)) {
+            Err(error @ workspace::Error::NotARepository { .. }) => Err(error),
+            // A git that is missing, dies or refuses keeps nobody from looking at the log.
+            Err(error) => Location::read(root).ok_or(error),
+            found => found,
+        };
+        let location = found.map_err(|error| no_repository("cannot use this project", error))?;
+        Ok(Self::of(root, &location))
     }
 
-    /// The git repository at `start` or above, as a project that may not be set up yet.
+    /// The git repository that `start` lies in, as a project that may not be set up yet.
     pub fn repository(start: Option<&Path>) -> Result<Self, Error> {
         let start = start_directory(start)?;
-        match nearest(&start, ".git") {
-            Some(root) => Ok(Self::at(&root)),
-            None => Err(Error::usage(
-                "cannot set up a project here",
-                format!(
-                    "{} is in no git repository, and agents' work is kept as commits",
-                    start.display()
-                ),
-                "run `git init` and make a first commit, or name your repository with -C DIR",
-            )),
-        }
+        let location = runtime()?
+            .block_on(Location::ask(&start))
+            .map_err(|error| no_repository("cannot set up a project here", error))?;
+        Ok(Self::of(location.home(), &location))
     }
 
     /// Makes the data directory when there is none, closed to other users: what agents say and
     /// the socket by which they are commanded are nobody else's business.
     pub fn create_data(&self) -> Result<(), Error> {
-        let failed = |error: io::Error| {
-            Error::internal(
-                format!("cannot make {}", self.data.display()),
-                error,
-                "check that the directory is yours and that its disk is neither full nor read-only",
-            )
-        };
-        private_directory(&self.data).map_err(failed)
+        private_directory(&self.data).map_err(|error| cannot("make", &self.data, error))
     }
+}
+
+fn cannot(doing: &str, path: &Path, error: io::Error) -> Error {
+    Error::internal(
+        format!("cannot {doing} {}", path.display()),
+        error,
+        "check that the directory is yours and that its disk is neither full nor read-only",
+    )
+}
+
+fn no_repository(what: &str, error: workspace::Error) -> Error {
+    match error {
+        workspace::Error::NotARepository { dir } => Error::usage(
+            what,
+            format!(
+                "{} is in no git repository, and agents' work is kept as commits",
+                dir.display()
+            ),
+            "run `git init` and make a first commit, or name your repository with -C DIR",
+        ),
+        error => Error::usage(what, error, ""),
+    }
+}
+
+/// What the project is called among those of its repository. It does not change when the
+/// repository, or a linked worktree, is moved.
+fn name(root: &Path, location: &Location) -> String {
+    let linked = location.common_dir.join("worktrees");
+    let tree = match location.git_dir.strip_prefix(linked) {
+        Ok(name) => format!("worktree-{}", plain(name)),
+        Err(_) if location.git_dir == location.common_dir => "main".to_owned(),
+        Err(_) => format!("at-{}", plain(&location.git_dir)),
+    };
+    match root.strip_prefix(location.home()) {
+        Ok(below) if below.as_os_str().is_empty() => tree,
+        Ok(below) => format!("{tree}+{}-{}", legible(below), hash(below)),
+        Err(_) => format!("{tree}+{}-{}", legible(root), hash(root)),
+    }
+}
+
+/// A name that is as good as the one it is made of, and can be part of a file's name.
+fn plain(path: &Path) -> String {
+    let legible = legible(path);
+    match path.to_str() {
+        Some(same) if same == legible => legible,
+        _ => format!("{legible}-{}", hash(path)),
+    }
+}
+
+/// What people recognise of a path; others may give the same.
+fn legible(path: &Path) -> String {
+    let allowed = |c: char| match c.is_ascii_alphanumeric() || "-_.".contains(c) {
+        true => c,
+        false => '-',
+    };
+    let text = path.to_string_lossy();
+    text.chars().take(NAME_CHARS_MAX).map(allowed).collect()
+}
+
+/// Eight hexadecimal digits: enough to tell the directories of one repository apart.
+fn hash(path: &Path) -> String {
+    let digest = Sha256::digest(path.as_os_str().as_bytes());
+    digest
+        .iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Makes a directory and those above it, all with mode 0700; an existing one stays as it is.
@@ -128,8 +228,5 @@ fn start_directory(start: Option<&Path>) -> Result<PathBuf, Error> {
     }
 }
 
-/// The directory at or above `start` that has an entry named `mark`.
-fn nearest(start: &Path, mark: &str) -> Option<PathBuf> {
-    let found = start.ancestors().find(|dir| dir.join(mark).exists());
-    found.map(Path::to_owned)
-}
+#[cfg(test)]
+mod tests;

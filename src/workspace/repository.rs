@@ -376,7 +376,7 @@ pub(super) fn commit_id(call: &Call, output: &Output) -> Result<CommitId> {
         .ok_or_else(|| call.unexpected(output))
 }
 
-fn not_found(dir: &Path, call: &Call, output: &Output) -> Error {
+pub(super) fn not_found(dir: &Path, call: &Call, output: &Output) -> Error {
     let dir = dir.to_owned();
     if output.stderr.contains("dubious ownership") || output.stderr.contains("unsafe repository") {
         let detail = super::git::shorten(output.stderr.trim());

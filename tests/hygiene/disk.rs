@@ -42,6 +42,8 @@ fn told(output: &Output, key: &str) -> i32 {
     number.unwrap_or_else(|| panic!("{key} is missing: {}", said(output)))
 }
 
+/// Where the attempts' directories are, from the project.
+const STATE: &str = "../home/.local/state";
 const FILL: &str = "dd if=/dev/zero bs=4k 2>/dev/null";
 const RUN: &str = "$S run --workers coding=1,testing=1 --progress none";
 
@@ -56,10 +58,10 @@ fn a_full_disk_under_the_log_is_named_and_loses_nothing() {
     std::fs::write(project.root.join("../big.toml"), big).expect("a backlog");
     let before = users_state(&project);
     let script = format!(
-        "cp -a .crewlog/data ../kept && mount -t tmpfs -o size=24m,mode=700 tmpfs .crewlog/data || exit {NO_MOUNT}
-         cp -a ../kept/. .crewlog/data; $S export > ../before
-         {FILL} > .crewlog/data/filler; $S import ../big.toml > ../full 2>&1; echo full=$?
-         rm .crewlog/data/filler; $S export > ../after; echo export=$?
+        "cp -a .git/crewlog/main ../kept && mount -t tmpfs -o size=24m,mode=700 tmpfs .git/crewlog/main || exit {NO_MOUNT}
+         cp -a ../kept/. .git/crewlog/main; $S export > ../before
+         {FILL} > .git/crewlog/main/filler; $S import ../big.toml > ../full 2>&1; echo full=$?
+         rm .git/crewlog/main/filler; $S export > ../after; echo export=$?
          head -n $(wc -l < ../before) ../after | cmp - ../before; echo prefix=$?
          $S verify >&2; echo verify=$?
          {RUN} >&2; echo run=$?; $S verify >&2; echo whole=$?"
@@ -92,8 +94,8 @@ fn a_full_disk_under_the_work_fails_the_attempt_and_loses_nothing() {
     project.write(".crewlog/config.toml", &config(&fills, ""));
     let before = users_state(&project);
     let script = format!(
-        "mkdir -p .crewlog/worktrees && mount -t tmpfs -o size=8m,mode=700 tmpfs .crewlog/worktrees || exit {NO_MOUNT}
-         {RUN} >&2; echo full=$?; $S why 1; test -s .crewlog/worktrees/crewlog-a*/filler; echo kept=$?"
+        "mkdir -p {STATE} && mount -t tmpfs -o size=8m,mode=700 tmpfs {STATE} || exit {NO_MOUNT}
+         {RUN} >&2; echo full=$?; $S why 1; test -s {STATE}/crewlog/*/attempts/crewlog-a*/filler; echo kept=$?"
     );
     let Some(output) = with_mounts(&project, &script) else {
         return;
@@ -126,9 +128,9 @@ fn workers_that_can_write_no_result_end_the_run_and_it_goes_on_with_room() {
     let project = project(AGENT, "", 1);
     let before = users_state(&project);
     let script = format!(
-        "mkdir -p .crewlog/data/spool && mount -t tmpfs -o size=64k,mode=700 tmpfs .crewlog/data/spool || exit {NO_MOUNT}
-         {FILL} > .crewlog/data/spool/filler; {RUN} >&2; echo full=$?; $S status >&2; $S log >&2
-         rm .crewlog/data/spool/filler; {RUN} > ../again 2>&1; echo again=$?; umount .crewlog/data/spool"
+        "mkdir -p .git/crewlog/main/spool && mount -t tmpfs -o size=64k,mode=700 tmpfs .git/crewlog/main/spool || exit {NO_MOUNT}
+         {FILL} > .git/crewlog/main/spool/filler; {RUN} >&2; echo full=$?; $S status >&2; $S log >&2
+         rm .git/crewlog/main/spool/filler; {RUN} > ../again 2>&1; echo again=$?; umount .git/crewlog/main/spool"
     );
     let Some(output) = with_mounts(&project, &script) else {
         return;

@@ -83,18 +83,12 @@ pub fn signal(child: &Child, signal: Signal) {
 
 /// Waits until an agent has made this file in its worktree.
 pub fn await_in_worktree(project: &Project, name: &str) {
-    let worktrees = project.root.join(".crewlog/worktrees");
-    wait_until("the agent works", || {
-        let entries = fs::read_dir(&worktrees).ok()?;
-        let mut dirs = entries.flatten().map(|entry| entry.path());
-        dirs.find(|dir| dir.join(name).exists())
-    });
+    wait_until("the agent works", || project.in_an_attempt(name));
 }
 
 /// What belongs to Crewlog below a project's root.
-const OURS: [&str; 9] = [
-    ".crewlog/data",
-    ".crewlog/worktrees",
+const OURS: [&str; 8] = [
+    ".git/crewlog",
     ".git/objects",
     ".git/refs/heads/crewlog",
     ".git/refs/crewlog",
@@ -148,16 +142,14 @@ pub fn assert_untouched(before: &BTreeMap<PathBuf, Vec<u8>>, project: &Project) 
 /// Nothing is left that a run needs only while it runs.
 pub fn assert_nothing_left(project: &Project) {
     project.wait_for_silence();
-    for place in [
-        ".crewlog/worktrees",
-        ".crewlog/data/spool",
-        ".git/worktrees",
-    ] {
+    let attempts = project.attempts();
+    let attempts = attempts.to_str().expect("a text");
+    for place in [attempts, ".git/crewlog/main/spool", ".git/worktrees"] {
         let entries = fs::read_dir(project.root.join(place));
         let left: Vec<_> = entries.into_iter().flatten().flatten().collect();
         assert!(left.is_empty(), "left in {place}: {left:?}");
     }
-    let socket = project.root.join(".crewlog/data/socket");
+    let socket = project.root.join(".git/crewlog/main/socket");
     assert!(!socket.exists(), "the socket is left");
     let temporary: Vec<_> = fs::read_dir(project.tmp()).expect("readable").collect();
     assert!(temporary.is_empty(), "temporary files: {temporary:?}");

@@ -274,7 +274,7 @@ fn a_filter_that_is_missing_is_named() {
 /// Work that git can neither commit nor preserve stays where it is, and nothing else does.
 fn assert_nothing_left_but_worktrees(project: &Project) {
     project.wait_for_silence();
-    let worktrees = project.root.join(".crewlog/worktrees");
+    let worktrees = project.attempts();
     let entries = fs::read_dir(worktrees).expect("readable").flatten();
     let mut works = entries.filter(|entry| entry.path().join("small.up").exists());
     assert!(works.next().is_some(), "the work is gone");

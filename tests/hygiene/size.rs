@@ -78,7 +78,7 @@ fn outputs_without_an_end_are_cut() {
     // The log with the outputs of the checks beside it, which were run three times.
     let mut du = Command::new("du");
     let du = du
-        .args(["-sk", ".crewlog/data/log"])
+        .args(["-sk", ".git/crewlog/main/log"])
         .current_dir(&project.root);
     let text = String::from_utf8(du.output().expect("du").stdout).expect("text");
     let first = text

@@ -54,14 +54,10 @@ fn a_project_that_was_set_up_and_filled_survives_a_power_cut_at_any_moment() {
     scheduler(&["init"]);
     mark(&watched.trace(), "initialised");
     let written = |name: &str| std::fs::read(root.join(name)).expect("it is there");
-    let names = [
-        ".crewlog/config.toml",
-        ".crewlog/.gitignore",
-        "features.toml",
-    ];
+    let names = [".crewlog/config.toml", "features.toml"];
     let files = names.map(|name| (name, written(name)));
     scheduler(&["import", "features.toml"]);
-    let log = open_log(&root.join(".crewlog/data/log")).expect("the log");
+    let log = open_log(&root.join(".git/crewlog/main/log")).expect("the log");
     let imported = all(&log);
     drop(log);
     mark(&watched.trace(), "imported");
@@ -74,7 +70,7 @@ fn a_project_that_was_set_up_and_filled_survives_a_power_cut_at_any_moment() {
                 Err(error) => assert!(!told("initialised"), "{name}: {error}"),
             }
         }
-        let dir = cut.dir.join(".crewlog/data/log");
+        let dir = cut.dir.join(".git/crewlog/main/log");
         if told("imported") {
             let log = open_log(&dir).expect("it opens");
             verify(&log).expect("all of it checks");
@@ -122,7 +118,7 @@ impl Drop for Ended<'_> {
 }
 
 async fn listen(project: &Project, watched: &Watched, told: &mut Told) {
-    let socket = project.root.join(".crewlog/data/socket");
+    let socket = project.root.join(".git/crewlog/main/socket");
     let Ok(Some(mut client)) = Client::connect(&socket).await else {
         return client::pause().await;
     };
@@ -155,7 +151,7 @@ pub fn project() -> Project {
 
 /// All of `told` is in the log, which checks, and what it says was merged is in the branch.
 fn must_be_kept(project: &Project, told: &Told) {
-    let log = open_log(&project.root.join(".crewlog/data/log")).expect("it opens");
+    let log = open_log(&project.root.join(".git/crewlog/main/log")).expect("it opens");
     verify(&log).expect("all of it checks");
     for (sequence, bytes) in told {
         let chunk = log.read(*sequence, 1).expect("a read");
@@ -267,5 +263,5 @@ fn a_scheduler_whose_disk_fails_says_so_and_the_next_one_finishes() {
 
 fn log_of(project: &Project) -> std::path::PathBuf {
     let dir: &Path = &project.root;
-    dir.join(".crewlog/data/log")
+    dir.join(".git/crewlog/main/log")
 }

@@ -140,7 +140,7 @@ fn a_spool_that_cannot_be_written_is_reported_and_keeps_what_it_had() {
 #[test]
 fn a_worker_that_cannot_write_its_result_says_so_and_another_does_the_work() {
     let project = project::project();
-    let dir = project.root.join(".crewlog/data/spool");
+    let dir = project.root.join(".git/crewlog/main/spool");
     std::fs::create_dir_all(&dir).expect("directories");
     let watched = Watched::new(&dir);
     let mut scheduler = project.start(&["run", "--workers", "testing=1"]);

@@ -104,9 +104,31 @@ impl Project {
         command.spawn().expect("the scheduler")
     }
 
+    /// Where attempts of this project work; a path without anything before the first one.
+    pub fn attempts(&self) -> PathBuf {
+        let base = self.home().join(".local/state/crewlog");
+        let entries = fs::read_dir(&base).into_iter().flatten().flatten();
+        let own = entries.map(|entry| entry.path().join("attempts")).next();
+        own.unwrap_or(base)
+    }
+
+    /// The first attempt's file of this name, below any attempt's directory.
+    pub fn in_an_attempt(&self, name: &str) -> Option<PathBuf> {
+        let entries = fs::read_dir(self.attempts()).ok()?.flatten();
+        let below = entries.flat_map(|entry| {
+            // A worktree may lie in the attempt's directory, or be it.
+            [
+                entry.path().join(name),
+                entry.path().join("tree").join(name),
+            ]
+        });
+        below.into_iter().find(|path| path.exists())
+    }
+
     /// Processes that belong to this project.
     pub fn processes(&self) -> BTreeMap<u32, String> {
-        processes_of(&self.root)
+        // Attempts work beside the project's directory.
+        processes_of(self.root.parent().expect("a parent"))
     }
 
     /// Waits until no process of this project is left.

@@ -20,9 +20,6 @@ pub struct Args {}
 /// The backlog that a new project starts from; every field of a feature is in it.
 pub const SAMPLE: &str = include_str!("sample.toml");
 
-/// The config belongs to the project's history, the rest to this machine.
-const IGNORE: &str = "/data/\n/worktrees/\n";
-
 const NEXT: &str = "name your agent in .crewlog/config.toml, edit features.toml, then: scheduler import features.toml";
 
 /// Carries the verb out.
@@ -35,11 +32,6 @@ pub fn run(context: &Context, _args: &Args) -> Result<ExitCode, Error> {
             ".crewlog/config.toml",
             TEMPLATE,
             "the rules of the run, explained",
-        ),
-        (
-            ".crewlog/.gitignore",
-            IGNORE,
-            "keeps Crewlog's data out of git",
         ),
         ("features.toml", SAMPLE, "a sample backlog"),
     ];

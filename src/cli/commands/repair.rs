@@ -22,7 +22,7 @@ use crate::worker::spool;
 /// damaged one is moved beside it. Shows what would be dropped, and asks.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
-    after_help = "Examples:\n  scheduler repair          # shows what it would do; in a terminal it asks\n  scheduler repair --yes    # does it\n\nNothing is deleted: the damaged log is kept in .crewlog/data/log.damaged-TIME. Features whose\nsuccess was in the dropped events are worked on once more; what is merged stays merged."
+    after_help = "Examples:\n  scheduler repair          # shows what it would do; in a terminal it asks\n  scheduler repair --yes    # does it\n\nNothing is deleted: the damaged log is kept in log.damaged-TIME beside it. Features whose\nsuccess was in the dropped events are worked on once more; what is merged stays merged."
 )]
 pub struct Args {
     /// Do it without asking

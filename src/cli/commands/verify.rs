@@ -190,7 +190,7 @@ fn disagrees(sequence: Sequence, why: impl std::fmt::Display) -> Error {
         ExitCode::LogDamaged,
         format!("the snapshot of event {sequence} disagrees with the log"),
         why,
-        "the log itself is whole: move the files in .crewlog/data/snapshots away and start again",
+        "the log itself is whole: move the files in `snapshots` beside it away and start again",
     )
 }
 

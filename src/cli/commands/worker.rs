@@ -54,7 +54,9 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     logging::start(&context.global, "crewlog=info,warn", std::io::stderr);
     let project = Project::find(context.global.project.as_deref())?;
     project.create_data()?;
-    let mut config = Config::load(&project)?.worker(&project)?;
+    let config = Config::load(&project)?;
+    let project = project.join_attempts(&config)?;
+    let mut config = config.worker(&project)?;
     config.crew = args.crew;
     let outputs = FileContents::open(&store::contents(&project));
     let outputs = Outputs(outputs.map_err(|error| store::of_log(&error))?);

@@ -58,6 +58,7 @@ pub struct Run {
     pub budget_usd: Dollars,
     pub budget_tokens: u64,
     pub worker_wait: Span,
+    pub attempts_dir: String,
 }
 
 impl Default for Run {
@@ -94,6 +95,7 @@ impl Default for Run {
             budget_usd: Dollars(budget_microusd),
             budget_tokens,
             worker_wait: Span(worker_wait_ms),
+            attempts_dir: String::new(),
         }
     }
 }

@@ -193,6 +193,11 @@ impl Config {
         }
     }
 
+    /// The directory below which attempts have theirs; empty for that of the user's state.
+    pub fn attempts_dir(&self) -> &str {
+        &self.file.run.attempts_dir
+    }
+
     /// Whether the log may be on a network file system.
     pub fn allow_network_filesystem(&self) -> bool {
         self.file.log.allow_network_filesystem

@@ -83,7 +83,10 @@ fn values_arrive_where_they_are_used() {
     assert_eq!(worker.hooks.limit_ms, 5_000);
     assert_eq!(worker.orphan_limit_ms, 3_000);
     assert_eq!(worker.prompts.coding.as_deref(), Some(Path::new("ours.md")));
-    assert_eq!(worker.places.socket, Path::new("/p/.crewlog/data/socket"));
+    assert_eq!(
+        worker.places.socket,
+        Path::new("/p/.git/crewlog/main/socket")
+    );
 }
 
 #[test]
@@ -119,7 +122,7 @@ fn what_is_wrong_is_said_with_its_line() {
         (
             "[run]\nlog = 1",
             "`run.log`",
-            "known here: batch_size, branch",
+            "known here: attempts_dir, batch_size, branch",
         ),
         ("foo = 1", "`foo`", "known here: agent"),
         ("[agnet]", "`agnet`", "`agent`?"),

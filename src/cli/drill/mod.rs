@@ -19,6 +19,7 @@ pub use table::{json, text};
 use super::Context;
 use super::error::Error;
 use super::exit::ExitCode;
+use super::project::Project;
 
 /// What the user asks for.
 #[derive(Clone, Debug)]
@@ -46,7 +47,9 @@ pub async fn carry_out(context: &Context, plan: &Plan) -> Result<(Findings, Path
             place.keep();
         }
     })?;
-    let findings = inquest::examine(&place.project, hunted).await;
+    // The run has found a place for its attempts meanwhile.
+    let project = Project::at(&place.project.root);
+    let findings = inquest::examine(&project, hunted).await;
     let findings = findings.inspect_err(|_| place.keep())?;
     if !findings.clean() {
         place.keep();

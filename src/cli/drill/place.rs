@@ -28,6 +28,8 @@ const LANES: u32 = 4;
 pub struct Place {
     /// Where everything is.
     pub project: Project,
+    /// What holds the project, and its attempts beside it.
+    dir: PathBuf,
     scripts: PathBuf,
     seed: u64,
     /// Removed at the end of a drill that found nothing, unless the user named it.
@@ -38,7 +40,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         if self.ours {
             // What cannot be removed is in the directory for temporary files.
-            let _ = fs::remove_dir_all(&self.project.root);
+            let _ = fs::remove_dir_all(&self.dir);
         }
     }
 }
@@ -68,13 +70,16 @@ impl Place {
     pub async fn prepare(dir: Option<&Path>, seed: u64) -> Result<Self, Error> {
         let fresh =
             || std::env::temp_dir().join(format!("crewlog-drill-{}", ulid::Ulid::generate()));
-        let root = empty(&dir.map_or_else(fresh, Path::to_owned))?;
+        let named = dir;
+        let dir = empty(&named.map_or_else(fresh, Path::to_owned))?;
+        let root = dir.join("repository");
         let project = Project::at(&root);
         let place = Self {
+            dir,
             scripts: root.join(".crewlog/drill/script"),
             project,
             seed,
-            ours: dir.is_none(),
+            ours: named.is_none(),
         };
         place.lay_out().await?;
         Ok(place)
@@ -84,7 +89,7 @@ impl Place {
         let (root, scripts) = (&self.project.root, &self.scripts);
         write(&root.join(".crewlog/.gitignore"), "*\n")?;
         write(&root.join("README"), "Features of a drill.\n")?;
-        write(&self.project.config, &config(scripts)?)?;
+        write(&self.project.config, &config(&self.dir, scripts)?)?;
         let author = Author {
             name: "Crewlog drill".to_owned(),
             email: "drill@crewlog.invalid".to_owned(),
@@ -157,14 +162,16 @@ fn script(id: u32, seed: u64) -> String {
 
 /// Killed agents cost tries like any that crash, so that many are allowed; and everything that
 /// waits waits shortly.
-fn config(scripts: &Path) -> Result<String, Error> {
+fn config(dir: &Path, scripts: &Path) -> Result<String, Error> {
     let own = std::env::current_exe()
         .map_err(|error| Error::internal("cannot find my own program file", error, ""))?;
     let quoted = |path: &Path| toml::Value::String(path.to_string_lossy().into_owned()).to_string();
     Ok(format!(
         "[run]\nbranch = \"{BRANCH}\"\nmax_attempts = 100\nretry_backoff = \"20ms\"\n\
-         retry_backoff_max = \"200ms\"\nidle_limit = \"20s\"\ntime_limit = \"60s\"\n\n\
+         retry_backoff_max = \"200ms\"\nidle_limit = \"20s\"\ntime_limit = \"60s\"\n\
+         attempts_dir = {}\n\n\
          [agent]\ndriver = \"acp\"\nprogram = {}\nargs = [\"scripted-agent\", \"--script\", {}]\n",
+        quoted(&dir.join("attempts")),
         quoted(&own),
         quoted(scripts),
     ))

@@ -37,6 +37,7 @@ impl World {
         git(&root, &["branch", &format!("crewlog/{BRANCH}")]);
         let project = Project::at(&root);
         project.create_data().expect("its data");
+        std::fs::create_dir(root.join(".crewlog")).expect("a directory");
         std::fs::write(root.join(".crewlog/.gitignore"), "*\n").expect("a file");
         std::fs::write(&project.config, "").expect("a config");
         Self { project, _dir: dir }

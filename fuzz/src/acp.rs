@@ -108,6 +108,7 @@ fn session_in(worktree: &Path) -> Session {
         token: String::new(),
         own_executable: PathBuf::new(),
         isolation: Isolation::Auto,
+        cage: None,
         limits: SessionLimits {
             idle_ms: 20_000,
             time_ms: 20_000,

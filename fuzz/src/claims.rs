@@ -97,6 +97,7 @@ fn argument(text: &str) {
         token: String::new(),
         own_executable: PathBuf::new(),
         isolation: Isolation::Auto,
+        cage: None,
         limits: SessionLimits {
             idle_ms: 0,
             time_ms: 0,

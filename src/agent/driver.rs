@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::cage::Cage;
 use super::limits::SessionLimits;
 use super::process::{Isolation, Streams, TreeCommand};
 use super::transcript::Transcript;
@@ -34,6 +35,8 @@ pub struct Session {
     pub own_executable: PathBuf,
     /// How the process tree is held together.
     pub isolation: Isolation,
+    /// What the agent may see, write and use up; see [`TreeCommand::cage`].
+    pub cage: Option<Cage>,
     /// When it is ended.
     pub limits: SessionLimits,
     /// Where its raw streams go.
@@ -65,6 +68,7 @@ impl Session {
             own_executable: self.own_executable.clone(),
             isolation: self.isolation,
             streams: Streams::Separate,
+            cage: self.cage.clone(),
         }
     }
 }

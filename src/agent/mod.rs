@@ -6,6 +6,7 @@
 //! for a feature.
 
 pub mod acp;
+pub mod cage;
 pub mod command;
 pub mod driver;
 pub mod limits;

@@ -134,6 +134,7 @@ impl Workshop {
             own_executable: self.own_executable.clone(),
             isolation: self.isolation(),
             streams: Streams::Merged,
+            cage: None,
         };
         let finished = process::run_to_end(tree, limit, OUTPUT_BYTES_MAX, cancel).await;
         let finished = finished.map_err(setup)?;

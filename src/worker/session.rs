@@ -86,6 +86,7 @@ impl Workshop {
             token: tree_token(&self.config.places.project, bench.offer.attempt),
             own_executable: self.own_executable.clone(),
             isolation: self.isolation(),
+            cage: None,
             limits: SessionLimits {
                 idle_ms: settings.idle_limit_ms,
                 // The whole attempt's limit is the machine's; this one is never the tighter one.

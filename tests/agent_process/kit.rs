@@ -30,6 +30,7 @@ pub fn command(script: &str, token: &str, isolation: Isolation) -> TreeCommand {
         own_executable: PathBuf::from(env!("CARGO_BIN_EXE_scheduler")),
         isolation,
         streams: Streams::Separate,
+        cage: None,
     }
 }
 

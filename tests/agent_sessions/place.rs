@@ -112,6 +112,7 @@ impl Place {
             token: self.token.clone(),
             own_executable: PathBuf::from(OWN),
             isolation: self.isolation,
+            cage: None,
             limits: self.limits,
             transcript: Transcript::create(&transcript, Transcript::BYTES_MAX).expect("file"),
             cancel: self.cancel.clone(),

@@ -156,6 +156,7 @@ async fn drive(
         token: String::new(),
         own_executable: PathBuf::new(),
         isolation: Isolation::default(),
+        cage: None,
         limits,
         transcript,
         cancel: cancel.clone(),

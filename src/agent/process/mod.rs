@@ -30,6 +30,7 @@ pub use output::Output;
 pub use run::{Finished, run_to_end};
 pub use tree::{Ended, Tree};
 
+use super::cage::Cage;
 use table::Choice;
 
 /// The environment variable by which the processes of a tree are recognised.
@@ -83,6 +84,8 @@ pub struct TreeCommand {
     pub isolation: Isolation,
     /// Its standard streams.
     pub streams: Streams,
+    /// What it may see, write and use up; `None` for what the user may.
+    pub cage: Option<Cage>,
 }
 
 impl TreeCommand {

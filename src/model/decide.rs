@@ -6,6 +6,7 @@
 mod assign;
 mod backlog;
 mod merge;
+mod parking;
 mod report;
 mod run;
 
@@ -20,6 +21,11 @@ use super::state::State;
 /// The events that `command` causes at `now`. An empty list means "it is so already".
 pub fn decide(state: &State, now: Timestamp, command: &Command) -> Result<Vec<Event>, Rejection> {
     let now = state.time(now);
+    let events = caused(state, now, command)?;
+    Ok(parking::follow(state, events))
+}
+
+fn caused(state: &State, now: Timestamp, command: &Command) -> Result<Vec<Event>, Rejection> {
     match command {
         Command::Person(command) => person(state, command),
         Command::StartRun {

@@ -12,6 +12,7 @@ mod limits;
 mod liveness;
 mod merge;
 mod oracle;
+mod parking;
 mod property;
 mod returns;
 mod run;

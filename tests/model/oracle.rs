@@ -189,6 +189,14 @@ pub fn lawful(state: &State) {
     for feature in state.features() {
         let held = coding.contains_key(&feature.id);
         match feature.status {
+            Status::Pending | Status::Regressed => assert!(
+                !feature.is_spent(&state.settings),
+                "{} waits with its tries used up",
+                feature.id
+            ),
+            _ => {}
+        }
+        match feature.status {
             Status::Running => assert!(held, "{} runs without an attempt", feature.id),
             Status::Skipped => {}
             _ => assert!(

@@ -4,16 +4,16 @@ use super::backlog::clipped;
 use super::merge;
 use crate::model::command::Rejection;
 use crate::model::event::{
-    AttemptNoted, AttemptReleased, BudgetReached, Event, FeatureFailed, FeatureParked,
-    InputRequested, LateResultIgnored, ProviderLimited, RegressionFound, TestInconclusive,
-    TestPassed, UsageRecorded,
+    AttemptNoted, AttemptReleased, BudgetReached, Event, FeatureFailed, InputRequested,
+    LateResultIgnored, ProviderLimited, RegressionFound, TestInconclusive, TestPassed,
+    UsageRecorded,
 };
 use crate::model::evidence::{Failure, FailureKind, Usage};
 use crate::model::feature::{FeatureSpec, Status};
 use crate::model::ids::{AttemptId, CommitId, FeatureId, Timestamp};
 use crate::model::report::{Mergeable, Report, TestVerdict};
 use crate::model::settings::WorkerKind;
-use crate::model::state::{Attempt, Feature, LOST_MAX, State};
+use crate::model::state::{Attempt, Feature, State};
 
 /// Questions are shown to people whole.
 const QUESTION_BYTES_MAX: usize = 64 * 1024;
@@ -66,9 +66,7 @@ pub fn report(
     };
     let outcome = reported.outcome(report)?;
     let mut events = spending(state, attempt, usage);
-    let parked = reported.spent(&outcome);
     events.extend(outcome);
-    events.extend(parked);
     Ok(events)
 }
 
@@ -140,30 +138,6 @@ impl Reported<'_> {
         }
     }
 
-    /// Features that are given back and have used up their tries, under rules that have become
-    /// stricter meanwhile, or of which nothing comes however often they are tried.
-    fn spent(&self, outcome: &[Event]) -> Vec<Event> {
-        let released = |event: &Event| matches!(event, Event::AttemptReleased(_));
-        if !outcome.iter().any(released) {
-            return Vec::new();
-        }
-        let named = |id| {
-            let of = |event: &Event| matches!(event, Event::FeatureFailed(it) if it.feature == id);
-            outcome.iter().any(of)
-        };
-        let most = self.state.settings.max_attempts;
-        let remaining = self.open.remaining.iter().copied();
-        let left = remaining.filter_map(|id| self.state.feature(id));
-        let own = self.open.is_given_back();
-        let over = |it: &Feature| it.failures >= most || (own && it.lost + 1 >= LOST_MAX);
-        left.filter(|it| it.status == Status::Running && over(it) && !named(it.id))
-            .map(|it| {
-                let (feature, failures) = (it.id, it.failures);
-                FeatureParked { feature, failures }.into()
-            })
-            .collect()
-    }
-
     fn merging(&self) -> bool {
         let merge = self.state.open_merge();
         merge.is_some_and(|merge| merge.attempt == self.attempt)
@@ -226,11 +200,6 @@ impl Reported<'_> {
             };
             named.push(*id);
             events.push(self.failure(feature, failure));
-            let failures = feature.failures.saturating_add(1);
-            if failures >= self.state.settings.max_attempts {
-                let feature = *id;
-                events.push(FeatureParked { feature, failures }.into());
-            }
         }
         if named.len() < self.open.remaining.len() {
             events.push(self.released("another feature of the same job failed"));
@@ -355,21 +324,7 @@ impl Reported<'_> {
                     failure: bounded(failure),
                     suspects: self.suspects(feature),
                 };
-                let mut events = vec![found.into()];
-                let found = feature.regressions.saturating_add(1);
-                // Two features that keep breaking each other must not go on for ever. A
-                // regression is no failed try, so that it takes one more of them.
-                if found > self.state.settings.max_attempts {
-                    let failures = found;
-                    events.push(
-                        FeatureParked {
-                            feature: id,
-                            failures,
-                        }
-                        .into(),
-                    );
-                }
-                events
+                vec![found.into()]
             }
         }
     }

@@ -1,17 +1,17 @@
 //! Commands about the run, its rules and its workers.
 
 use super::backlog::clipped;
+use super::parking;
 use crate::model::command::Rejection;
 use crate::model::event::{
-    AttemptLost, BudgetReached, Event, FeatureParked, HeadMoved, ProcessIdentity, RunFinished,
-    RunOutcome, RunPaused, RunResumed, RunStarted, SettingsChanged, WorkerJoined, WorkerLeft,
+    AttemptLost, BudgetReached, Event, HeadMoved, ProcessIdentity, RunFinished, RunOutcome,
+    RunPaused, RunResumed, RunStarted, SettingsChanged, WorkerJoined, WorkerLeft,
 };
 use crate::model::evidence::Failure;
-use crate::model::feature::Status;
 use crate::model::ids::{AttemptId, CommitId, Timestamp, WorkerId};
 use crate::model::plan::{finish, lacking};
 use crate::model::settings::{Settings, WorkerKind};
-use crate::model::state::{Feature, LOST_MAX, State};
+use crate::model::state::State;
 
 /// A host's name has at most 64 bytes on Linux, a boot id 36.
 const IDENTITY_BYTES_MAX: usize = 255;
@@ -46,24 +46,12 @@ pub fn start(
             events.extend(changed(state, settings));
         }
         events.extend(move_head(state, head));
+        if *settings == state.settings {
+            // The log may end between a failure and its parking.
+            events.extend(parking::all(state, settings));
+        }
     }
-    events.extend(parked_by(state, settings));
     Ok(events)
-}
-
-/// Features whose tries are used up under `settings`: the rules may have become stricter, or the
-/// log ends between a failure and its parking.
-fn parked_by(state: &State, settings: &Settings) -> impl Iterator<Item = Event> {
-    let most = settings.max_attempts;
-    let spent = move |feature: &&Feature| {
-        let waiting = matches!(feature.status, Status::Pending | Status::Regressed);
-        waiting && (feature.failures >= most || feature.regressions > most)
-    };
-    state.features().filter(spent).map(|feature| {
-        let failures = feature.failures.max(feature.regressions);
-        let feature = feature.id;
-        FeatureParked { feature, failures }.into()
-    })
 }
 
 /// The events by which the rules change, and what follows from them at once.
@@ -130,8 +118,9 @@ pub fn leave(state: &State, worker: WorkerId, reason: &str) -> Result<Vec<Event>
 }
 
 pub fn lose(state: &State, attempt: AttemptId, reason: &str) -> Result<Vec<Event>, Rejection> {
-    let open = state.attempts.get(&attempt);
-    let open = open.ok_or(Rejection::NotOpen(attempt))?;
+    if !state.attempts.contains_key(&attempt) {
+        return Err(Rejection::NotOpen(attempt));
+    }
     // The proof is in the log already: the merge ends without its worker.
     if state
         .open_merge()
@@ -140,17 +129,7 @@ pub fn lose(state: &State, attempt: AttemptId, reason: &str) -> Result<Vec<Event
         return Err(Rejection::MergeOpen);
     }
     let reason = clipped(reason, Failure::REASON_BYTES_MAX);
-    let mut events = vec![AttemptLost { attempt, reason }.into()];
-    events.extend(open.remaining.iter().filter_map(|&id| {
-        let feature = state.feature(id)?;
-        let failures = feature.failures;
-        // The rules may have become stricter since it was begun.
-        let spent = failures >= state.settings.max_attempts || feature.lost + 1 >= LOST_MAX;
-        let parked = feature.status == Status::Running && spent;
-        let feature = id;
-        parked.then(|| FeatureParked { feature, failures }.into())
-    }));
-    Ok(events)
+    Ok(vec![AttemptLost { attempt, reason }.into()])
 }
 
 pub fn move_head(state: &State, head: &CommitId) -> Vec<Event> {
@@ -181,7 +160,5 @@ pub fn change_settings(state: &State, settings: &Settings) -> Result<Vec<Event>,
     if *settings == state.settings {
         return Err(Rejection::NoChange("these are the settings".to_owned()));
     }
-    let mut events = changed(state, settings);
-    events.extend(parked_by(state, settings));
-    Ok(events)
+    Ok(changed(state, settings))
 }

@@ -289,6 +289,72 @@ fn evidence(feature: &JobFeature, stand: &Stand, checks: &[FeatureChecks]) -> Ev
     }
 }
 
+/// What a report is worth when this run is ending: whatever ends the run may have reached the agent,
+/// its checks or git as well, so that a failure says nothing about the feature and costs it no try.
+/// What a provider said stands, and so does a question.
+pub fn while_ending(report: Report, why: &str) -> Report {
+    match report {
+        Report::Failed { failures, .. } if !failures.iter().any(|(_, it)| is_providers(it)) => {
+            let reason = failures.first().map(|(_, failure)| failure.reason.trim());
+            let reason = reason.unwrap_or_default();
+            Report::Released {
+                reason: with_detail(why, reason),
+            }
+        }
+        Report::Tested {
+            mut verdicts,
+            limited_until,
+        } => {
+            verdicts.retain(|(_, verdict)| match verdict {
+                TestVerdict::Passed(_) => true,
+                TestVerdict::Inconclusive(failure) => is_providers(failure),
+                TestVerdict::Broken(_) => false,
+            });
+            match verdicts.is_empty() {
+                true => Report::Released {
+                    reason: why.to_owned(),
+                },
+                false => Report::Tested {
+                    verdicts,
+                    limited_until,
+                },
+            }
+        }
+        other => other,
+    }
+}
+
+/// Whether a signal to every process, ours included, would look like this: a program that failed.
+/// Our own limits, a provider's answer and a conflict have another reason.
+pub fn may_be_a_signal(report: &Report) -> bool {
+    let programs = |failure: &Failure| {
+        matches!(
+            failure.kind,
+            FailureKind::AgentCrashed
+                | FailureKind::NoTerminalEvent
+                | FailureKind::AgentGaveUp
+                | FailureKind::CheckFailed
+                | FailureKind::HookFailed
+                | FailureKind::Setup
+        )
+    };
+    match report {
+        Report::Failed { failures, .. } => failures.iter().any(|(_, it)| programs(it)),
+        Report::Tested { verdicts, .. } => verdicts.iter().any(|(_, verdict)| match verdict {
+            TestVerdict::Passed(_) => false,
+            TestVerdict::Broken(failure) | TestVerdict::Inconclusive(failure) => programs(failure),
+        }),
+        _ => false,
+    }
+}
+
+fn is_providers(failure: &Failure) -> bool {
+    matches!(
+        failure.kind,
+        FailureKind::ProviderLimited | FailureKind::ProviderRefused
+    )
+}
+
 /// True when an agent's session has a say in the test of this feature.
 pub fn needs_agent(feature: &JobFeature, test_with_agent: bool, checks: &[FeatureChecks]) -> bool {
     let broken = checks

@@ -93,6 +93,53 @@ fn two_signals_stop_and_leave_nothing() {
     assert_nothing_left(&project);
 }
 
+/// Sends a signal to these processes, one right after the other.
+fn signal_all(pids: impl IntoIterator<Item = u32>, signal: Signal) {
+    for pid in pids {
+        let pid = i32::try_from(pid).ok();
+        let pid = pid.and_then(rustix::process::Pid::from_raw);
+        // Some end by themselves when their parents die.
+        let _ = rustix::process::kill_process(pid.expect("a pid"), signal);
+    }
+}
+
+/// A service manager that stops a service, a container that ends, a terminal that is closed.
+#[test]
+fn a_signal_to_every_process_costs_no_try() {
+    let orders = [("agents first", false), ("the scheduler first", true)];
+    for isolation in ["auto", "subreaper"] {
+        for ((order, backwards), asked) in orders.into_iter().zip([Signal::TERM, Signal::HUP]) {
+            let (project, go) = waiting(2);
+            let env = format!(
+                "env = {{ GO = \"{}\" }}\nisolation = \"{isolation}\"\n",
+                go.display()
+            );
+            project.write(".crewlog/config.toml", &config(WAITS, &env));
+            let before = users_state(&project);
+            let mut run = project.start(&RUN);
+            await_in_worktree(&project, "started.txt");
+            // Whoever is started by another has the greater number, until numbers begin anew.
+            let mut pids: Vec<u32> = project.processes().into_keys().collect();
+            assert!(pids.len() >= 6, "{:?}", project.processes());
+            pids.sort_by_key(|&pid| (pid == run.id(), std::cmp::Reverse(pid)));
+            if backwards {
+                pids.reverse();
+            }
+            signal_all(pids, asked);
+            assert_eq!(wait(&mut run), Some(130), "{isolation}, {order}");
+            assert_nothing_left(&project);
+            assert_untouched(&before, &project);
+            let counted = ["FeatureFailed", "FeatureParked", "RegressionFound"];
+            let named = |event: &String| counted.iter().any(|name| event.contains(name));
+            let events = events(&project);
+            let failed: Vec<&String> = events.iter().filter(|event| named(event)).collect();
+            assert!(failed.is_empty(), "{isolation}, {order}: {failed:?}");
+            fs::write(&go, "").expect("a file");
+            assert_passes(&project);
+        }
+    }
+}
+
 #[test]
 fn after_a_kill_the_next_run_leaves_nothing() {
     // The scheduler alone, and all processes of the project at once.
@@ -104,13 +151,7 @@ fn after_a_kill_the_next_run_leaves_nothing() {
         let known = events(&project);
         signal(&run, Signal::KILL);
         if everybody {
-            for &pid in project.processes().keys() {
-                let pid = i32::try_from(pid)
-                    .ok()
-                    .and_then(rustix::process::Pid::from_raw);
-                // Some end by themselves when their parents die.
-                let _ = rustix::process::kill_process(pid.expect("a pid"), Signal::KILL);
-            }
+            signal_all(project.processes().into_keys(), Signal::KILL);
         }
         wait(&mut run);
         fs::write(&go, "").expect("a file");

@@ -17,6 +17,18 @@ use next::Next;
 /// disk takes a minute. A worker that hangs there would ask for no job and be waited for in vain.
 const TIDY_LIMIT_MS: u64 = 600_000;
 
+/// Whatever ends the whole run at once (a service manager, a container) signals its processes one
+/// after the other, within milliseconds. So a failure that a signal may have caused is not reported
+/// before it is known that this worker was not told to end as well.
+pub(super) const SETTLE_MS: u64 = 300;
+
+/// A failure that is held back.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) report: Report,
+    pub(super) until: Timestamp,
+}
+
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) id: AttemptId,
@@ -32,6 +44,8 @@ pub(super) struct Attempt {
     pub(super) keep: bool,
     /// What becomes of it once the running step is over.
     pub(super) ending: Option<Ending>,
+    /// What it comes to, while it settles.
+    pub(super) held: Option<Held>,
     /// When its time is up; runs only while it works.
     pub(super) deadline: Option<Timestamp>,
     /// When keeping, noting or removing what is left takes so long that it never ends.
@@ -55,6 +69,8 @@ pub(super) struct Attempt {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     Running(Doing),
+    /// A failure is held back for a moment: see [`SETTLE_MS`].
+    Settling(Doing),
     /// The result is in the spool and has been or will be sent.
     Waiting,
 }
@@ -122,6 +138,7 @@ impl Attempt {
             preserved: false,
             keep: false,
             ending: None,
+            held: None,
             deadline: Some(now.plus_ms(limit_ms)),
             tidy_by: None,
             left_ms: limit_ms,
@@ -148,6 +165,7 @@ impl Attempt {
             preserved: false,
             keep: false,
             ending: None,
+            held: None,
             deadline: None,
             tidy_by: None,
             left_ms: 0,
@@ -197,20 +215,25 @@ impl Attempt {
     }
 
     pub(super) fn deadline(&self) -> Option<Timestamp> {
-        [self.deadline, self.tidy_by].into_iter().flatten().min()
+        let settled = self.held.as_ref().map(|held| held.until);
+        let times = [self.deadline, self.tidy_by, settled];
+        times.into_iter().flatten().min()
     }
 
     /// The stage in the scheduler's words; `None` when it is over.
     pub(super) fn phase(&self) -> Option<(AttemptId, Phase)> {
         let phase = match self.stage {
-            Stage::Running(Doing::Clean) => return None,
             _ if self.verdict.is_some() || self.job.is_none() => return None,
-            Stage::Running(Doing::Make) => Phase::Preparing,
-            Stage::Running(Doing::Hook(HookPoint::AfterRun) | Doing::Session) => Phase::Session,
-            Stage::Running(Doing::Hook(_)) => Phase::Preparing,
-            Stage::Running(Doing::Commit | Doing::Rebase) => Phase::Rebasing,
-            Stage::Running(Doing::Check) => Phase::Checking,
-            Stage::Running(Doing::Preserve | Doing::Spool) | Stage::Waiting => Phase::Merging,
+            Stage::Waiting => Phase::Merging,
+            Stage::Running(doing) | Stage::Settling(doing) => match doing {
+                Doing::Clean => return None,
+                Doing::Make => Phase::Preparing,
+                Doing::Hook(HookPoint::AfterRun) | Doing::Session => Phase::Session,
+                Doing::Hook(_) => Phase::Preparing,
+                Doing::Commit | Doing::Rebase => Phase::Rebasing,
+                Doing::Check => Phase::Checking,
+                Doing::Preserve | Doing::Spool => Phase::Merging,
+            },
         };
         Some((self.id, phase))
     }
@@ -385,7 +408,7 @@ impl Machine {
                 };
                 match next {
                     Next::Step(kind) => self.begin(now, kind),
-                    Next::Report(report) => self.conclude(now, random, report),
+                    Next::Report(report) => self.settle(now, random, doing, report),
                 }
             }
         }

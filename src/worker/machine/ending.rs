@@ -5,8 +5,9 @@ use crate::model::ids::{AttemptId, Sequence, Timestamp};
 use crate::model::report::{Report, TestVerdict};
 use crate::model::settings::WorkerKind;
 use crate::protocol::{Verdict, WorkerMessage};
+use crate::worker::outcome;
 
-use super::attempt::{Attempt, Doing, Stage};
+use super::attempt::{Attempt, Doing, Held, SETTLE_MS, Stage};
 use super::{
     Effect, Exit, Finished, Machine, STOP_LIMIT_MS, Spooled, StepKind, Stopping, command_id,
 };
@@ -29,6 +30,35 @@ pub(super) enum Ending {
 }
 
 impl Machine {
+    /// The attempt comes to `report`, unless that is a failure which the end of this run explains.
+    pub(super) fn settle(&mut self, now: Timestamp, random: u128, doing: Doing, report: Report) {
+        if !outcome::may_be_a_signal(&report) || self.is_ending() {
+            return self.conclude(now, random, report);
+        }
+        let Some(attempt) = self.attempt.as_mut() else {
+            return;
+        };
+        attempt.stage = Stage::Settling(doing);
+        let until = now.plus_ms(SETTLE_MS);
+        attempt.held = Some(Held { report, until });
+    }
+
+    /// Reports what was held back, when its time has come or this worker is told to end.
+    pub(super) fn settled(&mut self, now: Timestamp, random: u128) {
+        let ending = self.is_ending();
+        let Some(attempt) = self.attempt.as_mut() else {
+            return;
+        };
+        let due = |held: &mut Held| ending || now >= held.until;
+        if let Some(held) = attempt.held.take_if(due) {
+            self.conclude(now, random, held.report);
+        }
+    }
+
+    fn is_ending(&self) -> bool {
+        self.draining.is_some() || self.stopping.is_some()
+    }
+
     /// The attempt comes to `report`: keep what would be lost, then make the result durable.
     pub(super) fn conclude(&mut self, now: Timestamp, random: u128, report: Report) {
         let Some(attempt) = self.attempt.as_mut() else {
@@ -38,6 +68,15 @@ impl Machine {
             attempt.left_ms = deadline.since_ms(now);
         }
         attempt.ending = None;
+        let report = match self
+            .stopping
+            .as_ref()
+            .map(|one| &one.reason)
+            .or(self.draining.as_ref())
+        {
+            Some(why) => outcome::while_ending(report, why),
+            None => report,
+        };
         let usage = attempt.take_usage();
         attempt.spooled = Some(Spooled {
             command: command_id(now, random),
@@ -148,7 +187,7 @@ impl Machine {
                 let reason = "the scheduler no longer counts on it".to_owned();
                 self.end_early(Ending::Drop { reason });
             }
-            Stage::Running(_) => self.say_progress(now),
+            Stage::Running(_) | Stage::Settling(_) => self.say_progress(now),
         }
     }
 

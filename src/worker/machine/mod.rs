@@ -246,6 +246,7 @@ impl Machine {
             return;
         }
         self.link_timers(now, random);
+        self.settled(now, random);
         self.time_limit(now);
         if self.progress.unsaid && now >= self.progress.next_at && self.link.is_up() {
             self.say_progress(now);

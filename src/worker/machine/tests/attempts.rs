@@ -304,11 +304,7 @@ fn a_test_runs_checks_and_asks_an_agent_only_about_the_rest() {
     ended.verdict.claims = vec![(FeatureId(6), Claim::Fail("broken".to_owned()))];
     let hook = rig.done(Finished::Session(Box::new(ended)));
     assert_eq!(hook, ["hook AfterRun"]);
-    let done = Done {
-        attempt: ATTEMPT,
-        result: Ok(Finished::Hooked),
-    };
-    let effects = rig.raw(Input::Done(done));
+    let effects = rig.settled(Ok(Finished::Hooked));
     let Some(Report::Tested { verdicts, .. }) = spooled_in(&effects).map(|one| one.report) else {
         panic!("{effects:?}");
     };
@@ -332,11 +328,7 @@ fn a_test_that_fails_itself_says_nothing_about_the_rest() {
     let mut ended = session(SessionEnd::Crashed);
     ended.failure = Some(FailureKind::IdleLimit);
     rig.done(Finished::Session(Box::new(ended)));
-    let done = Done {
-        attempt: ATTEMPT,
-        result: Err(failure(FailureKind::HookFailed)),
-    };
-    let effects = rig.raw(Input::Done(done));
+    let effects = rig.settled(Err(failure(FailureKind::HookFailed)));
     let Some(Report::Tested { verdicts, .. }) = spooled_in(&effects).map(|one| one.report) else {
         panic!("{effects:?}");
     };

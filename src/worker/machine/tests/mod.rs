@@ -1,6 +1,7 @@
 //! Given a worker at some point of its life, when something happens, then these effects.
 
 mod attempts;
+mod endings;
 mod life;
 
 use crate::model::event::ProcessIdentity;
@@ -162,6 +163,31 @@ impl Rig {
     }
 
     fn result(&mut self, result: Result<Finished, Failure>) -> Vec<String> {
+        words(&self.settled(result))
+    }
+
+    /// Ends the running step, and waits while a failure settles.
+    fn settled(&mut self, result: Result<Finished, Failure>) -> Vec<Effect> {
+        let done = Done {
+            attempt: ATTEMPT,
+            result,
+        };
+        let effects = self.raw(Input::Done(done));
+        let attempt = self.machine.attempt.as_ref();
+        match attempt
+            .and_then(|one| one.held.as_ref())
+            .map(|held| held.until)
+        {
+            Some(until) => {
+                assert!(words(&effects).is_empty(), "nothing is done meanwhile");
+                self.now = until;
+                self.raw(Input::Tick)
+            }
+            None => effects,
+        }
+    }
+
+    fn unsettled(&mut self, result: Result<Finished, Failure>) -> Vec<String> {
         self.give(Input::Done(Done {
             attempt: ATTEMPT,
             result,

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::Context;
@@ -30,7 +29,7 @@ use crate::queue::EventLog;
 use crate::scheduler::outside::{GitBranch, Spool, Spooled};
 use crate::scheduler::processes::{LocalProcesses, Reap};
 use crate::scheduler::{self, Ending, Handle, Observer, Options, load};
-use crate::worker::{self, spool, tree_token};
+use crate::worker::{self, Asked, Signals, spool, tree_token};
 use crate::workspace::Repository;
 
 /// What the verb decides of a run beside the config.
@@ -280,10 +279,7 @@ fn worker_command(project: &Project) -> Result<Vec<OsString>, Error> {
 }
 
 async fn end_on_signals(handle: oneshot::Receiver<Handle>, screen: Screen, global: Global) {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-    ) else {
+    let Ok(mut signals) = Signals::new() else {
         tracing::error!("cannot listen to signals; `scheduler stop` ends the run");
         return;
     };
@@ -292,9 +288,9 @@ async fn end_on_signals(handle: oneshot::Receiver<Handle>, screen: Screen, globa
     };
     let mut mode = StopMode::Drain;
     loop {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+        if signals.next().await == Asked::Hangup {
+            // Nobody can see it work, or ask again.
+            mode = StopMode::Now;
         }
         let text = match mode {
             StopMode::Drain => {

@@ -5,7 +5,7 @@
 //! | [`machine`] | the worker's life, without I/O: what happened goes in, what to do comes out |
 //! | [`outcome`], [`verdict`] | what sessions, claims and checks come to; pure |
 //! | [`prompt`], [`job`] | what an agent is told, and what is laid out for it |
-//! | [`shell`] | the loop: signals, timers, the step that runs |
+//! | [`shell`], `signals` | the loop: signals, timers, the step that runs |
 //! | [`connection`] | the socket |
 //! | [`workshop`], `commands`, `session` | carrying steps out: git, hooks, checks, agents |
 //! | [`spool`], [`ports`] | files and names whose locks die with the worker |
@@ -23,6 +23,7 @@ pub mod ports;
 pub mod prompt;
 mod session;
 pub mod shell;
+mod signals;
 pub mod spool;
 mod token;
 pub mod verdict;
@@ -31,5 +32,6 @@ pub mod workshop;
 pub use config::Config;
 pub use machine::Exit;
 pub use shell::{Launch, Reporter, WorkerError, check, launch, run};
+pub use signals::{Asked, Signals};
 pub use token::tree_token;
 pub use workshop::OutputStore;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use futures::future::BoxFuture;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +21,7 @@ use super::machine::{Done, Effect, Exit, Input, Machine, Rules};
 use super::ports::{PortSlot, PortsError};
 use super::prompt::{TEMPLATE_BYTES_MAX, Template};
 use super::session;
+use super::signals::Signals;
 use super::spool::{self, SpoolError};
 use super::workshop::{OutputStore, Parts, Workshop};
 
@@ -228,33 +228,6 @@ impl Clock {
     }
 }
 
-/// What a user or the system says to a process that shall end.
-struct Signals {
-    all: [Signal; 3],
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            all: [
-                signal(SignalKind::interrupt())?,
-                signal(SignalKind::terminate())?,
-                // A terminal that is closed.
-                signal(SignalKind::hangup())?,
-            ],
-        })
-    }
-
-    async fn next(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.all;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
-    }
-}
-
 enum Link {
     Down,
     Opening(BoxFuture<'static, Result<Connection, ConnectionError>>),
@@ -314,7 +287,7 @@ impl Shell {
         let wake_at = self.machine.wake_at();
         tokio::select! {
             biased;
-            () = self.signals.next() => Input::Signal,
+            _ = self.signals.next() => Input::Signal,
             (workshop, done) = busy(&mut self.work) => {
                 self.work = Work::Idle(workshop);
                 Input::Done(done)

@@ -93,6 +93,22 @@ fn two_signals_stop_and_leave_nothing() {
     assert_nothing_left(&project);
 }
 
+#[test]
+fn a_run_that_is_to_outlive_its_terminal_does() {
+    let (project, go) = waiting(1);
+    let mut nohup = crate::kit::shell(&project, r#"trap "" HUP; exec "$S" "$@""#);
+    nohup
+        .arg("sh")
+        .args(RUN)
+        .stdout(std::process::Stdio::null());
+    let mut run = nohup.spawn().expect("a shell");
+    await_in_worktree(&project, "started.txt");
+    signal(&run, Signal::HUP);
+    fs::write(&go, "").expect("a file");
+    assert_eq!(wait(&mut run), Some(0));
+    assert_nothing_left(&project);
+}
+
 /// Sends a signal to these processes, one right after the other.
 fn signal_all(pids: impl IntoIterator<Item = u32>, signal: Signal) {
     for pid in pids {
@@ -111,7 +127,7 @@ fn a_signal_to_every_process_costs_no_try() {
         for ((order, backwards), asked) in orders.into_iter().zip([Signal::TERM, Signal::HUP]) {
             let (project, go) = waiting(2);
             let env = format!(
-                "env = {{ GO = \"{}\" }}\nisolation = \"{isolation}\"\n",
+                "env = {{ GO = \"{}\" }}\n[environment]\nisolation = \"{isolation}\"\n",
                 go.display()
             );
             project.write(".crewlog/config.toml", &config(WAITS, &env));

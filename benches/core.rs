@@ -6,6 +6,7 @@
 use std::fs;
 use std::time::Instant;
 
+use crewlog::model::actor::Actor;
 use crewlog::model::apply::apply;
 use crewlog::model::command::Command;
 use crewlog::model::decide::decide;
@@ -120,6 +121,7 @@ impl Story {
             epoch: Epoch(1),
             at: self.now,
             cause: self.cause,
+            actor: Actor::Unknown,
             event,
         };
         apply(&mut self.state, &recorded);

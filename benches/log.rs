@@ -10,6 +10,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crewlog::model::actor::Actor;
 use crewlog::model::event::{AttemptReleased, FeatureAssigned, RankTerms, Recorded};
 use crewlog::model::ids::{AttemptId, CommandId, Epoch, FeatureId, Sequence, Timestamp, WorkerId};
 use crewlog::queue::log::EventLog;
@@ -48,6 +49,7 @@ fn event(sequence: u64, epoch: Epoch) -> Recorded {
         epoch,
         at,
         cause,
+        actor: Actor::Unknown,
         event,
     }
 }

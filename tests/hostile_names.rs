@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use crewlog::cli::output::Output;
 use crewlog::cli::pages;
 use crewlog::cli::progress::render::Look;
+use crewlog::model::actor::Actor;
 use crewlog::model::apply::apply;
 use crewlog::model::backlog::{Format, parse, resolve};
 use crewlog::model::command::{Command as Wish, PersonCommand, Rejection};
@@ -134,6 +135,7 @@ fn no_name_of_a_log_reaches_the_terminal_alive() {
             epoch: Epoch(1),
             at: Timestamp(1_000),
             cause: CommandId(1),
+            actor: Actor::Unknown,
             event: FeatureAdded {
                 feature: FeatureId(5),
                 spec: FeatureSpec {

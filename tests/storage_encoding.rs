@@ -1,5 +1,6 @@
 //! The bytes of events: what is written today reads for ever, and nothing else reads at all.
 
+mod storage_actors;
 mod storage_common;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use crewlog::model::ids::*;
 use crewlog::queue::encoding::{self, ChainHash, Codec, DecodeError};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use storage_actors::actors;
 use storage_common::{big, record, samples, small};
 
 const GOLDEN: &str = include_str!("golden/events.hex");
@@ -50,6 +52,11 @@ fn golden() -> BTreeMap<(u16, u16), Vec<u8>> {
         .collect()
 }
 
+/// The body in an envelope.
+fn body(bytes: &[u8]) -> &[u8] {
+    encoding::decode(bytes).unwrap().body
+}
+
 #[test]
 fn every_kind_has_golden_bytes_and_is_still_written_so() {
     let golden = golden();
@@ -58,8 +65,9 @@ fn every_kind_has_golden_bytes_and_is_still_written_so() {
         let kind = event.kind();
         let bytes = encoded(&record(u64::from(kind.number), EPOCH, event.clone()));
         match golden.get(&(kind.number, kind.version)) {
+            // Version 1 of the envelope is not written any more: its body is, as it was.
             Some(written) => assert!(
-                *written == bytes,
+                *written == bytes || (written[4] == 1 && body(written) == body(&bytes)),
                 "{} of version {} is written differently now. If its shape changed, it needs a new version and an upcaster; the golden line stays.",
                 event.name(),
                 kind.version,
@@ -116,16 +124,17 @@ fn all_golden_bytes_still_read() {
 fn envelope_is_laid_out_as_the_table_says() {
     let recorded = small(0x0102_0304, EPOCH);
     let bytes = encoded(&recorded);
-    assert_eq!(&bytes[..10], [b'C', b'W', b'L', b'G', 1, 0, 21, 0, 1, 0]);
+    assert_eq!(&bytes[..10], [b'C', b'W', b'L', b'G', 2, 0, 21, 0, 1, 0]);
     assert_eq!(bytes[10..18], 0x0102_0304_u64.to_le_bytes());
     assert_eq!(bytes[18..26], 3_u64.to_le_bytes());
     assert_eq!(bytes[26..34], recorded.at.0.to_le_bytes());
     assert_eq!(bytes[34..50], recorded.cause.0.to_le_bytes());
     assert_eq!(bytes[50..82], [0x5a; 32]);
-    let body = bytes.len() - 90;
+    let body = bytes.len() - 92;
     assert_eq!(bytes[82..86], (body as u32).to_le_bytes());
-    let crc = crc32fast::hash(&bytes[..86 + body]);
-    assert_eq!(bytes[86 + body..], crc.to_le_bytes());
+    assert_eq!(bytes[86..88], [1, 0]);
+    let crc = crc32fast::hash(&bytes[..88 + body]);
+    assert_eq!(bytes[88 + body..], crc.to_le_bytes());
 }
 
 /// The envelope with a byte changed and the crc made to fit: as a newer version would write it.
@@ -153,11 +162,11 @@ fn what_is_not_ours_or_not_whole_is_refused() {
     let huge = rewritten(&bytes, |bytes| bytes[82..86].copy_from_slice(&[0xff; 4]));
     // The text's own length says more than the body has.
     let text = rewritten(&bytes, |bytes| {
-        bytes[94..102].copy_from_slice(&u64::MAX.to_le_bytes())
+        bytes[96..104].copy_from_slice(&u64::MAX.to_le_bytes())
     });
     let table: [(&str, &[u8], &str); 10] = [
         ("magic", &set(0, b'X'), "no event begins here"),
-        ("envelope version", &set(4, 2), "envelope version 2"),
+        ("envelope version", &set(4, 3), "envelope version 3"),
         ("codec", &set(5, 2), "codec 2"),
         (
             "content without its hash",
@@ -212,7 +221,7 @@ fn long_bodies_stand_elsewhere() {
     let mut bytes = vec![9; 5];
     let (hash, long) = encoding::encode(&recorded, &ChainHash::default(), &mut bytes).unwrap();
     let long = long.expect("a long body");
-    assert_eq!(bytes.len(), 5 + 90 + 32);
+    assert_eq!(bytes.len(), 5 + 92 + 32);
     let envelope = encoding::decode(&bytes[5..]).unwrap();
     assert_eq!((envelope.codec, envelope.hash()), (Codec::Content, hash));
     assert_eq!(envelope.content(), Some(long.hash));
@@ -235,19 +244,6 @@ fn an_event_over_the_limit_is_refused_and_leaves_nothing() {
     assert_eq!(bytes, [1, 2, 3]);
     let fits = big(1, EPOCH, encoding::BODY_BYTES_MAX - 1_000);
     encoding::encode(&fits, &ChainHash::default(), &mut bytes).unwrap();
-}
-
-#[test]
-fn each_hash_vouches_for_all_before() {
-    let mut first = Vec::new();
-    let start = ChainHash::default();
-    let (one, _) = encoding::encode(&small(1, EPOCH), &start, &mut first).unwrap();
-    let mut second = Vec::new();
-    let (two, _) = encoding::encode(&small(2, EPOCH), &one, &mut second).unwrap();
-    let (other, _) = encoding::encode(&small(2, EPOCH), &start, &mut Vec::new()).unwrap();
-    assert_ne!(two, other);
-    assert_eq!(encoding::decode(&second).unwrap().previous, one);
-    assert_eq!(encoding::decode(&second).unwrap().hash(), two);
 }
 
 fn text() -> impl Strategy<Value = String> {
@@ -467,6 +463,7 @@ proptest! {
     fn decoding_undoes_encoding(
         event in an_event(),
         numbers in any::<(u64, u64, u64, u128)>(),
+        actor in proptest::sample::select(actors().map(|(_, actor)| actor).to_vec()),
         previous in any::<[u8; 32]>(),
     ) {
         let (sequence, epoch, at, cause) = numbers;
@@ -475,6 +472,7 @@ proptest! {
             epoch: Epoch(epoch),
             at: Timestamp(at),
             cause: CommandId(cause),
+            actor,
             event,
         };
         let mut bytes = Vec::new();

@@ -205,7 +205,8 @@ fn oversized() -> Vec<u8> {
     encoding::encode(&small(1, Epoch(1)), &ChainHash::default(), &mut bytes).unwrap();
     bytes.truncate(bytes.len() - 4);
     bytes.resize(5_000, b' ');
-    let body = (bytes.len() - encoding::HEADER_BYTES) as u32;
+    // The actor is unknown: two bytes.
+    let body = (bytes.len() - encoding::HEADER_BYTES - 2) as u32;
     bytes[82..86].copy_from_slice(&body.to_le_bytes());
     let crc = crc32fast::hash(&bytes);
     bytes.extend_from_slice(&crc.to_le_bytes());

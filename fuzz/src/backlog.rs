@@ -106,7 +106,12 @@ fn imported(features: &Features) {
     for (id, changed) in [(1, !features.is_empty()), (2, false)] {
         let (features, update) = (features.clone(), id == 2);
         let command = Command::Person(PersonCommand::Import { features, update });
-        let answer = core.submit(CommandId(id), Timestamp(id as u64), &command);
+        let answer = core.submit(
+            &crewlog::model::actor::Actor::Scheduler,
+            CommandId(id),
+            Timestamp(id as u64),
+            &command,
+        );
         let accepted = answer.unwrap_or_else(|rejection| panic!("import {id}: {rejection}"));
         assert_eq!(accepted.last >= accepted.first, changed, "import {id}");
     }

@@ -3,6 +3,7 @@
 
 use crewlog::cli::pages::event;
 use crewlog::cli::progress::render::Look;
+use crewlog::model::actor::Actor;
 use crewlog::model::apply::apply;
 use crewlog::model::event::{Event, Recorded};
 use crewlog::model::ids::{CommandId, Epoch, Sequence, Timestamp, WorkerId};
@@ -28,6 +29,7 @@ pub fn check(data: &[u8]) {
             epoch: Epoch(1),
             at: Timestamp(sequence * 1_000),
             cause: CommandId(u128::from(sequence)),
+            actor: Actor::Unknown,
             event,
         };
         harmless(&event::text(&story.tell(&recorded), Look::default()));

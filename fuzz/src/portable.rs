@@ -3,6 +3,7 @@
 
 use std::io::Cursor;
 
+use crewlog::model::actor::Actor;
 use crewlog::model::event::Recorded;
 use crewlog::model::ids::{CommandId, Epoch, Sequence, Timestamp};
 use crewlog::queue::log::{EventLog, Head};
@@ -66,6 +67,7 @@ fn altered(mut take: Take<'_>) {
             epoch,
             at: Timestamp(sequence),
             cause: CommandId(1),
+            actor: Actor::Unknown,
             event,
         })
         .collect();

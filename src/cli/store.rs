@@ -12,6 +12,7 @@ use super::exit::ExitCode;
 use super::project::Project;
 use crate::model::command::{PersonCommand, Rejection};
 use crate::model::ids::{CommandId, Sequence, Timestamp};
+use crate::protocol::identity;
 use crate::queue::{self, OpenOptions, SledLog};
 use crate::scheduler::{self, offline};
 
@@ -173,7 +174,8 @@ fn offline(
     id: CommandId,
     command: PersonCommand,
 ) -> Result<(Sequence, Sequence), Error> {
-    let snapshots: &Path = &project.snapshots;
-    let accepted = offline::submit(log, snapshots, id, now(), command).map_err(of_scheduler)?;
+    let (snapshots, actor): (&Path, _) = (&project.snapshots, identity::own_person());
+    let accepted =
+        offline::submit(log, snapshots, &actor, id, now(), command).map_err(of_scheduler)?;
     Ok((accepted.first, accepted.last))
 }

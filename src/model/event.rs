@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::actor::Actor;
 use super::evidence::{Evidence, Failure, FailureKind, Usage};
 use super::feature::FeatureSpec;
 use super::ids::{
@@ -24,6 +25,8 @@ pub struct Recorded {
     pub at: Timestamp,
     /// The command that caused it.
     pub cause: CommandId,
+    /// Who gave the command.
+    pub actor: Actor,
     /// The fact.
     pub event: Event,
 }

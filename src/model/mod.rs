@@ -3,6 +3,7 @@
 //! Pure: nothing here waits, reads a clock, draws a number, or touches a file, a socket or a
 //! process. Ordered maps only, so that the same events give the same state, byte for byte.
 
+pub mod actor;
 pub mod apply;
 pub mod backlog;
 pub mod command;

@@ -4,6 +4,7 @@
 use std::fs;
 use std::io;
 
+use crate::model::actor::Actor;
 use crate::model::event::ProcessIdentity;
 
 /// A line of `/proc/PID/stat` is some 300 bytes; the name in it is at most 64.
@@ -29,6 +30,18 @@ pub fn process_identity(pid: u32) -> io::Result<ProcessIdentity> {
         pid,
         start_ticks,
     })
+}
+
+/// The person who started this process.
+pub fn own_person() -> Actor {
+    person(rustix::process::getuid().as_raw(), std::process::id())
+}
+
+/// The person whose process this is, with the terminal at which it runs.
+pub fn person(uid: u32, pid: u32) -> Actor {
+    let text = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let status = parse_status(&String::from_utf8_lossy(&text)).unwrap_or_default();
+    Actor::person(uid, pid, &terminal(status.terminal))
 }
 
 /// True when the process is this machine's, of this boot, and has not ended. A zombie has ended.
@@ -73,6 +86,50 @@ fn stat(pid: u32) -> io::Result<(char, u64)> {
         .ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat is not understood")))
 }
 
+/// What `/proc/PID/stat` says of a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Its parent; 0 for the first process of a pid namespace, and for one whose parent is
+    /// outside the namespace of the reader.
+    pub parent: u32,
+    /// The device number of its controlling terminal; 0 for none.
+    pub terminal: u32,
+    /// When it started, in clock ticks since the boot.
+    pub start_ticks: u64,
+}
+
+/// Parent, terminal and start time in the text of `/proc/PID/stat`; see [`parse_stat`].
+pub fn parse_status(text: &str) -> Option<Status> {
+    let (_, start_ticks) = parse_stat(text)?;
+    let (_, rest) = text.rsplit_once(')')?;
+    // Fields 3, 4 and 7 of the whole line.
+    let mut fields = rest.split_ascii_whitespace();
+    let parent = fields.nth(1)?.parse().ok()?;
+    let terminal: i32 = fields.nth(2)?.parse().ok()?;
+    Some(Status {
+        parent,
+        terminal: terminal.cast_unsigned(),
+        start_ticks,
+    })
+}
+
+/// A terminal's name below `/dev` by its device number (field 7 of `/proc/PID/stat`): `pts/3`,
+/// `tty1`, `ttyS0`; empty for 0 and for what else there is.
+pub fn terminal(device: u32) -> String {
+    // Linux: bits 0 to 7 and 20 to 31 are the minor number, 8 to 19 the major.
+    let (major, minor) = (
+        (device >> 8) & 0xfff,
+        (device & 0xff) | ((device >> 12) & 0xfff00),
+    );
+    match (major, minor) {
+        // 136 to 143 are the pseudo terminals; the kernel uses the first for all of them.
+        (136..=143, _) => format!("pts/{}", (major - 136) * 256 + minor),
+        (4, 0..=63) => format!("tty{minor}"),
+        (4, _) => format!("ttyS{}", minor - 64),
+        _ => String::new(),
+    }
+}
+
 /// State and start time (in clock ticks since the boot) in the text of `/proc/PID/stat`.
 ///
 /// The second field is the program's name in parentheses, which may hold anything, further
@@ -98,6 +155,30 @@ mod tests {
         }
         assert_eq!(parse_stat("7 (sh) S 1 2"), None);
         assert_eq!(parse_stat(""), None);
+    }
+
+    #[test]
+    fn parents_and_terminals_are_read() {
+        let line = "7 (a) b) S 42 7 7 34819 7 4194560 8 9 10 11 12 13 14 15 16 17 18 19 4242 20";
+        let expected = Status {
+            parent: 42,
+            terminal: 34_819,
+            start_ticks: 4242,
+        };
+        assert_eq!(parse_status(line), Some(expected));
+        assert_eq!(parse_status("7 (sh) S"), None);
+        let table = [
+            (0, ""),
+            (34_819, "pts/3"),
+            (0x0010_8801, "pts/257"),
+            (1025, "tty1"),
+            (1088, "ttyS0"),
+            (0x0103, ""),
+        ];
+        for (device, name) in table {
+            assert_eq!(terminal(device), name, "{device:#x}");
+        }
+        assert!(own_person().is_person());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! | offset | bytes | field |
 //! |---|---|---|
 //! | 0 | 4 | magic, `CWLG` |
-//! | 4 | 1 | envelope version, 1 |
+//! | 4 | 1 | envelope version, 2 |
 //! | 5 | 1 | codec: 0, the body is the event; 1, the body is the SHA-256 of a content file that holds it |
 //! | 6 | 2 | event type, [`EventKind::number`] |
 //! | 8 | 2 | type version, [`EventKind::version`] |
@@ -14,8 +14,13 @@
 //! | 34 | 16 | command id |
 //! | 50 | 32 | hash of the previous envelope, zeros in the first |
 //! | 82 | 4 | body length, n |
-//! | 86 | n | body |
-//! | 86 + n | 4 | crc32 (IEEE) of everything before |
+//! | 86 | 1 | actor length, a |
+//! | 87 | a | actor, laid out in [`actor`] |
+//! | 87 + a | n | body |
+//! | 87 + a + n | 4 | crc32 (IEEE) of everything before |
+//!
+//! Envelopes of version 1 have no actor: the body begins at 86. They are still read, as
+//! [`Actor::Unknown`], and copied as they are.
 //!
 //! The hash of an envelope is the SHA-256 of everything before its crc, so each hash vouches for
 //! all events up to its own. The crc is the quick check, the hash the thorough one.
@@ -24,6 +29,7 @@
 //! .reject_trailing_bytes()`. bincode has no field names: a struct that was released is frozen.
 //! A changed shape is a new struct with the next version under the same number; see `upcast`.
 
+pub mod actor;
 mod older;
 
 use std::fmt;
@@ -31,15 +37,20 @@ use std::fmt;
 use bincode::Options;
 use sha2::{Digest, Sha256};
 
+use crate::model::actor::Actor;
 use crate::model::event::{Event, EventKind, Recorded};
 use crate::model::ids::{CommandId, ContentHash, Epoch, Sequence, Timestamp};
 
 /// First bytes of every envelope.
 pub const MAGIC: [u8; 4] = *b"CWLG";
-/// The layout that this build writes, and the only one it reads.
-pub const ENVELOPE_VERSION: u8 = 1;
-/// Bytes before the body.
+/// The layout that this build writes. It reads this and [`ENVELOPE_VERSION_WITHOUT_ACTOR`].
+pub const ENVELOPE_VERSION: u8 = 2;
+/// The layout of builds that recorded no actors.
+pub const ENVELOPE_VERSION_WITHOUT_ACTOR: u8 = 1;
+/// Bytes of every envelope before its actor.
 pub const HEADER_BYTES: usize = 86;
+/// Bytes of the longest actor, its length included.
+pub const ACTOR_FIELD_BYTES_MAX: usize = 1 + actor::ACTOR_BYTES_MAX;
 /// Bytes after the body.
 pub const CRC_BYTES: usize = 4;
 /// One event, encoded, is at most so long: more is not a fact but a document.
@@ -90,7 +101,9 @@ pub enum DecodeError {
     #[error("no event begins here: the magic bytes are {0:02x?}")]
     Magic([u8; 4]),
     /// Written by a newer build.
-    #[error("envelope version {0}; this build reads version {ENVELOPE_VERSION}: use a newer one")]
+    #[error(
+        "envelope version {0}; this build reads up to version {ENVELOPE_VERSION}: use a newer one"
+    )]
     EnvelopeVersion(u8),
     /// Written by a newer build.
     #[error("codec {0}; this build reads 0 and 1: use a newer one")]
@@ -98,6 +111,9 @@ pub enum DecodeError {
     /// The length field cannot be right.
     #[error("the body is said to be {0} bytes long; at most {BODY_BYTES_MAX} are allowed")]
     BodyLength(usize),
+    /// The actor's length or bytes are none that this build writes.
+    #[error("the actor does not read: {0}; use a newer build")]
+    Actor(&'static str),
     /// Some bit is not as it was written.
     #[error("the checksum is {found:08x} and should be {written:08x}: the bytes were altered")]
     Checksum {
@@ -257,7 +273,9 @@ pub fn encode(
     out.extend_from_slice(&recorded.at.0.to_le_bytes());
     out.extend_from_slice(&recorded.cause.0.to_le_bytes());
     out.extend_from_slice(&previous.0);
+    let length_at = out.len();
     out.extend_from_slice(&[0; 4]);
+    actor::put(&recorded.actor, out);
     let body_start = out.len();
     if let Err(error) = encode_body(&recorded.event, out) {
         out.truncate(start);
@@ -273,7 +291,7 @@ pub fn encode(
     }
     // A body is at most 1 MiB long, so that its length fits.
     let length = (out.len() - body_start) as u32;
-    out[body_start - 4..body_start].copy_from_slice(&length.to_le_bytes());
+    out[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
     let hash = ChainHash(Sha256::digest(&out[start..]).into());
     let crc = crc32fast::hash(&out[start..]);
     out.extend_from_slice(&crc.to_le_bytes());
@@ -295,6 +313,8 @@ pub struct Envelope<'a> {
     pub at: Timestamp,
     /// The command that caused it.
     pub cause: CommandId,
+    /// Who gave the command, as laid out in [`actor`]; none in an envelope of version 1.
+    pub actor: Option<&'a [u8]>,
     /// The hash of the envelope before this one.
     pub previous: ChainHash,
     /// The event's struct, or the hash of the content file that holds it.
@@ -316,9 +336,11 @@ pub fn decode(bytes: &[u8]) -> Result<Envelope<'_>, DecodeError> {
         return Err(DecodeError::Magic(magic));
     }
     let [version, codec] = array::<2>(header, 4);
-    if version != ENVELOPE_VERSION {
-        return Err(DecodeError::EnvelopeVersion(version));
-    }
+    let actor = match version {
+        ENVELOPE_VERSION_WITHOUT_ACTOR => None,
+        ENVELOPE_VERSION => Some(actor::field(&bytes[HEADER_BYTES..])?),
+        other => return Err(DecodeError::EnvelopeVersion(other)),
+    };
     let codec = match codec {
         0 => Codec::Inline,
         1 => Codec::Content,
@@ -332,7 +354,8 @@ pub fn decode(bytes: &[u8]) -> Result<Envelope<'_>, DecodeError> {
     if !possible {
         return Err(DecodeError::BodyLength(length));
     }
-    let needed = HEADER_BYTES + length + CRC_BYTES;
+    let body_at = HEADER_BYTES + actor.map_or(0, |actor| 1 + actor.len());
+    let needed = body_at + length + CRC_BYTES;
     let whole = bytes.get(..needed).ok_or(truncated(needed))?;
     let (hashed, crc) = whole.split_last_chunk().ok_or(truncated(needed))?;
     let written = u32::from_le_bytes(*crc);
@@ -350,8 +373,9 @@ pub fn decode(bytes: &[u8]) -> Result<Envelope<'_>, DecodeError> {
         epoch: Epoch(u64::from_le_bytes(array(header, 18))),
         at: Timestamp(u64::from_le_bytes(array(header, 26))),
         cause: CommandId(u128::from_le_bytes(array(header, 34))),
+        actor,
         previous: ChainHash(array(header, 50)),
-        body: &hashed[HEADER_BYTES..],
+        body: &hashed[body_at..],
         bytes: whole,
     })
 }
@@ -393,6 +417,7 @@ impl Envelope<'_> {
             epoch: self.epoch,
             at: self.at,
             cause: self.cause,
+            actor: self.actor.map_or(Ok(Actor::Unknown), actor::read)?,
             event: decode_body(self.kind, body)?,
         })
     }

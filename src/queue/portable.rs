@@ -235,7 +235,10 @@ fn walk(
                 )));
             }
         }
-        let longest = encoding::HEADER_BYTES + encoding::BODY_BYTES_MAX + encoding::CRC_BYTES;
+        let longest = encoding::HEADER_BYTES
+            + encoding::ACTOR_FIELD_BYTES_MAX
+            + encoding::BODY_BYTES_MAX
+            + encoding::CRC_BYTES;
         reader.field(&mut bytes, longest)?;
         reader.field(&mut long, encoding::BODY_BYTES_MAX)?;
         head = check_event(head, &bytes, &long)?;

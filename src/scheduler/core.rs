@@ -1,6 +1,7 @@
 //! Command in, events out. Used by the running loop, by commands while no scheduler runs, and by
 //! the simulator.
 
+use crate::model::actor::Actor;
 use crate::model::apply::apply;
 use crate::model::command::{Command, Rejection};
 use crate::model::decide::decide;
@@ -55,10 +56,11 @@ impl Core {
         self.epoch
     }
 
-    /// Decides an outsider's command and applies what follows. A repeated one changes nothing
-    /// and gets its first answer.
+    /// Decides a command that `actor` gave, and applies what follows. A repeated one changes
+    /// nothing and gets its first answer.
     pub fn submit(
         &mut self,
+        actor: &Actor,
         id: CommandId,
         now: Timestamp,
         command: &Command,
@@ -82,6 +84,7 @@ impl Core {
                 epoch: self.epoch,
                 at: now,
                 cause: id,
+                actor: actor.clone(),
                 event,
             };
             apply(&mut self.state, &recorded);
@@ -99,7 +102,7 @@ impl Core {
     pub fn submit_own(&mut self, now: Timestamp, command: &Command) -> Result<Accepted, Rejection> {
         self.own_commands += 1;
         let id = (u128::from(self.epoch.0) << 40) + u128::from(self.own_commands);
-        self.submit(CommandId(id), now, command)
+        self.submit(&Actor::Scheduler, CommandId(id), now, command)
     }
 
     /// What to do next.

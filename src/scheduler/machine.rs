@@ -22,6 +22,7 @@ use self::life::Stage;
 use super::core::Core;
 use super::crew::Crew;
 use super::merging::{Merging, Waiting};
+use crate::model::actor::Actor;
 use crate::model::command::{Command, Rejection};
 use crate::model::event::{Event, Recorded};
 use crate::model::ids::{AttemptId, CommitId, Timestamp, WorkerId};
@@ -31,14 +32,14 @@ use crate::model::state::State;
 use crate::protocol::{Phase, SchedulerMessage, ToClient};
 
 /// Who the other side of a connection turned out to be.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Peer {
     /// A worker that has not said hello.
     Stranger { pid: Option<u32> },
     /// A worker.
     Worker(WorkerId),
-    /// A person's command.
-    Client,
+    /// A command, and who gave it.
+    Client(Actor),
 }
 
 /// A live worker process as the scheduler sees it.
@@ -180,8 +181,8 @@ impl Machine {
             Input::Opened { connection, pid } => {
                 self.connections.insert(connection, Peer::Stranger { pid });
             }
-            Input::OpenedClient { connection } => {
-                self.connections.insert(connection, Peer::Client);
+            Input::OpenedClient { connection, actor } => {
+                self.connections.insert(connection, Peer::Client(actor));
             }
             Input::Worker {
                 connection,

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::Error;
 use super::core::{Accepted, Core};
 use super::load::load;
+use crate::model::actor::Actor;
 use crate::model::command::{Command, PersonCommand};
 use crate::model::ids::{CommandId, Timestamp};
 use crate::model::state::State;
@@ -14,17 +15,19 @@ use crate::queue::EventLog;
 pub fn submit(
     log: &dyn EventLog,
     snapshots: &Path,
+    actor: &Actor,
     id: CommandId,
     now: Timestamp,
     command: PersonCommand,
 ) -> Result<Accepted, Error> {
-    submit_to(log, load(log, snapshots)?, id, now, command)
+    submit_to(log, load(log, snapshots)?, actor, id, now, command)
 }
 
 /// The same on the state at the log's head.
 pub fn submit_to(
     log: &dyn EventLog,
     state: State,
+    actor: &Actor,
     id: CommandId,
     now: Timestamp,
     command: PersonCommand,
@@ -32,7 +35,7 @@ pub fn submit_to(
     let expected = state.sequence;
     let epoch = log.lead()?;
     let mut core = Core::new(state, epoch);
-    let accepted = core.submit(id, now, &Command::Person(command))?;
+    let accepted = core.submit(actor, id, now, &Command::Person(command))?;
     log.append(&core.take_batch(), expected, epoch)?;
     Ok(accepted)
 }

@@ -83,6 +83,7 @@ mod tests {
             epoch: Epoch(1),
             at: Timestamp(0),
             cause: CommandId(0),
+            actor: crate::model::actor::Actor::Scheduler,
             event: Event::RunResumed(RunResumed {}),
         };
         let connection = Connection(connection);

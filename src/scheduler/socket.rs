@@ -20,10 +20,11 @@ use tokio_util::task::TaskTracker;
 
 use self::speak::Speaker;
 use super::machine::{Connection, Input};
+use crate::model::actor::Actor;
 use crate::model::ids::Sequence;
 use crate::model::settings::WorkerKind;
 use crate::protocol::{
-    Codec, FrameError, PREAMBLE_BYTES, Preamble, Role, SchedulerMessage, ToClient, decode,
+    Codec, FrameError, PREAMBLE_BYTES, Preamble, Role, SchedulerMessage, ToClient, decode, identity,
 };
 use crate::queue::EventLog;
 
@@ -188,7 +189,8 @@ impl Listener {
             }
             count += 1;
             let pid = peer.and_then(|peer| peer.pid()).map(i32::unsigned_abs);
-            let talk = talk(stream, Connection(count), pid, door.clone());
+            let actor = identity::person(uid.unwrap_or(own), pid.unwrap_or(0));
+            let talk = talk(stream, Connection(count), (pid, actor), door.clone());
             door.talks.spawn(async move {
                 if let Err(error) = talk.await {
                     tell(&error);
@@ -252,7 +254,7 @@ async fn greet(stream: &mut UnixStream) -> io::Result<Role> {
 async fn talk(
     mut stream: UnixStream,
     connection: Connection,
-    pid: Option<u32>,
+    (pid, actor): (Option<u32>, Actor),
     door: Door,
 ) -> io::Result<()> {
     let role = tokio::select! {
@@ -261,7 +263,7 @@ async fn talk(
     };
     let input = match role {
         Role::Worker => Input::Opened { connection, pid },
-        _ => Input::OpenedClient { connection },
+        _ => Input::OpenedClient { connection, actor },
     };
     let (queue, mut waiting) = mpsc::channel(WAITING_MAX);
     let cut = door.closed.child_token();

@@ -1,5 +1,6 @@
 //! A run told step by step, on the pure core alone.
 
+use crewlog::model::actor::Actor;
 use crewlog::model::apply::apply;
 use crewlog::model::command::{Command, PersonCommand, Rejection};
 use crewlog::model::decide::decide;
@@ -196,6 +197,7 @@ impl Story {
             epoch: Epoch(1),
             at: self.now,
             cause,
+            actor: Actor::Unknown,
             event,
         };
         apply(&mut self.state, &recorded);

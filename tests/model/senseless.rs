@@ -1,5 +1,6 @@
 //! Logs that no rules would write: they fold all the same, and the same everywhere.
 
+use crewlog::model::actor::Actor;
 use crewlog::model::apply::apply;
 use crewlog::model::event::*;
 use crewlog::model::evidence::{FailureKind, Usage};
@@ -299,6 +300,7 @@ proptest! {
                 epoch: Epoch(1),
                 at: dice.time(),
                 cause: CommandId(u128::from(dice.small()) << 80),
+            actor: Actor::Unknown,
                 event: any_event(&mut dice, &state),
             };
             apply(&mut state, &recorded);

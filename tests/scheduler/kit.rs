@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crewlog::model::actor::Actor;
 use crewlog::model::apply::apply;
 use crewlog::model::command::{Command, PersonCommand};
 use crewlog::model::event::{Event, ProcessIdentity, Recorded};
@@ -65,6 +66,11 @@ pub fn features(count: u32) -> Vec<(FeatureId, FeatureSpec)> {
 }
 
 /// An outsider's command id.
+/// Whoever gives the commands.
+pub fn person() -> Actor {
+    Actor::person(1000, 4_711, "pts/3")
+}
+
 pub fn command(number: u64) -> CommandId {
     CommandId((1 << 100) + u128::from(number))
 }
@@ -166,7 +172,7 @@ impl World {
         let (features, update) = (backlog, false);
         let import = Command::Person(PersonCommand::Import { features, update });
         let now = Timestamp(BEGIN_MS - 1_000);
-        core.submit(command(1), now, &import)
+        core.submit(&person(), command(1), now, &import)
             .expect("a good backlog");
         let log = core.take_batch();
         Self::on(log, settings, crew, &commit(0), BEGIN_MS)
@@ -405,7 +411,10 @@ impl World {
     pub fn client(&mut self, message: ClientMessage) -> ToClient {
         self.connections += 1;
         let connection = Connection(self.connections);
-        self.step(Input::OpenedClient { connection });
+        self.step(Input::OpenedClient {
+            connection,
+            actor: person(),
+        });
         let message = Box::new(message);
         self.step(Input::Client {
             connection,

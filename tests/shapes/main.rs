@@ -8,8 +8,9 @@ mod shape;
 use std::fmt::Debug;
 use std::io::Cursor;
 
+use crewlog::model::actor::Actor;
 use crewlog::model::event::{Event, Recorded};
-use crewlog::model::ids::{CommandId, Epoch, Sequence, Timestamp};
+use crewlog::model::ids::{AttemptId, CommandId, Epoch, Sequence, Timestamp, WorkerId};
 use crewlog::model::state::State;
 use crewlog::protocol::{
     ClientMessage, FrameError, Role, SchedulerMessage, ToClient, WorkerMessage, decode, encode,
@@ -74,12 +75,33 @@ fn body(event: &Event, place: &str) {
     );
 }
 
+/// One of each actor, with any numbers.
+fn any_actor(seed: u64) -> Actor {
+    let (number, id): (u64, u32) = (any(seed + 1), any(seed + 2));
+    let attempt = AttemptId(number);
+    match seed % 6 {
+        0 => Actor::Unknown,
+        1 => Actor::Scheduler,
+        2 => Actor::person(id, id.rotate_left(7), &any::<String>(seed + 3)),
+        3 => Actor::Worker(WorkerId(number)),
+        4 => Actor::Agent {
+            attempt: None,
+            pid: id,
+        },
+        _ => Actor::Agent {
+            attempt: Some(attempt),
+            pid: id,
+        },
+    }
+}
+
 fn any_record(event: Event, seed: u64) -> Recorded {
     Recorded {
         sequence: Sequence(any(seed)),
         epoch: Epoch(any(seed + 1)),
         at: Timestamp(any(seed + 2)),
         cause: CommandId(any(seed + 3)),
+        actor: any_actor(seed + 4),
         event,
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod dirs;
 
+use crewlog::model::actor::Actor;
 use crewlog::model::event::*;
 use crewlog::model::evidence::*;
 use crewlog::model::feature::FeatureSpec;
@@ -19,6 +20,7 @@ pub fn record(sequence: u64, epoch: Epoch, event: impl Into<Event>) -> Recorded 
         epoch,
         at: Timestamp(1_700_000_000_000 + sequence),
         cause: CommandId(0x0123_4567_89ab_cdef_0011_2233_4455_6677 + u128::from(sequence)),
+        actor: Actor::Unknown,
         event: event.into(),
     }
 }

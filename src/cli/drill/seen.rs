@@ -165,6 +165,7 @@ mod tests {
             epoch: Epoch(epoch),
             at: Timestamp(0),
             cause: CommandId(0),
+            actor: crate::model::actor::Actor::Scheduler,
             event: event.into(),
         }
     }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::time;
 use crate::cli::progress::render::{Look, permanent};
 use crate::cli::text::{Tone, cell_right};
+use crate::model::actor::Actor;
 use crate::model::event::{Event, Recorded};
 use crate::model::views::Line;
 
@@ -16,6 +17,7 @@ struct Json<'a> {
     time: String,
     /// The command's ULID: a number of 128 bits is more than most readers of JSON can hold.
     cause: String,
+    actor: &'a Actor,
     #[serde(flatten)]
     event: &'a Event,
 }
@@ -28,6 +30,7 @@ pub fn json(recorded: &Recorded) -> Result<String, serde_json::Error> {
         at: recorded.at.0,
         time: time(recorded.at),
         cause: ulid::Ulid(recorded.cause.0).to_string(),
+        actor: &recorded.actor,
         event: &recorded.event,
     })
 }

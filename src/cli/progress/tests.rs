@@ -26,6 +26,7 @@ impl Run {
             epoch: Epoch(1),
             at: Timestamp(self.head * 1_000),
             cause: CommandId(0),
+            actor: crate::model::actor::Actor::Scheduler,
             event: event.into(),
         })
     }

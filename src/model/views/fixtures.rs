@@ -1,5 +1,6 @@
 //! Events for the views' tests.
 
+use crate::model::actor::Actor;
 use crate::model::apply::apply;
 use crate::model::event::*;
 use crate::model::evidence::{Basis, Evidence, Failure, FailureKind};
@@ -119,6 +120,7 @@ impl Log {
             epoch,
             at,
             cause,
+            actor: Actor::Unknown,
             event,
         };
         apply(&mut self.state, &recorded);

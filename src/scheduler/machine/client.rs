@@ -1,7 +1,7 @@
 //! What people's commands ask for.
 
 use super::life::Stage;
-use super::{Connection, Effect, Machine, Now};
+use super::{Connection, Effect, Machine, Now, Peer};
 use crate::model::command::Command;
 use crate::model::event::Event;
 use crate::model::ids::AttemptId;
@@ -15,9 +15,14 @@ impl Machine {
         connection: Connection,
         message: ClientMessage,
     ) {
+        let Some(Peer::Client(actor)) = self.connections.get(&connection).cloned() else {
+            // Closed in the meantime.
+            return;
+        };
         match message {
             ClientMessage::Command { id, command } => {
-                let answer = match self.core.submit(id, now.wall, &Command::Person(command)) {
+                let command = Command::Person(command);
+                let answer = match self.core.submit(&actor, id, now.wall, &command) {
                     Ok(accepted) => {
                         self.tell_cancelled(now, accepted);
                         ToClient::Accepted {

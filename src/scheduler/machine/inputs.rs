@@ -1,5 +1,6 @@
 //! What goes into the machine and what comes out.
 
+use crate::model::actor::Actor;
 use crate::model::event::{ProcessIdentity, RunOutcome};
 use crate::model::ids::{AttemptId, CommitId, Sequence, Timestamp, WorkerId};
 use crate::model::settings::WorkerKind;
@@ -35,6 +36,8 @@ pub enum Input {
     OpenedClient {
         /// On which connection.
         connection: Connection,
+        /// Who it is.
+        actor: Actor,
     },
     /// A worker said something.
     Worker {

@@ -1,6 +1,7 @@
 //! Reports, and the way of finished work onto the branch.
 
 use super::{Machine, Now};
+use crate::model::actor::Actor;
 use crate::model::command::{Command, Rejection};
 use crate::model::evidence::{Failure, FailureKind, Usage};
 use crate::model::ids::{AttemptId, CommandId, WorkerId};
@@ -82,7 +83,10 @@ impl Machine {
         };
         let submitted = match again {
             true => self.core.submit_own(now.wall, &body),
-            false => self.core.submit(command, now.wall, &body),
+            false => {
+                let actor = Actor::Worker(worker);
+                self.core.submit(&actor, command, now.wall, &body)
+            }
         };
         if let (true, false, Ok(_), Some(kind)) = (was_open, given_back, &submitted, reporter) {
             self.crew.worked(kind);

@@ -32,7 +32,7 @@ impl Machine {
         connection: Connection,
         message: WorkerMessage,
     ) {
-        let peer = self.connections.get(&connection).copied();
+        let peer = self.connections.get(&connection).cloned();
         match (peer, message) {
             (
                 Some(Peer::Stranger { pid }),
@@ -66,7 +66,7 @@ impl Machine {
                 self.known_worker(now, worker, message);
             }
             // Closed in the meantime, or no worker at all.
-            (Some(Peer::Client) | None, _) => {}
+            (Some(Peer::Client(_)) | None, _) => {}
         }
     }
 

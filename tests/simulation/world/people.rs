@@ -2,6 +2,7 @@
 //! scheduler that runs or without one, and ask again when they get no answer.
 
 use super::*;
+use crate::model::actor::Actor;
 use crate::model::command::PersonCommand;
 use crate::model::ids::{FeatureId, Sequence};
 use crate::protocol::ClientMessage;
@@ -21,6 +22,11 @@ pub struct Wish {
     twice: bool,
 }
 
+/// Whoever gives the commands.
+fn person() -> Actor {
+    Actor::person(1000, 4_711, "pts/3")
+}
+
 impl World {
     pub(super) fn import_before_the_run(&mut self, features: Vec<Entry>) {
         let update = false;
@@ -32,7 +38,7 @@ impl World {
     fn submit_offline(&mut self, id: CommandId, command: PersonCommand) {
         let state = load::resume(&self.log, None).unwrap_or_default();
         let now = self.wall();
-        let submitted = offline::submit_to(&self.log, state, id, now, command);
+        let submitted = offline::submit_to(&self.log, state, &person(), id, now, command);
         let next = self.view.sequence.next();
         let written = self.log.read(next, usize::MAX);
         let events = written.and_then(|chunk| chunk.events(self.log.contents()));
@@ -107,7 +113,16 @@ impl World {
         wish.connection = Some(connection);
         let (id, command, times) = (wish.id, wish.command.clone(), 1 + u32::from(wish.twice));
         let ms = self.disk.between(0, 20);
-        self.after(ms, Item::Input(reign, Input::OpenedClient { connection }));
+        self.after(
+            ms,
+            Item::Input(
+                reign,
+                Input::OpenedClient {
+                    connection,
+                    actor: person(),
+                },
+            ),
+        );
         for _ in 0..times {
             let command = command.clone();
             let message = Box::new(ClientMessage::Command { id, command });

@@ -61,7 +61,8 @@ impl World {
         };
         let (id, now) = (CommandId(1), store::now());
         let log = self.log().await;
-        crate::scheduler::offline::submit(&log, &self.project.snapshots, id, now, command)
+        let actor = crate::protocol::identity::own_person();
+        crate::scheduler::offline::submit(&log, &self.project.snapshots, &actor, id, now, command)
             .expect("an import");
     }
 

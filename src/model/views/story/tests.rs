@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::actor::Actor;
 use crate::model::event::*;
 use crate::model::evidence::{Basis, Failure, FailureKind, Usage};
 use crate::model::ids::{CommandId, Epoch};
@@ -18,6 +19,7 @@ fn told(events: Vec<Event>) -> (Story, Vec<String>) {
             epoch,
             at,
             cause,
+            actor: Actor::Unknown,
             event,
         });
         let elapsed = line.elapsed_ms.map(|ms| format!("{ms}ms"));

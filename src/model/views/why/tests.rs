@@ -112,6 +112,7 @@ fn chains_of_any_length_are_walked_once() {
             epoch: crate::model::ids::Epoch(1),
             at: Timestamp(1),
             cause: crate::model::ids::CommandId(1),
+            actor: crate::model::actor::Actor::Unknown,
             event,
         };
         crate::model::apply::apply(&mut log.state, &recorded);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crewlog::model::backlog::{BacklogErrors, Format, PROBLEMS_MAX, parse, resolve};
 use crewlog::model::command::{Command, PersonCommand};
+use crewlog::model::encoding;
 use crewlog::model::feature::FeatureSpec;
 use crewlog::model::ids::{CommandId, Epoch, FeatureId, Timestamp};
 use crewlog::model::state::State;
@@ -24,8 +25,15 @@ pub fn check(data: &[u8]) {
         0 => Format::Toml,
         _ => Format::Json,
     };
-    let Ok(text) = std::str::from_utf8(take.0) else {
-        return;
+    let text = match encoding::decode(take.0) {
+        Ok(text) => text,
+        Err(error) => {
+            useful(&error.to_string());
+            useful(&error.remedy("backlog.toml"));
+            let lines = take.0.split(|byte| *byte == b'\n').count();
+            assert!(error.line() <= lines, "{error}");
+            return;
+        }
     };
     match read(text, format, &BTreeMap::new()) {
         Ok(features) => accepted(&features),

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::process;
+use crate::model::encoding;
 use crate::model::ids::Timestamp;
 use crate::model::settings::WorkerKind;
 use crate::protocol::identity;
@@ -41,8 +42,10 @@ pub enum WorkerError {
     #[error("the config cannot work: agent: {0}")]
     Agent(String),
     /// A prompt template cannot be used.
-    #[error("the prompt template {path:?} cannot be used: {problem}")]
+    #[error("the prompt template {path:?} (`{key}`) cannot be used: {problem}")]
     Template {
+        /// The key of the config that names it.
+        key: &'static str,
         /// Which file.
         path: PathBuf,
         /// What is wrong with it.
@@ -173,15 +176,16 @@ pub fn check(config: &Config) -> Result<(), WorkerError> {
 }
 
 fn template(config: &Config, kind: WorkerKind) -> Result<Template, WorkerError> {
-    let own = match kind {
-        WorkerKind::Coding => &config.prompts.coding,
-        WorkerKind::Testing => &config.prompts.testing,
+    let (key, own) = match kind {
+        WorkerKind::Coding => ("prompts.coding", &config.prompts.coding),
+        WorkerKind::Testing => ("prompts.testing", &config.prompts.testing),
     };
     let Some(path) = own else {
         return Ok(Template::built_in(kind));
     };
     let path = config.places.project.join(path);
     let refuse = |problem: String| WorkerError::Template {
+        key,
         path: path.clone(),
         problem,
     };
@@ -191,8 +195,14 @@ fn template(config: &Config, kind: WorkerKind) -> Result<Template, WorkerError> 
             "it is longer than {TEMPLATE_BYTES_MAX} bytes"
         )));
     }
-    let text = std::fs::read_to_string(&path).map_err(|error| refuse(error.to_string()))?;
-    Template::parse(&text).map_err(|error| refuse(error.to_string()))
+    let bytes = std::fs::read(&path).map_err(|error| refuse(error.to_string()))?;
+    let text = encoding::decode(&bytes).map_err(|error| {
+        refuse(format!(
+            "{error}; {}",
+            error.remedy(&path.to_string_lossy())
+        ))
+    })?;
+    Template::parse(text).map_err(|error| refuse(error.to_string()))
 }
 
 /// Wall-clock time that never jumps: where it was at the start, and what has gone by since.

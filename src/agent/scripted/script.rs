@@ -4,6 +4,8 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::model::encoding;
+
 use super::ScriptError;
 use super::job::{Feature, Job, Kind};
 
@@ -180,8 +182,14 @@ impl Script {
         if size > SCRIPT_BYTES_MAX {
             return Err(fail("it is larger than 1 MiB".to_owned()));
         }
-        let text = std::fs::read_to_string(&path).map_err(|error| fail(error.to_string()))?;
-        toml::from_str(&text).map_err(|error| fail(error.to_string()))
+        let bytes = std::fs::read(&path).map_err(|error| fail(error.to_string()))?;
+        let text = encoding::decode(&bytes).map_err(|error| {
+            fail(format!(
+                "{error}; {}",
+                error.remedy(&path.to_string_lossy())
+            ))
+        })?;
+        toml::from_str(text).map_err(|error| fail(error.to_string()))
     }
 
     /// The part of the script that this job is for. The last entry serves all later tries.

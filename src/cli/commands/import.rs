@@ -13,6 +13,7 @@ use crate::cli::exit::ExitCode;
 use crate::cli::store;
 use crate::model::backlog::{self, BacklogErrors, BacklogFeature, FILE_BYTES_MAX, Format};
 use crate::model::command::PersonCommand;
+use crate::model::encoding;
 use crate::model::feature::{FeatureSpec, Status};
 use crate::model::ids::FeatureId;
 use crate::model::state::{Feature, State};
@@ -79,25 +80,26 @@ fn read(file: &Path) -> Result<Vec<BacklogFeature>, Error> {
             "name a TOML or JSON file; `scheduler init` writes a sample",
         )
     };
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     // One byte more than allowed, so that the parser can say that it is too long.
     let limit = FILE_BYTES_MAX as u64 + 1;
     let read = match file.to_str() {
-        Some("-") => std::io::stdin()
-            .lock()
-            .take(limit)
-            .read_to_string(&mut text),
-        _ => File::open(file).and_then(|file| file.take(limit).read_to_string(&mut text)),
+        Some("-") => std::io::stdin().lock().take(limit).read_to_end(&mut bytes),
+        _ => File::open(file).and_then(|file| file.take(limit).read_to_end(&mut bytes)),
     };
     read.map_err(|error| failed(&error))?;
+    let text = encoding::decode(&bytes).map_err(|error| {
+        let what = format!("cannot read the backlog {}", file.display());
+        Error::usage(what, error, error.remedy(&file.to_string_lossy()))
+    })?;
     let format = match file.to_str() {
         // Standard input has no name to go by; no TOML begins like JSON does.
         Some("-") if text.trim_start().starts_with('{') => Format::Json,
-        Some("-") if text.trim_start().starts_with("[") && !is_toml(&text) => Format::Json,
+        Some("-") if text.trim_start().starts_with("[") && !is_toml(text) => Format::Json,
         Some("-") => Format::Toml,
         _ => Format::of_file_name(&file.to_string_lossy()),
     };
-    backlog::parse(&text, format).map_err(|error| broken(file, &error))
+    backlog::parse(text, format).map_err(|error| broken(file, &error))
 }
 
 /// `[[feature]]` and `[feature]` begin a table; `[{` and `[ {` a list.

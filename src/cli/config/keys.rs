@@ -12,13 +12,14 @@ use super::Origin;
 use super::file::File;
 use super::human::Span;
 use crate::cli::error::Error;
+use crate::model::nearest::nearest;
 use crate::model::settings::SettingError;
 use crate::worker::config::AgentConfig;
 
 /// All integration branches are below this.
 pub const BRANCH_PREFIX: &str = "crewlog/";
 
-/// A key that is longer is like none of ours, and is not quoted whole.
+/// A key that is longer is not quoted whole.
 const NAME_BYTES_MAX: usize = 100;
 
 /// Tables whose keys are the user's own: names of environment variables.
@@ -159,21 +160,9 @@ impl Walk<'_> {
 
     fn unknown(&self, name: &str, line: usize) -> Problem {
         let shown: String = name.chars().take(NAME_BYTES_MAX).collect();
-        let sections = self.known.iter().filter_map(|known| known.rsplit_once('.'));
-        let mut names: BTreeSet<&str> = sections.map(|(section, _)| section).collect();
-        if name.contains('.') {
-            names.extend(self.known.iter().map(String::as_str));
-        }
-        let forgotten = self
-            .known
-            .iter()
-            .find(|known| known.ends_with(&format!(".{name}")))
-            // At the top of the file, its section was forgotten.
-            .filter(|_| !name.contains('.'));
-        let next = match (forgotten, nearest(name, &names)) {
-            (Some(known), _) => format!("did you mean `{known}`?"),
-            (_, Some(known)) => format!("did you mean `{known}`?"),
-            _ => {
+        let next = match self.meant(name) {
+            Some(known) => format!("did you mean {known}?"),
+            None => {
                 let section = name.rsplit_once('.').map(|(section, _)| section);
                 format!("known here: {}", self.siblings(section).join(", "))
             }
@@ -183,6 +172,36 @@ impl Walk<'_> {
             problem: format!("unknown key `{shown}`"),
             next,
         }
+    }
+
+    /// The key or section that may have been meant: one of the same section first, then one of the
+    /// same name in another section (at the top of the file, a section may have been forgotten).
+    fn meant(&self, name: &str) -> Option<String> {
+        let quoted = |known: &str| format!("`{known}`");
+        let (section, own) = match name.rsplit_once('.') {
+            Some((section, own)) => (Some(section), own),
+            None => (None, name),
+        };
+        let siblings = self.siblings(section);
+        let sibling = nearest(own, siblings.iter().map(String::as_str));
+        if let Some(sibling) = sibling {
+            return Some(quoted(&join(section.unwrap_or_default(), sibling)));
+        }
+        let leaves = self.known.iter().filter_map(|known| {
+            let (_, leaf) = known.rsplit_once('.')?;
+            Some((leaf, known))
+        });
+        let leaf = match section {
+            // In a section, a word that is merely like one of another section means nothing.
+            Some(_) => leaves
+                .clone()
+                .map(|(leaf, _)| leaf)
+                .find(|leaf| *leaf == own),
+            None => nearest(own, leaves.clone().map(|(leaf, _)| leaf)),
+        }?;
+        let found = leaves.filter(|(other, _)| *other == leaf);
+        let found: Vec<String> = found.map(|(_, known)| quoted(known)).collect();
+        Some(found.join(" or "))
     }
 
     /// The keys of a section, or the sections themselves.
@@ -240,41 +259,6 @@ fn join(prefix: &str, key: &str) -> String {
 fn line_of(text: &str, offset: usize) -> usize {
     let before = text.as_bytes().get(..offset).unwrap_or(text.as_bytes());
     1 + before.iter().filter(|byte| **byte == b'\n').count()
-}
-
-/// The known name that a slip of the keyboard may have been meant for.
-fn nearest<'n>(name: &str, known: &BTreeSet<&'n str>) -> Option<&'n str> {
-    if name.len() > NAME_BYTES_MAX {
-        return None;
-    }
-    let scored = known
-        .iter()
-        .map(|candidate| (distance(name, candidate), *candidate));
-    let (edits, best) = scored.min()?;
-    // A slip for every three letters of the key itself; more is another word.
-    let own = name.rsplit('.').next().unwrap_or(name);
-    let allowed = ((own.len() + 1) / 3).clamp(1, 3);
-    (edits <= allowed).then_some(best)
-}
-
-/// How many letters have to be inserted, deleted or changed (Levenshtein).
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (above, letter) in one.chars().enumerate() {
-        let mut diagonal = above;
-        let mut left = above + 1;
-        if let Some(first) = row.first_mut() {
-            *first = left;
-        }
-        for (cell, candidate) in row.iter_mut().skip(1).zip(&other) {
-            let changed = diagonal + usize::from(letter != *candidate);
-            diagonal = *cell;
-            *cell = changed.min(left + 1).min(diagonal + 1);
-            left = *cell;
-        }
-    }
-    row.last().copied().unwrap_or(0)
 }
 
 /// The key in the file of a setting that the model refuses, and the problem in the file's terms.

@@ -15,6 +15,7 @@ pub use human::{Dollars, Span};
 use super::commands::WorkerCounts;
 use super::error::Error;
 use super::project::Project;
+use crate::model::encoding;
 use crate::model::settings::Settings;
 use crate::worker;
 use crate::worker::config::{Hooks, Places, Prompts};
@@ -286,14 +287,19 @@ fn read(path: &Path) -> Result<Option<String>, Error> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(&error)),
     };
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let mut file = file.take(FILE_BYTES_MAX + 1);
-    file.read_to_string(&mut text)
+    file.read_to_end(&mut bytes)
         .map_err(|error| failed(&error))?;
-    if text.len() as u64 > FILE_BYTES_MAX {
+    if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(failed(&format!("longer than {FILE_BYTES_MAX} bytes")));
     }
-    Ok(Some(text))
+    let text = encoding::decode(&bytes).map_err(|error| {
+        let name = path.display();
+        let next = error.remedy(&name.to_string());
+        Error::usage("cannot read the config", format!("{name}: {error}"), next)
+    })?;
+    Ok(Some(text.to_owned()))
 }
 
 #[cfg(test)]

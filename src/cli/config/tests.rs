@@ -118,6 +118,28 @@ fn what_is_wrong_is_said_with_its_line() {
             ":1: unknown key `zebra`",
             "agent, checks, environment, hooks",
         ),
+        (
+            "[run]\nworker = \"1m\"",
+            "`run.worker`",
+            "`run.worker_wait`?",
+        ),
+        (
+            "[run]\nidel_limit = \"1m\"",
+            "`run.idel_limit`",
+            "`run.idle_limit`?",
+        ),
+        (
+            "[run]\nmaxAttempts = 1",
+            "`run.maxAttempts`",
+            "`run.max_attempts`?",
+        ),
+        (
+            "[run]\ncoding = 1",
+            "`run.coding`",
+            "`prompts.coding` or `workers.coding`?",
+        ),
+        ("[env]\nCI = \"1\"", "`env`", "`environment`?"),
+        ("budget = 1", "`budget`", "`run.budget_usd`?"),
         // Other words, not slips of the keyboard.
         (
             "[run]\nlog = 1",

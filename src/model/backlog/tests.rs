@@ -217,3 +217,23 @@ fn files_from_windows_mean_what_they_say() {
     assert_eq!(unix, specs(&windows, Format::Json));
     assert!(!format!("{unix:?}").contains(r"\r"));
 }
+
+#[test]
+fn a_mistyped_key_is_answered_with_the_one_that_was_meant() {
+    let table = [
+        ("prio = 1", "`priority`"),
+        ("Priority = 1", "`priority`"),
+        ("desc = \"x\"", "`description`"),
+        ("deps = []", "`depends_on`"),
+        ("dependsOn = []", "`depends_on`"),
+        ("check = \"true\"", "`checks`"),
+        ("title = \"x\"", "`name`"),
+        ("colour = \"red\"", "use one of: name, category"),
+    ];
+    for (line, words) in table {
+        let text = format!("[[feature]]\nname = \"a\"\n{line}\n");
+        let errors = parse(&text, Format::Toml).expect_err(line).to_string();
+        assert!(errors.contains(words), "{line}: {errors}");
+        assert!(errors.contains("line 3"), "{line}: {errors}");
+    }
+}

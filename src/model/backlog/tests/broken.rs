@@ -90,7 +90,7 @@ const TOML: &[(&str, &str)] = &[
     ),
     (
         "[[feature]]\nname='a'\n\"\\u001b\" = 1",
-        "the key \"\\u{1b}\" is unknown; did you mean",
+        "the key \"\\u{1b}\" is unknown; take it out, or use one of: name",
     ),
     (
         "[[feature]]\nname='a'\ndescription = 1.5",
@@ -252,7 +252,7 @@ const JSON: &[(&str, &str)] = &[
     ),
     (
         "{\"features\": [], \"version\": 1}",
-        "the key \"version\" is unknown; did you mean `feature",
+        "the key \"version\" is unknown; take it out, or use one of: feature",
     ),
     (
         "[\n[],\n{\"name\": \"a\", \"x\": {\"y\": 1}}]",

@@ -81,15 +81,15 @@ impl Limits {
     pub fn reason(&self, kind: FailureKind) -> String {
         match kind {
             FailureKind::IdleLimit => format!(
-                "the agent was silent for {} (idle_limit)",
+                "the agent was silent for {} (`run.idle_limit`)",
                 seconds(self.limits.idle_ms)
             ),
             FailureKind::StepLimit => format!(
-                "the agent made more than {} tool calls (step_limit)",
+                "the agent made more than {} tool calls (`run.step_limit`)",
                 self.limits.steps_max
             ),
             _ => format!(
-                "the session took longer than {} (time_limit)",
+                "the session took longer than {} (`run.time_limit`)",
                 seconds(self.limits.time_ms)
             ),
         }

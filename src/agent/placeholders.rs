@@ -6,7 +6,9 @@ use super::driver::Session;
 
 /// An argument names a placeholder that does not exist.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown placeholder {{{name}}} in the agent's argument {argument:?}; known are {known}")]
+#[error(
+    "unknown placeholder {{{name}}} in the argument {argument:?} of `agent.args`; known are {known}"
+)]
 pub struct PlaceholderError {
     /// Its name.
     name: String,

@@ -50,7 +50,7 @@ impl Context {
     pub fn note(&self, text: impl std::fmt::Display) {
         if !self.global.quiet {
             // With standard error closed nobody is there to be told.
-            let _ = writeln!(io::stderr(), "{text}");
+            let _ = writeln!(io::stderr(), "{}", text::clean_lines(&text.to_string()));
         }
     }
 }

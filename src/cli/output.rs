@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use super::args::{ColorChoice, Format, Global};
 use super::error::Error;
 use super::exit::ExitCode;
+use super::text::clean_lines;
 
 /// Standard output, and how results look there.
 #[derive(Clone, Debug)]
@@ -50,8 +51,10 @@ impl Output {
         self.format == Format::Json
     }
 
-    /// Writes text and a line's end.
+    /// Writes text without colours of ours, and a line's end. Whatever it quotes (a reason, a path,
+    /// what git says), a terminal shows it and does not obey it.
     pub fn line(&self, text: impl std::fmt::Display) -> Result<(), Error> {
+        let text = clean_lines(&text.to_string());
         self.bytes(format!("{text}\n").as_bytes())
     }
 
@@ -59,7 +62,8 @@ impl Output {
     pub fn json(&self, value: &impl serde::Serialize) -> Result<(), Error> {
         let text = serde_json::to_string(value)
             .map_err(|error| Error::internal("cannot write the result as JSON", error, ""))?;
-        self.line(text)
+        // JSON escapes control characters itself.
+        self.bytes(format!("{text}\n").as_bytes())
     }
 
     /// Writes bytes as they are, and flushes them.

@@ -2,85 +2,72 @@
 
 use unicode_width::UnicodeWidthChar;
 
+use crate::model::feature::garbles;
 use crate::model::views::Mark;
 
-/// What a backlog, an agent or a program wrote, as one harmless line: no escape sequences and no
-/// control characters (they could move the cursor or set the window's title), no marks that turn
-/// the direction of writing (they could make a line read as another one), and line ends as spaces.
+/// What a backlog, an agent or a program wrote, as one harmless line: control characters (they could
+/// move the cursor, set the window's title, or make a command fail for a reason that nobody sees) and
+/// marks that turn the direction of writing are shown by their names, and line ends as spaces.
 pub fn clean(text: &str) -> String {
-    let text = clean_lines(text.trim());
+    let text = clean_lines(trimmed(text));
     text.replace(['\n', '\t'], " ")
 }
 
-/// The same, as harmless lines: line ends and tabs stay, and a carriage return, by which programs
-/// write over what they wrote before, ends a line.
+/// The text without spaces and line ends around it. A carriage return stays: it is shown.
+pub fn trimmed(text: &str) -> &str {
+    text.trim_matches([' ', '\n', '\t'])
+}
+
+/// The same, as harmless lines: line ends and tabs stay. Colours are left out; a carriage return, by
+/// which programs write over what they wrote before, is shown as `^M` and ends the line.
 pub fn clean_lines(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(letter) = rest.chars().next() {
         let after = rest.get(letter.len_utf8()..).unwrap_or_default();
-        rest = match letter {
-            '\u{1b}' | '\u{9b}' => match escape_sequence(letter, after) {
-                Some(behind) => behind,
-                None => {
-                    out.push('\u{fffd}');
-                    after
-                }
+        rest = after;
+        match letter {
+            '\u{1b}' => match colour(after) {
+                Some(behind) => rest = behind,
+                None => out.push_str("^["),
             },
             '\r' => {
-                out.push('\n');
-                after.strip_prefix('\n').unwrap_or(after)
+                out.push_str("^M");
+                rest = after.strip_prefix('\n').unwrap_or(after);
+                if !after.is_empty() {
+                    out.push('\n');
+                }
             }
-            letter => {
-                out.extend(harmless(letter));
-                after
-            }
-        };
+            letter => show(letter, &mut out),
+        }
     }
     out
 }
 
-fn harmless(letter: char) -> Option<char> {
+/// A character, by its name where a terminal would obey it: `^G` and the like as `cat -v` has them.
+fn show(letter: char, out: &mut String) {
     match letter {
-        '\n' | '\t' => Some(letter),
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' => None,
-        '\u{2028}' | '\u{2029}' => Some('\u{fffd}'),
-        letter if letter.is_control() => Some('\u{fffd}'),
-        letter => Some(letter),
+        '\n' | '\t' => out.push(letter),
+        '\u{7f}' => out.push_str("^?"),
+        // `^@` to `^_`: the letter is 64 places behind.
+        letter if letter.is_ascii_control() => {
+            let code = u8::try_from(letter).unwrap_or_default();
+            out.extend(['^', char::from(code.saturating_add(64))]);
+        }
+        // Marks without width that right-to-left scripts need; they turn nothing.
+        '\u{200e}' | '\u{200f}' => {}
+        letter if garbles(letter) => out.push_str(&format!("<U+{:04X}>", u32::from(letter))),
+        letter => out.push(letter),
     }
 }
 
-/// A program's title or link is not longer than this; what is has not ended.
-const ESCAPE_BYTES_MAX: usize = 4_096;
-
-/// What follows an escape sequence whose first character, `letter`, was read (ECMA-48); `None`
-/// when it does not end.
-fn escape_sequence(letter: char, after: &str) -> Option<&str> {
-    let (kind, body) = match letter {
-        '\u{9b}' => (b'[', after),
-        _ => (*after.as_bytes().first()?, after.get(1..)?),
-    };
-    let near = body
-        .as_bytes()
-        .get(..ESCAPE_BYTES_MAX)
-        .unwrap_or(body.as_bytes());
-    let end = match kind {
-        b'[' => near.iter().position(|byte| !(0x20..=0x3f).contains(byte))?,
-        // A string: to the bell, or to the terminator `ESC \`.
-        b']' | b'P' | b'X' | b'^' | b'_' => {
-            let end = |byte: &u8| matches!(byte, 0x07 | 0x1b | b'\n');
-            let ending = body.get(near.iter().position(end)?..)?;
-            return ending
-                .strip_prefix('\u{7}')
-                .or_else(|| ending.strip_prefix("\x1b\\"));
-        }
-        // Characters between, and a last one, which may be the first.
-        0x20..=0x2f => near.iter().position(|byte| !(0x20..=0x2f).contains(byte))?,
-        0x30..=0x7e => return Some(body),
-        _ => return None,
-    };
-    let last = near.get(end)?;
-    (0x30..=0x7e).contains(last).then(|| body.get(end + 1..))?
+/// What follows a sequence that only sets colours and the like (`ESC [ ... m`), whose escape character
+/// was read; `None` for any other sequence.
+fn colour(after: &str) -> Option<&str> {
+    let body = after.strip_prefix('[')?;
+    let end =
+        body.find(|letter: char| !(letter.is_ascii_digit() || matches!(letter, ';' | ':')))?;
+    body.get(end..)?.strip_prefix('m')
 }
 
 /// Columns that a text takes. Control characters take none, so clean it first.
@@ -193,33 +180,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_harmful_is_left() {
+    fn nothing_harmful_is_left_and_nothing_is_hidden() {
         let table = [
             ("plain", "plain"),
-            ("  two\nlines\tand\r\nmore ", "two lines and more"),
-            ("\x1b]0;title\x07\x1b[31mred\x1b[0m", "red"),
-            ("\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "link"),
-            ("\x1b(Ba\x1bMb\x1b[?25lc", "abc"),
-            // What does not end takes nothing away but its own beginning.
-            ("\x1b]0;title\nnext", "\u{fffd}]0;title next"),
-            ("a\x1b[31", "a\u{fffd}[31"),
-            ("a\x1b", "a\u{fffd}"),
-            ("a\x1b[3\u{e9}m\x07", "a\u{fffd}[3\u{e9}m\u{fffd}"),
-            ("a\u{202e}b\u{2066}c", "abc"),
-            ("\u{9b}31m", ""),
+            ("  two\nlines\tand\r\nmore ", "two lines and^M more"),
+            ("test -f x\r", "test -f x^M"),
+            ("\x1b[31mred\x1b[0m \x1b[38;5;1;4:3mx", "red x"),
+            ("\x1b]0;title\x07x", "^[]0;title^Gx"),
+            ("\x1b]8;;http://x\x1b\\link", "^[]8;;http://x^[\\link"),
+            ("a\x1b[2J\x1b[?25l", "a^[[2J^[[?25l"),
+            ("a\x1b[31", "a^[[31"),
+            ("a\x1b", "a^["),
+            ("\0a\x08b\x7f", "^@a^Hb^?"),
+            ("a\u{202e}b\u{2066}c\u{200f}", "a<U+202E>b<U+2066>c"),
+            ("\u{9b}31m\u{2028}", "<U+009B>31m<U+2028>"),
             ("日本語 é", "日本語 é"),
         ];
         for (text, expected) in table {
             assert_eq!(clean(text), expected, "{text:?}");
+            assert!(
+                !clean_lines(text)
+                    .chars()
+                    .any(|c| c != '\n' && c != '\t' && garbles(c))
+            );
         }
     }
 
     #[test]
     fn lines_stay_lines() {
         let table = [
-            ("a\r\nb\n\n\tc", "a\nb\n\n\tc"),
-            ("10%\r20%\r", "10%\n20%\n"),
-            ("\x1b[1mbold\x1b[0m\n\x08", "bold\n\u{fffd}"),
+            ("a\r\nb\n\n\tc", "a^M\nb\n\n\tc"),
+            ("10%\r20%\r", "10%^M\n20%^M"),
+            ("\x1b[1mbold\x1b[0m\n\x08", "bold\n^H"),
         ];
         for (text, expected) in table {
             assert_eq!(clean_lines(text), expected, "{text:?}");

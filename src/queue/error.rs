@@ -96,7 +96,7 @@ pub enum Error {
         since: Option<Timestamp>,
     },
     /// Locks and syncs cannot be relied upon there.
-    #[error("{} is on a network file system ({kind}, mounted on {}), where locks and syncs cannot be relied upon: use a local directory, or set `allow_network_filesystem = true` in the config", path.display(), mount.display())]
+    #[error("{} is on a network file system ({kind}, mounted on {}), where locks and syncs cannot be relied upon: use a local directory, or set `log.allow_network_filesystem = true` in .crewlog/config.toml, or give --allow-network-filesystem", path.display(), mount.display())]
     NetworkFilesystem {
         /// The data directory.
         path: PathBuf,

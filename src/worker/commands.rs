@@ -105,7 +105,10 @@ impl Workshop {
             return Ok(());
         }
         let how = match finished.timed_out {
-            true => format!("took longer than {} s", limit.as_secs_f64()),
+            true => format!(
+                "took longer than {} s (`hooks.time_limit`)",
+                limit.as_secs_f64()
+            ),
             false => format!("exited with {}", finished.exit_code),
         };
         let mut reason = format!("the hook {name} {how}");
@@ -183,13 +186,14 @@ fn script(command: &str, dir: &AttemptDir) -> std::io::Result<OsString> {
 
 /// The last lines of an output, fit to be quoted.
 fn tail(output: &str) -> String {
-    let trimmed = output.trim_end();
+    // Carriage returns stay: one that a check's output has may be what made it fail.
+    let trimmed = output.trim_end_matches([' ', '\n', '\t']);
     let from = trimmed.len().saturating_sub(TAIL_BYTES);
     let begin = (from..=trimmed.len())
         .find(|at| trimmed.is_char_boundary(*at))
         .unwrap_or(trimmed.len());
     let end = trimmed.get(begin..).unwrap_or_default();
-    let lines: Vec<&str> = end.lines().collect();
+    let lines: Vec<&str> = end.split('\n').collect();
     let first = lines.len().saturating_sub(TAIL_LINES);
     let text = lines.get(first..).unwrap_or_default().join("\n");
     cut(&text, TAIL_BYTES).to_owned()

@@ -223,6 +223,10 @@ impl Default for Config {
     }
 }
 
+/// What a worker without an agent is told.
+const NO_PROGRAM: &str =
+    "names no program; set it to your agent, for example program = \"claude-agent-acp\"";
+
 /// A value of the worker's config cannot work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: {problem}")]
@@ -248,18 +252,12 @@ impl Config {
             })
         };
         if self.agent.program.trim().is_empty() {
-            return wrong(
-                "agent.program",
-                "names no program; say which agent to start",
-            );
+            return wrong("agent.program", NO_PROGRAM);
         }
         if let Some(agent) = &self.testing_agent
             && agent.program.trim().is_empty()
         {
-            return wrong(
-                "testing_agent.program",
-                "names no program; say which agent to start",
-            );
+            return wrong("testing_agent.program", NO_PROGRAM);
         }
         if !self.checks.is_sound() {
             return wrong(

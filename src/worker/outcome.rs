@@ -63,11 +63,11 @@ impl FeatureChecks {
         }
         let last = self.runs.last().filter(|run| run.exit_code != 0)?;
         let how = match last.exit_code {
-            124 => "took longer than its limit (exit code 124)".to_owned(),
-            KILLED => "was killed from outside (exit code 137); is memory short?".to_owned(),
+            124 => "took longer than its limit, `run.check_limit` (exit code 124)".to_owned(),
+            KILLED => "was killed from outside (exit code 137); if memory is short, lower `run.max_concurrency`".to_owned(),
             code => format!("exited with {code}"),
         };
-        let mut reason = format!("`{}` {how}", last.command.trim());
+        let mut reason = format!("`{}` {how}", last.command.trim_matches([' ', '\n', '\t']));
         if !self.tail.is_empty() {
             reason = format!("{reason}: {}", self.tail);
         }

@@ -77,7 +77,7 @@ pub enum Error {
     },
     /// The name cannot be a branch.
     #[error(
-        "{name:?} cannot be the name of a branch: git's rules (git help check-ref-format) forbid it. Choose another one, such as crewlog/main"
+        "{name:?} cannot be the name of a branch: git's rules (git help check-ref-format) forbid it. Set `run.branch` in .crewlog/config.toml to another name, such as \"main\""
     )]
     BranchName {
         /// The name.
@@ -85,7 +85,7 @@ pub enum Error {
     },
     /// The integration branch is checked out somewhere, where moving it would make a mess.
     #[error(
-        "the branch {branch} is checked out at {at}, and crewlog moves it only where nobody works on it. Switch to another branch there, or configure another integration branch"
+        "the branch {branch} is checked out at {at}, and crewlog moves it only where nobody works on it. Switch to another branch there (`git switch -`), or set `run.branch` in .crewlog/config.toml to another name"
     )]
     BranchCheckedOut {
         /// The branch.
@@ -95,7 +95,7 @@ pub enum Error {
     },
     /// Another branch occupies a part of the name.
     #[error(
-        "the branch {branch} cannot be created, because the branch {by} is in its way (git cannot have both). Rename that one, or configure another integration branch"
+        "the branch {branch} cannot be created, because the branch {by} is in its way (git cannot have both). Rename that one (`git branch -m {by} NEW`), or set `run.branch` in .crewlog/config.toml to another name"
     )]
     BranchBlocked {
         /// The branch.
@@ -217,6 +217,31 @@ impl Error {
             doing,
             path: path.to_owned(),
             source,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who reads "choose another branch" must not have to search for the key.
+    #[test]
+    fn advice_names_the_key_or_the_command() {
+        let branch = || "crewlog/x".to_owned();
+        let errors = [
+            Error::BranchName { name: "a b".into() },
+            Error::BranchCheckedOut {
+                branch: branch(),
+                at: "/p".into(),
+            },
+            Error::BranchBlocked {
+                branch: branch(),
+                by: "crewlog".into(),
+            },
+        ];
+        for error in errors {
+            assert!(error.to_string().contains("`run.branch`"), "{error}");
         }
     }
 }

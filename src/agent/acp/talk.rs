@@ -257,7 +257,7 @@ fn refused_mode(mode: &str, session: &Value, error: Error) -> Ending {
         .filter_map(|mode| mode.get("id")?.as_str())
         .collect();
     Ending::Unusable(format!(
-        "the agent refused the mode {mode:?} ({}); it has: {}",
+        "the agent refused the mode {mode:?} of `agent.mode` ({}); it has: {}",
         one_line(&error.message),
         one_line(&names.join(", "))
     ))

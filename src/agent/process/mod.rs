@@ -130,7 +130,9 @@ impl TreeCommand {
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
     /// The program itself.
-    #[error("cannot start {program}: {reason}; check that it is installed, executable and in PATH")]
+    #[error(
+        "cannot start {program}: {reason}; install it or put its directory on the PATH; an agent is named by `agent.program`"
+    )]
     Program {
         /// Its name as configured.
         program: String,
@@ -153,7 +155,7 @@ pub enum ProcessError {
         remedy: &'static str,
     },
     /// A namespace was demanded.
-    #[error("no pid namespace can be had here ({reason}); use the isolation `auto`")]
+    #[error("no pid namespace can be had here ({reason}); set `environment.isolation` to \"auto\"")]
     NoNamespace {
         /// What was refused.
         reason: String,

@@ -14,6 +14,7 @@ use crate::cli::engine::{self, Wish};
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::cli::store;
+use crate::cli::text::clean;
 use crate::model::backlog::{self, Format};
 use crate::model::command::PersonCommand;
 
@@ -64,7 +65,8 @@ fn say_where(context: &Context, place: &place::Place) {
             "the demo goes on in"
         };
         // Where nobody can be told, the demo works all the same.
-        let _ = writeln!(io::stderr(), "{what} {}", place.project.root.display());
+        let root = clean(&place.project.root.display().to_string());
+        let _ = writeln!(io::stderr(), "{what} {root}");
     }
 }
 

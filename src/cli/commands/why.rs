@@ -9,7 +9,7 @@ use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::cli::pages::{self, why::Tails};
 use crate::cli::store::{self, now};
-use crate::cli::text::clean_lines;
+use crate::cli::text::{clean_lines, trimmed};
 use crate::model::apply::apply;
 use crate::model::event::Recorded;
 use crate::model::ids::{FeatureId, Sequence};
@@ -73,7 +73,7 @@ fn tails(ground: &Ground, why: &Why) -> Tails {
     let tail = |chapter: &Chapter| {
         let failed = chapter.checks.last().filter(|check| check.exit_code != 0)?;
         let bytes = contents.get(&failed.output).ok()?;
-        let text = clean_lines(String::from_utf8_lossy(&bytes).trim_end());
+        let text = clean_lines(trimmed(&String::from_utf8_lossy(&bytes)));
         let lines: Vec<&str> = text.lines().collect();
         let hidden = lines.len().saturating_sub(TAIL_LINES_MAX);
         let shown = lines.iter().skip(hidden).map(|line| (*line).to_owned());

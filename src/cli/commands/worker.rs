@@ -8,6 +8,7 @@ use crate::cli::engine::runtime;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::cli::project::Project;
+use crate::cli::text::clean;
 use crate::cli::{Context, logging, store};
 use crate::model::ids::ContentHash;
 use crate::model::settings::WorkerKind;
@@ -60,7 +61,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     config.crew = args.crew;
     let outputs = FileContents::open(&store::contents(&project));
     let outputs = Outputs(outputs.map_err(|error| store::of_log(&error))?);
-    let reporter = Arc::new(|line: &str| tracing::info!("{line}"));
+    let reporter = Arc::new(|line: &str| tracing::info!("{}", clean(line)));
     let kind = args.kind.into();
     let connect = args.connect.clone();
     let working = worker::run(config, kind, connect, Arc::new(outputs), reporter);

@@ -2,7 +2,7 @@
 
 use super::Page;
 use crate::cli::output::Output;
-use crate::cli::text::{Tone, clean, clean_lines};
+use crate::cli::text::{Tone, clean, clean_lines, trimmed};
 use crate::model::views::text::{FeatureText, Neighbour};
 
 /// Features that are listed; JSON has them all.
@@ -43,7 +43,7 @@ pub fn page(text: &FeatureText, out: &Output) -> String {
 }
 
 fn block(page: &mut Page, indent: &str, text: &str) {
-    for line in clean_lines(text.trim()).lines() {
+    for line in clean_lines(trimmed(text)).lines() {
         page.line(&[(Tone::Plain, indent), (Tone::Plain, line)]);
     }
 }
@@ -55,7 +55,7 @@ fn list(page: &mut Page, title: &str, items: &[String]) {
     page.gap();
     page.line(&[(Tone::Strong, title)]);
     for (number, item) in (1..).zip(items) {
-        let text = clean_lines(item.trim());
+        let text = clean_lines(trimmed(item));
         let mut mark = format!("  {number}. ");
         for line in text.lines() {
             page.line(&[(Tone::Faint, &mark), (Tone::Plain, line)]);

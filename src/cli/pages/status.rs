@@ -92,7 +92,7 @@ impl Writer<'_> {
         }
         if let Some((until, reason)) = &view.limited {
             let until = match until.0 {
-                u64::MAX => "until a person mends it".to_owned(),
+                u64::MAX => "until `scheduler resume`".to_owned(),
                 _ => format!("for another {}", brief::duration(until.since_ms(self.now))),
             };
             let text = format!("the provider refuses {until}: {}", clean(reason));

@@ -154,11 +154,11 @@ fn outcomes_are_aligned_lines() {
         ),
     ];
     let expected = [
-        " PASS   3.0s    #1 Greet by name                        worker-1",
-        " FAIL   2.0s  #118 Explain the greeting  at some length worker-2  check_failed: `sh t`",
-        " PASS   3.0s    #3 日本語で挨拶する                     worker-2",
-        "PAUSE        lunch\u{fffd}",
-        " PARK         #118 Explain the greeting  at some length           after 3 failures; `scheduler retry 118` tries again",
+        " PASS   3.0s    #1 Greet by name                            worker-1",
+        " FAIL   2.0s  #118 Explain the greeting ^[[2J at some length worker-2  check_failed: `sh t`",
+        " PASS   3.0s    #3 日本語で挨拶する                         worker-2",
+        "PAUSE        lunch^G",
+        " PARK         #118 Explain the greeting ^[[2J at some length           after 3 failures; `scheduler retry 118` tries again",
     ];
     assert_eq!(texts, expected);
 }
@@ -188,8 +188,8 @@ fn open_attempts_have_a_line_each_and_the_run_one() {
         run.look(Some(130)),
     );
     let expected = [
-        "worker-1      #1 Greet by name                        coding      5.0s running: sh tests",
-        "worker-2    #118 Explain the greeting  at some lengt… checking    3.0s not connected; rebased (10s ago)",
+        "worker-1      #1 Greet by name                            coding      5.0s running: sh tests",
+        "worker-2    #118 Explain the greeting ^[[2J at some leng… checking    3.0s not connected; rebased (10s ago)",
         "──────────────────── 0/3 passing, 2 running, ending, 11s, load 1.2/2",
     ];
     assert_eq!(shown, expected);

@@ -40,7 +40,9 @@ pub fn due(state: &State) -> Option<(RunOutcome, String)> {
     if state.paused.is_some() || !state.budget_spent() {
         return None;
     }
-    let reason = format!("the budget is spent; {left}");
+    let reason = format!(
+        "the budget is spent; {left}. Raise `run.budget_usd` or `run.budget_tokens`, and `scheduler run` continues"
+    );
     Some((RunOutcome::BudgetSpent, reason))
 }
 

@@ -292,7 +292,7 @@ impl Machine {
                     .as_ref()
                     .map_or(0, |job| job.settings.time_limit_ms);
                 let reason = format!(
-                    "the attempt took longer than its time limit of {} s",
+                    "the attempt took longer than its time limit of {} s (`run.time_limit`)",
                     limit_ms.div_ceil(1000)
                 );
                 let report = attempt.failed(&Failure::new(FailureKind::TimeLimit, reason));

@@ -95,7 +95,7 @@ fn attempts(teller: &Teller<'_>) -> Line {
         }
         Event::ProviderLimited(it) => {
             let wait = match it.until.0 {
-                u64::MAX => "until a person mends it".to_owned(),
+                u64::MAX => "until `scheduler resume`".to_owned(),
                 _ => format!(
                     "for {}",
                     brief::duration(it.until.since_ms(teller.recorded.at))
@@ -285,7 +285,7 @@ impl Teller<'_> {
 
 /// A failure's kind and the first line of its reason.
 fn failure(failure: &Failure) -> String {
-    let first = failure.reason.trim().lines().next().unwrap_or_default();
+    let first = failure.reason.trim().split('\n').next().unwrap_or_default();
     match first {
         "" => failure.kind.word().to_owned(),
         first => format!("{}: {first}", failure.kind.word()),

@@ -177,7 +177,7 @@ fn the_rest_of_the_vocabulary() {
         ),
         (
             limited(u64::MAX).into(),
-            "LIMIT|6000ms|#1|one|w|until a person mends it: slow down",
+            "LIMIT|6000ms|#1|one|w|until `scheduler resume`: slow down",
         ),
         (
             JobCancelled {

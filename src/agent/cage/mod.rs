@@ -1,11 +1,35 @@
 //! The cage: what the processes of a tree may see, write and use up.
 //!
-//! A [`Cage`] is plain data. The worker builds one for each attempt; the tree's init applies it
-//! before it starts the program.
+//! A [`Cage`] is plain data. The worker builds one for each attempt ([`build`]); the tree's init
+//! applies it before it starts the program, in two layers:
+//!
+//! - mounts ([`mounts`]), where the tree has a mount namespace: everything is read-only but what
+//!   may be written, what must not be seen is covered, `/tmp` and `/dev` are the attempt's own;
+//! - Landlock ([`rules`]), always: writes go nowhere else, signals and abstract sockets do not
+//!   leave the tree. Without a mount namespace it also refuses to read what must not be seen.
+//!
+//! [`lists`] holds every path with its reason. [`blame`] recognises a failure of the cage's making.
 
+pub mod blame;
+pub mod build;
+pub mod lists;
+pub mod probe;
+
+mod confine;
+mod mounts;
+mod network;
+mod rules;
+mod watch;
+
+use std::fmt;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+pub(super) use confine::Confinement;
+pub(super) use network::without_network;
+pub(super) use watch::Watchdog;
 
 /// What a tree may see, write and use up. Where two places overlap, the deeper path decides, and
 /// of equal paths the later one.
@@ -32,6 +56,16 @@ pub struct Place {
     pub access: Access,
 }
 
+impl Place {
+    /// A path and what may be done with it.
+    pub fn new(path: impl Into<PathBuf>, access: Access) -> Self {
+        Self {
+            path: path.into(),
+            access,
+        }
+    }
+}
+
 /// What may be done with a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -40,9 +74,11 @@ pub enum Access {
     Hide,
     /// Reading and executing.
     Read,
-    /// Reading and writing; what is written is gone with the attempt. Without an overlay file
-    /// system, this is [`Access::Write`].
+    /// Reading, and writing into an overlay that is gone with the attempt. Where no overlay can be
+    /// had, reading.
     Cache,
+    /// Writing for real, unless an overlay lies above it.
+    SharedCache,
     /// Reading and writing.
     Write,
 }
@@ -68,3 +104,92 @@ pub struct Limits {
     /// Files that one process may have open.
     pub open_files: u64,
 }
+
+/// A limit that ended a tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exceeded {
+    /// [`Limits::memory_bytes`].
+    Memory(u64),
+    /// [`Limits::processes`].
+    Processes(u64),
+}
+
+impl fmt::Display for Exceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory(limit) => {
+                let (amount, unit) = match limit {
+                    0..1_048_576 => (limit / 1024, "KiB"),
+                    0..10_737_418_240 => (limit / 1_048_576, "MiB"),
+                    _ => (limit / 1_073_741_824, "GiB"),
+                };
+                write!(
+                    f,
+                    "its processes used more than {amount} {unit} of memory (cage.memory)"
+                )
+            }
+            Self::Processes(limit) => write!(
+                f,
+                "it had more than {limit} processes and threads (cage.processes)"
+            ),
+        }
+    }
+}
+
+/// A place that exists, its path free of links.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Resolved {
+    path: PathBuf,
+    access: Access,
+    /// True for anything but a directory.
+    file: bool,
+}
+
+impl Cage {
+    /// The places that exist, each path once, parents before children.
+    fn resolve(&self) -> Vec<Resolved> {
+        let mut resolved: Vec<Resolved> = Vec::new();
+        for place in &self.places {
+            let Ok(path) = place.path.canonicalize() else {
+                continue;
+            };
+            let file = !path.is_dir();
+            let shared = place.access == Access::SharedCache;
+            // Saying less than an earlier place does not take its rights away.
+            if shared && resolved.iter().any(|one| one.path == path) {
+                continue;
+            }
+            resolved.retain(|one| one.path != path);
+            resolved.push(Resolved {
+                path,
+                access: place.access,
+                file,
+            });
+        }
+        resolved.sort_by_key(|one| one.path.components().count());
+        resolved
+    }
+
+    /// Reads what [`Self::to_file`] wrote, from the beginning.
+    pub(super) fn from_file(file: OwnedFd) -> std::io::Result<Self> {
+        use std::os::unix::fs::FileExt;
+        let file = std::fs::File::from(file);
+        let length = usize::try_from(file.metadata()?.len()).unwrap_or(0);
+        let mut bytes = vec![0; length];
+        file.read_exact_at(&mut bytes, 0)?;
+        serde_json::from_slice(&bytes).map_err(Into::into)
+    }
+
+    /// Writes itself into a file without a name, to be handed to the stages.
+    pub(super) fn to_file(&self) -> std::io::Result<OwnedFd> {
+        use std::os::unix::fs::FileExt;
+        let text = serde_json::to_vec(self)?;
+        let file = rustix::fs::memfd_create("cage", rustix::fs::MemfdFlags::CLOEXEC)?;
+        let file = std::fs::File::from(file);
+        file.write_all_at(&text, 0)?;
+        Ok(file.into())
+    }
+}
+
+#[cfg(test)]
+mod tests;

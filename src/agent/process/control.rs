@@ -14,6 +14,8 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags,
 };
 
+use crate::agent::cage::{Cage, Exceeded};
+
 /// Reports are a word, numbers and an error text; a longer one is broken off.
 const REPORT_BYTES_MAX: usize = 4 * 1024;
 
@@ -28,6 +30,8 @@ pub(super) enum Report {
     Failed(String),
     /// The program ended with this code, and so many processes could not be ended.
     Exited { code: i32, left: usize },
+    /// A limit of the cage is why the tree is being ended.
+    Exceeded(Exceeded),
 }
 
 impl Report {
@@ -38,6 +42,8 @@ impl Report {
             Self::NoNamespace(why) => format!("no-namespace {why}"),
             Self::Failed(why) => format!("failed {why}"),
             Self::Exited { code, left } => format!("exited {code} {left}"),
+            Self::Exceeded(Exceeded::Memory(limit)) => format!("exceeded memory {limit}"),
+            Self::Exceeded(Exceeded::Processes(limit)) => format!("exceeded processes {limit}"),
         };
         let mut line: String = text.chars().take(1_000).collect();
         line = line.replace('\n', " ");
@@ -59,6 +65,15 @@ impl Report {
                     code: code.parse().ok()?,
                     left: left.parse().ok()?,
                 })
+            }
+            "exceeded" => {
+                let (what, limit) = rest.split_once(' ')?;
+                let limit = limit.parse().ok()?;
+                match what {
+                    "memory" => Some(Self::Exceeded(Exceeded::Memory(limit))),
+                    "processes" => Some(Self::Exceeded(Exceeded::Processes(limit))),
+                    _ => None,
+                }
             }
             _ => None,
         }
@@ -91,51 +106,68 @@ impl Reports {
     }
 }
 
-/// Hands the three standard streams of the program to the child stage.
-pub(super) fn send_streams(
-    socket: &UnixStream,
-    streams: [BorrowedFd<'_>; 3],
-) -> std::io::Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    if !ancillary.push(SendAncillaryMessage::ScmRights(&streams)) {
-        return Err(std::io::Error::other("no room for three descriptors"));
-    }
-    let sent = rustix::net::sendmsg(
-        socket,
-        &[IoSlice::new(b"s")],
-        &mut ancillary,
-        SendFlags::NOSIGNAL,
-    )?;
-    if sent == 1 {
-        Ok(())
-    } else {
-        Err(std::io::Error::other("the streams were not sent"))
-    }
+/// What a stage is handed by its parent.
+pub(super) struct Handed {
+    /// The program's standard streams.
+    pub streams: [OwnedFd; 3],
+    /// The cage, as a file that holds it.
+    pub cage: Option<OwnedFd>,
 }
 
-/// Receives the three standard streams; all are close-on-exec.
-pub(super) fn receive_streams(socket: &UnixStream) -> std::io::Result<[OwnedFd; 3]> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let mut byte = [0];
-    rustix::io::retry_on_intr(|| {
-        rustix::net::recvmsg(
+impl Handed {
+    /// Hands everything to the child stage.
+    pub(super) fn send(&self, socket: &UnixStream) -> std::io::Result<()> {
+        let [stdin, stdout, stderr] = &self.streams;
+        let mut all = vec![stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
+        all.extend(self.cage.as_ref().map(AsFd::as_fd));
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        if !ancillary.push(SendAncillaryMessage::ScmRights(&all)) {
+            return Err(std::io::Error::other("no room for four descriptors"));
+        }
+        let sent = rustix::net::sendmsg(
             socket,
-            &mut [IoSliceMut::new(&mut byte)],
+            &[IoSlice::new(b"s")],
             &mut ancillary,
-            RecvFlags::CMSG_CLOEXEC,
-        )
-    })?;
-    let mut streams = Vec::with_capacity(3);
-    for message in ancillary.drain() {
-        if let RecvAncillaryMessage::ScmRights(received) = message {
-            streams.extend(received);
+            SendFlags::NOSIGNAL,
+        )?;
+        match sent {
+            1 => Ok(()),
+            _ => Err(std::io::Error::other("the streams were not sent")),
         }
     }
-    streams
-        .try_into()
-        .map_err(|_| std::io::Error::other("the parent sent no streams"))
+
+    /// Receives everything; all descriptors are close-on-exec.
+    pub(super) fn receive(socket: &UnixStream) -> std::io::Result<Self> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let mut byte = [0];
+        rustix::io::retry_on_intr(|| {
+            rustix::net::recvmsg(
+                socket,
+                &mut [IoSliceMut::new(&mut byte)],
+                &mut ancillary,
+                RecvFlags::CMSG_CLOEXEC,
+            )
+        })?;
+        let mut all = Vec::with_capacity(4);
+        for message in ancillary.drain() {
+            if let RecvAncillaryMessage::ScmRights(received) = message {
+                all.extend(received);
+            }
+        }
+        let cage = (all.len() == 4).then(|| all.pop()).flatten();
+        let streams = all
+            .try_into()
+            .map_err(|_| std::io::Error::other("the parent sent no streams"))?;
+        Ok(Self { streams, cage })
+    }
+
+    /// The cage, if the tree has one.
+    pub(super) fn cage(&self) -> std::io::Result<Option<Cage>> {
+        let file = self.cage.as_ref().map(OwnedFd::try_clone).transpose()?;
+        file.map(Cage::from_file).transpose()
+    }
 }
 
 /// The control socket of a child stage, from its standard input.
@@ -190,6 +222,8 @@ mod tests {
             Report::NoNamespace("unshare: not permitted".into()),
             Report::Failed("no such file: x".into()),
             Report::Exited { code: 137, left: 2 },
+            Report::Exceeded(Exceeded::Memory(1 << 40)),
+            Report::Exceeded(Exceeded::Processes(4_096)),
         ];
         let mut reader = Reports::default();
         for report in &reports {
@@ -206,16 +240,23 @@ mod tests {
     }
 
     #[test]
-    fn streams_pass_through_a_socket_once() {
-        let (left, right) = UnixStream::pair().expect("socket pair");
-        let file = tempfile::tempfile().expect("file");
-        send_streams(&left, [file.as_fd(), file.as_fd(), file.as_fd()]).expect("sent");
-        let received = receive_streams(&right).expect("received");
-        for stream in &received {
-            let flags = rustix::io::fcntl_getfd(stream).expect("flags");
-            assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+    fn streams_and_cage_pass_through_a_socket_once() {
+        for cage in [None, Some(Cage::default())] {
+            let (left, right) = UnixStream::pair().expect("socket pair");
+            let file = || OwnedFd::from(tempfile::tempfile().expect("file"));
+            let handed = Handed {
+                streams: [file(), file(), file()],
+                cage: cage.as_ref().map(|cage| cage.to_file().expect("file")),
+            };
+            handed.send(&left).expect("sent");
+            let received = Handed::receive(&right).expect("received");
+            assert_eq!(received.cage().expect("read"), cage);
+            for stream in received.streams.iter().chain(&received.cage) {
+                let flags = rustix::io::fcntl_getfd(stream).expect("flags");
+                assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+            }
+            drop(left);
+            assert!(Handed::receive(&right).is_err(), "no second set");
         }
-        drop(left);
-        assert!(receive_streams(&right).is_err(), "no second set");
     }
 }

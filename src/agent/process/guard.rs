@@ -5,7 +5,6 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
-use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
@@ -19,8 +18,9 @@ use rustix::thread::{
     set_capabilities, unshare_unsafe,
 };
 
-use super::control::{self, Report, Reports};
+use super::control::{self, Handed, Report, Reports};
 use super::table::{self, Choice};
+use crate::agent::cage::{self, Network};
 
 /// How long an init without a namespace gets to end its tree before the guard does it itself.
 const INIT_GRACE_S: i64 = 3;
@@ -59,11 +59,21 @@ impl Guard {
     /// Enters the namespaces if wanted and starts init with the program's streams.
     fn start(worker: &UnixStream, namespace: bool, command: &[OsString]) -> Result<Self, Report> {
         let failed = |what: &str, error: std::io::Error| Report::Failed(format!("{what}: {error}"));
-        let streams = control::receive_streams(worker)
-            .map_err(|error| failed("the guard got no streams", error))?;
+        let handed =
+            Handed::receive(worker).map_err(|error| failed("the guard got no streams", error))?;
+        let cage = handed
+            .cage()
+            .map_err(|error| failed("the guard cannot read the cage", error))?;
+        let network = cage.map(|cage| cage.network).unwrap_or_default();
         if namespace {
             enter_namespaces().map_err(Report::NoNamespace)?;
-        } else {
+        }
+        if network == Network::None {
+            cage::without_network().map_err(|error| {
+                failed("the network cannot be taken away (checks.network)", error)
+            })?;
+        }
+        if !namespace {
             super::become_subreaper().map_err(|error| failed("the guard", error))?;
         }
         let (socket, stage) =
@@ -81,9 +91,8 @@ impl Guard {
             Err(error) if namespace => return Err(Report::NoNamespace(error.to_string())),
             Err(error) => return Err(failed("the guard's child", error)),
         };
-        let [stdin, stdout, stderr] = &streams;
         // When init is gone already, its end is what gets reported.
-        let _ = control::send_streams(&socket, [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]);
+        let _ = handed.send(&socket);
         Ok(Self {
             init,
             socket,
@@ -130,7 +139,9 @@ impl Guard {
                 self.reports.push(bytes.get(..read).unwrap_or(&[]));
                 while let Some(report) = self.reports.next() {
                     match report {
-                        Report::Started => worker.write_all(report.encode().as_bytes())?,
+                        Report::Started | Report::Exceeded(_) => {
+                            worker.write_all(report.encode().as_bytes())?
+                        }
                         Report::Exited { code, .. } => self.exited = Some(code),
                         refusal => return Ok(Some(refusal)),
                     }
@@ -165,6 +176,23 @@ impl Guard {
 
     fn init_pid(&self) -> Option<Pid> {
         i32::try_from(self.init.id()).ok().and_then(Pid::from_raw)
+    }
+}
+
+/// The probe's life: says on its standard output why no namespaces can be had, if so.
+pub(super) fn probe() -> i32 {
+    let mounted = enter_namespaces().and_then(|()| {
+        let flags = rustix::mount::MountFlags::NOSUID;
+        rustix::mount::mount("tmpfs", "/tmp", "tmpfs", flags, None)
+            .map_err(|error| format!("mount: {error}"))
+    });
+    match mounted {
+        Ok(()) => 0,
+        Err(why) => {
+            // A reader that is gone has lost interest.
+            let _ = writeln!(std::io::stdout(), "{why}");
+            1
+        }
     }
 }
 

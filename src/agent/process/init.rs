@@ -15,9 +15,10 @@ use rustix::thread::{
     CapabilitySet, CapabilitySets, clear_ambient_capability_set, set_capabilities,
 };
 
-use super::control::{self, Report};
+use super::control::{self, Handed, Report};
 use super::guard::KILL_LIMIT;
 use super::table::{self, Choice};
+use crate::agent::cage::{Cage, Confinement, Limits, Watchdog, lists};
 
 /// Init's life. Arguments: `ns` or `plain`, the program, its arguments.
 pub(super) fn run(mut arguments: impl Iterator<Item = OsString>) -> i32 {
@@ -34,15 +35,19 @@ pub(super) fn run(mut arguments: impl Iterator<Item = OsString>) -> i32 {
         return 125;
     };
     match start(&socket, namespace, arguments) {
-        Ok(program) => {
+        Ok((program, limits)) => {
             report(&mut socket, &Report::Started);
             end_with_parent(&socket, namespace);
+            let watchdog = watch(limits, namespace);
             let code = wait_for(program);
             let left = if namespace {
                 0
             } else {
                 table::end(&Choice::DescendantsOf(std::process::id()), KILL_LIMIT).1
             };
+            if let Some(exceeded) = watchdog.exceeded() {
+                report(&mut socket, &Report::Exceeded(exceeded));
+            }
             report(&mut socket, &Report::Exited { code, left });
             code
         }
@@ -58,36 +63,83 @@ fn report(socket: &mut UnixStream, report: &Report) {
     let _ = socket.write_all(report.encode().as_bytes());
 }
 
-/// Starts the program on the streams that the guard hands over; returns its pid.
+/// Starts the program on the streams that the guard hands over; returns its pid, and what its tree
+/// may use up.
 fn start(
     socket: &UnixStream,
     namespace: bool,
     mut arguments: impl Iterator<Item = OsString>,
-) -> Result<i32, Report> {
-    let failed = |what: String| Report::Failed(what);
+) -> Result<(i32, Limits), Report> {
+    let failed = |error: std::io::Error| Report::Failed(error.to_string());
+    let handed = Handed::receive(socket).map_err(failed)?;
+    let cage = handed.cage().map_err(failed)?;
+    let [stdin, stdout, stderr] = handed.streams;
     if namespace {
         let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
         mount("proc", "/proc", "proc", flags, None)
             .map_err(|error| Report::NoNamespace(format!("mount /proc: {error}")))?;
-        drop_rights().map_err(|error| Report::NoNamespace(format!("capabilities: {error}")))?;
     } else {
-        super::become_subreaper().map_err(|error| failed(error.to_string()))?;
+        super::become_subreaper().map_err(failed)?;
     }
-    let [stdin, stdout, stderr] =
-        control::receive_streams(socket).map_err(|error| failed(error.to_string()))?;
     let program = arguments
         .next()
-        .ok_or_else(|| failed("no program given".to_owned()))?;
-    let child = Command::new(&program)
+        .ok_or_else(|| Report::Failed("no program given".to_owned()))?;
+    let mut command = Command::new(&program);
+    command
         .args(arguments)
         .stdin(Stdio::from(stdin))
         .stdout(Stdio::from(stdout))
         .stderr(Stdio::from(stderr))
         // A program that signals its own group must not hit init.
-        .process_group(0)
-        .spawn()
-        .map_err(|error| failed(error.to_string()))?;
-    i32::try_from(child.id()).map_err(|error| failed(error.to_string()))
+        .process_group(0);
+    let limits = cage.as_ref().map(|cage| cage.limits).unwrap_or_default();
+    if let Some(cage) = cage {
+        confine(&mut command, &cage, namespace)
+            .map_err(|why| Report::Failed(format!("the cage cannot be built: {why}")))?;
+    }
+    if namespace {
+        drop_rights().map_err(|error| Report::NoNamespace(format!("capabilities: {error}")))?;
+    }
+    let child = command.spawn().map_err(failed)?;
+    let pid = i32::try_from(child.id()).map_err(|error| Report::Failed(error.to_string()))?;
+    Ok((pid, limits))
+}
+
+/// Makes the cage's mounts around this process, and has the command's process enter the rest.
+fn confine(command: &mut Command, cage: &Cage, namespace: bool) -> Result<(), String> {
+    let mut confinement = Confinement::prepare(cage, namespace)?;
+    for name in lists::VARIABLES {
+        command.env_remove(name);
+    }
+    if namespace {
+        // The same directory, under a path short enough for sockets.
+        command.env("TMPDIR", "/tmp");
+    }
+    // SAFETY: this process has one thread, so that nothing in the new one can wait for a lock that
+    // another thread holds.
+    unsafe { command.pre_exec(move || confinement.enter()) };
+    Ok(())
+}
+
+/// Ends the tree when it uses up too much.
+fn watch(limits: Limits, namespace: bool) -> Watchdog {
+    let own = std::process::id();
+    if namespace {
+        let end = || {
+            // From process 1, this reaches everything in the namespace but itself.
+            // SAFETY: signals nothing outside of this pid namespace.
+            unsafe { libc::kill(-1, libc::SIGKILL) };
+        };
+        return Watchdog::start(limits, move || table::others(own), end);
+    }
+    let end = move || {
+        table::end(&Choice::DescendantsOf(own), KILL_LIMIT);
+    };
+    Watchdog::start(
+        limits,
+        move || table::living(&Choice::DescendantsOf(own)),
+        end,
+    )
 }
 
 /// Gives up the rights that a user namespace lent; root keeps what it had outside.

@@ -38,6 +38,7 @@ pub const MARKER: &str = "CREWLOG_TREE";
 
 const GUARD_ARGUMENT: &str = "__guard";
 const INIT_ARGUMENT: &str = "__init";
+pub(super) const PROBE_ARGUMENT: &str = "__probe";
 
 /// How long [`sweep`] tries; what still lives then is in a state that no signal ends.
 const SWEEP_LIMIT: Duration = Duration::from_secs(10);
@@ -196,6 +197,8 @@ pub(super) fn child_stage(stage: &OsStr, arguments: impl Iterator<Item = OsStrin
         Some(guard::run(arguments))
     } else if stage == INIT_ARGUMENT {
         Some(init::run(arguments))
+    } else if stage == PROBE_ARGUMENT {
+        Some(guard::probe())
     } else {
         None
     }

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt;
 use tokio_util::sync::CancellationToken;
 
+use crate::agent::cage::Exceeded;
+
 use super::{Output, ProcessError, Streams, Tree, TreeCommand};
 
 /// The exit code that stands for "ended by its time limit", as timeout(1) has it.
@@ -25,6 +27,8 @@ pub struct Finished {
     pub output: String,
     /// Processes of it that could not be ended.
     pub left: usize,
+    /// The limit of its cage that ended it.
+    pub exceeded: Option<Exceeded>,
 }
 
 /// Why the reading of the output stopped.
@@ -84,6 +88,7 @@ pub async fn run_to_end(
         duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         output: output.text(),
         left: ended.left,
+        exceeded: ended.exceeded,
     })
 }
 

@@ -145,6 +145,18 @@ pub(super) fn living(choice: &Choice<'_>) -> Vec<u32> {
     Table::look(choice).choose(choice)
 }
 
+/// All processes that are to be seen here, but one; for an init, those of its namespace.
+pub(super) fn others(own: u32) -> Vec<u32> {
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let pids = entries.flatten().filter_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        (pid != own).then_some(pid)
+    });
+    pids.collect()
+}
+
 /// Ends the chosen processes with SIGKILL, again and again until none is left or `limit` is over,
 /// because a process may fork while it is looked for. Returns those that were killed, and how
 /// many live on.

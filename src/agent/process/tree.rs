@@ -1,6 +1,6 @@
 //! The worker's end of a tree.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,9 +12,10 @@ use tokio::net::UnixStream;
 use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::process::{Child, Command};
 
-use super::control::{self, Report, Reports};
+use super::control::{Handed, Report, Reports};
 use super::table::{self, Choice};
 use super::{GUARD_ARGUMENT, Isolation, MARKER, ProcessError, Streams, TreeCommand};
+use crate::agent::cage::{Cage, Exceeded};
 
 /// Two executions of our own binary and one of the program; a machine so busy that this takes
 /// longer cannot run agents.
@@ -34,6 +35,8 @@ pub struct Ended {
     pub exit_code: i32,
     /// Processes that could not be ended in time: a fork bomb outside a namespace.
     pub left: usize,
+    /// The limit of its cage that ended it.
+    pub exceeded: Option<Exceeded>,
 }
 
 /// A running tree. Dropping it ends it, too, but without waiting for the end.
@@ -51,6 +54,7 @@ pub struct Tree {
     token: String,
     namespace: bool,
     ended: Option<Ended>,
+    exceeded: Option<Exceeded>,
 }
 
 /// What one try to start the guard came to.
@@ -91,8 +95,11 @@ impl Tree {
             program: name.clone(),
             source,
         };
-        let (mut pipes, [stdin, stdout, stderr]) =
+        let (mut pipes, streams) =
             Pipes::open(command.streams).map_err(|error| fail("open pipes", error))?;
+        let cage = command.cage.as_ref().map(Cage::to_file).transpose();
+        let cage = cage.map_err(|error| fail("write down the cage", error))?;
+        let handed = Handed { streams, cage };
         let (socket, stage) =
             StdUnixStream::pair().map_err(|error| fail("open a socket", error))?;
         let guard = Command::new(&command.own_executable)
@@ -111,9 +118,10 @@ impl Tree {
             .process_group(0)
             .spawn()
             .map_err(|error| fail("start the guard", error))?;
-        control::send_streams(&socket, [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()])
+        handed
+            .send(&socket)
             .map_err(|error| fail("reach the guard", error))?;
-        drop((stdin, stdout, stderr));
+        drop(handed);
         let socket = socket
             .set_nonblocking(true)
             .and_then(|()| UnixStream::from_std(socket))
@@ -128,6 +136,7 @@ impl Tree {
             token: command.token.clone(),
             namespace,
             ended: None,
+            exceeded: None,
         });
         let report = tokio::time::timeout(START_LIMIT, tree.next_report()).await;
         if let Ok(Some(Report::Started)) = report {
@@ -169,6 +178,7 @@ impl Tree {
                 Some(Report::Exited { code, left }) => {
                     return self.finish(code, left).await;
                 }
+                Some(Report::Exceeded(exceeded)) => self.exceeded = Some(exceeded),
                 Some(_) => {}
                 // The guard is gone without a word: killed. Its tree is ours now.
                 None => return self.finish(128 + 9, 1).await,
@@ -220,7 +230,11 @@ impl Tree {
                 .await
                 .unwrap_or(left);
         }
-        let ended = Ended { exit_code, left };
+        let ended = Ended {
+            exit_code,
+            left,
+            exceeded: self.exceeded,
+        };
         self.ended = Some(ended);
         ended
     }

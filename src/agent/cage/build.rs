@@ -1,0 +1,342 @@
+//! From an attempt's paths, the lists and the config to its cage.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use super::{Access, Cage, Limits, Network, Place, lists};
+
+/// Configs longer than this are no configs, and are hidden unread.
+const CONFIG_BYTES_MAX: u64 = 1 << 20;
+
+/// All that a cage is made from.
+#[derive(Clone, Debug, Default)]
+pub struct Request<'a> {
+    /// The program's environment; `HOME`, `PATH` and the tools' own variables are read.
+    pub env: BTreeMap<OsString, OsString>,
+    /// The agent's program and arguments; empty for a check or a hook.
+    pub command: Vec<OsString>,
+    /// What belongs to the run and the person: checkout, git directory, data, other attempts.
+    pub hidden: Vec<PathBuf>,
+    /// What the attempt reads of it, such as the objects that its repository borrows.
+    pub readable: Vec<PathBuf>,
+    /// The attempt's own directories.
+    pub writable: Vec<PathBuf>,
+    /// What lies in these and is not the attempt's.
+    pub private: Vec<PathBuf>,
+    /// The config's additions, `~/` for the home directory.
+    pub read: Vec<&'a str>,
+    /// The same.
+    pub write: Vec<&'a str>,
+    /// The same.
+    pub hide: Vec<&'a str>,
+    /// See [`Cage::tmp`].
+    pub tmp: PathBuf,
+    /// See [`Cage::scratch`].
+    pub scratch: PathBuf,
+    /// See [`Cage::network`].
+    pub network: Network,
+    /// See [`Cage::limits`].
+    pub limits: Limits,
+}
+
+/// The cage that `request` describes. Looks at the disk, and makes the cache directories that are
+/// missing; see [`lists::MADE`].
+pub fn build(request: &Request<'_>) -> Cage {
+    let mut builder = Builder {
+        request,
+        home: home(&request.env),
+        places: Vec::new(),
+    };
+    builder.hide_secrets();
+    let project = request.hidden.iter().map(|path| (path, Access::Hide));
+    builder.extend(project);
+    builder.show_tools();
+    builder.open_caches();
+    let attempt = [
+        (&request.readable, Access::Read),
+        (&request.writable, Access::Write),
+        (&request.private, Access::Hide),
+    ];
+    for (paths, access) in attempt {
+        builder.extend(paths.iter().map(|path| (path, access)));
+    }
+    builder.open_profile();
+    let config = [
+        (&request.hide, Access::Hide),
+        (&request.read, Access::Read),
+        (&request.write, Access::Write),
+    ];
+    for (paths, access) in config {
+        for path in paths {
+            let path = expand(path, builder.home.as_deref());
+            builder
+                .places
+                .extend(path.map(|path| Place::new(path, access)));
+        }
+    }
+    builder
+        .places
+        .push(Place::new(&request.scratch, Access::Hide));
+    Cage {
+        places: builder.places,
+        tmp: request.tmp.clone(),
+        scratch: request.scratch.clone(),
+        network: request.network,
+        limits: request.limits,
+    }
+}
+
+/// A path of the config: absolute, or below the home directory. `None` for any other.
+pub fn expand(path: &str, home: Option<&Path>) -> Option<PathBuf> {
+    match path.strip_prefix("~/") {
+        Some(below) => Some(home?.join(below)),
+        None if path == "~" => home.map(Path::to_owned),
+        None => path.starts_with('/').then(|| PathBuf::from(path)),
+    }
+}
+
+/// What an addition of the config gives away, if it is more than it seems.
+pub fn gives_away(
+    path: &str,
+    access: Access,
+    home: Option<&Path>,
+    project: &Path,
+) -> Option<String> {
+    let expanded = expand(path, home)?;
+    let real = expanded.canonicalize().unwrap_or(expanded);
+    let name = real.file_name().unwrap_or_default().to_string_lossy();
+    if real.parent().is_none() {
+        return Some(format!("{path} is the whole machine"));
+    }
+    if ["docker.sock", "podman.sock", "containerd.sock", "crio.sock"].contains(&&*name) {
+        return Some(format!(
+            "{path}: whoever reaches this socket can start a container as root and write any file"
+        ));
+    }
+    if home.is_some_and(|home| home.starts_with(&real)) {
+        return Some(match access {
+            Access::Write => {
+                format!("{path} holds the shell's start-up files: an agent can plant a program")
+            }
+            _ => format!("{path} holds the home directory"),
+        });
+    }
+    if project.starts_with(&real) {
+        return Some(format!(
+            "{path} holds the project: agents see and may change your checkout"
+        ));
+    }
+    let secret = lists::HIDDEN.iter().find(|known| {
+        let hidden = match known.path.starts_with('/') {
+            true => Some(PathBuf::from(known.path)),
+            false => home.map(|home| home.join(known.path)),
+        };
+        hidden.is_some_and(|hidden| real.starts_with(&hidden) && access != Access::Hide)
+    });
+    secret.map(|known| format!("{path} is hidden because: {}", known.why))
+}
+
+/// The home directory that an environment names.
+pub fn home(env: &BTreeMap<OsString, OsString>) -> Option<PathBuf> {
+    let home = PathBuf::from(env.get(OsStr::new("HOME"))?);
+    (home.is_absolute() && home.is_dir()).then_some(home)
+}
+
+struct Builder<'r> {
+    request: &'r Request<'r>,
+    home: Option<PathBuf>,
+    places: Vec<Place>,
+}
+
+impl Builder<'_> {
+    fn extend<'p>(&mut self, places: impl Iterator<Item = (&'p PathBuf, Access)>) {
+        let places = places.map(|(path, access)| Place::new(path, access));
+        self.places.extend(places);
+    }
+
+    /// Where a path of the lists is, for this user.
+    fn locate(&self, known: &lists::Known) -> Option<PathBuf> {
+        if let Some(moved) = self.variable(known.variable) {
+            return Some(moved);
+        }
+        match known.path.starts_with('/') {
+            true => Some(known.path.into()),
+            false => Some(self.home.as_ref()?.join(known.path)),
+        }
+    }
+
+    fn variable(&self, name: &str) -> Option<PathBuf> {
+        let value = self.request.env.get(OsStr::new(name))?;
+        let path = PathBuf::from(value);
+        path.is_absolute().then_some(path)
+    }
+
+    fn hide_secrets(&mut self) {
+        for known in lists::HIDDEN {
+            let path = self.locate(known);
+            self.places
+                .extend(path.map(|path| Place::new(path, Access::Hide)));
+        }
+        let Some(home) = self.home.clone() else {
+            return;
+        };
+        for (path, words, _) in lists::HIDDEN_IF {
+            let path = home.join(path);
+            if holds(&path, words) {
+                self.places.push(Place::new(path, Access::Hide));
+            }
+        }
+        for (_, paths, _) in lists::PROFILES {
+            for path in *paths {
+                self.places.push(Place::new(home.join(path), Access::Hide));
+            }
+        }
+    }
+
+    /// Puts back, for reading, what programs are made of.
+    fn show_tools(&mut self) {
+        for known in lists::READABLE {
+            if let Some(path) = self.locate(known) {
+                self.show(&path);
+            }
+        }
+        let path = self.request.env.get(OsStr::new("PATH")).cloned();
+        for directory in std::env::split_paths(&path.unwrap_or_default()) {
+            if !self.is_of_project(&directory) {
+                self.show(&directory);
+            }
+        }
+        for word in &self.request.command {
+            let word = Path::new(word);
+            if word.is_absolute() && !self.holds_project(word) {
+                self.show(word);
+            }
+        }
+    }
+
+    /// Makes a path readable where it is hidden.
+    fn show(&mut self, path: &Path) {
+        if self.access(path) == Some(Access::Hide) {
+            self.places.push(Place::new(path, Access::Read));
+        }
+    }
+
+    /// What has been said of a path so far. `/tmp` and `/dev` are hidden without a word.
+    fn access(&self, path: &Path) -> Option<Access> {
+        let path = path.canonicalize().ok()?;
+        let mut nearest: Option<(usize, Access)> = None;
+        let own = ["/tmp", "/var/tmp", "/dev"].map(|path| Place::new(path, Access::Hide));
+        for place in own.iter().chain(&self.places) {
+            let Ok(place_path) = place.path.canonicalize() else {
+                continue;
+            };
+            let depth = place_path.components().count();
+            if path.starts_with(&place_path) && nearest.is_none_or(|(other, _)| depth >= other) {
+                nearest = Some((depth, place.access));
+            }
+        }
+        nearest.map(|(_, access)| access)
+    }
+
+    fn is_of_project(&self, path: &Path) -> bool {
+        let Ok(path) = path.canonicalize() else {
+            return true;
+        };
+        let holds_home = self
+            .home
+            .as_ref()
+            .is_some_and(|home| home.starts_with(&path));
+        let within = |hidden: &PathBuf| path.starts_with(hidden) && !holds_home;
+        // A project that is the home directory holds every tool.
+        let home = |hidden: &&PathBuf| self.home.as_ref() != Some(*hidden);
+        holds_home || self.request.hidden.iter().filter(home).any(within)
+    }
+
+    fn holds_project(&self, path: &Path) -> bool {
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let home = self
+            .home
+            .as_ref()
+            .is_some_and(|home| home.starts_with(&path));
+        home || self
+            .request
+            .hidden
+            .iter()
+            .any(|hidden| hidden.starts_with(&path))
+    }
+
+    fn open_caches(&mut self) {
+        if let Some(home) = self.home.clone() {
+            for (path, programs) in lists::MADE {
+                let used =
+                    programs.is_empty() || programs.iter().any(|name| self.has_program(name));
+                if used {
+                    // Whoever cannot have it has no worse a cage.
+                    let _ = std::fs::create_dir(home.join(path));
+                }
+            }
+        }
+        for known in lists::CACHES {
+            let path = self.locate(known).filter(|path| !self.holds_project(path));
+            self.places
+                .extend(path.map(|path| Place::new(path, Access::Cache)));
+        }
+        for known in lists::SHARED_CACHES {
+            let path = self.locate(known);
+            self.places
+                .extend(path.map(|path| Place::new(path, Access::SharedCache)));
+        }
+        // Secrets that lie in a cache stay hidden: they are deeper, and were said before.
+    }
+
+    fn has_program(&self, name: &str) -> bool {
+        let path = self.request.env.get(OsStr::new("PATH")).cloned();
+        std::env::split_paths(&path.unwrap_or_default()).any(|dir| dir.join(name).is_file())
+    }
+
+    /// The directories of the agent that this is.
+    fn open_profile(&mut self) {
+        let Some(home) = self.home.clone() else {
+            return;
+        };
+        let words: Vec<String> = self
+            .request
+            .command
+            .iter()
+            .filter_map(|word| Path::new(word).file_name()?.to_str().map(str::to_owned))
+            .collect();
+        let named = |names: &[&str]| {
+            words.iter().any(|word| {
+                // `npx some-agent@1.2`, `agent.js`
+                let plain = word.split('@').next().unwrap_or(word);
+                let plain = plain.trim_end_matches(".js");
+                names.contains(&plain)
+            })
+        };
+        for (_, paths, _) in lists::PROFILES.iter().filter(|(names, ..)| named(names)) {
+            for path in *paths {
+                let path = home.join(path);
+                if !path.to_string_lossy().ends_with(".json") {
+                    let _ = std::fs::create_dir(&path);
+                }
+                self.places.push(Place::new(path, Access::Write));
+            }
+        }
+    }
+}
+
+/// Whether a config holds one of these words. One that cannot be read holds anything.
+fn holds(path: &Path, words: &[&str]) -> bool {
+    let Ok(meta) = std::fs::metadata(path) else {
+        return false;
+    };
+    if !meta.is_file() || meta.len() > CONFIG_BYTES_MAX {
+        return true;
+    }
+    let Ok(bytes) = std::fs::read(path) else {
+        return true;
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    words.iter().any(|word| text.contains(word))
+}

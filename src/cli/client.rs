@@ -27,9 +27,51 @@ pub async fn pause() {
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
+/// A scheduler that works answers a reader within milliseconds. After so long a reader shows what
+/// is on the disk instead.
+pub const READER_LIMIT: Duration = Duration::from_secs(2);
+
+/// A command that changes something has nobody else to go to, and waits longer: the scheduler's
+/// disk may be slow.
+const COMMAND_LIMIT: Duration = Duration::from_secs(10);
+
+/// What comes of calling the scheduler.
+pub enum Call {
+    /// It has answered.
+    Answered(Box<Client>),
+    /// Nobody listens.
+    Nobody,
+    /// Somebody has the socket and says nothing: it was stopped, or waits for its disk.
+    Silent {
+        /// Its process, where the kernel names it.
+        pid: Option<u32>,
+    },
+}
+
 /// A connection to the scheduler that runs.
 pub struct Client {
     frames: Framed<UnixStream, Codec>,
+    pid: Option<u32>,
+}
+
+/// A process, as people are told of it.
+pub fn process(pid: Option<u32>) -> String {
+    pid.map_or_else(String::new, |pid| format!(" (pid {pid})"))
+}
+
+fn silent(pid: Option<u32>) -> Error {
+    let number = pid.map_or_else(|| "PID".to_owned(), |pid| pid.to_string());
+    Error::new(
+        super::exit::ExitCode::LogHeld,
+        format!("the scheduler{} does not answer", process(pid)),
+        format!(
+            "it has said nothing for {} s; it is stopped (SIGSTOP), or its disk does not answer",
+            COMMAND_LIMIT.as_secs()
+        ),
+        format!(
+            "continue it with `kill -CONT {number}`, or end it with `kill -KILL {number}`: nothing acknowledged is lost"
+        ),
+    )
 }
 
 /// What failed when a scheduler ends in the middle of a conversation.
@@ -55,13 +97,24 @@ fn broken(why: impl std::fmt::Display) -> Error {
 }
 
 impl Client {
-    /// Connects; `None` when no scheduler listens.
+    /// Connects; `None` when no scheduler listens. Fails when one does and says nothing.
     pub async fn connect(path: &Path) -> Result<Option<Self>, Error> {
+        match Self::call(path, COMMAND_LIMIT).await? {
+            Call::Answered(client) => Ok(Some(*client)),
+            Call::Nobody => Ok(None),
+            Call::Silent { pid } => Err(silent(pid)),
+        }
+    }
+
+    /// Connects, and waits so long for the scheduler's first word.
+    pub async fn call(path: &Path, limit: Duration) -> Result<Call, Error> {
         let mut stream = match socket::connect(path).await {
             Ok(stream) => stream,
             Err(error) => {
                 return match error.kind() {
-                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Ok(None),
+                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Ok(Call::Nobody),
+                    // More wait to be let in than the kernel has places for.
+                    io::ErrorKind::WouldBlock => Ok(Call::Silent { pid: None }),
                     _ => Err(Error::internal(
                         "cannot reach the scheduler",
                         format!("{}: {error}", path.display()),
@@ -70,21 +123,38 @@ impl Client {
                 };
             }
         };
+        let pid = stream.peer_cred().ok().and_then(|peer| peer.pid());
+        let pid = pid.map(i32::unsigned_abs);
         let role = Role::Client;
         let hello = Preamble { role }.encode();
         let mut bytes = [0; PREAMBLE_BYTES];
-        let greeted = async {
+        let greeted = tokio::time::timeout(limit, async {
             stream.write_all(&hello).await?;
             stream.read_exact(&mut bytes).await
-        };
+        });
         match greeted.await {
-            Err(error) if nobody(&error) => return Ok(None),
-            greeted => greeted.map_err(broken)?,
+            Err(_) => return Ok(Call::Silent { pid }),
+            Ok(Err(error)) if nobody(&error) => return Ok(Call::Nobody),
+            Ok(greeted) => greeted.map_err(broken)?,
         };
         Preamble::decode(bytes)
             .map_err(|error| Error::usage("cannot speak to the scheduler that runs", error, ""))?;
         let frames = Framed::new(stream, role.codec());
-        Ok(Some(Self { frames }))
+        Ok(Call::Answered(Box::new(Self { frames, pid })))
+    }
+
+    /// The scheduler's process, where the kernel names it.
+    pub fn pid(&self) -> Option<u32> {
+        self.pid
+    }
+
+    /// The next message; [`None`] when it does not come within the limit. The connection is of no
+    /// use then.
+    pub async fn next_within(
+        &mut self,
+        limit: Duration,
+    ) -> Option<Result<Option<ToClient>, Error>> {
+        tokio::time::timeout(limit, self.next()).await.ok()
     }
 
     /// Says something.

@@ -1,12 +1,16 @@
 //! The project's events, wherever they are to be had: from the scheduler that runs, or from the
-//! log itself when none does.
+//! log's files when none does, or when it does not answer. Nothing is written, made or locked here,
+//! whoever has the log.
 
+mod disk;
+
+use std::cell::RefCell;
 use std::ops::ControlFlow;
 
-use super::client::{self, Client};
-use super::config::Config;
+use self::disk::Disk;
+pub use self::disk::{FromDisk, Why};
+use super::client::{self, Call, Client, READER_LIMIT};
 use super::error::Error;
-use super::exit::ExitCode;
 use super::project::Project;
 use super::store;
 use crate::model::apply::apply;
@@ -17,28 +21,43 @@ use crate::protocol::{ClientMessage, Live, ToClient};
 use crate::queue::encoding::{self, Envelope};
 use crate::queue::log::recorded;
 use crate::queue::snapshot::{self, Sound};
-use crate::queue::{self, Contents, EventLog, FileContents, SledLog, repair};
+use crate::queue::{Contents, Ending, FileContents, holder, repair};
 use crate::scheduler::load;
 
-/// Bytes of events that are read at once.
-const CHUNK_BYTES: usize = 1 << 20;
-
 /// Whom to ask.
-pub enum Source {
+pub struct Source {
+    project: Project,
+    whom: Whom,
+}
+
+enum Whom {
     /// A scheduler runs and has the log. Each question gets a connection of its own, because the
     /// rest of an answer that nobody wants any more would be taken for the next one.
-    Running(Box<Running>),
-    /// None does; this command has it, for as long as this value lives.
-    Here(Box<SledLog>),
+    Running(Running),
+    /// None does, or none that answers.
+    Disk(Disk),
     /// There is no log yet.
-    Empty,
+    Nothing,
 }
 
 /// A scheduler that runs, and where to look for the log when it has ended meanwhile.
-pub struct Running {
+struct Running {
     project: Project,
-    config: Config,
     contents: FileContents,
+    /// The connection by which it was found, for the first question.
+    first: RefCell<Option<Client>>,
+    /// Where the events came from in the end, when it did not answer.
+    instead: RefCell<Option<FromDisk>>,
+}
+
+/// What came of asking a scheduler.
+enum Asked {
+    /// All was handed over, or `each` has had enough.
+    Done,
+    /// The connection broke off.
+    Lost,
+    /// It says nothing.
+    Silent(Option<u32>),
 }
 
 /// What comes out of a source.
@@ -53,45 +72,42 @@ pub enum Item<'a> {
 pub type Each<'a> = &'a mut dyn FnMut(Item<'_>, &dyn Contents) -> Result<ControlFlow<()>, Error>;
 
 impl Source {
-    /// Finds out whom to ask. Makes nothing where there is nothing yet.
-    pub async fn open(project: &Project, config: &Config) -> Result<Self, Error> {
-        // A scheduler may be starting or ending, or another command reading, at this moment.
-        for attempt in 1.. {
-            if Client::connect(&project.socket).await?.is_some() {
-                let contents = FileContents::open(&store::contents(project));
-                let contents = contents.map_err(|error| store::of_log(&error))?;
-                return Ok(Self::Running(Box::new(Running {
-                    project: project.clone(),
-                    config: config.clone(),
-                    contents,
-                })));
-            }
-            if !repair::exists(&project.log) {
-                break;
-            }
-            match store::open(project, config) {
-                Ok(log) => return Ok(Self::Here(Box::new(log))),
-                Err(error) if error.code == ExitCode::LogHeld && attempt < client::TRIES => {
-                    client::pause().await;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(Self::Empty)
+    /// Finds out whom to ask. Makes nothing.
+    pub async fn open(project: &Project) -> Result<Self, Error> {
+        let whom = Whom::find(project).await?;
+        let project = project.clone();
+        Ok(Self { project, whom })
     }
 
-    /// True when a scheduler runs.
+    /// True when a scheduler runs and answers.
     pub fn is_running(&self) -> bool {
-        matches!(self, Self::Running(..))
+        matches!(self.whom, Whom::Running(..))
+    }
+
+    /// Why the events that were read are the disk's and not the scheduler's, if one has the log.
+    pub fn from_disk(&self) -> Option<FromDisk> {
+        match &self.whom {
+            Whom::Running(running) => running.instead.borrow().clone(),
+            Whom::Disk(disk) => disk.told(),
+            Whom::Nothing => None,
+        }
+    }
+
+    /// How the log was left, by its files; `None` while a scheduler has it and answers.
+    pub fn ending(&self) -> Result<Option<Ending>, Error> {
+        match &self.whom {
+            Whom::Disk(disk) => disk.ending(),
+            _ => Ok(None),
+        }
     }
 
     /// Hands over every event from `from` on, then [`Item::End`]; with `follow` it goes on with
     /// what happens, until the scheduler ends or `each` says so.
     pub async fn read(&self, from: Sequence, follow: bool, each: Each<'_>) -> Result<(), Error> {
-        match self {
-            Self::Empty => each(Item::End, &NoContents).map(drop),
-            Self::Here(log) => read_log(log, from, each),
-            Self::Running(running) => running.read_on(from, follow, each).await,
+        match &self.whom {
+            Whom::Nothing => each(Item::End, &FileContents::at(&self.project.content)).map(drop),
+            Whom::Disk(disk) => disk.read(from, each),
+            Whom::Running(running) => running.read_on(from, follow, each).await,
         }
     }
 
@@ -164,16 +180,20 @@ impl Source {
         Ok(belongs.then_some(state))
     }
 
-    /// What goes on beside the log; `None` when no scheduler runs.
+    /// What goes on beside the log; `None` when no scheduler runs, or none that answers.
     pub async fn live(&self) -> Result<Option<Live>, Error> {
-        let Self::Running(running) = self else {
+        if !self.is_running() || self.from_disk().is_some() {
             return Ok(None);
-        };
-        let Some(mut client) = Client::connect(&running.project.socket).await? else {
+        }
+        let called = Client::call(&self.project.socket, READER_LIMIT).await?;
+        let Call::Answered(mut client) = called else {
             return Ok(None);
         };
         let asked = client.send(&ClientMessage::Live).await;
-        match (asked, client.next().await) {
+        let Some(answer) = client.next_within(READER_LIMIT).await else {
+            return Ok(None);
+        };
+        match (asked, answer) {
             (Ok(()), Ok(Some(ToClient::Live(live)))) => Ok(Some(live)),
             (Err(error), _) | (_, Err(error)) if !client::is_lost(&error) => Err(error),
             _ => Ok(None),
@@ -181,32 +201,84 @@ impl Source {
     }
 }
 
+impl Whom {
+    async fn find(project: &Project) -> Result<Self, Error> {
+        // A scheduler may be starting or ending at this moment, and another command may have the
+        // log for a moment.
+        for attempt in 1.. {
+            match Client::call(&project.socket, READER_LIMIT).await? {
+                Call::Answered(client) => {
+                    return Ok(Self::Running(Running {
+                        project: project.clone(),
+                        contents: FileContents::at(&store::contents(project)),
+                        first: RefCell::new(Some(*client)),
+                        instead: RefCell::default(),
+                    }));
+                }
+                Call::Silent { pid } => return Ok(Self::Disk(Disk::of(project, Why::Silent, pid))),
+                Call::Nobody => {}
+            }
+            if !repair::exists(&project.log) {
+                store::must_not_be_lost(project)?;
+                break;
+            }
+            match holder(&project.log) {
+                None => return Ok(Self::Disk(Disk::at_rest(project))),
+                Some(_) if attempt < client::TRIES => client::pause().await,
+                Some(holder) => {
+                    return Ok(Self::Disk(Disk::of(project, Why::NoSocket, holder.pid)));
+                }
+            }
+        }
+        Ok(Self::Nothing)
+    }
+}
+
 impl Running {
-    /// Reads from the scheduler; from whoever has the log then when it ends on the way.
+    /// Reads from the scheduler; from whoever has the log then when it ends on the way, and from
+    /// the disk when it does not answer.
     async fn read_on(&self, from: Sequence, follow: bool, each: Each<'_>) -> Result<(), Error> {
         let mut next = from.max(Sequence(1));
         for _ in 0..client::TRIES {
-            if self.read_here(&mut next, follow, each).await? || follow {
-                return Ok(());
+            match self.read_here(&mut next, follow, each).await? {
+                Asked::Done => return Ok(()),
+                Asked::Lost if follow => return Ok(()),
+                Asked::Lost => {}
+                Asked::Silent(pid) => {
+                    let disk = Disk::of(&self.project, Why::Silent, pid);
+                    disk.read(next, each)?;
+                    *self.instead.borrow_mut() = disk.told();
+                    return Ok(());
+                }
             }
-            let source = Box::pin(Source::open(&self.project, &self.config)).await?;
-            if !source.is_running() {
-                return Box::pin(source.read(next, follow, each)).await;
+            match Box::pin(Whom::find(&self.project)).await? {
+                Whom::Running(_) => client::pause().await,
+                Whom::Nothing => return each(Item::End, &self.contents).map(drop),
+                Whom::Disk(disk) => {
+                    disk.read(next, each)?;
+                    *self.instead.borrow_mut() = disk.told();
+                    return Ok(());
+                }
             }
-            client::pause().await;
         }
         Err(cut_short())
     }
 
-    /// One connection's worth; false when it broke off. `next` follows what was handed over.
+    /// One connection's worth. `next` follows what was handed over.
     async fn read_here(
         &self,
         next: &mut Sequence,
         follow: bool,
         each: Each<'_>,
-    ) -> Result<bool, Error> {
-        let Some(mut client) = Client::connect(&self.project.socket).await? else {
-            return Ok(false);
+    ) -> Result<Asked, Error> {
+        let first = self.first.borrow_mut().take();
+        let mut client = match first {
+            Some(client) => client,
+            None => match Client::call(&self.project.socket, READER_LIMIT).await? {
+                Call::Answered(client) => *client,
+                Call::Nobody => return Ok(Asked::Lost),
+                Call::Silent { pid } => return Ok(Asked::Silent(pid)),
+            },
         };
         let from = *next;
         let mut asked = client.send(&ClientMessage::Read { from, follow }).await;
@@ -216,20 +288,26 @@ impl Running {
             }
             each(item, contents)
         };
+        let mut caught_up = false;
         loop {
+            // Once it has told all that there is, silence only says that nothing happens.
             let message = match asked {
-                Ok(()) => client.next().await,
+                Ok(()) if caught_up => client.next().await,
+                Ok(()) => match client.next_within(READER_LIMIT).await {
+                    Some(message) => message,
+                    None => return Ok(Asked::Silent(client.pid())),
+                },
                 Err(error) => Err(error),
             };
             let message = match message {
                 Ok(Some(message)) => message,
-                Ok(None) => return Ok(false),
-                Err(error) if client::is_lost(&error) => return Ok(false),
+                Ok(None) => return Ok(Asked::Lost),
+                Err(error) if client::is_lost(&error) => return Ok(Asked::Lost),
                 Err(error) => return Err(error),
             };
             match answer(message, &self.contents, each)? {
-                ControlFlow::Continue(ended) if !ended || follow => {}
-                _ => return Ok(true),
+                ControlFlow::Continue(ended) if !ended || follow => caught_up |= ended,
+                _ => return Ok(Asked::Done),
             }
             asked = Ok(());
         }
@@ -239,27 +317,6 @@ impl Running {
 /// The event of an envelope.
 pub fn decode(envelope: &Envelope<'_>, contents: &dyn Contents) -> Result<Recorded, Error> {
     recorded(envelope, contents).map_err(|error| store::of_log(&error))
-}
-
-fn read_log(log: &SledLog, from: Sequence, each: Each<'_>) -> Result<(), Error> {
-    let mut from = from.max(Sequence(1));
-    loop {
-        let chunk = log
-            .read(from, CHUNK_BYTES)
-            .map_err(|error| store::of_log(&error))?;
-        if chunk.is_empty() {
-            return each(Item::End, log.contents()).map(drop);
-        }
-        for envelope in chunk.envelopes() {
-            let sequence = from;
-            let envelope = envelope
-                .map_err(|source| store::of_log(&queue::Error::Decode { sequence, source }))?;
-            from = envelope.sequence.next();
-            if each(Item::Event(&envelope), log.contents())?.is_break() {
-                return Ok(());
-            }
-        }
-    }
 }
 
 /// Takes one message apart. Continues with true when everything up to now was sent.
@@ -303,22 +360,4 @@ fn cut_short() -> Error {
         "it ended while the log was being read",
         "run the command again",
     )
-}
-
-/// The contents of a log that does not exist.
-struct NoContents;
-
-impl Contents for NoContents {
-    fn put(&self, bytes: &[u8]) -> Result<crate::model::ids::ContentHash, queue::Error> {
-        let (what, bytes) = ("a content file", bytes.len());
-        Err(queue::Error::Oversized {
-            what,
-            bytes,
-            bytes_max: 0,
-        })
-    }
-
-    fn get(&self, hash: &crate::model::ids::ContentHash) -> Result<Vec<u8>, queue::Error> {
-        Err(queue::Error::ContentMissing(*hash))
-    }
 }

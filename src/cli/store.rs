@@ -13,7 +13,7 @@ use super::project::Project;
 use crate::model::command::{PersonCommand, Rejection};
 use crate::model::ids::{CommandId, Sequence, Timestamp};
 use crate::protocol::identity;
-use crate::queue::{self, OpenOptions, SledLog};
+use crate::queue::{self, OpenOptions, SledLog, repair};
 use crate::scheduler::{self, offline};
 
 /// Now, by the wall clock.
@@ -41,9 +41,21 @@ pub fn open_options(config: &Config) -> OpenOptions {
 }
 
 /// Opens the project's log for this process alone.
+///
+/// Makes none where there was one and is gone: that would hide the loss.
 pub fn open(project: &Project, config: &Config) -> Result<SledLog, Error> {
+    must_not_be_lost(project)?;
     project.create_data()?;
     SledLog::open(&project.log, &open_options(config)).map_err(|error| of_log(&error))
+}
+
+/// Where there is no log, there must be nothing that was made of one.
+pub fn must_not_be_lost(project: &Project) -> Result<(), Error> {
+    let lost = repair::lost(&project.log, &project.snapshots);
+    match lost.map_err(|error| of_log(&error))? {
+        Some(error) => Err(of_log(&error)),
+        None => Ok(()),
+    }
 }
 
 /// Opens the project's log for a scheduler. A command that only looks has it for a moment, so
@@ -66,6 +78,9 @@ pub async fn hold(project: &Project, config: &Config) -> Result<SledLog, Error> 
 /// What to do about a damaged log.
 pub const DAMAGED_NEXT: &str = "`scheduler verify` names the first bad event; `scheduler repair` shows what can be kept, and asks";
 
+/// What to do about a log that is gone.
+pub const LOST_NEXT: &str = "put the log's directory back where it was, or import a backup with `scheduler import --portable FILE`; to begin with an empty log, move the snapshots away";
+
 /// A failure of the log in the words and with the exit code of a command.
 pub fn of_log(error: &queue::Error) -> Error {
     let (code, what, next) = match error {
@@ -82,6 +97,7 @@ pub fn of_log(error: &queue::Error) -> Error {
                 DAMAGED_NEXT,
             );
         }
+        queue::Error::Lost { .. } => (ExitCode::LogDamaged, "the project's log is gone", LOST_NEXT),
         queue::Error::Decode { .. }
         | queue::Error::ContentMissing(_)
         | queue::Error::ContentAltered(_) => (

@@ -58,7 +58,7 @@ impl FileContents {
     }
 
     /// The directory, whether there is one or not: for reading only.
-    pub(super) fn at(dir: &Path) -> Self {
+    pub fn at(dir: &Path) -> Self {
         let dir = dir.to_owned();
         Self { dir }
     }

@@ -85,6 +85,16 @@ pub enum Error {
         /// What is wrong and where.
         why: String,
     },
+    /// There was a log, and it is gone.
+    #[error("{} is not there, and {} is of its event {sequence}", path.display(), snapshot.display())]
+    Lost {
+        /// Where the log was.
+        path: PathBuf,
+        /// What was made of it.
+        snapshot: PathBuf,
+        /// The event that it had at least.
+        sequence: Sequence,
+    },
     /// Another process has the log open.
     #[error("the log in {} is held by {}: talk to that one, or stop it", path.display(), Holder { pid: *pid, since: *since })]
     Held {

@@ -2,13 +2,64 @@
 //! directories synced that hold the names.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::Error;
+
+/// What some files are, so that a change of any of their bits shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fingerprint {
+    /// Their sizes together.
+    pub bytes: u64,
+    /// The crc32 of their names and bytes, in the order of the names.
+    pub crc: u32,
+}
+
+/// Reads all files in `dir` and below. `None` where there are more than `bytes_max`.
+pub(super) fn fingerprint(dir: &Path, bytes_max: u64) -> io::Result<Option<Fingerprint>> {
+    let mut files = Vec::new();
+    let mut dirs = vec![dir.to_owned()];
+    let mut bytes = 0;
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(&dir)? {
+            let entry = entry?;
+            match entry.file_type()?.is_dir() {
+                true => dirs.push(entry.path()),
+                false => {
+                    bytes += entry.metadata()?.len();
+                    files.push(entry.path());
+                }
+            }
+        }
+    }
+    if bytes > bytes_max {
+        return Ok(None);
+    }
+    files.sort();
+    let mut hasher = crc32fast::Hasher::new();
+    let mut buffer = vec![0; FINGERPRINT_BUFFER_BYTES];
+    for path in files {
+        let name = path.strip_prefix(dir).unwrap_or(&path);
+        hasher.update(name.as_os_str().as_encoded_bytes());
+        let mut file = File::open(&path)?;
+        loop {
+            let read = file.read(&mut buffer)?;
+            if read == 0 {
+                break;
+            }
+            hasher.update(buffer.get(..read).unwrap_or_default());
+        }
+    }
+    let crc = hasher.finalize();
+    Ok(Some(Fingerprint { bytes, crc }))
+}
+
+/// Bytes of a file that are read at once for its fingerprint.
+const FINGERPRINT_BUFFER_BYTES: usize = 1 << 20;
 
 /// Copies a directory with all that is in it; none is made an empty one. Not synced.
 pub(super) fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {

@@ -8,6 +8,7 @@
 //! | [`sled_log`] | a log that does not: the only code that touches sled |
 //! | [`content`] | texts too long for the log, in files named by their hash |
 //! | [`snapshot`] | states of the fold, so that a start need not read everything |
+//! | [`reader`] | reading a log past its engine, which writes nothing |
 //! | [`verify`](mod@verify) | the proof that nothing is missing or altered |
 //! | [`salvage`] | what can still be read of a log that the engine refuses |
 //! | [`repair`] | a whole log again, of what can be read |
@@ -26,6 +27,7 @@ pub mod memory;
 pub mod mounts;
 mod pack;
 pub mod portable;
+pub mod reader;
 pub mod repair;
 pub mod salvage;
 pub mod sled_log;
@@ -37,5 +39,6 @@ pub use encoding::{ChainHash, Envelope};
 pub use error::Error;
 pub use log::{Chunk, EventLog, Head, Subscription, subscribe};
 pub use memory::MemoryLog;
-pub use sled_log::{OpenOptions, SledLog};
+pub use reader::{Ending, LogReader};
+pub use sled_log::{Holder, OpenOptions, SledLog, holder};
 pub use verify::{Verified, verify};

@@ -20,7 +20,7 @@ use super::encoding::DecodeError;
 use super::log::{EventLog, Head, hash_at};
 use super::salvage::Salvage;
 use super::snapshot::{self, Sound};
-use super::{Error, OpenOptions, SledLog, files, sled_log, verify};
+use super::{Ending, Error, LogReader, OpenOptions, SledLog, files, sled_log, verify};
 use crate::model::ids::{ContentHash, Epoch, Sequence};
 
 /// Bytes of events that are read and appended at once: some thousand events share a sync.
@@ -55,27 +55,25 @@ impl Findings {
     }
 }
 
-/// Looks at the log in `dir` without changing it: searches its files for events and proves them,
-/// and sees what the engine makes of a copy of them. Where that opens, and no snapshot is ahead of
-/// it, the log is whole.
+/// Looks at the log in `dir`: searches its files for events and proves them. Writes nothing, takes
+/// no lock, and does not ask the engine, so that it can be done on any disk.
 ///
-/// Fails with [`Error::Held`], with [`Error::Decode`] where a newer build wrote an event, or with
-/// what the system says.
+/// Fails with [`Error::Decode`] where a newer build wrote an event, or with what the system says.
+pub fn look(dir: &Path, snapshots: &Path) -> Result<Findings, Error> {
+    let snapshots = sound(snapshots)?;
+    let mut findings = prove(Salvage::look(dir)?)?;
+    findings.engine = altered(dir)?;
+    findings.compare(snapshots)?;
+    Ok(findings)
+}
+
+/// The same of a log that nobody else may have open, and sees what the engine makes of a copy of
+/// its files. Where that opens, and no snapshot is ahead of it, the log is whole.
+///
+/// Fails with [`Error::Held`] as well.
 pub fn examine(dir: &Path, snapshots: &Path) -> Result<Findings, Error> {
     finish(dir)?;
-    let mut salvage = Salvage::search(dir)?;
-    match verify(&salvage) {
-        Ok(_) => {}
-        Err(fault) if is_cure_elsewhere(&fault.why) => return Err(fault.why),
-        Err(fault) => salvage.cut(fault.sequence, fault.why.to_string())?,
-    }
-    let mut findings = Findings {
-        bad: salvage.bad.take(),
-        known: salvage.known,
-        engine: None,
-        strangers: Vec::new(),
-        salvage,
-    };
+    let mut findings = prove(Salvage::search(dir)?)?;
     let snapshots = sound(snapshots)?;
     let newest = snapshots.iter().map(|sound| sound.sequence).max();
     match engine_says(dir)? {
@@ -83,6 +81,7 @@ pub fn examine(dir: &Path, snapshots: &Path) -> Result<Findings, Error> {
         Ok(head) if newest <= Some(head.sequence) && findings.salvage.end_at(head)? => {
             findings.bad = None;
             findings.known = head.sequence;
+            findings.engine = altered(dir)?;
         }
         Ok(head) if head.sequence >= findings.head().sequence => {}
         Ok(head) => findings.engine = Some(format!("it ends at event {}", head.sequence)),
@@ -90,6 +89,34 @@ pub fn examine(dir: &Path, snapshots: &Path) -> Result<Findings, Error> {
     }
     findings.compare(snapshots)?;
     Ok(findings)
+}
+
+fn prove(mut salvage: Salvage) -> Result<Findings, Error> {
+    match verify(&salvage) {
+        Ok(_) => {}
+        Err(fault) if is_cure_elsewhere(&fault.why) => return Err(fault.why),
+        Err(fault) => salvage.cut(fault.sequence, fault.why.to_string())?,
+    }
+    Ok(Findings {
+        bad: salvage.bad.take(),
+        known: salvage.known,
+        engine: None,
+        strangers: Vec::new(),
+        salvage,
+    })
+}
+
+/// What is wrong with the engine's files although every event can be read.
+fn altered(dir: &Path) -> Result<Option<String>, Error> {
+    let ending = LogReader::open(dir, Sequence(u64::MAX)).and_then(|reader| reader.ending());
+    match ending {
+        Ok(Ending::Altered) => {
+            let why = "the storage engine's files are not as they were when the log was closed";
+            Ok(Some(why.to_owned()))
+        }
+        Ok(Ending::Open | Ending::Closed) | Err(Error::Damaged { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Damage is no reason for these, and a repair no cure.
@@ -222,11 +249,24 @@ pub(super) fn give_up(dir: &Path) -> Result<(), Error> {
 }
 
 /// The name of a log that is ready to take the damaged one's place.
-const REPAIRED: &str = "repaired";
+pub(super) const REPAIRED: &str = "repaired";
 
 /// Whether there is a log in `dir`, or one that is about to be put there.
 pub fn exists(dir: &Path) -> bool {
     dir.exists() || sibling(dir, REPAIRED).exists()
+}
+
+/// [`Error::Lost`] where there is no log, and a sound snapshot says that there was one.
+pub fn lost(dir: &Path, snapshots: &Path) -> Result<Option<Error>, Error> {
+    if exists(dir) {
+        return Ok(None);
+    }
+    let newest = sound(snapshots)?.into_iter().max_by_key(|it| it.sequence);
+    Ok(newest.map(|snapshot| Error::Lost {
+        path: dir.to_owned(),
+        sequence: snapshot.sequence,
+        snapshot: snapshot.path,
+    }))
 }
 
 /// Takes the last step of a repair whose process died before it.
@@ -310,7 +350,7 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>, Error> {
 }
 
 /// `log` and a word: `log.word`, in the same directory.
-fn sibling(dir: &Path, word: &str) -> PathBuf {
+pub(super) fn sibling(dir: &Path, word: &str) -> PathBuf {
     let name = dir.file_name().unwrap_or_default().to_string_lossy();
     dir.with_file_name(format!("{name}.{word}"))
 }

@@ -8,11 +8,11 @@ use crate::kit::{
 use crate::real::Project;
 
 /// What a script exits with where the machine lets nobody mount anything.
-const NO_MOUNT: i32 = 77;
+pub const NO_MOUNT: i32 = 77;
 
 /// Runs a script where mounts are its own and end with it: as root in a mount namespace, else in a
 /// user namespace, too. `None` where neither can be had.
-fn with_mounts(project: &Project, script: &str) -> Option<Output> {
+pub fn with_mounts(project: &Project, script: &str) -> Option<Output> {
     let plain = shell(project, script);
     let options = match rustix::process::geteuid().is_root() {
         true => "-m",
@@ -34,7 +34,7 @@ fn with_mounts(project: &Project, script: &str) -> Option<Output> {
 }
 
 /// What follows `key=` in a line of the script's output.
-fn told(output: &Output, key: &str) -> i32 {
+pub fn told(output: &Output, key: &str) -> i32 {
     let text = String::from_utf8_lossy(&output.stdout);
     let prefix = format!("{key}=");
     let line = text.lines().find_map(|line| line.strip_prefix(&prefix));
@@ -44,7 +44,7 @@ fn told(output: &Output, key: &str) -> i32 {
 
 /// Where the attempts' directories are, from the project.
 const STATE: &str = "../home/.local/state";
-const FILL: &str = "dd if=/dev/zero bs=4k 2>/dev/null";
+pub const FILL: &str = "dd if=/dev/zero bs=4k 2>/dev/null";
 const RUN: &str = "$S run --workers coding=1,testing=1 --progress none";
 
 #[test]

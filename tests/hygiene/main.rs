@@ -6,6 +6,7 @@ mod ends;
 mod kit;
 mod machine;
 mod names;
+mod readers;
 mod repository;
 mod size;
 mod users;

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::{Ground, event_json};
+use super::{Ground, event_json, say_source};
 use crate::cli::Context;
 use crate::cli::engine;
 use crate::cli::error::Error;
@@ -51,6 +51,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
             Ok(ControlFlow::Continue(()))
         };
         source.events(Sequence(1), each).await?;
+        say_source(context, &source);
         context.out.bytes(lines.as_bytes())?;
         Ok(ExitCode::Passing)
     })
@@ -76,7 +77,7 @@ fn portable(context: &Context, ground: &Ground, file: &Path) -> Result<ExitCode,
     let unfinished = PathBuf::from(name);
     let written = engine::runtime()?.block_on(async {
         let to = File::create(&unfinished).map_err(failed)?;
-        let head = write(ground, &to).await?;
+        let head = write(context, ground, &to).await?;
         to.sync_all().map_err(failed)?;
         fs::rename(&unfinished, file).map_err(failed)?;
         let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty());
@@ -103,7 +104,7 @@ fn portable(context: &Context, ground: &Ground, file: &Path) -> Result<ExitCode,
     Ok(ExitCode::Passing)
 }
 
-async fn write(ground: &Ground, to: &File) -> Result<Head, Error> {
+async fn write(context: &Context, ground: &Ground, to: &File) -> Result<Head, Error> {
     let failed = |error: crate::queue::Error| store::of_log(&error);
     let source = ground.source().await?;
     let mut portable = Portable::begin(to).map_err(failed)?;
@@ -114,5 +115,6 @@ async fn write(ground: &Ground, to: &File) -> Result<Head, Error> {
         Ok(ControlFlow::Continue(()))
     };
     source.read(Sequence(1), false, take).await?;
+    say_source(context, &source);
     portable.end().map_err(failed)
 }

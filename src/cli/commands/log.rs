@@ -3,9 +3,9 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use super::{Ground, event_json};
+use super::{Ground, event_json, say_source};
 use crate::cli::Context;
-use crate::cli::client::Client;
+use crate::cli::client::{Call, Client, READER_LIMIT};
 use crate::cli::engine;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
@@ -52,14 +52,15 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
             let from = teller.next;
             let take = &mut |item: Item<'_>, contents: &dyn Contents| teller.take(item, contents);
             source.read(from, args.follow, take).await?;
-            drop(source);
             teller.flush()?;
+            say_source(context, &source);
             teller.check()?;
             if !args.follow {
                 return Ok(ExitCode::Passing);
             }
-            // The log is not held while waiting: it is for the next scheduler to take.
-            while Client::connect(&ground.project.socket).await?.is_none() {
+            // One that does not answer may do so again.
+            let socket = &ground.project.socket;
+            while !matches!(Client::call(socket, READER_LIMIT).await?, Call::Answered(_)) {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
         }

@@ -33,6 +33,7 @@ use super::{Context, engine, pages, store};
 use crate::model::command::PersonCommand;
 use crate::model::event::Recorded;
 use crate::model::ids::FeatureId;
+use crate::queue::FileContents;
 
 /// How many workers of each kind `run` starts and keeps running.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,7 +109,19 @@ impl Ground {
     }
 
     async fn source(&self) -> Result<Source, Error> {
-        Source::open(&self.project, &self.config).await
+        Source::open(&self.project).await
+    }
+
+    /// Content files, for reading.
+    fn contents(&self) -> FileContents {
+        FileContents::at(&store::contents(&self.project))
+    }
+}
+
+/// Says where the events came from, if not from where they should.
+fn say_source(context: &Context, source: &Source) {
+    if let Some(from_disk) = source.from_disk() {
+        context.note(from_disk);
     }
 }
 

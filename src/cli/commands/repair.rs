@@ -38,6 +38,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     let ground = Ground::find(context)?;
     let project = &ground.project;
     if !repair::exists(&project.log) {
+        store::must_not_be_lost(project)?;
         return Err(Error::usage(
             "there is nothing to repair",
             "this project has no log yet",

@@ -1,6 +1,6 @@
 //! `scheduler replay`: the state at a point of the log.
 
-use super::Ground;
+use super::{Ground, say_source};
 use crate::cli::Context;
 use crate::cli::engine;
 use crate::cli::error::Error;
@@ -25,6 +25,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
         let source = ground.source().await?;
         let last = args.to.map(Sequence);
         let state = source.state(&ground.project, last).await?;
+        say_source(context, &source);
         if let Some(wanted) = last.filter(|wanted| *wanted > state.sequence) {
             return Err(Error::usage(
                 format!("cannot replay to event {wanted}"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Ground;
+use super::{Ground, say_source};
 use crate::cli::Context;
 use crate::cli::client::Client;
 use crate::cli::engine;
@@ -13,6 +13,7 @@ use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::cli::output::terminal_rows;
 use crate::cli::pages;
+use crate::cli::source::FromDisk;
 use crate::cli::store;
 use crate::model::apply::apply;
 use crate::model::event::Recorded;
@@ -41,8 +42,10 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
         let source = ground.source().await?;
         let mut state = source.state(&ground.project, None).await?;
         let live = source.live().await?;
-        drop(source);
-        say(context, &state, live.as_ref(), args.watch)?;
+        say_source(context, &source);
+        let from_disk = source.from_disk();
+        let beside = Beside { live, from_disk };
+        say(context, &state, &beside, args.watch)?;
         if args.watch {
             watch(context, &ground, &mut state).await?;
         }
@@ -59,7 +62,7 @@ async fn watch(context: &Context, ground: &Ground, state: &mut State) -> Result<
         let socket = &ground.project.socket;
         let running = Client::connect(socket).await?.is_some();
         let before = state.sequence;
-        let mut live = None;
+        let mut beside = Beside::default();
         if running {
             let source = ground.source().await?;
             let each = &mut |recorded: Recorded| {
@@ -68,21 +71,32 @@ async fn watch(context: &Context, ground: &Ground, state: &mut State) -> Result<
             };
             source.events(before.next(), each).await?;
             state.settle();
-            live = source.live().await?;
+            beside.live = source.live().await?;
         }
         // What is read by a program is told only when it has changed.
         if !context.out.is_json() || state.sequence > before {
-            say(context, state, live.as_ref(), true)?;
+            say(context, state, &beside, true)?;
         }
     }
 }
 
-fn say(context: &Context, state: &State, live: Option<&Live>, again: bool) -> Result<(), Error> {
+/// What is known beside the log's events.
+#[derive(Default, Serialize)]
+struct Beside {
+    /// What goes on beside the log; null when no scheduler runs.
+    live: Option<Live>,
+    /// Null unless a scheduler has the log and was not asked.
+    from_disk: Option<FromDisk>,
+}
+
+fn say(context: &Context, state: &State, beside: &Beside, again: bool) -> Result<(), Error> {
     let now = store::now();
     let view = views::status(state, now);
     if context.out.is_json() {
-        return context.out.json(&Json { view: &view, live });
+        let view = &view;
+        return context.out.json(&Json { view, beside });
     }
+    let live = beside.live.as_ref();
     let mut page = pages::status::page(&view, pages::status::Seen::Now(live), now, &context.out);
     if again && context.out.width.is_some() {
         // A page that is longer than the window would scroll its beginning away.
@@ -117,8 +131,8 @@ fn fit_rows(page: &str, rows: usize) -> String {
 struct Json<'a> {
     #[serde(flatten)]
     view: &'a StatusView,
-    /// What goes on beside the log; null when no scheduler runs.
-    live: Option<&'a Live>,
+    #[serde(flatten)]
+    beside: &'a Beside,
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use serde::Serialize;
 
-use super::Ground;
+use super::{Ground, say_source};
 use crate::cli::Context;
 use crate::cli::engine;
 use crate::cli::error::Error;
@@ -18,7 +18,7 @@ use crate::model::ids::Sequence;
 use crate::model::state::{STATE_VERSION, State};
 use crate::queue::snapshot::{self, Sound};
 use crate::queue::verify::{Fault, Walk};
-use crate::queue::{Contents, Envelope, FileContents, Verified, repair};
+use crate::queue::{Contents, Ending, Envelope, Verified, repair};
 use crate::scheduler::load;
 
 /// Checks the chain of hashes, and that folding from every snapshot gives the same state.
@@ -29,20 +29,25 @@ pub struct Args {}
 /// Carries the verb out.
 pub fn run(context: &Context, _args: &Args) -> Result<ExitCode, Error> {
     let ground = Ground::find(context)?;
-    let (verified, snapshots) = prove(&ground).map_err(|error| first_bad(&ground, error))?;
+    let (verified, snapshots) =
+        prove(context, &ground).map_err(|error| first_bad(&ground, error))?;
     say(context, &verified, &snapshots)?;
     Ok(ExitCode::Passing)
 }
 
-fn prove(ground: &Ground) -> Result<(Verified, Snapshots), Error> {
+fn prove(context: &Context, ground: &Ground) -> Result<(Verified, Snapshots), Error> {
     engine::runtime()?.block_on(async {
         let source = ground.source().await?;
-        let contents = FileContents::open(&store::contents(&ground.project));
-        let contents = contents.map_err(|error| store::of_log(&error))?;
+        let contents = ground.contents();
         let mut proof = Proof::new(&ground.project, &contents)?;
         let take = &mut |item: Item<'_>, _: &dyn Contents| proof.take(item);
         source.read(Sequence(1), false, take).await?;
-        proof.end()
+        say_source(context, &source);
+        let proven = proof.end()?;
+        match source.ending()? {
+            Some(Ending::Altered) => Err(altered()),
+            _ => Ok(proven),
+        }
     })
 }
 
@@ -52,14 +57,17 @@ fn first_bad(ground: &Ground, error: Error) -> Error {
         return error;
     }
     let project = &ground.project;
-    match repair::examine(&project.log, &project.snapshots) {
+    if !repair::exists(&project.log) {
+        return error;
+    }
+    match repair::look(&project.log, &project.snapshots) {
         Ok(findings) if !findings.is_whole() => Error::new(
             ExitCode::LogDamaged,
             damage::what(&findings),
             damage::why(&findings).join("\n"),
             "`scheduler repair` shows what it would keep, and deletes nothing",
         ),
-        // A scheduler has the log; or it is a snapshot that is wrong.
+        // It is a snapshot that is wrong, or what the scheduler has told.
         _ => error,
     }
 }
@@ -174,6 +182,16 @@ impl<'a> Proof<'a> {
         let unused = self.notes;
         Ok((self.walk.done(), Snapshots { agree, unused }))
     }
+}
+
+/// Every event is proven, and the next start may not get them all the same.
+fn altered() -> Error {
+    Error::new(
+        ExitCode::LogDamaged,
+        "the log's files are damaged, and every event can still be read",
+        "the storage engine's files are not as they were when the log was closed",
+        store::DAMAGED_NEXT,
+    )
 }
 
 fn damaged(fault: Fault) -> Error {

@@ -2,20 +2,20 @@
 
 use std::ops::ControlFlow;
 
-use super::Ground;
+use super::{Ground, say_source};
 use crate::cli::Context;
 use crate::cli::engine;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::cli::pages::{self, why::Tails};
-use crate::cli::store::{self, now};
+use crate::cli::store::now;
 use crate::cli::text::{clean_lines, trimmed};
 use crate::model::apply::apply;
 use crate::model::event::Recorded;
 use crate::model::ids::{FeatureId, Sequence};
 use crate::model::state::State;
 use crate::model::views::{Chapter, Why, WhyFold};
-use crate::queue::{Contents, FileContents};
+use crate::queue::Contents;
 
 /// From the log alone: why it was or was not chosen, by what terms and against which others.
 #[derive(Debug, Clone, clap::Args)]
@@ -42,6 +42,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
             Ok(ControlFlow::Continue(()))
         };
         source.events(Sequence(1), each).await?;
+        say_source(context, &source);
         state.settle();
         let why = fold.answer(&state, now()).ok_or_else(|| {
             Error::usage(
@@ -67,9 +68,7 @@ const TAIL_LINES_MAX: usize = 10;
 
 /// The last lines of what failed checks put out. One that is gone is passed over: `show` says so.
 fn tails(ground: &Ground, why: &Why) -> Tails {
-    let Ok(contents) = FileContents::open(&store::contents(&ground.project)) else {
-        return Tails::new();
-    };
+    let contents = ground.contents();
     let tail = |chapter: &Chapter| {
         let failed = chapter.checks.last().filter(|check| check.exit_code != 0)?;
         let bytes = contents.get(&failed.output).ok()?;

@@ -5,51 +5,33 @@
 //! those that were found are put together by their hashes. The files are read and never written:
 //! sled repairs what it opens, and what it repairs away is gone.
 
+pub(super) mod index;
 mod scan;
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use tokio::sync::watch;
 
-use self::scan::Found;
+use self::index::{Index, Place};
 use super::content::{Contents, FileContents};
-use super::encoding::{ChainHash, DecodeError};
 use super::head_file::HeadFile;
 use super::log::{Chunk, EventLog, Head};
 use super::{Error, sled_log};
 use crate::model::event::Recorded;
 use crate::model::ids::{Epoch, Sequence};
 
-/// Events that begin like one and are broken, of which a note is kept; only the first that is
-/// missing is asked for.
-const BROKEN_MAX: usize = 100_000;
 /// Files of the engine that are searched: its log and a few for long values, of which we have
 /// none.
 const FILES_MAX: usize = 10_000;
-
-/// Where a copy of an event was found.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    previous: ChainHash,
-    epoch: Epoch,
-    file: u32,
-    length: u32,
-    offset: u64,
-    /// The last event of the longest chain that follows this one.
-    reach: Sequence,
-}
-
-type Places = BTreeMap<(Sequence, ChainHash), Place>;
 
 /// The events of a log that can be read and follow each other from the first one on. A log that
 /// can only be read: appending to it fails.
 pub struct Salvage {
     heads: watch::Sender<Head>,
-    chain: Vec<Place>,
-    strays: Vec<(Sequence, Place)>,
+    index: Index,
+    chain: Vec<u32>,
+    strays: Vec<u32>,
     files: Vec<File>,
     contents: FileContents,
     /// The event after the last, and what is wrong with it; none when nothing says that there was
@@ -59,8 +41,27 @@ pub struct Salvage {
     pub known: Sequence,
     /// The greatest epoch that anything here tells of.
     pub epoch: Epoch,
-    /// Nobody else has the log meanwhile.
-    _lock: File,
+    /// Nobody else has the log meanwhile; none for who only looks.
+    lock: Option<File>,
+}
+
+/// Searches the engine's files in `dir` for events from `from` on.
+pub(super) fn search(dir: &Path, from: Sequence) -> Result<(Index, Vec<File>), Error> {
+    let mut files = Vec::new();
+    for home in ["sled", sled_log::AS_FOUND] {
+        for path in engine_files(&dir.join(home))? {
+            match File::open(&path) {
+                // The engine has tidied up meanwhile.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                opened => files.push(opened.map_err(Error::io("open", &path))?),
+            }
+        }
+    }
+    let mut index = Index::new(from);
+    for (number, file) in (0..).zip(&files) {
+        scan::scan(file, |found| index.take(number, found));
+    }
+    Ok((index, files))
 }
 
 impl Salvage {
@@ -68,42 +69,62 @@ impl Salvage {
     /// and changes nothing but the lock's note.
     pub fn search(dir: &Path) -> Result<Self, Error> {
         let lock = sled_log::lock(dir)?;
+        let mut salvage = Self::look(dir)?;
+        salvage.lock = Some(lock);
+        Ok(salvage)
+    }
+
+    /// The same without taking the log: for who only wants to see, and for a log at rest. Writes
+    /// nothing at all.
+    pub fn look(dir: &Path) -> Result<Self, Error> {
         let contents = FileContents::at(&dir.join("content"));
-        let mut files = Vec::new();
-        for home in ["sled", sled_log::AS_FOUND] {
-            for path in engine_files(&dir.join(home))? {
-                files.push(File::open(&path).map_err(Error::io("open", &path))?);
-            }
-        }
-        let mut search = Search::default();
-        for (index, file) in (0..).zip(&files) {
-            scan::scan(file, |found| search.take(index, found));
-        }
-        let noted = HeadFile::read(&dir.join("head"))?;
-        let noted: Vec<Head> = noted.into_iter().flatten().collect();
-        let (chain, head, bad) = search.chain(&noted);
-        let next = head.sequence.next();
-        let after = search.places.range((next, ChainHash::default())..);
-        // Epochs never descend: what has a lesser one is of a history that was taken back.
-        let after = after.filter(|(_, place)| place.epoch >= head.epoch);
-        let strays: Vec<_> = after.map(|(key, place)| (key.0, *place)).collect();
-        let noted_last = noted.iter().map(|head| head.sequence).max();
-        let known = strays.last().map(|(sequence, _)| *sequence).max(noted_last);
-        let known = known.unwrap_or_default().max(head.sequence);
-        let noted_epoch = noted.iter().map(|head| head.epoch).max();
-        let seen = search.places.values().map(|place| place.epoch).max();
-        let missing = || (known >= next).then(|| (next, search.why(next, head)));
-        Ok(Self {
-            bad: bad.or_else(missing),
-            heads: watch::Sender::new(head),
-            chain,
-            strays,
+        let (index, files) = search(dir, Sequence(1))?;
+        let noted = HeadFile::known(&dir.join("head"))?;
+        let chain = index.chain(Some(0), &noted);
+        let mut salvage = Self {
+            heads: watch::Sender::new(Head::default()),
+            index,
+            chain: chain.places,
+            strays: Vec::new(),
             files,
             contents,
-            known,
-            epoch: seen.max(noted_epoch).unwrap_or_default(),
-            _lock: lock,
-        })
+            bad: None,
+            known: Sequence(0),
+            epoch: Epoch(0),
+            lock: None,
+        };
+        let kept = Sequence(salvage.chain.len() as u64);
+        let head = match kept {
+            Sequence(0) => Head::default(),
+            kept => salvage.head_at(kept)?,
+        };
+        salvage.heads.send_replace(head);
+        salvage.judge(&noted, head, chain.bad);
+        Ok(salvage)
+    }
+
+    /// What is missing after `head`, and how it is known that something is.
+    fn judge(&mut self, noted: &[Head], head: Head, other: Option<Sequence>) {
+        let next = head.sequence.next();
+        self.strays = self.index.after(head.sequence, head.epoch);
+        let last = self.strays.last().and_then(|last| self.index.place(*last));
+        let noted_last = noted.iter().map(|head| head.sequence).max();
+        let known = last.map(|place| place.sequence).max(noted_last);
+        self.known = known.unwrap_or_default().max(head.sequence);
+        let noted_epoch = noted.iter().map(|head| head.epoch).max();
+        self.epoch = self.index.epoch.max(noted_epoch.unwrap_or_default());
+        self.bad = match other {
+            Some(bad) => Some((
+                bad,
+                "it is another than the log's note says it was".to_owned(),
+            )),
+            None => (self.known >= next).then(|| (next, self.index.why(next, head.sequence))),
+        };
+    }
+
+    /// True for a log that nobody else can open meanwhile.
+    pub fn is_locked(&self) -> bool {
+        self.lock.is_some()
     }
 
     /// The same with the events from `bad` on left out: something is wrong with that one which
@@ -115,8 +136,7 @@ impl Salvage {
             kept => self.head_at(kept)?,
         };
         let at = usize::try_from(kept.0).unwrap_or(usize::MAX);
-        let dropped = self.chain.split_off(at.min(self.chain.len()));
-        let mut strays: Vec<_> = (bad.0..).map(Sequence).zip(dropped).collect();
+        let mut strays = self.chain.split_off(at.min(self.chain.len()));
         strays.append(&mut self.strays);
         self.strays = strays;
         self.bad = Some((bad, why));
@@ -156,8 +176,9 @@ impl Salvage {
     /// The first of those, as far as they read.
     pub fn first_strays(&self, count: usize) -> Vec<Recorded> {
         let strays = self.strays.iter().take(count);
-        let read = strays.filter_map(|(sequence, place)| {
-            let mut chunk = Chunk::empty(*sequence);
+        let places = strays.filter_map(|index| self.index.place(*index));
+        let read = places.filter_map(|place| {
+            let mut chunk = Chunk::empty(place.sequence);
             self.add(&mut chunk, place).ok()?;
             chunk.events(&self.contents).ok()?.pop()
         });
@@ -166,13 +187,15 @@ impl Salvage {
 
     /// Reads one event to the end of the chunk.
     fn add(&self, chunk: &mut Chunk, place: &Place) -> Result<(), Error> {
-        let start = chunk.bytes.len();
-        chunk.bytes.resize(start + place.length as usize, 0);
-        let into = chunk.bytes.get_mut(start..).unwrap_or_default();
-        let file = self.files.get(place.file as usize);
-        let read = file.map(|file| file.read_exact_at(into, place.offset));
-        let read = read.transpose().map(drop);
-        read.map_err(Error::io("read", Path::new("the log's files")))?;
+        let path = Path::new("the log's files");
+        let read = place.read(&self.files, &mut chunk.bytes);
+        if !read.map_err(Error::io("read", path))? {
+            let (sequence, why) = (
+                place.sequence,
+                "it was written over while it was read".to_owned(),
+            );
+            return Err(Error::NotNext { sequence, why });
+        }
         chunk.count += 1;
         Ok(())
     }
@@ -200,106 +223,6 @@ fn engine_files(home: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(found)
 }
 
-/// What a search finds.
-#[derive(Default)]
-struct Search {
-    places: Places,
-    broken: BTreeMap<Sequence, DecodeError>,
-}
-
-impl Search {
-    fn take(&mut self, file: u32, found: Found<'_>) {
-        match found {
-            Found::Whole(offset, envelope) => {
-                let place = Place {
-                    previous: envelope.previous,
-                    epoch: envelope.epoch,
-                    file,
-                    // At most 4 KiB: the window is no longer.
-                    length: envelope.bytes.len() as u32,
-                    offset,
-                    reach: envelope.sequence,
-                };
-                // The engine rewrites values and leaves old copies behind: one is enough.
-                let key = (envelope.sequence, envelope.hash());
-                self.places.entry(key).or_insert(place);
-            }
-            Found::Broken(sequence, why) => {
-                if self.broken.len() < BROKEN_MAX {
-                    self.broken.entry(sequence).or_insert(why);
-                }
-            }
-        }
-    }
-
-    /// Puts the events together, from the first one on.
-    ///
-    /// Where the log was cut and written on, by a power cut or by sled, there are two histories
-    /// from there on. Every writer has a greater epoch than those before it and has seen what was
-    /// in the log when it began, so an event is of the past history if one at its place or before
-    /// has a greater epoch. What is left is decided by the longer chain.
-    fn chain(&mut self, noted: &[Head]) -> (Vec<Place>, Head, Option<(Sequence, String)>) {
-        self.reach();
-        let (mut chain, mut head) = (Vec::new(), Head::default());
-        let mut epoch = Epoch(0);
-        loop {
-            let next = head.sequence.next();
-            let here = self.places.range(all_of(next));
-            let newest = here.clone().map(|(_, place)| place.epoch).max();
-            epoch = epoch.max(newest.unwrap_or_default());
-            let follows =
-                here.filter(|(_, place)| place.previous == head.hash && place.epoch == epoch);
-            let longest = follows.max_by_key(|(_, place)| place.reach);
-            let Some((&(sequence, hash), place)) = longest else {
-                return (chain, head, None);
-            };
-            let other = |note: &Head| note.sequence == sequence && note.hash != hash;
-            if noted.iter().any(other) {
-                let why = "it is another than the log's note says it was".to_owned();
-                return (chain, head, Some((sequence, why)));
-            }
-            chain.push(*place);
-            head = Head {
-                sequence,
-                hash,
-                epoch,
-            };
-        }
-    }
-
-    /// How far each event is followed by others, the last ones first.
-    fn reach(&mut self) {
-        let keys: Vec<_> = self.places.keys().copied().collect();
-        for key in keys.into_iter().rev() {
-            let Some(&Place {
-                previous, reach, ..
-            }) = self.places.get(&key)
-            else {
-                continue;
-            };
-            let before = (Sequence(key.0.0.saturating_sub(1)), previous);
-            if let Some(place) = self.places.get_mut(&before) {
-                place.reach = place.reach.max(reach);
-            }
-        }
-    }
-
-    fn why(&self, sequence: Sequence, head: Head) -> String {
-        if self.places.range(all_of(sequence)).next().is_some() {
-            return format!("it does not follow event {}", head.sequence);
-        }
-        match self.broken.get(&sequence) {
-            Some(why) => why.to_string(),
-            None => "it is missing".to_owned(),
-        }
-    }
-}
-
-/// Every event with this sequence.
-fn all_of(sequence: Sequence) -> std::ops::RangeInclusive<(Sequence, ChainHash)> {
-    (sequence, ChainHash([0; 32]))..=(sequence, ChainHash([255; 32]))
-}
-
 fn read_only<T>() -> Result<T, Error> {
     let why = "it is damaged and can only be read".to_owned();
     Err(Error::Poisoned { why })
@@ -325,8 +248,9 @@ impl EventLog for Salvage {
     fn read(&self, from: Sequence, bytes_max: usize) -> Result<Chunk, Error> {
         let mut chunk = Chunk::empty(from.max(Sequence(1)));
         let skipped = usize::try_from(chunk.first.0 - 1).unwrap_or(usize::MAX);
-        for place in self.chain.iter().skip(skipped) {
-            let length = chunk.bytes.len() + place.length as usize;
+        let chain = self.chain.iter().skip(skipped);
+        for place in chain.filter_map(|index| self.index.place(*index)) {
+            let length = chunk.bytes.len() + usize::from(place.length);
             if chunk.count > 0 && length > bytes_max {
                 break;
             }

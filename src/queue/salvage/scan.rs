@@ -4,6 +4,8 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+use memchr::memmem::Finder;
+
 use super::super::encoding::{self, DecodeError, Envelope};
 use super::super::pack::VALUE_BYTES_MAX;
 use crate::model::ids::Sequence;
@@ -17,7 +19,7 @@ const SECTOR_BYTES: usize = 4 * 1024;
 const SEQUENCE_AT: usize = 10;
 
 /// What begins like an event.
-pub(super) enum Found<'a> {
+pub(in crate::queue) enum Found<'a> {
     /// It is one, here.
     Whole(u64, Envelope<'a>),
     /// It says that it is this event, and its bytes say that it is not.
@@ -26,6 +28,7 @@ pub(super) enum Found<'a> {
 
 /// Shows everything in `file` that begins like an event, in the order in which it stands there.
 pub(super) fn scan(file: &File, mut each: impl FnMut(Found<'_>)) {
+    let magic = Finder::new(&encoding::MAGIC);
     let mut window = vec![0; WINDOW_BYTES + VALUE_BYTES_MAX];
     let (mut base, mut filled) = (0_u64, 0);
     loop {
@@ -36,7 +39,7 @@ pub(super) fn scan(file: &File, mut each: impl FnMut(Found<'_>)) {
         // What begins further on may end in the next window.
         let limit = if last { filled } else { WINDOW_BYTES };
         let mut at = 0;
-        while let Some(found) = begin(bytes, at, limit) {
+        while let Some(found) = begin(&magic, bytes, at, limit) {
             at = found + look(bytes, found, base, &mut each);
         }
         if last {
@@ -50,17 +53,10 @@ pub(super) fn scan(file: &File, mut each: impl FnMut(Found<'_>)) {
 }
 
 /// Where the next event may begin, from `at` on and before `limit`.
-fn begin(bytes: &[u8], mut at: usize, limit: usize) -> Option<usize> {
-    let [first, ..] = encoding::MAGIC;
-    while at < limit {
-        let rest = bytes.get(at..limit)?;
-        at += rest.iter().position(|byte| *byte == first)?;
-        if bytes.get(at..)?.starts_with(&encoding::MAGIC) {
-            return Some(at);
-        }
-        at += 1;
-    }
-    None
+fn begin(magic: &Finder<'_>, bytes: &[u8], at: usize, limit: usize) -> Option<usize> {
+    // One that begins before the limit may end behind it.
+    let end = bytes.len().min(limit + encoding::MAGIC.len() - 1);
+    Some(at + magic.find(bytes.get(at..end)?)?)
 }
 
 /// Shows what begins at `at`; gives how many bytes are done with.

@@ -1,5 +1,5 @@
 //! A copy of the engine's files as they were found, for as long as it is not known that they are
-//! whole. sled repairs while it opens: it cuts its log at the first bytes that do not check, and
+//! whole: after an end that was not clean, or when they are not as their writer left them. sled repairs while it opens: it cuts its log at the first bytes that do not check, and
 //! writes over what was behind them, which may be all that is left of later events.
 
 use std::fs;
@@ -14,7 +14,7 @@ pub(in crate::queue) const NAME: &str = "sled.as-found";
 
 /// More than this is not copied: it would take longer than a quarter of a second. Two million
 /// events, or the backlog of a hundred thousand long features, are less.
-const BYTES_MAX: u64 = 256 << 20;
+pub(super) const BYTES_MAX: u64 = 256 << 20;
 
 /// A copy that goes with this value, unless it is kept.
 pub(super) struct AsFound {

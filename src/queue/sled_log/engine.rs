@@ -67,7 +67,16 @@ impl<T: Send + 'static> Deref for Held<T> {
 
 impl<T: Send + 'static> Drop for Held<T> {
     fn drop(&mut self) {
-        let held = self.0.take();
+        self.close();
+    }
+}
+
+impl<T: Send + 'static> Held<T> {
+    /// Drops it now. False when the engine failed at that, or did not come to an end.
+    pub fn close(&mut self) -> bool {
+        let Some(held) = self.0.take() else {
+            return true;
+        };
         let (done, closed) = mpsc::channel();
         // In a thread of its own, because on a disk that failed sled may also wait for ever.
         let closing = std::thread::Builder::new().name("log-close".to_owned());
@@ -79,12 +88,13 @@ impl<T: Send + 'static> Drop for Held<T> {
             let _ = done.send(dropped);
         });
         match closing.map(|_| closed.recv_timeout(CLOSE_MAX)) {
-            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Ok(()))) => return true,
             Ok(Ok(Err(error))) => tracing::warn!(%error, "nothing acknowledged is lost"),
             Ok(Err(_)) | Err(_) => {
                 tracing::warn!("the log's files are left to the end of the process");
             }
         }
+        false
     }
 }
 

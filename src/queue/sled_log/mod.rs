@@ -2,9 +2,10 @@
 //! does not:
 //!
 //! 1. our own lock first, then a left-over half-made snapshot of sled is removed, then sled's
-//!    files are copied, since it repairs what it opens, then it is opened, its panics caught, then
-//!    every event is read and the chain checked, and the note of how far the log is known to reach
-//!    is compared (see `open`); the copy goes when all is well;
+//!    files are copied, since it repairs what it opens (not where they are as they were when the
+//!    log was closed), then it is opened, its panics caught, then every event is read and the chain
+//!    checked, and the note of how far the log is known to reach is compared (see `open`); the copy
+//!    goes when all is well;
 //! 2. one writer: `insert` or `apply_batch`, then `flush`, which on Linux is no fsync, then
 //!    `fdatasync` of the database's file through a handle of our own, then the answer;
 //! 3. values of at most 4 KiB, longer bodies in content files;
@@ -21,6 +22,7 @@ mod open;
 
 pub(super) use self::as_found::NAME as AS_FOUND;
 pub(super) use self::lock::lock;
+pub use self::lock::{Holder, holder};
 
 use std::fs::File;
 use std::io;
@@ -33,7 +35,8 @@ use tokio::sync::watch;
 use self::engine::{Held, Values, engine};
 use super::Error;
 use super::content::{Contents, FileContents};
-use super::head_file::HeadFile;
+use super::files;
+use super::head_file::{HeadFile, Left};
 use super::log::{Chunk, Envelopes, EventLog, Head};
 use super::pack::{self, Encoded, Value};
 use crate::model::event::Recorded;
@@ -161,6 +164,7 @@ impl SledLog {
             self.contents.put(&long.bytes)?;
         }
         let mut values = pack::pack(&writer.tail, &encoded)?;
+        writer.announce(encoded.head)?;
         let written = write(&self.events, &values).and_then(|()| writer.flush_and_sync());
         written.map_err(|error| writer.poison(error))?;
         writer.tail = values.pop().unwrap_or_default();
@@ -224,6 +228,28 @@ impl Writer {
         })
     }
 
+    /// Says that a batch up to `after` is being written, so that a reader of the plain files shows
+    /// all of it or nothing. Not synced: it is for readers while this process lives or after it was
+    /// killed, and the next start decides by what the engine gives.
+    fn announce(&mut self, after: Head) -> Result<(), Error> {
+        let before = self.head;
+        let left = Left::Open { before, after };
+        let said = self.note.leave(left, false);
+        said.map_err(|error| self.poison(error))
+    }
+
+    /// Says that the log is closed and what its files are. `home` is the engine's directory, and
+    /// the engine has left it.
+    fn say_closed(&mut self, home: &Path) -> Result<(), Error> {
+        self.data
+            .sync_data()
+            .map_err(Error::io("sync", &home.join("db")))?;
+        let files = files::fingerprint(home, as_found::BYTES_MAX);
+        let files = files.map_err(Error::io("read", home))?;
+        let head = self.head;
+        self.note.leave(Left::Closed { head, files }, true)
+    }
+
     /// Notes how far the log reaches; everything up to there is durable already.
     fn note_head(&mut self) -> Result<(), Error> {
         self.noted_at = Instant::now();
@@ -249,11 +275,20 @@ impl Writer {
 
 impl Drop for SledLog {
     fn drop(&mut self) {
-        if let Ok(mut writer) = self.writer.lock()
-            && writer.poisoned.is_none()
-            && let Err(error) = writer.note_head()
-        {
+        let Ok(writer) = self.writer.get_mut() else {
+            return;
+        };
+        if writer.poisoned.is_some() {
+            return;
+        }
+        if let Err(error) = writer.note_head() {
             tracing::warn!(%error, "the note of the log's head was not written");
+            return;
+        }
+        // The engine writes until its last handle is gone.
+        let closed = self.events.close() && writer.meta.close() && writer.db.close();
+        if closed && let Err(error) = writer.say_closed(&self.dir.join("sled")) {
+            tracing::warn!(%error, "the log was not marked as closed; nothing is lost");
         }
     }
 }

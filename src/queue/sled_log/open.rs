@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::super::content::FileContents;
-use super::super::head_file::{HeadFile, Slots};
+use super::super::head_file::{HeadFile, Left, Slots};
 use super::super::log::{Envelopes, Head};
 use super::super::pack::{self, Value};
 use super::super::{Error, files, mounts, repair};
-use super::as_found::AsFound;
+use super::as_found::{AsFound, BYTES_MAX};
 use super::engine::{Held, Values, engine};
 use super::{EPOCH_KEY, FORMAT, FORMAT_KEY, OpenOptions, SledLog, Writer, lock};
 use crate::model::ids::{Epoch, Sequence};
@@ -40,8 +40,11 @@ pub(super) fn open(dir: &Path, options: &OpenOptions) -> Result<SledLog, Error> 
         create(dir, &home)?;
     }
     remove_half_made_snapshots(&home)?;
-    let as_found = found_one.then(|| AsFound::copy(dir, &home)).flatten();
-    let (opened, found, note) = match read(dir, &home) {
+    let as_left = found_one && begin(dir, &home)?;
+    let as_found = (found_one && !as_left)
+        .then(|| AsFound::copy(dir, &home))
+        .flatten();
+    let (opened, found, mut note) = match read(dir, &home) {
         Ok(read) => read,
         Err(error) => {
             if let (Error::Damaged { .. }, Some(copy)) = (&error, as_found) {
@@ -51,6 +54,11 @@ pub(super) fn open(dir: &Path, options: &OpenOptions) -> Result<SledLog, Error> 
         }
     };
     drop(as_found);
+    // All that was found is what readers of the plain files may show; it is synced below.
+    let before = found.head;
+    let epoch = pack::next_epoch(opened.epoch, before);
+    let after = Head { epoch, ..before };
+    note.leave(Left::Open { before, after }, false)?;
     let writer = Writer {
         data: opened.data,
         db: opened.db,
@@ -65,19 +73,7 @@ pub(super) fn open(dir: &Path, options: &OpenOptions) -> Result<SledLog, Error> 
         noted: Head::default(),
         noted_at: Instant::now(),
     };
-    // What a killed process wrote and did not sync may be read now, so it must be durable now;
-    // and sled has tidied its directory.
-    let data = &writer.data;
-    engine("flush", || writer.db.flush().map(drop))?;
-    data.sync_data()
-        .map_err(Error::io("sync", &home.join("db")))?;
-    files::sync_dir(&home)?;
-    if found.head == Head::default() {
-        // Before the first event is acknowledged, the names by which it will be found are made
-        // durable: whoever made them may have been killed before it did so.
-        files::sync_dir(dir)?;
-        files::sync_names(dir)?;
-    }
+    sync_found(dir, &home, &writer)?;
     Ok(SledLog {
         writer: Mutex::new(writer),
         events: opened.events,
@@ -88,13 +84,47 @@ pub(super) fn open(dir: &Path, options: &OpenOptions) -> Result<SledLog, Error> 
     })
 }
 
+/// What a killed process wrote and did not sync may be read now, so it must be durable now; and sled
+/// has tidied its directory.
+fn sync_found(dir: &Path, home: &Path, writer: &Writer) -> Result<(), Error> {
+    let data = &writer.data;
+    engine("flush", || writer.db.flush().map(drop))?;
+    data.sync_data()
+        .map_err(Error::io("sync", &home.join("db")))?;
+    files::sync_dir(home)?;
+    if writer.head == Head::default() {
+        // Before the first event is acknowledged, the names by which it will be found are made
+        // durable: whoever made them may have been killed before it did so.
+        files::sync_dir(dir)?;
+        files::sync_names(dir)?;
+    }
+    Ok(())
+}
+
+/// Takes the mark of a clean end away, durably, before anything is written. True when the engine's
+/// files are as they were at that end: sled has nothing to repair, and they need not be copied.
+fn begin(dir: &Path, home: &Path) -> Result<bool, Error> {
+    let path = dir.join("head");
+    let Some(Left::Closed { head, files }) = HeadFile::left(&path)? else {
+        return Ok(false);
+    };
+    let Some((mut note, _)) = HeadFile::open(&path)? else {
+        return Ok(false);
+    };
+    let found = files.map(|_| files::fingerprint(home, BYTES_MAX));
+    let found = found.transpose().map_err(Error::io("read", home))?;
+    let (before, after) = (head, head);
+    note.leave(Left::Open { before, after }, true)?;
+    Ok(files.is_some() && found == Some(files))
+}
+
 /// Opens the engine, reads everything in it, and compares the note.
 fn read(dir: &Path, home: &Path) -> Result<(Opened, Found, HeadFile), Error> {
     let opened = open_engine(dir, home)?;
     let note = HeadFile::open(&dir.join("head"))?;
-    let noted = note.as_ref().map_or([None; 2], |(_, slots)| *slots);
-    let found = scan(&opened.events, noted).map_err(|why| damaged(dir, why))?;
-    let note = check_note(dir, note, found.head)?;
+    let noted = HeadFile::known(&dir.join("head"))?;
+    let found = scan(&opened.events, &noted).map_err(|why| damaged(dir, why))?;
+    let note = check_note(dir, note, &noted, found.head)?;
     Ok((opened, found, note))
 }
 
@@ -117,6 +147,12 @@ fn unreadable(dir: &Path, error: Error) -> Error {
         })
     };
     match error {
+        // Our own lock was removed under whoever holds the engine's.
+        Error::Engine { ref why, .. } if why.contains("could not acquire lock") => Error::Held {
+            path: dir.to_owned(),
+            pid: lock::holder_of(&dir.join("sled/db")).and_then(|holder| holder.pid),
+            since: None,
+        },
         Error::Engine { ref why, .. } if is_refusal(why) => error,
         error => damaged(dir, in_our_words(error)),
     }
@@ -256,7 +292,7 @@ struct Found {
 /// Reads every event and checks what its bytes prove: its crc, its sequence, its place in the
 /// chain; and that the noted heads are in the chain. Bodies are not decoded, and content files
 /// not looked at: that is what `verify` is for.
-fn scan(events: &sled::Tree, noted: Slots) -> Result<Found, String> {
+fn scan(events: &sled::Tree, noted: &[Head]) -> Result<Found, String> {
     let mut head = Head::default();
     let mut tail = Value::default();
     let mut values = Values::from(events, &[]);
@@ -268,7 +304,7 @@ fn scan(events: &sled::Tree, noted: Slots) -> Result<Found, String> {
             let sequence = head.sequence.next();
             let envelope = envelope.map_err(|why| format!("event {sequence}: {why}"))?;
             head = pack::follow(head, &envelope).map_err(|error| error.to_string())?;
-            for note in noted.iter().flatten() {
+            for note in noted {
                 if note.sequence == head.sequence && note.hash != head.hash {
                     return Err(format!("event {} is another than it was", head.sequence));
                 }
@@ -283,7 +319,12 @@ fn scan(events: &sled::Tree, noted: Slots) -> Result<Found, String> {
 
 /// Compares the note of the head with what was found. A log may be longer than its note, which is
 /// written once in a while, but never shorter.
-fn check_note(dir: &Path, note: Option<(HeadFile, Slots)>, found: Head) -> Result<HeadFile, Error> {
+fn check_note(
+    dir: &Path,
+    note: Option<(HeadFile, Slots)>,
+    noted: &[Head],
+    found: Head,
+) -> Result<HeadFile, Error> {
     let nothing_yet = found == Head::default();
     match note {
         // A crash right after the creation; nothing was ever appended.
@@ -297,8 +338,8 @@ fn check_note(dir: &Path, note: Option<(HeadFile, Slots)>, found: Head) -> Resul
             "the file `head` does not check, so it is not known whether the log is complete"
                 .to_owned(),
         )),
-        Some((file, slots)) => {
-            let noted = slots.iter().flatten().map(|head| head.sequence).max();
+        Some((file, _)) => {
+            let noted = noted.iter().map(|head| head.sequence).max();
             match noted {
                 Some(noted) if noted > found.sequence => Err(damaged(
                     dir,

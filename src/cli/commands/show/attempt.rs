@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::Args;
 use crate::cli::Context;
-use crate::cli::commands::Ground;
+use crate::cli::commands::{Ground, say_source};
 use crate::cli::error::Error;
 use crate::cli::pages;
 use crate::cli::text::clean_lines;
@@ -25,7 +25,7 @@ pub async fn show(
     id: AttemptId,
     args: &Args,
 ) -> Result<(), Error> {
-    let story = story(ground, id).await?;
+    let story = story(context, ground, id).await?;
     let path = ground.project.transcripts.join(format!("{}.jsonl", id.0));
     let file = match File::open(&path) {
         Ok(file) => Some(file),
@@ -58,7 +58,7 @@ pub async fn show(
     }
 }
 
-async fn story(ground: &Ground, id: AttemptId) -> Result<AttemptStory, Error> {
+async fn story(context: &Context, ground: &Ground, id: AttemptId) -> Result<AttemptStory, Error> {
     let source = ground.source().await?;
     let mut fold = AttemptFold::new(id);
     let each = &mut |recorded: Recorded| {
@@ -66,6 +66,7 @@ async fn story(ground: &Ground, id: AttemptId) -> Result<AttemptStory, Error> {
         Ok(ControlFlow::Continue(()))
     };
     source.events(Sequence(1), each).await?;
+    say_source(context, &source);
     fold.answer().ok_or_else(|| {
         Error::usage(
             format!("cannot show attempt {id}"),

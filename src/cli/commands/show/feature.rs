@@ -1,7 +1,7 @@
 //! What the backlog says of a feature.
 
 use crate::cli::Context;
-use crate::cli::commands::Ground;
+use crate::cli::commands::{Ground, say_source};
 use crate::cli::error::Error;
 use crate::cli::pages;
 use crate::cli::store::now;
@@ -12,6 +12,7 @@ use crate::model::views::feature_text;
 pub async fn show(context: &Context, ground: &Ground, id: FeatureId) -> Result<(), Error> {
     let source = ground.source().await?;
     let state = source.state(&ground.project, None).await?;
+    say_source(context, &source);
     let text = feature_text(&state, id, now()).ok_or_else(|| unknown(id))?;
     if context.out.is_json() {
         return context.out.json(&text);

@@ -10,8 +10,7 @@ use crate::queue::{Contents, FileContents};
 
 /// Prints the output whose hash begins with `digits`.
 pub fn show(context: &Context, ground: &Ground, digits: &str, raw: bool) -> Result<(), Error> {
-    let contents = FileContents::open(&store::contents(&ground.project));
-    let contents = contents.map_err(|error| store::of_log(&error))?;
+    let contents = ground.contents();
     let hash = find(&contents, digits)?;
     let bytes = contents.get(&hash).map_err(|error| store::of_log(&error))?;
     if raw {

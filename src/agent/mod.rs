@@ -15,6 +15,7 @@ pub mod placeholders;
 pub mod process;
 pub mod scripted;
 mod stderr;
+mod stopwatch;
 pub mod transcript;
 mod watch;
 

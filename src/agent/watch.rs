@@ -1,13 +1,14 @@
 //! The limits of a session, applied to real time.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::driver::SessionResult;
 use super::limits::{Limits, SessionLimits};
+use super::stopwatch::Stopwatch;
 use crate::model::evidence::{FailureKind, SessionEnd};
 
 /// Why a session was stopped from our side.
@@ -19,10 +20,11 @@ pub(super) enum Stop {
     Limit(FailureKind),
 }
 
-/// One session's limits and the clock that they go by.
+/// One session's limits and the clock that they go by: while this process is stopped, the agent
+/// cannot be heard.
 #[derive(Debug)]
 pub(super) struct Watch {
-    clock: Instant,
+    clock: Stopwatch,
     limits: Mutex<Limits>,
     stepped: Notify,
     grace: Duration,
@@ -31,7 +33,7 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn new(limits: SessionLimits) -> Self {
         Self {
-            clock: Instant::now(),
+            clock: Stopwatch::new(),
             limits: Mutex::new(Limits::new(limits, 0)),
             stepped: Notify::new(),
             grace: Duration::from_millis(limits.grace_ms),
@@ -44,7 +46,7 @@ impl Watch {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX)
+        self.clock.ms()
     }
 
     fn limits(&self) -> MutexGuard<'_, Limits> {
@@ -81,10 +83,10 @@ impl Watch {
                 return kind;
             }
             // Activity only moves the deadline back, which is seen when the old one is reached.
-            let wait = Duration::from_millis(deadline.saturating_sub(self.now()).max(1));
+            let wait_ms = deadline.saturating_sub(self.now());
             tokio::select! {
                 () = self.stepped.notified() => {}
-                () = tokio::time::sleep(wait) => {}
+                () = self.clock.wait(wait_ms) => {}
             }
         }
     }

@@ -230,7 +230,7 @@ impl Observer for Watcher {
             }
         }
         self.progress.lacking(missing);
-        self.progress.live(live, now());
+        self.progress.live(live, live.now);
     }
 }
 

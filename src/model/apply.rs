@@ -54,6 +54,9 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
         Event::BudgetReached(_) => run::budget_reached(state),
         Event::SettingsChanged(event) => run::settings_changed(state, event),
         Event::RunFinished(event) => run::finished(state, event),
+        Event::ClockJumped(event) => {
+            state.jumped_ms = state.jumped_ms.saturating_add(event.by_ms);
+        }
         Event::AttemptNoted(_) => {}
     }
 }

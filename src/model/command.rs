@@ -108,6 +108,11 @@ pub enum Command {
         /// How it is known.
         reason: String,
     },
+    /// The wall clock has jumped forward.
+    NoteJump {
+        /// By how much, in milliseconds.
+        by_ms: u64,
+    },
     /// The branch is not where the log says.
     MoveHead {
         /// Where it is.

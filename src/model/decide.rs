@@ -77,6 +77,7 @@ fn caused(state: &State, now: Timestamp, command: &Command) -> Result<Vec<Event>
         } => merge::settle(state, *attempt, *merged, head),
         Command::Lose { attempt, reason } => run::lose(state, *attempt, reason),
         Command::MoveHead { head } => Ok(run::move_head(state, head)),
+        Command::NoteJump { by_ms } => Ok(run::note_jump(state, *by_ms)),
     }
 }
 

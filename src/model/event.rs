@@ -371,6 +371,12 @@ events! {
         /// In words.
         reason: String,
     }
+    /// The wall clock went forward by more than the time in which the scheduler ran: it was set, or
+    /// the scheduler or its machine stood still. Durations leave that out.
+    85 1 ClockJumped {
+        /// By how much, in milliseconds.
+        by_ms: u64,
+    }
     /// Something about an attempt that changes nothing and that people should know.
     93 1 AttemptNoted {
         /// Which attempt.

@@ -18,6 +18,7 @@ pub mod nearest;
 pub mod plan;
 pub mod rank;
 pub mod report;
+pub mod running;
 pub mod settings;
 pub mod state;
 pub mod views;

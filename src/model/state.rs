@@ -32,7 +32,7 @@ use super::settings::{Settings, WorkerKind};
 pub const FEATURES_MAX: usize = 200_000;
 
 /// Raised whenever [`State`]'s stored shape changes; an older snapshot is then folded anew.
-pub const STATE_VERSION: u32 = 5;
+pub const STATE_VERSION: u32 = 6;
 
 /// Tests without a verdict after which a feature is left alone.
 pub const INCONCLUSIVE_MAX: u32 = 3;
@@ -55,6 +55,8 @@ pub struct State {
     pub sequence: Sequence,
     /// The latest time of any event.
     pub at: Timestamp,
+    /// By how much the wall clock has jumped forward in all; durations leave that out.
+    pub jumped_ms: u64,
     /// The rules.
     pub settings: Settings,
     /// The integration branch; empty before the first run.
@@ -126,6 +128,8 @@ pub struct Attempt {
     pub job: Job,
     /// When it started.
     pub started: Timestamp,
+    /// [`State::jumped_ms`] then.
+    pub jumped_ms: u64,
     /// Features of the job whose outcome is not known yet.
     pub remaining: Vec<FeatureId>,
     /// Called off by a person: why.
@@ -169,6 +173,8 @@ pub struct Run {
     pub started: Sequence,
     /// When.
     pub started_at: Timestamp,
+    /// [`State::jumped_ms`] then.
+    pub jumped_ms: u64,
     /// The seed of all that is drawn.
     pub seed: u64,
     /// How it ended, and why.
@@ -357,6 +363,13 @@ impl State {
     /// set back cannot make the two disagree about whose wait is over.
     pub fn time(&self, now: Timestamp) -> Timestamp {
         now.max(self.at)
+    }
+
+    /// How long it has been at `now` since `started`, in milliseconds, without the jumps of the
+    /// clock since then; `jumped_ms` is [`State::jumped_ms`] as it was at `started`.
+    pub fn ran_ms(&self, started: Timestamp, jumped_ms: u64, now: Timestamp) -> u64 {
+        let jumped = self.jumped_ms.saturating_sub(jumped_ms);
+        now.since_ms(started).saturating_sub(jumped)
     }
 
     /// How many attempts of a kind are open.

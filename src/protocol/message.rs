@@ -241,6 +241,8 @@ pub struct Live {
     pub pid: u32,
     /// When it started.
     pub since: Timestamp,
+    /// The time now, by the clock of the log: it never goes back.
+    pub now: Timestamp,
     /// No new attempts: it is ending.
     pub draining: bool,
     /// There is work for workers of these kinds, and none is there.

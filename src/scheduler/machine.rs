@@ -97,6 +97,8 @@ pub struct Machine {
     effects: Vec<Effect>,
     pid: u32,
     since: Timestamp,
+    /// The time of the last step.
+    now: Timestamp,
 }
 
 /// What a step leads to.
@@ -136,6 +138,7 @@ impl Machine {
             effects: Vec::new(),
             pid,
             since: Timestamp(0),
+            now: Timestamp(0),
         }
     }
 
@@ -164,6 +167,7 @@ impl Machine {
         seed: u64,
     ) -> Result<(), Rejection> {
         self.since = now.wall;
+        self.now = now.wall;
         let command = Command::StartRun {
             branch: branch.to_owned(),
             head: head.clone(),
@@ -203,12 +207,14 @@ impl Machine {
             }
             Input::Confirmed => self.kills_confirmed(now),
             Input::Stop(mode) => self.stop(now, mode),
+            Input::ClockJumped { by_ms } => self.clock_jumped(now, by_ms),
             Input::Tick => {}
         }
     }
 
     /// Plans what follows from the inputs, and hands out what is to be done.
     pub fn finish(&mut self, now: Now) -> Step {
+        self.now = now.wall;
         self.look_after_workers(now);
         self.settle_reports(now);
         self.look_for_lack(now);
@@ -264,6 +270,17 @@ impl Machine {
                 self.begin_leaving(now, Ending::Finished(outcome), "the run is over");
                 return None;
             }
+        }
+    }
+
+    /// The wall clock went forward by so much while no time passed for this process.
+    fn clock_jumped(&mut self, now: Now, by_ms: u64) {
+        for link in self.links.values_mut() {
+            link.active_at = link.active_at.plus_ms(by_ms);
+        }
+        let command = Command::NoteJump { by_ms };
+        if let Err(rejection) = self.core.submit_own(now.wall, &command) {
+            tracing::error!(%rejection, by_ms, "a jump of the clock was not noted");
         }
     }
 

@@ -218,6 +218,9 @@ impl Loop {
                 () = tokio::time::sleep(wake) => {}
             }
             let now = self.clock.now();
+            if let Some(by_ms) = self.clock.take_jump() {
+                self.machine.step(now, Input::ClockJumped { by_ms });
+            }
             for arrival in arrived.drain(..) {
                 let input = self.carrier.note(arrival)?;
                 self.machine.step(now, input);

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::agent::process;
 use crate::model::encoding;
 use crate::model::ids::Timestamp;
+use crate::model::running::Running;
 use crate::model::settings::WorkerKind;
 use crate::protocol::identity;
 use crate::workspace::{self, Repository};
@@ -122,7 +123,7 @@ pub async fn launch(launch: Launch) -> Result<Exit, WorkerError> {
     let process = identity::own_identity().map_err(system("find out which process this is"))?;
     let data = config.places.data.clone();
     std::fs::create_dir_all(&data).map_err(system("make the data directory"))?;
-    let clock = Clock::new();
+    let mut clock = Clock::new();
     let rules = Rules {
         kind: launch.kind,
         process,
@@ -205,10 +206,12 @@ fn template(config: &Config, kind: WorkerKind) -> Result<Template, WorkerError> 
     Template::parse(text).map_err(|error| refuse(error.to_string()))
 }
 
-/// Wall-clock time that never jumps: where it was at the start, and what has gone by since.
+/// Wall-clock time that never jumps: where it was at the start, and for how long this worker has
+/// run since. While it is stopped, and its agent with it, no limit of an attempt comes nearer.
 struct Clock {
     start: Timestamp,
     since: Instant,
+    running: Running,
 }
 
 impl Clock {
@@ -218,22 +221,25 @@ impl Clock {
         Self {
             start: Timestamp(u64::try_from(ms).unwrap_or_default()),
             since: Instant::now(),
+            running: Running::default(),
         }
     }
 
-    fn now(&self) -> Timestamp {
+    fn now(&mut self) -> Timestamp {
         let ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.start.plus_ms(ms)
+        self.start.plus_ms(self.running.at(ms))
     }
 
-    async fn wait_until(&self, at: Option<Timestamp>) {
-        match at {
+    /// Waits until this time has come. Reads the clock meanwhile, so that a stop is noticed.
+    async fn wait_until(&mut self, at: Option<Timestamp>) {
+        loop {
             // One more millisecond, so that the time has come for certain when this returns.
-            Some(at) => {
-                let wait = at.since_ms(self.now()).saturating_add(1);
-                tokio::time::sleep(Duration::from_millis(wait)).await;
+            let left = at.map(|at| at.since_ms(self.now()).saturating_add(1));
+            let wait = left.unwrap_or(u64::MAX).min(Running::TICK_MS);
+            tokio::time::sleep(Duration::from_millis(wait)).await;
+            if left == Some(wait) {
+                return;
             }
-            None => std::future::pending().await,
         }
     }
 }

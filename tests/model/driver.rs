@@ -51,6 +51,11 @@ impl Driver {
     pub fn step(&mut self) -> Result<Vec<Event>, Rejection> {
         let wait = [0, 1, 50, 700, 30_000][self.dice.below(5)];
         self.story.wait(wait);
+        if self.dice.one_in(50) {
+            let by_ms = self.dice.below(7_200_000) as u64;
+            self.story.wait(by_ms);
+            return self.story.submit(&Command::NoteJump { by_ms });
+        }
         if self.story.state.open_run().is_none() && self.dice.one_in(3) {
             return self.restart();
         }
@@ -250,6 +255,7 @@ impl Driver {
                 work.commit = onto;
             }
             2 => work.touched_total = 1_000,
+            4 => work.notes.push("worth knowing".to_owned()),
             3 => work.touched.push("shared".to_owned()),
             _ => {}
         }

@@ -3,6 +3,7 @@
 mod assignment;
 mod attempts;
 mod backlog;
+mod clock;
 mod commands;
 mod driver;
 mod given;

@@ -326,6 +326,7 @@ fn run_samples() -> Vec<Event> {
             note: reason(),
         }
         .into(),
+        ClockJumped { by_ms: 3_600_000 }.into(),
     ]
 }
 

@@ -1,6 +1,6 @@
 //! Running a check or a hook to its end.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio_util::sync::CancellationToken;
@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::agent::cage::Exceeded;
 
 use super::{Output, ProcessError, Streams, Tree, TreeCommand};
+use crate::agent::stopwatch::Stopwatch;
 
 /// The exit code that stands for "ended by its time limit", as timeout(1) has it.
 const TIMED_OUT: i32 = 124;
@@ -21,7 +22,7 @@ pub struct Finished {
     pub timed_out: bool,
     /// True when it was ended because the caller did not want it any more.
     pub cancelled: bool,
-    /// Wall-clock time, in milliseconds.
+    /// How long it took, in milliseconds, without times in which this process was stopped.
     pub duration_ms: u64,
     /// Its output and errors in the order in which they were written, cut in the middle.
     pub output: String,
@@ -51,11 +52,13 @@ pub async fn run_to_end(
     cancel: &CancellationToken,
 ) -> Result<Finished, ProcessError> {
     command.streams = Streams::Merged;
-    let started = Instant::now();
+    // What stops the whole machine, or this process with all others, is no fault of the program's.
+    let watch = Stopwatch::new();
     let mut tree = Tree::spawn(command).await?;
     let mut output = Output::new(output_limit_bytes);
     let mut pipe = tree.stdout.take();
-    let deadline = tokio::time::sleep(limit.saturating_sub(started.elapsed()));
+    let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+    let deadline = watch.reaches(limit_ms);
     let stop = {
         let run = async {
             // The pipe ends when all writers are dead, which the end of the program brings about.
@@ -85,7 +88,7 @@ pub async fn run_to_end(
         },
         timed_out: matches!(stop, Stop::TimeLimit),
         cancelled: matches!(stop, Stop::Cancelled),
-        duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        duration_ms: watch.ms(),
         output: output.text(),
         left: ended.left,
         exceeded: ended.exceeded,

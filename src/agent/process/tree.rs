@@ -16,6 +16,7 @@ use super::control::{Handed, Report, Reports};
 use super::table::{self, Choice};
 use super::{GUARD_ARGUMENT, Isolation, MARKER, ProcessError, Streams, TreeCommand};
 use crate::agent::cage::{Cage, Exceeded};
+use crate::agent::stopwatch::timeout;
 
 /// Two executions of our own binary and one of the program; a machine so busy that this takes
 /// longer cannot run agents.
@@ -138,15 +139,15 @@ impl Tree {
             ended: None,
             exceeded: None,
         });
-        let report = tokio::time::timeout(START_LIMIT, tree.next_report()).await;
-        if let Ok(Some(Report::Started)) = report {
+        let report = timeout(START_LIMIT, tree.next_report()).await;
+        if let Some(Some(Report::Started)) = report {
             return Ok(Start::Running(tree));
         }
         // Whatever it was, nothing of it lives when the caller hears of it.
         tree.kill().await;
         match report {
-            Ok(Some(Report::NoNamespace(reason))) => Ok(Start::NoNamespace(reason)),
-            Ok(Some(Report::Failed(reason))) => Err(ProcessError::Program {
+            Some(Some(Report::NoNamespace(reason))) => Ok(Start::NoNamespace(reason)),
+            Some(Some(Report::Failed(reason))) => Err(ProcessError::Program {
                 program: name,
                 reason,
             }),
@@ -198,9 +199,9 @@ impl Tree {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::CONT);
         }
         let _ = self.socket.write_all(b"k").await;
-        match tokio::time::timeout(GUARD_LIMIT, self.wait()).await {
-            Ok(ended) => ended,
-            Err(_) => self.finish(128 + 9, 1).await,
+        match timeout(GUARD_LIMIT, self.wait()).await {
+            Some(ended) => ended,
+            None => self.finish(128 + 9, 1).await,
         }
     }
 

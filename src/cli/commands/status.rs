@@ -90,7 +90,8 @@ struct Beside {
 }
 
 fn say(context: &Context, state: &State, beside: &Beside, again: bool) -> Result<(), Error> {
-    let now = store::now();
+    let clock = beside.live.as_ref().map(|live| live.now);
+    let now = clock.unwrap_or_else(store::now).max(state.at);
     let view = views::status(state, now);
     if context.out.is_json() {
         let view = &view;

@@ -140,7 +140,7 @@ impl Writer<'_> {
             };
             return (tone, format!("finished: {}", clean(&run.reason)));
         }
-        let since = brief::duration(self.now.since_ms(run.started_at));
+        let since = brief::duration(run.ran_ms);
         match self.live {
             Some(live) if live.draining => (
                 Tone::Warning,
@@ -230,7 +230,7 @@ impl Writer<'_> {
                 WorkerKind::Coding => "coding".to_owned(),
                 WorkerKind::Testing => "testing".to_owned(),
             };
-            let since = brief::duration(self.now.since_ms(attempt.started));
+            let since = brief::duration(attempt.ran_ms);
             let doing = live.map(doing).unwrap_or_default();
             let note = format!("{} {kind} for {since}{doing}", attempt.worker);
             self.row(&id, &attempt.name, Tone::Note, &note);

@@ -95,6 +95,7 @@ impl Progress {
             return;
         }
         self.drawn = Some(Instant::now());
+        let now = self.view.steady(now);
         let load = Some(self.load());
         let look = self.look();
         let lines = match self.screen.form() {

@@ -84,13 +84,13 @@ impl View {
         let mut view = Self {
             story: Story::after(state),
             paused: state.paused.is_some(),
-            since: Some(now),
             ..Self::default()
         };
         for feature in state.features() {
             view.note_name(&feature.spec.name);
             view.set(feature.id, feature.status);
         }
+        view.since = Some(view.steady(now));
         view.refresh();
         view
     }
@@ -98,7 +98,8 @@ impl View {
     /// Folds an event, and tells it.
     pub fn event(&mut self, recorded: &Recorded) -> Line {
         let line = self.story.tell(recorded);
-        self.since.get_or_insert(recorded.at);
+        let at = self.steady(recorded.at);
+        self.since.get_or_insert(at);
         match &recorded.event {
             Event::FeatureAdded(it) => {
                 self.note_name(&it.spec.name);
@@ -128,9 +129,14 @@ impl View {
         self.draining = live.draining;
         for now in &live.attempts {
             if let Some(active) = self.active.get_mut(&now.attempt) {
-                active.update(now);
+                active.update(now, self.story.steady(now.active_at));
             }
         }
+    }
+
+    /// A time of the wall clock on the scale of this view's times: without the clock's jumps.
+    pub fn steady(&self, at: Timestamp) -> Timestamp {
+        self.story.steady(at)
     }
 
     /// The open attempts, the oldest first.
@@ -211,10 +217,10 @@ impl Active {
         }
     }
 
-    fn update(&mut self, now: &LiveAttempt) {
+    fn update(&mut self, now: &LiveAttempt, active_at: Timestamp) {
         self.phase = now.phase.or(self.phase);
         self.activity.clone_from(&now.activity);
-        self.active_at = (now.active_at.0 > 0).then_some(now.active_at);
+        self.active_at = (now.active_at.0 > 0).then_some(active_at);
         self.connected = now.connected;
     }
 }

@@ -65,6 +65,7 @@ pub fn started(state: &mut State, recorded: &Recorded, event: &AttemptStarted) {
     }
     let attempt = Attempt {
         started: recorded.at,
+        jumped_ms: state.jumped_ms,
         remaining: job.features.clone(),
         cancelled: None,
         limited: false,

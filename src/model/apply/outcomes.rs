@@ -105,7 +105,10 @@ fn learn(state: &mut State, recorded: &Recorded, event: &FeaturePassed, slot: u3
     ) else {
         return;
     };
-    let ms = recorded.at.since_ms(open.started) / (open.job.features.len().max(1) as u64);
+    let ran_ms = state.ran_ms(open.started, open.jumped_ms, recorded.at);
+    // No attempt takes so long: the clock was set while no scheduler saw it.
+    let ran_ms = ran_ms.min(state.settings.time_limit_ms.saturating_mul(2));
+    let ms = ran_ms / (open.job.features.len().max(1) as u64);
     let changed = state.estimates.learn(&feature.spec.category, ms);
     state.indexes.ranks_stale |= changed;
 }

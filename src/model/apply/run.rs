@@ -19,6 +19,7 @@ pub fn started(state: &mut State, recorded: &Recorded, event: &RunStarted) {
     state.run = Some(Run {
         started: recorded.sequence,
         started_at: recorded.at,
+        jumped_ms: state.jumped_ms,
         seed: event.seed,
         finished: None,
         spent: Default::default(),

@@ -4,8 +4,8 @@ use super::backlog::clipped;
 use super::parking;
 use crate::model::command::Rejection;
 use crate::model::event::{
-    AttemptLost, BudgetReached, Event, HeadMoved, ProcessIdentity, RunFinished, RunOutcome,
-    RunPaused, RunResumed, RunStarted, SettingsChanged, WorkerJoined, WorkerLeft,
+    AttemptLost, BudgetReached, ClockJumped, Event, HeadMoved, ProcessIdentity, RunFinished,
+    RunOutcome, RunPaused, RunResumed, RunStarted, SettingsChanged, WorkerJoined, WorkerLeft,
 };
 use crate::model::evidence::Failure;
 use crate::model::ids::{AttemptId, CommitId, Timestamp, WorkerId};
@@ -138,6 +138,14 @@ pub fn move_head(state: &State, head: &CommitId) -> Vec<Event> {
     }
     let head = head.clone();
     vec![HeadMoved { head }.into()]
+}
+
+pub fn note_jump(state: &State, by_ms: u64) -> Vec<Event> {
+    // Nothing is measured between two runs.
+    match state.open_run().is_some() && by_ms > 0 {
+        true => vec![ClockJumped { by_ms }.into()],
+        false => Vec::new(),
+    }
 }
 
 pub fn pause(state: &State, reason: &str) -> Result<Vec<Event>, Rejection> {

@@ -59,6 +59,8 @@ pub struct StatusView {
 pub struct RunView {
     /// When it began.
     pub started_at: Timestamp,
+    /// For how long it has gone on, without jumps of the clock, in milliseconds.
+    pub ran_ms: u64,
     /// The seed of all that is drawn.
     pub seed: u64,
     /// How it ended, if it did.
@@ -82,6 +84,8 @@ pub struct AttemptView {
     pub name: String,
     /// Since when.
     pub started: Timestamp,
+    /// For how long it has gone on, without jumps of the clock, in milliseconds.
+    pub ran_ms: u64,
     /// Which try, from 1.
     pub number: u32,
 }
@@ -126,6 +130,7 @@ pub struct FeatureView {
 
 /// Puts the view together.
 pub fn status(state: &State, now: Timestamp) -> StatusView {
+    let now = state.time(now);
     let standings = Standings::of(state, now);
     let mut counts = BTreeMap::new();
     let mut features = Vec::new();
@@ -142,6 +147,7 @@ pub fn status(state: &State, now: Timestamp) -> StatusView {
         head: state.head.clone(),
         run: state.run.as_ref().map(|run| RunView {
             started_at: run.started_at,
+            ran_ms: state.ran_ms(run.started_at, run.jumped_ms, now),
             seed: run.seed,
             outcome: run.finished.as_ref().map(|(outcome, _)| *outcome),
             reason: run
@@ -159,7 +165,7 @@ pub fn status(state: &State, now: Timestamp) -> StatusView {
         unverified: unverified_count(state),
         unverified_note: unverified_words(state),
         counts,
-        attempts: attempts(state),
+        attempts: attempts(state, now),
         next: next(state),
         features,
         workers: state
@@ -176,7 +182,7 @@ pub fn status(state: &State, now: Timestamp) -> StatusView {
     }
 }
 
-fn attempts(state: &State) -> Vec<AttemptView> {
+fn attempts(state: &State, now: Timestamp) -> Vec<AttemptView> {
     let view = |(&attempt, open): (&AttemptId, &crate::model::state::Attempt)| {
         let job = &open.job;
         let worker = state.workers().get(&job.worker);
@@ -191,6 +197,7 @@ fn attempts(state: &State) -> Vec<AttemptView> {
                 .unwrap_or_default(),
             features: job.features.clone(),
             started: open.started,
+            ran_ms: state.ran_ms(open.started, open.jumped_ms, now),
             number: job.attempt_number,
         }
     };

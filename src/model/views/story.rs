@@ -149,7 +149,7 @@ pub struct Told {
     pub kind: WorkerKind,
     /// Who.
     pub worker: String,
-    /// Since when.
+    /// Since when, on the time of [`Story::steady`].
     pub started: Timestamp,
     /// Which try, from 1.
     pub number: u32,
@@ -166,6 +166,8 @@ pub struct Story {
     job: Option<(JobId, Told)>,
     open: BTreeMap<AttemptId, Told>,
     closed: VecDeque<(AttemptId, Told)>,
+    /// By how much the wall clock has jumped forward in all.
+    jumped_ms: u64,
 }
 
 impl Story {
@@ -186,7 +188,7 @@ impl Story {
                 .get(&attempt.job.worker)
                 .cloned()
                 .unwrap_or_default(),
-            started: attempt.started,
+            started: before(attempt.started, attempt.jumped_ms),
             number: attempt.job.attempt_number,
         };
         Self {
@@ -199,6 +201,7 @@ impl Story {
                 .collect(),
             job: None,
             closed: VecDeque::new(),
+            jumped_ms: state.jumped_ms,
             workers,
         }
     }
@@ -216,6 +219,12 @@ impl Story {
     /// True for a feature that was found broken and has not passed since.
     pub fn is_broken(&self, feature: FeatureId) -> bool {
         self.broken.contains(&feature)
+    }
+
+    /// A time of the wall clock as it would be without the clock's jumps so far. Durations are
+    /// differences of such times.
+    pub fn steady(&self, at: Timestamp) -> Timestamp {
+        before(at, self.jumped_ms)
     }
 
     /// The open attempts.
@@ -262,7 +271,7 @@ impl Story {
             Event::AttemptStarted(it) => {
                 let job = self.job.take_if(|(id, _)| *id == it.job);
                 if let Some((_, mut told)) = job {
-                    told.started = recorded.at;
+                    told.started = before(recorded.at, self.jumped_ms);
                     self.open.insert(AttemptId(recorded.sequence.0), told);
                 }
             }
@@ -275,6 +284,9 @@ impl Story {
             Event::RegressionFound(it) => {
                 self.broken.insert(it.feature);
                 self.concluded(it.attempt, it.feature);
+            }
+            Event::ClockJumped(it) => {
+                self.jumped_ms = self.jumped_ms.saturating_add(it.by_ms);
             }
             Event::FeatureFailed(it) => self.concluded(it.attempt, it.feature),
             Event::TestPassed(it) => self.concluded(it.attempt, it.feature),
@@ -297,7 +309,7 @@ impl Story {
             remaining: features.to_owned(),
             kind,
             worker: self.worker(worker),
-            started: recorded.at,
+            started: before(recorded.at, self.jumped_ms),
             number,
         };
         self.job = Some((JobId(recorded.sequence.0), told));
@@ -335,6 +347,10 @@ impl Story {
             .get(&attempt)
             .or_else(|| closed().map(|(_, told)| told))
     }
+}
+
+fn before(at: Timestamp, ms: u64) -> Timestamp {
+    Timestamp(at.0.saturating_sub(ms))
 }
 
 #[cfg(test)]

@@ -56,6 +56,7 @@ const STATUSES: [Status; 7] = [
 /// Adds it up. `since` is when this run began to be watched; the run's own beginning otherwise.
 pub fn summary(state: &State, since: Option<Timestamp>) -> Summary {
     let run = state.run.as_ref();
+    let jumped_ms = run.map_or(state.jumped_ms, |run| run.jumped_ms);
     let since = since.or(run.map(|run| run.started_at)).unwrap_or(state.at);
     let finished = run.and_then(|run| run.finished.clone());
     let (outcome, reason) = match finished {
@@ -85,6 +86,6 @@ pub fn summary(state: &State, since: Option<Timestamp>) -> Summary {
         regressions: tally.regressions,
         tests_passed: tally.tests_passed,
         spent: state.spent,
-        wall_ms: state.at.since_ms(since),
+        wall_ms: state.ran_ms(since, jumped_ms, state.at),
     }
 }

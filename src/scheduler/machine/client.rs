@@ -101,6 +101,7 @@ impl Machine {
             attempts: attempts.collect(),
             pid: self.pid,
             since: self.since,
+            now: self.now,
             draining: !matches!(self.stage, Stage::Working),
             lacking: self.lacking(),
         }

@@ -13,7 +13,7 @@ use crate::scheduler::outside::{Merged, Spooled};
 pub struct Connection(pub u64);
 
 /// The time, both ways: the wall clock's, which is recorded, and a monotonic one for waits, which
-/// stands still while the machine sleeps.
+/// stands still while the machine sleeps and while this process is stopped.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
     /// Wall-clock time.
@@ -95,6 +95,12 @@ pub enum Input {
     Confirmed,
     /// Somebody wants the process to end.
     Stop(StopMode),
+    /// The wall clock went forward by more than the time in which this process ran. Comes before
+    /// whatever else has happened by then.
+    ClockJumped {
+        /// By how much, in milliseconds.
+        by_ms: u64,
+    },
     /// Time has passed.
     Tick,
 }

@@ -46,7 +46,7 @@ impl World {
                 let until = self.now_ms + dice.skewed(3_600_000);
                 self.pause_scheduler(until);
                 for worker in self.workers.values_mut() {
-                    worker.stop_until(until);
+                    worker.stop_until(self.now_ms, until);
                 }
             }
             What::SetClock => {
@@ -87,7 +87,7 @@ impl World {
 
     fn pause_scheduler(&mut self, until: u64) {
         if let Some(scheduler) = &mut self.scheduler {
-            scheduler.stopped_ms = scheduler.stopped_ms.max(until);
+            scheduler.stop_until(self.now_ms, until);
         }
     }
 
@@ -97,7 +97,7 @@ impl World {
         let most = if endless { 100_000_000 } else { 1_500_000 };
         let until = self.now_ms + dice.skewed(most);
         if let Some(worker) = who.and_then(|who| self.workers.get_mut(&who)) {
-            worker.stop_until(until);
+            worker.stop_until(self.now_ms, until);
         }
     }
 

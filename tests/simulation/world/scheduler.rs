@@ -28,6 +28,8 @@ pub struct Scheduler {
     pub watches: Vec<(WorkerId, ProcessIdentity)>,
     /// Stopped by SIGSTOP until then.
     pub stopped_ms: u64,
+    /// It has not read its clock since it was stopped.
+    stopped: bool,
     dice: Dice,
 }
 
@@ -35,6 +37,33 @@ impl Scheduler {
     /// It has been told to end, or wants to.
     pub fn is_ending(&self) -> bool {
         self.machine.live().draining
+    }
+
+    /// The time, as a process reads it that was stopped for a while or never.
+    fn now(&mut self, now_ms: u64, wall: Timestamp) -> Now {
+        if std::mem::take(&mut self.stopped) {
+            // Its first reading after the last one before the stop.
+            self.read(self.stopped_ms, wall);
+        }
+        self.clock.keep_up(now_ms);
+        self.read(now_ms, wall)
+    }
+
+    fn read(&mut self, now_ms: u64, wall: Timestamp) -> Now {
+        let now = self.clock.at(now_ms, wall);
+        if let Some(by_ms) = self.clock.take_jump() {
+            self.machine.step(now, Input::ClockJumped { by_ms });
+        }
+        now
+    }
+
+    /// SIGSTOP, and SIGCONT then.
+    pub fn stop_until(&mut self, now_ms: u64, until_ms: u64) {
+        if self.stopped_ms <= now_ms {
+            self.clock.keep_up(now_ms);
+        }
+        self.stopped_ms = self.stopped_ms.max(until_ms);
+        self.stopped = true;
     }
 }
 
@@ -83,6 +112,7 @@ impl World {
             children: BTreeSet::new(),
             watches: Vec::new(),
             stopped_ms: 0,
+            stopped: false,
             dice,
         });
         self.arrive(reign, Input::Tick);
@@ -161,7 +191,7 @@ impl World {
             return;
         };
         scheduler.turning = false;
-        let now = scheduler.clock.at(now_ms, wall);
+        let now = scheduler.now(now_ms, wall);
         for input in std::mem::take(&mut scheduler.inbox) {
             if let Input::ChildEnded { pid, .. } = &input {
                 scheduler.children.remove(pid);
@@ -178,6 +208,8 @@ impl World {
         let step = scheduler.machine.finish(now);
         let (reign, wake) = (scheduler.reign, step.wake_ms);
         scheduler.pipeline.decided(step);
+        // The machine knows only the time in which it ran.
+        let wake = wake.map(|at| self.now_ms + at.saturating_sub(now.mono_ms));
         let changed = wake.is_some() && scheduler.wake_ms != wake;
         scheduler.wake_ms = wake;
         if let Some(at_ms) = wake.filter(|_| changed) {
@@ -245,7 +277,7 @@ impl World {
         self.take_snapshot();
         let (now_ms, wall) = (self.now_ms, self.wall());
         if let Some(scheduler) = &mut self.scheduler {
-            let now = scheduler.clock.at(now_ms, wall);
+            let now = scheduler.now(now_ms, wall);
             self.finish(now);
         }
     }

@@ -14,6 +14,9 @@ pub struct Worker {
     machine: Machine,
     /// Where its wall clock was at its start, and when that was; it never jumps.
     start: (Timestamp, u64),
+    clock: crate::model::running::Running,
+    /// It has not read its clock since it was stopped.
+    stopped: bool,
     /// Stopped by SIGSTOP until then.
     pub stopped_ms: u64,
     /// It was stopped, or hangs: whoever kills it is not to blame.
@@ -47,13 +50,25 @@ impl Worker {
     }
 
     /// SIGSTOP, and SIGCONT then.
-    pub fn stop_until(&mut self, until_ms: u64) {
+    pub fn stop_until(&mut self, now_ms: u64, until_ms: u64) {
+        if self.stopped_ms <= now_ms {
+            self.clock.keep_up(now_ms);
+        }
+        self.stopped = true;
         self.stopped_ms = self.stopped_ms.max(until_ms);
         self.troubled = true;
     }
 
-    pub fn time(&self, now_ms: u64) -> Timestamp {
-        self.start.0.plus_ms(now_ms - self.start.1)
+    /// Its time, as the shell reads it: tick by tick, but for the times in which it was stopped.
+    pub fn time(&mut self, now_ms: u64) -> Timestamp {
+        if self.stopped_ms <= now_ms {
+            if std::mem::take(&mut self.stopped) {
+                self.clock.at(self.stopped_ms);
+            }
+            self.clock.keep_up(now_ms);
+        }
+        let mut clock = self.clock;
+        self.start.0.plus_ms(clock.at(now_ms) - self.start.1)
     }
 }
 
@@ -84,6 +99,8 @@ impl World {
             machine: Machine::new(rules, start.0, kept),
             process,
             start,
+            clock: crate::model::running::Running::starting(start.1),
+            stopped: false,
             stopped_ms: 0,
             troubled: false,
             link: Link::Down,

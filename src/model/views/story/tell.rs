@@ -149,6 +149,13 @@ fn run(teller: &Teller<'_>) -> Line {
                 ..teller.plain(Mark::Left, &it.reason)
             }
         }
+        Event::ClockJumped(it) => {
+            let by = brief::duration(it.by_ms);
+            teller.plain(
+                Mark::Run,
+                format!("the clock went forward by {by}; durations leave that out"),
+            )
+        }
         Event::SettingsChanged(_) => teller.plain(Mark::Rules, "the settings changed"),
         Event::RunFinished(it) => teller.plain(Mark::End, ended(it)),
         // The functions before this one tell all the others.
@@ -199,7 +206,7 @@ impl Teller<'_> {
         };
         let first = features.first().copied().unwrap_or_default();
         Line {
-            elapsed_ms: told.map(|told| self.recorded.at.since_ms(told.started)),
+            elapsed_ms: told.map(|told| self.story.steady(self.recorded.at).since_ms(told.started)),
             name: self.story.name(first).to_owned(),
             features,
             worker: told.map(|told| told.worker.clone()).unwrap_or_default(),

@@ -1,0 +1,89 @@
+//! Limits on real time that count only what this process saw of it.
+
+use std::future::Future;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::model::running::Running;
+
+/// Measures the time in which this process ran.
+#[derive(Debug)]
+pub struct Stopwatch {
+    started: Instant,
+    running: Mutex<Running>,
+}
+
+impl Stopwatch {
+    /// Starts.
+    pub fn new() -> Self {
+        Self {
+            started: Instant::now(),
+            running: Mutex::new(Running::default()),
+        }
+    }
+
+    /// The time since its start, in milliseconds, without those in which this process was stopped.
+    /// Somebody has to ask at least every [`Running::TICK_MS`]; [`Stopwatch::reaches`] does.
+    pub fn ms(&self) -> u64 {
+        let mono_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.at(mono_ms)
+    }
+
+    /// Waits until so many milliseconds are reached.
+    pub async fn reaches(&self, ms: u64) {
+        loop {
+            let left = ms.saturating_sub(self.ms());
+            if left == 0 {
+                return;
+            }
+            self.wait(left).await;
+        }
+    }
+
+    /// Waits for so many milliseconds, but not longer than until the next tick.
+    pub async fn wait(&self, ms: u64) {
+        let wait = Duration::from_millis(ms.clamp(1, Running::TICK_MS));
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// The output of `future`, or `None` when it takes longer than `limit` of the time in which this
+/// process runs.
+pub async fn timeout<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+    let watch = Stopwatch::new();
+    let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+    tokio::select! {
+        biased;
+        output = future => Some(output),
+        () = watch.reaches(limit_ms) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_limit_is_reached_when_its_time_has_come() {
+        let limit = Duration::from_millis(30);
+        let began = Instant::now();
+        assert_eq!(timeout(limit, std::future::pending::<()>()).await, None);
+        assert!(began.elapsed() >= limit);
+        assert_eq!(timeout(limit, std::future::ready(7)).await, Some(7));
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_does_not_run_loses_no_time() {
+        let watch = Stopwatch::new();
+        watch.reaches(10).await;
+        let before = watch.ms();
+        // What a stopped process is like for those who wait on its only thread.
+        let stop = Duration::from_millis(Running::STOP_MS + 100);
+        std::thread::park_timeout(stop);
+        assert!(
+            watch.ms() - before < Running::STOP_MS,
+            "the stop is left out"
+        );
+    }
+}

@@ -156,6 +156,39 @@ fn a_signal_to_every_process_costs_no_try() {
     }
 }
 
+/// A machine that is suspended, `docker pause`, SIGSTOP of everything: nobody is silent meanwhile.
+/// An agent that is stopped alone is.
+#[test]
+fn limits_count_only_the_time_in_which_we_ran() {
+    for everybody in [true, false] {
+        let made = project(AGENT, "", 1);
+        let go = made.home().join("go");
+        let env = format!("env = {{ GO = \"{}\" }}\n", go.display());
+        let config = config(WAITS, &env).replace("idle_limit = \"60s\"", "idle_limit = \"6s\"");
+        made.write(".crewlog/config.toml", &config);
+        let mut run = made.start(&RUN);
+        await_in_worktree(&made, "started.txt");
+        let processes = made.processes().into_iter();
+        let chosen = |(_, line): &(u32, String)| everybody || line.contains("while ! test");
+        let stopped: Vec<u32> = processes.filter(chosen).map(|(pid, _)| pid).collect();
+        assert!(!stopped.is_empty());
+        signal_all(stopped.clone(), Signal::STOP);
+        let began = std::time::Instant::now();
+        wait_until("a while has gone by", || {
+            (began.elapsed().as_secs() >= 8).then_some(())
+        });
+        fs::write(&go, "").expect("a file");
+        signal_all(stopped, Signal::CONT);
+        let code = if everybody { 0 } else { 3 };
+        assert_eq!(wait(&mut run), Some(code), "{everybody}");
+        let events = events(&made);
+        let has = |what: &str| events.iter().any(|event| event.contains(what));
+        assert_eq!(has("was silent for"), !everybody);
+        assert_eq!(has("ClockJumped"), everybody);
+        assert_nothing_left(&made);
+    }
+}
+
 #[test]
 fn after_a_kill_the_next_run_leaves_nothing() {
     // The scheduler alone, and all processes of the project at once.

@@ -222,7 +222,6 @@ fn an_agent_is_told_the_name_and_no_shell_hears_it() {
         );
         assert!(!hears(dir.job_file().as_os_str()));
     }
-    dir.remove().expect("removed");
 }
 
 /// The trailers of a message, as git reads them.

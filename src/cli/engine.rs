@@ -126,6 +126,18 @@ async fn work_here(
     ensured.map_err(of_git)?;
     let notes = screen.clone();
     let progress = Progress::new(screen, &state, now(), context.global.verbose > 0);
+    // What the person has configured is read once; workers and later salvage go by it.
+    let settings = repository.read_settings().await.map_err(of_git)?;
+    let kept = settings.write(&worker::git_settings(&project.data));
+    kept.map_err(|error| {
+        let what = format!("cannot keep git's settings in {}", project.data.display());
+        Error::internal(
+            what,
+            error,
+            "check that its disk is neither full nor read-only",
+        )
+    })?;
+    let repository = repository.with_settings(settings);
     sweep(&repository, project, &branch, &state).await;
     let watcher = Watcher {
         progress,
@@ -194,7 +206,10 @@ async fn sweep(repository: &Repository, project: &Project, branch: &str, state: 
 }
 
 fn of_git(error: crate::workspace::Error) -> Error {
-    Error::usage("the repository cannot be used", error, "")
+    match error.is_internal() {
+        true => Error::internal("git has failed", error, "try again"),
+        false => Error::usage("the repository cannot be used", error, ""),
+    }
 }
 
 /// A worker that was just started needs a moment to join; after this long, one is missing.

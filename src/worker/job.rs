@@ -126,70 +126,63 @@ impl JobView {
     }
 }
 
-/// The attempt's own directory, beside its worktree and outside of it.
+/// The attempt's own directories for its job and temporary files, beside its worktree and outside
+/// of it. Whoever makes the worktree makes them, and they are removed together.
 #[derive(Clone, Debug)]
 pub struct AttemptDir {
-    root: PathBuf,
+    job: PathBuf,
+    tmp: PathBuf,
 }
 
 impl AttemptDir {
-    /// Where the directory of this attempt is, made or not.
+    /// Where the directories of this attempt are, made or not.
     pub fn of(worktrees: &Path, attempt: AttemptId) -> Self {
+        let root = worktrees.join(format!("a{}", attempt.0));
         Self {
-            root: worktrees.join(format!("job-a{}", attempt.0)),
+            job: root.join("job"),
+            tmp: root.join("tmp"),
         }
     }
 
-    /// Where it is.
+    /// Where the job's files are.
     pub fn path(&self) -> &Path {
-        &self.root
+        &self.job
     }
 
-    /// Makes the directory anew, readable by this user only.
+    /// Makes the directories if they are missing, readable by this user only.
     ///
     /// # Errors
     /// The disk refuses.
     pub fn make(&self) -> io::Result<()> {
-        self.remove()?;
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);
-        builder.create(self.tmp())
-    }
-
-    /// Removes it with everything in it; fine when it is not there.
-    ///
-    /// # Errors
-    /// The disk refuses.
-    pub fn remove(&self) -> io::Result<()> {
-        match fs::remove_dir_all(&self.root) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        builder.create(&self.job)?;
+        builder.create(&self.tmp)
     }
 
     /// `TMPDIR`.
     pub fn tmp(&self) -> PathBuf {
-        self.root.join("tmp")
+        self.tmp.clone()
     }
 
     /// `CREWLOG_JOB`.
     pub fn job_file(&self) -> PathBuf {
-        self.root.join("job.json")
+        self.job.join("job.json")
     }
 
     /// `CREWLOG_PROMPT`.
     pub fn prompt_file(&self) -> PathBuf {
-        self.root.join("prompt.md")
+        self.job.join("prompt.md")
     }
 
     /// `CREWLOG_VERDICT`.
     pub fn verdict_file(&self) -> PathBuf {
-        self.root.join("verdict.json")
+        self.job.join("verdict.json")
     }
 
     /// The shell command that runs, where it is too long for an argument.
     pub fn script_file(&self) -> PathBuf {
-        self.root.join("command.sh")
+        self.job.join("command.sh")
     }
 
     /// Writes a shell command into [`Self::script_file`]. Whatever lies there goes first: an agent
@@ -387,15 +380,15 @@ mod tests {
             ("CREWLOG_ATTEMPT", "7"),
             ("CREWLOG_FEATURE", "5"),
             ("CREWLOG_FEATURES", "5,6"),
-            ("CREWLOG_JOB", "/w/job-a7/job.json"),
+            ("CREWLOG_JOB", "/w/a7/job/job.json"),
             ("CREWLOG_PORT", "21010"),
             ("CREWLOG_PORT_COUNT", "10"),
-            ("CREWLOG_PROMPT", "/w/job-a7/prompt.md"),
-            ("CREWLOG_VERDICT", "/w/job-a7/verdict.json"),
+            ("CREWLOG_PROMPT", "/w/a7/job/prompt.md"),
+            ("CREWLOG_VERDICT", "/w/a7/job/verdict.json"),
             ("CREWLOG_WORKTREE", "/w/tree"),
             ("LC_ALL", "C"),
             ("PATH", "/bin"),
-            ("TMPDIR", "/w/job-a7/tmp"),
+            ("TMPDIR", "/w/a7/tmp"),
         ]);
         assert_eq!(env.clone().into_iter().collect::<Vec<_>>(), expected);
 
@@ -445,7 +438,5 @@ mod tests {
         );
         fifo.expect("a pipe");
         assert_eq!(dir.verdict(&features), Reading::unread("is no plain file"));
-        dir.remove().expect("removed");
-        dir.remove().expect("nothing to remove");
     }
 }

@@ -31,7 +31,7 @@ pub mod workshop;
 
 pub use config::Config;
 pub use machine::Exit;
-pub use shell::{Launch, Reporter, WorkerError, check, launch, run};
+pub use shell::{Launch, Reporter, WorkerError, check, git_settings, launch, run};
 pub use signals::{Asked, Signals};
 pub use token::tree_token;
 pub use workshop::OutputStore;

@@ -1,6 +1,6 @@
 //! The loop round the machine: it waits for whatever happens next, and carries effects out.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -135,7 +135,7 @@ pub async fn launch(launch: Launch) -> Result<Exit, WorkerError> {
         .connect
         .unwrap_or_else(|| config.places.socket.clone());
     let parts = Parts {
-        repository: Repository::discover(&config.places.project).await?,
+        repository: repository(&config).await?,
         template: template(&config, launch.kind)?,
         ports: PortSlot::take(config.ports)?,
         outputs: launch.outputs,
@@ -157,6 +157,25 @@ pub async fn launch(launch: Launch) -> Result<Exit, WorkerError> {
         cancel: CancellationToken::new(),
     };
     Ok(shell.run().await)
+}
+
+/// The file of a project's data directory in which the scheduler keeps what it has read of git's
+/// configuration at the start of the run.
+pub fn git_settings(data: &Path) -> PathBuf {
+    data.join("git-settings.json")
+}
+
+/// The repository, with the configuration that the scheduler has read; a worker that comes before
+/// any scheduler reads it itself.
+async fn repository(config: &Config) -> Result<Repository, WorkerError> {
+    let repository = Repository::discover(&config.places.project).await?;
+    let doing = "read what the scheduler has noted of git's configuration";
+    let read = workspace::Settings::read(&git_settings(&config.places.data));
+    let settings = read.map_err(|source| WorkerError::System { doing, source })?;
+    Ok(match settings {
+        Some(settings) => repository.with_settings(settings),
+        None => repository,
+    })
 }
 
 /// Whether a worker with this config can begin, as far as the config goes: for whoever starts

@@ -164,9 +164,6 @@ impl Workshop {
         };
         self.kept
             .push(SpoolFile::create(&self.data, entry).map_err(setup)?);
-        let dir = AttemptDir::of(&self.worktrees, offer.attempt);
-        dir.make()
-            .map_err(|error| setup(format!("cannot make {:?}: {error}", dir.path())))?;
         let (repository, attempt) = (&self.repository, offer.attempt);
         let worktree = match offer.kind {
             WorkerKind::Coding => {
@@ -179,6 +176,9 @@ impl Workshop {
             }
         };
         let worktree = worktree.map_err(setup)?;
+        let dir = AttemptDir::of(&self.worktrees, offer.attempt);
+        dir.make()
+            .map_err(|error| setup(format!("cannot make {:?}: {error}", dir.path())))?;
         let tree = self.repository.tree_of(&offer.base).await.map_err(setup)?;
         let stand = Stand {
             onto: offer.base.clone(),
@@ -334,10 +334,6 @@ impl Workshop {
             }
             None => self.clean_up_after(attempt).await,
         };
-        let dir = AttemptDir::of(&self.worktrees, attempt);
-        let dir_removed = dir
-            .remove()
-            .map_err(|error| setup(format!("cannot remove {:?}: {error}", dir.path())));
         // The spool file is the last: while it is there, somebody finds what is left. What could
         // not be removed is found by the scheduler's own sweep.
         if let Some(at) = self
@@ -347,7 +343,7 @@ impl Workshop {
         {
             self.kept.swap_remove(at).remove().map_err(setup)?;
         }
-        removed.and(dir_removed)
+        removed
     }
 
     /// Ends what a dead worker's attempt may have left running, then removes its worktree.

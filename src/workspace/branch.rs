@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::repository::{Repository, commit_id};
+use super::repository::Repository;
 use super::{Error, Result};
 use crate::model::ids::CommitId;
 
@@ -51,8 +51,14 @@ impl Repository {
     ) -> Result<CommitId> {
         let reference = full_name(branch);
         let call = self.call("check the name of the branch");
-        let checked = call.args(["check-ref-format", &reference]).run().await?;
-        if checked.code != Some(0) || branch.starts_with('-') {
+        let (call, checked) = call
+            .args(["check-ref-format", &reference])
+            .run_keeping()
+            .await?;
+        if !matches!(checked.code, 0 | 1) {
+            return Err(call.failed(&checked));
+        }
+        if checked.code != 0 || branch.starts_with('-') {
             return Err(Error::BranchName {
                 name: branch.to_owned(),
             });
@@ -61,7 +67,7 @@ impl Repository {
             return Ok(head);
         }
         let known = match known {
-            Some(known) => self.read_ref(known.as_str()).await?,
+            Some(known) => self.find_commit(known.as_str()).await?,
             None => None,
         };
         let start = match known {
@@ -89,7 +95,7 @@ impl Repository {
             .arg(full_name(first))
             .run_keeping();
         let (call, output) = listed.await?;
-        if output.code != Some(0) {
+        if output.code != 0 {
             return Err(call.failed(&output));
         }
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -166,19 +172,13 @@ impl Repository {
             .run_keeping()
             .await?;
         match output.code {
-            Some(0) => Ok(true),
-            Some(1) => Ok(false),
+            0 => Ok(true),
+            1 => Ok(false),
             _ => {
                 self.head(branch).await?;
-                let known = self
-                    .call("look for a commit")
-                    .args(["rev-parse", "--verify", "--quiet"])
-                    .arg(format!("{commit}^{{commit}}"))
-                    .run_keeping();
-                let (known, answer) = known.await?;
-                match answer.code {
-                    Some(0) => commit_id(&known, &answer).and(Err(call.failed(&output))),
-                    _ => Ok(false),
+                match self.find_commit(commit.as_str()).await? {
+                    Some(_) => Err(call.failed(&output)),
+                    None => Ok(false),
                 }
             }
         }
@@ -213,7 +213,7 @@ impl Repository {
                 .args([&reference, commit.as_str(), onto.as_str()])
                 .run_keeping()
                 .await?;
-            if output.code != Some(0) {
+            if output.code != 0 {
                 let head = self.head(branch).await?;
                 if head != *commit && head != *onto {
                     return Ok(Advance::Refused { head });

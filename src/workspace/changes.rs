@@ -1,8 +1,8 @@
 //! What a commit changes.
 
+use super::Result;
 use super::answers::{self, Fields};
 use super::repository::Repository;
-use super::{Error, Result};
 use crate::model::event::MergeStarted;
 use crate::model::ids::CommitId;
 
@@ -60,22 +60,10 @@ impl Repository {
             .whole_tree();
         let mut fields = Fields::default();
         let mut sink = |bytes: &[u8]| fields.feed(bytes, &mut each);
-        let (status, stderr) = call.stream(&mut sink).await?;
-        match status.success() {
-            true => Ok(()),
-            false => Err(stream_failed(&call, status, stderr)),
+        let (code, stderr) = call.stream(&mut sink).await?;
+        match code {
+            0 => Ok(()),
+            _ => Err(call.stream_failed(code, stderr)),
         }
     }
-}
-
-pub(super) fn stream_failed(
-    call: &super::git::Call,
-    status: std::process::ExitStatus,
-    stderr: String,
-) -> Error {
-    call.failed(&super::git::Output {
-        code: status.code(),
-        stdout: Vec::new(),
-        stderr,
-    })
 }

@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 
 use super::answers::{RawEntries, unborn_repository};
+use super::gitdir::Filters;
+use super::places::{exists, remove_any};
 use super::repository::commit_id;
 use super::worktree::{Committed, Worktree};
 use super::{Author, CommitMessage, Error, Result};
@@ -41,19 +43,15 @@ impl Worktree {
                 self.note().await?;
                 return Ok(None);
             }
-            Err(error) => {
-                if matches!(error, Error::NestedRepository { .. }) {
-                    self.reset_index().await?;
-                }
-                return Err(error);
-            }
+            Err(error) => return Err(error),
         };
         let text = message.text();
         let commit = self.write_commit(&tree, &text, author).await?;
         self.notes.commit = Some(commit.clone());
         self.message = Some((text, author.cloned()));
         self.note().await?;
-        self.present(&commit).await?;
+        let stage = self.places.stage();
+        self.present(&commit, &stage).await?;
         Ok(Some(Committed { commit, tree }))
     }
 
@@ -76,21 +74,14 @@ impl Worktree {
                 None => Ok(None),
             };
         }
-        let mut rounds = 0;
-        let tree = loop {
-            match self.stage().await {
-                Err(Error::NestedRepository { paths }) if rounds < NESTED_ROUNDS => {
-                    rounds += 1;
-                    // As plain files under another name, everything in them is kept.
-                    for path in paths {
-                        let inside = self.places.dir.join(path);
-                        let plain = inside.join(format!("dot-git-{rounds}"));
-                        fs::rename(inside.join(".git"), &plain)
-                            .map_err(Error::io("keep a nested repository", &inside))?;
-                    }
-                    self.reset_index().await?;
-                }
-                staged => break staged?,
+        let tree = match self.stage_without_repositories().await {
+            Ok(tree) => tree,
+            Err(error @ (Error::Cancelled { .. } | Error::Killed { .. })) => return Err(error),
+            Err(error) => {
+                tracing::warn!(attempt = %self.attempt, %error, "keeping the work without filters");
+                self.git_dir = self.places.private.join("salvage");
+                self.make_git_dir(Filters::Off)?;
+                self.stage_without_repositories().await?
             }
         };
         let commit = match (tree, self.notes.commit.clone()) {
@@ -107,53 +98,71 @@ impl Worktree {
         Ok(Some(preserved))
     }
 
-    /// A courtesy to people who look for what the agent did: without it the work is still whole,
-    /// so a failure is no reason to lose the attempt.
-    async fn keep_agents_commits(&self) {
-        let kept = match self.agents_commit().await {
-            Ok(None) => return,
-            Ok(Some(commit)) => {
-                let name = format!("{}-agent", self.attempt.0);
-                self.repository.preserve_as(&name, &commit).await
+    /// The same as [`stage`](Self::stage), with repositories inside the work as plain files under
+    /// another name, so that everything in them is kept.
+    async fn stage_without_repositories(&mut self) -> Result<Option<CommitId>> {
+        for round in 1..=NESTED_ROUNDS {
+            let paths = match self.stage().await {
+                Err(Error::NestedRepository { paths }) => paths,
+                staged => return staged,
+            };
+            for path in paths {
+                let inside = self.places.dir.join(path);
+                let plain = inside.join(format!("dot-git-{round}"));
+                fs::rename(inside.join(".git"), &plain)
+                    .map_err(Error::io("keep a nested repository", &inside))?;
             }
-            Err(error) => Err(error),
-        };
-        if let Err(error) = kept {
-            tracing::warn!(attempt = %self.attempt, %error, "the agent's own commits are not kept");
         }
+        self.stage().await
     }
 
-    /// Brings the working tree into the index, and tells its tree if that differs from the base's.
+    /// Brings the working tree into an index, and tells its tree if that differs from the base's.
     ///
     /// Where that fails, or what was written does not read, a power cut may have left a half of
     /// the index or of some of the same objects: they are removed, and all is written once more.
     async fn stage(&mut self) -> Result<Option<CommitId>> {
-        match self.stage_once().await {
-            Err(error @ Error::NestedRepository { .. }) => return Err(error),
+        match self.stage_once(false).await {
+            Err(
+                error @ (Error::NestedRepository { .. }
+                | Error::TimeLimit { .. }
+                | Error::Cancelled { .. }
+                | Error::Killed { .. }),
+            ) => return Err(error),
             Ok((tree, written)) if self.repository.are_whole(&written).await? => return Ok(tree),
             Ok(_) => {}
             Err(error) => tracing::debug!(%error, "once more"),
         }
         self.repository.remove_torn(&self.notes.base).await?;
-        // The base's index knows nothing of the files, so that they are all read again.
-        let _ = fs::remove_file(self.places.index());
-        self.reset_index().await?;
-        self.stage_once().await.map(|(tree, _)| tree)
+        self.stage_once(true).await.map(|(tree, _)| tree)
     }
 
     /// The tree, and the ids of the contents that it does not share with the base, in lines.
-    async fn stage_once(&mut self) -> Result<(Option<CommitId>, String)> {
-        let call = self.call("add the work")?.args(["add", "--all"]);
-        let (call, output) = call.run_keeping().await?;
-        if output.code != Some(0) {
-            return Err(match unborn_repository(&output.stderr) {
+    /// `afresh` reads every file again, whatever is known of it.
+    async fn stage_once(&mut self, afresh: bool) -> Result<(Option<CommitId>, String)> {
+        let (index, stage) = (self.places.index(), self.places.stage());
+        remove_any(&stage).map_err(Error::io("add the work", &stage))?;
+        if afresh || !exists(&index) {
+            // The base's, not an empty one: files that are tracked although they are ignored would
+            // be missing from the next commit.
+            let base = self.notes.base.clone();
+            let call = self.call("add the work", &stage)?;
+            call.args(["read-tree", base.as_str()]).ok().await?;
+        } else {
+            fs::copy(&index, &stage).map_err(Error::io("add the work", &stage))?;
+        }
+        let call = self.call("add the work", &stage)?;
+        // What it tells of each file is a sign of life.
+        let call = call.args(["add", "--all", "--verbose"]);
+        let (code, complaint) = call.stream(&mut |_| {}).await?;
+        if code != 0 {
+            return Err(match unborn_repository(&complaint) {
                 Some(path) => Error::NestedRepository { paths: vec![path] },
-                None => call.failed(&output),
+                None => call.stream_failed(code, complaint),
             });
         }
-        let call = self.call("write the tree")?.arg("write-tree");
+        let call = self.call("write the tree", &stage)?.arg("write-tree");
         let (call, output) = call.run_keeping().await?;
-        if output.code != Some(0) {
+        if output.code != 0 {
             return Err(call.failed(&output));
         }
         let tree = commit_id(&call, &output)?;
@@ -190,8 +199,7 @@ impl Worktree {
     /// which git would record a commit id that nobody can resolve.
     async fn refuse_undeclared(&self, tree: &CommitId, mut gitlinks: Vec<String>) -> Result<()> {
         let declared = self
-            .repository
-            .call("read .gitmodules")
+            .object_call("read .gitmodules")
             .args(["config", "-z", "--blob"])
             .arg(format!("{tree}:.gitmodules"))
             .args(["--get-regexp", "^submodule\\..*\\.path$"])
@@ -210,30 +218,23 @@ impl Worktree {
         }
     }
 
-    /// Makes the index the base's again, as after a mishap in it. The base's, not an empty one:
-    /// files that are tracked although they are ignored would be missing from the next commit.
-    pub(super) async fn reset_index(&mut self) -> Result<()> {
-        let base = self.notes.base.clone();
-        let call = self.call("reset the index")?;
-        let reset = call.args(["read-tree", "--reset", base.as_str()]).ok();
-        reset.await.map(drop)
-    }
-
     pub(super) async fn write_commit(
         &self,
         tree: &CommitId,
         message: &str,
         author: Option<&Author>,
     ) -> Result<CommitId> {
+        let call = self.object_call("write the commit");
         let (call, output) = self
             .repository
-            .commit_call("write the commit", author)
-            .args([tree.as_str(), "-p", self.notes.base.as_str()])
+            .with_identity(call, author)
+            .args(["commit-tree", tree.as_str()])
+            .args(["-p", self.notes.base.as_str()])
             .input(message)
             .run_keeping()
             .await?;
         match output.code {
-            Some(0) => commit_id(&call, &output),
+            0 => commit_id(&call, &output),
             _ => Err(call.failed(&output)),
         }
     }

@@ -123,15 +123,11 @@ impl Repository {
         let mut note = |id: CommitId| {
             objects.insert(id.to_string());
         };
-        let (status, complaint) = call
+        let (code, complaint) = call
             .stream(&mut |bytes| reader.feed(bytes, &mut note))
             .await?;
-        if !status.success() {
-            return Err(call.failed(&super::git::Output {
-                code: status.code(),
-                stdout: Vec::new(),
-                stderr: complaint,
-            }));
+        if code != 0 {
+            return Err(call.stream_failed(code, complaint));
         }
         // A commit that changes nothing prints its header without an end.
         reader.feed(b"\0", &mut note);

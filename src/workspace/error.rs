@@ -123,7 +123,7 @@ pub enum Error {
     },
     /// git did not finish in time; it was ended.
     #[error(
-        "cannot {doing}: `git {command}` did not finish within {seconds} s and was ended. Is the disk very slow, or does a filter hang?"
+        "cannot {doing}: `git {command}` hung for {seconds} s and was ended. Does a filter or merge driver hang, or is the disk very slow?{detail}"
     )]
     TimeLimit {
         /// What was to be done.
@@ -131,7 +131,29 @@ pub enum Error {
         /// The command.
         command: String,
         /// The limit.
-        seconds: u64,
+        seconds: f64,
+        /// What it had said, in a sentence; empty when it had said nothing.
+        detail: String,
+    },
+    /// git was ended because its result is not wanted any more.
+    #[error("cannot {doing}: `git {command}` was ended")]
+    Cancelled {
+        /// What was to be done.
+        doing: &'static str,
+        /// The command.
+        command: String,
+    },
+    /// A signal ended git before it answered. That says nothing about the repository.
+    #[error(
+        "cannot {doing}: signal {signal} killed `git {command}` before it answered. Try again; if it happens again, check that the machine has enough memory"
+    )]
+    Killed {
+        /// What was to be done.
+        doing: &'static str,
+        /// The command.
+        command: String,
+        /// The signal's number.
+        signal: i32,
     },
     /// git said more than we are willing to keep.
     #[error("cannot {doing}: `git {command}` wrote more than {bytes} bytes")]
@@ -150,7 +172,7 @@ pub enum Error {
         doing: &'static str,
         /// The command.
         command: String,
-        /// Its exit code or signal.
+        /// Its exit code.
         status: String,
         /// What it said, shortened.
         detail: String,
@@ -211,6 +233,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the machine failed, rather than that the repository or its configuration is not
+    /// as it has to be: the same may work when it is tried again.
+    pub fn is_internal(&self) -> bool {
+        matches!(
+            self,
+            Self::Killed { .. }
+                | Self::Cancelled { .. }
+                | Self::TimeLimit { .. }
+                | Self::Io { .. }
+                | Self::Start { .. }
+        )
+    }
+
     /// For `map_err` on operations on a path.
     pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io {

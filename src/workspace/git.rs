@@ -3,14 +3,15 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
-use super::repository::Version;
+use super::launch::{Direct, Exit, Launcher, Program, Reader, Running};
+use super::version::Version;
 use super::{Error, Result};
 
 /// Calls that read and write a few objects or refs take milliseconds. Two minutes is a disk that
@@ -20,9 +21,6 @@ const SMALL_CALL: Duration = Duration::from_secs(120);
 /// Calls that go through the whole working tree write gigabytes in the worst case.
 const TREE_CALL: Duration = Duration::from_secs(900);
 
-/// How long git may take to remove its lock files when it is told to end.
-const GRACE: Duration = Duration::from_secs(2);
-
 /// Answers that are kept whole are ids, refs, and lists of files in conflict: 8 MiB are some
 /// 100,000 paths.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
@@ -30,46 +28,23 @@ const ANSWER_BYTES_MAX: usize = 8 << 20;
 /// Of what git complains about, the beginning matters and is quoted.
 const COMPLAINT_BYTES_MAX: usize = 16 << 10;
 
-/// Settings that hold for every call, whatever the user's or the repository's configuration says.
-const SETTINGS: [&str; 16] = [
-    // Nothing that lies in the repository is executed.
-    "core.hooksPath=/dev/null",
-    "core.fsmonitor=false",
-    // Housekeeping is the user's; in the background it would outlive us and hold locks.
-    "gc.auto=0",
-    "maintenance.auto=false",
-    // The private index is one file; and caches that trust directory times can be fooled.
-    "core.splitIndex=false",
-    "core.untrackedCache=false",
-    // Written means written to the disk, not on its way to it.
-    "core.fsyncMethod=fsync",
-    // An attempt works on, and is judged by, the whole tree.
-    "core.sparseCheckout=false",
-    "submodule.recurse=false",
-    // These turn work into errors, or drop it silently.
-    "core.safecrlf=false",
-    "add.ignoreErrors=false",
-    "commit.gpgSign=false",
-    "i18n.commitEncoding=UTF-8",
-    // Plain paths, no hints, no colours.
-    "core.quotePath=false",
-    "advice.detachedHead=false",
-    "color.ui=false",
-];
-
-/// Has git sync what it writes: objects and refs. By default it leaves loose objects and refs to the
-/// operating system, and a power cut leaves empty files under the names of objects, which git then
-/// takes for written: the same work could never be committed again.
-const SYNC: &str = "core.fsync=committed";
-
-/// The same for objects, to versions that do not know the other; later ones complain about it.
-const SYNC_BEFORE: &str = "core.fsyncObjectFiles=true";
+/// How long calls may take, and who may end them.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    /// A call that goes through a whole tree ends when it has said nothing for so long, and may
+    /// take as long as it likes otherwise. `None` is a limit of fifteen minutes in all.
+    pub idle: Option<Duration>,
+    /// Ends the running call, and every later one.
+    pub cancel: CancellationToken,
+}
 
 /// The `git` program.
 #[derive(Clone, Debug)]
 pub struct Git {
     program: PathBuf,
     sync: &'static str,
+    launcher: Arc<dyn Launcher>,
+    limits: Limits,
 }
 
 impl Default for Git {
@@ -83,15 +58,36 @@ impl Git {
     pub fn at(program: impl Into<PathBuf>) -> Self {
         Self {
             program: program.into(),
-            sync: SYNC,
+            sync: fixed::SYNC,
+            launcher: Arc::new(Direct),
+            limits: Limits::default(),
         }
+    }
+
+    /// The same program, started by somebody else and within other limits.
+    #[must_use]
+    pub fn started_by(self, launcher: Arc<dyn Launcher>, limits: Limits) -> Self {
+        Self {
+            launcher,
+            limits,
+            ..self
+        }
+    }
+
+    /// The same program within other limits.
+    pub(super) fn within(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// The same program, called as this version of it has to be.
     pub(super) fn of_version(self, version: Version) -> Self {
         let sync = match version >= Version::FSYNC {
-            true => SYNC,
-            false => SYNC_BEFORE,
+            true => fixed::SYNC,
+            false => fixed::SYNC_BEFORE,
         };
         Self { sync, ..self }
     }
@@ -111,8 +107,7 @@ impl Git {
     /// A call that is to do what `doing` says ("cannot {doing}: ...").
     pub(super) fn call(&self, doing: &'static str) -> Call {
         Call {
-            program: self.program.clone(),
-            sync: self.sync,
+            git: self.clone(),
             doing,
             before: Vec::new(),
             args: Vec::new(),
@@ -120,6 +115,7 @@ impl Git {
             env: Vec::new(),
             input: Vec::new(),
             limit: SMALL_CALL,
+            whole_tree: false,
         }
     }
 }
@@ -127,8 +123,7 @@ impl Git {
 /// One call of git.
 #[derive(Debug)]
 pub(super) struct Call {
-    program: PathBuf,
-    sync: &'static str,
+    git: Git,
     pub(super) doing: &'static str,
     before: Vec<OsString>,
     args: Vec<OsString>,
@@ -136,12 +131,14 @@ pub(super) struct Call {
     env: Vec<(&'static str, OsString)>,
     input: Vec<u8>,
     limit: Duration,
+    whole_tree: bool,
 }
 
 /// What git answered.
 #[derive(Debug)]
 pub(super) struct Output {
-    pub(super) code: Option<i32>,
+    /// Its exit code; one that a signal ended has answered nothing, and is an error.
+    pub(super) code: i32,
     pub(super) stdout: Vec<u8>,
     pub(super) stderr: String,
 }
@@ -181,8 +178,7 @@ impl Call {
         self.before.push("--work-tree".into());
         self.before.push(work_tree.into());
         self.dir = work_tree.to_owned();
-        self.limit = TREE_CALL;
-        self
+        self.whole_tree()
     }
 
     pub(super) fn env(mut self, name: &'static str, value: impl AsRef<OsStr>) -> Self {
@@ -198,6 +194,7 @@ impl Call {
     /// The time that a whole tree takes, for calls that write one.
     pub(super) fn whole_tree(mut self) -> Self {
         self.limit = TREE_CALL;
+        self.whole_tree = true;
         self
     }
 
@@ -216,7 +213,7 @@ impl Call {
     pub(super) async fn ok(self) -> Result<Output> {
         let (call, output) = self.run_keeping().await?;
         match output.code {
-            Some(0) => Ok(output),
+            0 => Ok(output),
             _ => Err(call.failed(&output)),
         }
     }
@@ -225,7 +222,7 @@ impl Call {
     pub(super) async fn run_keeping(self) -> Result<(Self, Output)> {
         let mut stdout = Vec::new();
         let mut fits = true;
-        let (status, stderr) = self
+        let (code, stderr) = self
             .stream(&mut |bytes| {
                 fits = fits && stdout.len() + bytes.len() <= ANSWER_BYTES_MAX;
                 if fits {
@@ -240,7 +237,6 @@ impl Call {
                 bytes: ANSWER_BYTES_MAX,
             });
         }
-        let code = status.code();
         let output = Output {
             code,
             stdout,
@@ -249,17 +245,28 @@ impl Call {
         Ok((self, output))
     }
 
-    /// Runs it and hands its output on as it comes, however much it is.
+    /// Runs it and hands its output on as it comes, however much it is. Gives the exit code and
+    /// what git complained about.
     pub(super) async fn stream(
         &self,
         sink: &mut (dyn FnMut(&[u8]) + Send),
-    ) -> Result<(ExitStatus, String)> {
-        let mut child = self.start()?;
-        let mut group = Group::of(&child);
+    ) -> Result<(i32, String)> {
+        let cancel = &self.git.limits.cancel;
+        if cancel.is_cancelled() {
+            return Err(self.cancelled());
+        }
+        let starting = self.git.launcher.launch(self.program());
+        let started = tokio::time::timeout(self.limit, starting).await;
+        let started = started.map_err(|_| self.timed_out(self.limit, ""))?;
+        let Running {
+            stdin,
+            stdout,
+            stderr,
+            mut process,
+        } = started.map_err(|source| self.not_started(source))?;
         let mut complaint = Vec::new();
+        let (alive, life) = watch::channel(());
         let talk = async {
-            let (stdin, stdout, stderr) =
-                (child.stdin.take(), child.stdout.take(), child.stderr.take());
             let feed = async {
                 if let Some(mut stdin) = stdin {
                     // A git that ends without reading all of it says why by itself.
@@ -270,62 +277,88 @@ impl Call {
                 let room = COMPLAINT_BYTES_MAX - complaint.len().min(COMPLAINT_BYTES_MAX);
                 complaint.extend(bytes.iter().take(room));
             };
-            let (_, out, err) = tokio::join!(feed, drain(stdout, sink), drain(stderr, &mut keep));
+            let out = drain(stdout, sink, &alive);
+            let (_, out, err) = tokio::join!(feed, out, drain(stderr, &mut keep, &alive));
             out.and(err)?;
-            child.wait().await
+            process.wait().await
         };
-        let ended = tokio::time::timeout(self.limit, talk).await;
-        match ended {
-            Ok(Ok(status)) => {
-                group.disarm();
-                Ok((status, String::from_utf8_lossy(&complaint).into_owned()))
+        let ended = tokio::select! {
+            biased;
+            ended = talk => Some(ended),
+            () = cancel.cancelled() => None,
+            limit = self.time_is_up(life) => {
+                process.end().await;
+                return Err(self.timed_out(limit, &String::from_utf8_lossy(&complaint)));
             }
-            Ok(Err(source)) => Err(self.not_started(source)),
-            Err(_) => {
-                group.signal(Signal::TERM);
-                let _ = tokio::time::timeout(GRACE, child.wait()).await;
-                group.signal(Signal::KILL);
-                Err(Error::TimeLimit {
-                    doing: self.doing,
-                    command: self.shown(),
-                    seconds: self.limit.as_secs(),
-                })
+        };
+        let Some(ended) = ended else {
+            process.end().await;
+            return Err(self.cancelled());
+        };
+        match ended.map_err(|source| self.not_started(source))? {
+            Exit::Code(code) => Ok((code, String::from_utf8_lossy(&complaint).into_owned())),
+            Exit::Signal(signal) => Err(Error::Killed {
+                doing: self.doing,
+                command: self.shown(),
+                signal,
+            }),
+        }
+    }
+
+    /// Waits until the call has taken too long; says how long that is.
+    async fn time_is_up(&self, mut life: watch::Receiver<()>) -> Duration {
+        let Some(idle) = self.git.limits.idle.filter(|_| self.whole_tree) else {
+            tokio::time::sleep(self.limit).await;
+            return self.limit;
+        };
+        loop {
+            match tokio::time::timeout(idle, life.changed()).await {
+                Ok(Ok(())) => {}
+                // Both of its outputs are closed, and it does not end.
+                Ok(Err(_)) => {
+                    tokio::time::sleep(idle).await;
+                    return idle;
+                }
+                Err(_) => return idle,
             }
         }
     }
 
-    fn start(&self) -> Result<Child> {
-        let mut command = Command::new(&self.program);
-        for (name, _) in std::env::vars_os() {
-            if name.as_encoded_bytes().starts_with(b"GIT_") {
-                command.env_remove(name);
-            }
+    fn program(&self) -> Program {
+        let mut env = fixed::environment();
+        let given = self.env.iter().cloned();
+        env.extend(given.map(|(name, value)| (name.into(), value)));
+        let mut args: Vec<OsString> = Vec::new();
+        for setting in fixed::SETTINGS.iter().chain([&self.git.sync]) {
+            args.extend(["-c".into(), setting.into()]);
         }
-        command
-            .args(SETTINGS.iter().flat_map(|setting| ["-c", setting]))
-            .args(["-c", self.sync])
-            .args(&self.before)
-            .args(&self.args)
-            .env("LC_ALL", "C")
-            .env("GIT_TERMINAL_PROMPT", "0")
-            .env("GIT_OPTIONAL_LOCKS", "0")
-            .env("GIT_EDITOR", "false")
-            // A replacement ref made by an agent would show us other contents than a clone gets.
-            .env("GIT_NO_REPLACE_OBJECTS", "1")
-            .env("GIT_LITERAL_PATHSPECS", "1")
-            .envs(self.env.iter().map(|(name, value)| (name, value)))
-            .current_dir(&self.dir)
-            .stdin(match self.input.is_empty() {
-                true => Stdio::null(),
-                false => Stdio::piped(),
-            })
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            // A Ctrl-C in the terminal is for us, not for a git in the middle of something; and
-            // a filter that hangs is ended together with its git.
-            .process_group(0)
-            .kill_on_drop(true);
-        command.spawn().map_err(|source| self.not_started(source))
+        args.extend(self.before.iter().chain(&self.args).cloned());
+        Program {
+            program: self.git.program.clone().into(),
+            args,
+            dir: self.dir.clone(),
+            env,
+            has_input: !self.input.is_empty(),
+        }
+    }
+
+    fn timed_out(&self, limit: Duration, complaint: &str) -> Error {
+        Error::TimeLimit {
+            doing: self.doing,
+            command: self.shown(),
+            seconds: limit.as_secs_f64(),
+            detail: match complaint.trim() {
+                "" => String::new(),
+                said => format!(" git said: {}", shorten(said)),
+            },
+        }
+    }
+
+    fn cancelled(&self) -> Error {
+        Error::Cancelled {
+            doing: self.doing,
+            command: self.shown(),
+        }
     }
 
     fn not_started(&self, source: io::Error) -> Error {
@@ -337,13 +370,13 @@ impl Call {
             }
         } else if missing {
             Error::GitMissing {
-                program: self.program.clone(),
+                program: self.git.program.clone(),
                 needed: Version::OLDEST.to_string(),
             }
         } else {
             Error::Start {
                 doing: self.doing,
-                program: self.program.clone(),
+                program: self.git.program.clone(),
                 dir: self.dir.clone(),
                 source,
             }
@@ -359,10 +392,7 @@ impl Call {
         Error::Failed {
             doing: self.doing,
             command: self.shown(),
-            status: match output.code {
-                Some(code) => format!("exit code {code}"),
-                None => "ended by a signal".to_owned(),
-            },
+            status: format!("exit code {}", output.code),
             detail: shorten(&complaint),
         }
     }
@@ -374,6 +404,15 @@ impl Call {
             command: self.shown(),
             output: shorten(&output.text()),
         }
+    }
+
+    /// The error for a streamed call that ended with another exit code than 0.
+    pub(super) fn stream_failed(&self, code: i32, stderr: String) -> Error {
+        self.failed(&Output {
+            code,
+            stdout: Vec::new(),
+            stderr,
+        })
     }
 
     fn shown(&self) -> String {
@@ -391,8 +430,9 @@ pub(super) fn shorten(text: &str) -> String {
 }
 
 async fn drain(
-    from: Option<impl AsyncRead + Unpin>,
+    from: Option<Reader>,
     sink: &mut (dyn FnMut(&[u8]) + Send),
+    alive: &watch::Sender<()>,
 ) -> io::Result<()> {
     let Some(mut from) = from else { return Ok(()) };
     let mut buffer = vec![0; 16 << 10];
@@ -401,37 +441,12 @@ async fn drain(
         if count == 0 {
             return Ok(());
         }
+        alive.send_replace(());
         sink(buffer.get(..count).unwrap_or_default());
     }
 }
 
-/// A child's process group, which is killed when the call is dropped before its end: the child's
-/// own children (filters) would otherwise stay.
-struct Group(Option<Pid>);
-
-impl Group {
-    fn of(child: &Child) -> Self {
-        let id = child.id().and_then(|id| i32::try_from(id).ok());
-        Self(id.and_then(Pid::from_raw))
-    }
-
-    fn signal(&self, signal: Signal) {
-        if let Some(group) = self.0 {
-            // An empty group has ended by itself.
-            let _ = kill_process_group(group, signal);
-        }
-    }
-
-    fn disarm(&mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.signal(Signal::KILL);
-    }
-}
+mod fixed;
 
 #[cfg(test)]
 mod tests;

@@ -42,7 +42,7 @@ impl Location {
             .args(["rev-parse", "--absolute-git-dir", THEN, "--git-common-dir"])
             .run_keeping()
             .await?;
-        if found.code != Some(0) {
+        if found.code != 0 {
             return Err(not_found(dir, &call, &found));
         }
         let separator = format!("\n{THEN}\n");

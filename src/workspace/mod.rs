@@ -4,17 +4,16 @@
 //!
 //! - **Only [`Repository::advance`] moves the integration branch**, by compare-and-swap, and what
 //!   it moved to is on the disk before it returns.
-//! - **Nothing that an agent can write is trusted.** An attempt's worktree is a linked worktree,
-//!   so that git works in it as people expect; but our own calls use the repository's common
-//!   directory and a private index beside the worktree, never the worktree's `.git` file, its
-//!   index or its `HEAD`. What counts is what lies in the directory.
+//! - **Nothing that an agent can write is trusted.** An attempt's working tree has a repository of
+//!   its own, which borrows objects and shares nothing else. Our own calls never read that: they
+//!   have a git directory, a configuration and index files beside it. What counts is what lies in
+//!   the working tree.
 //!
-//! Never touched: the user's working tree, index, `HEAD` and branches. Never run: hooks,
-//! fsmonitor, garbage collection, signing. Filters and merge drivers that the *configuration*
-//! defines do run (git-lfs would otherwise commit the wrong bytes), under the call's time limit;
-//! so whoever can write the repository's `config` can run programs as the worker. That cannot be
-//! prevented here: an agent's sandbox must keep `config` and `hooks` of the common directory, and
-//! the directory that holds the worktrees, read-only.
+//! Never touched: the user's working tree, index, `HEAD` and branches. Never run: hooks, fsmonitor,
+//! garbage collection, signing, and any program that a configuration names which somebody may have
+//! written since the run began. Filters and merge drivers of the person's own configuration, as it
+//! was read at the start of the run, do run for attempts (git-lfs would otherwise commit the wrong
+//! bytes), under the attempt's limits; what is salvaged from dead ones is taken as it lies there.
 
 pub mod answers;
 mod audit;
@@ -25,25 +24,35 @@ mod create;
 mod durable;
 mod error;
 mod git;
+mod gitdir;
+pub mod launch;
 mod locate;
 mod message;
+mod own_commits;
+mod places;
 mod rebase;
+mod refs;
 mod remove;
 mod repository;
 mod restore;
+mod settings;
+mod submodules;
 mod torn;
+mod version;
 mod worktree;
 
 pub use branch::Advance;
 pub use changes::Changes;
 pub use error::Error;
-pub use git::Git;
+pub use git::{Git, Limits};
 pub use locate::Location;
 pub use message::{Author, CommitMessage};
 pub use rebase::Rebase;
 pub use remove::Swept;
-pub use repository::{Repository, Version};
+pub use repository::Repository;
 pub use restore::Ignored;
+pub use settings::Settings;
+pub use version::Version;
 pub use worktree::{Committed, Worktree};
 
 /// What every operation here returns.

@@ -1,7 +1,8 @@
 //! Bringing an attempt's commit onto a new head.
 
-use super::repository::{Version, commit_id};
+use super::repository::commit_id;
 use super::restore::Ignored;
+use super::version::Version;
 use super::worktree::{Committed, Worktree};
 use super::{Result, answers};
 use crate::model::ids::CommitId;
@@ -45,6 +46,8 @@ impl Worktree {
         if self.notes.base == *onto {
             let tree = self.repository.tree_of(&commit).await?;
             self.restore(&commit, ignored).await?;
+            let index = self.places.index();
+            self.present(&commit, &index).await?;
             self.repository.sync_commit(onto, &commit).await?;
             return Ok(Rebase::Clean(Committed { commit, tree }));
         }
@@ -75,7 +78,8 @@ impl Worktree {
         self.notes.commit = tree.is_some().then(|| commit.clone());
         self.note().await?;
         self.restore(&commit, ignored).await?;
-        self.present(&commit).await?;
+        let index = self.places.index();
+        self.present(&commit, &index).await?;
         let tree = match tree {
             Some(tree) => tree,
             None => self.repository.tree_of(&commit).await?,
@@ -84,10 +88,11 @@ impl Worktree {
     }
 
     /// Merges among objects, without touching any file.
-    async fn merge_tree(&mut self, onto: &CommitId, commit: &CommitId) -> Result<Merged> {
+    async fn merge_tree(&self, onto: &CommitId, commit: &CommitId) -> Result<Merged> {
         let base = format!("--merge-base={}", self.notes.base);
         let (call, output) = self
-            .call("rebase the work")?
+            .object_call("rebase the work")
+            .whole_tree()
             .args(["merge-tree", "--write-tree", "-z", "--name-only", &base])
             .args([onto.as_str(), commit.as_str()])
             .run_keeping()
@@ -98,10 +103,10 @@ impl Worktree {
             detail,
         } = answers::merge_tree(&output.stdout);
         match output.code {
-            Some(0) => tree
+            0 => tree
                 .map(Merged::Tree)
                 .ok_or_else(|| call.unexpected(&output)),
-            Some(1) => Ok(Merged::Conflict { files, detail }),
+            1 => Ok(Merged::Conflict { files, detail }),
             _ => Err(call.failed(&output)),
         }
     }
@@ -109,23 +114,24 @@ impl Worktree {
     /// The same with an older git, in the working tree, which is put back after a conflict.
     async fn merge_in_place(&mut self, onto: &CommitId, commit: &CommitId) -> Result<Merged> {
         self.restore(onto, Ignored::Keep).await?;
+        let index = self.places.index();
         let (call, output) = self
-            .call("rebase the work")?
+            .call("rebase the work", &index)?
             .args(["merge-recursive", self.notes.base.as_str(), "--"])
             .args([onto.as_str(), commit.as_str()])
             .run_keeping()
             .await?;
         match output.code {
-            Some(0) => {
-                let call = self.call("write the tree")?.arg("write-tree");
+            0 => {
+                let call = self.call("write the tree", &index)?.arg("write-tree");
                 let (call, written) = call.run_keeping().await?;
                 match written.code {
-                    Some(0) => commit_id(&call, &written).map(Merged::Tree),
+                    0 => commit_id(&call, &written).map(Merged::Tree),
                     _ => Err(call.failed(&written)),
                 }
             }
-            Some(1) => {
-                let call = self.call("list the conflicts")?;
+            1 => {
+                let call = self.call("list the conflicts", &index)?;
                 let listed = call.args(["ls-files", "--unmerged", "-z"]).ok().await?;
                 let files = answers::unmerged(&listed.stdout);
                 let detail = answers::conflicts(output.text().lines());

@@ -8,8 +8,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::durable::blocking;
+use super::gitdir::Filters;
+use super::places::{FRESH, NAME, Notes, OLD_NAME, Places, exists, remove_any};
 use super::repository::Repository;
-use super::worktree::{NAME, Notes, Places, Worktree, exists, remove_any};
+use super::worktree::Worktree;
 use super::{Error, Result};
 use crate::model::ids::AttemptId;
 
@@ -66,13 +68,14 @@ impl Repository {
         let absolute = worktrees_dir.canonicalize();
         let worktrees_dir = absolute.map_err(Error::io(doing, worktrees_dir))?;
         let (attempts, trash) = blocking(doing, worktrees_dir.clone(), list).await?;
-        for dir in trash {
+        let over = |attempt: AttemptId| attempt < before && !live.contains(&attempt);
+        let trash = trash.into_iter().filter(|(of, _)| of.is_none_or(over));
+        for (_, dir) in trash {
             let deleted = blocking("delete a removed worktree", dir, delete).await;
             if let Err(error) = deleted {
                 tracing::warn!(%error, "left for the next sweep");
             }
         }
-        let over = |attempt: AttemptId| attempt < before && !live.contains(&attempt);
         for attempt in attempts.into_iter().filter(|&attempt| over(attempt)) {
             match self.clean_up(&worktrees_dir, attempt, Some(branch)).await {
                 Ok(preserved) => {
@@ -122,17 +125,25 @@ impl Repository {
         attempt: AttemptId,
         branch: Option<&str>,
     ) -> Result<Option<String>> {
-        let places = Places::of(worktrees_dir, attempt);
-        let notes = places.read_notes();
         let mut preserved = None;
-        if let Some(notes) = notes.clone().filter(|notes| !notes.test) {
-            let merged = match (&notes.commit, branch) {
-                (Some(commit), Some(branch)) => self.contains(branch, commit).await?,
-                _ => false,
-            };
-            preserved = self.rescue(attempt, &places, notes, merged).await?;
+        let all = [
+            Places::of(worktrees_dir, attempt),
+            Places::old(worktrees_dir, attempt),
+        ];
+        for places in all.into_iter().filter(Places::are_ours) {
+            let notes = places.read_notes();
+            if let Some(notes) = notes.clone().filter(|notes| !notes.test) {
+                let merged = match (&notes.commit, branch) {
+                    (Some(commit), Some(branch)) => self.contains(branch, commit).await?,
+                    _ => false,
+                };
+                let rescued = self.rescue(attempt, &places, notes, merged).await?;
+                preserved = preserved.or(rescued);
+            }
+            discard(self, places, notes).await?;
         }
-        discard(self, places, notes).await?;
+        let job = worktrees_dir.join(format!("job-a{}", attempt.0));
+        blocking("remove a job's directory", job, remove_old_job).await?;
         Ok(preserved)
     }
 
@@ -143,8 +154,8 @@ impl Repository {
         mut notes: Notes,
         merged: bool,
     ) -> Result<Option<String>> {
-        // Without git's directory, the checkout had not ended and no agent had begun.
-        if notes.admin.is_none() {
+        // Before the checkout had ended, no agent had begun.
+        if !notes.ready && notes.admin.is_none() {
             return Ok(None);
         }
         let there = fs::symlink_metadata(&places.dir).is_ok_and(|meta| meta.is_dir());
@@ -161,39 +172,66 @@ impl Repository {
         let mut worktree = Worktree {
             repository: self.clone(),
             attempt,
+            git_dir: places.private.join("salvage"),
             places: places.clone(),
             notes,
+            blueprint: self.blueprint().await?,
+            refs: None,
             message: None,
         };
-        if !exists(&places.index()) {
-            worktree.reset_index().await?;
-        }
+        // Bytes as they lie there: a filter may be what the worker has died of.
+        worktree.make_git_dir(Filters::Off)?;
         worktree.preserve("Found after its worker had ended.").await
     }
 }
 
-/// The attempts that have something here, and directories that are being deleted.
-fn list(worktrees_dir: &Path) -> io::Result<(BTreeSet<AttemptId>, Vec<PathBuf>)> {
-    let (mut attempts, mut trash) = (BTreeSet::new(), Vec::new());
+/// The attempts that have something here; and directories that are being deleted or made, the
+/// latter with their attempt.
+fn list(worktrees_dir: &Path) -> io::Result<(BTreeSet<AttemptId>, Leftovers)> {
+    let (mut attempts, mut leftovers) = (BTreeSet::new(), Vec::new());
     for entry in fs::read_dir(worktrees_dir)?.take(ENTRIES_MAX) {
         let entry = entry?;
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };
         if name.starts_with(TRASH) {
-            trash.push(entry.path());
+            leftovers.push((None, entry.path()));
         }
-        let number = name.strip_prefix(NAME).map(|rest| match rest {
-            rest if rest.ends_with(".private") => rest.trim_end_matches(".private"),
-            rest => rest,
-        });
+        if let Some((number, _)) = name.strip_prefix(FRESH).and_then(|it| it.split_once('-')) {
+            let attempt = number.parse().ok().map(AttemptId);
+            leftovers.extend(attempt.map(|it| (Some(it), entry.path())));
+        }
+        let old = name.strip_prefix(OLD_NAME);
+        let old = old.map(|rest| rest.strip_suffix(".private").unwrap_or(rest));
+        let number = old.or_else(|| name.strip_prefix(NAME));
+        let attempt = number.and_then(|number| number.parse().ok()).map(AttemptId);
         // A directory without private notes was not made by us.
-        let ours = number
-            .and_then(|number| number.parse().ok())
-            .map(AttemptId)
-            .filter(|attempt| exists(&Places::of(worktrees_dir, *attempt).private));
+        let ours = attempt.filter(|attempt| {
+            let of = [Places::of, Places::old].map(|places| places(worktrees_dir, *attempt));
+            of.iter().any(Places::are_ours)
+        });
         attempts.extend(ours);
     }
-    Ok((attempts, trash))
+    Ok((attempts, leftovers))
+}
+
+type Leftovers = Vec<(Option<AttemptId>, PathBuf)>;
+
+/// Removes the directory of an attempt's job where earlier versions had it, if there is nothing in
+/// it that they did not make.
+fn remove_old_job(dir: &Path) -> io::Result<()> {
+    const KNOWN: [&str; 4] = ["job.json", "prompt.md", "verdict.json", "tmp"];
+    let Ok(entries) = fs::read_dir(dir) else {
+        return Ok(());
+    };
+    for entry in entries {
+        if !KNOWN
+            .iter()
+            .any(|known| entry.as_ref().is_ok_and(|it| it.file_name() == *known))
+        {
+            return Ok(());
+        }
+    }
+    remove_any(dir)
 }
 
 /// git's own directories for worktrees of ours that are gone: a git that was killed while it made
@@ -206,7 +244,7 @@ fn orphans(registered: &Path, worktrees_dir: &Path) -> Vec<(AttemptId, PathBuf)>
         let back = Path::new(std::ffi::OsStr::from_bytes(back.trim_ascii_end()));
         let dir = back.parent()?;
         let ours = dir.parent() == Some(worktrees_dir) && !exists(dir);
-        let number = dir.file_name()?.to_str()?.strip_prefix(NAME)?;
+        let number = dir.file_name()?.to_str()?.strip_prefix(OLD_NAME)?;
         ours.then_some((AttemptId(number.parse().ok()?), git_dir))
     };
     entries.take(ENTRIES_MAX).filter_map(orphan).collect()
@@ -217,7 +255,7 @@ fn torn(registered: &Path) -> Vec<(AttemptId, PathBuf)> {
     let entries = fs::read_dir(registered).into_iter().flatten().flatten();
     let torn = |entry: fs::DirEntry| {
         let (name, git_dir) = (entry.file_name(), entry.path());
-        let number = name.to_str()?.strip_prefix(NAME)?.parse().ok()?;
+        let number = name.to_str()?.strip_prefix(OLD_NAME)?.parse().ok()?;
         let lacks = |file: &str| {
             fs::metadata(git_dir.join(file)).is_ok_and(|meta| meta.len() == 0)
                 || !exists(&git_dir.join(file))
@@ -232,7 +270,7 @@ fn torn(registered: &Path) -> Vec<(AttemptId, PathBuf)> {
 /// aside in one step, so that a half-deleted one is never taken for work; the notes go last.
 async fn discard(repository: &Repository, places: Places, notes: Option<Notes>) -> Result<()> {
     let worktrees = repository.common_dir().join("worktrees");
-    let dir = places.dir.clone();
+    let dir = places.root.clone().unwrap_or(places.dir);
     blocking("remove a worktree", dir, move |dir| {
         let Some(parent) = dir.parent() else {
             return Ok(());
@@ -246,7 +284,10 @@ async fn discard(repository: &Repository, places: Places, notes: Option<Notes>) 
             forget(&worktrees, &admin, dir)?;
         }
         delete(&trash)?;
-        remove_any(&places.private)
+        match places.root {
+            Some(_) => Ok(()),
+            None => remove_any(&places.private),
+        }
     })
     .await
 }
@@ -256,7 +297,7 @@ async fn discard(repository: &Repository, places: Places, notes: Option<Notes>) 
 /// that is not mounted.
 fn forget(worktrees: &Path, admin: &str, dir: &Path) -> io::Result<()> {
     // The name was noted by us; this is for the case that the notes were damaged.
-    if !admin.starts_with(NAME) || admin.contains('/') {
+    if !admin.starts_with(OLD_NAME) || admin.contains('/') {
         return Ok(());
     }
     let git_dir = worktrees.join(admin);
@@ -271,7 +312,7 @@ fn forget(worktrees: &Path, admin: &str, dir: &Path) -> io::Result<()> {
 }
 
 /// Deletes a tree, also one whose directories an agent made read-only.
-fn delete(dir: &Path) -> io::Result<()> {
+pub(super) fn delete(dir: &Path) -> io::Result<()> {
     match remove_any(dir) {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             open_up(dir)?;

@@ -1,53 +1,18 @@
 //! One repository, as all worktrees share it.
 
-use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::git::{Call, Git, Output};
+use tokio::sync::OnceCell;
+
+use super::git::{Call, Git, Limits, Output};
+use super::gitdir::only_own_config;
+use super::launch::Launcher;
+use super::settings::Settings;
+use super::version::Version;
 use super::{Author, Error, Result};
-use crate::model::ids::{AttemptId, CommitId};
-
-/// Where work that is thrown away stays reachable.
-const PRESERVED: &str = "refs/crewlog/preserved";
-
-/// An attempt is preserved once, its agent's own commits once more; a log that was begun anew
-/// counts its attempts from the start again. More than a hundred namesakes are a mistake.
-const NAMESAKES_MAX: u32 = 100;
-
-/// git holds a lock for milliseconds, on a loaded machine for tenths of a second. Together these
-/// waits (doubling from 10 ms, at most 500 ms each) are some 5 s.
-pub(super) const LOCK_TRIES: u32 = 15;
-
-/// A version of git: major and minor number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version(pub u32, pub u32);
-
-impl Version {
-    /// The oldest that works; Debian 11 has it.
-    pub const OLDEST: Self = Self(2, 30);
-
-    /// The first whose `merge-tree` merges without a working tree and from a named base.
-    pub(super) const MERGE_TREE: Self = Self(2, 40);
-
-    /// The first that knows `core.fsync`.
-    pub(super) const FSYNC: Self = Self(2, 36);
-
-    /// Reads what `git version` prints, whatever the vendor appends.
-    pub fn parse(text: &str) -> Option<Self> {
-        let numbers = text.strip_prefix("git version ")?;
-        let mut parts = numbers.split(|c: char| !c.is_ascii_digit());
-        let mut next = || parts.next()?.parse().ok();
-        Some(Self(next()?, next()?))
-    }
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.0, self.1)
-    }
-}
+use crate::model::ids::CommitId;
 
 /// How the repository names objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,16 +25,19 @@ pub(super) enum ObjectFormat {
 #[derive(Clone, Debug)]
 pub struct Repository(Arc<Inner>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Inner {
     git: Git,
     version: Version,
     common_dir: PathBuf,
+    git_dir: PathBuf,
     project_dir: PathBuf,
     prefix: PathBuf,
     format: ObjectFormat,
     author: Author,
     committer: Author,
+    /// The person's configuration, once it is known.
+    settings: Arc<OnceCell<Settings>>,
 }
 
 impl Repository {
@@ -100,7 +68,7 @@ impl Repository {
             .arg("--git-common-dir")
             .run_keeping()
             .await?;
-        if found.code != Some(0) {
+        if found.code != 0 {
             return Err(not_found(project_dir, &call, &found));
         }
         // The directories are last and may hold anything; a trailing line feed ends each.
@@ -121,12 +89,14 @@ impl Repository {
         let repository = Self(Arc::new(Inner {
             git,
             version,
+            git_dir: linked_git_dir(project_dir).unwrap_or_else(|| common_dir.clone()),
             common_dir,
             project_dir: project_dir.clone(),
             prefix: PathBuf::from(prefix),
             format,
             author,
             committer,
+            settings: Arc::default(),
         }));
         repository.user_head().await?;
         Ok(repository)
@@ -152,16 +122,64 @@ impl Repository {
     #[doc(hidden)]
     #[must_use]
     pub fn pretend_version(&self, version: Version) -> Self {
-        Self(Arc::new(Inner {
-            git: self.0.git.clone().of_version(version),
-            version,
-            common_dir: self.0.common_dir.clone(),
-            project_dir: self.0.project_dir.clone(),
-            prefix: self.0.prefix.clone(),
-            format: self.0.format,
-            author: self.0.author.clone(),
-            committer: self.0.committer.clone(),
-        }))
+        self.with(|inner| {
+            inner.git = inner.git.clone().of_version(version);
+            inner.version = version;
+        })
+    }
+
+    /// The same repository with a git that somebody else starts, within other limits.
+    #[must_use]
+    pub fn started_by(&self, launcher: Arc<dyn Launcher>, limits: Limits) -> Self {
+        self.with(|inner| inner.git = inner.git.clone().started_by(launcher, limits))
+    }
+
+    /// The same repository, its calls of git within other limits.
+    #[must_use]
+    pub fn within(&self, limits: Limits) -> Self {
+        self.with(|inner| inner.git = inner.git.clone().within(limits))
+    }
+
+    /// The limits of its calls of git.
+    pub fn limits(&self) -> &Limits {
+        self.0.git.limits()
+    }
+
+    /// The same repository, with the person's configuration as it was read earlier.
+    #[must_use]
+    pub fn with_settings(&self, settings: Settings) -> Self {
+        self.with(|inner| inner.settings = Arc::new(OnceCell::new_with(Some(settings))))
+    }
+
+    fn with(&self, change: impl FnOnce(&mut Inner)) -> Self {
+        let mut inner = Inner::clone(&self.0);
+        change(&mut inner);
+        Self(Arc::new(inner))
+    }
+
+    /// The person's configuration, read now if it is not known yet.
+    pub(super) async fn settings(&self) -> Result<&Settings> {
+        let read = || self.read_settings();
+        self.0.settings.get_or_try_init(read).await
+    }
+
+    /// The project's directory, absolute.
+    pub(super) fn project_dir(&self) -> &Path {
+        &self.0.project_dir
+    }
+
+    /// The git directory of the project's own working tree: another than the common one where that
+    /// is a linked one.
+    pub(super) fn git_dir(&self) -> PathBuf {
+        self.0.git_dir.clone()
+    }
+
+    pub(super) fn format(&self) -> ObjectFormat {
+        self.0.format
+    }
+
+    pub(super) fn author(&self) -> &Author {
+        &self.0.author
     }
 
     /// The commit that the user has checked out.
@@ -173,10 +191,11 @@ impl Repository {
             .run_keeping()
             .await?;
         match output.code {
-            Some(0) => commit_id(&call, &output),
-            _ => Err(Error::NoCommit {
+            0 => commit_id(&call, &output),
+            1 if output.stderr.trim().is_empty() => Err(Error::NoCommit {
                 dir: self.0.project_dir.clone(),
             }),
+            _ => Err(call.failed(&output)),
         }
     }
 
@@ -190,9 +209,13 @@ impl Repository {
 
     /// A call in the user's own working tree, with the user's own index, that changes neither.
     pub(super) fn users_call(&self, doing: &'static str) -> Call {
-        let call = self.0.git.call(doing).dir(&self.0.project_dir);
-        // Without the variable, git would refresh the index on the way.
-        call.env("GIT_OPTIONAL_LOCKS", "0")
+        // git does not refresh the index on the way: no call takes optional locks.
+        self.persons_call(doing)
+    }
+
+    /// A call with the person's own configuration.
+    pub(super) fn persons_call(&self, doing: &'static str) -> Call {
+        self.0.git.call(doing).dir(&self.0.project_dir)
     }
 
     /// The tree of a commit: what evidence names beside the commit.
@@ -207,121 +230,26 @@ impl Repository {
             .run_keeping()
             .await?;
         match output.code {
-            Some(0) => commit_id(&call, &output),
+            0 => commit_id(&call, &output),
             _ => Err(call.failed(&output)),
         }
     }
 
-    /// Keeps work that is thrown away reachable, and says under which ref: in general
-    /// `refs/crewlog/preserved/<attempt>`. A ref that is there already is never moved; other work
-    /// under the same number gets a `-2`, `-3`, ... appended. On return all of it is on the disk.
-    ///
-    /// # Errors
-    /// The commit does not exist, or git's locks stay held.
-    pub async fn preserve(&self, attempt: AttemptId, commit: &CommitId) -> Result<String> {
-        self.preserve_as(&attempt.0.to_string(), commit).await
-    }
-
-    /// The ref under which the work of an attempt that was not merged is kept, if there is any.
-    ///
-    /// # Errors
-    /// git fails.
-    pub async fn preserved(&self, attempt: AttemptId) -> Result<Option<String>> {
-        let name = format!("{PRESERVED}/{}", attempt.0);
-        Ok(self.read_ref(&name).await?.map(|_| name))
-    }
-
-    pub(super) async fn preserve_as(&self, name: &str, commit: &CommitId) -> Result<String> {
-        let doing = "preserve work";
-        // A ref to something that a power cut took away would spoil the user's `git gc`.
-        self.sync_history(commit).await?;
-        for number in 1..=NAMESAKES_MAX {
-            let reference = match number {
-                1 => format!("{PRESERVED}/{name}"),
-                _ => format!("{PRESERVED}/{name}-{number}"),
-            };
-            match self.create_ref(doing, &reference, commit).await? {
-                Some(there) if there != *commit => {}
-                _ => {
-                    self.sync_ref(&reference).await?;
-                    return Ok(reference);
-                }
-            }
-        }
-        Err(Error::Locked {
-            doing,
-            detail: format!("{NAMESAKES_MAX} refs named {PRESERVED}/{name} exist already"),
-        })
-    }
-
-    /// Creates a ref. `Some` is what it is already, when it exists.
-    pub(super) async fn create_ref(
-        &self,
-        doing: &'static str,
-        reference: &str,
-        commit: &CommitId,
-    ) -> Result<Option<CommitId>> {
-        let mut tried = 0;
-        loop {
-            let (call, output) = self
-                .call(doing)
-                .args(["update-ref", "-m", doing, reference, commit.as_str()])
-                .arg(self.no_commit())
-                .run_keeping()
-                .await?;
-            if output.code == Some(0) {
-                return Ok(None);
-            }
-            if let Some(there) = self.read_ref(reference).await? {
-                return Ok(Some(there));
-            }
-            tried += 1;
-            self.wait_for_lock(&call, &output, reference, tried).await?;
-        }
-    }
-
-    /// What a ref points to, if it exists.
-    pub(super) async fn read_ref(&self, reference: &str) -> Result<Option<CommitId>> {
-        let (call, output) = self
-            .call("read a ref")
-            .args(["rev-parse", "--verify", "--quiet"])
-            .arg(format!("{reference}^{{commit}}"))
-            .run_keeping()
-            .await?;
-        match output.code {
-            Some(0) => commit_id(&call, &output).map(Some),
-            _ => Ok(None),
-        }
-    }
-
-    /// After the `tried`th failure of `call`: waits when a lock was the reason, and takes a dead
-    /// git's lock away; otherwise, or at last, it is an error.
-    pub(super) async fn wait_for_lock(
-        &self,
-        call: &Call,
-        output: &Output,
-        reference: &str,
-        tried: u32,
-    ) -> Result<()> {
-        if !output.stderr.contains(".lock'") {
-            return Err(call.failed(output));
-        }
-        if tried >= LOCK_TRIES {
-            return Err(Error::Locked {
-                doing: call.doing,
-                detail: super::git::shorten(output.stderr.trim()),
-            });
-        }
-        self.clear_stale_lock(reference);
-        let wait_ms = (10_u64 << tried.min(6)).min(500);
-        tokio::time::sleep(Duration::from_millis(wait_ms)).await;
-        Ok(())
-    }
-
-    /// A call on the shared part of the repository.
+    /// A call on the shared part of the repository, for objects and refs. Its configuration is what
+    /// anybody has made of it by now: none of these calls runs a program that it names, which
+    /// `SETTINGS` and the variables here see to.
     pub(super) fn call(&self, doing: &'static str) -> Call {
         let common_dir = &self.0.common_dir;
-        self.0.git.call(doing).git_dir(common_dir).dir(common_dir)
+        let call = self.0.git.call(doing).git_dir(common_dir).dir(common_dir);
+        self.own_config(call)
+            // An object that is missing is missing: to fetch it, git would run what a remote names.
+            .env("GIT_NO_LAZY_FETCH", "1")
+            .env("GIT_ALLOW_PROTOCOL", "none")
+    }
+
+    pub(super) fn own_config(&self, call: Call) -> Call {
+        let set = only_own_config(self.0.version).into_iter();
+        set.fold(call, |call, (name, value)| call.env(name, value))
     }
 
     /// A call that compares commits. git would look at the user's index meanwhile, which is no
@@ -331,33 +259,20 @@ impl Repository {
         self.call(doing).env("GIT_INDEX_FILE", none)
     }
 
-    /// A call on the working tree of an attempt, with an index that no agent can write.
-    pub(super) fn tree_call(&self, doing: &'static str, tree: &Path, index: &Path) -> Call {
-        self.0
-            .git
-            .call(doing)
-            .git_dir(&self.0.common_dir)
-            .work_tree(tree)
-            .env("GIT_INDEX_FILE", index)
+    /// A call on a git directory of our own, which reads and writes the main repository's objects.
+    pub(super) fn own_call(&self, doing: &'static str, git_dir: &Path) -> Call {
+        let call = self.0.git.call(doing).git_dir(git_dir).dir(git_dir);
+        self.own_config(call)
+            .env("GIT_OBJECT_DIRECTORY", self.0.common_dir.join("objects"))
     }
 
-    /// A call on what belongs to one linked worktree: its `HEAD`. The shared part is named
-    /// explicitly, because the worktree's own `commondir` file can be rewritten by its agent.
-    pub(super) fn linked_call(&self, doing: &'static str, git_dir: &Path) -> Call {
-        let call = self.0.git.call(doing).git_dir(git_dir);
-        call.env("GIT_COMMON_DIR", &self.0.common_dir)
-            .dir(&self.0.common_dir)
-    }
-
-    /// A call of `commit-tree` with the identities of the user's configuration.
-    pub(super) fn commit_call(&self, doing: &'static str, author: Option<&Author>) -> Call {
+    /// Author and committer of commits: the identities of the user's configuration.
+    pub(super) fn with_identity(&self, call: Call, author: Option<&Author>) -> Call {
         let author = author.unwrap_or(&self.0.author);
-        self.call(doing)
-            .env("GIT_AUTHOR_NAME", &author.name)
+        call.env("GIT_AUTHOR_NAME", &author.name)
             .env("GIT_AUTHOR_EMAIL", &author.email)
             .env("GIT_COMMITTER_NAME", &self.0.committer.name)
             .env("GIT_COMMITTER_EMAIL", &self.0.committer.email)
-            .arg("commit-tree")
     }
 
     /// The id that means "no such ref" to `update-ref`.
@@ -367,6 +282,15 @@ impl Repository {
             ObjectFormat::Sha256 => 64,
         })
     }
+}
+
+/// Where the git directory of a linked worktree or submodule is that `dir` lies in.
+fn linked_git_dir(dir: &Path) -> Option<PathBuf> {
+    let top = dir.ancestors().find(|dir| dir.join(".git").exists())?;
+    let link = super::places::read_small(&top.join(".git"))?;
+    let path = link.strip_prefix(b"gitdir: ")?.trim_ascii_end();
+    let path = Path::new(std::ffi::OsStr::from_bytes(path));
+    top.join(path).canonicalize().ok()
 }
 
 /// Reads an answer that is one object id.
@@ -399,7 +323,7 @@ async fn identities(git: &Git, dir: &Path) -> Result<(Author, Author)> {
         .run_keeping()
         .await?;
     // 1 means that nothing is configured.
-    if !matches!(output.code, Some(0 | 1)) {
+    if !matches!(output.code, 0 | 1) {
         return Err(call.failed(&output));
     }
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

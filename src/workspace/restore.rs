@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::Result;
 use super::answers::Fields;
-use super::changes::stream_failed;
 use super::durable::blocking;
-use super::worktree::{Worktree, remove_any};
+use super::places::remove_any;
+use super::worktree::Worktree;
 use crate::model::ids::CommitId;
 
 /// Submodules that are emptied. The largest projects have a few hundred.
@@ -28,12 +28,11 @@ pub enum Ignored<'a> {
 
 impl Worktree {
     /// Brings the working tree to a commit: whatever differs is overwritten, untracked files are
-    /// removed.
+    /// removed. What it believes of a file, only our own checkouts have noted: every file that the
+    /// agent or a check has touched is written again, through the person's filters, as a clone
+    /// would get it.
     pub(super) async fn restore(&mut self, commit: &CommitId, ignored: Ignored<'_>) -> Result<()> {
-        let call = self.call("check out the commit")?;
-        call.args(["read-tree", "--reset", "-u", commit.as_str()])
-            .ok()
-            .await?;
+        self.check_out(commit).await?;
         let Ignored::RemoveBut(kept) = ignored else {
             return self.clean(&["-ffdq"], &[]).await;
         };
@@ -45,9 +44,18 @@ impl Worktree {
         self.empty_submodules().await
     }
 
+    pub(super) async fn check_out(&mut self, commit: &CommitId) -> Result<()> {
+        let index = self.places.index();
+        let call = self.call("check out the commit", &index)?;
+        // Its progress is a sign of life.
+        let call = call.args(["read-tree", "--reset", "-u", "-v", commit.as_str()]);
+        call.ok().await.map(drop)
+    }
+
     /// Twice -f: also repositories that a check has made inside.
     async fn clean(&mut self, options: &[&str], kept: &[String]) -> Result<()> {
-        let call = self.call("remove untracked files")?;
+        let index = self.places.index();
+        let call = self.call("remove untracked files", &index)?;
         let kept = kept.iter().map(|pattern| format!("--exclude={pattern}"));
         let call = call.arg("clean").args(options).args(kept);
         call.ok().await.map(drop)
@@ -55,7 +63,8 @@ impl Worktree {
 
     /// Submodules are not checked out in a fresh worktree; `git clean` leaves what is in them.
     async fn empty_submodules(&mut self) -> Result<()> {
-        let call = self.call("list the submodules")?;
+        let index = self.places.index();
+        let call = self.call("list the submodules", &index)?;
         let call = call.args(["ls-files", "--stage", "-z"]);
         let mut paths: Vec<PathBuf> = Vec::new();
         let mut fields = Fields::default();
@@ -67,9 +76,9 @@ impl Worktree {
             }
         };
         let mut sink = |bytes: &[u8]| fields.feed(bytes, &mut each);
-        let (status, stderr) = call.stream(&mut sink).await?;
-        if !status.success() {
-            return Err(stream_failed(&call, status, stderr));
+        let (code, stderr) = call.stream(&mut sink).await?;
+        if code != 0 {
+            return Err(call.stream_failed(code, stderr));
         }
         if paths.is_empty() {
             return Ok(());

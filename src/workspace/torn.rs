@@ -29,8 +29,8 @@ impl Repository {
             .args(["cat-file", "--batch", "--buffer"])
             .input(ids)
             .whole_tree();
-        let (status, complaint) = call.stream(&mut |_| {}).await?;
-        Ok(status.success() && complaint.is_empty())
+        let (code, complaint) = call.stream(&mut |_| {}).await?;
+        Ok(code == 0 && complaint.is_empty())
     }
 
     /// Removes loose objects that git cannot read, so that they are written again. A file that the *disk* cannot read is left alone. Looks at every loose object: for

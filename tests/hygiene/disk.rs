@@ -95,7 +95,7 @@ fn a_full_disk_under_the_work_fails_the_attempt_and_loses_nothing() {
     let before = users_state(&project);
     let script = format!(
         "mkdir -p {STATE} && mount -t tmpfs -o size=8m,mode=700 tmpfs {STATE} || exit {NO_MOUNT}
-         {RUN} >&2; echo full=$?; $S why 1; test -s {STATE}/crewlog/*/attempts/crewlog-a*/filler; echo kept=$?"
+         {RUN} >&2; echo full=$?; $S why 1; test -s {STATE}/crewlog/*/attempts/a*/tree/filler; echo kept=$?"
     );
     let Some(output) = with_mounts(&project, &script) else {
         return;

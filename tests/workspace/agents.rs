@@ -44,56 +44,73 @@ fn commits_of_the_agent_become_one_and_stay_reachable() {
 /// Ways to spoil a worktree; each gets the worktree and the user's repository.
 type Spoil = fn(&Fixture, &Path);
 
-const SPOILS: [(&str, Spoil); 12] = [
+const SPOILS: [(&str, Spoil); 14] = [
     (".git deleted", |_, dir| {
-        fs::remove_file(dir.join(".git")).expect("deleted");
+        fs::remove_dir_all(dir.join(".git")).expect("deleted");
     }),
-    (".git names the user's repository", |fixture, dir| {
-        let link = format!("gitdir: {}/.git\n", fixture.repo.display());
-        fs::write(dir.join(".git"), link).expect("written");
-    }),
+    (
+        ".git is a file that names the user's repository",
+        |fixture, dir| {
+            fs::remove_dir_all(dir.join(".git")).expect("deleted");
+            let link = format!("gitdir: {}/.git\n", fixture.repo.display());
+            fs::write(dir.join(".git"), link).expect("written");
+        },
+    ),
     (".git is a link to the user's repository", |fixture, dir| {
-        fs::remove_file(dir.join(".git")).expect("deleted");
+        fs::remove_dir_all(dir.join(".git")).expect("deleted");
         symlink(fixture.repo.join(".git"), dir.join(".git")).expect("linked");
     }),
-    (".git is a repository of its own", |fixture, dir| {
-        fs::remove_file(dir.join(".git")).expect("deleted");
+    (".git is another repository", |fixture, dir| {
+        fs::remove_dir_all(dir.join(".git")).expect("deleted");
         fixture.git_in(dir, &["init", "-q"]);
         fixture.git_in(dir, &["add", "-A"]);
         fixture.git_in(dir, &["commit", "-q", "-m", "mine"]);
     }),
-    ("HEAD on the user's branch", |_, dir| {
-        fs::write(git_dir(dir).join("HEAD"), "ref: refs/heads/main\n").expect("written");
+    ("HEAD on a branch", |fixture, dir| {
+        fixture.git_in(dir, &["switch", "-q", "-c", "mine"]);
     }),
     ("HEAD is garbage", |_, dir| {
-        fs::write(git_dir(dir).join("HEAD"), "\0\u{1}nonsense").expect("written");
+        fs::write(dir.join(".git/HEAD"), "\0\u{1}nonsense").expect("written");
     }),
     ("HEAD is a pipe", |_, dir| {
-        let head = git_dir(dir).join("HEAD");
+        let head = dir.join(".git/HEAD");
         fs::remove_file(&head).expect("deleted");
         let made = std::process::Command::new("mkfifo").arg(&head).status();
         assert!(made.expect("mkfifo").success());
     }),
-    (
-        "commondir is elsewhere, with hooks and filters",
-        |fixture, dir| {
-            let evil = fixture.top().join("evil");
-            fixture.git(&["init", "-q", "--bare", &evil.display().to_string()]);
-            let marker = fixture.top().join("executed");
-            let run = format!("touch '{}'; cat", marker.display());
-            fixture.git_in(&evil, &["config", "filter.evil.clean", &run]);
-            fixture.git_in(&evil, &["config", "core.fsmonitor", &run]);
-            write(dir, ".gitattributes", "work filter=evil\n");
-            let line = format!("{}\n", evil.display());
-            fs::write(git_dir(dir).join("commondir"), line).expect("written");
-        },
-    ),
-    ("git's directory deleted", |_, dir| {
-        fs::remove_dir_all(git_dir(dir)).expect("deleted");
+    ("hooks and filters in its configuration", |fixture, dir| {
+        let marker = fixture.top().join("executed");
+        let run = format!("touch '{}'; cat", marker.display());
+        let attributes = fixture.top().join("attributes");
+        fs::write(&attributes, "* filter=evil\n").expect("written");
+        for (key, value) in [
+            ("filter.evil.clean", run.as_str()),
+            ("filter.evil.smudge", &run),
+            ("core.fsmonitor", &run),
+            ("core.attributesFile", &attributes.display().to_string()),
+            ("core.hooksPath", &dir.join("hooks").display().to_string()),
+        ] {
+            fixture.git_in(dir, &["config", key, value]);
+        }
+        write(dir, ".git/info/attributes", "work filter=evil\n");
+        write(dir, ".gitattributes", "work filter=evil\n");
+    }),
+    ("commondir is elsewhere, with filters", |fixture, dir| {
+        let evil = fixture.top().join("evil");
+        fixture.git(&["init", "-q", "--bare", &evil.display().to_string()]);
+        let marker = fixture.top().join("executed");
+        let run = format!("touch '{}'; cat", marker.display());
+        fixture.git_in(&evil, &["config", "filter.evil.clean", &run]);
+        write(dir, ".gitattributes", "work filter=evil\n");
+        let line = format!("{}\n", evil.display());
+        fs::write(dir.join(".git/commondir"), line).expect("written");
+    }),
+    ("its objects deleted", |_, dir| {
+        fs::remove_dir_all(dir.join(".git/objects")).expect("deleted");
     }),
     ("locks left by a killed git", |_, dir| {
-        for lock in ["index.lock", "HEAD.lock"] {
-            fs::write(git_dir(dir).join(lock), "").expect("written");
+        for lock in ["index.lock", "HEAD.lock", "packed-refs.lock", "config.lock"] {
+            fs::write(dir.join(".git").join(lock), "").expect("written");
         }
     }),
     ("index says to ignore changes", |fixture, dir| {
@@ -101,18 +118,16 @@ const SPOILS: [(&str, Spoil); 12] = [
         fixture.git_in(dir, &["update-index", "--assume-unchanged", "README"]);
         fs::write(dir.join("README"), "changed").expect("written");
     }),
-    ("registration pruned", |fixture, dir| {
-        let dir = dir.display().to_string();
-        fixture.git(&["worktree", "lock", &dir]);
-        fixture.git(&["worktree", "remove", "-f", "-f", &dir]);
-        fs::create_dir(&dir).expect("made again");
+    ("a repository that is bare", |fixture, dir| {
+        fixture.git_in(dir, &["config", "core.bare", "true"]);
+    }),
+    ("a stash, a branch and a tag", |fixture, dir| {
+        fs::write(dir.join("README"), "to be stashed").expect("written");
+        fixture.git_in(dir, &["stash"]);
+        fixture.git_in(dir, &["branch", "theirs"]);
+        fixture.git_in(dir, &["tag", "theirs"]);
     }),
 ];
-
-fn git_dir(dir: &Path) -> std::path::PathBuf {
-    let link = read(dir, ".git");
-    link.trim_start_matches("gitdir: ").trim_end().into()
-}
 
 #[test]
 fn whatever_an_agent_does_to_git_the_work_is_what_lies_in_the_directory() {
@@ -149,8 +164,9 @@ fn whatever_an_agent_does_to_git_the_work_is_what_lies_in_the_directory() {
             worktree.remove().await.expect("removed");
             assert_eq!(fixture.users_state(), before, "{name}");
             assert!(!fixture.top().join("executed").exists(), "{name}");
-            let listed = fixture.git(&["worktree", "list"]);
-            assert_eq!(listed.lines().count(), 1, "{name}: {listed}");
+            let refs = fixture.git(&["for-each-ref", "--format=%(refname)"]);
+            assert!(!refs.contains("theirs") && !refs.contains("mine"), "{refs}");
+            assert!(!fixture.has_ref("refs/stash"), "{name}");
         });
     }
 }
@@ -164,6 +180,7 @@ fn a_link_in_place_of_the_worktree_is_not_followed() {
         let dir = worktree.path().to_owned();
         let home = fixture.top().join("somebody");
         write(&home, "precious", "1");
+        let root = dir.parent().expect("the attempt's directory").to_owned();
         fs::remove_dir_all(&dir).expect("deleted");
         symlink(&home, &dir).expect("linked");
         let refused = worktree.commit(&message(12), None).await;
@@ -173,7 +190,7 @@ fn a_link_in_place_of_the_worktree_is_not_followed() {
         );
         worktree.remove().await.expect("removed");
         assert_eq!(read(&home, "precious"), "1");
-        assert!(fs::symlink_metadata(&dir).is_err(), "the link is gone");
+        assert!(fs::symlink_metadata(&root).is_err(), "the link is gone");
     });
 }
 

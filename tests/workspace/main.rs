@@ -3,6 +3,7 @@
 mod agents;
 mod branch;
 mod discover;
+mod earlier;
 mod fixture;
 mod lifecycle;
 mod names;

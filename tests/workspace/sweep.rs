@@ -39,10 +39,14 @@ fn only_what_is_over_and_ours_is_swept() {
         for attempt in [1, 2, 3, 40] {
             fixture.worktree(&repository, attempt).await;
         }
-        write(&fixture.worktrees, "crewlog-a5/precious", "not ours");
+        write(&fixture.worktrees, "a5/precious", "not ours");
+        write(&fixture.worktrees, "a6/private/precious", "not ours");
         write(&fixture.worktrees, "notes", "not ours");
-        write(&fixture.worktrees, "crewlog-ax.private/x", "not ours");
+        write(&fixture.worktrees, "ax/private/notes.json", "not ours");
+        write(&fixture.worktrees, "job-a7/precious", "not ours");
         write(&fixture.worktrees, ".crewlog-trash-1/x", "half deleted");
+        write(&fixture.worktrees, ".crewlog-new-a8-1/x", "half made");
+        write(&fixture.worktrees, ".crewlog-new-a41-1/x", "being made");
         let gone = fixture.top().join("on a stick").display().to_string();
         fixture.git(&["worktree", "add", "-q", "--detach", &gone]);
         fs::remove_dir_all(&gone).expect("unplugged");
@@ -54,12 +58,13 @@ fn only_what_is_over_and_ours_is_swept() {
             "{swept:?}"
         );
         let left = [
-            "crewlog-a2",
-            "crewlog-a2.private",
-            "crewlog-a40",
-            "crewlog-a40.private",
-            "crewlog-a5",
-            "crewlog-ax.private",
+            ".crewlog-new-a41-1",
+            "a2",
+            "a40",
+            "a5",
+            "a6",
+            "ax",
+            "job-a7",
             "notes",
         ];
         assert_eq!(names(&fixture), left);
@@ -69,11 +74,13 @@ fn only_what_is_over_and_ours_is_swept() {
             "the user's own entry stays: {listed}"
         );
         let head = fixture.id("HEAD");
-        let refused = repository
-            .create_worktree(&fixture.worktrees, AttemptId(5), &head)
-            .await;
-        assert!(matches!(refused, Err(Error::NotOurs { .. })), "{refused:?}");
-        assert_eq!(read(&fixture.worktrees, "crewlog-a5/precious"), "not ours");
+        for (attempt, precious) in [(5, "a5/precious"), (6, "a6/private/precious")] {
+            let refused = repository
+                .create_worktree(&fixture.worktrees, AttemptId(attempt), &head)
+                .await;
+            assert!(matches!(refused, Err(Error::NotOurs { .. })), "{refused:?}");
+            assert_eq!(read(&fixture.worktrees, precious), "not ours");
+        }
     });
 }
 
@@ -107,7 +114,7 @@ fn work_that_nobody_reported_is_preserved() {
                 9 => {
                     fixture.git_in(&dir, &["add", "-A"]);
                     fixture.git_in(&dir, &["commit", "-q", "-m", "agent's"]);
-                    write(&fixture.worktrees, "crewlog-a9.private/index.lock", "");
+                    write(&fixture.worktrees, "a9/private/stage.lock", "");
                 }
                 _ => {}
             }
@@ -152,22 +159,19 @@ fn an_interrupted_creation_or_removal_is_finished() {
         let fixture = Fixture::new();
         let (repository, head) = fixture.begun().await;
         // Killed before git had begun, in its middle, after the directory was moved aside.
-        write(
-            &fixture.worktrees,
-            "crewlog-a1.private/notes.json",
-            "{\"test\":fal",
-        );
+        write(&fixture.worktrees, "a1/private/notes.json", "{\"test\":fal");
         fixture.worktree(&repository, 2).await;
         let notes =
-            format!("{{\"test\":false,\"base\":\"{head}\",\"commit\":null,\"admin\":null}}");
-        write(&fixture.worktrees, "crewlog-a2.private/notes.json", &notes);
-        fs::remove_file(fixture.worktrees.join("crewlog-a2/README")).expect("half checked out");
+            format!("{{\"test\":false,\"base\":\"{head}\",\"commit\":null,\"ready\":false}}");
+        write(&fixture.worktrees, "a2/private/notes.json", &notes);
+        fs::remove_file(fixture.worktrees.join("a2/tree/README")).expect("half checked out");
         let third = fixture.worktree(&repository, 3).await;
         let trash = fixture.worktrees.join(".crewlog-trash-x");
-        fs::rename(third.path(), &trash).expect("moved aside");
+        let root = third.path().parent().expect("its directory");
+        fs::rename(root, &trash).expect("moved aside");
         // An agent's read-only directory.
         let mode = fs::Permissions::from_mode(0o500);
-        fs::set_permissions(trash.join("src"), mode).expect("set");
+        fs::set_permissions(trash.join("tree/src"), mode).expect("set");
 
         let swept = sweep(&fixture, &repository, &[], 10).await;
         assert!(
@@ -236,43 +240,5 @@ fn many_create_commit_and_remove_while_others_sweep() {
         }
         assert!(names(&fixture).is_empty());
         assert_eq!(fixture.git(&["worktree", "list"]).lines().count(), 1);
-    });
-}
-
-#[test]
-fn what_a_power_cut_left_of_a_registration_does_not_hide_the_branches() {
-    run(async {
-        let fixture = Fixture::new();
-        let (repository, head) = fixture.begun().await;
-        let _living = fixture.worktree(&repository, 7).await;
-        for number in 8..=10 {
-            drop(fixture.worktree(&repository, number).await);
-        }
-        for (lacking, number) in [("commondir", 8), ("HEAD", 9), ("gitdir", 10)] {
-            let git_dir = fixture
-                .repo
-                .join(format!(".git/worktrees/crewlog-a{number}"));
-            // The name had reached the disk, and the bytes not.
-            fs::write(git_dir.join(lacking), "").expect("torn");
-        }
-        assert!(
-            repository.ensure_branch(BRANCH).await.is_err(),
-            "git refuses"
-        );
-        let live = [AttemptId(7)];
-        repository
-            .forget_torn(&live, AttemptId(99))
-            .await
-            .expect("forgotten");
-        assert_eq!(
-            repository.ensure_branch(BRANCH).await.expect("a head"),
-            head
-        );
-        let swept = repository
-            .sweep(&fixture.worktrees, &live, AttemptId(99), BRANCH)
-            .await;
-        assert_eq!(swept.expect("swept").removed, [8, 9, 10].map(AttemptId));
-        let registered = fs::read_dir(fixture.repo.join(".git/worktrees")).expect("it");
-        assert_eq!(registered.count(), 1, "only the living one is left");
     });
 }

@@ -51,7 +51,7 @@ fn a_call_that_hangs_is_ended_with_its_children() {
         // Long enough for the script to note its processes on a loaded machine.
         let ended = call.limit(Duration::from_secs(1)).run().await;
         assert!(
-            matches!(ended, Err(Error::TimeLimit { seconds: 1, .. })),
+            matches!(ended, Err(Error::TimeLimit { seconds: 1.0, .. })),
             "{ended:?}"
         );
         until_dead(&temp.path().join("pids")).await;
@@ -89,10 +89,7 @@ fn what_is_kept_of_the_output_is_bounded() {
         );
         let git = script(temp.path(), "head -c 9000000 /dev/zero >&2; exit 3");
         let output = git.call("shout").run().await.expect("it ran");
-        assert_eq!(
-            (output.code, output.stderr.len()),
-            (Some(3), COMPLAINT_BYTES_MAX)
-        );
+        assert_eq!((output.code, output.stderr.len()), (3, COMPLAINT_BYTES_MAX));
         let failed = git.call("shout").arg("x").ok().await.expect_err("failed");
         assert!(failed.to_string().len() < 1_200, "{failed}");
         // More input than a pipe holds, and nobody who reads it.
@@ -102,5 +99,68 @@ fn what_is_kept_of_the_output_is_bounded() {
             .ok()
             .await
             .expect("it ran");
+    });
+}
+
+#[test]
+fn a_git_that_a_signal_ended_has_answered_nothing() {
+    run(async {
+        let temp = tempfile::tempdir().expect("a directory");
+        for (script_text, signal) in [("kill -KILL $$", 9), ("exit 137", 9), ("kill -TERM $$", 15)]
+        {
+            let git = script(temp.path(), script_text);
+            let ended = git.call("ask").run().await.expect_err("no answer");
+            assert!(
+                matches!(ended, Error::Killed { signal: by, .. } if by == signal),
+                "{ended:?}"
+            );
+            assert!(ended.is_internal());
+            let told = format!("signal {signal} killed");
+            assert!(ended.to_string().contains(&told), "{ended}");
+        }
+    });
+}
+
+#[test]
+fn a_call_that_says_nothing_for_too_long_is_ended_and_one_that_talks_is_not() {
+    run(async {
+        let temp = tempfile::tempdir().expect("a directory");
+        let limits = |idle_ms| Limits {
+            idle: Some(Duration::from_millis(idle_ms)),
+            ..Limits::default()
+        };
+        let talks = "for i in 1 2 3 4 5 6; do sleep 0.2; echo . >&2; done";
+        let git = script(temp.path(), talks).within(limits(700));
+        let call = git.call("talk").work_tree(temp.path());
+        call.ok().await.expect("it may take its time");
+        let git = script(temp.path(), &format!("echo filter x >&2; {HANGS}")).within(limits(700));
+        let call = git.call("hang").work_tree(temp.path()).arg("add");
+        let ended = call.run().await.expect_err("ended");
+        let told = ended.to_string();
+        assert!(matches!(ended, Error::TimeLimit { .. }), "{told}");
+        assert!(told.contains("`git add` hung for 0.7 s"), "{told}");
+        assert!(told.contains("filter x"), "{told}");
+        until_dead(&temp.path().join("pids")).await;
+    });
+}
+
+#[test]
+fn a_call_is_ended_with_its_children_when_it_is_not_wanted_any_more() {
+    run(async {
+        let temp = tempfile::tempdir().expect("a directory");
+        let limits = Limits::default();
+        let git = script(temp.path(), HANGS).within(limits.clone());
+        let pids = temp.path().join("pids");
+        let started = async {
+            while !pids.exists() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            limits.cancel.cancel();
+        };
+        let (ended, ()) = tokio::join!(git.call("hang").dir(temp.path()).run(), started);
+        assert!(matches!(ended, Err(Error::Cancelled { .. })), "{ended:?}");
+        until_dead(&pids).await;
+        let later = git.call("ask").run().await;
+        assert!(matches!(later, Err(Error::Cancelled { .. })), "{later:?}");
     });
 }

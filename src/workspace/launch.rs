@@ -1,0 +1,168 @@
+//! Starting the `git` program. Who starts it decides what holds it: a worker puts it into its
+//! attempt's process tree, everybody else into a process group of its own.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::process::{Child, Command};
+
+/// How long git may take to remove its lock files when it is told to end.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// A program to start: what it is, and all that it gets.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// A path, or a name that is looked up in the `PATH`.
+    pub program: OsString,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// Its working directory.
+    pub dir: PathBuf,
+    /// Its complete environment.
+    pub env: BTreeMap<OsString, OsString>,
+    /// Whether something is written to its standard input; otherwise that is empty.
+    pub has_input: bool,
+}
+
+/// How a program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself, with this code.
+    Code(i32),
+    /// A signal of this number ended it.
+    Signal(i32),
+}
+
+impl Exit {
+    /// Reads an exit code in which 128 and more may stand for a signal, as shells have it. git
+    /// ends with 128 and 129 by itself and with nothing between those and 255.
+    pub fn of_code(code: i32) -> Self {
+        match code {
+            130..=192 => Self::Signal(code - 128),
+            code => Self::Code(code),
+        }
+    }
+}
+
+/// The output of a program.
+pub type Reader = Box<dyn AsyncRead + Send + Unpin>;
+
+/// A running program.
+pub struct Running {
+    /// Its input, if it was to have one.
+    pub stdin: Option<Box<dyn AsyncWrite + Send + Unpin>>,
+    /// Its output.
+    pub stdout: Option<Reader>,
+    /// Its errors.
+    pub stderr: Option<Reader>,
+    /// The process.
+    pub process: Box<dyn Process>,
+}
+
+/// A process and all that it has started. Dropping it ends them.
+pub trait Process: Send {
+    /// Waits for its end.
+    fn wait(&mut self) -> BoxFuture<'_, io::Result<Exit>>;
+
+    /// Ends it; returns when it is dead, or cannot be ended.
+    fn end(&mut self) -> BoxFuture<'_, ()>;
+}
+
+/// Starts programs.
+pub trait Launcher: fmt::Debug + Send + Sync {
+    /// Starts one; it runs when this returns.
+    ///
+    /// # Errors
+    /// It cannot be started; `NotFound` when it does not exist.
+    fn launch(&self, program: Program) -> BoxFuture<'_, io::Result<Running>>;
+}
+
+/// Starts a program as a child in a process group of its own.
+#[derive(Debug)]
+pub(super) struct Direct;
+
+impl Launcher for Direct {
+    fn launch(&self, program: Program) -> BoxFuture<'_, io::Result<Running>> {
+        Box::pin(async move {
+            let mut command = Command::new(&program.program);
+            command
+                .args(&program.args)
+                .env_clear()
+                .envs(&program.env)
+                .current_dir(&program.dir)
+                .stdin(match program.has_input {
+                    true => Stdio::piped(),
+                    false => Stdio::null(),
+                })
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                // A Ctrl-C in the terminal is for us, not for a git in the middle of something;
+                // and a filter that hangs is ended together with its git.
+                .process_group(0)
+                .kill_on_drop(true);
+            let mut child = command.spawn()?;
+            let id = child.id().and_then(|id| i32::try_from(id).ok());
+            Ok(Running {
+                stdin: child.stdin.take().map(|pipe| Box::new(pipe) as _),
+                stdout: child.stdout.take().map(|pipe| Box::new(pipe) as _),
+                stderr: child.stderr.take().map(|pipe| Box::new(pipe) as _),
+                process: Box::new(Group {
+                    child,
+                    group: id.and_then(Pid::from_raw),
+                }),
+            })
+        })
+    }
+}
+
+/// A child's process group, which is killed when it is dropped before its end: the child's own
+/// children (filters) would otherwise stay.
+struct Group {
+    child: Child,
+    group: Option<Pid>,
+}
+
+impl Group {
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.group {
+            // An empty group has ended by itself.
+            let _ = kill_process_group(group, signal);
+        }
+    }
+}
+
+impl Process for Group {
+    fn wait(&mut self) -> BoxFuture<'_, io::Result<Exit>> {
+        Box::pin(async {
+            let status = self.child.wait().await?;
+            self.group = None;
+            Ok(match (status.code(), status.signal()) {
+                (Some(code), _) => Exit::of_code(code),
+                (None, signal) => Exit::Signal(signal.unwrap_or_default()),
+            })
+        })
+    }
+
+    fn end(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            self.signal(Signal::TERM);
+            let _ = tokio::time::timeout(GRACE, self.child.wait()).await;
+            self.signal(Signal::KILL);
+        })
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+    }
+}

@@ -1,0 +1,126 @@
+//! The commits that an agent makes in its own repository. They are squashed, and kept for people
+//! who look for what it did.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+use super::Result;
+use super::error::Error;
+use super::places::{read_plain, read_small};
+use super::worktree::Worktree;
+use crate::model::ids::CommitId;
+
+/// What an agent's commits bring may be so large, packed; beyond it they are not kept.
+const PACK_BYTES_MAX: usize = 64 << 20;
+
+/// Refs that an agent's git has packed.
+const PACKED_BYTES_MAX: u64 = 4 << 20;
+
+/// A branch may be named by another ref, and that by another; git follows five.
+const LINKS_MAX: u32 = 5;
+
+impl Worktree {
+    /// A courtesy to people who look for what the agent did: without it the work is still whole,
+    /// so a failure is no reason to lose the attempt.
+    pub(super) async fn keep_agents_commits(&self) {
+        let kept = match self.agents_commit() {
+            None => return,
+            Some(commit) => self.keep_agents(&commit).await,
+        };
+        if let Err(error) = kept {
+            tracing::warn!(attempt = %self.attempt, %error, "the agent's own commits are not kept");
+        }
+    }
+
+    async fn keep_agents(&self, commit: &CommitId) -> Result<String> {
+        let theirs = self.path().join(".git/objects");
+        if theirs.is_dir() {
+            let known = self.repository.find_commit(commit.as_str()).await?;
+            if known.is_none() {
+                let base = format!("{commit}\n^{}\n", self.notes.base);
+                self.copy_objects(base).await?;
+            }
+        }
+        let name = format!("{}-agent", self.attempt.0);
+        self.repository.preserve_as(&name, commit).await
+    }
+
+    /// Copies what these revisions name from the agent's objects into the main repository's. What
+    /// is written is named anew by what it is, so that nothing the agent made can pass for
+    /// something else.
+    async fn copy_objects(&self, revisions: String) -> Result<()> {
+        let theirs = self.path().join(".git/objects");
+        let call = self
+            .object_call("pack the agent's commits")
+            .env("GIT_ALTERNATE_OBJECT_DIRECTORIES", quoted(&theirs))
+            .args(["pack-objects", "--revs", "--stdout", "-q"])
+            .input(revisions)
+            .whole_tree();
+        let mut pack = Vec::new();
+        let mut fits = true;
+        let sink = &mut |bytes: &[u8]| {
+            fits = fits && pack.len() + bytes.len() <= PACK_BYTES_MAX;
+            if fits {
+                pack.extend_from_slice(bytes);
+            }
+        };
+        let (code, complaint) = call.stream(sink).await?;
+        if code != 0 {
+            return Err(call.stream_failed(code, complaint));
+        }
+        if !fits {
+            return Err(Error::OutputLimit {
+                doing: call.doing,
+                command: "pack-objects".to_owned(),
+                bytes: PACK_BYTES_MAX,
+            });
+        }
+        let call = self.object_call("keep the agent's commits");
+        let call = call.args(["unpack-objects", "-q"]).input(pack).whole_tree();
+        call.ok().await.map(drop)
+    }
+
+    /// The commit that the agent's own `HEAD` is at, if that is a commit of the agent's. Read
+    /// without git, which would do what the agent's configuration says.
+    fn agents_commit(&self) -> Option<CommitId> {
+        let git_dir = match &self.notes.admin {
+            Some(admin) => self.repository.common_dir().join("worktrees").join(admin),
+            None => self.path().join(".git"),
+        };
+        let mut name = "HEAD".to_owned();
+        for _ in 0..LINKS_MAX {
+            let text = match read_small(&git_dir.join(&name)) {
+                Some(text) => String::from_utf8_lossy(&text).into_owned(),
+                None => {
+                    let packed = read_plain(&git_dir.join("packed-refs"), PACKED_BYTES_MAX)?;
+                    let packed = String::from_utf8_lossy(&packed).into_owned();
+                    let mut pairs = packed.lines().filter_map(|line| line.split_once(' '));
+                    pairs.find(|(_, it)| *it == name)?.0.to_owned()
+                }
+            };
+            let text = text.trim();
+            if let Ok(id) = text.parse::<CommitId>() {
+                let known = id == self.notes.base || Some(&id) == self.notes.commit.as_ref();
+                return (!known && !id.is_none()).then_some(id);
+            }
+            let next = text.strip_prefix("ref: ")?.trim();
+            let inside = next.starts_with("refs/") && !next.split('/').any(|part| part == "..");
+            name = inside.then(|| next.to_owned())?;
+        }
+        None
+    }
+}
+
+/// A path as git reads it in a list of directories, which have colons between them.
+fn quoted(path: &Path) -> OsString {
+    let mut quoted = vec![b'"'];
+    for &byte in path.as_os_str().as_bytes() {
+        if matches!(byte, b'"' | b'\\') {
+            quoted.push(b'\\');
+        }
+        quoted.push(byte);
+    }
+    quoted.push(b'"');
+    OsString::from_vec(quoted)
+}

@@ -1,0 +1,357 @@
+//! The person's git configuration, as it is read once at the start of a run. The worker's git works
+//! with this copy alone, so that nothing that is written into a configuration file later, by an
+//! agent for example, runs a program or changes what is committed.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::Result;
+use super::durable::blocking;
+use super::repository::Repository;
+
+/// Patterns of ignored files and of attributes are some lines. A file beyond this is none.
+const PATTERNS_BYTES_MAX: u64 = 1 << 20;
+
+/// Sections that decide what a checkout writes and a commit contains, and how git reaches the
+/// remote that lacks no object: filters download what they need (git-lfs), and partial clones too.
+const SECTIONS: [&str; 13] = [
+    "filter",
+    "merge",
+    "lfs",
+    "submodule",
+    "remote",
+    "credential",
+    "http",
+    "url",
+    "ssh",
+    "protocol",
+    "checkout",
+    "pack",
+    "branch",
+];
+
+/// Of those, what an agent's own git gets as well: nothing that opens the network.
+const AGENT_SECTIONS: [&str; 4] = ["filter", "merge", "lfs", "submodule"];
+
+/// Keys of `core` that are about files and objects.
+const CORE: [&str; 16] = [
+    "autocrlf",
+    "eol",
+    "symlinks",
+    "filemode",
+    "ignorecase",
+    "precomposeunicode",
+    "protecthfs",
+    "protectntfs",
+    "longpaths",
+    "bigfilethreshold",
+    "compression",
+    "loosecompression",
+    "sharedrepository",
+    "checkroundtripencoding",
+    "deltabasecachelimit",
+    "packedgitlimit",
+];
+
+/// Keys elsewhere that matter to a merge.
+const OTHER: [&str; 4] = [
+    "diff.renames",
+    "diff.renamelimit",
+    "core.sshcommand",
+    "core.gitproxy",
+];
+
+/// One value of the configuration, in the order in which git reads them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Value {
+    /// `section.subsection.key`; section and key in lower case.
+    key: String,
+    /// `None` for a key without a value, which means true.
+    value: Option<String>,
+    /// Whether it stands in the repository's own files.
+    local: bool,
+}
+
+/// What the worker's git is told of the person's configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    values: Vec<Value>,
+    /// `info/exclude`.
+    pub(super) exclude: String,
+    /// `info/attributes`.
+    pub(super) attributes: String,
+    /// The file that `core.excludesFile` names.
+    pub(super) users_exclude: String,
+    /// The file that `core.attributesFile` names.
+    pub(super) users_attributes: String,
+}
+
+impl Settings {
+    /// Writes them into a file, all or nothing; they are on the disk when this returns.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        let fresh = path.with_extension("new");
+        super::places::remove_any(&fresh)?;
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&fresh)?;
+        file.write_all(&serde_json::to_vec(self)?)?;
+        file.sync_all()?;
+        fs::rename(&fresh, path)?;
+        let dir = path.parent().unwrap_or(Path::new("/"));
+        fs::File::open(dir)?.sync_all()
+    }
+
+    /// Reads what [`write`](Self::write) has written; `None` when there is no such file.
+    ///
+    /// # Errors
+    /// It cannot be read, or is something else.
+    pub fn read(path: &Path) -> io::Result<Option<Self>> {
+        match fs::read(path) {
+            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn last(&self, key: &str) -> Option<&str> {
+        let found = self.values.iter().rev().find(|value| value.key == key);
+        found?.value.as_deref()
+    }
+
+    /// The worker's configuration file, but for what the repository itself adds.
+    pub(super) fn for_worker(&self, config: &mut ConfigText) {
+        let wanted = |value: &&Value| {
+            let (section, name) = ends(&value.key);
+            SECTIONS.contains(&section)
+                || (section == "core"
+                    && value.key.matches('.').count() == 1
+                    && CORE.contains(&name))
+                || OTHER.contains(&value.key.as_str())
+        };
+        self.add(config, wanted);
+    }
+
+    /// What the configuration file of an agent's own repository gets. The rest of what the person
+    /// has set, the agent's git finds where it always does.
+    pub(super) fn for_agent(&self, config: &mut ConfigText) {
+        let wanted = |value: &&Value| {
+            let (section, name) = ends(&value.key);
+            value.local
+                && (AGENT_SECTIONS.contains(&section)
+                    || (section == "core" && CORE.contains(&name))
+                    || self.is_of_promisor(&value.key))
+        };
+        self.add(config, wanted);
+    }
+
+    /// Whether a key is about a remote from which missing objects of a partial clone come.
+    fn is_of_promisor(&self, key: &str) -> bool {
+        let remote = key.rsplit_once('.').map_or("", |(remote, _)| remote);
+        key.starts_with("remote.") && self.last(&format!("{remote}.promisor")).is_some()
+    }
+
+    fn add(&self, config: &mut ConfigText, wanted: impl Fn(&&Value) -> bool) {
+        for value in self.values.iter().filter(wanted) {
+            config.set(&value.key, value.value.as_deref());
+        }
+    }
+
+    /// Where git-lfs keeps its objects, if that is set.
+    pub(super) fn lfs_storage(&self) -> Option<&str> {
+        self.last("lfs.storage").filter(|path| !path.is_empty())
+    }
+
+    /// The remote of a partial clone.
+    pub(super) fn partial_clone(&self) -> Option<&str> {
+        self.last("extensions.partialclone")
+    }
+
+    /// What ssh is called with, so that it asks nobody for a password.
+    pub(super) fn ssh_command(&self) -> Option<String> {
+        if self.last("ssh.variant").is_some_and(|it| it != "ssh") {
+            // Others call the option something else.
+            return None;
+        }
+        let ssh = self.last("core.sshcommand").unwrap_or("ssh");
+        Some(format!("{ssh} -oBatchMode=yes"))
+    }
+}
+
+/// First and last part of a key.
+fn ends(key: &str) -> (&str, &str) {
+    let section = key.split('.').next().unwrap_or_default();
+    (section, key.rsplit('.').next().unwrap_or_default())
+}
+
+/// A configuration file as git reads it.
+#[derive(Debug, Default)]
+pub(super) struct ConfigText(String);
+
+impl ConfigText {
+    /// Adds a value; `None` is a key without one.
+    pub(super) fn set(&mut self, key: &str, value: Option<&str>) {
+        let Some((above, name)) = key.rsplit_once('.') else {
+            return;
+        };
+        let header = match above.split_once('.') {
+            None => format!("[{above}]"),
+            // git has no way to write a line feed there, so that none can have come from git.
+            Some((_, sub)) if sub.contains(['\n', '\0']) => return,
+            Some((section, sub)) => format!("[{section} {}]", quoted(sub)),
+        };
+        self.0.push_str(&header);
+        self.0.push_str("\n\t");
+        self.0.push_str(name);
+        if let Some(value) = value {
+            self.0.push_str(" = ");
+            self.0.push_str(&quoted(value).replace('\n', "\\n"));
+        }
+        self.0.push('\n');
+    }
+
+    pub(super) fn append(&mut self, other: &Self) {
+        self.0.push_str(&other.0);
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+/// Quotes as git reads them; a line feed is the caller's business.
+fn quoted(text: &str) -> String {
+    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("\"{escaped}\"")
+}
+
+/// Takes the answer of `config --list --show-scope -z` apart: by turns a scope, and a key with its
+/// value after a line feed.
+fn parse(stdout: &[u8]) -> Vec<Value> {
+    let text = String::from_utf8_lossy(stdout);
+    let mut fields = text.split('\0');
+    let mut values = Vec::new();
+    while let (Some(scope), Some(pair)) = (fields.next(), fields.next()) {
+        let (key, value) = match pair.split_once('\n') {
+            Some((key, value)) => (key, Some(value.to_owned())),
+            None => (pair, None),
+        };
+        values.push(Value {
+            key: key.to_owned(),
+            value,
+            local: matches!(scope, "local" | "worktree"),
+        });
+    }
+    values
+}
+
+impl Repository {
+    /// Reads the person's configuration as it is now.
+    ///
+    /// # Errors
+    /// git cannot read it: the error names the file and the line.
+    pub async fn read_settings(&self) -> Result<Settings> {
+        let listed = self
+            .persons_call("read git's configuration")
+            .args(["config", "--list", "--show-scope", "-z"])
+            .ok()
+            .await?;
+        let mut settings = Settings {
+            values: parse(&listed.stdout),
+            ..Settings::default()
+        };
+        let excludes = self.patterns_file("core.excludesFile", "ignore").await?;
+        let attributes = self
+            .patterns_file("core.attributesFile", "attributes")
+            .await?;
+        let info = self.common_dir().join("info");
+        let doing = "read git's configuration";
+        blocking(doing, info, move |info| {
+            settings.exclude = patterns(&info.join("exclude"))?;
+            settings.attributes = patterns(&info.join("attributes"))?;
+            settings.users_exclude = excludes.map_or(Ok(String::new()), |path| patterns(&path))?;
+            let theirs = attributes.map_or(Ok(String::new()), |path| patterns(&path));
+            settings.users_attributes = theirs?;
+            Ok(settings)
+        })
+        .await
+    }
+
+    /// The file of patterns that a key names, or the one where git looks otherwise.
+    async fn patterns_file(&self, key: &str, default: &str) -> Result<Option<PathBuf>> {
+        let call = self.persons_call("read git's configuration");
+        let call = call.args(["config", "-z", "--type=path", "--get", key]);
+        let (call, output) = call.run_keeping().await?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        match output.code {
+            0 => Ok(Some(self.project_dir().join(text.trim_end_matches('\0')))),
+            1 => Ok(config_home().map(|home| home.join("git").join(default))),
+            _ => Err(call.failed(&output)),
+        }
+    }
+}
+
+fn config_home() -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let home = || set("HOME").map(|home| PathBuf::from(home).join(".config"));
+    set("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home)
+}
+
+fn patterns(path: &Path) -> io::Result<String> {
+    // A pipe in its place would be read for ever.
+    if !fs::metadata(path).is_ok_and(|meta| meta.is_file()) {
+        return Ok(String::new());
+    }
+    let mut bytes = Vec::new();
+    let mut file = fs::File::open(path)?.take(PATTERNS_BYTES_MAX);
+    file.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_written_as_git_reads_them() {
+        let mut text = ConfigText::default();
+        text.set("core.eol", Some("lf"));
+        text.set(
+            "filter.a \"b\"\\.c.clean",
+            Some("sed 's/\\\\x/\"/'\n# no comment"),
+        );
+        text.set("core.bare", None);
+        let expected = "[core]\n\teol = \"lf\"\n[filter \"a \\\"b\\\"\\\\.c\"]\n\tclean = \
+             \"sed 's/\\\\\\\\x/\\\"/'\\n# no comment\"\n[core]\n\tbare\n";
+        assert_eq!(String::from_utf8_lossy(text.bytes()), expected);
+    }
+
+    #[test]
+    fn only_what_matters_is_taken_over() {
+        let answer = "global\0core.pager\nless\0global\0filter.x.clean\nglobal\0\
+             local\0filter.x.smudge\nlocal\0local\0core.hookspath\n/h\0\
+             local\0core.eol\ncrlf\0local\0remote.o.url\nu\0local\0remote.o.promisor\ntrue\0\
+             local\0remote.p.url\nv\0local\0alias.add\n!false\0local\0core.bare\0";
+        let settings = Settings {
+            values: parse(answer.as_bytes()),
+            ..Settings::default()
+        };
+        let (mut worker, mut agent) = (ConfigText::default(), ConfigText::default());
+        settings.for_worker(&mut worker);
+        settings.for_agent(&mut agent);
+        let keys = |text: &ConfigText| text.0.matches("\n\t").count();
+        assert_eq!(
+            (keys(&worker), keys(&agent)),
+            (6, 4),
+            "{worker:?} {agent:?}"
+        );
+        assert!(!worker.0.contains("pager") && !worker.0.contains("hooks"));
+        assert!(!agent.0.contains("global") && !agent.0.contains("\"v\""));
+    }
+}

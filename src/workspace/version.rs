@@ -1,0 +1,35 @@
+//! Versions of git, and what they can do.
+
+use std::fmt;
+
+/// A version of git: major and minor number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(pub u32, pub u32);
+
+impl Version {
+    /// The oldest that works; Debian 11 has it.
+    pub const OLDEST: Self = Self(2, 30);
+
+    /// The first whose `merge-tree` merges without a working tree and from a named base.
+    pub(super) const MERGE_TREE: Self = Self(2, 40);
+
+    /// The first that can be told to read no configuration of the user's.
+    pub(super) const CONFIG_GLOBAL: Self = Self(2, 32);
+
+    /// The first that knows `core.fsync`.
+    pub(super) const FSYNC: Self = Self(2, 36);
+
+    /// Reads what `git version` prints, whatever the vendor appends.
+    pub fn parse(text: &str) -> Option<Self> {
+        let numbers = text.strip_prefix("git version ")?;
+        let mut parts = numbers.split(|c: char| !c.is_ascii_digit());
+        let mut next = || parts.next()?.parse().ok();
+        Some(Self(next()?, next()?))
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0, self.1)
+    }
+}

@@ -182,3 +182,109 @@ fn a_worker_that_is_at_a_dropped_attempt_is_waited_for() {
     assert_eq!(code, Some(0), "{repaired}");
     assert!(!path.exists());
 }
+
+/// Where the text of a check's output is that the log names first.
+fn first_output(project: &Project) -> PathBuf {
+    let export = project.scheduler(&["export"]);
+    let text = String::from_utf8(export.stdout).expect("UTF-8");
+    let (_, rest) = text.split_once("\"output\":\"").expect("an output");
+    let hash = rest.get(..64).expect("a hash");
+    let (first, rest) = hash.split_at(2);
+    data(project).join("log/content").join(first).join(rest)
+}
+
+#[test]
+fn an_output_of_a_check_that_was_altered_costs_no_event() {
+    let project = worked();
+    let path = first_output(&project);
+    let export = project.scheduler(&["export"]).stdout;
+    // The checks here print nothing: one bit more is another text all the same.
+    fs::write(&path, "x").expect("written");
+    let (code, verify) = said(&project, &["verify"]);
+    assert_eq!(code, Some(6), "{verify}");
+    for expected in [
+        "every event is there",
+        "output of check 1 of feature #",
+        "(attempt a",
+        "altered",
+    ] {
+        assert!(verify.contains(expected), "{expected}: {verify}");
+    }
+    for verb in [&["status"][..], &["log"], &["why", "1"], &["export"]] {
+        assert_eq!(said(&project, verb).0, Some(0), "{verb:?}");
+    }
+    let (code, plan) = said(&project, &["repair"]);
+    assert_eq!(code, Some(6), "{plan}");
+    assert!(plan.contains("moves     1 altered text"), "{plan}");
+    assert!(path.exists(), "nothing is done unasked");
+    let (code, repaired) = said(&project, &["repair", "--yes"]);
+    assert_eq!(code, Some(0), "{repaired}");
+    assert!(!path.exists(), "it is moved aside");
+    assert_eq!(
+        project.scheduler(&["export"]).stdout,
+        export,
+        "the same events"
+    );
+    let (code, verify) = said(&project, &["verify"]);
+    assert_eq!(code, Some(0), "what is missing is named: {verify}");
+    assert!(
+        verify.contains("output of check 1 of feature #"),
+        "{verify}"
+    );
+    let (code, again) = said(&project, &["repair"]);
+    assert!(
+        code == Some(0) && again.contains("nothing to repair"),
+        "{again}"
+    );
+}
+
+#[test]
+fn an_event_whose_text_is_lost_stays_and_pauses_the_run() {
+    let project = Project::new(CONFIG);
+    let long = "a long story ".repeat(500);
+    let feature = |id: u32, more: &str| {
+        format!(
+            "[[feature]]\nid = {id}\nname = \"f {id}\"\ndescription = \"{more}\"\nchecks = [\"test -s f{id}.txt\"]\n"
+        )
+    };
+    let backlog = feature(1, "short") + &feature(2, &long) + &feature(3, "short");
+    project.write(".crewlog/features.toml", &backlog);
+    let imported = project.scheduler(&["import", ".crewlog/features.toml"]);
+    assert!(imported.status.success(), "{imported:?}");
+    let contents = data(&project).join("log/content");
+    for dir in names(&contents) {
+        for file in names(&contents.join(&dir)) {
+            fs::remove_file(contents.join(&dir).join(file)).expect("removed");
+        }
+    }
+    let (code, verify) = said(&project, &["verify"]);
+    assert_eq!(code, Some(6), "{verify}");
+    for expected in [
+        "every event is there: 3 events",
+        "the text of event 2 (FeatureAdded): missing",
+    ] {
+        assert!(verify.contains(expected), "{expected}: {verify}");
+    }
+    let (code, repair) = said(&project, &["repair", "--yes"]);
+    assert_eq!(code, Some(0), "{repair}");
+    let (code, log) = said(&project, &["log"]);
+    assert_eq!(code, Some(0), "{log}");
+    for expected in ["#1", "#3", "the text of event 2 (FeatureAdded) is lost"] {
+        assert!(log.contains(expected), "{expected}: {log}");
+    }
+    let (code, status) = said(&project, &["status"]);
+    assert_eq!(code, Some(0), "{status}");
+    assert!(
+        status.contains("paused"),
+        "nothing is built on it unseen: {status}"
+    );
+    // A person has looked, and the rest goes on.
+    let (code, resumed) = said(&project, &["resume"]);
+    assert_eq!(code, Some(0), "{resumed}");
+    let run = project.scheduler(&RUN);
+    assert_eq!(run.status.code(), Some(0), "{run:?}");
+    let mut merged = project.merged("crewlog/test");
+    merged.sort();
+    assert_eq!(merged, ["#1", "#3"]);
+    project.wait_for_silence();
+}

@@ -15,7 +15,9 @@ use crewlog::queue::log::{EventLog, Head};
 use crewlog::queue::memory::Fault;
 use crewlog::queue::portable::{read_portable, write_portable};
 use crewlog::queue::snapshot::{self, PassedOver, Snapshot};
-use crewlog::queue::{ChainHash, Error, FileContents, MemoryLog, OpenOptions, SledLog, verify};
+use crewlog::queue::{
+    ChainHash, Error, FileContents, LostText, MemoryLog, OpenOptions, SledLog, Text, verify,
+};
 use storage_common::{big, commit, record, small, smalls};
 
 fn contents(dir: &Path) -> Vec<Box<dyn Contents>> {
@@ -228,7 +230,7 @@ fn snapshots_of_other_logs_futures_and_shapes_are_passed_over() {
 }
 
 #[test]
-fn verify_names_the_first_bad_event_and_why() {
+fn verify_names_every_lost_text_and_keeps_every_event() {
     let dir = tempfile::tempdir().unwrap();
     let log = SledLog::open(dir.path(), &OpenOptions::default()).unwrap();
     let epoch = log.lead().unwrap();
@@ -271,20 +273,36 @@ fn verify_names_the_first_bad_event_and_why() {
     assert_eq!((counts, verified.head), ((11, 1, 1, 1), log.head()));
 
     fs::write(log.files().path(&output), b"ok 2 - greets\n").unwrap();
-    let fault = verify(&log).unwrap_err();
-    assert_eq!((fault.sequence, fault.verified), (Sequence(10), 9));
-    assert!(
-        matches!(fault.why, Error::ContentAltered(hash) if hash == output),
-        "{fault}"
-    );
+    // Every event stays; the text is named.
+    let verified = verify(&log).unwrap();
+    let missing = |lost: &&LostText| lost.content == ContentHash([7; 32]);
+    let found: Vec<_> = verified.lost.iter().filter(|it| !missing(it)).collect();
+    let what = Text::Output {
+        feature: FeatureId(1),
+        attempt: AttemptId(1),
+        check: 1,
+    };
+    let expected = LostText {
+        content: output,
+        altered: true,
+        event: Sequence(10),
+        what,
+    };
+    assert_eq!(found, [&expected]);
+    assert!(expected.is_damage());
+    assert_eq!((verified.outputs, verified.outputs_missing), (0, 1));
+    assert_eq!(verified.head, log.head());
     fs::write(log.files().path(&output), b"ok 1 - greets\n").unwrap();
 
     let mut bytes = Vec::new();
     crewlog::queue::encoding::encode_body(&batch[10].event, &mut bytes).unwrap();
     fs::remove_file(log.files().path(&content::hash(&bytes))).unwrap();
-    let fault = verify(&log).unwrap_err();
-    assert_eq!(fault.sequence, Sequence(11));
-    assert!(matches!(fault.why, Error::ContentMissing(_)), "{fault}");
+    let verified = verify(&log).unwrap();
+    let lost = verified.lost.last().unwrap();
+    assert_eq!((lost.event, lost.altered), (Sequence(11), false));
+    assert_eq!(lost.what, Text::Body("FeatureAdded"));
+    assert!(lost.is_damage());
+    assert_eq!((verified.events, verified.long_bodies), (11, 0));
 }
 
 fn exported(log: &dyn EventLog) -> Vec<u8> {

@@ -229,7 +229,7 @@ fn a_snapshot_from_beyond_the_end_proves_that_there_was_more() {
 }
 
 #[test]
-fn a_long_body_that_is_gone_makes_its_event_the_first_bad_one() {
+fn a_long_body_that_is_altered_costs_its_text_and_no_event() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(&dir.path().join("log")).unwrap();
     let epoch = log.lead().unwrap();
@@ -247,20 +247,27 @@ fn a_long_body_that_is_gone_makes_its_event_the_first_bad_one() {
     // The start does not read bodies; `verify` does.
     drop(open(&place.log()).unwrap());
     let findings = place.examine();
-    let (bad, why) = findings.bad.clone().unwrap();
-    assert_eq!(bad, Sequence(12));
-    assert!(why.contains("altered"), "{why}");
-    assert_eq!(findings.salvage.strays(), 9);
-    let repaired = place.repair(findings);
-    assert_eq!((repaired.head.sequence.0, repaired.altered), (11, 1));
-    // With the bytes back, the damaged one is whole, and both are there.
-    fs::write(
-        place.aside().join(path.strip_prefix(place.log()).unwrap()),
-        bytes,
-    )
-    .unwrap();
-    let findings = repair::examine(&place.aside(), &place.snapshots()).unwrap();
-    assert_eq!(findings.head(), head);
+    assert_eq!((findings.head(), findings.bad.clone()), (head, None));
+    assert!(findings.has_all_events() && !findings.is_whole());
+    let [lost] = findings.lost[..] else {
+        panic!("{:?}", findings.lost);
+    };
+    assert_eq!((lost.event, lost.altered), (Sequence(12), true));
+    // It is moved aside, and nothing else is touched.
+    let before = fs::read(place.log().join("sled/db")).unwrap();
+    let moved = repair::set_texts_aside(&findings, &place.log(), &place.aside());
+    assert_eq!(moved.unwrap(), 1);
+    drop(findings);
+    assert_eq!(fs::read(place.log().join("sled/db")).unwrap(), before);
+    let aside = place.aside().join(path.strip_prefix(place.log()).unwrap());
+    assert_eq!(fs::read(&aside).unwrap(), b"other");
+    let findings = place.examine();
+    assert!(findings.is_whole(), "what is missing cannot be repaired");
+    assert_eq!((findings.lost.len(), findings.lost[0].altered), (1, false));
+    drop(findings);
+    // With the bytes back nothing is lost.
+    fs::write(&path, bytes).unwrap();
+    assert!(place.examine().lost.is_empty());
 }
 
 #[test]

@@ -13,7 +13,6 @@ use super::client::{self, Call, Client, READER_LIMIT};
 use super::error::Error;
 use super::project::Project;
 use super::store;
-use crate::model::apply::apply;
 use crate::model::event::Recorded;
 use crate::model::ids::Sequence;
 use crate::model::state::{STATE_VERSION, State};
@@ -28,6 +27,7 @@ use crate::scheduler::load;
 pub struct Source {
     project: Project,
     whom: Whom,
+    lost: RefCell<Vec<(Sequence, &'static str)>>,
 }
 
 enum Whom {
@@ -76,7 +76,12 @@ impl Source {
     pub async fn open(project: &Project) -> Result<Self, Error> {
         let whom = Whom::find(project).await?;
         let project = project.clone();
-        Ok(Self { project, whom })
+        let lost = RefCell::default();
+        Ok(Self {
+            project,
+            whom,
+            lost,
+        })
     }
 
     /// True when a scheduler runs and answers.
@@ -111,14 +116,39 @@ impl Source {
         }
     }
 
-    /// Every event from `from` on, decoded.
+    /// The event of an envelope; none where its text is lost, which is told by [`Source::lost`].
+    pub fn decode(
+        &self,
+        envelope: &Envelope<'_>,
+        contents: &dyn Contents,
+    ) -> Result<Option<Recorded>, Error> {
+        match recorded(envelope, contents) {
+            Err(error) if error.is_lost_text() => {
+                self.lost
+                    .borrow_mut()
+                    .push((envelope.sequence, envelope.name()));
+                Ok(None)
+            }
+            recorded => recorded.map(Some).map_err(|error| store::of_log(&error)),
+        }
+    }
+
+    /// The events that were read and whose texts are lost, and what they are called.
+    pub fn lost(&self) -> Vec<(Sequence, &'static str)> {
+        self.lost.take()
+    }
+
+    /// Every event from `from` on, decoded; those whose texts are lost are left out.
     pub async fn events(
         &self,
         from: Sequence,
         each: &mut dyn FnMut(Recorded) -> Result<ControlFlow<()>, Error>,
     ) -> Result<(), Error> {
         let take = &mut |item: Item<'_>, contents: &dyn Contents| match item {
-            Item::Event(envelope) => each(decode(envelope, contents)?),
+            Item::Event(envelope) => match self.decode(envelope, contents)? {
+                Some(recorded) => each(recorded),
+                None => Ok(ControlFlow::Continue(())),
+            },
             Item::End => Ok(ControlFlow::Continue(())),
         };
         self.read(from, false, take).await
@@ -172,7 +202,12 @@ impl Source {
             if last.is_some_and(|last| envelope.sequence > last) {
                 return Ok(ControlFlow::Break(()));
             }
-            apply(&mut state, &decode(envelope, contents)?);
+            let folded = load::fold(&mut state, envelope, contents);
+            if !folded.map_err(|error| store::of_log(&error))? {
+                self.lost
+                    .borrow_mut()
+                    .push((envelope.sequence, envelope.name()));
+            }
             Ok(ControlFlow::Continue(()))
         };
         self.read(from, false, take).await?;
@@ -312,11 +347,6 @@ impl Running {
             asked = Ok(());
         }
     }
-}
-
-/// The event of an envelope.
-pub fn decode(envelope: &Envelope<'_>, contents: &dyn Contents) -> Result<Recorded, Error> {
-    recorded(envelope, contents).map_err(|error| store::of_log(&error))
 }
 
 /// Takes one message apart. Continues with true when everything up to now was sent.

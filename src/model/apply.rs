@@ -7,6 +7,7 @@ mod outcomes;
 mod run;
 
 use super::event::{Event, Recorded};
+use super::ids::{Sequence, Timestamp};
 use super::state::State;
 
 /// Folds one event into the state.
@@ -59,4 +60,16 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
         }
         Event::AttemptNoted(_) => {}
     }
+}
+
+/// Folds an event of which nothing but its envelope can be read: its text is lost, and nobody knows
+/// what it changed. The run is paused there, so that a person looks before anything is built on the
+/// rest, and resumes it.
+pub fn pass_over(state: &mut State, sequence: Sequence, at: Timestamp, name: &str) {
+    state.sequence = sequence;
+    state.at = state.at.max(at);
+    state.promote();
+    state.paused = Some(format!(
+        "the text of event {sequence} ({name}) is lost, so it is not known what it changed: look at the features with `scheduler status`, import again what is missing"
+    ));
 }

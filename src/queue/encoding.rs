@@ -394,6 +394,11 @@ impl Envelope<'_> {
         ChainHash(Sha256::digest(hashed).into())
     }
 
+    /// What the event is called.
+    pub fn name(&self) -> &'static str {
+        newest(self.kind).map_or("an event", |(_, name)| name)
+    }
+
     /// The content file that holds the body, if it is not in the envelope.
     pub fn content(&self) -> Option<ContentHash> {
         match self.codec {

@@ -145,6 +145,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// True where only a text is lost, and not the event that names it: its content file is missing
+    /// or altered.
+    pub fn is_lost_text(&self) -> bool {
+        matches!(self, Self::ContentMissing(_) | Self::ContentAltered(_))
+    }
+
     /// For `map_err`: the system refused to `what` the file at `path`.
     pub(super) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();

@@ -41,4 +41,4 @@ pub use log::{Chunk, EventLog, Head, Subscription, subscribe};
 pub use memory::MemoryLog;
 pub use reader::{Ending, LogReader};
 pub use sled_log::{Holder, OpenOptions, SledLog, holder};
-pub use verify::{Verified, verify};
+pub use verify::{LostText, Text, Verified, verify};

@@ -15,11 +15,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::content::{self, CONTENT_BYTES_MAX};
+use super::content::{self, CONTENT_BYTES_MAX, FileContents};
 use super::encoding::DecodeError;
 use super::log::{EventLog, Head, hash_at};
 use super::salvage::Salvage;
 use super::snapshot::{self, Sound};
+use super::verify::LostText;
 use super::{Ending, Error, LogReader, OpenOptions, SledLog, files, sled_log, verify};
 use crate::model::ids::{ContentHash, Epoch, Sequence};
 
@@ -41,6 +42,8 @@ pub struct Findings {
     pub engine: Option<String>,
     /// Snapshots of what is not in the proven events.
     pub strangers: Vec<PathBuf>,
+    /// Texts that are missing or altered; every event that names one is among the proven.
+    pub lost: Vec<LostText>,
 }
 
 impl Findings {
@@ -49,9 +52,19 @@ impl Findings {
         self.salvage.head()
     }
 
-    /// True when there is nothing to repair.
+    /// True when there is nothing to repair. What is missing cannot be repaired.
     pub fn is_whole(&self) -> bool {
+        self.has_all_events() && self.altered().next().is_none()
+    }
+
+    /// True when every event is there and the engine gives it: nothing but texts may be damaged.
+    pub fn has_all_events(&self) -> bool {
         self.bad.is_none() && self.engine.is_none() && self.strangers.is_empty()
+    }
+
+    /// The texts that are not what was written.
+    pub fn altered(&self) -> impl Iterator<Item = &LostText> {
+        self.lost.iter().filter(|lost| lost.altered)
     }
 }
 
@@ -92,8 +105,9 @@ pub fn examine(dir: &Path, snapshots: &Path) -> Result<Findings, Error> {
 }
 
 fn prove(mut salvage: Salvage) -> Result<Findings, Error> {
+    let mut lost = Vec::new();
     match verify(&salvage) {
-        Ok(_) => {}
+        Ok(verified) => lost = verified.lost,
         Err(fault) if is_cure_elsewhere(&fault.why) => return Err(fault.why),
         Err(fault) => salvage.cut(fault.sequence, fault.why.to_string())?,
     }
@@ -102,6 +116,7 @@ fn prove(mut salvage: Salvage) -> Result<Findings, Error> {
         known: salvage.known,
         engine: None,
         strangers: Vec::new(),
+        lost,
         salvage,
     })
 }
@@ -224,6 +239,25 @@ pub fn repair(
         files::sync_dir(snapshots)?;
     }
     Ok(Repaired { head, altered })
+}
+
+/// Moves the texts that are not what was written out of the log in `dir`, below `aside`: who wants to
+/// keep the true ones again must not find them. All else stays as it is. Gives how many there were.
+pub fn set_texts_aside(findings: &Findings, dir: &Path, aside: &Path) -> Result<u64, Error> {
+    let contents = FileContents::at(&dir.join("content"));
+    let kept = FileContents::at(&aside.join("content"));
+    let mut moved = 0;
+    for lost in findings.altered() {
+        let (from, to) = (contents.path(&lost.content), kept.path(&lost.content));
+        let (Some(left), Some(into)) = (from.parent(), to.parent()) else {
+            continue;
+        };
+        files::make_dir(into)?;
+        rename(&from, &to)?;
+        files::sync_dir(left)?;
+        moved += 1;
+    }
+    Ok(moved)
 }
 
 /// Where a new log is made that is to take the place of the one in `dir`. What an earlier process

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use super::Error;
-use crate::model::apply::apply;
+use crate::model::apply::{apply, pass_over};
 use crate::model::ids::Sequence;
 use crate::model::state::{STATE_VERSION, State};
-use crate::queue::log::hash_at;
+use crate::queue::log::{hash_at, recorded};
 use crate::queue::snapshot::{self, Snapshot, Sound};
-use crate::queue::{self, EventLog};
+use crate::queue::{self, Contents, Envelope, EventLog};
 
 /// Bytes of events that are read at once while folding.
 const CHUNK_BYTES: usize = 4 << 20;
@@ -78,13 +78,34 @@ pub fn fold_to(
         if chunk.is_empty() {
             return Ok(());
         }
-        for recorded in chunk.events(log.contents())? {
-            if last.is_some_and(|last| recorded.sequence > last) {
+        for envelope in chunk.envelopes() {
+            let sequence = state.sequence.next();
+            let envelope = envelope.map_err(|source| queue::Error::Decode { sequence, source })?;
+            if last.is_some_and(|last| envelope.sequence > last) {
                 return Ok(());
             }
-            apply(state, &recorded);
+            fold(state, &envelope, log.contents())?;
         }
     }
+}
+
+/// Folds the event of an envelope. False where its text is lost, so that it was passed over.
+pub fn fold(
+    state: &mut State,
+    envelope: &Envelope<'_>,
+    contents: &dyn Contents,
+) -> Result<bool, queue::Error> {
+    match recorded(envelope, contents) {
+        Ok(recorded) => apply(state, &recorded),
+        Err(error) if error.is_lost_text() => {
+            let (sequence, name) = (envelope.sequence, envelope.name());
+            tracing::warn!(%sequence, name, %error, "an event is passed over");
+            pass_over(state, sequence, envelope.at, name);
+            return Ok(false);
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(true)
 }
 
 /// A snapshot of the state, to be written with [`snapshot::write`]; none when the log does not

@@ -1,7 +1,7 @@
 //! Logs that no rules would write: they fold all the same, and the same everywhere.
 
 use crewlog::model::actor::Actor;
-use crewlog::model::apply::apply;
+use crewlog::model::apply::{apply, pass_over};
 use crewlog::model::event::*;
 use crewlog::model::evidence::{FailureKind, Usage};
 use crewlog::model::ids::{
@@ -337,4 +337,23 @@ proptest! {
         bytes.truncate(at);
         prop_assert!(State::from_bytes(&bytes).is_err());
     }
+}
+
+#[test]
+fn an_event_whose_text_is_lost_pauses_the_run_until_a_person_resumes_it() {
+    let mut state = State::default();
+    pass_over(&mut state, Sequence(1), Timestamp(5), "FeatureEdited");
+    assert_eq!((state.sequence, state.at), (Sequence(1), Timestamp(5)));
+    let reason = state.paused.clone().expect("paused");
+    assert!(reason.contains("event 1 (FeatureEdited)"), "{reason}");
+    let resumed = Recorded {
+        sequence: Sequence(2),
+        epoch: Epoch(1),
+        at: Timestamp(6),
+        cause: CommandId(7),
+        actor: Actor::Unknown,
+        event: RunResumed {}.into(),
+    };
+    apply(&mut state, &resumed);
+    assert_eq!(state.paused, None);
 }

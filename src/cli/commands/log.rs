@@ -11,7 +11,7 @@ use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::cli::pages;
 use crate::cli::progress::render::Look;
-use crate::cli::source::{self, Item};
+use crate::cli::source::{Item, Source};
 use crate::cli::text::Paint;
 use crate::model::event::Recorded;
 use crate::model::ids::{FeatureId, Sequence};
@@ -50,7 +50,8 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
         loop {
             let source = ground.source().await?;
             let from = teller.next;
-            let take = &mut |item: Item<'_>, contents: &dyn Contents| teller.take(item, contents);
+            let take =
+                &mut |item: Item<'_>, contents: &dyn Contents| teller.take(&source, item, contents);
             source.read(from, args.follow, take).await?;
             teller.flush()?;
             say_source(context, &source);
@@ -94,12 +95,19 @@ impl<'a> Teller<'a> {
         }
     }
 
-    fn take(&mut self, item: Item<'_>, contents: &dyn Contents) -> Result<ControlFlow<()>, Error> {
+    fn take(
+        &mut self,
+        source: &Source,
+        item: Item<'_>,
+        contents: &dyn Contents,
+    ) -> Result<ControlFlow<()>, Error> {
         match item {
             Item::Event(envelope) => {
-                let recorded = source::decode(envelope, contents)?;
-                self.next = recorded.sequence.next();
-                self.event(&recorded)?;
+                self.next = envelope.sequence.next();
+                match source.decode(envelope, contents)? {
+                    Some(recorded) => self.event(&recorded)?,
+                    None => say_source(self.context, source),
+                }
             }
             Item::End => {
                 self.caught_up = true;

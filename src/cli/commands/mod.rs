@@ -123,6 +123,11 @@ fn say_source(context: &Context, source: &Source) {
     if let Some(from_disk) = source.from_disk() {
         context.note(from_disk);
     }
+    for (sequence, name) in source.lost() {
+        context.note(format_args!(
+            "the text of event {sequence} ({name}) is lost; what it changed is left out (`scheduler verify` names the file)"
+        ));
+    }
 }
 
 /// Has a person's command decided, and says so: `said` to people.

@@ -51,6 +51,9 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
         say_whole(context, &findings)?;
         return Ok(ExitCode::Passing);
     }
+    if findings.has_all_events() {
+        return texts(context, project, &findings, args.yes);
+    }
     let beside = Beside::find(project, AttemptId(findings.head().sequence.0))?;
     let aside = aside(project)?;
     let plan = Plan {
@@ -79,6 +82,56 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
         say_repaired(context, &repaired, &aside)?;
     }
     Ok(ExitCode::Passing)
+}
+
+/// Nothing but texts is damaged: they are moved aside, and the log stays as it is.
+fn texts(
+    context: &Context,
+    project: &Project,
+    findings: &Findings,
+    yes: bool,
+) -> Result<ExitCode, Error> {
+    let aside = aside(project)?;
+    let out = &context.out;
+    let count = findings.lost.len() as u64;
+    let json = |repaired: bool| {
+        json!({
+            "whole": false, "repaired": repaired, "kept": findings.head().sequence,
+            "lost": damage::lost_json(&findings.lost), "damaged_log": aside,
+        })
+    };
+    if !out.is_json() {
+        out.line(damage::what(findings))?;
+        for line in damage::lost(&findings.lost, count) {
+            out.line(format_args!("  {line}"))?;
+        }
+        out.line("a repair")?;
+        let head = findings.head().sequence;
+        out.line(format_args!("  keeps     all {head} events"))?;
+        let altered = findings.altered().count();
+        out.line(format_args!(
+            "  moves     {altered} altered {} to {}",
+            if altered == 1 { "text" } else { "texts" },
+            aside.display()
+        ))?;
+        out.line("  deletes   nothing")?;
+    }
+    let repaired = yes || asked(context)?;
+    if repaired {
+        let moved = repair::set_texts_aside(findings, &project.log, &aside);
+        moved.map_err(|error| store::of_log(&error))?;
+    }
+    if out.is_json() {
+        out.json(&json(repaired))?;
+    } else if repaired {
+        out.line("repaired: every event is there, and what was altered is set aside")?;
+    } else {
+        out.line("nothing was changed; `scheduler repair --yes` does it")?;
+    }
+    Ok(match repaired {
+        true => ExitCode::Passing,
+        false => ExitCode::LogDamaged,
+    })
 }
 
 /// What is in the place of the log now is what a scheduler will find.
@@ -227,6 +280,9 @@ impl Plan<'_> {
                 out.line(format_args!("  drops     events {bad} to {known}"))?;
             }
         }
+        for line in damage::lost(&findings.lost, findings.lost.len() as u64) {
+            out.line(format_args!("  loses     {line}"))?;
+        }
         for line in damage::dropped(findings) {
             out.line(format_args!("              {line}"))?;
         }
@@ -272,6 +328,7 @@ impl Plan<'_> {
             "snapshots_aside": findings.strangers.len(),
             "results_aside": self.beside.results.len(),
             "transcripts_aside": self.beside.transcripts.len(),
+            "lost": damage::lost_json(&findings.lost),
         })
     }
 }
@@ -286,7 +343,11 @@ fn say_whole(context: &Context, findings: &Findings) -> Result<(), Error> {
         return Ok(());
     }
     let text = format!("the log is whole: {kept} events; there is nothing to repair");
-    context.out.line(text)
+    context.out.line(text)?;
+    for line in damage::lost(&findings.lost, findings.lost.len() as u64) {
+        context.out.line(format_args!("  {line}"))?;
+    }
+    Ok(())
 }
 
 fn say_repaired(context: &Context, repaired: &repair::Repaired, aside: &Path) -> Result<(), Error> {

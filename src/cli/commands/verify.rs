@@ -18,7 +18,7 @@ use crate::model::ids::Sequence;
 use crate::model::state::{STATE_VERSION, State};
 use crate::queue::snapshot::{self, Sound};
 use crate::queue::verify::{Fault, Walk};
-use crate::queue::{Contents, Ending, Envelope, Verified, repair};
+use crate::queue::{Contents, Ending, Envelope, LostText, Verified, repair};
 use crate::scheduler::load;
 
 /// Checks the chain of hashes, and that folding from every snapshot gives the same state.
@@ -32,7 +32,17 @@ pub fn run(context: &Context, _args: &Args) -> Result<ExitCode, Error> {
     let (verified, snapshots) =
         prove(context, &ground).map_err(|error| first_bad(&ground, error))?;
     say(context, &verified, &snapshots)?;
-    Ok(ExitCode::Passing)
+    if !verified.lost.iter().any(LostText::is_damage) {
+        return Ok(ExitCode::Passing);
+    }
+    if !context.out.is_json() {
+        let altered = verified.lost.iter().any(|lost| lost.altered);
+        context.note(match altered {
+            true => "next: `scheduler repair` moves what was altered aside; every event stays",
+            false => "next: put the files back from a backup if you have one; every event stays",
+        });
+    }
+    Ok(ExitCode::LogDamaged)
 }
 
 fn prove(context: &Context, ground: &Ground) -> Result<(Verified, Snapshots), Error> {
@@ -80,6 +90,8 @@ struct Proof<'a> {
     ahead: Vec<Sound>,
     /// Folds that began at a snapshot.
     folds: Vec<(Sequence, State)>,
+    /// No event was passed over in `state`.
+    is_whole: bool,
     notes: Vec<String>,
 }
 
@@ -115,6 +127,7 @@ impl<'a> Proof<'a> {
             state,
             ahead,
             folds: Vec::new(),
+            is_whole: true,
             notes,
         })
     }
@@ -123,18 +136,31 @@ impl<'a> Proof<'a> {
         let Item::Event(envelope) = item else {
             return Ok(ControlFlow::Continue(()));
         };
-        let recorded = match self.walk.step(envelope) {
-            Ok(recorded) => recorded,
+        match self.walk.step(envelope) {
+            Ok(Some(recorded)) => {
+                apply(&mut self.state, &recorded);
+                for (_, fold) in &mut self.folds {
+                    apply(fold, &recorded);
+                }
+            }
+            Ok(None) => self.lose(envelope.sequence),
             Err(why) => return Err(damaged(self.walk.fault(why))),
-        };
-        apply(&mut self.state, &recorded);
-        for (_, fold) in &mut self.folds {
-            apply(fold, &recorded);
         }
-        while let Some(due) = self.ahead.pop_if(|it| it.sequence <= recorded.sequence) {
+        while let Some(due) = self.ahead.pop_if(|it| it.sequence <= envelope.sequence) {
             self.begin(due, envelope)?;
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// What the event changed is not known any more, but to later snapshots: those are compared with
+    /// each other.
+    fn lose(&mut self, sequence: Sequence) {
+        self.is_whole = false;
+        for (earlier, _) in self.folds.drain(..) {
+            self.notes.push(format!(
+                "of event {earlier}: cannot be compared, for the text of event {sequence} is lost"
+            ));
+        }
     }
 
     /// Begins the fold of a snapshot whose event has just been applied.
@@ -170,7 +196,8 @@ impl<'a> Proof<'a> {
                 .to_bytes()
                 .map_err(|error| Error::internal("cannot compare states", error, ""))
         };
-        let whole = bytes(&self.state)?;
+        let last = self.folds.last().filter(|_| !self.is_whole);
+        let whole = bytes(last.map_or(&self.state, |(_, fold)| fold))?;
         let mut agree = Vec::new();
         for (sequence, fold) in &self.folds {
             if bytes(fold)? != whole {
@@ -225,6 +252,8 @@ fn say(context: &Context, verified: &Verified, snapshots: &Snapshots) -> Result<
             "long_bodies": verified.long_bodies,
             "outputs": verified.outputs,
             "outputs_missing": verified.outputs_missing,
+            "lost": damage::lost_json(&verified.lost),
+            "lost_count": verified.lost_count,
             "snapshots": snapshots,
         }));
     }
@@ -232,10 +261,15 @@ fn say(context: &Context, verified: &Verified, snapshots: &Snapshots) -> Result<
         return Ok(());
     }
     let out = &context.out;
-    out.line(format_args!(
-        "the log is whole: {}, each chained to the one before",
-        counted(verified.events, "event", "events")
-    ))?;
+    let damage = verified.lost.iter().any(LostText::is_damage);
+    let events = counted(verified.events, "event", "events");
+    out.line(match damage {
+        false => format!("the log is whole: {events}, each chained to the one before"),
+        true => format!(
+            "every event is there: {events}, each chained to the one before; {} lost or altered",
+            counted(verified.lost_count, "text is", "texts are")
+        ),
+    })?;
     out.line(format_args!("  head      {}", verified.head.hash))?;
     out.line(format_args!(
         "  contents  {}, {}, all as written",
@@ -247,6 +281,9 @@ fn say(context: &Context, verified: &Verified, snapshots: &Snapshots) -> Result<
             "  missing   {} of checks; no work is lost with it",
             counted(verified.outputs_missing, "output", "outputs")
         ))?;
+    }
+    for line in damage::lost(&verified.lost, verified.lost_count) {
+        out.line(format_args!("  lost      {line}"))?;
     }
     for sequence in &snapshots.agree {
         out.line(format_args!(

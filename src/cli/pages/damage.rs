@@ -3,6 +3,7 @@
 use super::time;
 use crate::cli::text::clean;
 use crate::queue::repair::Findings;
+use crate::queue::{LostText, Text};
 
 /// Dropped events that are shown one by one; the others are counted.
 const SHOWN_MAX: usize = 20;
@@ -16,7 +17,10 @@ pub fn what(findings: &Findings) -> String {
         None if findings.engine.is_some() => {
             "the log's files are damaged, and every event can still be read".to_owned()
         }
-        None => "there are snapshots of what is not in the log".to_owned(),
+        None if !findings.strangers.is_empty() => {
+            "there are snapshots of what is not in the log".to_owned()
+        }
+        None => "texts are not as they were written; every event is there".to_owned(),
     }
 }
 
@@ -68,4 +72,53 @@ pub fn dropped(findings: &Findings) -> Vec<String> {
         lines.push(format!("and {} more", count - lines.len()));
     }
     lines
+}
+
+/// The texts that are missing or altered, a line each; `count` is how many there are.
+pub fn lost(lost: &[LostText], count: u64) -> Vec<String> {
+    let mut lines: Vec<String> = lost.iter().take(SHOWN_MAX).map(text).collect();
+    let more = count.saturating_sub(lines.len() as u64);
+    if more > 0 {
+        lines.push(format!("and {more} more; `--format json` has up to 1,000"));
+    }
+    lines
+}
+
+fn text(lost: &LostText) -> String {
+    let what = match lost.what {
+        Text::Body(name) => format!("the text of event {} ({name})", lost.event),
+        Text::Output {
+            feature,
+            attempt,
+            check,
+        } => format!(
+            "output of check {check} of feature {feature} (attempt {attempt}, event {})",
+            lost.event
+        ),
+    };
+    let how = if lost.altered { "altered" } else { "missing" };
+    format!("{what}: {how}, content {}", lost.content)
+}
+
+/// The same for a script.
+pub fn lost_json(lost: &[LostText]) -> Vec<serde_json::Value> {
+    let each = lost.iter().map(|lost| {
+        let (event, altered) = (lost.event, lost.altered);
+        let content = lost.content.to_string();
+        match lost.what {
+            Text::Body(name) => serde_json::json!({
+                "event": event, "content": content, "altered": altered,
+                "text": "body", "type": name,
+            }),
+            Text::Output {
+                feature,
+                attempt,
+                check,
+            } => serde_json::json!({
+                "event": event, "content": content, "altered": altered,
+                "text": "output", "feature": feature, "attempt": attempt, "check": check,
+            }),
+        }
+    });
+    each.collect()
 }

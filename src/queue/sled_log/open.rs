@@ -274,13 +274,22 @@ fn wait_for_engine(home: &Path) -> Result<Held<sled::Db>, Error> {
     loop {
         match engine("open", || config(home).open().map(Held::new)) {
             Err(Error::Engine { why, .. })
-                if why.contains("could not acquire lock") && Instant::now() < deadline =>
+                if why.contains("could not acquire lock")
+                    && Instant::now() < deadline
+                    && !is_held_elsewhere(home) =>
             {
                 std::thread::sleep(Duration::from_millis(2));
             }
             opened => return opened,
         }
     }
+}
+
+/// True when another process has the engine's lock: somebody removed ours under it.
+fn is_held_elsewhere(home: &Path) -> bool {
+    let holder = lock::holder_of(&home.join("db"));
+    let pid = holder.and_then(|holder| holder.pid);
+    pid.is_some_and(|pid| pid != std::process::id())
 }
 
 /// What all events together give.

@@ -2,16 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 use crate::disk::{FILL, NO_MOUNT, told, with_mounts};
 use crate::kit::{AGENT, RUN, assert_passes, config, project, said, signal};
-use crate::real::{Project, wait, wait_until};
+use crate::real::{PATIENCE, Project, wait, wait_until};
 
 /// Every verb that only reads. The last one is of an attempt, whose number is looked for.
 const READERS: [&[&str]; 9] = [
@@ -43,7 +46,7 @@ fn attempt(project: &Project) -> String {
     let log = project.scheduler(&["export"]);
     let text = String::from_utf8_lossy(&log.stdout).into_owned();
     let started = text.lines().find(|line| line.contains("AttemptStarted"));
-    let event: serde_json::Value = serde_json::from_str(started.expect("one")).expect("JSON");
+    let event: Value = serde_json::from_str(started.expect("one")).expect("JSON");
     format!("a{}", event["sequence"])
 }
 
@@ -219,7 +222,7 @@ fn a_scheduler_that_has_stopped_is_named_and_the_disk_is_read() {
         assert!(text.contains(&expected), "{verb:?}: {text}");
     }
     let status = project.scheduler(&["status", "--format", "json"]);
-    let status: serde_json::Value = serde_json::from_slice(&status.stdout).expect("JSON");
+    let status: Value = serde_json::from_slice(&status.stdout).expect("JSON");
     assert_eq!(status["from_disk"]["pid"], pid);
     assert_eq!(status["from_disk"]["why"], "silent");
     assert_eq!(status["from_disk"]["as_of"], status["sequence"]);
@@ -231,8 +234,8 @@ fn a_scheduler_that_has_stopped_is_named_and_the_disk_is_read() {
 
     signal(&scheduler, Signal::CONT);
     let status = project.scheduler(&["status", "--format", "json"]);
-    let status: serde_json::Value = serde_json::from_slice(&status.stdout).expect("JSON");
-    assert_eq!(status["from_disk"], serde_json::Value::Null);
+    let status: Value = serde_json::from_slice(&status.stdout).expect("JSON");
+    assert_eq!(status["from_disk"], Value::Null);
     kill_all(&project, scheduler);
 }
 
@@ -310,4 +313,55 @@ fn a_log_that_is_gone_is_told_by_every_verb_and_made_anew_by_none() {
         before == fingerprint(&fresh.root),
         "a reader made something"
     );
+}
+
+/// `status --watch` for a program: a line for every change. Its lines come through the channel.
+fn watch(project: &Project) -> (Child, mpsc::Receiver<Value>) {
+    let mut command = project.command(&["status", "--watch", "--format", "json"]);
+    let command = command.stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("the scheduler");
+    let output = child.stdout.take().expect("its output");
+    let (sender, lines) = mpsc::channel();
+    std::thread::spawn(move || {
+        let lines = BufReader::new(output).lines().map_while(Result::ok);
+        lines
+            .map(|line| serde_json::from_str(&line).expect("JSON"))
+            .try_for_each(|line| sender.send(line))
+    });
+    (child, lines)
+}
+
+/// The sequence of the log's last event.
+fn last_event(project: &Project) -> u64 {
+    let export = project.scheduler(&["export"]).stdout;
+    String::from_utf8_lossy(&export).lines().count() as u64
+}
+
+#[test]
+fn a_watch_follows_from_one_scheduler_to_the_next_and_ends_with_the_true_last_state() {
+    let waits =
+        "while [ ! -e \"$HOME/go\" ]; do sleep 0.1; done; echo done > f$CREWLOG_FEATURE.txt";
+    let project = project(waits, "[workers]\norphan_limit = \"1s\"\n", 2);
+    let scheduler = busy(&project);
+    let (mut watch, lines) = watch(&project);
+    let first = lines.recv_timeout(PATIENCE).expect("a line");
+    assert!(first["live"]["pid"] == scheduler.id(), "{first}");
+    // A scheduler that dies is not the run's end.
+    let mut scheduler = scheduler;
+    scheduler.kill().expect("killed");
+    wait(&mut scheduler);
+    assert!(watch.try_wait().expect("its status").is_none());
+    fs::write(project.home().join("go"), "").expect("a file");
+    assert_passes(&project);
+    assert_eq!(wait(&mut watch), Some(0), "it ends with the run");
+    let told: Vec<Value> = lines.iter().collect();
+    let last = told.last().expect("lines");
+    assert_eq!(last["sequence"], last_event(&project), "{last}");
+    assert_eq!(last["run"]["outcome"], "all_passing", "{last}");
+    assert_eq!(last["live"], Value::Null, "{last}");
+    let sequences = told
+        .iter()
+        .map(|line| line["sequence"].as_u64().expect("a number"));
+    assert!(sequences.is_sorted(), "it never goes back");
+    project.wait_for_silence();
 }

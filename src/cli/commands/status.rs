@@ -1,13 +1,12 @@
 //! `scheduler status`: the backlog at a glance.
 
-use std::ops::ControlFlow;
-use std::time::Duration;
+mod watch;
 
 use serde::Serialize;
 
+use self::watch::Watch;
 use super::{Ground, say_source};
 use crate::cli::Context;
-use crate::cli::client::Client;
 use crate::cli::engine;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
@@ -15,8 +14,6 @@ use crate::cli::output::terminal_rows;
 use crate::cli::pages;
 use crate::cli::source::FromDisk;
 use crate::cli::store;
-use crate::model::apply::apply;
-use crate::model::event::Recorded;
 use crate::model::state::State;
 use crate::model::views::{self, StatusView};
 use crate::protocol::Live;
@@ -27,57 +24,29 @@ use crate::protocol::Live;
     after_help = "Examples:\n  scheduler status\n  scheduler status --watch\n  scheduler status --format json"
 )]
 pub struct Args {
-    /// Show it again whenever something happens, until Ctrl-C
+    /// Show it again whenever something happens, until the scheduler that runs has ended
     #[arg(short, long)]
     pub watch: bool,
 }
-
-/// The view is renewed so often, so that elapsed times go on.
-const RENEW_EVERY: Duration = Duration::from_secs(1);
 
 /// Carries the verb out.
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     let ground = Ground::find(context)?;
     engine::runtime()?.block_on(async {
         let source = ground.source().await?;
-        let mut state = source.state(&ground.project, None).await?;
+        let state = source.state(&ground.project, None).await?;
         let live = source.live().await?;
         say_source(context, &source);
         let from_disk = source.from_disk();
         let beside = Beside { live, from_disk };
         say(context, &state, &beside, args.watch)?;
         if args.watch {
-            watch(context, &ground, &mut state).await?;
+            let running = source.is_running();
+            drop(source);
+            Watch::new(context, &ground, state, running).run().await?;
         }
         Ok(ExitCode::Passing)
     })
-}
-
-/// Shows it again and again until the reader goes away.
-async fn watch(context: &Context, ground: &Ground, state: &mut State) -> Result<(), Error> {
-    loop {
-        tokio::time::sleep(RENEW_EVERY).await;
-        // Without a scheduler hardly anything happens, and whoever holds the log is in the way
-        // of the next one.
-        let socket = &ground.project.socket;
-        let running = Client::connect(socket).await?.is_some();
-        let before = state.sequence;
-        let mut beside = Beside::default();
-        if running {
-            let source = ground.source().await?;
-            let each = &mut |recorded: Recorded| {
-                apply(state, &recorded);
-                Ok(ControlFlow::Continue(()))
-            };
-            source.events(before.next(), each).await?;
-            state.settle();
-            beside.live = source.live().await?;
-        }
-        // What is read by a program is told only when it has changed.
-        if !context.out.is_json() || state.sequence > before {
-            say(context, state, &beside, true)?;
-        }
-    }
 }
 
 /// What is known beside the log's events.
@@ -99,6 +68,9 @@ fn say(context: &Context, state: &State, beside: &Beside, again: bool) -> Result
     }
     let live = beside.live.as_ref();
     let mut page = pages::status::page(&view, pages::status::Seen::Now(live), now, &context.out);
+    if again && let Some(from_disk) = &beside.from_disk {
+        page.insert_str(0, &format!("{from_disk}\n"));
+    }
     if again && context.out.width.is_some() {
         // A page that is longer than the window would scroll its beginning away.
         if let Some(rows) = terminal_rows(&std::io::stdout()) {

@@ -1,0 +1,229 @@
+//! Following the events: one connection for each scheduler, and its files when it has ended.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::time::MissedTickBehavior;
+
+use super::{Beside, say};
+use crate::cli::Context;
+use crate::cli::client::{self, Call, Client, READER_LIMIT};
+use crate::cli::commands::Ground;
+use crate::cli::error::Error;
+use crate::cli::source::{FromDisk, Item, Why};
+use crate::cli::store;
+use crate::model::ids::Sequence;
+use crate::model::state::State;
+use crate::protocol::{ClientMessage, ToClient};
+use crate::queue::{Contents, Ending, FileContents, encoding, holder};
+use crate::scheduler::load;
+
+/// The view is renewed so often, so that elapsed times go on.
+const RENEW_EVERY: Duration = Duration::from_secs(1);
+/// How soon it looks for the next scheduler when none runs, at first and later on.
+const LOOK_SOON: Duration = Duration::from_millis(250);
+const LOOK_LATE: Duration = Duration::from_secs(2);
+
+/// What is watched.
+pub struct Watch<'a> {
+    context: &'a Context,
+    ground: &'a Ground,
+    state: State,
+    contents: FileContents,
+    beside: Beside,
+    /// The last event that was shown.
+    said: Sequence,
+    /// A scheduler was seen, so that its end ends the watch.
+    followed: bool,
+    /// When the log's note was last written, as of the last look at the disk.
+    noted: Option<SystemTime>,
+}
+
+impl<'a> Watch<'a> {
+    /// Goes on from a state that was shown; `running` tells whether a scheduler was there.
+    pub fn new(context: &'a Context, ground: &'a Ground, state: State, running: bool) -> Self {
+        Self {
+            said: state.sequence,
+            context,
+            ground,
+            state,
+            contents: ground.contents(),
+            beside: Beside::default(),
+            followed: running,
+            noted: None,
+        }
+    }
+
+    /// Shows what happens until a scheduler that was seen has ended of its own accord, and then the
+    /// last state. Where it has died, or none has begun, the next one is waited for.
+    pub async fn run(mut self) -> Result<(), Error> {
+        let mut wait = LOOK_SOON;
+        loop {
+            let socket = &self.ground.project.socket;
+            match Client::call(socket, READER_LIMIT).await? {
+                Call::Answered(client) => {
+                    self.followed = true;
+                    self.beside = Beside::default();
+                    wait = LOOK_SOON;
+                    self.follow(*client).await?;
+                    continue;
+                }
+                Call::Silent { pid } => {
+                    self.silent(pid);
+                    self.catch_up().await?;
+                    self.say(false)?;
+                }
+                Call::Nobody => {
+                    if self.at_rest().await? {
+                        return Ok(());
+                    }
+                }
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(LOOK_LATE);
+        }
+    }
+
+    /// Reads what the scheduler that has gone has left. True when that was its own end.
+    async fn at_rest(&mut self) -> Result<bool, Error> {
+        self.beside = Beside::default();
+        let log = &self.ground.project.log;
+        let noted = fs::metadata(log.join("head")).and_then(|meta| meta.modified());
+        let noted = noted.ok();
+        if noted.is_some() && noted == self.noted {
+            return Ok(false);
+        }
+        let ended = self.catch_up().await?;
+        self.noted = noted;
+        self.say(ended && self.followed)?;
+        Ok(ended && self.followed)
+    }
+
+    /// Folds what is on the disk beyond the state. True when nobody has the log and it was closed.
+    async fn catch_up(&mut self) -> Result<bool, Error> {
+        let source = self.ground.source().await?;
+        let state = &mut self.state;
+        let from = state.sequence.next();
+        let take = &mut |item: Item<'_>, contents: &dyn Contents| {
+            if let Item::Event(envelope) = item {
+                load::fold(state, envelope, contents).map_err(|error| store::of_log(&error))?;
+            }
+            Ok(ControlFlow::Continue(()))
+        };
+        source.read(from, false, take).await?;
+        self.state.settle();
+        let closed = matches!(source.ending()?, Some(Ending::Closed | Ending::Altered));
+        Ok(closed && holder(&self.ground.project.log).is_none())
+    }
+
+    /// One connection's worth: committed events as they come, and once a second what goes on beside
+    /// them. Returns when it breaks off.
+    async fn follow(&mut self, mut client: Client) -> Result<(), Error> {
+        let from = self.state.sequence.next();
+        let follow = true;
+        let read = ClientMessage::Read { from, follow };
+        let mut asked = Instant::now();
+        let mut waits = true;
+        if sent(client.send(&read).await)? || sent(client.send(&ClientMessage::Live).await)? {
+            return Ok(());
+        }
+        let mut tick = tokio::time::interval(RENEW_EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                message = client.next() => match message {
+                    Ok(Some(message)) => {
+                        waits &= !matches!(message, ToClient::Live(_));
+                        self.take(message)?;
+                    }
+                    Ok(None) => return Ok(()),
+                    Err(error) if client::is_lost(&error) => return Ok(()),
+                    Err(error) => return Err(error),
+                },
+                _ = tick.tick() => {
+                    if waits && asked.elapsed() >= READER_LIMIT {
+                        self.silent(client.pid());
+                    } else if !waits {
+                        (asked, waits) = (Instant::now(), true);
+                        if sent(client.send(&ClientMessage::Live).await)? {
+                            return Ok(());
+                        }
+                    }
+                    self.say(false)?;
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, message: ToClient) -> Result<(), Error> {
+        match message {
+            ToClient::Events { envelopes } => {
+                for bytes in &envelopes {
+                    let envelope = encoding::decode(bytes).map_err(|error| {
+                        Error::internal(
+                            "cannot read what the scheduler sent",
+                            error,
+                            "use the same build of Crewlog for both",
+                        )
+                    })?;
+                    let folded = load::fold(&mut self.state, &envelope, &self.contents);
+                    folded.map_err(|error| store::of_log(&error))?;
+                }
+                self.state.settle();
+                // A program is told of every change; people see it with the next second.
+                match self.context.out.is_json() {
+                    true => self.say(false),
+                    false => Ok(()),
+                }
+            }
+            ToClient::CaughtUp { .. } => self.say(false),
+            ToClient::Live(live) => {
+                self.beside = Beside {
+                    live: Some(live),
+                    from_disk: None,
+                };
+                Ok(())
+            }
+            ToClient::Refused { reason } => {
+                Err(Error::internal("the scheduler refused", reason, ""))
+            }
+            other => Err(Error::internal(
+                "cannot understand the scheduler",
+                format!("it answered {other:?}"),
+                "use the same build of Crewlog for both",
+            )),
+        }
+    }
+
+    fn silent(&mut self, pid: Option<u32>) {
+        self.beside = Beside {
+            live: None,
+            from_disk: Some(FromDisk {
+                pid,
+                why: Why::Silent,
+                as_of: self.state.sequence,
+            }),
+        };
+    }
+
+    /// What is read by a program is told only when it has changed, or is the last.
+    fn say(&mut self, last: bool) -> Result<(), Error> {
+        if let Some(from_disk) = &mut self.beside.from_disk {
+            from_disk.as_of = self.state.sequence;
+        }
+        if self.context.out.is_json() && self.state.sequence == self.said && !last {
+            return Ok(());
+        }
+        self.said = self.state.sequence;
+        say(self.context, &self.state, &self.beside, true)
+    }
+}
+
+/// True when the other side is gone.
+fn sent(sent: Result<(), Error>) -> Result<bool, Error> {
+    match sent {
+        Err(error) if client::is_lost(&error) => Ok(true),
+        sent => sent.map(|()| false),
+    }
+}

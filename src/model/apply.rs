@@ -7,7 +7,7 @@ mod outcomes;
 mod run;
 
 use super::event::{Event, Recorded};
-use super::ids::{Sequence, Timestamp};
+use super::ids::{CommandId, Sequence, Timestamp};
 use super::state::State;
 
 /// Folds one event into the state.
@@ -65,9 +65,17 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
 /// Folds an event of which nothing but its envelope can be read: its text is lost, and nobody knows
 /// what it changed. The run is paused there, so that a person looks before anything is built on the
 /// rest, and resumes it.
-pub fn pass_over(state: &mut State, sequence: Sequence, at: Timestamp, name: &str) {
+pub fn pass_over(
+    state: &mut State,
+    sequence: Sequence,
+    at: Timestamp,
+    cause: CommandId,
+    name: &str,
+) {
     state.sequence = sequence;
     state.at = state.at.max(at);
+    // A command that is repeated is carried out once all the same.
+    state.remembered.note(cause, sequence);
     state.promote();
     state.paused = Some(format!(
         "the text of event {sequence} ({name}) is lost, so it is not known what it changed: look at the features with `scheduler status`, import again what is missing"

@@ -100,7 +100,7 @@ pub fn fold(
         Err(error) if error.is_lost_text() => {
             let (sequence, name) = (envelope.sequence, envelope.name());
             tracing::warn!(%sequence, name, %error, "an event is passed over");
-            pass_over(state, sequence, envelope.at, name);
+            pass_over(state, sequence, envelope.at, envelope.cause, name);
             return Ok(false);
         }
         Err(error) => return Err(error),

@@ -342,7 +342,8 @@ proptest! {
 #[test]
 fn an_event_whose_text_is_lost_pauses_the_run_until_a_person_resumes_it() {
     let mut state = State::default();
-    pass_over(&mut state, Sequence(1), Timestamp(5), "FeatureEdited");
+    let (at, cause) = (Timestamp(5), CommandId(3));
+    pass_over(&mut state, Sequence(1), at, cause, "FeatureEdited");
     assert_eq!((state.sequence, state.at), (Sequence(1), Timestamp(5)));
     let reason = state.paused.clone().expect("paused");
     assert!(reason.contains("event 1 (FeatureEdited)"), "{reason}");

@@ -17,10 +17,10 @@ use super::exit::ExitCode;
 use super::logging;
 use super::pages;
 use super::progress::{Progress, Screen};
-use super::project::Project;
+use super::project::{self, Project};
 use super::store::{self, now};
 use crate::agent::process;
-use crate::model::event::{Recorded, RunOutcome};
+use crate::model::event::{ProcessIdentity, Recorded, RunOutcome};
 use crate::model::ids::AttemptId;
 use crate::model::settings::WorkerKind;
 use crate::model::state::{Attempt, State};
@@ -114,12 +114,19 @@ async fn work_here(
     screen: Screen,
 ) -> Result<Ended, Error> {
     let repository = Repository::discover(&project.root).await.map_err(of_git)?;
-    let branch = config.branch();
-    let log: Arc<dyn EventLog> = Arc::new(store::hold(project, config).await?);
+    let project = &project.settle()?;
+    let held = Arc::new(store::hold(project, config).await?);
+    let log: Arc<dyn EventLog> = held.clone();
     let project = &project.claim_attempts(config)?;
+    project.remove_unfinished();
     let state = load::load(&*log, &project.snapshots).map_err(store::of_scheduler)?;
+    // A directory may get another name; the branch that holds the work stays what it is.
+    let branch = match state.branch.as_str() {
+        known if !known.is_empty() && !config.names_branch() => known.to_owned(),
+        _ => config.branch(),
+    };
     let next = AttemptId(state.sequence.next().0);
-    let forgotten = repository.forget_torn(&alive(&state), next).await;
+    let forgotten = repository.forget_torn(&alive(project, &state), next).await;
     forgotten.map_err(of_git)?;
     let known = (state.branch == branch).then_some(&state.head);
     let ensured = repository.ensure_branch_from(&branch, known).await;
@@ -155,6 +162,7 @@ async fn work_here(
         }),
         processes: Arc::new(LocalProcesses {
             reap: reap(project.root.clone()),
+            is_own: is_own(project),
         }),
         spool: Arc::new(SpoolFiles(project.data.clone())),
         settings: config.settings(),
@@ -167,19 +175,26 @@ async fn work_here(
     };
     let (sender, receiver) = oneshot::channel();
     tokio::spawn(end_on_signals(receiver, notes, context.global.clone()));
-    let (ending, state) = scheduler::run(options, sender)
-        .await
-        .map_err(store::of_scheduler)?;
+    let standing = project.standing();
+    let (ending, state) = tokio::select! {
+        ended = scheduler::run(options, sender) => ended.map_err(store::of_scheduler)?,
+        error = standing.lost(|| held.check_place().map_err(|error| store::of_log(&error))) => {
+            return Err(error);
+        }
+    };
     sweep(&repository, project, &branch, &state).await;
+    project.remove_unfinished();
     project.release_attempts();
     Ok(Ended { ending, state })
 }
 
 /// The open attempts whose workers live; after a power cut, no worker of the log does.
-fn alive(state: &State) -> Vec<AttemptId> {
+fn alive(project: &Project, state: &State) -> Vec<AttemptId> {
     let lives = |attempt: &Attempt| {
         let worker = state.workers().get(&attempt.job.worker);
-        worker.is_some_and(|worker| identity::is_alive(&worker.process))
+        worker.is_some_and(|worker| {
+            identity::is_alive(&worker.process) && project::is_own(project, worker.process.pid)
+        })
     };
     let open = state.attempts().iter();
     open.filter(|(_, attempt)| lives(attempt))
@@ -192,16 +207,16 @@ fn alive(state: &State) -> Vec<AttemptId> {
 async fn sweep(repository: &Repository, project: &Project, branch: &str, state: &State) {
     let live: Vec<AttemptId> = state.attempts().keys().copied().collect();
     let next = AttemptId(state.sequence.next().0);
-    match repository
-        .sweep(&project.worktrees, &live, next, branch)
-        .await
-    {
-        Ok(swept) => {
-            for (attempt, error) in swept.failed {
-                tracing::warn!(%attempt, %error, "left a worktree for the next start to remove");
+    for dir in project.all_attempts() {
+        match repository.sweep(&dir, &live, next, branch).await {
+            Ok(swept) => {
+                for (attempt, error) in swept.failed {
+                    tracing::warn!(%attempt, %error, "left a worktree for the next start to remove");
+                }
             }
+            Err(error) => tracing::warn!(%error, "cannot look for left-over worktrees"),
         }
-        Err(error) => tracing::warn!(%error, "cannot look for left-over worktrees"),
+        Project::remove_jobs(&dir, |attempt| attempt < next && !live.contains(&attempt));
     }
 }
 
@@ -260,6 +275,11 @@ impl Spool for SpoolFiles {
             usage: result.usage,
         })
     }
+}
+
+fn is_own(project: &Project) -> Arc<dyn Fn(&ProcessIdentity) -> bool + Send + Sync> {
+    let project = project.clone();
+    Arc::new(move |process| project::is_own(&project, process.pid))
 }
 
 fn reap(root: PathBuf) -> Reap {

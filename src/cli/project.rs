@@ -3,6 +3,9 @@
 mod attempts;
 mod claim;
 mod identity;
+mod leftovers;
+mod migrate;
+mod standing;
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -12,6 +15,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use self::identity::Identity;
+pub use self::standing::is_own;
 use super::engine::runtime;
 use super::error::Error;
 use crate::workspace::{self, Location};
@@ -57,6 +61,14 @@ pub struct Project {
     /// The attempts' working directories, outside of the repository. Before the first run, a place
     /// where nothing is made; see [`Project::claim_attempts`].
     pub worktrees: PathBuf,
+    /// It began as a copy of a project that lived on, so that processes in its log may be the
+    /// other's. Known once attempts are claimed.
+    pub copied: bool,
+    /// Where [`Project::data`] belongs. It is elsewhere only in a project that an older build has
+    /// laid out, until the first command that writes.
+    home: PathBuf,
+    /// Where older builds had it.
+    old: PathBuf,
 }
 
 impl Project {
@@ -74,15 +86,35 @@ impl Project {
 
     fn of(root: &Path, location: &Location) -> Self {
         let own = root.join(MARK);
-        let data = location.common_dir.join(HOME).join(name(root, location));
-        let identity = Identity::read(&data.join(identity::IDENTITY));
-        let claimed = identity.ok().flatten().filter(|who| who.data == data);
-        let claimed = claimed.and_then(|who| who.attempts);
+        let home = location.common_dir.join(HOME).join(name(root, location));
+        let old = own.join("data");
+        let data = match !home.exists() && old.is_dir() {
+            true => old.clone(),
+            false => home.clone(),
+        };
         Self {
             root: root.to_owned(),
             top: location.home().to_owned(),
             common_dir: location.common_dir.clone(),
             config: own.join("config.toml"),
+            old,
+            ..Self::with_data(data, home)
+        }
+    }
+
+    /// What follows from where the data is; the rest is empty.
+    fn with_data(data: PathBuf, home: PathBuf) -> Self {
+        let identity = Identity::read(&data.join(identity::IDENTITY));
+        let claimed = identity.ok().flatten().filter(|who| who.data == data);
+        let claimed = claimed.and_then(|who| who.attempts);
+        Self {
+            root: PathBuf::new(),
+            top: PathBuf::new(),
+            common_dir: PathBuf::new(),
+            config: PathBuf::new(),
+            old: PathBuf::new(),
+            copied: false,
+            home,
             log: data.join("log"),
             content: data.join("content"),
             snapshots: data.join("snapshots"),
@@ -127,10 +159,42 @@ impl Project {
         Ok(Self::of(location.home(), &location))
     }
 
+    /// The project with its data where it belongs: moved there from where an older build had it,
+    /// or made. For every command that writes.
+    ///
+    /// # Errors
+    /// An older build uses the data where it is, or the disk refuses.
+    pub fn settle(&self) -> Result<Self, Error> {
+        self.migrate()?;
+        let settled = Self {
+            root: self.root.clone(),
+            top: self.top.clone(),
+            common_dir: self.common_dir.clone(),
+            config: self.config.clone(),
+            old: self.old.clone(),
+            ..Self::with_data(self.home.clone(), self.home.clone())
+        };
+        settled.create_data()?;
+        Ok(settled)
+    }
+
+    /// The directory of attempts in the layout of older builds; may be absent.
+    pub fn old_worktrees(&self) -> PathBuf {
+        self.root.join(MARK).join("worktrees")
+    }
+
     /// Makes the data directory when there is none, closed to other users: what agents say and
-    /// the socket by which they are commanded are nobody else's business.
+    /// the socket by which they are commanded are nobody else's business. Nothing is made where
+    /// there is no repository any more.
     pub fn create_data(&self) -> Result<(), Error> {
-        private_directory(&self.data).map_err(|error| cannot("make", &self.data, error))
+        for dir in [self.data.parent().unwrap_or(&self.data), &self.data] {
+            let made = std::fs::DirBuilder::new().mode(0o700).create(dir);
+            match made {
+                Err(_) if dir.is_dir() => {}
+                made => made.map_err(|error| cannot("make", dir, error))?,
+            }
+        }
+        Ok(())
     }
 }
 

@@ -72,7 +72,29 @@ pub async fn hold(project: &Project, config: &Config) -> Result<SledLog, Error> 
             opened => return opened,
         }
     }
-    open(project, config)
+    open(project, config).map_err(|error| if_unheard(project, error))
+}
+
+/// Somebody has the log, and nobody listens: what is missing, and what to do.
+pub fn unheard(project: &Project, pid: Option<u32>) -> Error {
+    let holder = pid.map_or("another process".to_owned(), |pid| format!("process {pid}"));
+    let end = pid.map_or("end that process".to_owned(), |pid| format!("`kill {pid}`"));
+    let socket = project.socket.display();
+    let why = match project.socket.exists() {
+        true => format!("{holder} has it and does not answer at {socket}"),
+        false => format!("{holder} has it, and its socket {socket} is missing"),
+    };
+    let next = format!(
+        "a scheduler puts its socket back within a second: try again; if that does not help, {end} and start it again, nothing is lost"
+    );
+    Error::new(ExitCode::LogHeld, "the project's log is in use", why, next)
+}
+
+fn if_unheard(project: &Project, error: Error) -> Error {
+    match error.code {
+        ExitCode::LogHeld => unheard(project, queue::holder(&project.log).and_then(|it| it.pid)),
+        _ => error,
+    }
 }
 
 /// What to do about a damaged log.
@@ -104,6 +126,11 @@ pub fn of_log(error: &queue::Error) -> Error {
             ExitCode::LogDamaged,
             "the project's log is damaged",
             DAMAGED_NEXT,
+        ),
+        queue::Error::Vanished { .. } => (
+            ExitCode::Internal,
+            "the project's log has vanished",
+            "if the project was moved, start again where it is now; if the files were deleted, put them back from a backup, or import one with `scheduler import --portable`",
         ),
         queue::Error::NetworkFilesystem { .. } => (
             ExitCode::Usage,
@@ -163,6 +190,7 @@ pub async fn submit_as(
     id: CommandId,
     command: PersonCommand,
 ) -> Result<(Sequence, Sequence), Error> {
+    let project = &project.settle()?;
     // A scheduler may be starting or ending at this moment: whoever has the log is the one to ask.
     for _ in 0..client::TRIES {
         if let Some(mut client) = Client::connect(&project.socket).await? {
@@ -181,7 +209,9 @@ pub async fn submit_as(
             Err(error) => return Err(error),
         }
     }
-    open(project, config).and_then(|log| offline(&log, project, id, command))
+    open(project, config)
+        .map_err(|error| if_unheard(project, error))
+        .and_then(|log| offline(&log, project, id, command))
 }
 
 fn offline(

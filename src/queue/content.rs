@@ -110,7 +110,8 @@ impl Contents for FileContents {
             // Whoever wrote it may have died between the rename and the sync.
             files::sync_dir(dir)?;
         } else {
-            files::make_dir(dir)?;
+            // Only this one: where the log has vanished, nothing is to be made in its place.
+            files::make_last_dir(dir)?;
             files::write_atomically(&path, &[bytes])?;
         }
         // The same goes for who made its directory.
@@ -143,11 +144,20 @@ impl FileContents {
     /// Removes what killed processes left half-written more than an hour ago. For the holder of
     /// the log, at its start; living workers may be writing their outputs meanwhile.
     pub fn remove_abandoned(&self) -> Result<(), Error> {
+        self.each_dir(files::remove_abandoned)
+    }
+
+    /// The same however young it is. For when no worker lives.
+    pub fn remove_unfinished(&self) -> Result<(), Error> {
+        self.each_dir(files::remove_unfinished)
+    }
+
+    fn each_dir(&self, act: fn(&Path) -> Result<(), Error>) -> Result<(), Error> {
         let entries = fs::read_dir(&self.dir).map_err(Error::io("read", &self.dir))?;
         for entry in entries {
             let path = entry.map_err(Error::io("read", &self.dir))?.path();
             if path.is_dir() {
-                files::remove_abandoned(&path)?;
+                act(&path)?;
             }
         }
         Ok(())

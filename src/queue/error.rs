@@ -95,6 +95,15 @@ pub enum Error {
         /// The event that it had at least.
         sequence: Sequence,
     },
+    /// The log's files are not where they were opened: deleted, replaced, or moved with their
+    /// directory. Nothing was acknowledged since.
+    #[error("the log's file {} has vanished while the log was open: {what}. Nothing was acknowledged since", path.display())]
+    Vanished {
+        /// The engine's file.
+        path: PathBuf,
+        /// What is there instead.
+        what: &'static str,
+    },
     /// Another process has the log open.
     #[error("the log in {} is held by {}: talk to that one, or stop it", path.display(), Holder { pid: *pid, since: *since })]
     Held {

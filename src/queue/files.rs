@@ -108,6 +108,16 @@ pub(super) fn make_dir(dir: &Path) -> Result<(), Error> {
     }
 }
 
+/// The same for the last part alone: what it lies in must be there.
+pub(super) fn make_last_dir(dir: &Path) -> Result<(), Error> {
+    let parent = dir.parent().unwrap_or(Path::new("."));
+    match DirBuilder::new().mode(0o700).create(dir) {
+        Err(_) if dir.is_dir() => Ok(()),
+        Err(error) => Err(Error::io("make directory", dir)(error)),
+        Ok(()) => sync_dir(parent),
+    }
+}
+
 /// Forces the names of `dir` itself and of all that it lies in to the disk, whoever made them and
 /// however it ended. What this user may not open, this user has not made.
 pub(super) fn sync_names(dir: &Path) -> Result<(), Error> {
@@ -158,8 +168,11 @@ fn write_synced(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
 const UNFINISHED_AGE: Duration = Duration::from_secs(3_600);
 
 /// Removes what killed processes left half-written in `dir`, which nobody else writes to: files,
-/// and directories with all that is in them.
-pub(super) fn remove_unfinished(dir: &Path) -> Result<(), Error> {
+/// and directories with all that is in them. No directory is none to look into.
+///
+/// # Errors
+/// What the system says.
+pub fn remove_unfinished(dir: &Path) -> Result<(), Error> {
     remove_unfinished_older(dir, Duration::ZERO)
 }
 
@@ -169,7 +182,10 @@ pub(super) fn remove_abandoned(dir: &Path) -> Result<(), Error> {
 }
 
 fn remove_unfinished_older(dir: &Path, least: Duration) -> Result<(), Error> {
-    let entries = fs::read_dir(dir).map_err(Error::io("read", dir))?;
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(Error::io("read", dir))?,
+    };
     for entry in entries {
         let path = entry.map_err(Error::io("read", dir))?.path();
         if !path.to_string_lossy().ends_with(UNFINISHED) || !is_older(&path, least) {

@@ -25,6 +25,9 @@ pub type Reap = Arc<dyn Fn(AttemptId) -> Pin<Box<dyn Future<Output = ()> + Send>
 pub struct LocalProcesses {
     /// How to end what an attempt has left behind.
     pub reap: Reap,
+    /// Whether a process of the log is this project's, and not that of one that it is a copy of.
+    /// One that is not has gone, as far as this project is concerned, and is left alone.
+    pub is_own: Arc<dyn Fn(&ProcessIdentity) -> bool + Send + Sync>,
 }
 
 /// A handle of the process, if it is still the same one.
@@ -49,7 +52,11 @@ fn alive(process: &ProcessIdentity) -> bool {
 
 impl Processes for LocalProcesses {
     fn gone(&self, process: ProcessIdentity) -> Answer<'static, ()> {
+        let own = (self.is_own)(&process);
         Box::pin(async move {
+            if !own {
+                return;
+            }
             if let Some(handle) = handle(&process)
                 && let Ok(handle) = readable(handle)
                 && handle.readable().await.is_ok()
@@ -63,7 +70,8 @@ impl Processes for LocalProcesses {
     }
 
     fn kill(&self, process: &ProcessIdentity) {
-        if let Some(handle) = handle(process)
+        if (self.is_own)(process)
+            && let Some(handle) = handle(process)
             && let Err(error) = pidfd_send_signal(&handle, Signal::KILL)
         {
             tracing::warn!(pid = process.pid, %error, "cannot kill a worker");

@@ -5,9 +5,10 @@ mod speak;
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -141,7 +142,12 @@ pub struct Listener {
     listener: UnixListener,
     path: PathBuf,
     directory: File,
+    /// By which its own socket is known from another one with the same name.
+    inode: AtomicU64,
 }
+
+/// How often it is looked whether the socket still has its name.
+const LOOK_MS: u64 = 1_000;
 
 impl Listener {
     /// Listens at `path`. Who calls this holds the log, so that a socket that is there already
@@ -153,14 +159,32 @@ impl Listener {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let listener = UnixListener::bind(short(&directory, path))?;
-        // Whoever was faster than this is turned away by its user id.
-        fs::set_permissions(path, Permissions::from_mode(0o600))?;
+        let (listener, inode) = bind(&directory, path)?;
         Ok(Self {
             listener,
             path: path.to_owned(),
             directory,
+            inode: AtomicU64::new(inode),
         })
+    }
+
+    /// Listens anew where somebody has deleted the socket. One that is there and is not ours stays.
+    fn restore(&self) -> Option<UnixListener> {
+        match fs::symlink_metadata(short(&self.directory, &self.path)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            _ => return None,
+        }
+        match bind(&self.directory, &self.path) {
+            Ok((listener, inode)) => {
+                self.inode.store(inode, Ordering::Relaxed);
+                tracing::warn!(path = %self.path.display(), "the socket was deleted; it is back");
+                Some(listener)
+            }
+            Err(error) => {
+                tracing::warn!(%error, path = %self.path.display(), "the socket was deleted");
+                None
+            }
+        }
     }
 
     /// Accepts connections for ever, each in a task of its own.
@@ -168,11 +192,21 @@ impl Listener {
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let own = rustix::process::getuid().as_raw();
         let mut count = 0;
+        let mut restored = None;
+        let mut looks = tokio::time::interval(Duration::from_millis(LOOK_MS));
         loop {
             let Ok(place) = places.clone().acquire_owned().await else {
                 return;
             };
-            let stream = match self.listener.accept().await {
+            let listener = restored.as_ref().unwrap_or(&self.listener);
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = looks.tick() => {
+                    restored = self.restore().or(restored);
+                    continue;
+                }
+            };
+            let stream = match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
                     // Out of file descriptors, most likely: others will close theirs.
@@ -203,8 +237,12 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        // A left-over file would do no harm; the next scheduler removes it.
-        let _ = fs::remove_file(&self.path);
+        let own = short(&self.directory, &self.path);
+        let inode = fs::symlink_metadata(&own).map(|meta| meta.ino());
+        if inode.is_ok_and(|inode| inode == self.inode.load(Ordering::Relaxed)) {
+            // A left-over file would do no harm; the next scheduler removes it.
+            let _ = fs::remove_file(own);
+        }
         let _ = self.directory.sync_all();
     }
 }
@@ -212,6 +250,16 @@ impl Drop for Listener {
 fn parent(path: &Path) -> &Path {
     let parent = path.parent().filter(|path| !path.as_os_str().is_empty());
     parent.unwrap_or(Path::new("."))
+}
+
+/// Listens at `path`, for its user only; also the socket's inode.
+fn bind(directory: &File, path: &Path) -> io::Result<(UnixListener, u64)> {
+    let short = short(directory, path);
+    let listener = UnixListener::bind(&short)?;
+    // Whoever was faster than this is turned away by its user id.
+    fs::set_permissions(&short, Permissions::from_mode(0o600))?;
+    let inode = fs::symlink_metadata(&short)?.ino();
+    Ok((listener, inode))
 }
 
 fn short(directory: &File, path: &Path) -> PathBuf {

@@ -91,7 +91,13 @@ impl SpoolFile {
     /// The disk refuses, or a living worker has the attempt.
     pub fn create(data: &Path, entry: Entry) -> Result<Self, SpoolError> {
         let dir = directory(data);
-        fs::create_dir_all(&dir).map_err(io_error("make", &dir))?;
+        // Only this one: where the project has vanished, nothing is to be made in its place.
+        match fs::create_dir(&dir) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(io_error("make", &dir)(error));
+            }
+            _ => {}
+        }
         let path = path(data, entry.attempt);
         if let Ok(old) = File::options().read(true).write(true).open(&path)
             && !lock(&old)
@@ -189,11 +195,32 @@ pub fn after(data: &Path, last: AttemptId) -> Result<Vec<(PathBuf, bool)>, Spool
         if number.is_none_or(|number: u64| number <= last.0) {
             continue;
         }
-        let file = File::open(&path).map_err(io_error("open", &path))?;
+        let file = match File::open(&path) {
+            // Its worker has just removed or renamed it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            opened => opened.map_err(io_error("open", &path))?,
+        };
         found.push((path, !lock(&file)));
     }
     found.sort();
     Ok(found)
+}
+
+/// Removes files that were being written when their worker died. True when no worker is alive that
+/// has an attempt at hand.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn remove_unfinished(data: &Path) -> Result<bool, SpoolError> {
+    let found = after(data, AttemptId(0))?;
+    let is_held = |path: &Path| found.iter().any(|(other, held)| *held && other == path);
+    for (path, held) in &found {
+        let unfinished = path.extension().is_some_and(|it| it == "new");
+        if unfinished && !held && !is_held(&path.with_extension("json")) {
+            fs::remove_file(path).map_err(io_error("remove", path))?;
+        }
+    }
+    Ok(!found.iter().any(|(_, held)| *held))
 }
 
 fn take(data: &Path, attempt: AttemptId) -> Option<(Kept, SpoolFile)> {

@@ -206,9 +206,9 @@ fn portable(context: &Context, ground: &Ground, file: &Path) -> Result<ExitCode,
             "name a file from `scheduler export --portable`",
         )
     })?;
-    ground.project.create_data()?;
+    let project = ground.project.settle()?;
     let options = store::open_options(&ground.config);
-    let head = match queue::portable::import(opened, &ground.project.log, &options) {
+    let head = match queue::portable::import(opened, &project.log, &options) {
         Err(queue::Error::Import(why)) => {
             let next = "nothing was imported; a portable log goes into a project without events";
             return Err(Error::usage(what(), why, next));

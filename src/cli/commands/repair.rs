@@ -35,7 +35,8 @@ const NAMESAKES_MAX: u32 = 100;
 
 /// Carries the verb out.
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
-    let ground = Ground::find(context)?;
+    let mut ground = Ground::find(context)?;
+    ground.project = ground.project.settle()?;
     let project = &ground.project;
     if !repair::exists(&project.log) {
         store::must_not_be_lost(project)?;

@@ -1,12 +1,14 @@
 //! `scheduler stop`: end the running scheduler.
 
 use crate::cli::Context;
-use crate::cli::client::Client;
+use crate::cli::client::{self, Client};
 use crate::cli::engine::runtime;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::cli::project::Project;
+use crate::cli::store;
 use crate::protocol::StopMode;
+use crate::queue;
 
 /// Nothing is lost either way; `run` goes on where it ended.
 #[derive(Debug, Clone, clap::Args)]
@@ -26,11 +28,21 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
         StopMode::Drain
     };
     let stopped = runtime()?.block_on(async {
-        let Some(mut client) = Client::connect(&project.socket).await? else {
-            return Ok(false);
-        };
-        client.stop(mode, true).await?;
-        Ok(true)
+        for _ in 0..client::TRIES {
+            if let Some(mut client) = Client::connect(&project.socket).await? {
+                client.stop(mode, true).await?;
+                return Ok(true);
+            }
+            // Another command may have the log for a moment, and a scheduler may be starting.
+            if queue::holder(&project.log).is_none() {
+                return Ok(false);
+            }
+            client::pause().await;
+        }
+        match queue::holder(&project.log) {
+            Some(holder) => Err(store::unheard(&project, holder.pid)),
+            None => Ok(false),
+        }
     })?;
     let text = if stopped {
         "the scheduler has ended; `scheduler run` goes on where it ended"

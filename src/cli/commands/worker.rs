@@ -54,7 +54,7 @@ impl From<Kind> for WorkerKind {
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     logging::start(&context.global, "crewlog=info,warn", std::io::stderr);
     let project = Project::find(context.global.project.as_deref())?;
-    project.create_data()?;
+    let project = project.settle()?;
     let config = Config::load(&project)?;
     let project = project.join_attempts(&config)?;
     let mut config = config.worker(&project)?;
@@ -65,9 +65,16 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     let kind = args.kind.into();
     let connect = args.connect.clone();
     let working = worker::run(config, kind, connect, Arc::new(outputs), reporter);
-    let exit = runtime()?.block_on(working).map_err(|error| {
-        let next = "mend that and start the worker again";
-        Error::usage("the worker cannot begin", error, next)
+    let standing = project.standing();
+    let exit = runtime()?.block_on(async {
+        tokio::select! {
+            exit = working => exit.map_err(|error| {
+                let next = "mend that and start the worker again";
+                Error::usage("the worker cannot begin", error, next)
+            }),
+            // What it has started ends with it.
+            error = standing.lost(|| Ok(())) => Err(error),
+        }
     })?;
     match exit {
         Exit::Drained | Exit::Stopped => Ok(ExitCode::Passing),

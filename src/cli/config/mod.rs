@@ -186,6 +186,11 @@ impl Config {
         format!("{}{name}", keys::BRANCH_PREFIX)
     }
 
+    /// Whether the file says how the branch is called.
+    pub fn names_branch(&self) -> bool {
+        !self.file.run.branch.is_empty()
+    }
+
     /// The workers that `scheduler run` starts itself.
     pub fn worker_counts(&self) -> WorkerCounts {
         WorkerCounts {

@@ -35,9 +35,9 @@ impl Project {
             identity.move_attempts(wanted.clone());
             self.write_identity(&identity)?;
         }
-        let worktrees = wanted;
         Ok(Self {
-            worktrees,
+            worktrees: wanted,
+            copied: identity.copied,
             ..self.clone()
         })
     }
@@ -70,7 +70,11 @@ impl Project {
         let found = Identity::read(&file).map_err(|error| cannot("read", &file, error))?;
         Ok(match found {
             Some(known) if known.data == self.data => (known, false),
-            Some(known) if self.is_other(&known) => (Identity::new(&self.data), true),
+            Some(known) if self.is_other(&known) => {
+                let copied = true;
+                let identity = Identity::new(&self.data);
+                (Identity { copied, ..identity }, true)
+            }
             Some(known) => {
                 let data = self.data.clone();
                 (Identity { data, ..known }, true)
@@ -81,22 +85,10 @@ impl Project {
 
     /// Whether the data directory that an identity names is another than ours, and the same
     /// project's.
-    fn is_other(&self, known: &Identity) -> bool {
+    pub(super) fn is_other(&self, known: &Identity) -> bool {
         let there = Identity::read(&known.data.join(IDENTITY)).ok().flatten();
         let same = |path: &Path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
         there.is_some_and(|there| there.id == known.id) && same(&known.data) != same(&self.data)
-    }
-
-    /// Removes the directory for attempts when nothing is left in it. The next run makes it again.
-    pub fn release_attempts(&self) {
-        let own = self.worktrees.parent().unwrap_or(&self.worktrees);
-        // A directory that holds something stays, and so does the file that says whose it is.
-        let removed = fs::remove_dir(&self.worktrees)
-            .and_then(|()| fs::remove_file(own.join(OWNER)))
-            .and_then(|()| fs::remove_dir(own));
-        if let Err(error) = removed {
-            tracing::debug!(%error, "kept the directory for attempts");
-        }
     }
 
     fn write_identity(&self, identity: &Identity) -> Result<(), Error> {

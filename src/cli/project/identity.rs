@@ -33,6 +33,8 @@ pub struct Identity {
     pub attempts: Option<PathBuf>,
     /// Where attempts worked before; something may be left there.
     pub before: Vec<PathBuf>,
+    /// It began as a copy of a project that lived on: processes in its log may be the other's.
+    pub copied: bool,
 }
 
 impl Identity {
@@ -43,6 +45,7 @@ impl Identity {
             data: data.to_owned(),
             attempts: None,
             before: Vec::new(),
+            copied: false,
         }
     }
 
@@ -100,6 +103,9 @@ impl Identity {
         if let Some(path) = &self.attempts {
             line("attempts", path);
         }
+        if self.copied {
+            out.extend(b"copied yes\n");
+        }
         out
     }
 
@@ -109,6 +115,7 @@ impl Identity {
             return None;
         }
         let (mut id, mut data, mut attempts, mut before) = (None, None, None, Vec::new());
+        let mut copied = false;
         for line in lines {
             let at = line.iter().position(|byte| *byte == b' ');
             let Some((name, value)) =
@@ -122,6 +129,7 @@ impl Identity {
                 b"data" => data = Some(path()),
                 b"attempts" => attempts = Some(path()),
                 b"before" => before.push(path()),
+                b"copied" => copied = true,
                 // A later build may say more.
                 _ => {}
             }
@@ -131,6 +139,7 @@ impl Identity {
             data: data?,
             attempts,
             before,
+            copied,
         })
     }
 }

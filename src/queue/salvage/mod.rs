@@ -42,7 +42,7 @@ pub struct Salvage {
     /// The greatest epoch that anything here tells of.
     pub epoch: Epoch,
     /// Nobody else has the log meanwhile; none for who only looks.
-    lock: Option<File>,
+    lock: Option<sled_log::Lock>,
 }
 
 /// Searches the engine's files in `dir` for events from `from` on.

@@ -1,7 +1,9 @@
-//! One process at a time: an advisory lock that ends with the process, however it ends.
+//! One process at a time: advisory locks that end with the process, however it ends. There are
+//! two, because one of them is a file that people delete when they think that it is stale: the
+//! other is on the log's directory itself.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,10 +14,75 @@ use crate::model::ids::Timestamp;
 /// The note in the lock file is one line of two numbers; what is longer is not read.
 const NOTE_BYTES_MAX: u64 = 100;
 
-/// Takes the lock of the data directory `dir` and notes in it who holds it: `PID MILLISECONDS`.
-/// Never waits: [`Error::Held`] tells the other one's note.
-pub(in crate::queue) fn lock(dir: &Path) -> Result<File, Error> {
+/// Both locks, for as long as this value lives.
+#[derive(Debug)]
+pub struct Lock {
+    file: File,
+    /// None where directories cannot be locked (some network file systems).
+    _directory: Option<File>,
+}
+
+/// Takes the locks of the log in `dir` and notes in the lock file who holds it:
+/// `PID MILLISECONDS`. Never waits: [`Error::Held`] tells the other one's note.
+///
+/// # Errors
+/// Another process has the log, or the system refuses.
+pub fn lock(dir: &Path) -> Result<Lock, Error> {
     let path = dir.join("lock");
+    let mut file = open(&path)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(held(dir, file)),
+        Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
+    }
+    let directory = File::open(dir).map_err(Error::io("open", dir))?;
+    let directory = match directory.try_lock() {
+        Ok(()) => Some(directory),
+        // The file is new: whoever has the log had another one, which was deleted.
+        Err(TryLockError::WouldBlock) => {
+            return Err(Error::Held {
+                path: dir.to_owned(),
+                pid: holder_of(dir).and_then(|holder| holder.pid),
+                since: None,
+            });
+        }
+        Err(TryLockError::Error(error)) => {
+            tracing::debug!(%error, "the log's directory cannot be locked; its file is");
+            None
+        }
+    };
+    note(&mut file).map_err(Error::io("write", &path))?;
+    let _directory = directory;
+    Ok(Lock { file, _directory })
+}
+
+impl Lock {
+    /// Puts the lock's file back when it is not in `dir` any more.
+    pub(super) fn restore(&mut self, dir: &Path) -> Result<(), Error> {
+        let path = dir.join("lock");
+        let same = |found: fs::Metadata, held: fs::Metadata| {
+            (found.dev(), found.ino()) == (held.dev(), held.ino())
+        };
+        if let (Ok(found), Ok(held)) = (fs::metadata(&path), self.file.metadata())
+            && same(found, held)
+        {
+            return Ok(());
+        }
+        let mut file = open(&path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            // A process that looks whether it may have the log; it will see that it may not.
+            Err(TryLockError::WouldBlock) => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
+        }
+        note(&mut file).map_err(Error::io("write", &path))?;
+        tracing::warn!(path = %path.display(), "the log's lock file was deleted; it is back, and nobody else had the log");
+        self.file = file;
+        Ok(())
+    }
+}
+
+fn open(path: &Path) -> Result<File, Error> {
     let mut options = File::options();
     options
         .read(true)
@@ -23,21 +90,16 @@ pub(in crate::queue) fn lock(dir: &Path) -> Result<File, Error> {
         .create(true)
         .truncate(false)
         .mode(0o600);
-    let mut file = options.open(&path).map_err(Error::io("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(held(dir, file)),
-        Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
-    }
+    options.open(path).map_err(Error::io("open", path))
+}
+
+fn note(file: &mut File) -> io::Result<()> {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     let note = format!("{} {}\n", std::process::id(), since.as_millis());
-    let noted = file
-        .set_len(0)
-        .and_then(|()| file.write_all(note.as_bytes()));
-    noted.map_err(Error::io("write", &path))?;
-    Ok(file)
+    file.set_len(0)?;
+    file.write_all(note.as_bytes())
 }
 
 /// Who has a log open.
@@ -47,15 +109,17 @@ pub struct Holder {
     pub pid: Option<u32>,
 }
 
-/// Who has the log in `dir` open, by what the kernel says of locks on its files: the lock file, or
-/// the engine's, should somebody have removed that one. Takes no lock and writes nothing, so that
+/// Who has the log in `dir` open, by what the kernel says of locks: on the directory, on the
+/// lock file, or on the engine's file. Takes no lock and writes nothing, so that
 /// it disturbs nobody. `None` also where the kernel does not tell.
 pub fn holder(dir: &Path) -> Option<Holder> {
-    holder_of(&dir.join("lock")).or_else(|| holder_of(&dir.join("sled/db")))
+    holder_of(dir)
+        .or_else(|| holder_of(&dir.join("lock")))
+        .or_else(|| holder_of(&dir.join("sled/db")))
 }
 
-/// Who has a lock on this file.
-pub(super) fn holder_of(path: &Path) -> Option<Holder> {
+/// Who has a lock on this file or directory.
+pub fn holder_of(path: &Path) -> Option<Holder> {
     let inode = fs::metadata(path).ok()?.ino();
     let locks = fs::read_to_string("/proc/locks").ok()?;
     locks.lines().find_map(|line| locked(line, inode))
@@ -92,6 +156,27 @@ fn held(dir: &Path, file: File) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lock_has_a_holder_and_a_deleted_file_gives_it_to_nobody() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path();
+        let pid = Some(std::process::id());
+        let own = Some(Holder { pid });
+        let mut lock = lock(path).expect("the lock");
+        assert_eq!(holder(path), own);
+        fs::remove_file(path.join("lock")).expect("deleted");
+        for _ in 0..2 {
+            let other = super::lock(path);
+            let held =
+                matches!(other, Err(Error::Held { pid, .. }) if pid == Some(std::process::id()));
+            assert!(held, "{other:?}");
+            lock.restore(path).expect("put back");
+        }
+        assert_eq!(holder_of(&path.join("lock")), own);
+        drop(lock);
+        super::lock(path).expect("it is free");
+    }
 
     #[test]
     fn who_has_the_log_is_known_without_asking_for_its_lock() {

@@ -9,7 +9,9 @@
 //! 2. one writer: `insert` or `apply_batch`, then `flush`, which on Linux is no fsync, then
 //!    `fdatasync` of the database's file through a handle of our own, then the answer;
 //! 3. values of at most 4 KiB, longer bodies in content files;
-//! 4. after an error or a panic of sled, or a failed sync, nothing is appended any more.
+//! 4. after each sync, and before anybody hears of it: the file that was synced still has the name
+//!    by which the next start will look for it;
+//! 5. after an error or a panic of sled, or a failed sync, nothing is appended any more.
 //!
 //! On disk: `lock`, `head`, `sled/` (one tree `events`, keys the big-endian sequence of the first
 //! envelope in the value; one tree `meta`), `content/`. Several envelopes share a value: a batch
@@ -21,13 +23,13 @@ mod lock;
 mod open;
 
 pub(super) use self::as_found::NAME as AS_FOUND;
-pub(super) use self::lock::lock;
-pub use self::lock::{Holder, holder};
+pub use self::lock::{Holder, Lock, holder, holder_of, lock};
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -81,7 +83,7 @@ pub struct SledLog {
     contents: FileContents,
     dir: PathBuf,
     /// Released last: fields are dropped in this order.
-    _lock: File,
+    lock: Mutex<Lock>,
 }
 
 /// All that only the one who appends needs.
@@ -152,6 +154,37 @@ impl SledLog {
         writer.flush_and_sync().and(written)
     }
 
+    /// Says whether the log's files are still where they were opened, and puts the lock's file back
+    /// when somebody has deleted it. For who holds a log and does not append: it costs two calls.
+    ///
+    /// # Errors
+    /// [`Error::Vanished`]; nothing is appended after it.
+    pub fn check_place(&self) -> Result<(), Error> {
+        // Who appends looks as well, and may wait for the disk for long.
+        let Ok(mut writer) = self.writer.try_lock() else {
+            return Ok(());
+        };
+        let placed = self.is_in_place(&writer.data);
+        placed.map_err(|error| writer.poison(error))?;
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        lock.restore(&self.dir)
+    }
+
+    fn is_in_place(&self, data: &File) -> Result<(), Error> {
+        let path = self.dir.join("sled/db");
+        let held = data.metadata().map_err(Error::io("look at", &path))?;
+        let what = match std::fs::metadata(&path) {
+            Ok(found) if (found.dev(), found.ino()) == (held.dev(), held.ino()) => return Ok(()),
+            Ok(_) => "another file is in its place",
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::io("look at", &path)(error));
+            }
+            Err(_) if held.nlink() == 0 => "it was deleted",
+            Err(_) => "it is not there any more, as if its directory had been moved",
+        };
+        Err(Error::Vanished { path, what })
+    }
+
     fn writer(&self) -> Result<MutexGuard<'_, Writer>, Error> {
         self.writer.lock().map_err(|_| {
             let why = "the writer panicked".to_owned();
@@ -166,6 +199,7 @@ impl SledLog {
         let mut values = pack::pack(&writer.tail, &encoded)?;
         writer.announce(encoded.head)?;
         let written = write(&self.events, &values).and_then(|()| writer.flush_and_sync());
+        let written = written.and_then(|()| self.is_in_place(&writer.data));
         written.map_err(|error| writer.poison(error))?;
         writer.tail = values.pop().unwrap_or_default();
         writer.head = encoded.head;

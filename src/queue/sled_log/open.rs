@@ -80,7 +80,7 @@ pub(super) fn open(dir: &Path, options: &OpenOptions) -> Result<SledLog, Error> 
         heads: watch::Sender::new(found.head),
         contents,
         dir: dir.to_owned(),
-        _lock: lock,
+        lock: Mutex::new(lock),
     })
 }
 
@@ -148,7 +148,7 @@ fn unreadable(dir: &Path, error: Error) -> Error {
     };
     match error {
         // Our own lock was removed under whoever holds the engine's.
-        Error::Engine { ref why, .. } if why.contains("could not acquire lock") => Error::Held {
+        error if is_held(&error) => Error::Held {
             path: dir.to_owned(),
             pid: lock::holder_of(&dir.join("sled/db")).and_then(|holder| holder.pid),
             since: None,
@@ -265,6 +265,11 @@ fn open_engine(dir: &Path, home: &Path) -> Result<Opened, Error> {
     })
 }
 
+/// The engine's own lock is another process's.
+fn is_held(error: &Error) -> bool {
+    matches!(error, Error::Engine { why, .. } if why.contains("could not acquire lock"))
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "nothing signals the release of sled's lock; the wait is short, bounded and rare"
@@ -273,10 +278,8 @@ fn wait_for_engine(home: &Path) -> Result<Held<sled::Db>, Error> {
     let deadline = Instant::now() + ENGINE_LOCK_WAIT;
     loop {
         match engine("open", || config(home).open().map(Held::new)) {
-            Err(Error::Engine { why, .. })
-                if why.contains("could not acquire lock")
-                    && Instant::now() < deadline
-                    && !is_held_elsewhere(home) =>
+            Err(error)
+                if is_held(&error) && Instant::now() < deadline && !is_held_elsewhere(home) =>
             {
                 std::thread::sleep(Duration::from_millis(2));
             }

@@ -1,0 +1,235 @@
+//! Bringing the data of an older layout, `.crewlog/data`, to its place in the git directory.
+//!
+//! Within one file system it is one rename. Otherwise it is copied under another name, synced,
+//! renamed, and what it was copied from is removed. A process may die anywhere: the next start
+//! goes on, and at every moment one of the two places holds all of it.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use super::{Project, cannot};
+use crate::cli::error::Error;
+use crate::cli::exit::ExitCode;
+use crate::cli::store;
+use crate::model::ids::AttemptId;
+use crate::queue;
+use crate::worker::spool;
+
+/// In a copy, which files it was made of: as long as it is there, the originals may be there, too.
+const COPIED: &str = "copied-from";
+
+/// What ends the name of a copy that is being made, and of originals that are being removed.
+const MOVING: &str = "moving";
+
+/// What is asked before each step that changes something on the disk; tests refuse one of them.
+type Step<'a> = &'a mut dyn FnMut(&'static str) -> io::Result<()>;
+
+impl Project {
+    /// Moves the data to its place, unless it is there.
+    ///
+    /// # Errors
+    /// [`ExitCode::LogHeld`] where a scheduler or a worker of an older build uses the data where it
+    /// is; what the system says otherwise. Nothing is lost then.
+    pub(super) fn migrate(&self) -> Result<(), Error> {
+        let (old, new) = (&self.old, &self.home);
+        let _held = match old.is_dir() {
+            true => self.hold_old()?,
+            false => None,
+        };
+        match go_on(old, new, carry, &mut |_| Ok(())) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(two(old, new)),
+            Err(error) => Err(cannot("move the project's data to", new, error)),
+        }
+    }
+
+    /// Sees to it that nobody uses the data in its old place, and that nobody begins to.
+    fn hold_old(&self) -> Result<Option<queue::Lock>, Error> {
+        let log = self.old.join("log");
+        let held = match log.is_dir() {
+            true => Some(queue::lock(&log).map_err(|error| store::of_log(&error))?),
+            false => None,
+        };
+        let spooled = spool::after(&self.old, AttemptId(0))
+            .map_err(|error| Error::internal("cannot look for living workers", error, ""))?;
+        match spooled.iter().find(|(_, held)| *held) {
+            None => Ok(held),
+            Some((path, _)) => Err(Error::new(
+                ExitCode::LogHeld,
+                "the project's data cannot be moved to its new place",
+                match queue::holder_of(path).and_then(|holder| holder.pid) {
+                    Some(pid) => format!(
+                        "worker {pid} of an older build is at work in {}",
+                        self.old.display()
+                    ),
+                    None => format!(
+                        "a worker of an older build is at work: it holds {}",
+                        path.display()
+                    ),
+                },
+                "wait for its end, or end it, and run the command again",
+            )),
+        }
+    }
+}
+
+/// Does what is left to do, wherever an earlier process has died. False where there are two logs.
+fn go_on(
+    old: &Path,
+    new: &Path,
+    carry: fn(&Path, &Path, Step<'_>) -> io::Result<()>,
+    step: Step<'_>,
+) -> io::Result<bool> {
+    match (old.is_dir(), new.is_dir()) {
+        (true, false) => carry(old, new, step)?,
+        (_, true) if is_copy(new, old) => drop_originals(old, new, step)?,
+        (true, true) => return Ok(!old.join("log").exists()),
+        _ => {}
+    }
+    Ok(true)
+}
+
+fn two(old: &Path, new: &Path) -> Error {
+    Error::usage(
+        "this project has two logs",
+        format!(
+            "one in {} and one in {}, which an older build has begun",
+            new.display(),
+            old.display()
+        ),
+        "move the one away that you do not want to go on with",
+    )
+}
+
+/// Brings a directory to a place where nothing is. The name that a power cut leaves of a rename
+/// leads to all of it, whichever it is.
+fn carry(old: &Path, new: &Path, step: Step<'_>) -> io::Result<()> {
+    let above = parent(new)?;
+    make(above, step)?;
+    step("rename")?;
+    match fs::rename(old, new) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => copy(old, new, step),
+        renamed => {
+            renamed?;
+            step("sync the new name")?;
+            sync(above)?;
+            step("sync the old name")?;
+            sync(parent(old)?)
+        }
+    }
+}
+
+/// The same on another file system.
+fn copy(old: &Path, new: &Path, step: Step<'_>) -> io::Result<()> {
+    make(parent(new)?, step)?;
+    let half = new.with_added_extension(MOVING);
+    step("remove an unfinished copy")?;
+    remove(&half)?;
+    copy_tree(old, &half, step)?;
+    step("note the originals")?;
+    let mut note = File::create(half.join(COPIED))?;
+    note.write_all(fingerprint(old)?.as_bytes())?;
+    note.sync_all()?;
+    sync(&half)?;
+    step("rename the copy")?;
+    fs::rename(&half, new)?;
+    sync(parent(new)?)?;
+    drop_originals(old, new, step)
+}
+
+/// Removes what the data was copied from. It gets another name first, so that nobody takes what is
+/// left of it for a project's data.
+fn drop_originals(old: &Path, new: &Path, step: Step<'_>) -> io::Result<()> {
+    let aside = aside(old);
+    if old.exists() {
+        step("put the originals aside")?;
+        remove(&aside)?;
+        fs::rename(old, &aside)?;
+        sync(parent(old)?)?;
+    }
+    step("remove the originals")?;
+    remove(&aside)?;
+    sync(parent(old)?)?;
+    step("forget the originals")?;
+    match fs::remove_file(new.join(COPIED)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    sync(new)
+}
+
+/// Whether `new` was copied from `old` as it is now: nobody has appended to it since.
+fn is_copy(new: &Path, old: &Path) -> bool {
+    let noted = fs::read_to_string(new.join(COPIED));
+    let gone = !old.exists();
+    noted.is_ok_and(|noted| gone || fingerprint(old).is_ok_and(|found| found == noted))
+}
+
+/// Changes when anything is appended to the log in `data`, or when it is another one.
+fn fingerprint(data: &Path) -> io::Result<String> {
+    let meta = fs::metadata(data)?;
+    let mut text = format!("{} {}\n", meta.dev(), meta.ino());
+    for name in ["log/sled/db", "log/head"] {
+        let said = match fs::metadata(data.join(name)) {
+            Ok(meta) => format!("{} {}.{}", meta.len(), meta.mtime(), meta.mtime_nsec()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => "none".to_owned(),
+            Err(error) => return Err(error),
+        };
+        text.push_str(&said);
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+fn copy_tree(from: &Path, to: &Path, step: Step<'_>) -> io::Result<()> {
+    step("make a directory")?;
+    DirBuilder::new().mode(0o700).create(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (kind, target) = (entry.file_type()?, to.join(entry.file_name()));
+        if kind.is_dir() {
+            copy_tree(&entry.path(), &target, step)?;
+        } else if kind.is_symlink() {
+            step("copy a link")?;
+            std::os::unix::fs::symlink(fs::read_link(entry.path())?, &target)?;
+        } else if !kind.is_socket() && !kind.is_fifo() {
+            step("copy a file")?;
+            fs::copy(entry.path(), &target)?;
+            File::open(&target)?.sync_all()?;
+        }
+    }
+    sync(to)
+}
+
+fn make(dir: &Path, step: Step<'_>) -> io::Result<()> {
+    if !dir.is_dir() {
+        step("make the directory above")?;
+        DirBuilder::new().mode(0o700).create(dir)?;
+    }
+    sync(parent(dir)?)
+}
+
+fn remove(dir: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn aside(old: &Path) -> PathBuf {
+    old.with_added_extension(MOVING)
+}
+
+fn parent(path: &Path) -> io::Result<&Path> {
+    path.parent()
+        .ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}
+
+fn sync(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! Whether a project is still where it was when it was opened.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Project;
+use crate::cli::error::Error;
+
+/// How often it is looked. A look costs a few calls.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// The directories of a project, held open: by that they are known wherever they go.
+pub struct Standing {
+    places: Vec<(PathBuf, File)>,
+}
+
+impl Project {
+    /// Remembers the project's directories as they are now.
+    pub fn standing(&self) -> Standing {
+        let open = |path: &PathBuf| Some((path.clone(), File::open(path).ok()?));
+        let places = [&self.root, &self.data].into_iter().filter_map(open);
+        Standing {
+            places: places.collect(),
+        }
+    }
+}
+
+/// Whether a process of a project's log is this project's own: its workers hold its data directory
+/// open, which a copy of the project tells from the original. What cannot be seen is ours.
+pub fn is_own(project: &Project, pid: u32) -> bool {
+    let same = |path: PathBuf| fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
+    let data = same(project.data.clone());
+    let Ok(held) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return true;
+    };
+    !project.copied || held.flatten().any(|entry| same(entry.path()) == data)
+}
+
+impl Standing {
+    /// Says whether the project was moved, deleted or replaced.
+    ///
+    /// # Errors
+    /// It was; the error names where it is now, if it still is anywhere.
+    pub fn check(&self) -> Result<(), Error> {
+        for (path, held) in &self.places {
+            let same = match (fs::metadata(path), held.metadata()) {
+                (Ok(found), Ok(held)) => (found.dev(), found.ino()) == (held.dev(), held.ino()),
+                (Err(error), _) => error.kind() != io::ErrorKind::NotFound,
+                // A disk that fails says nothing about names.
+                (Ok(_), Err(_)) => true,
+            };
+            if !same {
+                return Err(gone(path, held));
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks every second, and at what `also` looks at, until something is wrong.
+    pub async fn lost(&self, also: impl Fn() -> Result<(), Error>) -> Error {
+        loop {
+            tokio::time::sleep(EVERY).await;
+            if let Err(error) = self.check().and_then(|()| also()) {
+                return error;
+            }
+        }
+    }
+}
+
+fn gone(path: &std::path::Path, held: &File) -> Error {
+    let deleted = held.metadata().is_ok_and(|meta| meta.nlink() == 0);
+    let now = fs::read_link(format!("/proc/self/fd/{}", held.as_raw_fd()));
+    match now.ok().filter(|now| !deleted && now.exists()) {
+        Some(now) => Error::internal(
+            "the project was moved while it was in use",
+            format!("{} is at {} now", path.display(), now.display()),
+            "start again there; nothing that was acknowledged is lost",
+        ),
+        None => Error::internal(
+            "the project's directory was deleted while it was in use",
+            format!("{} is not what it was", path.display()),
+            "put it back from a backup; nothing was acknowledged since",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_move_and_a_deletion_are_told_apart() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let top = dir.path().canonicalize().expect("its path");
+        let (here, there) = (top.join("here"), top.join("there"));
+        let project = Project::at(&here);
+        fs::create_dir_all(&project.data).expect("directories");
+        let standing = project.standing();
+        standing.check().expect("all is well");
+        fs::rename(&here, &there).expect("moved");
+        let said = standing.check().expect_err("it was moved");
+        assert!(said.why.contains(&there.display().to_string()), "{said}");
+        // Another one in its place is another one.
+        fs::create_dir_all(&project.data).expect("directories");
+        assert!(standing.check().is_err());
+        fs::remove_dir_all(&here).expect("removed");
+        fs::rename(&there, &here).expect("moved back");
+        standing.check().expect("as it was");
+        fs::remove_dir_all(&project.data).expect("removed");
+        let said = standing.check().expect_err("it was deleted");
+        assert!(said.what.contains("deleted"), "{said}");
+    }
+}

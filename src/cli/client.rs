@@ -96,6 +96,12 @@ fn broken(why: impl std::fmt::Display) -> Error {
     )
 }
 
+/// The scheduler's no to whoever speaks, and not to what was said.
+pub fn turned_away(reason: &str) -> Error {
+    let (why, next) = reason.split_once("; ").unwrap_or((reason, ""));
+    Error::usage("the scheduler refused", why, next)
+}
+
 impl Client {
     /// Connects; `None` when no scheduler listens. Fails when one does and says nothing.
     pub async fn connect(path: &Path) -> Result<Option<Self>, Error> {
@@ -188,6 +194,7 @@ impl Client {
         match self.answer().await? {
             ToClient::Accepted { first, last } => Ok((first, last)),
             ToClient::Rejected(rejection) => Err(refused(&rejection)),
+            ToClient::Refused { reason } => Err(turned_away(&reason)),
             other => Err(broken(format!("it answered {other:?}"))),
         }
     }

@@ -29,7 +29,7 @@ use crate::queue::EventLog;
 use crate::scheduler::outside::{GitBranch, Spool, Spooled};
 use crate::scheduler::processes::{LocalProcesses, Reap};
 use crate::scheduler::{self, Ending, Handle, Observer, Options, load};
-use crate::worker::{self, Asked, Signals, spool, tree_token};
+use crate::worker::{self, Asked, Signals, spool, tree_prefix, tree_token};
 use crate::workspace::Repository;
 
 /// What the verb decides of a run beside the config.
@@ -155,6 +155,7 @@ async fn work_here(
         snapshots: project.snapshots.clone(),
         state,
         socket: project.socket.clone(),
+        tree_prefix: tree_prefix(&project.root),
         branch: branch.clone(),
         integration: Arc::new(GitBranch {
             repository: repository.clone(),

@@ -4,6 +4,7 @@
 //! Knows no rule of the run: it asks, sends commands, and prints projections.
 
 pub mod args;
+pub mod boundary;
 pub mod client;
 pub mod commands;
 pub mod config;

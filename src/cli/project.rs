@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use self::identity::Identity;
 pub use self::standing::is_own;
+use super::boundary;
 use super::engine::runtime;
 use super::error::Error;
 use crate::workspace::{self, Location};
@@ -147,6 +148,7 @@ impl Project {
             found => found,
         };
         let location = found.map_err(|error| no_repository("cannot use this project", error))?;
+        boundary::check(root)?;
         Ok(Self::of(root, &location))
     }
 
@@ -156,6 +158,7 @@ impl Project {
         let location = runtime()?
             .block_on(Location::ask(&start))
             .map_err(|error| no_repository("cannot set up a project here", error))?;
+        boundary::check(location.home())?;
         Ok(Self::of(location.home(), &location))
     }
 

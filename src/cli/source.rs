@@ -375,7 +375,7 @@ fn answer(
             ControlFlow::Continue(()) => Ok(ControlFlow::Continue(true)),
             ControlFlow::Break(()) => Ok(ControlFlow::Break(())),
         },
-        ToClient::Refused { reason } => Err(Error::internal("the scheduler refused", reason, "")),
+        ToClient::Refused { reason } => Err(client::turned_away(&reason)),
         other => Err(Error::internal(
             "cannot understand the scheduler",
             format!("it answered {other:?}"),

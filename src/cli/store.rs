@@ -12,7 +12,7 @@ use super::exit::ExitCode;
 use super::project::Project;
 use crate::model::command::{PersonCommand, Rejection};
 use crate::model::ids::{CommandId, Sequence, Timestamp};
-use crate::protocol::identity;
+use crate::protocol::caller;
 use crate::queue::{self, OpenOptions, SledLog, repair};
 use crate::scheduler::{self, offline};
 
@@ -220,7 +220,7 @@ fn offline(
     id: CommandId,
     command: PersonCommand,
 ) -> Result<(Sequence, Sequence), Error> {
-    let (snapshots, actor): (&Path, _) = (&project.snapshots, identity::own_person());
+    let (snapshots, actor): (&Path, _) = (&project.snapshots, caller::own_person());
     let accepted =
         offline::submit(log, snapshots, &actor, id, now(), command).map_err(of_scheduler)?;
     Ok((accepted.first, accepted.last))

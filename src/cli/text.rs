@@ -164,7 +164,7 @@ impl Paint {
 pub fn tone(mark: Mark) -> Tone {
     match mark {
         Mark::Pass => Tone::Good,
-        Mark::Fail | Mark::Regression | Mark::Park | Mark::Spent => Tone::Bad,
+        Mark::Fail | Mark::Regression | Mark::Park | Mark::Spent | Mark::Refused => Tone::Bad,
         Mark::Lost | Mark::Late | Mark::Unsure | Mark::Limit | Mark::Cancel | Mark::Note => {
             Tone::Warning
         }

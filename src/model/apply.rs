@@ -21,7 +21,7 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
         Event::FeatureAdded(event) => backlog::added(state, event),
         Event::FeatureEdited(event) => backlog::edited(state, event),
         Event::FeatureRemoved(event) => backlog::removed(state, event),
-        Event::FeatureSkipped(event) => backlog::skipped(state, event),
+        Event::FeatureSkipped(event) => backlog::skipped(state, &recorded.actor, event),
         Event::DependenciesSet(event) => backlog::dependencies_set(state, event),
         Event::RetryRequested(event) => backlog::retry_requested(state, event),
         Event::InputRequested(event) => backlog::input_requested(state, event),
@@ -49,7 +49,7 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
         Event::TestInconclusive(event) => outcomes::test_inconclusive(state, event),
         Event::FeatureParked(event) => outcomes::parked(state, event),
         Event::RunStarted(event) => run::started(state, recorded, event),
-        Event::RunPaused(event) => state.paused = Some(event.reason.clone()),
+        Event::RunPaused(event) => state.paused = Some(recorded.actor.signed(&event.reason)),
         Event::RunResumed(_) => run::resumed(state),
         Event::ProviderLimited(event) => run::limited(state, recorded, event),
         Event::BudgetReached(_) => run::budget_reached(state),
@@ -58,6 +58,7 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
         Event::ClockJumped(event) => {
             state.jumped_ms = state.jumped_ms.saturating_add(event.by_ms);
         }
+        Event::CommandRefused(event) => state.notices.refused(recorded, event),
         Event::AttemptNoted(_) => {}
     }
 }

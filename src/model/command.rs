@@ -113,6 +113,15 @@ pub enum Command {
         /// By how much, in milliseconds.
         by_ms: u64,
     },
+    /// Record that a process of an attempt was refused what only people may do.
+    Refuse {
+        /// The attempt that it belongs to, if that is known.
+        attempt: Option<AttemptId>,
+        /// What it wanted, in words.
+        wish: String,
+        /// Why not.
+        reason: String,
+    },
     /// The branch is not where the log says.
     MoveHead {
         /// Where it is.
@@ -250,6 +259,42 @@ pub enum Rejection {
     /// It is so already.
     #[error("nothing to do: {0}")]
     NoChange(String),
+    /// A process of an attempt may not steer the run that it is part of.
+    #[error(
+        "agents of an attempt cannot steer the run; this refusal is recorded, and people see it"
+    )]
+    Agent,
+}
+
+impl PersonCommand {
+    /// The command's verb and what it is about, for people: `skip #9`.
+    pub fn wish(&self) -> String {
+        match self {
+            Self::Import { features, update } => {
+                let option = if *update { " with --update" } else { "" };
+                format!("import {} features{option}", features.len())
+            }
+            Self::Remove { feature } => format!("remove {feature}"),
+            Self::Skip { feature, .. } => format!("skip {feature}"),
+            Self::Retry { features } if features.is_empty() => "retry all".to_owned(),
+            Self::Retry { features } => format!("retry {}", names(features)),
+            Self::Answer { feature, .. } => format!("answer {feature}"),
+            Self::Pause { .. } => "pause the run".to_owned(),
+            Self::Resume => "resume the run".to_owned(),
+            Self::ChangeSettings { .. } => "change the settings".to_owned(),
+        }
+    }
+}
+
+/// Feature numbers, the first few.
+fn names(features: &[FeatureId]) -> String {
+    const NAMED_MAX: usize = 10;
+    let named = features.iter().take(NAMED_MAX).map(ToString::to_string);
+    let named = named.collect::<Vec<_>>().join(", ");
+    match features.len().saturating_sub(NAMED_MAX) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
 }
 
 fn chain(ids: &[FeatureId]) -> String {

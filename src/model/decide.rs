@@ -76,6 +76,11 @@ fn caused(state: &State, now: Timestamp, command: &Command) -> Result<Vec<Event>
             head,
         } => merge::settle(state, *attempt, *merged, head),
         Command::Lose { attempt, reason } => run::lose(state, *attempt, reason),
+        Command::Refuse {
+            attempt,
+            wish,
+            reason,
+        } => Ok(run::refuse(*attempt, wish, reason)),
         Command::MoveHead { head } => Ok(run::move_head(state, head)),
         Command::NoteJump { by_ms } => Ok(run::note_jump(state, *by_ms)),
     }

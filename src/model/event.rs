@@ -377,6 +377,16 @@ events! {
         /// By how much, in milliseconds.
         by_ms: u64,
     }
+    /// A process of an attempt wanted what only people may do. Nothing was changed; the envelope says
+    /// which process it was.
+    70 1 CommandRefused {
+        /// The attempt that it belongs to; none when the process has hidden that.
+        attempt: Option<AttemptId>,
+        /// What it wanted: `skip #9`. At most [`CommandRefused::COMMAND_BYTES_MAX`] bytes.
+        command: String,
+        /// Why not.
+        reason: String,
+    }
     /// Something about an attempt that changes nothing and that people should know.
     93 1 AttemptNoted {
         /// Which attempt.
@@ -384,6 +394,11 @@ events! {
         /// What, in a sentence or two.
         note: String,
     }
+}
+
+impl CommandRefused {
+    /// A verb and the numbers that it is about; a longer list is cut.
+    pub const COMMAND_BYTES_MAX: usize = 200;
 }
 
 impl MergeStarted {

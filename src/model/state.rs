@@ -7,6 +7,7 @@ mod estimate;
 mod feature;
 mod index;
 mod names;
+mod notices;
 mod remembered;
 mod worker;
 
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use self::estimate::{Estimates, PRIOR_MS};
 pub use self::feature::{Broken, Feature, Told, Words};
 use self::index::Indexes;
+pub use self::notices::{Notices, Refused};
 pub use self::remembered::Remembered;
 pub use self::worker::{RETURNS_FREE, RETURNS_MAX};
 use super::event::{ProcessIdentity, RankTerms, RunOutcome};
@@ -94,6 +96,8 @@ pub struct State {
     /// What became of the attempts that ended last, so that a repeated report is answered as the
     /// first time; at most [`CLOSED_MAX`].
     pub(super) closed: BTreeMap<AttemptId, Closed>,
+    /// What people should know although it changes nothing.
+    pub notices: Notices,
     /// Commands that need no second answer.
     pub(super) remembered: Remembered,
     #[serde(skip)]

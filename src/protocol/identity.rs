@@ -4,7 +4,6 @@
 use std::fs;
 use std::io;
 
-use crate::model::actor::Actor;
 use crate::model::event::ProcessIdentity;
 
 /// A line of `/proc/PID/stat` is some 300 bytes; the name in it is at most 64.
@@ -30,18 +29,6 @@ pub fn process_identity(pid: u32) -> io::Result<ProcessIdentity> {
         pid,
         start_ticks,
     })
-}
-
-/// The person who started this process.
-pub fn own_person() -> Actor {
-    person(rustix::process::getuid().as_raw(), std::process::id())
-}
-
-/// The person whose process this is, with the terminal at which it runs.
-pub fn person(uid: u32, pid: u32) -> Actor {
-    let text = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let status = parse_status(&String::from_utf8_lossy(&text)).unwrap_or_default();
-    Actor::person(uid, pid, &terminal(status.terminal))
 }
 
 /// True when the process is this machine's, of this boot, and has not ended. A zombie has ended.
@@ -178,7 +165,6 @@ mod tests {
         for (device, name) in table {
             assert_eq!(terminal(device), name, "{device:#x}");
         }
-        assert!(own_person().is_person());
     }
 
     #[test]

@@ -4,10 +4,12 @@
 //! can tell each other apart: `CREW`, the protocol's version, and the role (`u16` each, little
 //! endian). Then frames follow: a length (`u32`, little endian) and a body written by bincode.
 //!
-//! Both sides name processes in the same way, so [`identity`] lives here, too; it reads `/proc`.
+//! Both sides name processes in the same way, so [`identity`] lives here, too, and [`caller`], by
+//! which it is known who speaks; they read `/proc`.
 //!
 //! Knows nothing of sockets, git, agents or disks.
 
+pub mod caller;
 mod frame;
 pub mod identity;
 mod message;

@@ -100,9 +100,19 @@ impl Core {
     /// Decides one of the scheduler's own commands; their ids are small numbers, so that they
     /// can never be taken for an outsider's.
     pub fn submit_own(&mut self, now: Timestamp, command: &Command) -> Result<Accepted, Rejection> {
+        self.submit_own_as(&Actor::Scheduler, now, command)
+    }
+
+    /// The same for what somebody else has caused.
+    pub fn submit_own_as(
+        &mut self,
+        actor: &Actor,
+        now: Timestamp,
+        command: &Command,
+    ) -> Result<Accepted, Rejection> {
         self.own_commands += 1;
         let id = (u128::from(self.epoch.0) << 40) + u128::from(self.own_commands);
-        self.submit(&Actor::Scheduler, CommandId(id), now, command)
+        self.submit(actor, CommandId(id), now, command)
     }
 
     /// What to do next.

@@ -12,6 +12,7 @@ mod offer;
 mod overdue;
 #[cfg(test)]
 mod planted;
+mod refusal;
 mod report;
 mod worker;
 
@@ -19,10 +20,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::inputs::{Connection, Effect, Ending, Input, Now};
 use self::life::Stage;
+use self::refusal::Refusals;
 use super::core::Core;
 use super::crew::Crew;
 use super::merging::{Merging, Waiting};
-use crate::model::actor::Actor;
+use crate::model::actor::{Actor, Caller};
 use crate::model::command::{Command, Rejection};
 use crate::model::event::{Event, Recorded};
 use crate::model::ids::{AttemptId, CommitId, Timestamp, WorkerId};
@@ -35,7 +37,7 @@ use crate::protocol::{Phase, SchedulerMessage, ToClient};
 #[derive(Clone, Debug)]
 enum Peer {
     /// A worker that has not said hello.
-    Stranger { pid: Option<u32> },
+    Stranger { caller: Caller },
     /// A worker.
     Worker(WorkerId),
     /// A command, and who gave it.
@@ -94,6 +96,7 @@ pub struct Machine {
     look_at_ms: u64,
     /// Kills at the end of the process that may still wait for the disk.
     unconfirmed: u32,
+    refusals: Refusals,
     effects: Vec<Effect>,
     pid: u32,
     since: Timestamp,
@@ -135,6 +138,7 @@ impl Machine {
             looked_ms: 0,
             look_at_ms: 0,
             unconfirmed: 0,
+            refusals: Refusals::default(),
             effects: Vec::new(),
             pid,
             since: Timestamp(0),
@@ -182,10 +186,12 @@ impl Machine {
     /// Takes one input in. Call [`Machine::finish`] when all that wait are in.
     pub fn step(&mut self, now: Now, input: Input) {
         match input {
-            Input::Opened { connection, pid } => {
-                self.connections.insert(connection, Peer::Stranger { pid });
+            Input::Opened { connection, caller } => {
+                let stranger = Peer::Stranger { caller };
+                self.connections.insert(connection, stranger);
             }
-            Input::OpenedClient { connection, actor } => {
+            Input::OpenedClient { connection, caller } => {
+                let actor = self.actor(&caller);
                 self.connections.insert(connection, Peer::Client(actor));
             }
             Input::Worker {

@@ -78,6 +78,8 @@ pub struct Options {
     pub state: State,
     /// Where to listen.
     pub socket: PathBuf,
+    /// What the markers of the project's attempts begin with.
+    pub tree_prefix: String,
     /// The integration branch's name, without `refs/heads/`.
     pub branch: String,
     /// The integration branch.
@@ -148,7 +150,7 @@ pub async fn run(
     let path = options.socket.clone();
     let listener = Listener::bind(&path).map_err(|source| Error::Listen { path, source })?;
     let (inbox, arrivals) = mpsc::channel(INBOX_MAX);
-    let door = Door::new(options.log.clone(), inbox.clone());
+    let door = Door::new(options.log.clone(), &options.tree_prefix, inbox.clone());
     let serving = listener.serve(&door);
     // Whoever asked for the handle may have gone; the run goes on without.
     let _ = handle.send(Handle {

@@ -1,5 +1,6 @@
 //! Accepting connections: frames to inputs, messages to frames.
 
+mod peer;
 mod speak;
 
 use std::fs::{self, File, Permissions};
@@ -19,13 +20,13 @@ use tokio_util::codec::{FramedRead, FramedWrite};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::peer::Peer;
 use self::speak::Speaker;
 use super::machine::{Connection, Input};
-use crate::model::actor::Actor;
 use crate::model::ids::Sequence;
 use crate::model::settings::WorkerKind;
 use crate::protocol::{
-    Codec, FrameError, PREAMBLE_BYTES, Preamble, Role, SchedulerMessage, ToClient, decode, identity,
+    Codec, FrameError, PREAMBLE_BYTES, Preamble, Role, SchedulerMessage, ToClient, decode,
 };
 use crate::queue::EventLog;
 
@@ -105,6 +106,8 @@ pub enum Arrival {
 #[derive(Clone)]
 pub struct Door {
     log: Arc<dyn EventLog>,
+    /// What the markers of the project's attempts begin with.
+    tree_prefix: Arc<str>,
     inbox: mpsc::Sender<Arrival>,
     talks: TaskTracker,
     closed: CancellationToken,
@@ -112,9 +115,10 @@ pub struct Door {
 
 impl Door {
     /// A door to the loop that reads `inbox`.
-    pub fn new(log: Arc<dyn EventLog>, inbox: mpsc::Sender<Arrival>) -> Self {
+    pub fn new(log: Arc<dyn EventLog>, tree_prefix: &str, inbox: mpsc::Sender<Arrival>) -> Self {
         Self {
             log,
+            tree_prefix: tree_prefix.into(),
             inbox,
             talks: TaskTracker::new(),
             closed: CancellationToken::new(),
@@ -222,9 +226,8 @@ impl Listener {
                 continue;
             }
             count += 1;
-            let pid = peer.and_then(|peer| peer.pid()).map(i32::unsigned_abs);
-            let actor = identity::person(uid.unwrap_or(own), pid.unwrap_or(0));
-            let talk = talk(stream, Connection(count), (pid, actor), door.clone());
+            let peer = Peer::of(&stream);
+            let talk = talk(stream, Connection(count), peer, door.clone());
             door.talks.spawn(async move {
                 if let Err(error) = talk.await {
                     tell(&error);
@@ -302,26 +305,19 @@ async fn greet(stream: &mut UnixStream) -> io::Result<Role> {
 async fn talk(
     mut stream: UnixStream,
     connection: Connection,
-    (pid, actor): (Option<u32>, Actor),
+    peer: Peer,
     door: Door,
 ) -> io::Result<()> {
+    // Looked at before anything else, while whoever has connected waits for us.
+    let prefix = door.tree_prefix.clone();
+    let caller = tokio::task::spawn_blocking(move || peer.recognise(&prefix));
+    let caller = caller.await.map_err(io::Error::other)?;
     let role = tokio::select! {
         role = greet(&mut stream) => role?,
         () = door.closed.cancelled() => return Ok(()),
     };
-    let input = match role {
-        Role::Worker => Input::Opened { connection, pid },
-        _ => Input::OpenedClient { connection, actor },
-    };
     let (queue, mut waiting) = mpsc::channel(WAITING_MAX);
     let cut = door.closed.child_token();
-    let outbox = Outbox {
-        queue,
-        cut: cut.clone(),
-    };
-    let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
-    let opened = Arrival::Opened(connection, outbox, input);
-    door.inbox.send(opened).await.map_err(gone)?;
     let (reading, writing) = stream.into_split();
     let frames = FramedRead::new(reading, role.codec());
     let mut sink = FramedWrite::new(writing, role.codec());
@@ -332,6 +328,25 @@ async fn talk(
         log: &door.log,
         asking: &asking,
     };
+    let caller = match caller {
+        Ok(caller) => caller,
+        Err(error) => {
+            let refused = speaker.refuse(format!("cannot tell who this is: {error}"));
+            let limit = Duration::from_millis(LINGER_MS);
+            return tokio::time::timeout(limit, refused).await?;
+        }
+    };
+    let input = match role {
+        Role::Worker => Input::Opened { connection, caller },
+        _ => Input::OpenedClient { connection, caller },
+    };
+    let outbox = Outbox {
+        queue,
+        cut: cut.clone(),
+    };
+    let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
+    let opened = Arrival::Opened(connection, outbox, input);
+    door.inbox.send(opened).await.map_err(gone)?;
     let read = tokio::select! {
         read = receive(role, connection, frames, &door.inbox, &asking) => read,
         written = speaker.send(&mut waiting) => {

@@ -33,5 +33,5 @@ pub use config::Config;
 pub use machine::Exit;
 pub use shell::{Launch, Reporter, WorkerError, check, git_settings, launch, run};
 pub use signals::{Asked, Signals};
-pub use token::tree_token;
+pub use token::{tree_prefix, tree_token};
 pub use workshop::OutputStore;

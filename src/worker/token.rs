@@ -7,16 +7,21 @@ use sha2::{Digest, Sha256};
 
 use crate::model::ids::AttemptId;
 
-/// Marks the processes of one attempt of one project: the scheduler ends what carries it when the
-/// attempt's worker is dead. It ends in a dot, so that no attempt's marker begins another's.
-pub fn tree_token(project: &Path, attempt: AttemptId) -> String {
+/// What the markers of all attempts of a project begin with.
+pub fn tree_prefix(project: &Path) -> String {
     let digest = Sha256::digest(project.as_os_str().as_bytes());
     let project: String = digest
         .iter()
         .take(8)
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    format!("{project}-{}.", attempt.0)
+    format!("{project}-")
+}
+
+/// Marks the processes of one attempt of one project: the scheduler ends what carries it when the
+/// attempt's worker is dead. It ends in a dot, so that no attempt's marker begins another's.
+pub fn tree_token(project: &Path, attempt: AttemptId) -> String {
+    format!("{}{}.", tree_prefix(project), attempt.0)
 }
 
 #[cfg(test)]

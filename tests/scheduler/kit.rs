@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crewlog::model::actor::Actor;
+use crewlog::model::actor::{Actor, Caller, Kin};
 use crewlog::model::apply::apply;
 use crewlog::model::command::{Command, PersonCommand};
 use crewlog::model::event::{Event, ProcessIdentity, Recorded};
@@ -40,6 +40,19 @@ impl Entropy for Counting {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
+    }
+}
+
+/// What the kernel says of a worker's process.
+pub fn caller(pid: u32) -> Caller {
+    let kin = Kin {
+        pid,
+        start_ticks: process(pid).start_ticks,
+        origin: None,
+    };
+    Caller {
+        lineage: vec![kin],
+        ..Caller::person(1000, pid, "")
     }
 }
 
@@ -257,10 +270,11 @@ impl World {
         self.now.mono_ms = end;
     }
 
-    pub fn open(&mut self, pid: Option<u32>) -> Connection {
+    pub fn open(&mut self, pid: u32) -> Connection {
         self.connections += 1;
         let connection = Connection(self.connections);
-        self.step(Input::Opened { connection, pid });
+        let caller = caller(pid);
+        self.step(Input::Opened { connection, caller });
         connection
     }
 
@@ -280,7 +294,7 @@ impl World {
         worker: Option<WorkerId>,
         holding: Option<AttemptId>,
     ) -> (Connection, Vec<SchedulerMessage>) {
-        let connection = self.open(Some(pid));
+        let connection = self.open(pid);
         let holding = holding.map(|attempt| Holding {
             attempt,
             acknowledged: Sequence(0),
@@ -413,7 +427,7 @@ impl World {
         let connection = Connection(self.connections);
         self.step(Input::OpenedClient {
             connection,
-            actor: person(),
+            caller: Caller::person(1000, 4_711, "pts/3"),
         });
         let message = Box::new(message);
         self.step(Input::Client {

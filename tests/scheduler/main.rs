@@ -1,6 +1,7 @@
 //! The scheduler: its machine in every situation that we know of and in thousands that we do not,
 //! and its shell on real sockets.
 
+mod actors;
 mod kit;
 mod lacking;
 mod lives;

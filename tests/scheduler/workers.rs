@@ -50,13 +50,13 @@ fn who_does_not_introduce_itself_properly_is_turned_away() {
         reason: String::new(),
     };
     let table = [
-        (Some(5), WorkerMessage::Ready, "say hello first"),
-        (Some(5), WorkerMessage::Heartbeat, "say hello first"),
-        (Some(5), leaving, "say hello first"),
-        (Some(6), hello(5), "the kernel says 6"),
+        (5, WorkerMessage::Ready, "say hello first"),
+        (5, WorkerMessage::Heartbeat, "say hello first"),
+        (5, leaving, "say hello first"),
+        (6, hello(5), "the kernel says 6"),
         // The kernel's word for a process of another namespace.
-        (Some(0), hello(5), "one process-id namespace"),
-        (Some(5), long, "longer than 256 bytes"),
+        (0, hello(5), "one process-id namespace"),
+        (5, long, "longer than 256 bytes"),
     ];
     for (pid, message, expected) in table {
         let mut world = World::new();

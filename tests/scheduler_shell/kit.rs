@@ -153,6 +153,7 @@ impl Default for Wish {
         Self {
             log: Arc::new(MemoryLog::new()),
             dir: private(),
+            tree_prefix: "feedc0de-".to_owned(),
             socket: None,
             stay: true,
             crew: BTreeMap::new(),

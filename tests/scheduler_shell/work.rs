@@ -56,7 +56,7 @@ async fn backlog_on(mut wish: Wish) {
     let snapshots = wish.dir.path().join("data/snapshots");
     let id = crate::kit::next_id();
     let now = crewlog::model::ids::Timestamp(1);
-    let actor = crewlog::protocol::identity::own_person();
+    let actor = crewlog::protocol::caller::own_person();
     crewlog::scheduler::offline::submit(&*wish.log, &snapshots, &actor, id, now, features(1..=20))
         .expect("accepted");
     let rig = Rig::start(wish).await;

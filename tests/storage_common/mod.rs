@@ -321,6 +321,12 @@ fn run_samples() -> Vec<Event> {
             reason: reason(),
         }
         .into(),
+        CommandRefused {
+            attempt: Some(AttemptId(44)),
+            command: "skip #9".into(),
+            reason: "agents of an attempt cannot steer the run".into(),
+        }
+        .into(),
         AttemptNoted {
             attempt: ATTEMPT,
             note: reason(),

@@ -28,7 +28,8 @@ const INIT_GRACE_S: i64 = 3;
 /// A fork bomb outside a namespace may win against the kill loop; it is reported then.
 pub(super) const KILL_LIMIT: Duration = Duration::from_secs(5);
 
-/// The guard's life. Arguments: `ns` or `plain`, the program, its arguments. The environment and
+/// The guard's life. Arguments: `ns` or `plain`, [three](super::NAMES) by which the tree is
+/// recognised, the program, its arguments. The environment and
 /// the working directory are the program's already.
 pub(super) fn run(mut arguments: impl Iterator<Item = OsString>) -> i32 {
     control::close_inherited();

@@ -20,7 +20,8 @@ use super::guard::KILL_LIMIT;
 use super::table::{self, Choice};
 use crate::agent::cage::{Cage, Confinement, Limits, Watchdog, lists};
 
-/// Init's life. Arguments: `ns` or `plain`, the program, its arguments.
+/// Init's life. Arguments: `ns` or `plain`, [three](super::NAMES) by which the tree is recognised,
+/// the program, its arguments.
 pub(super) fn run(mut arguments: impl Iterator<Item = OsString>) -> i32 {
     control::close_inherited();
     let namespace = arguments.next().as_deref() == Some(OsStr::new("ns"));
@@ -34,7 +35,7 @@ pub(super) fn run(mut arguments: impl Iterator<Item = OsString>) -> i32 {
     let Ok(mut socket) = control::from_stdin() else {
         return 125;
     };
-    match start(&socket, namespace, arguments) {
+    match start(&socket, namespace, arguments.skip(super::NAMES)) {
         Ok((program, limits)) => {
             report(&mut socket, &Report::Started);
             end_with_parent(&socket, namespace);

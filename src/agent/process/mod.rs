@@ -31,14 +31,20 @@ pub use run::{Finished, run_to_end};
 pub use tree::{Ended, Tree};
 
 use super::cage::Cage;
+use crate::model::actor::{GUARD_STAGE, INIT_STAGE, TREE_MARKER};
 use table::Choice;
 
 /// The environment variable by which the processes of a tree are recognised.
-pub const MARKER: &str = "CREWLOG_TREE";
+pub const MARKER: &str = TREE_MARKER;
 
-const GUARD_ARGUMENT: &str = "__guard";
-const INIT_ARGUMENT: &str = "__init";
+const GUARD_ARGUMENT: &str = GUARD_STAGE;
+const INIT_ARGUMENT: &str = INIT_STAGE;
 pub(super) const PROBE_ARGUMENT: &str = "__probe";
+
+/// Arguments of both stages that they do nothing with: the tree's token, its directory and its
+/// `TMPDIR`. Whoever traces a process back finds them in their command lines, which everybody may
+/// read and an agent cannot change.
+const NAMES: usize = 3;
 
 /// How long [`sweep`] tries; what still lives then is in a state that no signal ends.
 const SWEEP_LIMIT: Duration = Duration::from_secs(10);

@@ -1,5 +1,6 @@
 //! The worker's end of a tree.
 
+use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::process::Stdio;
@@ -106,6 +107,15 @@ impl Tree {
         let guard = Command::new(&command.own_executable)
             .arg(GUARD_ARGUMENT)
             .arg(if namespace { "ns" } else { "plain" })
+            // By these, any process of the tree can be told where it belongs.
+            .arg(&command.token)
+            .arg(&command.cwd)
+            .arg(
+                command
+                    .env
+                    .get(OsStr::new("TMPDIR"))
+                    .map_or(OsStr::new(""), OsString::as_os_str),
+            )
             .arg(&command.program)
             .args(&command.args)
             .current_dir(&command.cwd)

@@ -19,6 +19,9 @@ pub fn page(text: &FeatureText, out: &Output) -> String {
         let name = format!("  {name:<10}");
         page.line(&[(Tone::Faint, &name), (Tone::Plain, &words)]);
     };
+    if !text.skipped.is_empty() {
+        fact("skipped", clean(&text.skipped));
+    }
     if !spec.category.is_empty() {
         fact("category", clean(&spec.category));
     }

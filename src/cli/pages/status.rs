@@ -90,6 +90,14 @@ impl Writer<'_> {
             let text = format!("{}; `scheduler resume` goes on", clean(reason));
             self.fact("paused", Tone::Warning, text.trim_start_matches("; "));
         }
+        if let Some((count, last)) = &view.refused {
+            let more = match count.saturating_sub(1) {
+                0 => String::new(),
+                more => format!(" ({more} more before; `scheduler log` has them)"),
+            };
+            let text = format!("{} tried to {}{more}", last.actor, clean(&last.command));
+            self.fact("refused", Tone::Warning, &text);
+        }
         if let Some((until, reason)) = &view.limited {
             let until = match until.0 {
                 u64::MAX => "until `scheduler resume`".to_owned(),

@@ -1,5 +1,6 @@
 //! Facts about the backlog and from people.
 
+use crate::model::actor::Actor;
 use crate::model::event::{
     DependenciesSet, FeatureAdded, FeatureEdited, FeatureRemoved, FeatureSkipped, InputAnswered,
     InputRequested, RetryRequested,
@@ -91,14 +92,14 @@ impl State {
     }
 }
 
-pub fn skipped(state: &mut State, event: &FeatureSkipped) {
+pub fn skipped(state: &mut State, actor: &Actor, event: &FeatureSkipped) {
     let Some(slot) = state.left(event.feature) else {
         return;
     };
     state.change(slot, |feature| {
         feature.status = Status::Skipped;
         feature.words.settle_question();
-        feature.words.skipped.clone_from(&event.reason);
+        feature.words.skipped = actor.signed(&event.reason);
     });
 }
 

@@ -1,7 +1,7 @@
 //! Facts about the run as a whole.
 
 use crate::model::event::{ProviderLimited, Recorded, RunFinished, RunStarted, SettingsChanged};
-use crate::model::state::{Limited, Run, State};
+use crate::model::state::{Limited, Notices, Run, State};
 
 pub fn started(state: &mut State, recorded: &Recorded, event: &RunStarted) {
     state.branch.clone_from(&event.branch);
@@ -15,6 +15,7 @@ pub fn started(state: &mut State, recorded: &Recorded, event: &RunStarted) {
     }
     state.settings = event.settings.clone();
     state.limited = None;
+    state.notices = Notices::default();
     state.unstarted = None;
     state.run = Some(Run {
         started: recorded.sequence,

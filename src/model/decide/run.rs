@@ -4,7 +4,7 @@ use super::backlog::clipped;
 use super::parking;
 use crate::model::command::Rejection;
 use crate::model::event::{
-    AttemptLost, BudgetReached, ClockJumped, Event, HeadMoved, ProcessIdentity, RunFinished,
+    AttemptLost, BudgetReached, ClockJumped, CommandRefused, Event, HeadMoved, ProcessIdentity, RunFinished,
     RunOutcome, RunPaused, RunResumed, RunStarted, SettingsChanged, WorkerJoined, WorkerLeft,
 };
 use crate::model::evidence::Failure;
@@ -130,6 +130,17 @@ pub fn lose(state: &State, attempt: AttemptId, reason: &str) -> Result<Vec<Event
     }
     let reason = clipped(reason, Failure::REASON_BYTES_MAX);
     Ok(vec![AttemptLost { attempt, reason }.into()])
+}
+
+pub fn refuse(attempt: Option<AttemptId>, wish: &str, reason: &str) -> Vec<Event> {
+    let command = clipped(wish, CommandRefused::COMMAND_BYTES_MAX);
+    let reason = clipped(reason, Failure::REASON_BYTES_MAX);
+    let refused = CommandRefused {
+        attempt,
+        command,
+        reason,
+    };
+    vec![refused.into()]
 }
 
 pub fn move_head(state: &State, head: &CommitId) -> Vec<Event> {

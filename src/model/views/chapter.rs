@@ -224,6 +224,7 @@ impl Teller {
             Event::AttemptLost(it) => chapter.attempt = Some(it.attempt),
             Event::MergeStarted(it) => chapter.attempt = Some(it.attempt),
             Event::MergeAborted(it) => chapter.attempt = Some(it.attempt),
+            Event::CommandRefused(it) => chapter.attempt = it.attempt,
             Event::AttemptNoted(it) => chapter.attempt = Some(it.attempt),
             _ => {}
         }

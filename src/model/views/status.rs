@@ -10,7 +10,7 @@ use crate::model::evidence::Usage;
 use crate::model::ids::{AttemptId, CommitId, FeatureId, Sequence, Timestamp};
 use crate::model::plan::{unverified_count, unverified_words};
 use crate::model::settings::WorkerKind;
-use crate::model::state::{Feature, State, Tally};
+use crate::model::state::{Feature, Refused, State, Tally};
 
 /// How many of the ready features are listed with their terms.
 const NEXT_MAX: usize = 5;
@@ -28,6 +28,8 @@ pub struct StatusView {
     pub head: CommitId,
     /// The present or last run.
     pub run: Option<RunView>,
+    /// How often processes of attempts were refused what only people may do, and the last time.
+    pub refused: Option<(u32, Refused)>,
     /// Why the run is paused, if it is.
     pub paused: Option<String>,
     /// The provider's words and the end of its limit, if there is one.
@@ -156,6 +158,7 @@ pub fn status(state: &State, now: Timestamp) -> StatusView {
                 .map(|(_, reason)| reason)
                 .unwrap_or_default(),
         }),
+        refused: state.notices.refused.clone(),
         paused: state.paused.clone(),
         limited: state
             .limited

@@ -58,6 +58,7 @@ pub enum Mark {
     Join,
     Left,
     Rules,
+    Refused,
     End,
 }
 
@@ -99,6 +100,7 @@ impl Mark {
             Self::Join => "JOIN",
             Self::Left => "LEFT",
             Self::Rules => "RULES",
+            Self::Refused => "DENY",
             Self::End => "END",
         }
     }
@@ -109,7 +111,9 @@ impl Mark {
             Self::Skip | Self::Back | Self::Lost | Self::Late | Self::Head | Self::Pass => true,
             Self::Fail | Self::Regression | Self::Test | Self::Unsure | Self::Park => true,
             Self::Ask | Self::Reply | Self::Pause | Self::Resume | Self::Retry => true,
-            Self::Limit | Self::Spent | Self::Cancel | Self::Drop | Self::Note => true,
+            Self::Limit | Self::Spent | Self::Cancel | Self::Drop | Self::Refused | Self::Note => {
+                true
+            }
             Self::Add | Self::Edit | Self::Depends | Self::Pick | Self::Draw => false,
             Self::Start | Self::Merge | Self::Again | Self::Used | Self::Run => false,
             Self::Join | Self::Left | Self::Rules | Self::End => false,

@@ -17,6 +17,8 @@ pub struct FeatureText {
     /// What the backlog says of it.
     #[serde(flatten)]
     pub spec: FeatureSpec,
+    /// Who skipped it and why; empty when nobody did.
+    pub skipped: String,
     /// What must pass before it.
     pub waits_for: Vec<Neighbour>,
     /// What waits for it, directly.
@@ -52,6 +54,7 @@ pub fn feature_text(state: &State, id: FeatureId, now: Timestamp) -> Option<Feat
     Some(FeatureText {
         feature: id,
         standing: standings.standing(feature),
+        skipped: feature.words.skipped.clone(),
         spec: feature.spec.clone(),
         waits_for: waits_for.filter_map(neighbour).collect(),
         unblocks,

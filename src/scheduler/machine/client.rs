@@ -19,6 +19,9 @@ impl Machine {
             // Closed in the meantime.
             return;
         };
+        if actor.is_agent() {
+            return self.refuse_client(now, connection, &actor, &message);
+        }
         match message {
             ClientMessage::Command { id, command } => {
                 let command = Command::Person(command);

@@ -1,6 +1,6 @@
 //! What goes into the machine and what comes out.
 
-use crate::model::actor::Actor;
+use crate::model::actor::Caller;
 use crate::model::event::{ProcessIdentity, RunOutcome};
 use crate::model::ids::{AttemptId, CommitId, Sequence, Timestamp, WorkerId};
 use crate::model::settings::WorkerKind;
@@ -25,19 +25,19 @@ pub struct Now {
 /// Something that happened.
 #[derive(Debug)]
 pub enum Input {
-    /// A worker connected; the kernel's word for its process id, if there is one.
+    /// Somebody connected who says to be a worker.
     Opened {
         /// On which connection.
         connection: Connection,
-        /// The process at the other end.
-        pid: Option<u32>,
+        /// The kernel's word for who it is.
+        caller: Caller,
     },
     /// A person's command connected.
     OpenedClient {
         /// On which connection.
         connection: Connection,
-        /// Who it is.
-        actor: Actor,
+        /// The kernel's word for who it is.
+        caller: Caller,
     },
     /// A worker said something.
     Worker {

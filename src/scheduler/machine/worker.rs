@@ -2,6 +2,7 @@
 
 use super::life::Stage;
 use super::{Connection, Effect, Machine, Now, Peer};
+use crate::model::actor::Caller;
 use crate::model::command::Command;
 use crate::model::event::ProcessIdentity;
 use crate::model::ids::WorkerId;
@@ -22,7 +23,7 @@ struct Hello {
     /// Who it says it was on an earlier connection.
     worker: Option<WorkerId>,
     /// The kernel's word for its process.
-    pid: Option<u32>,
+    caller: Caller,
 }
 
 impl Machine {
@@ -35,7 +36,7 @@ impl Machine {
         let peer = self.connections.get(&connection).cloned();
         match (peer, message) {
             (
-                Some(Peer::Stranger { pid }),
+                Some(Peer::Stranger { caller }),
                 WorkerMessage::Hello {
                     kind,
                     process,
@@ -47,7 +48,7 @@ impl Machine {
                     kind,
                     process,
                     worker,
-                    pid,
+                    caller,
                 };
                 match self.recognise(now, hello) {
                     Ok(worker) => self.welcome(now, connection, worker, holding),
@@ -130,10 +131,29 @@ impl Machine {
     /// Which worker this is: one that is known by its process, or a new one.
     fn recognise(&mut self, now: Now, hello: Hello) -> Result<WorkerId, String> {
         let Hello { kind, process, .. } = hello;
-        if let Some(pid) = hello.pid.filter(|&pid| pid != process.pid) {
+        let actor = self.actor(&hello.caller);
+        if actor.is_agent() {
+            let wish = format!("take jobs as a {} worker", kind.word());
+            self.record_refusal(now, &actor, wish);
+            return Err(format!(
+                "{actor} cannot be a worker; this refusal is recorded, and people see it"
+            ));
+        }
+        let pid = hello.caller.pid;
+        if pid != process.pid {
             return Err(format!(
                 "it says that it is process {}, the kernel says {pid}; worker and scheduler must share one process-id namespace",
                 process.pid,
+            ));
+        }
+        if let Some(ticks) = hello
+            .caller
+            .start_ticks()
+            .filter(|&it| it != process.start_ticks)
+        {
+            return Err(format!(
+                "it says that process {pid} started at tick {}, the kernel says {ticks}; start the worker again",
+                process.start_ticks,
             ));
         }
         if process.host.len().max(process.boot_id.len()) > IDENTITY_BYTES_MAX {

@@ -2,6 +2,7 @@
 //! arrives in any order.
 
 use super::*;
+use crate::model::actor::{Caller, Kin};
 use crate::protocol::WorkerMessage;
 use crate::worker::machine::Input as WorkerInput;
 
@@ -180,7 +181,15 @@ impl World {
         self.connections += 1;
         let connection = Connection(self.connections);
         worker.link = Link::Open(connection);
-        let pid = Some(worker.process.pid);
+        let kin = Kin {
+            pid: worker.process.pid,
+            start_ticks: worker.process.start_ticks,
+            origin: None,
+        };
+        let caller = Caller {
+            lineage: vec![kin],
+            ..Caller::person(1000, kin.pid, "")
+        };
         let wire = Wire {
             reign,
             who,
@@ -189,7 +198,7 @@ impl World {
             dice: Dice::new(self.scenario.seed, Stream::Wire, connection.0),
         };
         self.wires.insert(connection, wire);
-        self.tell_scheduler(connection, Input::Opened { connection, pid });
+        self.tell_scheduler(connection, Input::Opened { connection, caller });
         self.give(who, WorkerInput::Connected);
     }
 }

@@ -2,7 +2,7 @@
 //! scheduler that runs or without one, and ask again when they get no answer.
 
 use super::*;
-use crate::model::actor::Actor;
+use crate::model::actor::{Actor, Caller};
 use crate::model::command::PersonCommand;
 use crate::model::ids::{FeatureId, Sequence};
 use crate::protocol::ClientMessage;
@@ -119,7 +119,7 @@ impl World {
                 reign,
                 Input::OpenedClient {
                     connection,
-                    actor: person(),
+                    caller: Caller::person(1000, 4_711, "pts/3"),
                 },
             ),
         );

@@ -61,7 +61,7 @@ impl World {
         };
         let (id, now) = (CommandId(1), store::now());
         let log = self.log().await;
-        let actor = crate::protocol::identity::own_person();
+        let actor = crate::protocol::caller::own_person();
         crate::scheduler::offline::submit(&log, &self.project.snapshots, &actor, id, now, command)
             .expect("an import");
     }

@@ -2,16 +2,28 @@
 
 use super::{Line, Mark, Story};
 use crate::model::event::{
-    Event, FeatureAssigned, FeatureFailed, FeaturePassed, MergeStarted, RankTerms, Recorded,
-    RegressionFound, RunFinished, RunOutcome, TestAssigned, TestTerms,
+    CommandRefused, Event, FeatureAssigned, FeatureFailed, FeaturePassed, MergeStarted, RankTerms,
+    Recorded, RegressionFound, RunFinished, RunOutcome, TestAssigned, TestTerms,
 };
 use crate::model::evidence::{Basis, Failure};
 use crate::model::ids::{AttemptId, FeatureId};
 use crate::model::settings::WorkerKind;
 use crate::model::views::brief;
 
-/// Tells an event by what was known before it.
+/// Tells an event by what was known before it, and who caused it where that was a person.
 pub fn line(story: &Story, recorded: &Recorded) -> Line {
+    let line = told(story, recorded);
+    // Who imported each of a hundred thousand features is in the JSON; a refusal names its actor.
+    if matches!(line.mark, Mark::Add | Mark::Refused) {
+        return line;
+    }
+    Line {
+        note: recorded.actor.signed(&line.note),
+        ..line
+    }
+}
+
+fn told(story: &Story, recorded: &Recorded) -> Line {
     let teller = Teller { story, recorded };
     match &recorded.event {
         Event::FeatureAdded(it) => {
@@ -157,6 +169,7 @@ fn run(teller: &Teller<'_>) -> Line {
             )
         }
         Event::SettingsChanged(_) => teller.plain(Mark::Rules, "the settings changed"),
+        Event::CommandRefused(it) => teller.refused(it),
         Event::RunFinished(it) => teller.plain(Mark::End, ended(it)),
         // The functions before this one tell all the others.
         _ => teller.plain(Mark::Run, teller.recorded.event.name()),
@@ -179,6 +192,15 @@ impl Teller<'_> {
             name: String::new(),
             worker: String::new(),
             note: note.into(),
+        }
+    }
+
+    /// An agent's wish, as a line about its attempt.
+    fn refused(&self, it: &CommandRefused) -> Line {
+        let note = format!("{} tried to {}", self.recorded.actor, it.command);
+        match it.attempt {
+            Some(attempt) => self.attempt(Mark::Refused, attempt, None, note),
+            None => self.plain(Mark::Refused, note),
         }
     }
 

@@ -1,0 +1,40 @@
+//! What people should know although it changes nothing in the backlog.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::actor::Actor;
+use crate::model::event::{CommandRefused, Recorded};
+use crate::model::ids::{AttemptId, Timestamp};
+
+/// Since the present or last run began.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notices {
+    /// How often processes of attempts were refused what only people may do, and the last time.
+    pub refused: Option<(u32, Refused)>,
+}
+
+/// A refusal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// When.
+    pub at: Timestamp,
+    /// Which process.
+    pub actor: Actor,
+    /// Of which attempt.
+    pub attempt: Option<AttemptId>,
+    /// What it wanted.
+    pub command: String,
+}
+
+impl Notices {
+    pub(in crate::model) fn refused(&mut self, recorded: &Recorded, event: &CommandRefused) {
+        let before = self.refused.take().map_or(0, |(count, _)| count);
+        let refused = Refused {
+            at: recorded.at,
+            actor: recorded.actor.clone(),
+            attempt: event.attempt,
+            command: event.command.clone(),
+        };
+        self.refused = Some((before.saturating_add(1), refused));
+    }
+}

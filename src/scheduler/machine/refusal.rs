@@ -1,0 +1,106 @@
+//! Who belongs to an attempt may not steer the run, nor work for it.
+
+use std::collections::BTreeMap;
+
+use super::{Connection, Effect, Machine, Now};
+use crate::model::actor::{Actor, Caller, Kin};
+use crate::model::command::{Command, Rejection};
+use crate::model::ids::AttemptId;
+use crate::protocol::{ClientMessage, StopMode, ToClient};
+
+/// Refusals of one attempt that are recorded. An agent that tries more often is no news.
+pub const RECORDED_MAX: u32 = 20;
+
+/// Refusals that are recorded in all by one scheduler process, whatever attempts their processes
+/// claim to be of.
+pub const RECORDED_TOTAL_MAX: u32 = 1_000;
+
+/// How many were recorded.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    total: u32,
+    by_attempt: BTreeMap<Option<AttemptId>, u32>,
+}
+
+impl Refusals {
+    /// Whether one more is to be recorded.
+    fn count(&mut self, attempt: Option<AttemptId>) -> bool {
+        if self.total >= RECORDED_TOTAL_MAX {
+            return false;
+        }
+        let recorded = self.by_attempt.entry(attempt).or_default();
+        if *recorded >= RECORDED_MAX {
+            return false;
+        }
+        *recorded += 1;
+        self.total += 1;
+        true
+    }
+}
+
+impl Machine {
+    /// Who a process is. Whatever a worker has started belongs to an attempt, also when nothing of
+    /// its own says so.
+    pub(super) fn actor(&self, caller: &Caller) -> Actor {
+        let workers = self.core.state().workers();
+        caller.actor(|kin: &Kin| {
+            let known = workers.values().map(|worker| &worker.process);
+            let mut same =
+                known.filter(|it| (it.pid, it.start_ticks) == (kin.pid, kin.start_ticks));
+            same.next().is_some() || self.crew.is_child(kin.pid)
+        })
+    }
+
+    /// Refuses an agent's wish, records that, and ends the conversation.
+    pub(super) fn refuse_client(
+        &mut self,
+        now: Now,
+        connection: Connection,
+        actor: &Actor,
+        message: &ClientMessage,
+    ) {
+        let (wish, answer) = match message {
+            ClientMessage::Command { command, .. } => {
+                (command.wish(), ToClient::Rejected(Rejection::Agent))
+            }
+            other => {
+                let reason = format!("refused: {}", Rejection::Agent);
+                (wish_of(other).to_owned(), ToClient::Refused { reason })
+            }
+        };
+        self.record_refusal(now, actor, wish);
+        self.tell(connection, answer);
+        self.effects.push(Effect::Close { connection });
+        self.connections.remove(&connection);
+    }
+
+    pub(super) fn record_refusal(&mut self, now: Now, actor: &Actor, wish: String) {
+        let attempt = match actor {
+            Actor::Agent { attempt, .. } => *attempt,
+            _ => None,
+        };
+        if !self.refusals.count(attempt) {
+            return;
+        }
+        let reason = Rejection::Agent.to_string();
+        let command = Command::Refuse {
+            attempt,
+            wish,
+            reason,
+        };
+        let recorded = self.core.submit_own_as(actor, now.wall, &command);
+        if let Err(rejection) = recorded {
+            tracing::error!(%rejection, "a refusal cannot be recorded");
+        }
+    }
+}
+
+fn wish_of(message: &ClientMessage) -> &'static str {
+    match message {
+        ClientMessage::Command { .. } => "give a command",
+        ClientMessage::Read { .. } => "read the log",
+        ClientMessage::Live => "look at the run",
+        ClientMessage::Stop(StopMode::Drain) => "stop the scheduler",
+        ClientMessage::Stop(StopMode::Now) => "stop the scheduler at once",
+    }
+}

@@ -52,6 +52,15 @@ impl Integration for Still {
     ) -> Answer<'a, Result<Merged, workspace::Error>> {
         unreachable!("nothing changes")
     }
+
+    fn explain<'a>(
+        &'a self,
+        _: &'a CommitId,
+        _: &'a CommitId,
+        _: &'a [CommitId],
+    ) -> Answer<'a, Result<crewlog::model::branch::BranchMove, workspace::Error>> {
+        Box::pin(async { Ok(Default::default()) })
+    }
 }
 
 impl Processes for Still {

@@ -156,6 +156,14 @@ pub fn of_scheduler(error: scheduler::Error) -> Error {
     match error {
         scheduler::Error::Log(error) => of_log(&error),
         scheduler::Error::Rejected(rejection) => refused(&rejection),
+        scheduler::Error::Workspace(error @ crate::workspace::Error::BranchCheckedOut { .. }) => {
+            Error::new(
+                ExitCode::WaitingForPerson,
+                "nothing could be merged for as long as `run.worker_wait` allows",
+                error,
+                "run `git switch -` there and start the run again; the open merge is carried out then",
+            )
+        }
         scheduler::Error::Workspace(error) => Error::internal(
             "git failed",
             error,

@@ -58,6 +58,9 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
         Event::ClockJumped(event) => {
             state.jumped_ms = state.jumped_ms.saturating_add(event.by_ms);
         }
+        Event::BranchMoved(event) => state.notices.branch_moved(recorded, event),
+        Event::WorkLost(event) => outcomes::work_lost(state, event),
+        Event::MergesHeld(event) => state.notices.held.clone_from(&event.at),
         Event::CommandRefused(event) => state.notices.refused(recorded, event),
         Event::AttemptNoted(_) => {}
     }

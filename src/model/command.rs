@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::branch::BranchMove;
 use super::event::{ProcessIdentity, RankTerms, RunOutcome, TestTerms};
 use super::evidence::Usage;
 use super::feature::FeatureSpec;
@@ -121,6 +122,13 @@ pub enum Command {
         wish: String,
         /// Why not.
         reason: String,
+    },
+    /// git says what lies between the recorded head and the one that the branch has.
+    ExplainMove(Box<BranchMove>),
+    /// The branch is checked out at a place (or free again), so that merges wait.
+    HoldMerges {
+        /// Where; none when it is free.
+        at: Option<String>,
     },
     /// The branch is not where the log says.
     MoveHead {

@@ -81,6 +81,8 @@ fn caused(state: &State, now: Timestamp, command: &Command) -> Result<Vec<Event>
             wish,
             reason,
         } => Ok(run::refuse(*attempt, wish, reason)),
+        Command::ExplainMove(moved) => Ok(run::explain_move(state, moved)),
+        Command::HoldMerges { at } => Ok(run::hold_merges(state, at.as_deref())),
         Command::MoveHead { head } => Ok(run::move_head(state, head)),
         Command::NoteJump { by_ms } => Ok(run::note_jump(state, *by_ms)),
     }

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::actor::Actor;
+use super::branch::NamedCommit;
 use super::evidence::{Evidence, Failure, FailureKind, Usage};
 use super::feature::FeatureSpec;
 use super::ids::{
@@ -386,6 +387,34 @@ events! {
         command: String,
         /// Why not.
         reason: String,
+    }
+    /// Somebody else moved the branch: what came, and what is no longer there. `HeadMoved` or
+    /// `MergeAborted` has recorded the new head before.
+    72 1 BranchMoved {
+        /// The head that was recorded.
+        from: CommitId,
+        /// The head that the branch has.
+        to: CommitId,
+        /// The newest commits that came, the first few.
+        added: Vec<NamedCommit>,
+        /// How many came.
+        added_total: u64,
+        /// The newest commits that the branch has no longer, the first few.
+        lost: Vec<NamedCommit>,
+        /// How many it has no longer.
+        lost_total: u64,
+    }
+    /// A passing feature's merge is no longer on the branch, so that the feature is work again.
+    73 1 WorkLost {
+        /// Which.
+        feature: FeatureId,
+        /// Its merge.
+        commit: CommitId,
+    }
+    /// The branch is checked out somewhere, so that nothing is merged; or it is free again.
+    74 1 MergesHeld {
+        /// Where it is checked out; empty when it is free again.
+        at: String,
     }
     /// Something about an attempt that changes nothing and that people should know.
     93 1 AttemptNoted {

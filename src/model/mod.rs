@@ -6,6 +6,7 @@
 pub mod actor;
 pub mod apply;
 pub mod backlog;
+pub mod branch;
 pub mod command;
 pub mod decide;
 pub mod encoding;

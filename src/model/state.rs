@@ -34,7 +34,7 @@ use super::settings::{Settings, WorkerKind};
 pub const FEATURES_MAX: usize = 200_000;
 
 /// Raised whenever [`State`]'s stored shape changes; an older snapshot is then folded anew.
-pub const STATE_VERSION: u32 = 6;
+pub const STATE_VERSION: u32 = 7;
 
 /// Tests without a verdict after which a feature is left alone.
 pub const INCONCLUSIVE_MAX: u32 = 3;

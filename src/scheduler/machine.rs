@@ -3,6 +3,7 @@
 //! An effect may speak of events that are not durable yet; the shell carries it out only when
 //! they are. That is the one rule by which nothing acknowledged is ever lost.
 
+mod branch;
 mod client;
 mod death;
 mod inputs;
@@ -86,6 +87,8 @@ pub struct Machine {
     bystanders: BTreeMap<WorkerId, Waiting>,
     /// The merge that git has been asked about.
     asked_git: Option<AttemptId>,
+    /// Moves of the branch that git has been asked to explain.
+    explaining: u32,
     /// Kinds of workers that work waits for and of which nobody is there: since when, in
     /// monotonic milliseconds.
     lacking: BTreeMap<WorkerKind, u64>,
@@ -133,6 +136,7 @@ impl Machine {
             dead: BTreeSet::new(),
             bystanders: BTreeMap::new(),
             asked_git: None,
+            explaining: 0,
             lacking: BTreeMap::new(),
             known_kinds,
             looked_ms: 0,
@@ -178,7 +182,10 @@ impl Machine {
             settings: settings.clone(),
             seed,
         };
+        let known = self.core.state().head.clone();
         self.core.submit_own(now.wall, &command)?;
+        self.look_at_move(known);
+        self.held(now, None);
         self.recover(now);
         Ok(())
     }
@@ -211,6 +218,8 @@ impl Machine {
                 self.crew.ended(now.mono_ms, pid, end);
                 self.world.crashing = self.crew.crashing();
             }
+            Input::Explained(moved) => self.explained(now, moved),
+            Input::Held(at) => self.held(now, at),
             Input::Confirmed => self.kills_confirmed(now),
             Input::Stop(mode) => self.stop(now, mode),
             Input::ClockJumped { by_ms } => self.clock_jumped(now, by_ms),
@@ -246,7 +255,8 @@ impl Machine {
     }
 
     fn plan(&mut self, now: Now) -> Option<Timestamp> {
-        if !matches!(self.stage, Stage::Working) {
+        // A feature whose work is no longer on the branch must not count as passing meanwhile.
+        if !matches!(self.stage, Stage::Working) || self.explaining > 0 {
             return None;
         }
         loop {

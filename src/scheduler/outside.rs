@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use crate::model::branch::BranchMove;
 use crate::model::event::ProcessIdentity;
 use crate::model::evidence::Usage;
 use crate::model::ids::{AttemptId, CommandId, CommitId};
@@ -34,6 +35,15 @@ pub trait Integration: Send + Sync {
         onto: &'a CommitId,
         commit: &'a CommitId,
     ) -> Answer<'a, Result<Merged, workspace::Error>>;
+
+    /// What lies between the head that was recorded and the one that the branch has, and which of
+    /// `merges` it has no longer.
+    fn explain<'a>(
+        &'a self,
+        from: &'a CommitId,
+        to: &'a CommitId,
+        merges: &'a [CommitId],
+    ) -> Answer<'a, Result<BranchMove, workspace::Error>>;
 }
 
 /// The integration branch of a git repository.
@@ -55,6 +65,11 @@ impl Integration for GitBranch {
         commit: &'a CommitId,
     ) -> Answer<'a, Result<Merged, workspace::Error>> {
         Box::pin(async move {
+            // Whoever has it checked out would find an index and files that are not the branch's.
+            if let Some(at) = self.repository.checked_out(&self.branch).await? {
+                let branch = self.branch.clone();
+                return Err(workspace::Error::BranchCheckedOut { branch, at });
+            }
             match self.advance(onto, commit).await {
                 // An agent shares its refs with us, and may have deleted this one.
                 Err(workspace::Error::BranchMissing { .. }) => {
@@ -66,6 +81,15 @@ impl Integration for GitBranch {
                 answer => answer,
             }
         })
+    }
+
+    fn explain<'a>(
+        &'a self,
+        from: &'a CommitId,
+        to: &'a CommitId,
+        merges: &'a [CommitId],
+    ) -> Answer<'a, Result<BranchMove, workspace::Error>> {
+        Box::pin(self.repository.explain_move(from, to, merges))
     }
 }
 

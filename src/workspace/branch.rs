@@ -86,7 +86,7 @@ impl Repository {
     }
 
     /// The branch's head if it exists and is nobody's; an error if something is in its way.
-    async fn find_branch(&self, branch: &str) -> Result<Option<CommitId>> {
+    pub(super) async fn find_branch(&self, branch: &str) -> Result<Option<CommitId>> {
         let first = branch.split('/').next().unwrap_or(branch);
         let listed = self
             .call("look for the integration branch")

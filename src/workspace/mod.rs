@@ -28,6 +28,7 @@ mod gitdir;
 pub mod launch;
 mod locate;
 mod message;
+mod moves;
 mod own_commits;
 mod places;
 mod rebase;

@@ -3,15 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use crewlog::model::actor::{Actor, Caller, Kin};
+use crewlog::model::actor::Caller;
 use crewlog::model::apply::apply;
 use crewlog::model::command::{Command, PersonCommand};
-use crewlog::model::event::{Event, ProcessIdentity, Recorded};
-use crewlog::model::evidence::{Basis, Evidence, Failure, FailureKind, Usage};
+use crewlog::model::event::{Event, Recorded};
+use crewlog::model::evidence::Usage;
 use crewlog::model::feature::FeatureSpec;
 use crewlog::model::ids::*;
-use crewlog::model::plan::Entropy;
-use crewlog::model::report::{Mergeable, Report};
+use crewlog::model::report::Report;
 use crewlog::model::settings::{Settings, WorkerKind};
 use crewlog::model::state::State;
 use crewlog::protocol::{
@@ -22,114 +21,10 @@ use crewlog::scheduler::crew::Crew;
 use crewlog::scheduler::machine::{Connection, Effect, Input, Machine, Now};
 use crewlog::scheduler::outside::{Merged, Spooled};
 
+pub use crate::parts::*;
+
 /// A few seconds after the epoch of these tests.
 pub const BEGIN_MS: u64 = 1_000_000;
-
-pub fn commit(number: u64) -> CommitId {
-    format!("{:040x}", number + 1).parse().expect("hex")
-}
-
-/// Draws the same numbers every time.
-pub struct Counting(pub u64);
-
-impl Entropy for Counting {
-    fn next(&mut self) -> u64 {
-        // splitmix64
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-}
-
-/// What the kernel says of a worker's process.
-pub fn caller(pid: u32) -> Caller {
-    let kin = Kin {
-        pid,
-        start_ticks: process(pid).start_ticks,
-        origin: None,
-    };
-    Caller {
-        lineage: vec![kin],
-        ..Caller::person(1000, pid, "")
-    }
-}
-
-pub fn process(pid: u32) -> ProcessIdentity {
-    ProcessIdentity {
-        host: "box".to_owned(),
-        boot_id: "boot".to_owned(),
-        pid,
-        start_ticks: u64::from(pid) * 10,
-    }
-}
-
-pub fn spec(name: &str, depends_on: &[u32]) -> FeatureSpec {
-    FeatureSpec {
-        name: name.to_owned(),
-        depends_on: depends_on.iter().copied().map(FeatureId).collect(),
-        ..FeatureSpec::default()
-    }
-}
-
-pub fn features(count: u32) -> Vec<(FeatureId, FeatureSpec)> {
-    let one = |number| (FeatureId(number), spec(&format!("feature {number}"), &[]));
-    (1..=count).map(one).collect()
-}
-
-/// An outsider's command id.
-/// Whoever gives the commands.
-pub fn person() -> Actor {
-    Actor::person(1000, 4_711, "pts/3")
-}
-
-pub fn command(number: u64) -> CommandId {
-    CommandId((1 << 100) + u128::from(number))
-}
-
-pub fn evidence(at: &CommitId) -> Evidence {
-    Evidence {
-        basis: Basis::AgentWord,
-        commit: at.clone(),
-        tree: at.clone(),
-        checks: Vec::new(),
-    }
-}
-
-/// Work on these features, from `onto` to `to`.
-pub fn mergeable(features: &[FeatureId], onto: &CommitId, to: &CommitId) -> Report {
-    Report::Mergeable(Mergeable {
-        onto: onto.clone(),
-        commit: to.clone(),
-        touched: Vec::new(),
-        touched_total: 0,
-        evidence: features.iter().map(|&id| (id, evidence(to))).collect(),
-        notes: Vec::new(),
-    })
-}
-
-pub fn failed(features: &[FeatureId]) -> Report {
-    let failure = Failure::new(FailureKind::CheckFailed, "no");
-    Report::Failed {
-        failures: features.iter().map(|&id| (id, failure.clone())).collect(),
-        limited_until: None,
-    }
-}
-
-pub fn released() -> Report {
-    let reason = "its user wants it back".to_owned();
-    Report::Released { reason }
-}
-
-pub fn quiet() -> Settings {
-    Settings {
-        testing: 0,
-        retry_backoff_ms: 0,
-        retry_backoff_ms_max: 0,
-        ..Settings::default()
-    }
-}
 
 pub fn fold(log: &[Recorded]) -> State {
     let mut state = State::default();
@@ -157,6 +52,8 @@ pub struct World {
     pub effects: Vec<Effect>,
     /// Effects wait for the disk: nobody says `Confirmed` but the test.
     pub slow_disk: bool,
+    /// git answers at once, and knows nothing, when it is asked what was done to the branch.
+    pub git_explains: bool,
     connections: u64,
     commands: u64,
 }
@@ -199,6 +96,17 @@ impl World {
         head: &CommitId,
         wall_ms: u64,
     ) -> Self {
+        Self::begin(log, settings, crew, head, wall_ms, true)
+    }
+
+    fn begin(
+        log: Vec<Recorded>,
+        settings: Settings,
+        crew: &[(WorkerKind, u32)],
+        head: &CommitId,
+        wall_ms: u64,
+        git_explains: bool,
+    ) -> Self {
         let epoch = Epoch(log.last().map_or(0, |last| last.epoch.0) + 1);
         let core = Core::new(fold(&log), epoch);
         let crew = Crew::new(BTreeMap::from_iter(crew.iter().copied()));
@@ -215,6 +123,7 @@ impl World {
             settings,
             effects: Vec::new(),
             slow_disk: false,
+            git_explains,
             connections: epoch.0 * 1_000,
             commands: epoch.0 * 1_000,
         };
@@ -231,6 +140,12 @@ impl World {
         Self::on(self.log, self.settings, &[], head, wall)
     }
 
+    /// The same, and git has not answered yet what was done to the branch.
+    pub fn restart_asking(self, head: &CommitId) -> Self {
+        let wall = self.now.wall.0 + 1_000;
+        Self::begin(self.log, self.settings, &[], head, wall, false)
+    }
+
     pub fn step(&mut self, input: Input) {
         self.machine.step(self.now, input);
         self.finish();
@@ -244,10 +159,17 @@ impl World {
             .iter()
             .filter(|it| **it == Effect::Confirm)
             .count();
+        let explain = |it: &&Effect| matches!(it, Effect::Explain { .. });
+        let explains = step.effects.iter().filter(explain).count();
         self.effects.extend(step.effects);
         self.wake_ms = step.wake_ms;
         if self.slow_disk {
             confirms = 0;
+        }
+        if self.git_explains {
+            for _ in 0..explains {
+                self.step(Input::Explained(None));
+            }
         }
         for _ in 0..confirms {
             self.step(Input::Confirmed);

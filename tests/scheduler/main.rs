@@ -2,10 +2,12 @@
 //! and its shell on real sockets.
 
 mod actors;
+mod branch;
 mod kit;
 mod lacking;
 mod lives;
 mod merges;
+mod parts;
 mod recovery;
 mod regressions;
 mod spool;

@@ -78,6 +78,15 @@ impl Integration for Branch {
             Ok(Merged { merged, head })
         })
     }
+
+    fn explain<'a>(
+        &'a self,
+        _: &'a CommitId,
+        _: &'a CommitId,
+        _: &'a [CommitId],
+    ) -> Answer<'a, Result<crewlog::model::branch::BranchMove, workspace::Error>> {
+        Box::pin(async { Ok(Default::default()) })
+    }
 }
 
 /// Processes, by their start ticks: all are this test's own.
@@ -153,7 +162,6 @@ impl Default for Wish {
         Self {
             log: Arc::new(MemoryLog::new()),
             dir: private(),
-            tree_prefix: "feedc0de-".to_owned(),
             socket: None,
             stay: true,
             crew: BTreeMap::new(),
@@ -195,6 +203,7 @@ impl Rig {
             log: wish.log.clone(),
             state: load::load(&*wish.log, &snapshots).expect("a state"),
             snapshots,
+            tree_prefix: "feedc0de-".to_owned(),
             socket: socket.clone(),
             branch: "main".to_owned(),
             integration: branch.clone(),

@@ -4,6 +4,7 @@
 pub mod dirs;
 
 use crewlog::model::actor::Actor;
+use crewlog::model::branch::NamedCommit;
 use crewlog::model::event::*;
 use crewlog::model::evidence::*;
 use crewlog::model::feature::FeatureSpec;
@@ -53,6 +54,10 @@ pub fn big(sequence: u64, epoch: Epoch, bytes: usize) -> Recorded {
     };
     let feature = FeatureId(sequence as u32);
     record(sequence, epoch, FeatureAdded { feature, spec })
+}
+
+fn named(digit: char) -> NamedCommit {
+    NamedCommit::new(commit(digit), "Ann", "mend the clock")
 }
 
 fn spec() -> FeatureSpec {
@@ -325,6 +330,24 @@ fn run_samples() -> Vec<Event> {
             attempt: Some(AttemptId(44)),
             command: "skip #9".into(),
             reason: "agents of an attempt cannot steer the run".into(),
+        }
+        .into(),
+        BranchMoved {
+            from: commit('a'),
+            to: commit('b'),
+            added: vec![named('b')],
+            added_total: 1,
+            lost: vec![named('a'), named('c')],
+            lost_total: 2,
+        }
+        .into(),
+        WorkLost {
+            feature: FeatureId(7),
+            commit: commit('a'),
+        }
+        .into(),
+        MergesHeld {
+            at: "/home/ann/project".into(),
         }
         .into(),
         AttemptNoted {

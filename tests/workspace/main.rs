@@ -6,6 +6,7 @@ mod discover;
 mod earlier;
 mod fixture;
 mod lifecycle;
+mod moves;
 mod names;
 mod rebase;
 mod speed;

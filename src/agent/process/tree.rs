@@ -107,15 +107,7 @@ impl Tree {
         let guard = Command::new(&command.own_executable)
             .arg(GUARD_ARGUMENT)
             .arg(if namespace { "ns" } else { "plain" })
-            // By these, any process of the tree can be told where it belongs.
-            .arg(&command.token)
-            .arg(&command.cwd)
-            .arg(
-                command
-                    .env
-                    .get(OsStr::new("TMPDIR"))
-                    .map_or(OsStr::new(""), OsString::as_os_str),
-            )
+            .args(names(command))
             .arg(&command.program)
             .args(&command.args)
             .current_dir(&command.cwd)
@@ -249,6 +241,16 @@ impl Tree {
         self.ended = Some(ended);
         ended
     }
+}
+
+/// By these arguments, any process of the tree can be told where it belongs.
+fn names(command: &TreeCommand) -> [&OsStr; super::NAMES] {
+    let tmp = command.env.get(OsStr::new("TMPDIR"));
+    [
+        OsStr::new(&command.token),
+        command.cwd.as_os_str(),
+        tmp.map_or(OsStr::new(""), OsString::as_os_str),
+    ]
 }
 
 /// Ends what a killed guard left behind; returns how many could not be ended.

@@ -86,6 +86,14 @@ impl Writer<'_> {
             let branch = format!("{} at {}", view.branch, view.head.short());
             self.fact("branch", Tone::Plain, &branch);
         }
+        if let Some((at, moved)) = &view.moved {
+            let since = brief::duration(self.now.since_ms(*at));
+            let text = format!("{since} ago, {}", clean(&story::moved(moved)));
+            self.fact("moved", Tone::Warning, &text);
+        }
+        if !view.held.is_empty() {
+            self.fact("held", Tone::Warning, &clean(&brief::held(&view.held)));
+        }
         if let Some(reason) = &view.paused {
             let text = format!("{}; `scheduler resume` goes on", clean(reason));
             self.fact("paused", Tone::Warning, text.trim_start_matches("; "));

@@ -2,7 +2,7 @@
 
 use crate::model::event::{
     FeatureFailed, FeatureParked, FeaturePassed, HeadMoved, MergeAborted, MergeStarted, Recorded,
-    RegressionFound, TestInconclusive, TestPassed,
+    RegressionFound, TestInconclusive, TestPassed, WorkLost,
 };
 use crate::model::evidence::{Failure, FailureKind};
 use crate::model::feature::Status;
@@ -41,6 +41,11 @@ fn moved(state: &mut State, head: crate::model::ids::CommitId) {
 }
 
 pub fn passed(state: &mut State, recorded: &Recorded, event: &FeaturePassed) {
+    let commit = state
+        .merge
+        .as_ref()
+        .filter(|merge| merge.attempt == event.attempt);
+    let commit = commit.map(|merge| merge.commit.clone());
     let files = merged(state, event);
     let Some(slot) = state.left(event.feature) else {
         state.close_feature(event.attempt, event.feature);
@@ -57,6 +62,9 @@ pub fn passed(state: &mut State, recorded: &Recorded, event: &FeaturePassed) {
         feature.lost = 0;
         feature.not_before = Timestamp(0);
         feature.passed = Some(recorded.sequence);
+        if commit.is_some() {
+            feature.merged = commit;
+        }
         feature.basis = Some(event.evidence.basis);
         feature.verified = verified;
         feature.verified_at = recorded.at;
@@ -176,6 +184,28 @@ pub fn regression_found(state: &mut State, event: &RegressionFound) {
             reason: event.failure.reason.clone(),
             check: checks.into_iter().find(|run| run.exit_code != 0).cloned(),
             suspects: event.suspects.clone(),
+        });
+    });
+}
+
+pub fn work_lost(state: &mut State, event: &WorkLost) {
+    let Some(slot) = state.left(event.feature) else {
+        return;
+    };
+    let reason = format!(
+        "its merge {} is no longer on the branch: somebody rewound or rewrote it",
+        event.commit.short()
+    );
+    state.change(slot, |feature| {
+        feature.status = Status::Regressed;
+        feature.regressed = true;
+        feature.merged = None;
+        feature.not_before = Timestamp(0);
+        // Nobody's failure: neither tries nor regressions are counted.
+        feature.words.broken = Some(Broken {
+            reason,
+            check: None,
+            suspects: Vec::new(),
         });
     });
 }

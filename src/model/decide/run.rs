@@ -1,13 +1,18 @@
 //! Commands about the run, its rules and its workers.
 
+use std::collections::BTreeSet;
+
 use super::backlog::clipped;
 use super::parking;
+use crate::model::branch::{BranchMove, NAMED_MAX};
 use crate::model::command::Rejection;
 use crate::model::event::{
-    AttemptLost, BudgetReached, ClockJumped, CommandRefused, Event, HeadMoved, ProcessIdentity, RunFinished,
-    RunOutcome, RunPaused, RunResumed, RunStarted, SettingsChanged, WorkerJoined, WorkerLeft,
+    AttemptLost, BranchMoved, BudgetReached, ClockJumped, CommandRefused, Event, HeadMoved,
+    MergesHeld, ProcessIdentity, RunFinished, RunOutcome, RunPaused, RunResumed, RunStarted,
+    SettingsChanged, WorkLost, WorkerJoined, WorkerLeft,
 };
 use crate::model::evidence::Failure;
+use crate::model::feature::Status;
 use crate::model::ids::{AttemptId, CommitId, Timestamp, WorkerId};
 use crate::model::plan::{finish, lacking};
 use crate::model::settings::{Settings, WorkerKind};
@@ -130,6 +135,38 @@ pub fn lose(state: &State, attempt: AttemptId, reason: &str) -> Result<Vec<Event
     }
     let reason = clipped(reason, Failure::REASON_BYTES_MAX);
     Ok(vec![AttemptLost { attempt, reason }.into()])
+}
+
+/// What somebody else did to the branch, and the features whose work went with it.
+pub fn explain_move(state: &State, moved: &BranchMove) -> Vec<Event> {
+    let told = BranchMoved {
+        from: moved.from.clone(),
+        to: moved.to.clone(),
+        added: moved.added.iter().take(NAMED_MAX).cloned().collect(),
+        added_total: moved.added_total,
+        lost: moved.lost.iter().take(NAMED_MAX).cloned().collect(),
+        lost_total: moved.lost_total,
+    };
+    let mut events = vec![told.into()];
+    let gone: BTreeSet<&CommitId> = moved.gone.iter().collect();
+    let lost = state.features().filter_map(|feature| {
+        let commit = feature.merged.as_ref().filter(|it| gone.contains(it))?;
+        let (feature, commit) = match feature.status {
+            Status::Passing => (feature.id, commit.clone()),
+            _ => return None,
+        };
+        Some(WorkLost { feature, commit }.into())
+    });
+    events.extend(lost);
+    events
+}
+
+pub fn hold_merges(state: &State, at: Option<&str>) -> Vec<Event> {
+    let at = clipped(at.unwrap_or_default(), Failure::REASON_BYTES_MAX);
+    if state.notices.held == at {
+        return Vec::new();
+    }
+    vec![MergesHeld { at }.into()]
 }
 
 pub fn refuse(attempt: Option<AttemptId>, wish: &str, reason: &str) -> Vec<Event> {

@@ -30,6 +30,8 @@ pub struct Feature {
     pub regressed: bool,
     /// The event by which it last passed.
     pub passed: Option<Sequence>,
+    /// The commit by which its work last came onto the branch.
+    pub merged: Option<CommitId>,
     /// On what ground it last passed.
     pub basis: Option<Basis>,
     /// The position of the head at which it was last proven.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::actor::Actor;
-use crate::model::event::{CommandRefused, Recorded};
+use crate::model::event::{BranchMoved, CommandRefused, Recorded};
 use crate::model::ids::{AttemptId, Timestamp};
 
 /// Since the present or last run began.
@@ -11,6 +11,10 @@ use crate::model::ids::{AttemptId, Timestamp};
 pub struct Notices {
     /// How often processes of attempts were refused what only people may do, and the last time.
     pub refused: Option<(u32, Refused)>,
+    /// What somebody else last did to the branch, and when.
+    pub moved: Option<(Timestamp, BranchMoved)>,
+    /// Where the branch is checked out, so that nothing is merged; empty when it is free.
+    pub held: String,
 }
 
 /// A refusal.
@@ -27,6 +31,10 @@ pub struct Refused {
 }
 
 impl Notices {
+    pub(in crate::model) fn branch_moved(&mut self, recorded: &Recorded, event: &BranchMoved) {
+        self.moved = Some((recorded.at, event.clone()));
+    }
+
     pub(in crate::model) fn refused(&mut self, recorded: &Recorded, event: &CommandRefused) {
         let before = self.refused.take().map_or(0, |(count, _)| count);
         let refused = Refused {

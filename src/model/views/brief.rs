@@ -47,6 +47,16 @@ pub fn usage(usage: Usage) -> String {
     parts.join(", ")
 }
 
+/// Why nothing is merged, and what to do; or that merges go on.
+pub fn held(at: &str) -> String {
+    match at {
+        "" => "the branch is free again: merges continue".to_owned(),
+        at => format!(
+            "nothing is merged while the branch is checked out at {at}; run `git switch -` there"
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::standing::{Chain, Standing, Standings};
-use crate::model::event::{RankTerms, RunOutcome};
+use crate::model::event::{BranchMoved, RankTerms, RunOutcome};
 use crate::model::evidence::Usage;
 use crate::model::ids::{AttemptId, CommitId, FeatureId, Sequence, Timestamp};
 use crate::model::plan::{unverified_count, unverified_words};
@@ -30,6 +30,10 @@ pub struct StatusView {
     pub run: Option<RunView>,
     /// How often processes of attempts were refused what only people may do, and the last time.
     pub refused: Option<(u32, Refused)>,
+    /// Where the branch is checked out, so that nothing is merged; empty when it is free.
+    pub held: String,
+    /// What somebody else last did to the branch in this run, and when.
+    pub moved: Option<(Timestamp, BranchMoved)>,
     /// Why the run is paused, if it is.
     pub paused: Option<String>,
     /// The provider's words and the end of its limit, if there is one.
@@ -159,6 +163,8 @@ pub fn status(state: &State, now: Timestamp) -> StatusView {
                 .unwrap_or_default(),
         }),
         refused: state.notices.refused.clone(),
+        held: state.notices.held.clone(),
+        moved: state.notices.moved.clone(),
         paused: state.paused.clone(),
         limited: state
             .limited

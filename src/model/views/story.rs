@@ -4,7 +4,7 @@
 
 mod tell;
 
-pub use tell::{rank as rank_words, test as test_words, times};
+pub use tell::{moved, rank as rank_words, test as test_words, times};
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -1,6 +1,7 @@
 //! What goes into the machine and what comes out.
 
 use crate::model::actor::Caller;
+use crate::model::branch::BranchMove;
 use crate::model::event::{ProcessIdentity, RunOutcome};
 use crate::model::ids::{AttemptId, CommitId, Sequence, Timestamp, WorkerId};
 use crate::model::settings::WorkerKind;
@@ -77,6 +78,10 @@ pub enum Input {
         /// Where the branch is.
         merged: Merged,
     },
+    /// git said what somebody else did to the branch; none when it could not.
+    Explained(Option<Box<BranchMove>>),
+    /// The branch is checked out somewhere, so that the open merge waits; or it is free again.
+    Held(Option<String>),
     /// A worker of the scheduler's own was started, or could not be (no pid).
     ChildStarted {
         /// Which kind.
@@ -166,6 +171,15 @@ pub enum Effect {
         onto: CommitId,
         /// To where.
         commit: CommitId,
+    },
+    /// Ask git what somebody else did to the branch, and say `Explained`.
+    Explain {
+        /// The head that was recorded.
+        from: CommitId,
+        /// The head that the branch has.
+        to: CommitId,
+        /// Merges of passing features.
+        merges: Vec<CommitId>,
     },
     /// Start a worker, and say `ChildStarted` and later `ChildEnded`. One that comes due when
     /// [`Machine::starts_workers`](super::Machine::starts_workers) no longer holds is not started.

@@ -156,6 +156,10 @@ impl Machine {
             return;
         };
         let refused = !merged.merged && merged.head == merge.onto;
+        let expected = match merged.merged {
+            true => merge.commit.clone(),
+            false => merge.onto.clone(),
+        };
         self.asked_git = None;
         let command = Command::SettleMerge {
             attempt,
@@ -166,6 +170,7 @@ impl Machine {
             tracing::error!(%rejection, %attempt, "a merge cannot be settled");
             return;
         }
+        self.look_at_move(expected);
         let asked = self.merging.settled(attempt);
         if let Some(verdict) = self.core.state().verdict(attempt) {
             self.merging.ended(attempt);

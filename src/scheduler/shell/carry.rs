@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 
 use super::{Options, epitaph};
-use crate::model::ids::CommitId;
+use crate::model::ids::{AttemptId, CommitId};
 use crate::model::settings::WorkerKind;
 use crate::scheduler::crew::ChildEnd;
 use crate::scheduler::machine::{Connection, Effect, Input};
@@ -41,6 +41,8 @@ pub struct Carrier {
     spool: Arc<dyn Spool>,
     worker_command: Vec<OsString>,
     worker_output: PathBuf,
+    /// How long a merge waits for a branch that is checked out; none is for ever.
+    hold_wait: Option<Duration>,
 }
 
 impl Carrier {
@@ -55,6 +57,10 @@ impl Carrier {
             spool: options.spool.clone(),
             worker_command: options.worker_command.clone(),
             worker_output: options.worker_output.clone(),
+            hold_wait: match options.settings.worker_wait_ms {
+                0 => None,
+                ms => Some(Duration::from_millis(ms)),
+            },
         }
     }
 
@@ -126,19 +132,8 @@ impl Carrier {
                 attempt,
                 onto,
                 commit,
-            } => {
-                let integration = self.integration.clone();
-                let inbox = self.inbox.clone();
-                tokio::spawn(async move {
-                    let again = Duration::from_millis(GIT_AGAIN_MS);
-                    let answer = match merge(&*integration, &onto, &commit, again).await {
-                        Ok(merged) => Arrival::Said(Input::Merged { attempt, merged }),
-                        Err(error) => Arrival::Broken(error),
-                    };
-                    // A loop that is gone needs no answer.
-                    let _ = inbox.send(answer).await;
-                });
-            }
+            } => self.merge(attempt, onto, commit),
+            Effect::Explain { from, to, merges } => self.explain(from, to, merges),
             Effect::StartWorker { kind } => self.start_worker(kind),
             Effect::EndChild { pid } => {
                 if let Some(end) = self.children.get(&pid) {
@@ -148,6 +143,34 @@ impl Carrier {
             Effect::Confirm => self.answer(std::future::ready(Input::Confirmed)),
             Effect::Exit(_) => {}
         }
+    }
+
+    fn merge(&self, attempt: AttemptId, onto: CommitId, commit: CommitId) {
+        let integration = self.integration.clone();
+        let inbox = self.inbox.clone();
+        let wait = self.hold_wait;
+        tokio::spawn(async move {
+            let again = Duration::from_millis(GIT_AGAIN_MS);
+            let inbox = &inbox;
+            let held = Hold { inbox, wait };
+            let answer = match merge(&*integration, &onto, &commit, again, &held).await {
+                Ok(merged) => Arrival::Said(Input::Merged { attempt, merged }),
+                Err(error) => Arrival::Broken(error),
+            };
+            // A loop that is gone needs no answer.
+            let _ = inbox.send(answer).await;
+        });
+    }
+
+    fn explain(&self, from: CommitId, to: CommitId, merges: Vec<CommitId>) {
+        let integration = self.integration.clone();
+        self.answer(async move {
+            let explained = integration.explain(&from, &to, &merges).await;
+            let explained = explained.inspect_err(|error| {
+                tracing::error!(%error, "git cannot say what was done to the branch");
+            });
+            Input::Explained(explained.ok().map(Box::new))
+        });
     }
 
     fn put(&mut self, connection: Connection, outgoing: Outgoing) {
@@ -253,6 +276,52 @@ impl Carrier {
     }
 }
 
+/// How often a branch that is checked out is looked at.
+const HELD_LOOK: Duration = Duration::from_secs(1);
+
+/// A merge that waits for its branch to be free.
+struct Hold<'a> {
+    inbox: &'a mpsc::Sender<Arrival>,
+    wait: Option<Duration>,
+}
+
+impl Hold<'_> {
+    /// Says so, once, and waits for a moment.
+    ///
+    /// # Errors
+    /// It has waited for as long as it may.
+    async fn wait(
+        &self,
+        held: &mut Option<tokio::time::Instant>,
+        branch: String,
+        at: String,
+    ) -> Result<(), workspace::Error> {
+        let since = match *held {
+            Some(since) => since,
+            None => {
+                self.say(Some(at.clone())).await;
+                *held.insert(tokio::time::Instant::now())
+            }
+        };
+        if self.wait.is_some_and(|wait| since.elapsed() >= wait) {
+            return Err(workspace::Error::BranchCheckedOut { branch, at });
+        }
+        tokio::time::sleep(self.wait.map_or(HELD_LOOK, |wait| wait.min(HELD_LOOK))).await;
+        Ok(())
+    }
+
+    async fn free(&self, held: &mut Option<tokio::time::Instant>) {
+        if held.take().is_some() {
+            self.say(None).await;
+        }
+    }
+
+    async fn say(&self, at: Option<String>) {
+        // A loop that is gone needs no word.
+        let _ = self.inbox.send(Arrival::Said(Input::Held(at))).await;
+    }
+}
+
 /// Asks git until it answers: the merge's proof is durable, so it must end one way or the other.
 ///
 /// # Errors
@@ -262,13 +331,22 @@ async fn merge(
     onto: &CommitId,
     commit: &CommitId,
     again: Duration,
+    hold: &Hold<'_>,
 ) -> Result<Merged, workspace::Error> {
-    let mut tries = 0;
+    let (mut tries, mut held) = (0, None);
     loop {
         let error = match integration.merge(onto, commit).await {
-            Ok(merged) => return Ok(merged),
+            Ok(merged) => {
+                hold.free(&mut held).await;
+                return Ok(merged);
+            }
+            Err(workspace::Error::BranchCheckedOut { branch, at }) => {
+                hold.wait(&mut held, branch, at).await?;
+                continue;
+            }
             Err(error) => error,
         };
+        hold.free(&mut held).await;
         tries += 1;
         if tries >= GIT_TRIES_MAX {
             return Err(error);
@@ -290,6 +368,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
+    use crate::model::branch::BranchMove;
     use crate::scheduler::outside::Answer;
     use crate::workspace::Error;
 
@@ -331,12 +410,24 @@ mod tests {
                 Err(Error::BranchMissing { branch })
             })
         }
+
+        fn explain<'a>(
+            &'a self,
+            _: &'a CommitId,
+            _: &'a CommitId,
+            _: &'a [CommitId],
+        ) -> Answer<'a, Result<BranchMove, Error>> {
+            Box::pin(async { Ok(BranchMove::default()) })
+        }
     }
 
     #[tokio::test]
     async fn git_is_asked_again_until_the_branch_is_known_to_be_where_it_was() {
         let commit = |digit: &str| digit.repeat(40).parse::<CommitId>().expect("hex");
         let (onto, to, other) = (commit("a"), commit("b"), commit("c"));
+        let (inbox, _arrivals) = mpsc::channel(1);
+        let (inbox, wait) = (&inbox, None);
+        let hold = Hold { inbox, wait };
         for (fails, head, merged, asked) in [
             (0, &onto, true, 1),
             (GIT_TRIES - 1, &onto, true, GIT_TRIES),
@@ -351,7 +442,7 @@ mod tests {
                 head: head.clone(),
                 moved: to.clone(),
             };
-            let answer = merge(&git, &onto, &to, Duration::from_millis(1)).await;
+            let answer = merge(&git, &onto, &to, Duration::from_millis(1), &hold).await;
             let answer = answer.expect("an answer");
             assert_eq!(answer.merged, merged, "{fails} failures");
             let calls = fails - git.left() + u32::from(answer.merged);
@@ -367,7 +458,11 @@ mod tests {
             head: commit("c"),
             moved: commit("b"),
         };
-        let answer = merge(&git, &commit("a"), &commit("b"), Duration::from_millis(1)).await;
+        let (inbox, _arrivals) = mpsc::channel(1);
+        let (inbox, wait) = (&inbox, None);
+        let hold = Hold { inbox, wait };
+        let again = Duration::from_millis(1);
+        let answer = merge(&git, &commit("a"), &commit("b"), again, &hold).await;
         assert!(answer.is_err_and(|error| matches!(error, Error::BranchMissing { .. })));
         assert_eq!(1_000 - git.left(), GIT_TRIES_MAX);
     }

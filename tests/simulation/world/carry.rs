@@ -1,6 +1,7 @@
 //! What the scheduler's effects do to the world.
 
 use super::*;
+use crate::model::branch::BranchMove;
 use crate::scheduler::machine::Effect;
 use crate::scheduler::outside::Spooled;
 
@@ -59,6 +60,17 @@ impl World {
                 let slow = self.disk.percent(5) && !self.fair();
                 let ms = self.disk.between(1, if slow { 60_000 } else { 50 });
                 self.after(ms, Item::Git(reign, attempt, onto, commit));
+            }
+            Effect::Explain { from, to, .. } => {
+                // Here, people add commits and take none away.
+                let moved = BranchMove {
+                    from,
+                    to,
+                    added_total: 1,
+                    ..BranchMove::default()
+                };
+                let input = Input::Explained(Some(Box::new(moved)));
+                self.after(1, Item::Input(reign, input));
             }
             Effect::StartWorker { kind } => self.start_child(reign, kind),
             Effect::Confirm => self.after(0, Item::Input(reign, Input::Confirmed)),

@@ -1,9 +1,11 @@
 //! One line for every event.
 
 use super::{Line, Mark, Story};
+use crate::model::branch::NamedCommit;
 use crate::model::event::{
-    CommandRefused, Event, FeatureAssigned, FeatureFailed, FeaturePassed, MergeStarted, RankTerms,
-    Recorded, RegressionFound, RunFinished, RunOutcome, TestAssigned, TestTerms,
+    BranchMoved, CommandRefused, Event, FeatureAssigned, FeatureFailed, FeaturePassed,
+    MergeStarted, RankTerms, Recorded, RegressionFound, RunFinished, RunOutcome, TestAssigned,
+    TestTerms,
 };
 use crate::model::evidence::{Basis, Failure};
 use crate::model::ids::{AttemptId, FeatureId};
@@ -170,6 +172,13 @@ fn run(teller: &Teller<'_>) -> Line {
         }
         Event::SettingsChanged(_) => teller.plain(Mark::Rules, "the settings changed"),
         Event::CommandRefused(it) => teller.refused(it),
+        Event::BranchMoved(it) => teller.plain(Mark::Head, moved(it)),
+        Event::WorkLost(it) => {
+            let commit = it.commit.short();
+            let note = format!("its merge {commit} is no longer on the branch; it is work again");
+            teller.about(Mark::Regression, it.feature, note)
+        }
+        Event::MergesHeld(it) => teller.plain(Mark::Head, brief::held(&it.at)),
         Event::RunFinished(it) => teller.plain(Mark::End, ended(it)),
         // The functions before this one tell all the others.
         _ => teller.plain(Mark::Run, teller.recorded.event.name()),
@@ -313,6 +322,26 @@ impl Teller<'_> {
 }
 
 /// A failure's kind and the first line of its reason.
+/// What somebody else did to the branch, in a line.
+pub fn moved(it: &BranchMoved) -> String {
+    let mut parts = Vec::new();
+    for (commits, total, what) in [
+        (&it.added, it.added_total, "added"),
+        (&it.lost, it.lost_total, "lost"),
+    ] {
+        if total > 0 {
+            let named = commits.iter().take(3).map(NamedCommit::words);
+            let named = named.collect::<Vec<_>>().join("; ");
+            let more = if total > 3 { "; ..." } else { "" };
+            parts.push(format!("{total} {what} ({named}{more})"));
+        }
+    }
+    match parts.is_empty() {
+        true => "the head that was recorded does not exist any more".to_owned(),
+        false => format!("foreign commits: {}", parts.join(", ")),
+    }
+}
+
 fn failure(failure: &Failure) -> String {
     let first = failure.reason.trim().split('\n').next().unwrap_or_default();
     match first {

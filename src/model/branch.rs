@@ -1,0 +1,84 @@
+//! What somebody else did to the integration branch.
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::CommitId;
+
+/// Commits that are named; more are counted.
+pub const NAMED_MAX: usize = 20;
+
+/// Bytes of a subject or an author that are kept.
+const WORDS_BYTES_MAX: usize = 100;
+
+/// The way from the head that was recorded to the one that the branch has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BranchMove {
+    /// The head that was recorded.
+    pub from: CommitId,
+    /// The head that the branch has.
+    pub to: CommitId,
+    /// The newest commits that came, at most [`NAMED_MAX`].
+    pub added: Vec<NamedCommit>,
+    /// How many came.
+    pub added_total: u64,
+    /// The newest commits that the branch has no longer, at most [`NAMED_MAX`].
+    pub lost: Vec<NamedCommit>,
+    /// How many it has no longer.
+    pub lost_total: u64,
+    /// Merges of features that it has no longer.
+    pub gone: Vec<CommitId>,
+}
+
+/// A commit for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedCommit {
+    /// Which.
+    pub commit: CommitId,
+    /// Its author's name, at most 100 bytes, without control characters.
+    pub author: String,
+    /// Its first line, likewise.
+    pub subject: String,
+}
+
+impl NamedCommit {
+    /// Cuts and cleans the words, which anybody may have written.
+    pub fn new(commit: CommitId, author: &str, subject: &str) -> Self {
+        Self {
+            commit,
+            author: clean(author),
+            subject: clean(subject),
+        }
+    }
+
+    /// `1a2b3c4d by Ann: subject`.
+    pub fn words(&self) -> String {
+        format!(
+            "{} by {}: {}",
+            self.commit.short(),
+            self.author,
+            self.subject
+        )
+    }
+}
+
+fn clean(words: &str) -> String {
+    let mut out = String::new();
+    for letter in words.chars().filter(|letter| !letter.is_control()) {
+        if out.len() + letter.len_utf8() > WORDS_BYTES_MAX {
+            break;
+        }
+        out.push(letter);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_commits_are_bounded_and_clean() {
+        let commit = NamedCommit::new(CommitId::default(), "A\u{1b}nn", &"ü".repeat(99));
+        assert_eq!((commit.author.as_str(), commit.subject.len()), ("Ann", 100));
+    }
+}

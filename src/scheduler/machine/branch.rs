@@ -1,0 +1,43 @@
+//! The branch in other hands: moved by somebody else, or checked out.
+
+use super::{Effect, Machine, Now};
+use crate::model::branch::BranchMove;
+use crate::model::command::Command;
+use crate::model::feature::Status;
+use crate::model::ids::CommitId;
+
+impl Machine {
+    /// Has a move of the branch explained that nobody of ours has made: `known` was the head before
+    /// the log took note of where the branch is.
+    pub(super) fn look_at_move(&mut self, known: CommitId) {
+        let state = self.core.state();
+        if known.is_none() || state.head == known {
+            return;
+        }
+        let passing = state.features().filter(|it| it.status == Status::Passing);
+        let mut merges: Vec<CommitId> = passing.filter_map(|it| it.merged.clone()).collect();
+        merges.sort_unstable();
+        merges.dedup();
+        let (from, to) = (known, state.head.clone());
+        self.explaining += 1;
+        self.effects.push(Effect::Explain { from, to, merges });
+    }
+
+    pub(super) fn explained(&mut self, now: Now, moved: Option<Box<BranchMove>>) {
+        self.explaining = self.explaining.saturating_sub(1);
+        if let Some(moved) = moved {
+            self.submit_branch(now, &Command::ExplainMove(moved));
+        }
+    }
+
+    /// The open merge waits for the branch to be free, or does so no longer.
+    pub(super) fn held(&mut self, now: Now, at: Option<String>) {
+        self.submit_branch(now, &Command::HoldMerges { at });
+    }
+
+    fn submit_branch(&mut self, now: Now, command: &Command) {
+        if let Err(rejection) = self.core.submit_own(now.wall, command) {
+            tracing::error!(%rejection, "what happened to the branch cannot be recorded");
+        }
+    }
+}

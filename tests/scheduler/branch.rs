@@ -1,0 +1,160 @@
+//! The branch in other hands: what somebody did to it is recorded, and lost work is work again.
+
+use crewlog::model::branch::{BranchMove, NamedCommit};
+use crewlog::model::event::Event;
+use crewlog::model::feature::Status;
+use crewlog::model::ids::{CommitId, FeatureId};
+use crewlog::protocol::SchedulerMessage;
+use crewlog::scheduler::machine::{Effect, Input};
+
+use crate::kit::{World, commit, features, mergeable};
+
+/// Two features of four, merged as commits 1 and 2, and a worker at the third.
+fn two_merged() -> World {
+    let mut world = World::of(features(4));
+    let hand = world.coder(100);
+    for number in 1..=2 {
+        let job = world.job(&hand);
+        let (onto, to) = (commit(number - 1), commit(number));
+        let work = mergeable(&[job.features[0].id], &onto, &to);
+        world.report(&hand, job.attempt, work);
+        assert!(world.merge_asked().is_some());
+        world.git_says(job.attempt, true, &to);
+        world.heard(hand.connection);
+        world.say(hand.connection, crewlog::protocol::WorkerMessage::Ready);
+    }
+    world
+}
+
+fn asked(world: &mut World) -> Option<(CommitId, CommitId, Vec<CommitId>)> {
+    let mut asked = None;
+    world.effects.retain(|effect| match effect {
+        Effect::Explain { from, to, merges } => {
+            asked = Some((from.clone(), to.clone(), merges.clone()));
+            false
+        }
+        _ => true,
+    });
+    asked
+}
+
+fn named(number: u64) -> NamedCommit {
+    NamedCommit::new(commit(number), "Ann", "by hand")
+}
+
+#[test]
+fn a_rewound_branch_makes_its_features_work_again() {
+    let world = two_merged();
+    let mut world = world.restart_asking(&commit(1));
+    let merges = vec![commit(1), commit(2)];
+    let mut expected = merges.clone();
+    expected.sort_unstable();
+    assert_eq!(asked(&mut world), Some((commit(2), commit(1), expected)));
+    let before = world.log.len();
+    let moved = BranchMove {
+        from: commit(2),
+        to: commit(1),
+        lost: vec![named(2)],
+        lost_total: 1,
+        gone: vec![commit(2)],
+        ..BranchMove::default()
+    };
+    world.step(Input::Explained(Some(Box::new(moved))));
+    assert_eq!(world.events(before)[..2], ["BranchMoved", "WorkLost"]);
+    let state = world.machine.state();
+    let status = |number| state.feature(FeatureId(number)).map(|it| it.status);
+    assert_eq!(status(1), Some(Status::Passing));
+    let lost = state.feature(FeatureId(2)).expect("it");
+    assert!(lost.regressed);
+    assert_eq!(
+        (lost.failures, lost.regressions),
+        (0, 0),
+        "nobody's failure"
+    );
+    let broken = lost.words.broken.as_ref().expect("a reason");
+    assert!(
+        broken.reason.contains("is no longer on the branch"),
+        "{broken:?}"
+    );
+    assert!(state.notices.moved.is_some());
+}
+
+#[test]
+fn nothing_is_planned_before_it_is_known_what_was_lost() {
+    let world = two_merged();
+    let mut world = world.restart_asking(&commit(1));
+    let hand = world.coder(200);
+    assert!(world.heard(hand.connection).is_empty(), "no job yet");
+    // git could not say: the run goes on, and tests prove what is there.
+    world.step(Input::Explained(None));
+    let heard = world.heard(hand.connection);
+    assert!(
+        matches!(heard.as_slice(), [SchedulerMessage::Job(_)]),
+        "{heard:?}"
+    );
+}
+
+#[test]
+fn a_head_that_is_where_it_was_asks_nothing() {
+    let world = two_merged();
+    let mut world = world.restart_asking(&commit(2));
+    assert_eq!(asked(&mut world), None);
+}
+
+#[test]
+fn a_branch_that_moved_before_a_merge_is_explained() {
+    let mut world = World::of(features(2));
+    let hand = world.coder(100);
+    let job = world.job(&hand);
+    world.git_explains = false;
+    let work = mergeable(&[job.features[0].id], &commit(0), &commit(1));
+    world.report(&hand, job.attempt, work);
+    assert!(world.merge_asked().is_some());
+    world.git_says(job.attempt, false, &commit(9));
+    assert_eq!(asked(&mut world), Some((commit(0), commit(9), vec![])));
+    let before = world.log.len();
+    let moved = BranchMove {
+        from: commit(0),
+        to: commit(9),
+        added: vec![named(9)],
+        added_total: 1,
+        ..BranchMove::default()
+    };
+    world.step(Input::Explained(Some(Box::new(moved))));
+    assert_eq!(world.events(before), ["BranchMoved"]);
+    // One that built on our merge is named, too.
+    let work = mergeable(&[job.features[0].id], &commit(9), &commit(10));
+    world.report(&hand, job.attempt, work);
+    assert!(world.merge_asked().is_some());
+    world.git_says(job.attempt, true, &commit(11));
+    assert_eq!(
+        asked(&mut world),
+        Some((commit(10), commit(11), vec![commit(10)]))
+    );
+}
+
+#[test]
+fn a_branch_that_is_checked_out_is_said_once_and_again_when_free() {
+    let mut world = World::of(features(1));
+    let before = world.log.len();
+    let at = Some("/home/ann/project".to_owned());
+    world.step(Input::Held(at.clone()));
+    world.step(Input::Held(at));
+    assert_eq!(world.events(before), ["MergesHeld"]);
+    assert_eq!(world.machine.state().notices.held, "/home/ann/project");
+    world.step(Input::Held(None));
+    world.step(Input::Held(None));
+    assert_eq!(world.events(before), ["MergesHeld", "MergesHeld"]);
+    // A scheduler that died meanwhile: the next one cannot start before the branch is free.
+    world.step(Input::Held(Some("/x".to_owned())));
+    let world = world.restart(&commit(0));
+    let last = world
+        .log
+        .iter()
+        .rev()
+        .find_map(|recorded| match &recorded.event {
+            Event::MergesHeld(held) => Some(held.at.clone()),
+            _ => None,
+        });
+    assert_eq!(last.as_deref(), Some(""));
+}

@@ -246,7 +246,7 @@ mod tests {
                 "uid 1000 (pid 4711, pts/3)",
             ),
             (Actor::person(0, 7, ""), "uid 0 (pid 7)"),
-            (Actor::Worker(WorkerId(4)), "worker 4"),
+            (Actor::Worker(WorkerId(4)), "worker w4"),
             (Actor::Agent { attempt, pid: 9 }, "agent of a12 (pid 9)"),
             (
                 Actor::Agent {

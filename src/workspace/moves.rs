@@ -65,7 +65,7 @@ impl Repository {
             .args(["rev-list", "--count", &range]);
         let (call, output) = counted.run_keeping().await?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let Some(total) = text.trim().parse().ok().filter(|_| output.code == Some(0)) else {
+        let Some(total) = text.trim().parse().ok().filter(|_| output.code == 0) else {
             return Err(call.failed(&output));
         };
         let limit = format!("--max-count={NAMED_MAX}");
@@ -77,7 +77,7 @@ impl Repository {
             &range,
         ]);
         let (call, output) = named.run_keeping().await?;
-        if output.code != Some(0) {
+        if output.code != 0 {
             return Err(call.failed(&output));
         }
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -95,7 +95,7 @@ impl Repository {
         let range = format!("{from}..{to}");
         let call = self.call("list lost commits").args(["rev-list", &range]);
         let (call, output) = call.run_keeping().await?;
-        if output.code != Some(0) {
+        if output.code != 0 {
             return Err(call.failed(&output));
         }
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -114,8 +114,8 @@ impl Repository {
         ]);
         let (call, output) = asked.run_keeping().await?;
         match output.code {
-            Some(0) => Ok(true),
-            Some(1) => Ok(false),
+            0 => Ok(true),
+            1 => Ok(false),
             _ => Err(call.failed(&output)),
         }
     }

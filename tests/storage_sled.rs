@@ -7,12 +7,12 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crewlog::model::ids::{Epoch, Sequence};
 use crewlog::queue::log::EventLog;
-use crewlog::queue::{ChainHash, Error, OpenOptions, SledLog, encoding};
+use crewlog::queue::{ChainHash, Ending, Error, LogReader, OpenOptions, SledLog, encoding};
 use storage_common::dirs::{all, closed, open, reopened};
 use storage_common::{big, small, smalls};
 use tempfile::TempDir;
@@ -314,4 +314,60 @@ fn a_batch_of_a_whole_backlog_is_one_append() {
     log.append(&batch, Sequence(0), epoch).unwrap();
     drop(log);
     assert_eq!(open(dir.path()).unwrap().head().sequence, Sequence(20_000));
+}
+
+/// Sizes of batches: within a value, over several values, and of many.
+const SIZES: [u64; 7] = [1, 3, 1, 40, 2, 300, 7];
+
+/// What a reader of the plain files finds: whole batches, all that was acknowledged before it looked,
+/// and the very events.
+fn assert_reads(dir: &Path, acknowledged: u64, ends: &[u64]) -> u64 {
+    let mut reader = LogReader::open(dir, Sequence(1)).unwrap();
+    let head = reader.head().sequence.0;
+    assert!(head >= acknowledged, "{head} of {acknowledged}");
+    assert!(ends.contains(&head), "half a batch: {head}");
+    let mut next = 1;
+    while next <= head {
+        let chunk = reader.read(Sequence(next), 64 << 10).unwrap();
+        for recorded in chunk.events(reader.contents()).unwrap() {
+            assert_eq!(recorded, small(next, recorded.epoch));
+            next += 1;
+        }
+    }
+    head
+}
+
+#[test]
+fn a_reader_beside_a_writer_sees_whole_batches_and_all_that_was_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path()).unwrap();
+    let epoch = log.lead().unwrap();
+    let mut ends = vec![0];
+    for size in SIZES.iter().cycle().take(120) {
+        ends.push(ends[ends.len() - 1] + size);
+    }
+    let acknowledged = AtomicU64::new(0);
+    let looks = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for pair in ends.windows(2) {
+                let batch = smalls(pair[0] + 1, pair[1] - pair[0], epoch);
+                log.append(&batch, Sequence(pair[0]), epoch).unwrap();
+                acknowledged.store(pair[1], Ordering::SeqCst);
+            }
+        });
+        let mut looks = 0;
+        while !writer.is_finished() {
+            assert_reads(dir.path(), acknowledged.load(Ordering::SeqCst), &ends);
+            looks += 1;
+        }
+        looks
+    });
+    assert!(looks > 3, "only {looks} looks");
+    let last = ends[ends.len() - 1];
+    assert_eq!(assert_reads(dir.path(), last, &ends), last);
+    log.close().unwrap();
+    assert_eq!(assert_reads(dir.path(), last, &ends), last);
+    let reader = LogReader::open(dir.path(), Sequence(last - 5)).unwrap();
+    assert_eq!(reader.ending().unwrap(), Ending::Closed);
+    assert_eq!(reader.head().sequence.0, last);
 }

@@ -11,7 +11,7 @@
 //! - before an event is given out of a log that nobody has closed, the engine's file is synced: what
 //!   a reader has seen stays.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -87,6 +87,8 @@ impl LogReader {
     }
 
     fn search(dir: &Path, from: Sequence, hash: Option<u64>) -> Result<Self, Error> {
+        // One that vanishes at this moment is not an empty one.
+        fs::metadata(dir).map_err(Error::io("open", dir))?;
         let note = dir.join("head");
         // Read before the search, so that it must find all of it, however much is appended since.
         let (before, noted) = (HeadFile::left(&note)?, HeadFile::known(&note)?);

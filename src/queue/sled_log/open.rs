@@ -365,3 +365,39 @@ fn check_note(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn closed(dir: &Path) -> PathBuf {
+        let log = SledLog::open(dir, &OpenOptions::default()).unwrap();
+        log.close().unwrap();
+        dir.join("sled")
+    }
+
+    #[test]
+    fn a_log_is_copied_only_where_its_end_was_not_clean_or_its_files_are_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = closed(dir.path());
+        assert!(begin(dir.path(), &home).unwrap(), "as it was left");
+        assert!(!begin(dir.path(), &home).unwrap(), "the mark is gone");
+
+        closed(dir.path());
+        let db = home.join("db");
+        let mut bytes = fs::read(&db).unwrap();
+        bytes[100] ^= 1;
+        fs::write(&db, &bytes).unwrap();
+        assert!(!begin(dir.path(), &home).unwrap(), "a bit is another");
+        bytes[100] ^= 1;
+        fs::write(&db, &bytes).unwrap();
+
+        // What a killed writer leaves.
+        let log = SledLog::open(dir.path(), &OpenOptions::default()).unwrap();
+        let killed = tempfile::tempdir().unwrap();
+        files::copy_tree(dir.path(), killed.path()).unwrap();
+        drop(log);
+        assert!(!begin(killed.path(), &killed.path().join("sled")).unwrap());
+        assert!(begin(dir.path(), &home).unwrap());
+    }
+}

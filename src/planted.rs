@@ -56,6 +56,10 @@ mod switch {
         TestAfterEnd,
         /// Attempts start while the run is paused.
         PauseIgnored,
+        /// Attempts start while the machine is in trouble.
+        TroubleIgnored,
+        /// A trouble of the machine counts as a failed try.
+        TroubleCounted,
         /// Attempts start when the budget is spent.
         BudgetIgnored,
         /// A start does not ask git what has become of the open merge.

@@ -63,7 +63,7 @@ impl CommandDriver {
         let command = session.tree_command(self.program.clone().into(), args);
         let mut tree = match Tree::spawn(command).await {
             Ok(tree) => tree,
-            Err(error) => return SessionResult::setup(error.to_string()),
+            Err(error) => return SessionResult::unstarted(&error),
         };
         let mut last_words = String::new();
         let (stdin, stdout, errors) = (tree.stdin.take(), tree.stdout.take(), tree.stderr.take());

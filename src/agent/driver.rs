@@ -10,9 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::cage::Cage;
 use super::limits::SessionLimits;
-use super::process::{Isolation, Streams, TreeCommand};
+use super::process::{Isolation, ProcessError, Streams, TreeCommand};
 use super::transcript::Transcript;
 use crate::model::evidence::{FailureKind, SessionEnd, Usage};
+use crate::model::trouble::TroubleKind;
 
 /// Everything that one session needs. The environment is complete: nothing is inherited.
 #[derive(Clone, Debug)]
@@ -192,6 +193,26 @@ impl SessionResult {
         Self {
             failure: Some(FailureKind::Setup),
             ..Self::new(SessionEnd::Crashed, reason)
+        }
+    }
+
+    /// The program could not be started.
+    pub(super) fn unstarted(error: &ProcessError) -> Self {
+        let setup = Self::setup(error.to_string());
+        match error.trouble() {
+            Some(kind) => Self {
+                failure: Some(FailureKind::Trouble(kind)),
+                ..setup
+            },
+            None => setup,
+        }
+    }
+
+    /// The agent cannot be used, whatever it is asked.
+    pub(super) fn unusable(reason: impl Into<String>) -> Self {
+        Self {
+            failure: Some(FailureKind::Trouble(TroubleKind::Agent)),
+            ..Self::setup(reason)
         }
     }
 

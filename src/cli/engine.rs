@@ -92,10 +92,16 @@ pub fn work(
 
 /// A mistake in what workers are told is said here once, instead of by each worker in turn.
 fn can_work(project: &Project, config: &Config) -> Result<(), Error> {
-    worker::check(&config.worker(project)?).map_err(|error| {
+    let config = config.worker(project)?;
+    worker::check(&config).map_err(|error| {
         let next = format!("mend {}", project.config.display());
         Error::usage("no worker could begin", error, next)
-    })
+    })?;
+    worker::check_programs(&config).map_err(unfit)
+}
+
+fn unfit(error: impl std::fmt::Display) -> Error {
+    Error::usage("no worker could begin", error, "")
 }
 
 /// A runtime on this thread alone: the loop, the sockets and git's answers are all quick.
@@ -119,6 +125,9 @@ async fn work_here(
     let log: Arc<dyn EventLog> = held.clone();
     let project = &project.claim_attempts(config)?;
     project.remove_unfinished();
+    if wish.crew.coding + wish.crew.testing > 0 {
+        worker::check_places(&config.worker(project)?.places).map_err(unfit)?;
+    }
     let state = load::load(&*log, &project.snapshots).map_err(store::of_scheduler)?;
     // A directory may get another name; the branch that holds the work stays what it is.
     let branch = match state.branch.as_str() {

@@ -165,9 +165,13 @@ pub fn tone(mark: Mark) -> Tone {
     match mark {
         Mark::Pass => Tone::Good,
         Mark::Fail | Mark::Regression | Mark::Park | Mark::Spent | Mark::Refused => Tone::Bad,
-        Mark::Lost | Mark::Late | Mark::Unsure | Mark::Limit | Mark::Cancel | Mark::Note => {
-            Tone::Warning
-        }
+        Mark::Lost
+        | Mark::Late
+        | Mark::Unsure
+        | Mark::Limit
+        | Mark::Trouble
+        | Mark::Cancel
+        | Mark::Note => Tone::Warning,
         Mark::Ask | Mark::Pause | Mark::Head | Mark::Back | Mark::Again => Tone::Warning,
         Mark::Test | Mark::Start | Mark::Merge | Mark::Retry | Mark::Reply => Tone::Note,
         Mark::Run | Mark::End | Mark::Resume => Tone::Strong,

@@ -5,6 +5,7 @@ mod attempts;
 mod backlog;
 mod outcomes;
 mod run;
+mod trouble;
 
 use super::event::{Event, Recorded};
 use super::ids::{CommandId, Sequence, Timestamp};
@@ -55,6 +56,8 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
         Event::BudgetReached(_) => run::budget_reached(state),
         Event::SettingsChanged(event) => run::settings_changed(state, event),
         Event::RunFinished(event) => run::finished(state, event),
+        Event::CrewTroubled(event) => trouble::troubled(state, recorded, event),
+        Event::CrewRecovered(event) => trouble::recovered(state, recorded, event),
         Event::ClockJumped(event) => {
             state.jumped_ms = state.jumped_ms.saturating_add(event.by_ms);
         }

@@ -109,6 +109,11 @@ pub enum Command {
         /// How it is known.
         reason: String,
     },
+    /// An attempt has got further than the trouble that keeps the crew back.
+    Recover {
+        /// Which.
+        attempt: AttemptId,
+    },
     /// The wall clock has jumped forward.
     NoteJump {
         /// By how much, in milliseconds.

@@ -9,6 +9,7 @@ mod merge;
 mod parking;
 mod report;
 mod run;
+mod trouble;
 
 pub(super) use self::backlog::clipped;
 
@@ -83,6 +84,7 @@ fn caused(state: &State, now: Timestamp, command: &Command) -> Result<Vec<Event>
         } => Ok(run::refuse(*attempt, wish, reason)),
         Command::ExplainMove(moved) => Ok(run::explain_move(state, moved)),
         Command::HoldMerges { at } => Ok(run::hold_merges(state, at.as_deref())),
+        Command::Recover { attempt } => Ok(trouble::recover(state, *attempt)),
         Command::MoveHead { head } => Ok(run::move_head(state, head)),
         Command::NoteJump { by_ms } => Ok(run::note_jump(state, *by_ms)),
     }

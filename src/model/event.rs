@@ -14,6 +14,7 @@ use super::ids::{
     AttemptId, CommandId, CommitId, Epoch, FeatureId, JobId, Sequence, Timestamp, WorkerId,
 };
 use super::settings::{Settings, WorkerKind};
+use super::trouble::{Stage, TroubleKind};
 
 /// An event with what the log knows of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -371,6 +372,25 @@ events! {
         outcome: RunOutcome,
         /// In words.
         reason: String,
+    }
+    /// An attempt met a trouble of the machine, which costs no try. Nothing new starts before
+    /// `until`, and then one attempt at a time until the trouble is over.
+    80 1 CrewTroubled {
+        /// Which attempt; it is released in the same batch.
+        attempt: AttemptId,
+        /// What the machine lacks.
+        kind: TroubleKind,
+        /// How far the attempt got.
+        stage: Stage,
+        /// When the next attempt may start; half a wait to a whole one, as was drawn.
+        until: Timestamp,
+        /// What failed and why.
+        reason: String,
+    }
+    /// The trouble is over: an attempt got further than the one that met it.
+    81 1 CrewRecovered {
+        /// Which attempt.
+        attempt: AttemptId,
     }
     /// The wall clock went forward by more than the time in which the scheduler ran: it was set, or
     /// the scheduler or its machine stood still. Durations leave that out.

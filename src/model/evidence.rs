@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ids::{CommitId, ContentHash};
+use super::trouble::TroubleKind;
 
 /// How one agent session ended, for every kind of agent. Anything that is not `Completed` is a
 /// failure of some sort; `Completed` is the agent's claim and proves nothing by itself.
@@ -65,8 +66,11 @@ pub enum FailureKind {
     ProviderRefused,
     /// A hook of the project failed.
     HookFailed,
-    /// The attempt could not be set up or finished by the worker (git, disk, a missing program).
+    /// The attempt could not be set up or finished by the worker.
     Setup,
+    /// The machine's trouble, not the feature's; costs it no try and pauses the crew. Workers pass
+    /// it on within an attempt; no `FeatureFailed` has it.
+    Trouble(TroubleKind),
 }
 
 impl FailureKind {
@@ -88,6 +92,7 @@ impl FailureKind {
             Self::ProviderRefused => "provider_refused",
             Self::HookFailed => "hook_failed",
             Self::Setup => "setup",
+            Self::Trouble(kind) => kind.word(),
         }
     }
 }

@@ -22,4 +22,5 @@ pub mod report;
 pub mod running;
 pub mod settings;
 pub mod state;
+pub mod trouble;
 pub mod views;

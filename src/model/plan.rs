@@ -6,6 +6,7 @@
 pub(super) mod finish;
 pub(super) mod lacking;
 mod testing;
+pub mod trouble;
 
 use std::collections::BTreeMap;
 
@@ -36,6 +37,9 @@ pub struct World {
     pub lacking: BTreeMap<WorkerKind, Absence>,
     /// Kinds whose workers fail as often as they are started.
     pub crashing: BTreeMap<WorkerKind, Crash>,
+    /// For so long, in milliseconds, the open trouble has kept the crew back; none when there is
+    /// none, or while something else does.
+    pub troubled_ms: Option<u64>,
 }
 
 /// The next wish, and when to ask again if nothing happens.
@@ -78,6 +82,11 @@ fn next(
 
 /// Whether anything may start at all.
 fn starts(state: &State, now: Timestamp) -> bool {
+    may_start(state, now) && (!state.is_held_by_trouble(now) || planted!(TroubleIgnored))
+}
+
+/// The same, but for the machine's troubles.
+fn may_start(state: &State, now: Timestamp) -> bool {
     let limited = state.limited.as_ref();
     let limited = limited.is_some_and(|limited| limited.until > now);
     let paused = state.paused.is_some() && !planted!(PauseIgnored);
@@ -90,11 +99,15 @@ fn wake_at(state: &State, now: Timestamp, world: &World) -> Option<Timestamp> {
     let delayed = state.delayed().next().map(|(at, _)| at);
     let limited = state.limited.as_ref().map(|limited| limited.until);
     let limited = limited.filter(|until| until.0 < u64::MAX);
+    let troubled = state.troubled.as_ref().map(|trouble| trouble.until);
     let idle = world.idle.values();
     let idle = idle.filter_map(|(worker, _)| state.workers().get(worker));
     let rests = idle.filter(|worker| !worker.is_unfit());
     let rests = rests.map(|worker| worker.rests_until(&state.settings));
-    let later = [delayed, limited].into_iter().flatten().chain(rests);
+    let later = [delayed, limited, troubled]
+        .into_iter()
+        .flatten()
+        .chain(rests);
     later.filter(|&at| at > now).min()
 }
 
@@ -132,14 +145,17 @@ fn coding(state: &State, now: Timestamp, world: &World) -> Option<Command> {
     }
     let worker = idle(state, now, world, WorkerKind::Coding)?;
     let batch = state.settings.batch_size as usize;
-    let (best, ready) = candidates(state, now, batch + RUNNERS_UP_MAX);
+    let (best, ready) = trouble::candidates(state, now, batch + RUNNERS_UP_MAX);
     let (&(first, terms), others) = best.split_first()?;
     let mut features = vec![first];
     let mut load = Load::default();
     // What failed before is tried by itself, so that it takes no other feature down with it.
     let mut joins = |id: FeatureId| {
         let feature = state.feature(id);
-        let fresh = feature.filter(|it| it.failures == 0 && it.lost == 0 && !it.regressed);
+        let fresh = feature.filter(|it| {
+            let blank = it.failures == 0 && it.lost == 0 && it.troubled == 0;
+            blank && !it.regressed
+        });
         fresh.is_some_and(|it| load.add(&it.spec))
     };
     if batch > 1 && joins(first) {

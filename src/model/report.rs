@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::evidence::{CheckRun, Evidence, Failure};
 use super::ids::{CommitId, FeatureId, Timestamp};
+use super::trouble::Trouble;
 
 /// The result of one attempt, as its worker reports it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +38,8 @@ pub enum Report {
         /// Why.
         reason: String,
     },
+    /// The machine kept the attempt from its end; nobody failed.
+    Troubled(Trouble),
 }
 
 /// Work that may become the head of the branch.
@@ -77,6 +80,7 @@ impl Report {
             Self::InputNeeded { .. } => "input needed",
             Self::Tested { .. } => "tested",
             Self::Released { .. } => "released",
+            Self::Troubled(_) => "troubled",
         }
     }
 }

@@ -9,6 +9,7 @@ mod index;
 mod names;
 mod notices;
 mod remembered;
+mod troubled;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ pub use self::feature::{Broken, Feature, Told, Words};
 use self::index::Indexes;
 pub use self::notices::{Notices, Refused};
 pub use self::remembered::Remembered;
+pub use self::troubled::Troubled;
 pub use self::worker::{RETURNS_FREE, RETURNS_MAX};
 use super::event::{ProcessIdentity, RankTerms, RunOutcome};
 use super::evidence::{Evidence, FailureKind, Usage};
@@ -34,7 +36,7 @@ use super::settings::{Settings, WorkerKind};
 pub const FEATURES_MAX: usize = 200_000;
 
 /// Raised whenever [`State`]'s stored shape changes; an older snapshot is then folded anew.
-pub const STATE_VERSION: u32 = 7;
+pub const STATE_VERSION: u32 = 8;
 
 /// Tests without a verdict after which a feature is left alone.
 pub const INCONCLUSIVE_MAX: u32 = 3;
@@ -73,6 +75,8 @@ pub struct State {
     pub paused: Option<String>,
     /// The provider refuses until then.
     pub limited: Option<Limited>,
+    /// The machine's trouble that is open.
+    pub troubled: Option<Troubled>,
     /// What all runs used.
     pub spent: Usage,
     /// Counters for people.
@@ -138,8 +142,8 @@ pub struct Attempt {
     pub remaining: Vec<FeatureId>,
     /// Called off by a person: why.
     pub cancelled: Option<String>,
-    /// The provider refused it.
-    pub limited: bool,
+    /// The provider refused it, or the machine failed it.
+    pub excused: bool,
     /// What it used so far.
     pub used: Usage,
 }

@@ -15,6 +15,7 @@ mod overdue;
 mod planted;
 mod refusal;
 mod report;
+mod troubles;
 mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,6 +95,8 @@ pub struct Machine {
     lacking: BTreeMap<WorkerKind, u64>,
     /// Kinds of which somebody was there, or is to be kept there.
     known_kinds: BTreeSet<WorkerKind>,
+    /// Since when a trouble of the machine has kept the crew back, in monotonic milliseconds.
+    troubled_since_ms: Option<u64>,
     /// When workers were last looked after, and are to be the next time.
     looked_ms: u64,
     look_at_ms: u64,
@@ -139,6 +142,7 @@ impl Machine {
             explaining: 0,
             lacking: BTreeMap::new(),
             known_kinds,
+            troubled_since_ms: None,
             looked_ms: 0,
             look_at_ms: 0,
             unconfirmed: 0,
@@ -233,6 +237,7 @@ impl Machine {
         self.look_after_workers(now);
         self.settle_reports(now);
         self.look_for_lack(now);
+        self.look_for_trouble(now);
         let wake_at = self.plan(now);
         self.open_merge();
         self.fill_crew(now);
@@ -246,6 +251,7 @@ impl Machine {
             self.crew.wake_at_ms(now.mono_ms),
             self.deadline_ms(),
             self.patience_until_ms(now),
+            self.trouble_until_ms(now),
         ];
         Step {
             batch: self.core.take_batch(),

@@ -15,7 +15,8 @@ use super::config;
 use super::job::AttemptDir;
 use super::outcome::{FeatureChecks, cut};
 use super::token::tree_token;
-use super::workshop::{Bench, Workshop, setup};
+use super::trouble::{self, setup};
+use super::workshop::{Bench, Workshop};
 
 /// What is kept of a check's output: more than a person reads, less than fills a disk.
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
@@ -78,7 +79,7 @@ impl Workshop {
         let output = self
             .outputs
             .put(finished.output.as_bytes())
-            .map_err(|error| setup(format!("the output of a check cannot be stored: {error}")))?;
+            .map_err(trouble::unstored)?;
         let run = CheckRun {
             command: command.to_owned(),
             exit_code: finished.exit_code,
@@ -127,7 +128,7 @@ impl Workshop {
         cancel: &CancellationToken,
     ) -> Result<process::Finished, Failure> {
         let script = script(command, &bench.dir)
-            .map_err(|error| setup(format!("a long command cannot be written down: {error}")))?;
+            .map_err(trouble::refused("a long command cannot be written down"))?;
         let tree = TreeCommand {
             program: "sh".into(),
             args: vec!["-c".into(), script],

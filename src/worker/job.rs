@@ -260,11 +260,7 @@ pub fn environment(
     job: &JobView,
     dir: &AttemptDir,
 ) -> BTreeMap<OsString, OsString> {
-    let mut env: BTreeMap<OsString, OsString> = own
-        .filter(|(name, _)| is_allowed(name) || passes(&config.pass_env, name))
-        .collect();
-    env.entry("PATH".into()).or_insert(DEFAULT_PATH.into());
-    env.extend(pairs(&config.env));
+    let mut env = shared_environment(config, own);
     let ids: Vec<String> = job
         .features
         .iter()
@@ -287,6 +283,20 @@ pub fn environment(
         ("CREWLOG_VERDICT", dir.verdict_file().into()),
     ];
     env.extend(ours.map(|(name, value)| (name.into(), value)));
+    env
+}
+
+/// What agents, checks and hooks have of the worker's own environment and from the config, whatever
+/// the job.
+pub fn shared_environment(
+    config: &Config,
+    own: impl Iterator<Item = (OsString, OsString)>,
+) -> BTreeMap<OsString, OsString> {
+    let mut env: BTreeMap<OsString, OsString> = own
+        .filter(|(name, _)| is_allowed(name) || passes(&config.pass_env, name))
+        .collect();
+    env.entry("PATH".into()).or_insert(DEFAULT_PATH.into());
+    env.extend(pairs(&config.env));
     env
 }
 

@@ -8,6 +8,8 @@
 //! | [`shell`], `signals` | the loop: signals, timers, the step that runs |
 //! | [`connection`] | the socket |
 //! | [`workshop`], `commands`, `session` | carrying steps out: git, hooks, checks, agents |
+//! | [`preflight`] | what can be seen to be wrong before the first attempt |
+//! | `trouble` | which failures are the machine's |
 //! | [`spool`], [`ports`] | files and names whose locks die with the worker |
 //! | [`config`] | what a worker has to be told |
 //!
@@ -20,18 +22,21 @@ pub mod job;
 pub mod machine;
 pub mod outcome;
 pub mod ports;
+pub mod preflight;
 pub mod prompt;
 mod session;
 pub mod shell;
 mod signals;
 pub mod spool;
 mod token;
+mod trouble;
 pub mod verdict;
 pub mod workshop;
 
 pub use config::Config;
 pub use machine::Exit;
-pub use shell::{Launch, Reporter, WorkerError, check, git_settings, launch, run};
+pub use preflight::{check, check_places, check_programs};
+pub use shell::{Launch, Reporter, WorkerError, git_settings, launch, run};
 pub use signals::{Asked, Signals};
 pub use token::{tree_prefix, tree_token};
 pub use workshop::OutputStore;

@@ -4,6 +4,7 @@
 use crate::model::evidence::{Basis, CheckRun, Evidence, Failure, FailureKind, SessionEnd, Usage};
 use crate::model::ids::{CommitId, FeatureId, Timestamp};
 use crate::model::report::{JobFeature, Mergeable, Report, TestVerdict};
+use crate::model::trouble::{Stage, Trouble, TroubleKind};
 
 use super::verdict::{Claim, Reading};
 
@@ -72,7 +73,7 @@ impl FeatureChecks {
             reason = format!("{reason}: {}", self.tail);
         }
         let kind = match last.exit_code {
-            KILLED => FailureKind::Setup,
+            KILLED => FailureKind::Trouble(TroubleKind::Memory),
             _ => FailureKind::CheckFailed,
         };
         let mut failure = Failure::new(kind, reason);
@@ -286,6 +287,28 @@ fn evidence(feature: &JobFeature, stand: &Stand, checks: &[FeatureChecks]) -> Ev
         commit: stand.commit.clone(),
         tree: stand.tree.clone(),
         checks: runs_of(checks, feature.id).to_vec(),
+    }
+}
+
+/// The report of an attempt that got to `stage`, unless the machine is to blame for what it says:
+/// then nothing is said of the features.
+pub fn excused(report: Report, stage: Stage) -> Report {
+    let failures: Vec<&Failure> = match &report {
+        Report::Failed { failures, .. } => failures.iter().map(|(_, it)| it).collect(),
+        Report::Tested { verdicts, .. } => {
+            let inconclusive = |(_, verdict)| match verdict {
+                &TestVerdict::Inconclusive(ref failure) => Some(failure),
+                _ => None,
+            };
+            let verdicts = verdicts.iter().map(|(id, verdict)| (id, verdict));
+            verdicts.filter_map(inconclusive).collect()
+        }
+        _ => Vec::new(),
+    };
+    let mut troubles = failures.into_iter().filter_map(|it| Trouble::of(it, stage));
+    match troubles.next() {
+        Some(trouble) => Report::Troubled(trouble),
+        None => report,
     }
 }
 

@@ -15,19 +15,24 @@ use super::config::{self, AgentConfig, PermissionPolicy, Places};
 use super::job::{agent_environment, environment};
 use super::outcome;
 use super::token::tree_token;
-use super::workshop::{Bench, Workshop, setup};
+use super::trouble::{self, refused, setup};
+use super::workshop::{Bench, Workshop};
 
 /// Events that wait to be shown. The reader only notes the latest, so it is never far behind.
 const EVENTS_MAX: usize = 64;
 
-/// Starts one kind of agent again and again.
-pub(super) fn driver(agent: &AgentConfig, places: &Places) -> Result<Box<dyn Driver>, String> {
-    // A path with a slash is relative to the project, where the config file is; the agent's own
-    // working directory is another one.
-    let program = match agent.program.contains('/') {
+/// The program of an agent as it is started. A path with a slash is relative to the project, where
+/// the config file is; the agent's own working directory is another one.
+pub(super) fn program(agent: &AgentConfig, places: &Places) -> String {
+    match agent.program.contains('/') {
         true => places.project.join(&agent.program).display().to_string(),
         false => agent.program.clone(),
-    };
+    }
+}
+
+/// Starts one kind of agent again and again.
+pub(super) fn driver(agent: &AgentConfig, places: &Places) -> Result<Box<dyn Driver>, String> {
+    let program = program(agent, places);
     let args = agent.args.clone();
     match agent.driver {
         config::Driver::Command => match CommandDriver::new(program, args, "") {
@@ -63,12 +68,13 @@ impl Workshop {
         bench
             .dir
             .lay_out(&view, &prompt)
-            .map_err(|error| setup(format!("the job cannot be laid out: {error}")))?;
+            .map_err(refused("the job cannot be laid out"))?;
         let agent = match bench.offer.kind {
             WorkerKind::Coding => &self.config.agent,
             WorkerKind::Testing => self.config.testing_agent(),
         };
-        let driver = driver(agent, &self.config.places).map_err(setup)?;
+        let driver =
+            driver(agent, &self.config.places).map_err(|problem| setup(problem.as_str()))?;
         let settings = &bench.offer.settings;
         // Made anew, because the session may be about some of the job's features only.
         let env = environment(&self.config, std::env::vars_os(), &view, &bench.dir);
@@ -97,12 +103,15 @@ impl Workshop {
             transcript: self.transcript(bench),
             cancel: cancel.clone(),
         };
-        let result = self.drive(driver.as_ref(), session).await;
+        let (result, started) = self.drive(driver.as_ref(), session).await;
         if result.left > 0 {
             tracing::warn!(
                 left = result.left,
                 "processes of the agent that cannot be ended"
             );
+        }
+        if let Some(failure) = trouble::unstarted(&result).filter(|_| !started) {
+            return Err(failure);
         }
         Ok(outcome::SessionResult {
             end: result.end,
@@ -114,14 +123,21 @@ impl Workshop {
         })
     }
 
-    /// Runs the session, and shows what happens in it.
-    async fn drive(&self, driver: &dyn Driver, session: Session) -> SessionResult {
+    /// Runs the session, and shows what happens in it; also whether it came to be at all.
+    async fn drive(&self, driver: &dyn Driver, session: Session) -> (SessionResult, bool) {
         let (sender, mut receiver) = mpsc::channel(EVENTS_MAX);
         let mut run = driver.run(session, sender);
+        let mut started = false;
         loop {
             tokio::select! {
-                result = &mut run => return result,
+                result = &mut run => {
+                    while let Ok(event) = receiver.try_recv() {
+                        started |= matches!(event, AgentEvent::Started { .. });
+                    }
+                    return (result, started);
+                }
                 Some(event) = receiver.recv() => {
+                    started |= matches!(event, AgentEvent::Started { .. });
                     if let Some(line) = line(&event) {
                         self.activity.send_replace(line);
                     }

@@ -21,8 +21,8 @@ use super::config::{Config, ConfigError};
 use super::connection::{Connection, ConnectionError};
 use super::machine::{Done, Effect, Exit, Input, Machine, Rules};
 use super::ports::{PortSlot, PortsError};
+use super::preflight::{self, PreflightError};
 use super::prompt::{TEMPLATE_BYTES_MAX, Template};
-use super::session;
 use super::signals::Signals;
 use super::spool::{self, SpoolError};
 use super::workshop::{OutputStore, Parts, Workshop};
@@ -52,6 +52,9 @@ pub enum WorkerError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The machine is not fit for work.
+    #[error(transparent)]
+    Machine(#[from] PreflightError),
     /// git.
     #[error(transparent)]
     Repository(#[from] workspace::Error),
@@ -118,7 +121,15 @@ pub async fn launch(launch: Launch) -> Result<Exit, WorkerError> {
     // First, so that no signal from now on ends the process at a random moment.
     let signals = Signals::new().map_err(system("listen for signals"))?;
     let config = launch.config;
-    check(&config)?;
+    preflight::check(&config)?;
+    // One of the crew is started in the middle of a run, where what is missing is told as a trouble.
+    if !config.crew {
+        preflight::check_programs(&config)?;
+        // Before the first run nobody knows where attempts will be.
+        if config.places.worktrees.exists() {
+            preflight::check_places(&config.places)?;
+        }
+    }
     process::become_subreaper().map_err(system("adopt what agents leave behind"))?;
     let process = identity::own_identity().map_err(system("find out which process this is"))?;
     let data = config.places.data.clone();
@@ -178,24 +189,7 @@ async fn repository(config: &Config) -> Result<Repository, WorkerError> {
     })
 }
 
-/// Whether a worker with this config can begin, as far as the config goes: for whoever starts
-/// workers, so that a mistake is said once and not by each of them.
-///
-/// # Errors
-/// The config cannot work.
-pub fn check(config: &Config) -> Result<(), WorkerError> {
-    config.validate()?;
-    for agent in [Some(&config.agent), config.testing_agent.as_ref()] {
-        let problem = agent.map(|agent| session::driver(agent, &config.places));
-        if let Some(Err(problem)) = problem {
-            return Err(WorkerError::Agent(problem));
-        }
-    }
-    template(config, WorkerKind::Coding)?;
-    template(config, WorkerKind::Testing).map(drop)
-}
-
-fn template(config: &Config, kind: WorkerKind) -> Result<Template, WorkerError> {
+pub(super) fn template(config: &Config, kind: WorkerKind) -> Result<Template, WorkerError> {
     let (key, own) = match kind {
         WorkerKind::Coding => ("prompts.coding", &config.prompts.coding),
         WorkerKind::Testing => ("prompts.testing", &config.prompts.testing),

@@ -321,7 +321,11 @@ fn write_beside(path: &Path, entry: &Entry, sync: bool) -> Result<File, SpoolErr
         }
         Ok(())
     })();
-    result.map_err(io_error("write", path))?;
+    if let Err(error) = result {
+        // Half a file is of no use, and takes room on a disk that may have none.
+        let _ = fs::remove_file(&beside);
+        return Err(io_error("write", path)(error));
+    }
     Ok(file)
 }
 

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,6 +25,7 @@ use super::ports::PortSlot;
 use super::prompt::Template;
 use super::spool::{Entry, SpoolFile};
 use super::token::tree_token;
+use super::trouble::{self, At, refused, setup};
 
 /// Files that a conflict's reason names; more of them do not make it clearer.
 const CONFLICTS_SHOWN: usize = 5;
@@ -72,10 +72,6 @@ pub(super) struct Bench {
     worktree: Worktree,
 }
 
-pub(super) fn setup(problem: impl Display) -> Failure {
-    Failure::new(FailureKind::Setup, problem.to_string())
-}
-
 /// What a workshop is made of.
 pub(super) struct Parts {
     pub config: Config,
@@ -108,7 +104,7 @@ impl Workshop {
 
     /// Does one thing. When `cancel` is called, child processes are ended and it returns soon.
     pub(super) async fn carry_out(&mut self, step: Step, cancel: &CancellationToken) -> Done {
-        let attempt = step.attempt;
+        let (attempt, at) = (step.attempt, At::of(&step.kind));
         let result = match step.kind {
             StepKind::Make(offer) => self.make(*offer).await.map(Finished::Made),
             StepKind::Hook(point) => self.hook(point, cancel).await.map(|()| Finished::Hooked),
@@ -134,6 +130,8 @@ impl Workshop {
                 .map(|()| Finished::Spooled),
             StepKind::Clean => self.clean(attempt).await.map(|()| Finished::Cleaned),
         };
+        let result = trouble::on_disk(result, || trouble::free_bytes(&self.worktrees));
+        let result = result.map_err(|failure| at.judge(failure));
         Done { attempt, result }
     }
 
@@ -178,7 +176,7 @@ impl Workshop {
         let worktree = worktree.map_err(setup)?;
         let dir = AttemptDir::of(&self.worktrees, offer.attempt);
         dir.make()
-            .map_err(|error| setup(format!("cannot make {:?}: {error}", dir.path())))?;
+            .map_err(refused(format!("cannot make {:?}", dir.path())))?;
         let tree = self.repository.tree_of(&offer.base).await.map_err(setup)?;
         let stand = Stand {
             onto: offer.base.clone(),

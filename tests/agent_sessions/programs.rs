@@ -2,6 +2,7 @@
 
 use crewlog::agent::{AcpDriver, AcpSettings, AgentEvent, CommandDriver, Driver};
 use crewlog::model::evidence::{FailureKind, SessionEnd};
+use crewlog::model::trouble::TroubleKind;
 use tokio::sync::mpsc;
 
 use crate::place::Place;
@@ -44,14 +45,15 @@ async fn a_chatty_agent_that_never_speaks_acp_is_bounded() {
 }
 
 #[tokio::test]
-async fn programs_that_cannot_start_are_setup_failures() {
+async fn programs_that_cannot_start_are_the_machines_trouble() {
     let place = Place::new();
     let acp = AcpDriver::new("no-such-agent", Vec::new(), AcpSettings::default()).expect("driver");
     let command = CommandDriver::new("no-such-agent", Vec::new(), "").expect("driver");
     let drivers: [&dyn Driver; 2] = [&acp, &command];
     for driver in drivers {
         let played = place.run(driver).await;
-        assert_eq!(played.result.failure_kind(), Some(FailureKind::Setup));
+        let missing = FailureKind::Trouble(TroubleKind::Program);
+        assert_eq!(played.result.failure_kind(), Some(missing));
         assert!(
             played.result.reason.contains("no-such-agent"),
             "{}",

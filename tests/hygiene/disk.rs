@@ -87,20 +87,22 @@ fn a_full_disk_under_the_log_is_named_and_loses_nothing() {
 }
 
 #[test]
-fn a_full_disk_under_the_work_fails_the_attempt_and_loses_nothing() {
+fn a_full_disk_under_the_work_ends_the_run_and_loses_nothing() {
     let project = project(AGENT, "", 1);
     // The agent is the one who fills it, so that git, the checks and the result find it full.
     let fills = format!("{AGENT}\n{FILL} > filler; true");
-    project.write(".crewlog/config.toml", &config(&fills, ""));
+    let impatient =
+        |agent: &str| config(agent, "").replace("[run]\n", "[run]\nworker_wait = \"2s\"\n");
+    project.write(".crewlog/config.toml", &impatient(&fills));
     let before = users_state(&project);
     let script = format!(
-        "mkdir -p {STATE} && mount -t tmpfs -o size=8m,mode=700 tmpfs {STATE} || exit {NO_MOUNT}
+        "mkdir -p {STATE} && mount -t tmpfs -o size=40m,mode=700 tmpfs {STATE} || exit {NO_MOUNT}
          {RUN} >&2; echo full=$?; $S why 1; test -s {STATE}/crewlog/*/attempts/a*/tree/filler; echo kept=$?"
     );
     let Some(output) = with_mounts(&project, &script) else {
         return;
     };
-    assert_eq!(told(&output, "full"), 3, "{}", said(&output));
+    assert_eq!(told(&output, "full"), 4, "{}", said(&output));
     let text = said(&output);
     let why = ["No space left on device", "Out of diskspace"];
     assert!(why.iter().any(|words| text.contains(words)), "{text}");
@@ -108,12 +110,12 @@ fn a_full_disk_under_the_work_fails_the_attempt_and_loses_nothing() {
     assert_eq!(told(&output, "kept"), 0, "{text}");
     assert!(!text.contains("panicked"), "{text}");
     let known = events(&project);
+    assert!(!known.iter().any(|event| event.contains("FeatureFailed")));
     // With room again, it goes on from there.
-    project.write(".crewlog/config.toml", &config(AGENT, ""));
-    assert!(project.scheduler(&["retry"]).status.success());
+    project.write(".crewlog/config.toml", &impatient(AGENT));
     crate::kit::assert_passes(&project);
     crate::kit::assert_nothing_left(&project);
-    project.write(".crewlog/config.toml", &config(&fills, ""));
+    project.write(".crewlog/config.toml", &impatient(&fills));
     assert_untouched(&before, &project);
     let after = events(&project);
     assert_eq!(
@@ -126,23 +128,26 @@ fn a_full_disk_under_the_work_fails_the_attempt_and_loses_nothing() {
 #[test]
 fn workers_that_can_write_no_result_end_the_run_and_it_goes_on_with_room() {
     let project = project(AGENT, "", 1);
+    let text = config(AGENT, "").replace("[run]\n", "[run]\nworker_wait = \"3s\"\n");
+    project.write(".crewlog/config.toml", &text);
     let before = users_state(&project);
     let script = format!(
         "mkdir -p .git/crewlog/main/spool && mount -t tmpfs -o size=64k,mode=700 tmpfs .git/crewlog/main/spool || exit {NO_MOUNT}
          {FILL} > .git/crewlog/main/spool/filler; {RUN} >&2; echo full=$?; $S status >&2; $S log >&2
-         rm .git/crewlog/main/spool/filler; {RUN} > ../again 2>&1; echo again=$?; umount .git/crewlog/main/spool"
+         ls .git/crewlog/main/spool/*.new >/dev/null 2>&1; echo halves=$?; rm .git/crewlog/main/spool/filler; {RUN} > ../again 2>&1; echo again=$?; umount .git/crewlog/main/spool"
     );
     let Some(output) = with_mounts(&project, &script) else {
         return;
     };
     let text = said(&output);
     assert_eq!(told(&output, "full"), 4, "{text}");
-    let reason = "coding workers in a row failed before an attempt came to its end";
+    let reason = "no feature is to blame";
     let times = text.matches(reason).count();
     assert!(times >= 2, "the status and the log keep it: {text}");
-    for words in ["exit code 1", "No space left on device"] {
+    for words in ["No space left on device", "free disk space"] {
         assert!(text.contains(words), "{words:?} is missing: {text}");
     }
+    assert_eq!(told(&output, "halves"), 2, "nothing half written: {text}");
     assert!(!text.contains("panicked"), "{text}");
     assert_eq!(told(&output, "again"), 0, "{text}");
     project.wait_for_silence();

@@ -9,6 +9,7 @@ mod names;
 mod readers;
 mod repository;
 mod size;
+mod trouble;
 mod users;
 
 #[path = "../real/mod.rs"]

@@ -44,12 +44,12 @@ fn without_namespaces_nothing_is_left_either() {
 fn a_namespace_that_is_asked_for_and_forbidden_is_named() {
     let project = project(AGENT, "", 1);
     let isolation = "[environment]\nisolation = \"namespace\"\n";
-    project.write(".crewlog/config.toml", &config(AGENT, isolation));
+    let text = config(AGENT, isolation).replace("[run]\n", "[run]\nworker_wait = \"2s\"\n");
+    project.write(".crewlog/config.toml", &text);
     let Some(run) = without_namespaces(&project, &RUN.join(" ")) else {
         return;
     };
-    assert_eq!(run.status.code(), Some(3), "{}", said(&run));
-    let why = said(&project.scheduler(&["why", "1"]));
-    assert!(why.contains("namespace"), "{why}");
+    assert_eq!(run.status.code(), Some(4), "{}", said(&run));
+    assert!(said(&run).contains("no pid namespace"), "{}", said(&run));
     assert_nothing_left(&project);
 }

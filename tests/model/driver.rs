@@ -8,6 +8,7 @@ use crewlog::model::ids::{AttemptId, FeatureId, Timestamp, WorkerId};
 use crewlog::model::plan::Entropy;
 use crewlog::model::report::{Report, TestVerdict};
 use crewlog::model::settings::{Settings, WorkerKind};
+use crewlog::model::trouble::{Stage, Trouble, TroubleKind};
 
 use crate::given::*;
 
@@ -257,6 +258,7 @@ impl Driver {
             2 => work.touched_total = 1_000,
             4 => work.notes.push("worth knowing".to_owned()),
             3 => work.touched.push("shared".to_owned()),
+            4 => work.notes.push("the verdict could not be read".to_owned()),
             _ => {}
         }
         Report::Mergeable(work)
@@ -306,7 +308,7 @@ impl Driver {
     }
 
     fn any_report(&mut self, attempt: AttemptId) -> Report {
-        match self.dice.below(5) {
+        match self.dice.below(6) {
             0 => self.work(attempt),
             1 => self.failed(attempt),
             2 => self.verdicts(attempt),
@@ -314,6 +316,11 @@ impl Driver {
                 feature: self.story.features_of(attempt).pop().unwrap_or_default(),
                 question: "which?".to_owned(),
             },
+            4 => Report::Troubled(Trouble {
+                kind: TroubleKind::ALL[self.dice.below(TroubleKind::ALL.len())],
+                stage: [Stage::Prepare, Stage::Check][self.dice.below(2)],
+                reason: "the disk is full".to_owned(),
+            }),
             _ => Report::Released {
                 reason: "its user stopped it".to_owned(),
             },

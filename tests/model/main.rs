@@ -20,3 +20,4 @@ mod run;
 mod senseless;
 mod testing;
 mod transitions;
+mod trouble;

@@ -167,6 +167,7 @@ fn may_start(before: &State, after: &State, recorded: &Recorded, kind: WorkerKin
     assert!(before.open_run().is_some(), "no run is open");
     assert!(before.paused.is_none(), "the run is paused");
     assert!(!before.budget_spent(), "the budget is spent");
+    assert!(!before.is_held_by_trouble(recorded.at.max(before.at)));
     let limited = before.limited.as_ref();
     assert!(limited.is_none_or(|limited| limited.until <= recorded.at.max(before.at)));
     assert!(

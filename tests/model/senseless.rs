@@ -10,6 +10,7 @@ use crewlog::model::ids::{
 use crewlog::model::plan::{Entropy, World, plan};
 use crewlog::model::settings::Settings;
 use crewlog::model::state::State;
+use crewlog::model::trouble::{Stage, TroubleKind};
 use proptest::prelude::*;
 
 use crate::given::*;
@@ -252,6 +253,15 @@ fn run(dice: &mut Dice, state: &State, which: usize) -> Event {
         }
         .into(),
         9 => BudgetReached { spent: used }.into(),
+        10 => CrewRecovered { attempt }.into(),
+        11 => CrewTroubled {
+            attempt,
+            kind: TroubleKind::Disk,
+            stage: Stage::Check,
+            until,
+            reason,
+        }
+        .into(),
         _ => {
             let kind = FailureKind::ProviderLimited;
             ProviderLimited {
@@ -280,7 +290,7 @@ fn any_event(dice: &mut Dice, state: &State) -> Event {
             outcomes(dice, state, which)
         }
         _ => {
-            let which = dice.0.below(11);
+            let which = dice.0.below(13);
             run(dice, state, which)
         }
     }

@@ -11,4 +11,5 @@ mod parts;
 mod recovery;
 mod regressions;
 mod spool;
+mod trouble;
 mod workers;

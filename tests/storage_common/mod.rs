@@ -10,6 +10,7 @@ use crewlog::model::evidence::*;
 use crewlog::model::feature::FeatureSpec;
 use crewlog::model::ids::*;
 use crewlog::model::settings::{Settings, WorkerKind};
+use crewlog::model::trouble::{Stage, TroubleKind};
 
 pub fn commit(digit: char) -> CommitId {
     digit.to_string().repeat(40).parse().unwrap()
@@ -326,6 +327,15 @@ fn run_samples() -> Vec<Event> {
             reason: reason(),
         }
         .into(),
+        CrewTroubled {
+            attempt: ATTEMPT,
+            kind: TroubleKind::Git,
+            stage: Stage::Check,
+            until: UNTIL,
+            reason: reason(),
+        }
+        .into(),
+        CrewRecovered { attempt: ATTEMPT }.into(),
         CommandRefused {
             attempt: Some(AttemptId(44)),
             command: "skip #9".into(),

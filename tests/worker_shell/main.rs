@@ -13,6 +13,7 @@ use crewlog::model::evidence::{Basis, FailureKind};
 use crewlog::model::ids::{AttemptId, FeatureId};
 use crewlog::model::report::{Mergeable, Report, TestVerdict};
 use crewlog::model::settings::WorkerKind;
+use crewlog::model::trouble::TroubleKind;
 use crewlog::protocol::{SchedulerMessage, Verdict, WorkerMessage};
 use crewlog::worker::{Config, Exit, launch};
 use tokio::io::AsyncWriteExt;
@@ -35,6 +36,7 @@ fn failed(report: Report) -> (FailureKind, String) {
             assert_eq!(feature, FeatureId(5));
             (failure.kind, failure.reason)
         }
+        Report::Troubled(trouble) => (FailureKind::Trouble(trouble.kind), trouble.reason),
         other => panic!("not failed: {other:?}"),
     }
 }
@@ -198,10 +200,15 @@ async fn ends_of_sessions_and_hooks_have_their_names() {
         (
             "true",
             "echo missing tool; exit 9",
-            FailureKind::HookFailed,
+            FailureKind::Trouble(TroubleKind::Hook),
             "before_run exited with 9: missing tool",
         ),
-        ("true", "sleep 100", FailureKind::HookFailed, "longer than"),
+        (
+            "true",
+            "sleep 100",
+            FailureKind::Trouble(TroubleKind::Hook),
+            "longer than",
+        ),
     ];
     for (agent, hook, expected, words) in table {
         let mut project = Project::new(agent);

@@ -82,10 +82,10 @@ impl AcpDriver {
         let watch = Arc::new(Watch::new(session.limits));
         let mut tree = match self.start(&session).await {
             Ok(tree) => tree,
-            Err(reason) => return SessionResult::setup(reason),
+            Err(result) => return *result,
         };
         let (Some(stdin), Some(stdout)) = (tree.stdin.take(), tree.stdout.take()) else {
-            return SessionResult::setup("the agent was started without pipes");
+            return SessionResult::unusable("the agent was started without pipes");
         };
         let errors = tree.stderr.take();
         let wire = Wire::new(session.transcript.clone(), Arc::clone(&watch), events);
@@ -152,15 +152,15 @@ impl AcpDriver {
         }
     }
 
-    async fn start(&self, session: &Session) -> Result<Tree, String> {
+    async fn start(&self, session: &Session) -> Result<Tree, Box<SessionResult>> {
         let values = Values::of(session, &self.settings.model);
         let args: Result<Vec<_>, PlaceholderError> =
             self.args.iter().map(|arg| values.fill(arg)).collect();
-        let args = args.map_err(|error| error.to_string())?;
+        let args = args.map_err(|error| Box::new(SessionResult::setup(error.to_string())))?;
         let command = session.tree_command(self.program.clone().into(), args);
         Tree::spawn(command)
             .await
-            .map_err(|error| error.to_string())
+            .map_err(|error| Box::new(SessionResult::unstarted(&error)))
     }
 }
 
@@ -203,7 +203,7 @@ fn result_of(
                 ..SessionResult::new(end, reason)
             }
         }
-        Ending::Unusable(why) => SessionResult::setup(why),
+        Ending::Unusable(why) => SessionResult::unusable(why),
         Ending::Closed => closed(exit_code, last_words),
         Ending::Stopped(why, answer) => {
             if let Some(answer) = answer {

@@ -17,6 +17,7 @@ use crate::agent::driver::JobPaths;
 use crate::agent::limits::SessionLimits;
 use crate::agent::process::Isolation;
 use crate::agent::transcript::Transcript;
+use crate::model::trouble::TroubleKind;
 
 /// The worktree in the recordings.
 const RECORDED_WORKTREE: &str = "/ws/wt";
@@ -278,7 +279,7 @@ async fn a_stream_that_ends_early_has_no_terminal_event() {
 }
 
 #[tokio::test]
-async fn a_refused_mode_is_a_setup_failure_that_names_the_modes() {
+async fn a_refused_mode_is_the_agents_trouble_and_names_the_modes() {
     let session = r#"{"jsonrpc":"2.0","id":ID,"result":{"sessionId":"s","modes":{"availableModes":[{"id":"plan"},{"id":"yolo"}]}}}"#;
     let refusal = r#"{"jsonrpc":"2.0","id":ID,"error":{"code":-32602,"message":"no such mode"}}"#;
     let answers = [
@@ -297,7 +298,7 @@ async fn a_refused_mode_is_a_setup_failure_that_names_the_modes() {
     let reason = &played.result.reason;
     assert_eq!(
         played.result.failure,
-        Some(crate::model::evidence::FailureKind::Setup)
+        Some(FailureKind::Trouble(TroubleKind::Agent))
     );
     assert!(
         ["turbo", "no such mode", "plan, yolo"]

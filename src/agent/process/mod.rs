@@ -32,6 +32,7 @@ pub use tree::{Ended, Tree};
 
 use super::cage::Cage;
 use crate::model::actor::{GUARD_STAGE, INIT_STAGE, TREE_MARKER};
+use crate::model::trouble::TroubleKind;
 use table::Choice;
 
 /// The environment variable by which the processes of a tree are recognised.
@@ -177,6 +178,23 @@ pub enum ProcessError {
         /// The system's words.
         source: std::io::Error,
     },
+}
+
+impl ProcessError {
+    /// What the machine lacks; `None` when it is the command that cannot be started.
+    pub fn trouble(&self) -> Option<TroubleKind> {
+        Some(match self {
+            Self::TooLong { .. } => return None,
+            Self::Program { reason, .. } => {
+                let kind = TroubleKind::in_words(reason);
+                // A program that may not be executed is as good as none.
+                let kind = kind.filter(|&kind| kind != TroubleKind::Permission);
+                kind.unwrap_or(TroubleKind::Program)
+            }
+            Self::NoNamespace { .. } => TroubleKind::Other,
+            Self::Guard { source, .. } => TroubleKind::of_io(source).unwrap_or(TroubleKind::Other),
+        })
+    }
 }
 
 /// Lets this process adopt the orphans of its descendants. A worker calls it once at its start:

@@ -114,6 +114,11 @@ impl Writer<'_> {
             let text = format!("the provider refuses {until}: {}", clean(reason));
             self.fact("limited", Tone::Warning, &text);
         }
+        if let Some(trouble) = &view.troubled {
+            let (kind, reason) = (trouble.kind.word(), clean(&trouble.reason));
+            let text = format!("by the machine ({kind}): {reason}; {}", trouble.advice);
+            self.fact("held", Tone::Warning, &text);
+        }
         let counts = view.counts.iter().rev();
         let counts: Vec<String> = counts
             .map(|(it, count)| format!("{count} {}", it.word()))

@@ -44,8 +44,9 @@ impl Progress {
 
     /// Takes the next event.
     pub fn event(&mut self, recorded: &Recorded) {
+        let news = !self.view.is_repetition(&recorded.event);
         let line = self.view.event(recorded);
-        if line.mark.is_outcome() || self.everything {
+        if (line.mark.is_outcome() && news) || self.everything {
             let look = self.look();
             self.screen.permanent(|| render::permanent(&line, look));
         }

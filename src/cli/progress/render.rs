@@ -191,6 +191,9 @@ pub fn totals(view: &View, now: Timestamp, load: Option<Load>, look: Look) -> St
     if view.paused {
         row.glue(Tone::Warning, ", paused");
     }
+    if let Some(kind) = view.troubled {
+        row.glue(Tone::Warning, &format!(", held: {}", kind.word()));
+    }
     if view.draining {
         row.glue(Tone::Warning, ", ending");
     }

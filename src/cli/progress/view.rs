@@ -9,6 +9,7 @@ use crate::model::feature::Status;
 use crate::model::ids::{AttemptId, FeatureId, Timestamp};
 use crate::model::settings::WorkerKind;
 use crate::model::state::State;
+use crate::model::trouble::TroubleKind;
 use crate::model::views::story::Told;
 use crate::model::views::{Line, Story};
 use crate::protocol::{Lacking, Live, LiveAttempt, Phase};
@@ -72,6 +73,10 @@ pub struct View {
     pub spent: Usage,
     /// A person has paused the run.
     pub paused: bool,
+    /// The machine's trouble that keeps the crew back, in a word.
+    pub troubled: Option<TroubleKind>,
+    /// The attempt that met it last.
+    excused: Option<AttemptId>,
     /// The scheduler is ending.
     pub draining: bool,
     /// Workers that the run waits for.
@@ -84,6 +89,7 @@ impl View {
         let mut view = Self {
             story: Story::after(state),
             paused: state.paused.is_some(),
+            troubled: state.troubled.as_ref().map(|trouble| trouble.kind),
             ..Self::default()
         };
         for feature in state.features() {
@@ -117,11 +123,26 @@ impl View {
             Event::InputAnswered(it) => self.set(it.feature, self.rest(it.feature)),
             Event::UsageRecorded(it) => self.spent = self.spent.plus(it.usage),
             Event::RunPaused(_) => self.paused = true,
-            Event::RunResumed(_) => self.paused = false,
+            Event::RunResumed(_) => (self.paused, self.troubled) = (false, None),
+            Event::RunStarted(_) | Event::CrewRecovered(_) => self.troubled = None,
+            Event::CrewTroubled(it) => {
+                self.troubled = Some(it.kind);
+                self.excused = Some(it.attempt);
+            }
             _ => {}
         }
         self.refresh();
         line
+    }
+
+    /// True for an event that says nothing new while a trouble goes on: that it goes on, and that
+    /// the attempts which meet it are given back. To be asked before the event is folded.
+    pub fn is_repetition(&self, event: &Event) -> bool {
+        match event {
+            Event::CrewTroubled(_) => self.troubled.is_some(),
+            Event::AttemptReleased(it) => self.excused == Some(it.attempt),
+            _ => false,
+        }
     }
 
     /// Takes over what is known of the open attempts beside the log.

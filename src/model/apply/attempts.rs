@@ -68,7 +68,7 @@ pub fn started(state: &mut State, recorded: &Recorded, event: &AttemptStarted) {
         jumped_ms: state.jumped_ms,
         remaining: job.features.clone(),
         cancelled: None,
-        limited: false,
+        excused: false,
         used: Default::default(),
         job,
     };

@@ -112,6 +112,7 @@ pub fn retry_requested(state: &mut State, event: &RetryRequested) {
         feature.regressions = 0;
         feature.inconclusive = 0;
         feature.lost = 0;
+        feature.troubled = 0;
         feature.not_before = Timestamp(0);
         feature.words.settle_question();
         if matches!(

@@ -60,6 +60,7 @@ pub fn passed(state: &mut State, recorded: &Recorded, event: &FeaturePassed) {
         feature.failures = 0;
         feature.inconclusive = 0;
         feature.lost = 0;
+        feature.troubled = 0;
         feature.not_before = Timestamp(0);
         feature.passed = Some(recorded.sequence);
         if commit.is_some() {
@@ -159,6 +160,7 @@ pub fn failed(state: &mut State, event: &FeatureFailed) {
             feature.failures = feature.failures.saturating_add(1);
         }
         feature.lost = 0;
+        feature.troubled = 0;
         feature.not_before = event.not_before;
         remember(feature, &event.failure);
     });
@@ -177,6 +179,7 @@ pub fn regression_found(state: &mut State, event: &RegressionFound) {
         feature.regressions = feature.regressions.saturating_add(1);
         feature.failures = 0;
         feature.lost = 0;
+        feature.troubled = 0;
         feature.not_before = Timestamp(0);
         remember(feature, &event.failure);
         let checks = event.failure.checks.iter().rev();
@@ -224,6 +227,7 @@ pub fn test_passed(state: &mut State, recorded: &Recorded, event: &TestPassed) {
         feature.verified_at = recorded.at;
         feature.inconclusive = 0;
         feature.lost = 0;
+        feature.troubled = 0;
     });
 }
 
@@ -234,6 +238,7 @@ pub fn test_inconclusive(state: &mut State, event: &TestInconclusive) {
         state.change(slot, |feature| {
             feature.inconclusive = feature.inconclusive.saturating_add(1);
             feature.lost = 0;
+            feature.troubled = 0;
         });
     }
 }

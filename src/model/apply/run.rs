@@ -16,6 +16,7 @@ pub fn started(state: &mut State, recorded: &Recorded, event: &RunStarted) {
     state.settings = event.settings.clone();
     state.limited = None;
     state.notices = Notices::default();
+    state.troubled = None;
     state.unstarted = None;
     state.run = Some(Run {
         started: recorded.sequence,
@@ -31,11 +32,12 @@ pub fn started(state: &mut State, recorded: &Recorded, event: &RunStarted) {
 pub fn resumed(state: &mut State) {
     state.paused = None;
     state.limited = None;
+    state.troubled = None;
 }
 
 pub fn limited(state: &mut State, recorded: &Recorded, event: &ProviderLimited) {
     if let Some(open) = state.attempts.get_mut(&event.attempt) {
-        open.limited = true;
+        open.excused = true;
     }
     let before = state.limited.take();
     let streak = before.as_ref().map_or(0, |before| before.streak);

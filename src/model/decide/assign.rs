@@ -71,6 +71,8 @@ fn idle(
         Err(stale("the run is paused"))
     } else if limited.is_some_and(|limited| limited.until > now) {
         Err(stale("the provider refuses"))
+    } else if state.is_held_by_trouble(now) && !planted!(TroubleIgnored) {
+        Err(stale("the machine is in trouble"))
     } else if state.budget_spent() && !planted!(BudgetIgnored) {
         Err(stale("the budget is spent"))
     } else if state.open_attempts(kind) >= limit {

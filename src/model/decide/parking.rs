@@ -20,7 +20,7 @@ pub fn follow(state: &State, events: Vec<Event>) -> Vec<Event> {
         settings: &state.settings,
         counts: BTreeMap::new(),
         closed: BTreeSet::new(),
-        limited: BTreeSet::new(),
+        excused: BTreeSet::new(),
     };
     let parked: Vec<Vec<Event>> = events.iter().map(|event| parking.after(event)).collect();
     let pairs = events.into_iter().zip(parked);
@@ -87,7 +87,7 @@ struct Parking<'a> {
     settings: &'a Settings,
     counts: BTreeMap<FeatureId, Counts>,
     closed: BTreeSet<(AttemptId, FeatureId)>,
-    limited: BTreeSet<AttemptId>,
+    excused: BTreeSet<AttemptId>,
 }
 
 impl<'a> Parking<'a> {
@@ -115,7 +115,11 @@ impl<'a> Parking<'a> {
                 Vec::new()
             }
             Event::ProviderLimited(it) => {
-                self.limited.insert(it.attempt);
+                self.excused.insert(it.attempt);
+                Vec::new()
+            }
+            Event::CrewTroubled(it) => {
+                self.excused.insert(it.attempt);
                 Vec::new()
             }
             Event::AttemptReleased(it) => self.ended(it.attempt, false),
@@ -168,7 +172,7 @@ impl<'a> Parking<'a> {
         let remaining = remaining.filter(|&id| !self.closed.contains(&(attempt, id)));
         let remaining: Vec<FeatureId> = remaining.collect();
         let touched = remaining.len() < open.remaining.len();
-        let own = open.is_given_back() && !touched && !self.limited.contains(&attempt);
+        let own = open.is_given_back() && !touched && !self.excused.contains(&attempt);
         let mut parked = Vec::new();
         for id in remaining {
             if lost || own {

@@ -1,7 +1,7 @@
 //! What a worker's report leads to.
 
 use super::backlog::clipped;
-use super::merge;
+use super::{merge, trouble};
 use crate::model::command::Rejection;
 use crate::model::event::{
     AttemptNoted, AttemptReleased, BudgetReached, Event, FeatureFailed, InputRequested,
@@ -14,6 +14,7 @@ use crate::model::ids::{AttemptId, CommitId, FeatureId, Timestamp};
 use crate::model::report::{Mergeable, Report, TestVerdict};
 use crate::model::settings::WorkerKind;
 use crate::model::state::{Attempt, Feature, State};
+use crate::model::trouble::{Stage, Trouble};
 
 /// Questions are shown to people whole.
 const QUESTION_BYTES_MAX: usize = 64 * 1024;
@@ -66,6 +67,13 @@ pub fn report(
     };
     let outcome = reported.outcome(report)?;
     let mut events = spending(state, attempt, usage);
+    // Whatever it came to, the machine let it come to that.
+    let over = outcome.iter().any(trouble::is_outcome);
+    events.extend(
+        trouble::recover(state, attempt)
+            .into_iter()
+            .filter(|_| over),
+    );
     events.extend(outcome);
     Ok(events)
 }
@@ -97,6 +105,7 @@ impl Reported<'_> {
         }
         match (self.open.job.kind, report) {
             (_, Report::Released { reason }) => Ok(vec![self.released(reason)]),
+            (_, Report::Troubled(trouble)) => Ok(self.troubled(trouble)),
             (WorkerKind::Coding, Report::Mergeable(work)) => self.mergeable(work),
             (
                 WorkerKind::Coding,
@@ -191,6 +200,9 @@ impl Reported<'_> {
             if !self.open.remaining.contains(id) || named.contains(id) {
                 continue;
             }
+            if let Some(trouble) = Trouble::of(failure, Stage::Report) {
+                return self.troubled(&trouble);
+            }
             if let Some(limited) = self.limited(failure, limited_until) {
                 // One refusal for the whole job, and no feature is to blame for it.
                 return vec![limited, self.released(&failure.reason)];
@@ -248,6 +260,30 @@ impl Reported<'_> {
         )
     }
 
+    /// The machine is to blame, unless all the others get further: then it is this job's own.
+    fn troubled(&self, trouble: &Trouble) -> Vec<Event> {
+        let failure = trouble.as_failure();
+        if trouble::is_own(self.state, self.open, trouble) || planted!(TroubleCounted) {
+            let features = self.open.remaining.iter();
+            let failures: Vec<_> = features.map(|&id| (id, failure.clone())).collect();
+            return match self.open.job.kind {
+                WorkerKind::Coding => self.failed(&failures, None),
+                WorkerKind::Testing => {
+                    let features = failures.into_iter();
+                    let verdicts: Vec<_> = features
+                        .map(|(id, failure)| (id, TestVerdict::Inconclusive(failure)))
+                        .collect();
+                    self.tested(&verdicts, None)
+                }
+            };
+        }
+        let (attempt, now, jitter) = (self.attempt, self.now, self.jitter);
+        vec![
+            trouble::troubled(self.state, now, attempt, trouble, jitter),
+            self.released(&failure.reason),
+        ]
+    }
+
     fn input_needed(&self, feature: FeatureId, question: &str) -> Vec<Event> {
         if !self.open.remaining.contains(&feature) {
             return vec![self.released("the question was about another job's feature")];
@@ -274,6 +310,12 @@ impl Reported<'_> {
         for (id, verdict) in verdicts {
             if !self.open.remaining.contains(id) || named.contains(id) {
                 continue;
+            }
+            if let TestVerdict::Inconclusive(failure) = verdict
+                && let Some(trouble) = Trouble::of(failure, Stage::Report)
+            {
+                events.extend(self.troubled(&trouble));
+                return events;
             }
             if let TestVerdict::Inconclusive(failure) = verdict
                 && let Some(limited) = self.limited(failure, limited_until)

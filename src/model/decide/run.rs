@@ -14,7 +14,7 @@ use crate::model::event::{
 use crate::model::evidence::Failure;
 use crate::model::feature::Status;
 use crate::model::ids::{AttemptId, CommitId, Timestamp, WorkerId};
-use crate::model::plan::{finish, lacking};
+use crate::model::plan::{finish, lacking, trouble};
 use crate::model::settings::{Settings, WorkerKind};
 use crate::model::state::State;
 
@@ -82,7 +82,8 @@ pub fn finish(
     let due = finish::due(state).map(|(due, _)| due);
     // For how long nobody has been there, only whoever made the wish knows.
     let deserted = outcome == RunOutcome::WaitingForPerson && lacking::nobody_at_work(state, now);
-    if due != Some(outcome) && !deserted {
+    let stuck = outcome == RunOutcome::WaitingForPerson && trouble::is_stuck(state);
+    if due != Some(outcome) && !deserted && !stuck {
         return Err(Rejection::Stale(
             "the run does not end like this".to_owned(),
         ));
@@ -205,7 +206,7 @@ pub fn pause(state: &State, reason: &str) -> Result<Vec<Event>, Rejection> {
 }
 
 pub fn resume(state: &State) -> Result<Vec<Event>, Rejection> {
-    if state.paused.is_none() && state.limited.is_none() {
+    if state.paused.is_none() && state.limited.is_none() && state.troubled.is_none() {
         return Err(Rejection::NoChange("the run is not paused".to_owned()));
     }
     Ok(vec![RunResumed {}.into()])

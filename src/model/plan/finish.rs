@@ -1,7 +1,7 @@
 //! Whether the run is over, and how it ended.
 
 use super::testing::unverified;
-use super::{World, coding_remains, lacking, unverified_words};
+use super::{World, coding_remains, lacking, trouble, unverified_words};
 use crate::model::command::Command;
 use crate::model::event::RunOutcome;
 use crate::model::feature::Status;
@@ -16,7 +16,9 @@ pub fn finish(state: &State, now: Timestamp, world: &World) -> Option<Command> {
     if world.stay {
         return None;
     }
-    let (outcome, reason) = due(state).or_else(|| lacking::due(state, now, world))?;
+    let (outcome, reason) = due(state)
+        .or_else(|| lacking::due(state, now, world))
+        .or_else(|| trouble::due(state, world))?;
     Some(Command::FinishRun { outcome, reason })
 }
 

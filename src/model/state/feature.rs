@@ -42,6 +42,9 @@ pub struct Feature {
     pub inconclusive: u32,
     /// Attempts in a row whose worker was lost; see [`LOST_MAX`].
     pub lost: u32,
+    /// Troubles in a row that it met alone while others got further; see
+    /// [`OWN_MAX`](crate::model::trouble::OWN_MAX).
+    pub troubled: u32,
     /// Attempts that work on it or test it.
     pub attempts: Vec<AttemptId>,
     /// What was said about it.
@@ -67,8 +70,9 @@ impl Feature {
             self.regressions,
             self.inconclusive,
             self.lost,
+            self.troubled,
         ];
-        counts == [0; 4] && self.not_before == Timestamp(0)
+        counts == [0; 5] && self.not_before == Timestamp(0)
     }
 
     /// True when its tests came to no verdict so often that it is left alone: whatever is wrong

@@ -29,9 +29,9 @@ impl Worker {
 
 impl Attempt {
     /// True when giving it back is nobody's wish but its worker's: nothing has come of it, and
-    /// neither a person nor the provider is the reason.
+    /// neither a person nor the provider nor the machine is the reason.
     pub(in crate::model) fn is_given_back(&self) -> bool {
         let untouched = self.remaining.len() == self.job.features.len();
-        untouched && self.cancelled.is_none() && !self.limited
+        untouched && self.cancelled.is_none() && !self.excused
     }
 }

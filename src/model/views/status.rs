@@ -11,6 +11,7 @@ use crate::model::ids::{AttemptId, CommitId, FeatureId, Sequence, Timestamp};
 use crate::model::plan::{unverified_count, unverified_words};
 use crate::model::settings::WorkerKind;
 use crate::model::state::{Feature, Refused, State, Tally};
+use crate::model::trouble::TroubleKind;
 
 /// How many of the ready features are listed with their terms.
 const NEXT_MAX: usize = 5;
@@ -38,6 +39,8 @@ pub struct StatusView {
     pub paused: Option<String>,
     /// The provider's words and the end of its limit, if there is one.
     pub limited: Option<(Timestamp, String)>,
+    /// The machine's trouble that keeps the crew back, if there is one.
+    pub troubled: Option<TroubleView>,
     /// How many passing features were not verified at `head`.
     pub unverified: u32,
     /// What is to be said of them.
@@ -73,6 +76,23 @@ pub struct RunView {
     pub outcome: Option<RunOutcome>,
     /// Why it ended so.
     pub reason: String,
+}
+
+/// A trouble of the machine.
+#[derive(Clone, Debug, Serialize)]
+pub struct TroubleView {
+    /// What the machine lacks.
+    pub kind: TroubleKind,
+    /// What failed and why.
+    pub reason: String,
+    /// What a person can do about it.
+    pub advice: &'static str,
+    /// When the first attempt met it.
+    pub began: Timestamp,
+    /// When the next attempt may start.
+    pub until: Timestamp,
+    /// Attempts in a row that met it.
+    pub streak: u32,
 }
 
 /// An open attempt.
@@ -171,6 +191,14 @@ pub fn status(state: &State, now: Timestamp) -> StatusView {
             .as_ref()
             .filter(|limited| limited.until > now)
             .map(|limited| (limited.until, limited.reason.clone())),
+        troubled: state.troubled.as_ref().map(|trouble| TroubleView {
+            kind: trouble.kind,
+            reason: trouble.reason.clone(),
+            advice: trouble.kind.advice(),
+            began: trouble.began,
+            until: trouble.until,
+            streak: trouble.streak,
+        }),
         unverified: unverified_count(state),
         unverified_note: unverified_words(state),
         counts,

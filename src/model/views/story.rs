@@ -53,6 +53,8 @@ pub enum Mark {
     Used,
     Note,
     Limit,
+    Trouble,
+    Well,
     Spent,
     Run,
     Join,
@@ -95,6 +97,8 @@ impl Mark {
             Self::Used => "USED",
             Self::Note => "NOTE",
             Self::Limit => "LIMIT",
+            Self::Trouble => "HOLD",
+            Self::Well => "OK",
             Self::Spent => "SPENT",
             Self::Run => "RUN",
             Self::Join => "JOIN",
@@ -111,9 +115,8 @@ impl Mark {
             Self::Skip | Self::Back | Self::Lost | Self::Late | Self::Head | Self::Pass => true,
             Self::Fail | Self::Regression | Self::Test | Self::Unsure | Self::Park => true,
             Self::Ask | Self::Reply | Self::Pause | Self::Resume | Self::Retry => true,
-            Self::Limit | Self::Spent | Self::Cancel | Self::Drop | Self::Refused | Self::Note => {
-                true
-            }
+            Self::Limit | Self::Trouble | Self::Well | Self::Note | Self::Refused => true,
+            Self::Spent | Self::Cancel | Self::Drop => true,
             Self::Add | Self::Edit | Self::Depends | Self::Pick | Self::Draw => false,
             Self::Start | Self::Merge | Self::Again | Self::Used | Self::Run => false,
             Self::Join | Self::Left | Self::Rules | Self::End => false,

@@ -70,7 +70,7 @@ impl Machine {
         let jitter = self.entropy.next();
         let state = self.core.state();
         let was_open = state.attempts().contains_key(&attempt);
-        let given_back = matches!(report, Report::Released { .. });
+        let given_back = matches!(report, Report::Released { .. } | Report::Troubled(_));
         let reporter = state.workers().get(&worker).map(|known| known.kind);
         // The log has events of this report, and the attempt is open all the same: its merge did
         // not happen, or the log was cut in the middle. What is missing follows from it again.

@@ -263,6 +263,7 @@ impl Machine {
                     link.activity = clip(line, ACTIVITY_BYTES_MAX);
                     link.active_at = now.wall;
                 }
+                self.got_to(now, attempt, phase);
             }
             WorkerMessage::Report {
                 command,

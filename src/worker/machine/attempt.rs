@@ -6,6 +6,7 @@ use crate::model::evidence::{Failure, FailureKind, SessionEnd, Usage};
 use crate::model::ids::{AttemptId, CommitId, FeatureId, Sequence, Timestamp};
 use crate::model::report::{JobFeature, Report};
 use crate::model::settings::WorkerKind;
+use crate::model::trouble;
 use crate::protocol::{Holding, JobOffer, Phase, Verdict};
 use crate::worker::outcome::{self, FeatureChecks, SessionResult, Stand};
 
@@ -37,6 +38,8 @@ pub(super) struct Attempt {
     pub(super) job: Option<Box<JobOffer>>,
     pub(super) acknowledged: Sequence,
     pub(super) stage: Stage,
+    /// The agent has given a sign of life: its session has come to be.
+    pub(super) begun: bool,
     /// There is a worktree with the agent's work.
     pub(super) made: bool,
     pub(super) preserved: bool,
@@ -134,6 +137,7 @@ impl Attempt {
             kind: job.kind,
             acknowledged: job.acknowledged,
             stage: Stage::Running(Doing::Make),
+            begun: false,
             made: false,
             preserved: false,
             keep: false,
@@ -161,6 +165,7 @@ impl Attempt {
             job: None,
             acknowledged: Sequence(0),
             stage: Stage::Waiting,
+            begun: false,
             made: false,
             preserved: false,
             keep: false,
@@ -228,6 +233,8 @@ impl Attempt {
             Stage::Running(doing) | Stage::Settling(doing) => match doing {
                 Doing::Clean => return None,
                 Doing::Make => Phase::Preparing,
+                // Only an agent that runs shows that it can be started.
+                Doing::Session if !self.begun => Phase::Preparing,
                 Doing::Hook(HookPoint::AfterRun) | Doing::Session => Phase::Session,
                 Doing::Hook(_) => Phase::Preparing,
                 Doing::Commit | Doing::Rebase => Phase::Rebasing,
@@ -236,6 +243,20 @@ impl Attempt {
             },
         };
         Some((self.id, phase))
+    }
+
+    /// How far it has got when this step ends.
+    fn reached(&self, doing: Doing) -> trouble::Stage {
+        match doing {
+            Doing::Make | Doing::Hook(HookPoint::AfterCreate | HookPoint::BeforeRun) => {
+                trouble::Stage::Prepare
+            }
+            Doing::Session if !self.begun && self.session.is_none() => trouble::Stage::Prepare,
+            Doing::Session | Doing::Hook(HookPoint::AfterRun) => trouble::Stage::Session,
+            Doing::Commit | Doing::Rebase => trouble::Stage::Rebase,
+            Doing::Check => trouble::Stage::Check,
+            Doing::Preserve | Doing::Spool | Doing::Clean => trouble::Stage::Report,
+        }
     }
 
     /// The attempt in a few words: `#5 parse dates`.
@@ -402,13 +423,17 @@ impl Machine {
                 if let Some(ending) = attempt.ending.take() {
                     return self.end(now, random, ending);
                 }
+                let stage = attempt.reached(doing);
                 let next = match failure {
                     Some(failure) => Next::Report(attempt.failed(&failure)),
                     None => attempt.next(doing),
                 };
                 match next {
                     Next::Step(kind) => self.begin(now, kind),
-                    Next::Report(report) => self.settle(now, random, doing, report),
+                    Next::Report(report) => {
+                        let report = outcome::excused(report, stage);
+                        self.settle(now, random, doing, report);
+                    }
                 }
             }
         }

@@ -4,6 +4,7 @@ use crate::model::evidence::{Failure, FailureKind};
 use crate::model::ids::{AttemptId, Sequence, Timestamp};
 use crate::model::report::{Report, TestVerdict};
 use crate::model::settings::WorkerKind;
+use crate::model::trouble::{self, Trouble};
 use crate::protocol::{Verdict, WorkerMessage};
 use crate::worker::outcome;
 
@@ -96,9 +97,12 @@ impl Machine {
             return;
         };
         // Our own end tells a scheduler that comes back later as much as such a report would.
-        let pointless = matches!(spooled.report, Report::Released { .. });
-        if pointless && !up && self.stopping.is_some() {
+        if is_empty(&spooled.report) && !up && self.stopping.is_some() {
             return self.clean(now);
+        }
+        // The disk may be what is in trouble, and nothing is lost with such a report.
+        if matches!(spooled.report, Report::Troubled(_)) {
+            return self.wait_for_answer(now);
         }
         self.begin(now, StepKind::Spool(Box::new(spooled)));
     }
@@ -136,6 +140,13 @@ impl Machine {
     }
 
     pub(super) fn spooled(&mut self, now: Timestamp, random: u128, failure: Option<Failure>) {
+        if let Some(trouble) = failure
+            .as_ref()
+            .and_then(|failure| Trouble::of(failure, trouble::Stage::Report))
+            && self.attempt.as_ref().is_some_and(|one| one.job.is_some())
+        {
+            return self.unwritten(now, random, trouble);
+        }
         if let Some(failure) = failure {
             // Unsynced results are never reported, and the process's end is an honest answer.
             let reason = format!("the result cannot be written: {}", failure.reason);
@@ -146,11 +157,25 @@ impl Machine {
         };
         match attempt.ending.take() {
             Some(ending) => self.end(now, random, ending),
-            None => {
-                attempt.stage = Stage::Waiting;
-                self.report();
-                self.nobody_to_report_to(now);
-            }
+            None => self.wait_for_answer(now),
+        }
+    }
+
+    fn wait_for_answer(&mut self, now: Timestamp) {
+        if let Some(attempt) = self.attempt.as_mut() {
+            attempt.stage = Stage::Waiting;
+        }
+        self.report();
+        self.nobody_to_report_to(now);
+    }
+
+    /// The result cannot be written, and what is not on the disk is never reported: its work is
+    /// kept, and the attempt is given back.
+    fn unwritten(&mut self, now: Timestamp, random: u128, trouble: Trouble) {
+        let ending = self.attempt.as_mut().and_then(|one| one.ending.take());
+        match ending {
+            Some(ending) => self.end(now, random, ending),
+            None => self.conclude(now, random, Report::Troubled(trouble)),
         }
     }
 
@@ -370,7 +395,7 @@ impl Machine {
         };
         let report = attempt.spooled.as_ref().map(|spooled| &spooled.report);
         match report {
-            Some(Report::Released { .. }) => self.clean(now),
+            Some(report) if is_empty(report) => self.clean(now),
             _ => self.leave(reason, exit),
         }
     }
@@ -378,7 +403,11 @@ impl Machine {
 
 impl Attempt {
     fn needs_preserving(&self) -> bool {
-        self.work_is_unkept() && !self.is_mergeable()
+        let report = self.spooled.as_ref().map(|spooled| &spooled.report);
+        // No agent has been at work, and a disk that is full keeps nothing.
+        let untouched =
+            matches!(report, Some(Report::Troubled(it)) if it.stage == trouble::Stage::Prepare);
+        self.work_is_unkept() && !self.is_mergeable() && !untouched
     }
 
     fn work_is_unkept(&self) -> bool {
@@ -417,9 +446,18 @@ impl Attempt {
                 )
             }
             Some(Report::Released { reason }) => format!("{title}: given back, {reason}"),
+            Some(Report::Troubled(trouble)) => format!(
+                "{title}: given back, not its failure: {}",
+                first_line(&trouble.reason)
+            ),
             _ => format!("{title}: not merged"),
         }
     }
+}
+
+/// A report that says nothing of any feature.
+fn is_empty(report: &Report) -> bool {
+    matches!(report, Report::Released { .. } | Report::Troubled(_))
 }
 
 fn first_line(text: &str) -> &str {

@@ -26,7 +26,7 @@ use crate::model::ids::{CommandId, Timestamp, WorkerId};
 use crate::model::settings::WorkerKind;
 use crate::protocol::{HEARTBEAT_MS, SchedulerMessage, WorkerMessage};
 
-use attempt::Attempt;
+use attempt::{Attempt, Doing, Stage};
 use link::Link;
 pub use types::{Done, Effect, Exit, Finished, HookPoint, Input, Kept, Spooled, Step, StepKind};
 
@@ -288,13 +288,16 @@ impl Machine {
     }
 
     fn activity(&mut self, now: Timestamp, text: &str) {
-        if self.attempt.is_none() {
+        let Some(attempt) = self.attempt.as_mut() else {
             return;
-        }
+        };
+        let before = attempt.phase();
+        attempt.begun |= attempt.stage == Stage::Running(Doing::Session);
+        let changed = attempt.phase() != before;
         let line = text.lines().next().unwrap_or_default();
         self.progress.activity = super::outcome::cut(line, ACTIVITY_BYTES_MAX).to_owned();
         self.progress.unsaid = true;
-        if now >= self.progress.next_at && self.link.is_up() {
+        if (changed || now >= self.progress.next_at) && self.link.is_up() {
             self.say_progress(now);
         }
     }

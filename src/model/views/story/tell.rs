@@ -118,6 +118,17 @@ fn attempts(teller: &Teller<'_>) -> Line {
             let note = format!("{wait}: {}", it.reason);
             teller.attempt(Mark::Limit, it.attempt, None, note)
         }
+        Event::CrewTroubled(it) => {
+            let wait = brief::duration(it.until.since_ms(teller.recorded.at));
+            let (reason, advice) = (it.reason.trim_end(), it.kind.advice());
+            let note =
+                format!("not the feature's failure: {reason}; {advice} (next try in {wait})");
+            teller.attempt(Mark::Trouble, it.attempt, None, note)
+        }
+        Event::CrewRecovered(it) => {
+            let note = "the machine works again".to_owned();
+            teller.attempt(Mark::Well, it.attempt, None, note)
+        }
         _ => run(teller),
     }
 }

@@ -1,0 +1,70 @@
+//! Facts about the machine's troubles.
+
+use crate::model::event::{CrewRecovered, CrewTroubled, Recorded};
+use crate::model::ids::FeatureId;
+use crate::model::state::{State, Troubled};
+use crate::model::trouble::MET_MAX;
+
+pub fn troubled(state: &mut State, recorded: &Recorded, event: &CrewTroubled) {
+    let features = match state.attempts.get_mut(&event.attempt) {
+        Some(open) => {
+            open.excused = true;
+            open.remaining.clone()
+        }
+        None => Vec::new(),
+    };
+    let before = state.troubled.take();
+    let mut trouble = match before {
+        // One that was under way when the trouble was met says the same thing again.
+        Some(before) if !before.is_probe(event.attempt) => before,
+        before => Troubled {
+            kind: event.kind,
+            stage: event.stage,
+            reason: event.reason.clone(),
+            began: before.as_ref().map_or(recorded.at, |before| before.began),
+            until: event.until,
+            since: recorded.sequence,
+            streak: before
+                .as_ref()
+                .map_or(0, |before| before.streak)
+                .saturating_add(1),
+            met: before.map(|before| before.met).unwrap_or_default(),
+        },
+    };
+    for feature in features {
+        if trouble.met.len() < MET_MAX && !trouble.met.contains(&feature) {
+            trouble.met.push(feature);
+        }
+    }
+    state.troubled = Some(trouble);
+}
+
+pub fn recovered(state: &mut State, recorded: &Recorded, event: &CrewRecovered) {
+    let Some(trouble) = state.troubled.take() else {
+        return;
+    };
+    let open = state.attempts.get(&event.attempt);
+    let by = open
+        .map(|open| open.job.features.clone())
+        .unwrap_or_default();
+    // Met by one feature alone, and another gets further: perhaps it is that feature's own.
+    if let [alone] = trouble.met.as_slice()
+        && !by.contains(alone)
+    {
+        put_back(state, recorded, *alone);
+    }
+}
+
+/// Lets others go ahead for a while, longer each time.
+fn put_back(state: &mut State, recorded: &Recorded, feature: FeatureId) {
+    let Some(slot) = state.left(feature) else {
+        return;
+    };
+    let before = state.features.get(slot as usize);
+    let before = before.map_or(0, |feature| feature.troubled);
+    let not_before = recorded.at.plus_ms(state.settings.backoff_ms(before, 0));
+    state.change(slot, |feature| {
+        feature.troubled = feature.troubled.saturating_add(1);
+        feature.not_before = feature.not_before.max(not_before);
+    });
+}

@@ -1,0 +1,62 @@
+//! When the machine is in trouble, and when it no longer is.
+
+use super::backlog::clipped;
+use crate::model::event::{CrewRecovered, CrewTroubled, Event};
+use crate::model::evidence::Failure;
+use crate::model::ids::{AttemptId, Timestamp};
+use crate::model::state::{Attempt, State};
+use crate::model::trouble::{OWN_MAX, Trouble, backoff_ms};
+
+/// The event by which an attempt's trouble becomes the crew's.
+pub fn troubled(
+    state: &State,
+    now: Timestamp,
+    attempt: AttemptId,
+    trouble: &Trouble,
+    jitter: u64,
+) -> Event {
+    let streak = state.troubled.as_ref().map_or(0, |open| open.streak);
+    CrewTroubled {
+        attempt,
+        kind: trouble.kind,
+        stage: trouble.stage,
+        until: now.plus_ms(backoff_ms(streak, jitter)),
+        reason: clipped(&trouble.reason, Failure::REASON_BYTES_MAX),
+    }
+    .into()
+}
+
+/// The end of the open trouble, if this open attempt can show it.
+pub fn recover(state: &State, attempt: AttemptId) -> Vec<Event> {
+    let probes = state.troubled.as_ref();
+    let probes = probes.is_some_and(|trouble| trouble.is_probe(attempt));
+    let open = state.attempts.contains_key(&attempt);
+    match probes && open {
+        true => vec![CrewRecovered { attempt }.into()],
+        false => Vec::new(),
+    }
+}
+
+/// True for what only an attempt brings about that met no trouble.
+pub fn is_outcome(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::MergeStarted(_)
+            | Event::FeaturePassed(_)
+            | Event::FeatureFailed(_)
+            | Event::InputRequested(_)
+            | Event::RegressionFound(_)
+            | Event::TestPassed(_)
+            | Event::TestInconclusive(_)
+    )
+}
+
+/// True when each feature of the job has met such troubles again and again, always alone and while
+/// others got further: then the machine is not to blame.
+pub fn is_own(state: &State, open: &Attempt, trouble: &Trouble) -> bool {
+    let often = |id: &_| {
+        let feature = state.feature(*id);
+        feature.is_some_and(|feature| feature.troubled >= OWN_MAX)
+    };
+    trouble.kind.may_be_own() && !open.remaining.is_empty() && open.remaining.iter().all(often)
+}

@@ -1,0 +1,61 @@
+//! What starts while the machine is in trouble, and when the run ends because of it.
+
+use super::{World, coding_remains, final_tests_wait, may_start};
+use crate::model::decide::clipped;
+use crate::model::event::{RankTerms, RunOutcome};
+use crate::model::ids::{FeatureId, Timestamp};
+use crate::model::state::State;
+use crate::model::views::brief;
+
+/// What went wrong is a sentence or two; what to do next must find its place in the reason.
+const WORDS_BYTES_MAX: usize = 1_200;
+
+/// Features that may be tried now, as [`super::candidates`] has them. While a trouble is open, the
+/// ones that have not met it come first: if they get further, it is over for the rest.
+pub fn candidates(
+    state: &State,
+    now: Timestamp,
+    count: usize,
+) -> (Vec<(FeatureId, RankTerms)>, u32) {
+    let Some(trouble) = &state.troubled else {
+        return super::candidates(state, now, count);
+    };
+    let (mut best, total) = super::candidates(state, now, count + trouble.met.len());
+    best.sort_by_key(|(id, _)| trouble.met.contains(id));
+    best.truncate(count);
+    (best, total)
+}
+
+/// True when only the open trouble keeps the crew from its work.
+pub fn holds(state: &State, now: Timestamp) -> bool {
+    let work = coding_remains(state) || final_tests_wait(state);
+    state.troubled.is_some() && state.open_run().is_some() && work && may_start(state, now)
+}
+
+/// True when a trouble is open, work is left, and nothing is under way.
+pub fn is_stuck(state: &State) -> bool {
+    let idle = state.attempts().is_empty() && state.open_merge().is_none();
+    state.troubled.is_some() && idle && (coding_remains(state) || final_tests_wait(state))
+}
+
+/// Milliseconds until the run ends because of a trouble that has lasted for `waited_ms`; `None`
+/// when it goes on without limit.
+pub fn left_ms(state: &State, waited_ms: u64) -> Option<u64> {
+    let limit = state.settings.worker_wait_ms;
+    (limit > 0).then(|| limit.saturating_sub(waited_ms))
+}
+
+/// How the run is to end because of a trouble that does not, and why.
+pub fn due(state: &State, world: &World) -> Option<(RunOutcome, String)> {
+    let waited_ms = world.troubled_ms?;
+    if left_ms(state, waited_ms) != Some(0) || !is_stuck(state) {
+        return None;
+    }
+    let trouble = state.troubled.as_ref()?;
+    let words = clipped(trouble.reason.trim(), WORDS_BYTES_MAX);
+    let (waited, advice) = (brief::duration(waited_ms), trouble.kind.advice());
+    let reason = format!(
+        "no attempt has got past this for {waited}, and no feature is to blame: {words}. To continue, {advice}; then start `scheduler run` again"
+    );
+    Some((RunOutcome::WaitingForPerson, reason))
+}

@@ -1,0 +1,334 @@
+//! Troubles of the machine: what keeps an attempt from its end and says nothing about its feature.
+
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+use super::evidence::{Failure, FailureKind};
+use super::feature::FeatureSpec;
+
+/// What the machine lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TroubleKind {
+    /// The disk is full, read-only, or fails.
+    Disk,
+    /// Memory, processes or open files have run out.
+    Memory,
+    /// A program is missing or cannot be started.
+    Program,
+    /// The system denies access to something that is not the attempt's own.
+    Permission,
+    /// A hook fails before the agent has touched anything.
+    Hook,
+    /// git itself fails: its configuration, its objects, or the program.
+    Git,
+    /// The agent starts but no session comes to be: its mode, its login, its own setup.
+    Agent,
+    /// Something else that no feature is to blame for.
+    Other,
+}
+
+impl TroubleKind {
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::Disk,
+        Self::Memory,
+        Self::Program,
+        Self::Permission,
+        Self::Hook,
+        Self::Git,
+        Self::Agent,
+        Self::Other,
+    ];
+
+    /// The kind in a word, as it stands in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Disk => "disk",
+            Self::Memory => "memory",
+            Self::Program => "program",
+            Self::Permission => "permission",
+            Self::Hook => "hook",
+            Self::Git => "git",
+            Self::Agent => "agent",
+            Self::Other => "other",
+        }
+    }
+
+    /// What a person can do about it, in a few words.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::Disk => "free disk space, or move the attempts to another disk",
+            Self::Memory => "free memory, or run fewer workers (`--workers coding=1`)",
+            Self::Program => "install the program, or put it in PATH",
+            Self::Permission => "correct the permissions",
+            Self::Hook => "correct the hook in .crewlog/config.toml, or what it needs",
+            Self::Git => "correct what git reports",
+            Self::Agent => "start the agent by hand to see what it needs, or correct [agent]",
+            Self::Other => "correct what the message says",
+        }
+    }
+
+    /// True for what a single feature can bring about in its own attempts. A full disk or a failing
+    /// git is never held against a feature, however often it happens to the same one.
+    pub fn may_be_own(self) -> bool {
+        match self {
+            Self::Hook | Self::Agent | Self::Memory | Self::Other => true,
+            Self::Disk | Self::Program | Self::Permission | Self::Git => false,
+        }
+    }
+}
+
+/// What programs say when the machine fails them, in lower case. Where the system's own error is at
+/// hand, [`TroubleKind::of_io`] reads that instead.
+const WORDS: [(TroubleKind, &[&str]); 4] = [
+    (
+        TroubleKind::Disk,
+        &[
+            "no space left on device",
+            "disk quota exceeded",
+            "read-only file system",
+            "input/output error",
+        ],
+    ),
+    (
+        TroubleKind::Memory,
+        &[
+            "cannot allocate memory",
+            "out of memory",
+            "resource temporarily unavailable",
+            "too many open files",
+            "unable to create thread",
+        ],
+    ),
+    (
+        TroubleKind::Git,
+        &[
+            "bad config ",
+            "bad numeric config value",
+            "bad boolean config value",
+            "unable to parse config",
+            "unable to read config",
+            "error in config",
+            "object file is empty",
+            "loose object is corrupt",
+            "is corrupt",
+            "unable to normalize alternate object path",
+        ],
+    ),
+    (TroubleKind::Permission, &["permission denied"]),
+];
+
+impl TroubleKind {
+    /// What a program's complaint (git's, a shell's) tells of, in the words of the C locale.
+    pub fn in_words(text: &str) -> Option<Self> {
+        let text = text.to_ascii_lowercase();
+        let told = |(_, words): &&(Self, &[&str])| words.iter().any(|word| text.contains(word));
+        WORDS.iter().find(told).map(|(kind, _)| *kind)
+    }
+
+    /// What the system's refusal tells of, also where another error wraps it.
+    pub fn of_io(error: &io::Error) -> Option<Self> {
+        let by_kind = match error.kind() {
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::ReadOnlyFilesystem => Some(Self::Disk),
+            io::ErrorKind::OutOfMemory | io::ErrorKind::WouldBlock => Some(Self::Memory),
+            io::ErrorKind::PermissionDenied => Some(Self::Permission),
+            _ => None,
+        };
+        // Linux: EIO; ENFILE, EMFILE.
+        let by_number = || match error.raw_os_error()? {
+            5 => Some(Self::Disk),
+            23 | 24 => Some(Self::Memory),
+            _ => None,
+        };
+        by_kind.or_else(by_number).or_else(|| {
+            let mut inner: &dyn std::error::Error = error.get_ref()?;
+            loop {
+                if let Some(error) = inner.downcast_ref::<io::Error>() {
+                    return Self::of_io(error);
+                }
+                inner = inner.source()?;
+            }
+        })
+    }
+}
+
+/// How far an attempt gets before it meets a trouble. An attempt that gets further shows that the
+/// trouble is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// The working tree, the hooks before the session, and the start of the agent.
+    Prepare,
+    /// The agent works.
+    Session,
+    /// The work is committed and rebased.
+    Rebase,
+    /// The checks run.
+    Check,
+    /// The result is written down.
+    Report,
+}
+
+/// A trouble that an attempt has met.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// What the machine lacks.
+    pub kind: TroubleKind,
+    /// How far the attempt got.
+    pub stage: Stage,
+    /// What failed and why; at most [`Failure::REASON_BYTES_MAX`] bytes.
+    pub reason: String,
+}
+
+impl Trouble {
+    /// The trouble that `failure` tells of, if it is one.
+    pub fn of(failure: &Failure, stage: Stage) -> Option<Self> {
+        let FailureKind::Trouble(kind) = failure.kind else {
+            return None;
+        };
+        Some(Self {
+            kind,
+            stage,
+            reason: failure.reason.clone(),
+        })
+    }
+
+    /// As a failure of one feature, for a trouble that turns out to be its own.
+    pub fn as_failure(&self) -> Failure {
+        let kind = match self.kind {
+            TroubleKind::Hook => FailureKind::HookFailed,
+            _ => FailureKind::Setup,
+        };
+        Failure::new(kind, self.reason.clone())
+    }
+}
+
+/// The first wait before the next try, in milliseconds: a hiccup is over by then.
+const BACKOFF_MS: u64 = 2_000;
+/// The longest wait: somebody who has mended the machine does not want to wait for longer.
+const BACKOFF_MS_MAX: u64 = 60_000;
+
+/// Milliseconds to the next try after `streak` troubles in a row: doubling from 2 s to 60 s, and
+/// between half of that and all of it, as `jitter` says.
+pub fn backoff_ms(streak: u32, jitter: u64) -> u64 {
+    let whole = (BACKOFF_MS << streak.min(16)).min(BACKOFF_MS_MAX);
+    let half = whole / 2;
+    half + jitter % (whole - half + 1)
+}
+
+/// Features that are remembered as having met the open trouble; more say nothing more.
+pub const MET_MAX: usize = FeatureSpec::ITEMS_MAX;
+
+/// Troubles in a row that a feature meets alone, each while others get further. From then on what
+/// [may be its own](TroubleKind::may_be_own) counts as its failure, so that it cannot go on forever.
+pub const OWN_MAX: u32 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_a_minute() {
+        let longest = |streak| backoff_ms(streak, (BACKOFF_MS << streak.min(16)) / 2);
+        assert_eq!(longest(0), 2_000);
+        assert_eq!(longest(1), 4_000);
+        assert_eq!(longest(4), 32_000);
+        for streak in [5, 6, 40, u32::MAX] {
+            assert_eq!(backoff_ms(streak, 30_000), 60_000);
+            assert_eq!(backoff_ms(streak, 0), 30_000);
+        }
+        for jitter in [0, 1, 77, u64::MAX] {
+            assert!((1_000..=2_000).contains(&backoff_ms(0, jitter)));
+        }
+    }
+
+    #[test]
+    fn what_programs_say_is_understood() {
+        use TroubleKind::*;
+        let table = [
+            (
+                "fatal: cannot create directory at 'a': No space left on device",
+                Some(Disk),
+            ),
+            ("error: file write error: Disk quota exceeded", Some(Disk)),
+            (
+                "fatal: Unable to create 'x.lock': Read-only file system",
+                Some(Disk),
+            ),
+            (
+                "error: cannot fork() for filter: Cannot allocate memory",
+                Some(Memory),
+            ),
+            (
+                "sh: 1: Cannot fork: Resource temporarily unavailable",
+                Some(Memory),
+            ),
+            ("fatal: bad config line 3 in file /r/.git/config", Some(Git)),
+            (
+                "fatal: bad boolean config value 'x' for 'core.bare'",
+                Some(Git),
+            ),
+            (
+                "error: object file .git/objects/12/34 is empty\nfatal: loose object 1234 (stored in .git/objects/12/34) is corrupt",
+                Some(Git),
+            ),
+            (
+                "fatal: could not open 'x': Permission denied",
+                Some(Permission),
+            ),
+            ("CONFLICT (content): Merge conflict in a", None),
+            ("error: invalid path '.git/hooks/x'", None),
+            ("", None),
+        ];
+        for (text, kind) in table {
+            assert_eq!(TroubleKind::in_words(text), kind, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_the_system_says_is_understood_also_when_it_is_wrapped() {
+        use TroubleKind::*;
+        #[derive(Debug, thiserror::Error)]
+        #[error("outer")]
+        struct Outer(#[source] io::Error);
+        let table = [
+            (28, Some(Disk)),
+            (122, Some(Disk)),
+            (30, Some(Disk)),
+            (5, Some(Disk)),
+            (12, Some(Memory)),
+            (11, Some(Memory)),
+            (24, Some(Memory)),
+            (23, Some(Memory)),
+            (13, Some(Permission)),
+            (2, None),
+        ];
+        for (number, kind) in table {
+            let error = || io::Error::from_raw_os_error(number);
+            assert_eq!(TroubleKind::of_io(&error()), kind, "{number}");
+            assert_eq!(
+                TroubleKind::of_io(&io::Error::other(error())),
+                kind,
+                "{number}"
+            );
+            let wrapped = io::Error::other(Outer(error()));
+            assert_eq!(TroubleKind::of_io(&wrapped), kind, "{number}");
+        }
+        assert_eq!(TroubleKind::of_io(&io::Error::other("words")), None);
+    }
+
+    #[test]
+    fn each_kind_has_a_word_of_its_own_and_advice() {
+        let words: std::collections::BTreeSet<_> = TroubleKind::ALL.map(TroubleKind::word).into();
+        assert_eq!(words.len(), TroubleKind::ALL.len());
+        for kind in TroubleKind::ALL {
+            assert!(!kind.advice().is_empty());
+            let json = serde_json::to_value(kind).unwrap();
+            assert_eq!(json, serde_json::json!(kind.word()));
+        }
+    }
+}

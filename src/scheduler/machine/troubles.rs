@@ -1,0 +1,60 @@
+//! The machine's troubles: how long the crew has been kept back, and who shows that it is over.
+
+use super::life::Stage;
+use super::{Machine, Now};
+use crate::model::command::Command;
+use crate::model::ids::AttemptId;
+use crate::model::plan::trouble as plan;
+use crate::model::trouble;
+use crate::protocol::Phase;
+
+impl Machine {
+    /// Measures for how long a trouble, and nothing else, has kept the crew from its work. On the
+    /// monotonic clock and for this process only: the next scheduler tries anew.
+    pub(super) fn look_for_trouble(&mut self, now: Now) {
+        let wall = self.core.state().time(now.wall);
+        let held = matches!(self.stage, Stage::Working) && plan::holds(self.core.state(), wall);
+        if !held {
+            self.troubled_since_ms = None;
+            self.world.troubled_ms = None;
+            return;
+        }
+        let since = *self.troubled_since_ms.get_or_insert(now.mono_ms);
+        self.world.troubled_ms = Some(now.mono_ms.saturating_sub(since));
+    }
+
+    /// When the run ends because of a trouble, in monotonic milliseconds.
+    pub(super) fn trouble_until_ms(&self, now: Now) -> Option<u64> {
+        let waited_ms = self.world.troubled_ms.filter(|_| !self.world.stay)?;
+        let left_ms = plan::left_ms(self.core.state(), waited_ms);
+        // What is over already waits for the end of an open attempt, which is an input.
+        let left_ms = left_ms.filter(|&left| left > 0)?;
+        Some(now.mono_ms.saturating_add(left_ms))
+    }
+
+    /// An attempt has come to this phase.
+    pub(super) fn got_to(&mut self, now: Now, attempt: AttemptId, phase: Phase) {
+        let open = self.core.state().troubled.as_ref();
+        let over = open.is_some_and(|open| open.is_probe(attempt) && stage(phase) > open.stage);
+        if !over {
+            return;
+        }
+        if let Err(rejection) = self
+            .core
+            .submit_own(now.wall, &Command::Recover { attempt })
+        {
+            tracing::error!(%rejection, %attempt, "a trouble cannot be ended");
+        }
+    }
+}
+
+/// The stage that an attempt in this phase has come to.
+fn stage(phase: Phase) -> trouble::Stage {
+    match phase {
+        Phase::Preparing => trouble::Stage::Prepare,
+        Phase::Session => trouble::Stage::Session,
+        Phase::Rebasing => trouble::Stage::Rebase,
+        Phase::Checking => trouble::Stage::Check,
+        Phase::Merging => trouble::Stage::Report,
+    }
+}

@@ -1,0 +1,244 @@
+//! What can be seen to be wrong before the first attempt: a mistake is then said once, and nothing
+//! has begun.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, access};
+
+use crate::model::settings::WorkerKind;
+
+use super::config::{AgentConfig, Config, Places};
+use super::job::{agent_environment, shared_environment};
+use super::session;
+use super::shell::{WorkerError, template};
+use super::trouble::{FREE_BYTES_MIN, free_bytes};
+
+/// The machine is not fit for work.
+#[derive(Debug, thiserror::Error)]
+pub enum PreflightError {
+    /// A program is nowhere in the path.
+    #[error(
+        "{key} is {program:?}, and there is no such program in PATH ({path}). Install it, or set {key} to its full path"
+    )]
+    NotInPath {
+        /// Which key of the config names it.
+        key: &'static str,
+        /// Its name.
+        program: String,
+        /// Where it was looked for.
+        path: String,
+    },
+    /// A program's file cannot be executed.
+    #[error("{key} is {program:?}, and {reason}. Correct the path, or run `chmod +x` on the file")]
+    NotExecutable {
+        /// Which key of the config names it.
+        key: &'static str,
+        /// Its path.
+        program: String,
+        /// What is wrong with the file.
+        reason: String,
+    },
+    /// Nothing can be written where attempts or their results are kept.
+    #[error(
+        "{what} {path:?} cannot be written: {source}. Free disk space, or correct its permissions"
+    )]
+    NotWritable {
+        /// What is kept there.
+        what: &'static str,
+        /// Which directory.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The disk is as good as full.
+    #[error(
+        "{what} {path:?} has {free_kib} KiB of free space; at least {} MiB are needed. Free disk space", FREE_BYTES_MIN >> 20
+    )]
+    DiskFull {
+        /// What is kept there.
+        what: &'static str,
+        /// Which directory.
+        path: PathBuf,
+        /// What is left of its disk.
+        free_kib: u64,
+    },
+}
+
+/// Whether a worker with this config can begin, as far as the config goes: for whoever starts
+/// workers, so that a mistake is said once and not by each of them.
+///
+/// # Errors
+/// The config cannot work.
+pub fn check(config: &Config) -> Result<(), WorkerError> {
+    config.validate()?;
+    for (_, agent) in agents(config) {
+        session::driver(agent, &config.places).map_err(WorkerError::Agent)?;
+    }
+    template(config, WorkerKind::Coding)?;
+    template(config, WorkerKind::Testing).map(drop)
+}
+
+/// Whether the programs are there that every attempt starts: the agents', and a shell.
+///
+/// # Errors
+/// The first one that is missing.
+pub fn check_programs(config: &Config) -> Result<(), PreflightError> {
+    for (key, agent) in agents(config) {
+        let env = shared_environment(config, std::env::vars_os());
+        let env = agent_environment(env, agent, std::env::vars_os());
+        let program = session::program(agent, &config.places);
+        find(key, &program, env.get(OsStr::new("PATH")))?;
+    }
+    let env = shared_environment(config, std::env::vars_os());
+    let path = env.get(OsStr::new("PATH"));
+    find("the shell of checks and hooks", "sh", path).map(drop)
+}
+
+/// Whether attempts can be made and their results written: the directories take files, and their
+/// disks are not as good as full.
+///
+/// # Errors
+/// The first directory that takes nothing.
+pub fn check_places(places: &Places) -> Result<(), PreflightError> {
+    can_write("the directory of attempts", &places.worktrees)?;
+    can_write("the data directory", &places.data)
+}
+
+/// The agents, each with the key that names its program.
+fn agents(config: &Config) -> impl Iterator<Item = (&'static str, &AgentConfig)> {
+    let testing = config.testing_agent.as_ref();
+    let testing = testing.map(|agent| ("agent.testing.program", agent));
+    [("agent.program", &config.agent)]
+        .into_iter()
+        .chain(testing)
+}
+
+/// Looks for a program as the system does when it starts one.
+fn find(
+    key: &'static str,
+    program: &str,
+    search: Option<&OsString>,
+) -> Result<PathBuf, PreflightError> {
+    let refuse = |reason: String| PreflightError::NotExecutable {
+        key,
+        program: program.to_owned(),
+        reason,
+    };
+    if program.contains('/') {
+        return match runs(Path::new(program)) {
+            Ok(()) => Ok(program.into()),
+            Err(reason) => Err(refuse(reason)),
+        };
+    }
+    let path = search.cloned().unwrap_or_default();
+    let mut barred = None;
+    for dir in std::env::split_paths(&path) {
+        let file = dir.join(program);
+        match runs(&file) {
+            Ok(()) => return Ok(file),
+            Err(reason) if file.is_file() => barred = Some(reason),
+            Err(_) => {}
+        }
+    }
+    Err(match barred {
+        Some(reason) => refuse(reason),
+        None => PreflightError::NotInPath {
+            key,
+            program: program.to_owned(),
+            path: path.to_string_lossy().into_owned(),
+        },
+    })
+}
+
+/// Whether this file can be executed, and why not.
+fn runs(file: &Path) -> Result<(), String> {
+    match fs::metadata(file) {
+        Err(error) => Err(format!("{file:?} cannot be found: {error}")),
+        Ok(found) if found.is_dir() => Err(format!("{file:?} is a directory")),
+        Ok(_) => access(file, Access::EXEC_OK)
+            .map_err(|error| format!("{file:?} cannot be executed: {error}")),
+    }
+}
+
+fn can_write(what: &'static str, path: &Path) -> Result<(), PreflightError> {
+    let refuse = |source| PreflightError::NotWritable {
+        what,
+        path: path.to_owned(),
+        source,
+    };
+    fs::create_dir_all(path).map_err(refuse)?;
+    let free = free_bytes(path).filter(|&free| free < FREE_BYTES_MIN);
+    if let Some(free) = free {
+        return Err(PreflightError::DiskFull {
+            what,
+            path: path.to_owned(),
+            free_kib: free >> 10,
+        });
+    }
+    // The rights alone do not tell: the file system may be read-only, or the quota used up.
+    let probe = path.join(format!(".write-test-{}", std::process::id()));
+    let written = fs::write(&probe, [0; 4096]);
+    let removed = fs::remove_file(&probe);
+    written.and(removed).map_err(refuse)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn programs_are_found_as_the_system_finds_them() {
+        let place = tempfile::tempdir().expect("a directory");
+        let (first, second) = (place.path().join("first"), place.path().join("second"));
+        for (dir, mode) in [(&first, 0o644), (&second, 0o755)] {
+            fs::create_dir(dir).expect("a directory");
+            let file = dir.join("agent");
+            fs::write(&file, "#!/bin/sh\n").expect("a file");
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).expect("a mode");
+        }
+        let both = std::env::join_paths([&first, &second]).expect("a path");
+        let only = std::env::join_paths([&first]).expect("a path");
+        let said = |program: &str, path: &OsString| match find("agent.program", program, Some(path))
+        {
+            Ok(found) => found.display().to_string(),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(
+            said("agent", &both),
+            second.join("agent").display().to_string()
+        );
+        let table = [
+            ("agent", &only, "cannot be executed"),
+            ("other", &both, "no such program in PATH"),
+            ("/nowhere/agent", &both, "cannot be found"),
+            ("/", &both, "is a directory"),
+        ];
+        for (program, path, part) in table {
+            let said = said(program, path);
+            assert!(
+                said.contains(part) && said.contains("agent.program"),
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_directory_that_takes_nothing_is_named() {
+        let place = tempfile::tempdir().expect("a directory");
+        let file = place.path().join("file");
+        fs::write(&file, "").expect("a file");
+        let error = can_write("the data directory", &file.join("below")).expect_err("a file");
+        assert!(error.to_string().contains("the data directory"), "{error}");
+        can_write("the data directory", &place.path().join("new")).expect("it is made");
+        assert_eq!(
+            fs::read_dir(place.path().join("new"))
+                .expect("it is there")
+                .count(),
+            0
+        );
+    }
+}

@@ -79,6 +79,7 @@ async fn session(data: &[u8], worktree: &Path) -> SessionResult {
             _ => Permission::Deny,
         },
         model: String::new(),
+        handshake_only: false,
     };
     let driver = AcpDriver::new("none", Vec::new(), settings).expect("no placeholders");
     let (ours, theirs) = tokio::io::duplex(4096);

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::sync::mpsc;
 
-use super::driver::{AgentEvent, Driver, Role, Session, SessionResult, cut};
+use super::driver::{AgentEvent, Driver, Role, Session, SessionResult, cut, one_line};
 use super::lines::{Line, LineSplitter};
 use super::placeholders::{self, PlaceholderError, Values};
 use super::process::Tree;
@@ -65,7 +65,7 @@ impl CommandDriver {
             Ok(tree) => tree,
             Err(error) => return SessionResult::unstarted(&error),
         };
-        let mut last_words = String::new();
+        let (mut last_words, mut said) = (String::new(), Said::default());
         let (stdin, stdout, errors) = (tree.stdin.take(), tree.stdout.take(), tree.stderr.take());
         let stop = {
             let started = AgentEvent::Started {
@@ -77,7 +77,7 @@ impl CommandDriver {
                 let _ = events.send(started).await;
                 tokio::join!(
                     feed(stdin, &session),
-                    listen(stdout, &session.transcript, &watch, &events),
+                    listen(stdout, &session.transcript, &watch, &events, &mut said),
                     stderr::drain(errors, &session.transcript, &mut last_words),
                 );
             };
@@ -100,7 +100,7 @@ impl CommandDriver {
         let ended = tree.wait().await;
         let mut result = match stop {
             Some(stop) => watch.result_of(stop),
-            None => result_of(ended.exit_code, &last_words),
+            None => result_of(ended.exit_code, &last_words, &said),
         };
         result.left = ended.left;
         result
@@ -117,14 +117,71 @@ impl Driver for CommandDriver {
     }
 }
 
+/// What an agent without a login says, in lower case: claude, codex, gemini, opencode, and others.
+const LOGIN_WORDS: [&str; 12] = [
+    "not logged in",
+    "please log in",
+    "please run /login",
+    "login required",
+    "authentication required",
+    "invalid api key",
+    "no api key",
+    "missing api key",
+    "api key not found",
+    "set an auth method",
+    "unauthenticated",
+    "401 unauthorized",
+];
+
+/// Lines after which a program has done more than to refuse. What it says at last may be about the
+/// work, which may be about logins.
+const REFUSAL_LINES_MAX: usize = 5;
+
+/// How a program's output ends.
+#[derive(Default)]
+struct Said {
+    lines: usize,
+    last: String,
+}
+
+impl Said {
+    fn note(&mut self, line: &str) {
+        self.lines += 1;
+        let line = one_line(line);
+        if !line.is_empty() {
+            self.last = line;
+        }
+    }
+
+    /// True for a program that has said little else than that somebody must log in.
+    fn is_login_missing(&self, last_words: &str) -> bool {
+        let says = |line: &str| {
+            let line = line.to_lowercase();
+            LOGIN_WORDS.iter().any(|words| line.contains(words))
+        };
+        self.lines <= REFUSAL_LINES_MAX && (says(&self.last) || says(last_words))
+    }
+}
+
 /// What an exit code means.
-fn result_of(exit_code: i32, last_words: &str) -> SessionResult {
+fn result_of(exit_code: i32, last_words: &str, said: &Said) -> SessionResult {
     let colon = if last_words.is_empty() { "" } else { ": " };
     let (end, reason) = match exit_code {
         0 => (
             SessionEnd::Completed,
             "the program exited with 0".to_owned(),
         ),
+        code if code < 128 && said.is_login_missing(last_words) => {
+            let words = if last_words.is_empty() {
+                &said.last
+            } else {
+                last_words
+            };
+            (
+                SessionEnd::AuthFailed,
+                format!("the program exited with {code}: {words}"),
+            )
+        }
         code if code > 128 => (
             SessionEnd::Crashed,
             format!(
@@ -160,6 +217,7 @@ async fn listen(
     transcript: &Transcript,
     watch: &Watch,
     events: &mpsc::Sender<AgentEvent>,
+    said: &mut Said,
 ) {
     let Some(mut stdout) = stdout else {
         return;
@@ -177,6 +235,7 @@ async fn listen(
         for line in lines {
             transcript.record(Direction::Out, &line.bytes, line.cut);
             let text = String::from_utf8_lossy(&line.bytes);
+            said.note(&text);
             let event = AgentEvent::Text {
                 role: Role::Agent,
                 text: cut(&text, AgentEvent::TEXT_BYTES_MAX),

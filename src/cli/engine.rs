@@ -126,7 +126,11 @@ async fn work_here(
     let project = &project.claim_attempts(config)?;
     project.remove_unfinished();
     if wish.crew.coding + wish.crew.testing > 0 {
-        worker::check_places(&config.worker(project)?.places).map_err(unfit)?;
+        let config = config.worker(project)?;
+        worker::check_places(&config.places).map_err(unfit)?;
+        let own = process::TreeCommand::OWN_EXECUTABLE;
+        let agents = worker::check_agents(&config, own.as_ref());
+        agents.await.map_err(unfit)?;
     }
     let state = load::load(&*log, &project.snapshots).map_err(store::of_scheduler)?;
     // A directory may get another name; the branch that holds the work stays what it is.

@@ -153,11 +153,16 @@ impl Workshop {
     }
 
     pub(super) fn isolation(&self) -> process::Isolation {
-        match self.config.isolation {
-            config::Isolation::Auto => process::Isolation::Auto,
-            config::Isolation::Namespace => process::Isolation::Namespace,
-            config::Isolation::Subreaper => process::Isolation::Subreaper,
-        }
+        isolation(self.config.isolation)
+    }
+}
+
+/// How process trees are held together, by the config.
+pub(super) fn isolation(wanted: config::Isolation) -> process::Isolation {
+    match wanted {
+        config::Isolation::Auto => process::Isolation::Auto,
+        config::Isolation::Namespace => process::Isolation::Namespace,
+        config::Isolation::Subreaper => process::Isolation::Subreaper,
     }
 }
 

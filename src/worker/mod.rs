@@ -35,7 +35,7 @@ pub mod workshop;
 
 pub use config::Config;
 pub use machine::Exit;
-pub use preflight::{check, check_places, check_programs};
+pub use preflight::{check, check_agents, check_places, check_programs};
 pub use shell::{Launch, Reporter, WorkerError, git_settings, launch, run};
 pub use signals::{Asked, Signals};
 pub use token::{tree_prefix, tree_token};

@@ -296,12 +296,11 @@ pub fn excused(report: Report, stage: Stage) -> Report {
     let failures: Vec<&Failure> = match &report {
         Report::Failed { failures, .. } => failures.iter().map(|(_, it)| it).collect(),
         Report::Tested { verdicts, .. } => {
-            let inconclusive = |(_, verdict)| match verdict {
-                &TestVerdict::Inconclusive(ref failure) => Some(failure),
-                _ => None,
-            };
-            let verdicts = verdicts.iter().map(|(id, verdict)| (id, verdict));
-            verdicts.filter_map(inconclusive).collect()
+            let inconclusive = verdicts.iter().filter_map(|(_, verdict)| match verdict {
+                TestVerdict::Inconclusive(failure) => Some(failure),
+                TestVerdict::Passed(_) | TestVerdict::Broken(_) => None,
+            });
+            inconclusive.collect()
         }
         _ => Vec::new(),
     };

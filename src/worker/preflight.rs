@@ -4,17 +4,36 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
+use crate::agent::{
+    AcpDriver, AcpSettings, Driver as _, JobPaths, Session, SessionLimits, SessionResult,
+    Transcript,
+};
+use crate::model::evidence::{FailureKind, SessionEnd};
+use crate::model::ids::AttemptId;
 use crate::model::settings::WorkerKind;
+use crate::model::trouble::TroubleKind;
 
-use super::config::{AgentConfig, Config, Places};
+use super::commands::isolation;
+use super::config::{AgentConfig, Config, Driver, Places};
 use super::job::{agent_environment, shared_environment};
 use super::session;
 use super::shell::{WorkerError, template};
+use super::token::tree_token;
 use super::trouble::{FREE_BYTES_MIN, free_bytes};
+
+/// Agents that are programs for node take some seconds to start. One that takes longer is given its
+/// time in the first attempt.
+const HANDSHAKE_MS: u64 = 20_000;
+
+/// What the directory of a handshake begins with, before the number of its process.
+const HANDSHAKE: &str = "handshake-";
 
 /// The machine is not fit for work.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +71,16 @@ pub enum PreflightError {
         path: PathBuf,
         /// Why not.
         source: io::Error,
+    },
+    /// An agent starts, and no session with it can be had.
+    #[error("no session with {program:?} can be had: {reason}. {advice}")]
+    NoSession {
+        /// The agent.
+        program: String,
+        /// What it said.
+        reason: String,
+        /// What to do.
+        advice: &'static str,
     },
     /// The disk is as good as full.
     #[error(
@@ -105,6 +134,108 @@ pub fn check_programs(config: &Config) -> Result<(), PreflightError> {
 pub fn check_places(places: &Places) -> Result<(), PreflightError> {
     can_write("the directory of attempts", &places.worktrees)?;
     can_write("the data directory", &places.data)
+}
+
+/// Whether the agents take the modes that the config wants: each that has one is started, a session is
+/// agreed on, and it is ended. No prompt is sent, so that it costs no token. An agent that is slow
+/// keeps nobody from beginning.
+///
+/// # Errors
+/// The first agent that refuses: its login, its mode, or all of it.
+pub async fn check_agents(config: &Config, own_executable: &Path) -> Result<(), PreflightError> {
+    forget_handshakes(&config.places.worktrees);
+    for (_, agent) in agents(config) {
+        if agent.driver != Driver::Acp || agent.mode.is_empty() {
+            continue;
+        }
+        let result = handshake(config, agent, own_executable).await?;
+        let advice = match (result.failure, result.end) {
+            (Some(FailureKind::Trouble(TroubleKind::Agent)), _) => "Correct `mode` in [agent]",
+            (Some(_), _) | (None, SessionEnd::Completed | SessionEnd::Cancelled) => continue,
+            (None, SessionEnd::AuthFailed) => {
+                "Log in with the agent's own program, then start again"
+            }
+            (None, SessionEnd::Limited | SessionEnd::Overloaded) => continue,
+            _ => "Start it by hand to see what it needs",
+        };
+        return Err(PreflightError::NoSession {
+            program: agent.program.clone(),
+            reason: result.reason,
+            advice,
+        });
+    }
+    Ok(())
+}
+
+/// Removes the directories of handshakes over which a process was killed.
+fn forget_handshakes(worktrees: &Path) {
+    for entry in fs::read_dir(worktrees).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| name.strip_prefix(HANDSHAKE));
+        let pid = pid.and_then(|pid| pid.parse::<u32>().ok());
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
+            // What cannot be removed is in nobody's way.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Starts an agent in a directory of its own and agrees on a session with it.
+async fn handshake(
+    config: &Config,
+    agent: &AgentConfig,
+    own_executable: &Path,
+) -> Result<SessionResult, PreflightError> {
+    let settings = AcpSettings {
+        handshake_only: true,
+        ..session::acp_settings(agent)
+    };
+    let program = session::program(agent, &config.places);
+    let Ok(driver) = AcpDriver::new(program, agent.args.clone(), settings) else {
+        // The config was checked before.
+        return Ok(SessionResult::new(SessionEnd::Completed, ""));
+    };
+    let place = config
+        .places
+        .worktrees
+        .join(format!("{HANDSHAKE}{}", std::process::id()));
+    let refuse = |source| PreflightError::NotWritable {
+        what: "the directory of attempts",
+        path: place.clone(),
+        source,
+    };
+    fs::DirBuilder::new()
+        .mode(0o700)
+        .create(&place)
+        .map_err(refuse)?;
+    let mut env = shared_environment(config, std::env::vars_os());
+    env.insert("TMPDIR".into(), place.clone().into());
+    let session = Session {
+        prompt: String::new(),
+        worktree: place.clone(),
+        env: agent_environment(env, agent, std::env::vars_os()),
+        paths: JobPaths::default(),
+        feature: 0,
+        attempt: 0,
+        token: tree_token(&config.places.project, AttemptId(0)),
+        own_executable: own_executable.to_owned(),
+        isolation: isolation(config.isolation),
+        cage: None,
+        limits: SessionLimits {
+            idle_ms: HANDSHAKE_MS,
+            time_ms: HANDSHAKE_MS,
+            steps_max: 1,
+            grace_ms: 0,
+        },
+        transcript: Transcript::none(),
+        cancel: CancellationToken::new(),
+    };
+    // Nobody watches: the result says all.
+    let (events, _) = mpsc::channel(1);
+    let result = driver.run(session, events).await;
+    let removed = fs::remove_dir_all(&place);
+    removed.map_err(refuse)?;
+    Ok(result)
 }
 
 /// The agents, each with the key that names its program.

@@ -39,20 +39,22 @@ pub(super) fn driver(agent: &AgentConfig, places: &Places) -> Result<Box<dyn Dri
             Ok(driver) => Ok(Box::new(driver)),
             Err(error) => Err(error.to_string()),
         },
-        config::Driver::Acp => {
-            let settings = AcpSettings {
-                mode: (!agent.mode.is_empty()).then(|| agent.mode.clone()),
-                permission: match agent.permission {
-                    PermissionPolicy::Allow => Permission::Allow,
-                    PermissionPolicy::Deny => Permission::Deny,
-                },
-                ..AcpSettings::default()
-            };
-            match AcpDriver::new(program, args, settings) {
-                Ok(driver) => Ok(Box::new(driver)),
-                Err(error) => Err(error.to_string()),
-            }
-        }
+        config::Driver::Acp => match AcpDriver::new(program, args, acp_settings(agent)) {
+            Ok(driver) => Ok(Box::new(driver)),
+            Err(error) => Err(error.to_string()),
+        },
+    }
+}
+
+/// What is agreed with an agent that speaks ACP.
+pub(super) fn acp_settings(agent: &AgentConfig) -> AcpSettings {
+    AcpSettings {
+        mode: (!agent.mode.is_empty()).then(|| agent.mode.clone()),
+        permission: match agent.permission {
+            PermissionPolicy::Allow => Permission::Allow,
+            PermissionPolicy::Deny => Permission::Deny,
+        },
+        ..AcpSettings::default()
     }
 }
 

@@ -128,6 +128,7 @@ pub async fn launch(launch: Launch) -> Result<Exit, WorkerError> {
         // Before the first run nobody knows where attempts will be.
         if config.places.worktrees.exists() {
             preflight::check_places(&config.places)?;
+            preflight::check_agents(&config, &launch.own_executable).await?;
         }
     }
     process::become_subreaper().map_err(system("adopt what agents leave behind"))?;

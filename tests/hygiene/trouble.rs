@@ -57,14 +57,12 @@ fn done(project: &Project, script: &str) -> Output {
     shell(project, script).output().expect("a shell")
 }
 
-/// The disk of the attempts is filled by the first of them, from outside.
+/// The disk of the attempts is filled in each of them, from outside, until there is a file `room`.
 fn filling(project: &Project) -> String {
     let top = project.root.join("..");
     let top = top.canonicalize().expect("it is there");
-    let (mark, filler) = (top.join("filled"), top.join("home/.local/state/filler"));
-    format!(
-        "[hooks]\nafter_create = '''[ -e {mark:?} ] || {{ : > {mark:?}; {FILL} > {filler:?}; }}; :'''\n"
-    )
+    let (room, filler) = (top.join("room"), top.join("home/.local/state/filler"));
+    format!("[hooks]\nafter_create = '''[ -e {room:?} ] || {FILL} >> {filler:?}; :'''\n")
 }
 
 #[test]
@@ -74,7 +72,7 @@ fn a_disk_that_is_full_for_a_while_costs_no_try() {
     let script = format!(
         "{AWAIT}; mkdir -p {STATE} && mount -t tmpfs -o size=40m,mode=700 tmpfs {STATE} || exit {NO_MOUNT}
          {RUN} > ../run 2>&1 & await HOLD; $S status > ../status
-         rm {STATE}/filler; wait $!; echo run=$?"
+         : > ../room; rm {STATE}/filler; wait $!; echo run=$?"
     );
     let Some(output) = with_mounts(&project, &script) else {
         return;
@@ -107,7 +105,7 @@ fn a_disk_that_stays_full_ends_the_run_and_parks_nothing() {
          {RUN} >&2; echo full=$?; $S status >&2; echo status=$?; $S log >&2; echo log=$?
          $S verify >&2; echo verify=$?
          {RUN} > ../refused 2>&1; echo start=$?; cat ../refused >&2
-         rm {STATE}/filler; {RUN} >&2; echo again=$?"
+         : > ../room; rm {STATE}/filler; {RUN} >&2; echo again=$?"
     );
     let Some(output) = with_mounts(&project, &script) else {
         return;
@@ -276,4 +274,66 @@ fn a_line_in_gits_config_that_comes_during_the_run_costs_no_try() {
     assert_eq!(told(&output, "run"), 0, "{run}");
     says(&run, &["HOLD", "bad config line", "works again"]);
     assert_nobody_paid(&project, 4);
+}
+
+#[test]
+fn a_mode_that_the_agent_does_not_have_is_an_error_before_anything_begins() {
+    let project = project(AGENT, "", 8);
+    let known = events(&project).len();
+    let scheduler = env!("CARGO_BIN_EXE_scheduler");
+    let agent = format!(
+        "[agent]\ndriver = \"acp\"\nprogram = {scheduler:?}\nargs = [\"scripted-agent\", \"--script\", \".\"]\nmode = \"turbo\"\n"
+    );
+    project.write(
+        ".crewlog/config.toml",
+        &format!("[run]\nbranch = \"clean\"\n{agent}"),
+    );
+    let words = ["no session with", "the mode \"turbo\"", "`mode` in [agent]"];
+    assert_refused(&project.scheduler(&crate::kit::RUN), 2, &words);
+    assert_eq!(events(&project).len(), known, "nothing has begun");
+    assert_nothing_left(&project);
+}
+
+/// Speaks ACP up to the session, for which it wants a login.
+const LOGGED_OUT: &str = r#"#!/bin/sh
+while read -r line; do
+  id=$(printf '%s' "$line" | sed -n 's/.*"id":\("[^"]*"\|[0-9]*\).*/\1/p')
+  case $line in
+    *'"initialize"'*) printf '{"jsonrpc":"2.0","id":%s,"result":{"protocolVersion":1,"agentCapabilities":{}}}\n' "$id" ;;
+    *'"session/new"'*) printf '{"jsonrpc":"2.0","id":%s,"error":{"code":-32000,"message":"Authentication required"}}\n' "$id" ;;
+  esac
+done
+"#;
+
+#[test]
+fn an_agent_that_wants_a_login_parks_nothing() {
+    let project = project(AGENT, "", 8);
+    let agent = project.home().join("logged-out");
+    fs::write(&agent, LOGGED_OUT).expect("a file");
+    fs::set_permissions(&agent, fs::Permissions::from_mode(0o755)).expect("a mode");
+    let run = "[run]\nbranch = \"clean\"\nmax_attempts = 1\n";
+    let acp = format!("{run}[agent]\ndriver = \"acp\"\nprogram = {agent:?}\n");
+    // With a mode, the agent is asked before anything begins.
+    project.write(".crewlog/config.toml", &format!("{acp}mode = \"code\"\n"));
+    let words = [
+        "Authentication required",
+        "Log in with the agent's own program",
+    ];
+    assert_refused(&project.scheduler(&crate::kit::RUN), 2, &words);
+    let says = "echo 'Not logged in · Please run /login'; exit 1";
+    let table = [
+        (acp, "Authentication required"),
+        (impatient(says, ""), "Not logged in"),
+    ];
+    for (config, word) in table {
+        project.write(".crewlog/config.toml", &config);
+        let run = project.scheduler(&crate::kit::RUN);
+        assert_eq!(run.status.code(), Some(4), "{}", said(&run));
+        assert!(said(&run).contains(word), "{}", said(&run));
+    }
+    let all = events(&project).join("\n");
+    assert!(
+        !all.contains("FeatureFailed") && !all.contains("FeatureParked"),
+        "{all}"
+    );
 }

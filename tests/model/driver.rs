@@ -258,7 +258,6 @@ impl Driver {
             2 => work.touched_total = 1_000,
             4 => work.notes.push("worth knowing".to_owned()),
             3 => work.touched.push("shared".to_owned()),
-            4 => work.notes.push("the verdict could not be read".to_owned()),
             _ => {}
         }
         Report::Mergeable(work)

@@ -50,6 +50,9 @@ pub struct AcpSettings {
     pub permission: Permission,
     /// What `{model}` stands for in the arguments.
     pub model: String,
+    /// Ends when the session and its mode are agreed on, before any prompt: it costs no token, and
+    /// shows whether the agent can be used at all.
+    pub handshake_only: bool,
 }
 
 /// A driver for ACP agents.
@@ -203,6 +206,7 @@ fn result_of(
                 ..SessionResult::new(end, reason)
             }
         }
+        Ending::Agreed => SessionResult::new(SessionEnd::Completed, "the session was agreed on"),
         Ending::Unusable(why) => SessionResult::unusable(why),
         Ending::Closed => closed(exit_code, last_words),
         Ending::Stopped(why, answer) => {

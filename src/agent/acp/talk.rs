@@ -44,6 +44,8 @@ pub(super) struct Terms {
 pub(super) enum Ending {
     /// The prompt was answered: the terminal event.
     Answered(Value),
+    /// All before the prompt is done, and no more was wanted.
+    Agreed,
     /// A request of ours was answered by an error.
     Failed(Error),
     /// The agent cannot be used as it is configured.
@@ -189,6 +191,9 @@ async fn converse(
         Ok(session) => session,
         Err(ending) => return ending,
     };
+    if terms.settings.handshake_only {
+        return Ending::Agreed;
+    }
     let prompt = ContentBlock::Text(TextContent::new(terms.prompt.clone()));
     let prompt = PromptRequest::new(session.clone(), vec![prompt]);
     let mut answer = std::pin::pin!(ask(agent, &prompt));

@@ -213,10 +213,8 @@ fn a_log_that_lost_its_end_is_never_taken_for_whole() {
     project.wait_for_silence();
     // Everything is gone but the snapshot, which proves that there was something.
     fs::remove_dir_all(project.root.join(".git/crewlog/main/log")).expect("removed");
-    for (verb, says) in [
-        ("verify", "known to have reached event"),
-        ("run", "snapshot of event"),
-    ] {
+    let says = "the project's log is gone";
+    for verb in ["verify", "run", "status", "pause"] {
         let refused = project.scheduler(&[verb]);
         assert_eq!(refused.status.code(), Some(6), "{verb}: {refused:?}");
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();

@@ -269,3 +269,46 @@ fn an_agent_that_takes_its_worktree_away_leaves_nothing_behind() {
         assert!(left.is_empty(), "{left:?}");
     }
 }
+
+#[test]
+fn coding_workers_alone_verify_at_the_end_and_what_is_asked_for_runs() {
+    let agent = r#"echo x > "f$CREWLOG_FEATURE.txt""#;
+    let backlog: String = (1..=5).map(|id| feature(id, "")).collect();
+    let project = project(agent, "", &backlog);
+    let run = project.scheduler(&["run", "--workers", "coding=5"]);
+    assert_eq!(run.status.code(), Some(0), "{run:?}");
+    let said = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert!(
+        said.contains("--workers: run.max_concurrency is 5 instead of 3 for this run"),
+        "{said}"
+    );
+    assert!(!events(&project, "TestPassed").is_empty(), "verified");
+    let started = &events(&project, "RunStarted")[0].to_string();
+    assert!(started.contains("\"max_concurrency\":5"), "{started}");
+    project.wait_for_silence();
+}
+
+#[test]
+fn a_paused_run_says_that_it_waits_and_status_tells_what_is_ready_again() {
+    let project = project("exit 3", "", &feature(1, ""));
+    assert_eq!(project.scheduler(&RUN).status.code(), Some(3));
+    assert!(project.scheduler(&["retry", "1"]).status.success());
+    let status = String::from_utf8(project.scheduler(&["status"]).stdout).expect("UTF-8");
+    assert!(
+        status.contains("1 feature is ready: `scheduler run` continues"),
+        "{status}"
+    );
+    assert!(!status.contains("finished:"), "{status}");
+    assert!(project.scheduler(&["pause"]).status.success());
+    let said = project.home().join("said");
+    let mut command = project.command(&RUN);
+    let errors = fs::File::create(&said).expect("a file");
+    let mut run = command.stderr(errors).spawn().expect("the scheduler");
+    wait_until("it says that it waits", || {
+        let said = fs::read_to_string(&said).ok()?;
+        said.contains("the run is paused and waits").then_some(())
+    });
+    interrupt(&run);
+    assert_eq!(wait(&mut run), Some(130));
+    project.wait_for_silence();
+}

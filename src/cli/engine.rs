@@ -1,8 +1,8 @@
 //! A run from beginning to end, for the verbs that make one: `run` and `demo`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ use crate::worker::{self, Asked, Signals, spool, tree_prefix, tree_token};
 use crate::workspace::Repository;
 
 /// What the verb decides of a run beside the config.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Wish {
     /// Workers to keep alive.
     pub crew: WorkerCounts,
@@ -41,6 +41,8 @@ pub struct Wish {
     pub seed: Option<u64>,
     /// Keep the run open when everything is done.
     pub stay: bool,
+    /// A line to say at the start.
+    pub note: Option<String>,
 }
 
 /// How a run ended, and the state at its end.
@@ -159,8 +161,13 @@ async fn work_here(
     })?;
     let repository = repository.with_settings(settings);
     sweep(&repository, project, &branch, &state).await;
+    if let Some(note) = wish.note.as_ref().filter(|_| !context.global.quiet) {
+        progress.note(note);
+    }
     let watcher = Watcher {
         progress,
+        paused: Paused::default(),
+        quiet: context.global.quiet,
         lacking: BTreeMap::new(),
     };
     let options = Options {
@@ -216,9 +223,25 @@ fn alive(project: &Project, state: &State) -> Vec<AttemptId> {
         .collect()
 }
 
+/// Ends what killed workers left running: processes of this project's attempts that descend from
+/// no living worker. Those of an open attempt are ended here, too, before it is declared lost.
+async fn end_strays(root: &Path, state: &State) {
+    let workers = state.workers().values();
+    let living = workers.filter(|worker| identity::is_alive(&worker.process));
+    let owners: BTreeSet<u32> = living.map(|worker| worker.process.pid).collect();
+    let prefix = worker::tree_prefix(root);
+    let swept = tokio::task::spawn_blocking(move || process::sweep_strays(&prefix, &owners)).await;
+    match swept {
+        Ok(ended) if ended.is_empty() => {}
+        Ok(ended) => tracing::warn!(?ended, "ended processes that killed workers left running"),
+        Err(error) => tracing::error!(%error, "cannot look for left-over processes"),
+    }
+}
+
 /// Removes worktrees of attempts that are over and whose workers were killed before they could
 /// clean up; what was not merged is preserved. Living workers' worktrees are not touched.
 async fn sweep(repository: &Repository, project: &Project, branch: &str, state: &State) {
+    end_strays(&project.root, state).await;
     let live: Vec<AttemptId> = state.attempts().keys().copied().collect();
     let next = AttemptId(state.sequence.next().0);
     for dir in project.all_attempts() {
@@ -248,6 +271,34 @@ struct Watcher {
     progress: Progress,
     /// Kinds of workers that are waited for: since when, and whether that was said.
     lacking: BTreeMap<WorkerKind, (Instant, bool)>,
+    paused: Paused,
+    quiet: bool,
+}
+
+/// How often a run that waits for a person says so again: rare enough for a log file.
+const PAUSED_AGAIN: Duration = Duration::from_secs(30 * 60);
+
+/// Whether it was said that the run waits because it is paused.
+#[derive(Default)]
+struct Paused {
+    said: Option<Instant>,
+}
+
+impl Paused {
+    /// True when it is to be said now.
+    fn is_due(&mut self, waits: bool, now: Instant) -> bool {
+        if !waits {
+            self.said = None;
+            return false;
+        }
+        let due = self
+            .said
+            .is_none_or(|said| now.duration_since(said) >= PAUSED_AGAIN);
+        if due {
+            self.said = Some(now);
+        }
+        due
+    }
 }
 
 impl Observer for Watcher {
@@ -272,6 +323,12 @@ impl Observer for Watcher {
                 self.progress
                     .note(&format!("waiting for a {word} worker: {start}"));
             }
+        }
+        let waits = self.progress.is_paused() && live.attempts.is_empty() && !live.draining;
+        if self.paused.is_due(waits, Instant::now()) && !self.quiet {
+            self.progress.note(
+                "the run is paused and waits: `scheduler resume` continues it, Ctrl-C ends it",
+            );
         }
         self.progress.lacking(missing);
         self.progress.live(live, live.now);
@@ -355,5 +412,30 @@ async fn end_on_signals(handle: oneshot::Receiver<Handle>, screen: Screen, globa
         }
         handle.stop(mode).await;
         mode = StopMode::Now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_told_when_it_begins_and_rarely_again() {
+        let mut paused = Paused::default();
+        let began = Instant::now();
+        let table = [
+            (0, false, false),
+            (1, true, true),
+            (2, true, false),
+            (30 * 60, true, false),
+            (30 * 60 + 1, true, true),
+            (30 * 60 + 2, true, false),
+            (30 * 60 + 3, false, false),
+            (30 * 60 + 4, true, true),
+        ];
+        for (at, waits, told) in table {
+            let now = began + Duration::from_secs(at);
+            assert_eq!(paused.is_due(waits, now), told, "at {at}");
+        }
     }
 }

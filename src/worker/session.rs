@@ -66,7 +66,7 @@ impl Workshop {
         cancel: &CancellationToken,
     ) -> Result<outcome::SessionResult, Failure> {
         let view = self.view_of(bench, features);
-        let prompt = self.template.render(&view);
+        let prompt = self.templates.of(bench.offer.kind).render(&view);
         bench
             .dir
             .lay_out(&view, &prompt)

@@ -25,7 +25,7 @@ use super::preflight::{self, PreflightError};
 use super::prompt::{TEMPLATE_BYTES_MAX, Template};
 use super::signals::Signals;
 use super::spool::{self, SpoolError};
-use super::workshop::{OutputStore, Parts, Workshop};
+use super::workshop::{OutputStore, Parts, Templates, Workshop};
 
 /// The last words to a scheduler that reads take milliseconds.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
@@ -148,7 +148,10 @@ pub async fn launch(launch: Launch) -> Result<Exit, WorkerError> {
         .unwrap_or_else(|| config.places.socket.clone());
     let parts = Parts {
         repository: repository(&config).await?,
-        template: template(&config, launch.kind)?,
+        templates: Templates {
+            coding: template(&config, WorkerKind::Coding)?,
+            testing: template(&config, WorkerKind::Testing)?,
+        },
         ports: PortSlot::take(config.ports)?,
         outputs: launch.outputs,
         own_executable: launch.own_executable,

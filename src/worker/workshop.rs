@@ -53,7 +53,7 @@ pub struct Workshop {
     pub(super) activity: watch::Sender<String>,
     /// Where spool files are; the transcripts too.
     pub(super) data: PathBuf,
-    pub(super) template: Template,
+    pub(super) templates: Templates,
     ports: PortSlot,
     worktrees: PathBuf,
     /// The attempt at hand.
@@ -72,6 +72,25 @@ pub(super) struct Bench {
     worktree: Worktree,
 }
 
+/// What agents are told, by the kind of the job: a coding worker verifies, too.
+#[derive(Clone, Debug)]
+pub struct Templates {
+    /// For coding jobs.
+    pub coding: Template,
+    /// For testing jobs.
+    pub testing: Template,
+}
+
+impl Templates {
+    /// The one for jobs of this kind.
+    pub fn of(&self, kind: WorkerKind) -> &Template {
+        match kind {
+            WorkerKind::Coding => &self.coding,
+            WorkerKind::Testing => &self.testing,
+        }
+    }
+}
+
 /// What a workshop is made of.
 pub(super) struct Parts {
     pub config: Config,
@@ -79,7 +98,7 @@ pub(super) struct Parts {
     pub outputs: Arc<dyn OutputStore>,
     pub own_executable: PathBuf,
     pub activity: watch::Sender<String>,
-    pub template: Template,
+    pub templates: Templates,
     pub ports: PortSlot,
 }
 
@@ -94,7 +113,7 @@ impl Workshop {
             outputs: parts.outputs,
             own_executable: parts.own_executable,
             activity: parts.activity,
-            template: parts.template,
+            templates: parts.templates,
             ports: parts.ports,
             bench: None,
             kept: files,

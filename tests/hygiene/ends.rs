@@ -218,6 +218,27 @@ fn after_a_kill_the_next_run_leaves_nothing() {
     }
 }
 
+/// With nothing to do as well: the backlog is done, and no attempt is open.
+#[test]
+fn processes_that_were_left_behind_are_found_at_the_next_start() {
+    let project = project(AGENT, "", 1);
+    let other = crate::kit::project(AGENT, "", 1);
+    assert_passes(&project);
+    let left = |root: &std::path::Path| {
+        let token = crewlog::worker::tree_token(root, crewlog::model::ids::AttemptId(3));
+        let mut sleep = std::process::Command::new("sleep");
+        sleep.arg("300").env("CREWLOG_TREE", token);
+        sleep.spawn().expect("a process")
+    };
+    let (mut ours, mut others) = (left(&project.root), left(&other.root));
+    assert_passes(&project);
+    let ended = ours.try_wait().expect("its status");
+    assert!(ended.is_some_and(|status| !status.success()), "{ended:?}");
+    assert!(others.try_wait().expect("its status").is_none(), "not ours");
+    others.kill().expect("a living process");
+    others.wait().expect("its end");
+}
+
 #[test]
 fn a_run_that_cannot_begin_leaves_nothing() {
     let project = project(AGENT, "", 1);

@@ -2,13 +2,14 @@
 
 use crewlog::model::event::{Event, RunOutcome};
 use crewlog::model::ids::{AttemptId, FeatureId};
+use crewlog::model::report::{Report, TestVerdict};
 use crewlog::model::settings::Settings;
 use crewlog::model::settings::WorkerKind::{self, Coding, Testing};
 use crewlog::protocol::{ClientMessage, Lacking, SchedulerMessage, ToClient, WorkerMessage};
 use crewlog::scheduler::crew::ChildEnd;
 use crewlog::scheduler::machine::Input;
 
-use crate::kit::{Hand, World, commit, features, mergeable, quiet, released};
+use crate::kit::{Hand, World, commit, evidence, features, mergeable, quiet, released};
 
 const WAIT_MS: u64 = 120_000;
 const HOUR_MS: u64 = 3_600_000;
@@ -63,18 +64,32 @@ fn ends_for_want_of(world: &World, word: &str) {
 }
 
 #[test]
-fn coding_workers_alone_come_to_an_end() {
+fn coding_workers_verify_when_nothing_is_left_to_code() {
     let mut world = World::with(tested(), &[], features(2));
     let hand = world.coder(100);
     to_verify(&mut world, &hand);
+    assert_eq!(lacking(&mut world), []);
+    let job = world.job(&hand);
+    assert_eq!(job.kind, Testing);
+    let feature = job.features[0].id;
+    let verdict = TestVerdict::Passed(evidence(&job.base));
+    let report = Report::Tested {
+        verdicts: vec![(feature, verdict)],
+        limited_until: None,
+    };
+    world.report(&hand, job.attempt, report);
+    let outcome = finished(&world).map(|(outcome, _)| outcome);
+    assert_eq!(outcome, Some(RunOutcome::AllPassing));
+}
+
+#[test]
+fn a_run_that_nobody_is_there_to_verify_comes_to_an_end() {
+    let mut world = World::with(tested(), &[], features(2));
+    let hand = world.coder(100);
+    to_verify(&mut world, &hand);
+    world.dies(&hand, None);
     assert_eq!(lacking(&mut world), [(Testing, Some(WAIT_MS))]);
-    // They stay connected, and that is no help.
-    for _ in 0..11 {
-        world.pass(10_000);
-        world.say(hand.connection, WorkerMessage::Heartbeat);
-    }
-    assert_eq!(lacking(&mut world), [(Testing, Some(10_000))]);
-    world.pass(9_999);
+    world.pass(WAIT_MS - 1);
     assert_eq!(finished(&world), None);
     world.pass(1);
     ends_for_want_of(&world, "testing");
@@ -85,6 +100,7 @@ fn who_comes_in_time_is_given_the_work_and_counted_anew_when_gone() {
     let mut world = World::with(tested(), &[], features(2));
     let hand = world.coder(100);
     to_verify(&mut world, &hand);
+    world.dies(&hand, None);
     world.pass(WAIT_MS - 1);
     let tester = world.worker(Testing, 101);
     assert_eq!(lacking(&mut world), []);

@@ -24,11 +24,14 @@ fn the_job_says_what_broke_and_who_may_have_done_it() {
         world.report(&coder, job.attempt, work);
         world.git_says(job.attempt, true, &commit(at + 1));
         world.heard(coder.connection);
-        world.say(coder.connection, WorkerMessage::Ready);
+        if at == 0 {
+            world.say(coder.connection, WorkerMessage::Ready);
+        }
     }
     let tester = world.worker(Testing, 200);
     world.say(tester.connection, WorkerMessage::Ready);
     let test = world.job(&tester);
+    world.say(coder.connection, WorkerMessage::Ready);
     let broken = test.features[0].id;
     let run = |command: &str, exit_code| CheckRun {
         command: command.to_owned(),

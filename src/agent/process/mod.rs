@@ -21,7 +21,7 @@ mod run;
 mod table;
 mod tree;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -207,6 +207,13 @@ pub fn become_subreaper() -> std::io::Result<()> {
 /// that were killed. Touches nothing without the marker. Blocks for up to ten seconds.
 pub fn sweep(token_prefix: &str) -> Vec<u32> {
     let (killed, _) = table::end(&Choice::MarkedPrefix(token_prefix), SWEEP_LIMIT);
+    killed.into_iter().collect()
+}
+
+/// The same for what was left behind: descendants of the processes in `owners` are spared.
+pub fn sweep_strays(token_prefix: &str, owners: &BTreeSet<u32>) -> Vec<u32> {
+    let prefix = token_prefix;
+    let (killed, _) = table::end(&Choice::Strays { prefix, owners }, SWEEP_LIMIT);
     killed.into_iter().collect()
 }
 

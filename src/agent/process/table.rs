@@ -44,12 +44,19 @@ pub(super) enum Choice<'a> {
     Marked(&'a str),
     /// Those whose environment holds the marker with a token that begins so.
     MarkedPrefix(&'a str),
+    /// The same, without the descendants of these processes.
+    Strays {
+        /// How their tokens begin.
+        prefix: &'a str,
+        /// Whose descendants are nobody's left-overs.
+        owners: &'a BTreeSet<u32>,
+    },
 }
 
 impl Table {
     /// Looks at all processes; at the environments only if `choice` needs them.
     pub(super) fn look(choice: &Choice<'_>) -> Self {
-        let environ = matches!(choice, Choice::Marked(_) | Choice::MarkedPrefix(_));
+        let environ = !matches!(choice, Choice::DescendantsOf(_) | Choice::AdoptedBy(_));
         let mut kind = ProcessRefreshKind::nothing().without_tasks();
         if environ {
             kind = kind.with_environ(UpdateKind::Always);
@@ -70,7 +77,7 @@ impl Table {
             table.entries.insert(pid, entry);
             let marked = process.environ().iter().any(|text| match choice {
                 Choice::Marked(token) => token_of(text) == Some(token.as_bytes()),
-                Choice::MarkedPrefix(prefix) => {
+                Choice::MarkedPrefix(prefix) | Choice::Strays { prefix, .. } => {
                     token_of(text).is_some_and(|token| token.starts_with(prefix.as_bytes()))
                 }
                 _ => false,
@@ -86,6 +93,10 @@ impl Table {
     pub(super) fn choose(&self, choice: &Choice<'_>) -> Vec<u32> {
         let chosen: BTreeSet<u32> = match choice {
             Choice::Marked(_) | Choice::MarkedPrefix(_) => self.marked.clone(),
+            Choice::Strays { owners, .. } => {
+                let owned = self.below(owners);
+                self.marked.difference(&owned).copied().collect()
+            }
             Choice::DescendantsOf(root) => self.below(&[*root].into()),
             Choice::AdoptedBy(root) => {
                 let roots = self.adopted(*root);
@@ -222,7 +233,7 @@ fn reap(table: &Table, choice: &Choice<'_>) {
                 }
             }
         }
-        Choice::Marked(_) | Choice::MarkedPrefix(_) => {}
+        Choice::Marked(_) | Choice::MarkedPrefix(_) | Choice::Strays { .. } => {}
     }
 }
 

@@ -50,6 +50,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
         crew: CREW,
         seed: args.seed,
         stay: false,
+        note: None,
     };
     let ended = engine::work(context, &place.project, &config, wish)?;
     let wall_ms = began.elapsed().as_millis() as u64;

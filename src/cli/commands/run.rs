@@ -33,9 +33,9 @@ pub struct Args {
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     let project = Project::find(context.global.project.as_deref())?;
     let mut config = Config::load(&project)?;
-    if let Some(counts) = args.workers {
-        config.set_worker_counts(counts);
-    }
+    let raised = args
+        .workers
+        .and_then(|counts| config.set_worker_counts(counts));
     if args.allow_network_filesystem {
         config.set_allow_network_filesystem();
     }
@@ -43,6 +43,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
         crew: config.worker_counts(),
         seed: args.seed,
         stay: args.stay,
+        note: raised,
     };
     let ended = engine::work(context, &project, &config, wish)?;
     say_end(context, &ended)?;

@@ -209,14 +209,35 @@ impl Config {
         self.file.log.allow_network_filesystem
     }
 
-    /// The argument `--workers` wins over the file.
-    pub fn set_worker_counts(&mut self, counts: WorkerCounts) {
+    /// The argument `--workers` wins over the file, and over the limits there that would keep its
+    /// workers idle. Returns a line for the person when a limit was raised.
+    pub fn set_worker_counts(&mut self, counts: WorkerCounts) -> Option<String> {
         self.file.workers.coding = counts.coding;
         self.file.workers.testing = counts.testing;
-        for key in ["workers.coding", "workers.testing"] {
+        let run = &mut self.file.run;
+        let limits = [
+            (
+                "run.max_concurrency",
+                &mut run.max_concurrency,
+                counts.coding,
+            ),
+            ("run.testing", &mut run.testing, counts.testing),
+        ];
+        let mut raised = Vec::new();
+        let mut keys = vec!["workers.coding", "workers.testing"];
+        for (key, limit, asked) in limits {
+            if asked > *limit {
+                raised.push(format!("{key} is {asked} instead of {limit}"));
+                keys.push(key);
+                *limit = asked;
+            }
+        }
+        for key in keys {
             self.origins
                 .insert(key.to_owned(), Origin::Flag("--workers"));
         }
+        let raised = raised.join(" and ");
+        (!raised.is_empty()).then(|| format!("--workers: {raised} for this run"))
     }
 
     /// The argument `--allow-network-filesystem` wins over the file.

@@ -242,10 +242,8 @@ fn what_is_wrong_is_said_with_its_line() {
 #[test]
 fn every_value_knows_where_it_came_from() {
     let mut config = parse("[run]\n\nidle_limit = \"60s\"\n[workers]\ncoding = 7").expect("good");
-    config.set_worker_counts(WorkerCounts {
-        coding: 2,
-        testing: 0,
-    });
+    let counts = |coding, testing| WorkerCounts { coding, testing };
+    assert_eq!(config.set_worker_counts(counts(2, 0)), None);
     let entries = config.entries();
     let find = |key: &str| {
         let found = entries.iter().find(|entry| entry.key == key);
@@ -258,6 +256,40 @@ fn every_value_knows_where_it_came_from() {
         find("workers.coding"),
         Some(("2", Origin::Flag("--workers")))
     );
+}
+
+#[test]
+fn what_is_asked_for_on_the_command_line_is_what_runs() {
+    let counts = |coding, testing| WorkerCounts { coding, testing };
+    let table = [
+        ("", counts(3, 1), (3, 1), None),
+        ("", counts(0, 0), (3, 1), None),
+        (
+            "",
+            counts(5, 3),
+            (5, 3),
+            Some(
+                "--workers: run.max_concurrency is 5 instead of 3 and run.testing is 3 instead of 1 for this run",
+            ),
+        ),
+        (
+            "[run]\ntesting = 0\nmax_concurrency = 9",
+            counts(5, 1),
+            (9, 1),
+            Some("--workers: run.testing is 1 instead of 0 for this run"),
+        ),
+    ];
+    for (text, asked, (coding, testing), said) in table {
+        let mut config = parse(text).expect("good");
+        assert_eq!(config.set_worker_counts(asked).as_deref(), said, "{text}");
+        let settings = config.settings();
+        assert_eq!(
+            (settings.max_concurrency, settings.testing),
+            (coding, testing)
+        );
+        let crew = config.worker_counts();
+        assert_eq!((crew.coding, crew.testing), (asked.coding, asked.testing));
+    }
 }
 
 #[test]

@@ -159,7 +159,23 @@ impl Writer<'_> {
                 RunOutcome::WaitingForPerson => Tone::Warning,
                 RunOutcome::SomeFailed | RunOutcome::BudgetSpent => Tone::Bad,
             };
-            return (tone, format!("finished: {}", clean(&run.reason)));
+            let reason = clean(&run.reason);
+            let waiting = [Standing::Ready, Standing::Delayed].iter();
+            let waiting: u32 = waiting
+                .filter_map(|standing| self.view.counts.get(standing))
+                .sum();
+            if waiting > 0 && !self.replayed {
+                let features = if waiting == 1 {
+                    "feature is"
+                } else {
+                    "features are"
+                };
+                let text = format!(
+                    "not running, {waiting} {features} ready: `scheduler run` continues (the last run ended: {reason})"
+                );
+                return (Tone::Warning, text);
+            }
+            return (tone, format!("finished: {reason}"));
         }
         let since = brief::duration(run.ran_ms);
         match self.live {

@@ -59,6 +59,11 @@ impl Progress {
         self.draw(now, true);
     }
 
+    /// Whether a person has paused the run.
+    pub fn is_paused(&self) -> bool {
+        self.view.paused
+    }
+
     /// Notes whom the run waits for.
     pub fn lacking(&mut self, lacking: Vec<Lacking>) {
         self.view.lacking = lacking;

@@ -52,6 +52,7 @@ fn idle(
     id: WorkerId,
     kind: WorkerKind,
     limit: u32,
+    any: bool,
 ) -> Result<(), Rejection> {
     if !planted!(TestAfterEnd) {
         state.open_run().ok_or(Rejection::NoRun)?;
@@ -59,7 +60,7 @@ fn idle(
     let worker = state.workers.get(&id);
     let worker = worker.ok_or_else(|| stale("the worker is gone"))?;
     let limited = state.limited.as_ref();
-    if worker.kind != kind {
+    if worker.kind != kind && !any {
         Err(stale("the worker takes other jobs"))
     } else if worker.attempt.is_some() {
         Err(stale("the worker has a job"))
@@ -119,7 +120,7 @@ pub fn coding_fits<'a>(
     features: &[FeatureId],
 ) -> Result<Fits<'a>, Rejection> {
     let limit = state.settings.max_concurrency;
-    idle(state, now, worker, WorkerKind::Coding, limit)?;
+    idle(state, now, worker, WorkerKind::Coding, limit, false)?;
     let first = job(state, features, |feature| {
         let workable = matches!(feature.status, Status::Pending | Status::Regressed);
         if !workable || state.unmet(feature.id) > 0 || feature.not_before > now {
@@ -161,7 +162,8 @@ pub fn testing_fits<'a>(
     last: bool,
 ) -> Result<Fits<'a>, Rejection> {
     let limit = state.settings.testing;
-    idle(state, now, worker, WorkerKind::Testing, limit)?;
+    // The last tests are anybody's.
+    idle(state, now, worker, WorkerKind::Testing, limit, last)?;
     let first = job(state, features, |feature| {
         if feature.status != Status::Passing {
             return Err("a feature is not passing");

@@ -21,8 +21,15 @@ pub fn testing(
     if state.open_attempts(WorkerKind::Testing) >= state.settings.testing {
         return None;
     }
-    let worker = idle(state, now, world, WorkerKind::Testing)?;
     let last = !coding_remains(state);
+    let tester = idle(state, now, world, WorkerKind::Testing);
+    // When nothing is left to code, whoever is there verifies: a run of coding workers alone ends
+    // verified as well, and nobody waits for a tester that nobody started.
+    let coder = || idle(state, now, world, WorkerKind::Coding);
+    let worker = match last {
+        true => tester.or_else(coder)?,
+        false => tester?,
+    };
     let batch = state.settings.batch_size as usize;
     if last {
         let mut load = Load::default();

@@ -35,12 +35,14 @@ impl Machine {
     /// Whether a worker of this kind is connected, or at work all the same. One of the crew that
     /// is away is replaced when it has been away for too long.
     fn is_there(&self, kind: WorkerKind) -> bool {
-        let replaced = self.crew.kinds().any(|wanted| wanted == kind);
         self.core.state().workers().iter().any(|(id, worker)| {
+            let replaced = self.crew.kinds().any(|wanted| wanted == worker.kind);
             let link = self.links.get(id).filter(|link| !link.absent);
             let there = link.is_some_and(|link| link.connection.is_some() || replaced);
             let fit = there && !worker.is_unfit();
-            worker.kind == kind && (fit || worker.attempt.is_some())
+            // What waits for a tester are the last tests, which coding workers run as well.
+            let takes = worker.kind == kind || kind == WorkerKind::Testing;
+            takes && (fit || worker.attempt.is_some())
         })
     }
 

@@ -339,7 +339,9 @@ impl Machine {
             return;
         }
         let mut attempt = Attempt::new(Box::new(offer), now);
-        let wrong = attempt.kind != self.rules.kind || attempt.features().is_empty();
+        // A coding worker verifies, too, when nothing is left to code.
+        let takes = attempt.kind == self.rules.kind || attempt.kind == WorkerKind::Testing;
+        let wrong = !takes || attempt.features().is_empty();
         if wrong {
             attempt.deadline = None;
             self.attempt = Some(attempt);

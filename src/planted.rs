@@ -72,6 +72,12 @@ mod switch {
         LateAnsweredOtherwise,
         /// Connected workers that wait for a job say nothing.
         IdleWorkerSilent,
+        /// A merge counts as done when git failed.
+        FailedGitBelieved,
+        /// Limits go on while the process is stopped.
+        StopCounted,
+        /// Nobody notes that the clock went forward.
+        JumpForgotten,
     }
 
     thread_local! {

@@ -31,7 +31,7 @@ impl Running {
     pub fn at(&mut self, mono_ms: u64) -> u64 {
         let mono_ms = mono_ms.max(self.read_ms);
         let gap = mono_ms - self.read_ms;
-        if gap >= Self::STOP_MS {
+        if gap >= Self::STOP_MS && !planted!(StopCounted) {
             self.stopped_ms = self.stopped_ms.saturating_add(gap);
         }
         self.read_ms = mono_ms;

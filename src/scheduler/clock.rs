@@ -52,7 +52,7 @@ impl Clock {
     /// By how much the wall clock went forward beyond what was measured, since this was last asked.
     pub fn take_jump(&mut self) -> Option<u64> {
         let jumped_ms = std::mem::take(&mut self.jumped_ms);
-        (jumped_ms > 0).then_some(jumped_ms)
+        (jumped_ms > 0 && !planted!(JumpForgotten)).then_some(jumped_ms)
     }
 
     /// The process ran until this moment; see [`Running::keep_up`].

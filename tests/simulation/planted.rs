@@ -21,7 +21,7 @@ const ENDS: &str = "the run ends";
 const STARTS: &str = "no agent is started for nothing";
 
 /// Who notices which bug. Some break several promises; then whichever is seen first will do.
-const TABLE: [(Bug, &[&str]); 17] = [
+const TABLE: [(Bug, &[&str]); 20] = [
     (
         Bug::NoTokenCheck,
         &["an accepted outcome came from the holder"],
@@ -44,6 +44,12 @@ const TABLE: [(Bug, &[&str]); 17] = [
     (Bug::FailedChecksPass, &["a pass is evidence"]),
     (Bug::AgentsOutliveTheirAttempt, &["lost means gone"]),
     (Bug::LateAnsweredOtherwise, &["an acknowledged event stays"]),
+    (
+        Bug::FailedGitBelieved,
+        &["a feature is merged once", "a pass is evidence"],
+    ),
+    (Bug::StopCounted, &["durations are measured"]),
+    (Bug::JumpForgotten, &["durations are measured"]),
     (Bug::IdleWorkerSilent, &["a healthy worker is left alone"]),
 ];
 

@@ -26,8 +26,12 @@ pub enum What {
     PauseScheduler,
     /// All processes at once.
     PauseHost,
-    /// The wall clock is set, or the machine slept.
+    /// The wall clock is set.
     SetClock,
+    /// The machine sleeps: all clocks but the wall clock stand still.
+    Suspend,
+    /// git fails for a while, at times after it has done what it was asked to do.
+    GitFails,
     DiskFull,
     SlowDisk,
     /// Somebody commits on the branch.
@@ -44,7 +48,7 @@ pub enum What {
     Wish,
 }
 
-const ALL: [What; 20] = [
+const ALL: [What; 22] = [
     What::KillScheduler,
     What::KillAtMerge,
     What::KillAtSync,
@@ -56,6 +60,8 @@ const ALL: [What; 20] = [
     What::PauseScheduler,
     What::PauseHost,
     What::SetClock,
+    What::Suspend,
+    What::GitFails,
     What::DiskFull,
     What::SlowDisk,
     What::Outsider,

@@ -69,6 +69,10 @@ pub enum Sight<'a> {
     },
     /// A scheduler process ended by itself, and these workers of its own are still there.
     Ended { left: &'a [u32] },
+    /// An attempt has passed: how long it took by the log, and how long it did.
+    Lasted { told_ms: u64, real_ms: u64 },
+    /// A worker ends an attempt because its time is up: for how long the worker has worked on it.
+    TimedOut { ran_ms: u64, limit_ms: u64 },
     /// The run is over, and the scheduler's process with it.
     Over { outcome: RunOutcome },
 }

@@ -13,7 +13,7 @@ mod workers;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::model::apply::apply;
-use crate::model::event::{ProcessIdentity, Recorded};
+use crate::model::event::{Event, ProcessIdentity, Recorded};
 use crate::model::ids::{AttemptId, CommandId, CommitId, FeatureId, Timestamp, WorkerId};
 use crate::model::settings::WorkerKind;
 use crate::model::state::State;
@@ -140,6 +140,11 @@ pub struct World {
     /// What this log's disk refuses or delays.
     disk_full: bool,
     disk_slow_until: u64,
+    /// git fails until then; how often it has failed in a row for an attempt, in which reign.
+    git_fails_until: u64,
+    git_tries: BTreeMap<(u64, AttemptId), u32>,
+    /// When attempts began, and in which reign.
+    began: BTreeMap<AttemptId, (u64, u64)>,
     /// The scheduler is killed as soon as it does this.
     ambush: Option<Ambush>,
     runs_left: u32,
@@ -179,6 +184,9 @@ impl World {
             commands: 0,
             disk_full: false,
             disk_slow_until: 0,
+            git_fails_until: 0,
+            git_tries: BTreeMap::new(),
+            began: BTreeMap::new(),
             ambush: None,
             runs_left: scenario.runs,
             observers: Observers::new(),
@@ -340,7 +348,31 @@ impl World {
                 format!("event {sequence}: {:?}", recorded.event)
             });
             self.show(&Sight::Durable(recorded));
+            self.measure(recorded);
             apply(&mut self.view, recorded);
+        }
+    }
+
+    /// Compares how long an attempt took with what the log makes of it.
+    fn measure(&mut self, recorded: &Recorded) {
+        let now = (self.reigns, self.now_ms);
+        match &recorded.event {
+            Event::AttemptStarted(_) => {
+                self.began.insert(AttemptId(recorded.sequence.0), now);
+            }
+            Event::FeaturePassed(event) => {
+                let began = self.began.get(&event.attempt).copied();
+                let open = self.view.attempts().get(&event.attempt);
+                // Between two schedulers nobody measures.
+                if let (Some((reign, began_ms)), Some(open)) = (began, open)
+                    && reign == self.reigns
+                {
+                    let told_ms = self.view.ran_ms(open.started, open.jumped_ms, recorded.at);
+                    let real_ms = self.now_ms - began_ms;
+                    self.show(&Sight::Lasted { told_ms, real_ms });
+                }
+            }
+            _ => {}
         }
     }
 

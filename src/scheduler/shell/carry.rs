@@ -15,20 +15,10 @@ use crate::model::ids::{AttemptId, CommitId};
 use crate::model::settings::WorkerKind;
 use crate::scheduler::crew::ChildEnd;
 use crate::scheduler::machine::{Connection, Effect, Input};
+use crate::scheduler::merging::{AfterFailure, GIT_AGAIN_MS, GIT_TRIES, after_failure};
 use crate::scheduler::outside::{Integration, Merged, Processes, Spool};
 use crate::scheduler::socket::{Arrival, Door, Outbox, Outgoing};
 use crate::workspace;
-
-/// How long to wait before git is asked again after it failed: its own locks are held for
-/// milliseconds, a full disk for as long as a person needs.
-const GIT_AGAIN_MS: u64 = 2_000;
-
-/// Failures of git in a row after which the branch is looked at: if it is where the commit should
-/// stand, the merge has not happened, and the attempt is told. Ten seconds are longer than any
-/// lock of git's is held, and shorter than a person's patience.
-const GIT_TRIES: u32 = 6;
-/// Failures in a row after which the scheduler ends, because nothing can be merged: two minutes.
-const GIT_TRIES_MAX: u32 = 60;
 
 pub struct Carrier {
     inbox: mpsc::Sender<Arrival>,
@@ -325,7 +315,7 @@ impl Hold<'_> {
 /// Asks git until it answers: the merge's proof is durable, so it must end one way or the other.
 ///
 /// # Errors
-/// git has failed [`GIT_TRIES_MAX`] times. The next start asks it what has become of the merge.
+/// git has failed too often in a row. The next start asks it what has become of the merge.
 async fn merge(
     integration: &dyn Integration,
     onto: &CommitId,
@@ -348,17 +338,16 @@ async fn merge(
         };
         hold.free(&mut held).await;
         tries += 1;
-        if tries >= GIT_TRIES_MAX {
-            return Err(error);
+        let head = match tries >= GIT_TRIES {
+            true => integration.head().await.ok(),
+            false => None,
+        };
+        match after_failure(tries, head, onto) {
+            AfterFailure::Answer(merged) => return Ok(merged),
+            AfterFailure::GiveUp => return Err(error),
+            AfterFailure::Again => {}
         }
         tracing::error!(%error, "git failed, trying again");
-        if tries >= GIT_TRIES
-            && let Ok(head) = integration.head().await
-            && head == *onto
-        {
-            let merged = false;
-            return Ok(Merged { merged, head });
-        }
         tokio::time::sleep(again).await;
     }
 }
@@ -369,6 +358,7 @@ mod tests {
 
     use super::*;
     use crate::model::branch::BranchMove;
+    use crate::scheduler::merging::GIT_TRIES_MAX;
     use crate::scheduler::outside::Answer;
     use crate::workspace::Error;
 

@@ -8,6 +8,7 @@ mod folding;
 mod healthy;
 mod holder;
 mod lost;
+mod measured;
 mod merged;
 mod proof;
 mod single;
@@ -32,5 +33,6 @@ pub fn all() -> Vec<Box<dyn Checker + Send>> {
         Box::new(ending::Ending),
         Box::new(folding::Folding),
         Box::new(healthy::Healthy),
+        Box::new(measured::Measured),
     ]
 }

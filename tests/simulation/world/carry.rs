@@ -3,6 +3,7 @@
 use super::*;
 use crate::model::branch::BranchMove;
 use crate::scheduler::machine::Effect;
+use crate::scheduler::merging::{self, AfterFailure};
 use crate::scheduler::outside::Spooled;
 
 impl World {
@@ -125,6 +126,10 @@ impl World {
             // Somebody is faster.
             self.somebody_commits(Vec::new());
         }
+        if self.now_ms < self.git_fails_until {
+            return self.git_fails(reign, attempt, onto, commit);
+        }
+        self.git_tries.remove(&(reign, attempt));
         self.ambushed(Ambush::BeforeMerge);
         let (merged, moved) = self.git.merge(onto, commit);
         self.note(|| {
@@ -140,6 +145,35 @@ impl World {
         self.ambushed(Ambush::AfterMerge);
         let ms = self.disk.between(0, 20);
         self.after(ms, Item::Input(reign, Input::Merged { attempt, merged }));
+    }
+
+    /// git hangs, dies, or finds no room: before or after it has done its work. What follows is
+    /// the shell's rule.
+    fn git_fails(&mut self, reign: u64, attempt: AttemptId, onto: &CommitId, commit: &CommitId) {
+        if self.scheduler.as_ref().is_none_or(|one| one.reign != reign) {
+            return;
+        }
+        if self.disk.percent(20) && self.git.merge(onto, commit).1 {
+            self.show(&Sight::Moved { to: commit });
+        }
+        let tries = self.git_tries.entry((reign, attempt)).or_default();
+        *tries += 1;
+        let tries = *tries;
+        self.note(|| format!("git fails for {attempt}, {tries} times in a row"));
+        let head = self.disk.percent(50).then(|| self.git.head());
+        let head = head.filter(|_| tries >= merging::GIT_TRIES);
+        match merging::after_failure(tries, head, onto) {
+            AfterFailure::Again => {
+                let again = Item::Git(reign, attempt, onto.clone(), commit.clone());
+                self.after(merging::GIT_AGAIN_MS, again);
+            }
+            AfterFailure::Answer(merged) => {
+                self.git_tries.remove(&(reign, attempt));
+                self.arrive(reign, Input::Merged { attempt, merged });
+            }
+            // The process ends with the error.
+            AfterFailure::GiveUp => self.scheduler_dies(),
+        }
     }
 
     pub(super) fn somebody_commits(&mut self, breaks: Vec<FeatureId>) {

@@ -53,6 +53,8 @@ impl World {
                 let ms = dice.skewed(7_200_000) as i64;
                 self.skew_ms += if dice.percent(50) { ms } else { -ms };
             }
+            What::Suspend => self.skew_ms += dice.skewed(36_000_000) as i64,
+            What::GitFails => self.git_fails_until = self.now_ms + dice.skewed(200_000),
             What::DiskFull => self.disk_full = self.scheduler.is_some(),
             What::SlowDisk => self.disk_slow_until = self.now_ms + dice.skewed(60_000),
             What::Outsider => {

@@ -3,9 +3,11 @@
 use super::network::Link;
 use super::steps::{Bench, Running};
 use super::*;
+use crate::model::evidence::{Failure, FailureKind};
+use crate::model::report::Report;
 use crate::protocol::WorkerMessage;
 use crate::scheduler::crew::ChildEnd;
-use crate::worker::machine::{Effect, Exit, Input as WorkerInput, Kept, Machine, Rules};
+use crate::worker::machine::{Effect, Exit, Input as WorkerInput, Kept, Machine, Rules, StepKind};
 
 /// A worker process.
 pub struct Worker {
@@ -17,6 +19,10 @@ pub struct Worker {
     clock: crate::model::running::Running,
     /// It has not read its clock since it was stopped.
     stopped: bool,
+    /// For how long it has been stopped in all.
+    slept_ms: u64,
+    /// When it began its attempt, by the time in which it ran, and that attempt's limit.
+    began: (u64, u64),
     /// Stopped by SIGSTOP until then.
     pub stopped_ms: u64,
     /// It was stopped, or hangs: whoever kills it is not to blame.
@@ -55,6 +61,7 @@ impl Worker {
             self.clock.keep_up(now_ms);
         }
         self.stopped = true;
+        self.slept_ms += until_ms.saturating_sub(self.stopped_ms.max(now_ms));
         self.stopped_ms = self.stopped_ms.max(until_ms);
         self.troubled = true;
     }
@@ -101,6 +108,8 @@ impl World {
             start,
             clock: crate::model::running::Running::starting(start.1),
             stopped: false,
+            slept_ms: 0,
+            began: (0, 0),
             stopped_ms: 0,
             troubled: false,
             link: Link::Down,
@@ -199,10 +208,37 @@ impl World {
                     self.say(connection, message);
                 }
             }
-            Effect::Begin(step) => self.begin_step(who, step),
+            Effect::Begin(step) => {
+                self.time_worker(who, &step.kind);
+                self.begin_step(who, step);
+            }
             Effect::Interrupt => self.interrupt_step(who),
             Effect::Say(line) => self.note(|| format!("worker {who}: {line}")),
             Effect::Exit(exit) => self.worker_exits(who, &exit),
+        }
+    }
+
+    /// Notes when work on an attempt begins, and checks its end when its time was up.
+    fn time_worker(&mut self, who: Who, step: &StepKind) {
+        let now_ms = self.now_ms;
+        let Some(worker) = self.workers.get_mut(&who) else {
+            return;
+        };
+        let ran_ms = now_ms - worker.slept_ms;
+        match step {
+            StepKind::Make(offer) => worker.began = (ran_ms, offer.settings.time_limit_ms),
+            StepKind::Spool(spooled) => {
+                let Report::Failed { failures, .. } = &spooled.report else {
+                    return;
+                };
+                let timed_out = |(_, it): &(_, Failure)| it.kind == FailureKind::TimeLimit;
+                if failures.iter().any(timed_out) {
+                    let (began_ms, limit_ms) = worker.began;
+                    let ran_ms = ran_ms - began_ms;
+                    self.show(&Sight::TimedOut { ran_ms, limit_ms });
+                }
+            }
+            _ => {}
         }
     }
 

@@ -344,14 +344,25 @@ fn a_test_that_fails_itself_says_nothing_about_the_rest() {
 }
 
 #[test]
+fn a_coding_worker_takes_a_test() {
+    let mut rig = Rig::ready(WorkerKind::Coding);
+    let test = offer(WorkerKind::Testing, vec![feature(5, &["make test"])]);
+    let effects = rig.hear(SchedulerMessage::Job(Box::new(test)));
+    assert_eq!(effects, ["make"]);
+    assert_eq!(through_hooks(&mut rig), ["check #5"]);
+    let checked = rig.done(Finished::Checked(vec![checks(5, &[0])]));
+    assert_eq!(checked, ["hook AfterRun"]);
+    assert_eq!(rig.done(Finished::Hooked), ["spool c tested"]);
+}
+
+#[test]
 fn a_job_that_does_not_fit_is_given_back() {
-    for features in [vec![], vec![feature(5, &[])]] {
-        let kind = match features.len() {
-            0 => WorkerKind::Coding,
-            _ => WorkerKind::Testing,
-        };
-        let mut rig = Rig::ready(WorkerKind::Coding);
-        let wrong = Box::new(offer(kind, features));
+    for (own, features) in [
+        (WorkerKind::Coding, vec![]),
+        (WorkerKind::Testing, vec![feature(5, &[])]),
+    ] {
+        let mut rig = Rig::ready(own);
+        let wrong = Box::new(offer(WorkerKind::Coding, features));
         let rest = rig.hear(SchedulerMessage::Job(wrong));
         assert_eq!(rig.run_on(rest), ["spool c released", "report c released"]);
         let rest = rig.reported(Verdict::Recorded);

@@ -149,7 +149,11 @@ fn a_session_survives_the_schedulers_death() {
         r#"echo x > started.txt; while ! test -f "$GO"; do sleep 0.05; done; echo done > f1.txt"#;
     let dir = tempfile::tempdir().expect("a directory");
     let go = dir.path().join("go");
-    let env = format!("env = {{ GO = \"{}\" }}\n", go.display());
+    // In the cage it sees nothing of the machine's /tmp but this.
+    let env = format!(
+        "env = {{ GO = {go:?} }}\n[cage]\nread = [{:?}]\n",
+        dir.path()
+    );
     let project = project(agent, &env, &feature(1, ""));
     let mut first = project.start(&RUN);
     wait_until("the agent works", || project.in_an_attempt("started.txt"));

@@ -102,6 +102,9 @@ impl CommandDriver {
             Some(stop) => watch.result_of(stop),
             None => result_of(ended.exit_code, &last_words, &said),
         };
+        if let (None, Some(exceeded)) = (stop, ended.exceeded) {
+            result.reason = format!("the agent was ended: {exceeded}");
+        }
         result.left = ended.left;
         result
     }

@@ -65,6 +65,8 @@ pub enum Verb {
     Demo(commands::demo::Args),
     /// Set up this repository: write .crewlog/config.toml and a sample backlog
     Init(commands::init::Args),
+    /// Check this machine: the cage that agents get, git, disks, agents, and what the config gives away
+    Doctor(commands::doctor::Args),
     /// Bring a backlog file (TOML or JSON) into the log, all of it or nothing
     Import(commands::import::Args),
     /// Work on the backlog until it is done, stuck, or out of budget

@@ -19,6 +19,7 @@ use super::pages;
 use super::progress::{Progress, Screen};
 use super::project::{self, Project};
 use super::store::{self, now};
+use crate::agent::cage::probe::Support;
 use crate::agent::process;
 use crate::model::event::{ProcessIdentity, Recorded, RunOutcome};
 use crate::model::ids::AttemptId;
@@ -29,7 +30,8 @@ use crate::queue::EventLog;
 use crate::scheduler::outside::{GitBranch, Spool, Spooled};
 use crate::scheduler::processes::{LocalProcesses, Reap};
 use crate::scheduler::{self, Ending, Handle, Observer, Options, load};
-use crate::worker::{self, Asked, Signals, spool, tree_prefix, tree_token};
+use crate::worker::config::Isolation;
+use crate::worker::{self, Asked, Signals, cage, spool, tree_prefix, tree_token};
 use crate::workspace::Repository;
 
 /// What the verb decides of a run beside the config.
@@ -84,7 +86,10 @@ pub fn work(
     wish: Wish,
 ) -> Result<Ended, Error> {
     if wish.crew.coding + wish.crew.testing > 0 {
-        can_work(project, config)?;
+        let worker = can_work(project, config)?;
+        cage::notes(&worker)
+            .iter()
+            .for_each(|note| context.note(note));
     }
     let screen = Screen::new(&context.global);
     logging::start(&context.global, "warn", screen.clone());
@@ -93,13 +98,23 @@ pub fn work(
 }
 
 /// A mistake in what workers are told is said here once, instead of by each worker in turn.
-fn can_work(project: &Project, config: &Config) -> Result<(), Error> {
-    let config = config.worker(project)?;
-    worker::check(&config).map_err(|error| {
-        let next = format!("mend {}", project.config.display());
-        Error::usage("no worker could begin", error, next)
-    })?;
-    worker::check_programs(&config).map_err(unfit)
+fn can_work(project: &Project, config: &Config) -> Result<worker::Config, Error> {
+    let worker = config.worker(project)?;
+    let next = format!("edit {}", project.config.display());
+    worker::check(&worker).map_err(|error| Error::usage("no worker could begin", error, next))?;
+    if worker.isolation == Isolation::Cage {
+        let support = Support::probe(Path::new(process::TreeCommand::OWN_EXECUTABLE));
+        let lacks = support.lacks().join("; ");
+        if !support.cages() || support.no_namespace.is_some() {
+            return Err(Error::usage(
+                "environment.isolation = \"cage\" cannot be had",
+                lacks,
+                "mend the kernel's settings, or set environment.isolation = \"auto\"",
+            ));
+        }
+    }
+    worker::check_programs(&worker).map_err(unfit)?;
+    Ok(worker)
 }
 
 fn unfit(error: impl std::fmt::Display) -> Error {

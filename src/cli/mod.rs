@@ -87,6 +87,7 @@ fn dispatch(context: &Context, verb: &Verb) -> Result<ExitCode, Error> {
     match verb {
         Verb::Drill(args) => commands::drill::run(context, args),
         Verb::Demo(args) => commands::demo::run(context, args),
+        Verb::Doctor(args) => commands::doctor::run(context, args),
         Verb::Init(args) => commands::init::run(context, args),
         Verb::Import(args) => commands::import::run(context, args),
         Verb::Run(args) => commands::run::run(context, args),

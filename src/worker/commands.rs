@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::agent::cage::{Network, blame};
 use crate::agent::process::{self, Streams, TreeCommand};
 use crate::model::evidence::{CheckRun, Failure, FailureKind};
 use crate::model::ids::FeatureId;
 use crate::model::settings::WorkerKind;
 
+use super::cage::Caged;
 use super::config;
 use super::job::AttemptDir;
 use super::outcome::{FeatureChecks, cut};
@@ -75,7 +77,9 @@ impl Workshop {
     ) -> Result<(CheckRun, String), Failure> {
         self.activity.send_replace(format!("check: {command}"));
         let limit = Duration::from_millis(bench.offer.settings.check_limit_ms);
-        let finished = self.shell(bench, command, limit, cancel).await?;
+        let (finished, blamed) = self
+            .shell(bench, command, limit, Caged::Check, cancel)
+            .await?;
         let output = self
             .outputs
             .put(finished.output.as_bytes())
@@ -86,7 +90,7 @@ impl Workshop {
             duration_ms: finished.duration_ms,
             output,
         };
-        Ok((run, finished.output))
+        Ok((run, with_blame(finished.output, blamed)))
     }
 
     /// Runs a hook, unless the project has none here.
@@ -101,7 +105,9 @@ impl Workshop {
             return Ok(());
         }
         let limit = Duration::from_millis(self.config.hooks.limit_ms);
-        let finished = self.shell(bench, command, limit, cancel).await?;
+        let (finished, blamed) = self
+            .shell(bench, command, limit, Caged::Hook, cancel)
+            .await?;
         if finished.exit_code == 0 {
             return Ok(());
         }
@@ -113,7 +119,7 @@ impl Workshop {
             false => format!("exited with {}", finished.exit_code),
         };
         let mut reason = format!("the hook {name} {how}");
-        let tail = tail(&finished.output);
+        let tail = tail(&with_blame(finished.output, blamed));
         if !tail.is_empty() {
             reason = format!("{reason}: {tail}");
         }
@@ -125,8 +131,18 @@ impl Workshop {
         bench: &Bench,
         command: &str,
         limit: Duration,
+        who: Caged<'_>,
         cancel: &CancellationToken,
-    ) -> Result<process::Finished, Failure> {
+    ) -> Result<(process::Finished, Option<String>), Failure> {
+        let cage = self.cage(bench, &bench.env, who);
+        if cage.is_none()
+            && matches!(who, Caged::Check)
+            && self.config.checks.network == Network::None
+        {
+            return Err(setup(
+                "checks.network = \"none\" needs the cage; set environment.isolation = \"auto\" and see `scheduler doctor`",
+            ));
+        }
         let script = script(command, &bench.dir)
             .map_err(trouble::refused("a long command cannot be written down"))?;
         let tree = TreeCommand {
@@ -138,7 +154,7 @@ impl Workshop {
             own_executable: self.own_executable.clone(),
             isolation: self.isolation(),
             streams: Streams::Merged,
-            cage: None,
+            cage: cage.clone(),
         };
         let finished = process::run_to_end(tree, limit, OUTPUT_BYTES_MAX, cancel).await;
         let finished = finished.map_err(setup)?;
@@ -149,7 +165,12 @@ impl Workshop {
                 "processes that cannot be ended"
             );
         }
-        Ok(finished)
+        let blamed = match finished.exceeded {
+            Some(exceeded) => Some(format!("it was ended: {exceeded}")),
+            None if finished.exit_code == 0 => None,
+            None => cage.and_then(|cage| blame::explain(&finished.output, &cage)),
+        };
+        Ok((finished, blamed))
     }
 
     pub(super) fn isolation(&self) -> process::Isolation {
@@ -160,8 +181,8 @@ impl Workshop {
 /// How process trees are held together, by the config.
 pub(super) fn isolation(wanted: config::Isolation) -> process::Isolation {
     match wanted {
-        config::Isolation::Auto => process::Isolation::Auto,
-        config::Isolation::Namespace => process::Isolation::Namespace,
+        config::Isolation::Auto | config::Isolation::None => process::Isolation::Auto,
+        config::Isolation::Cage | config::Isolation::Namespace => process::Isolation::Namespace,
         config::Isolation::Subreaper => process::Isolation::Subreaper,
     }
 }
@@ -188,6 +209,17 @@ fn script(command: &str, dir: &AttemptDir) -> std::io::Result<OsString> {
     }
     script.push("'");
     Ok(script)
+}
+
+/// An output with what the cage has to do with its end.
+fn with_blame(mut output: String, blamed: Option<String>) -> String {
+    if let Some(blamed) = blamed {
+        if !output.is_empty() && !output.ends_with('\n') {
+            output.push('\n');
+        }
+        output.push_str(&blamed);
+    }
+    output
 }
 
 /// The last lines of an output, fit to be quoted.

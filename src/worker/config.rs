@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::agent::cage::Network;
+
 /// All that a worker needs to know before it meets a scheduler. The rules of the run (limits,
 /// retries, budgets) are not here: they come with every job.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -27,6 +29,8 @@ pub struct Config {
     pub prompts: Prompts,
     /// How agents, checks and hooks are kept apart from the rest of the machine.
     pub isolation: Isolation,
+    /// What their cage allows beyond its own lists, and how much they may use up.
+    pub cage: CageConfig,
     /// Variables set for agents, checks and hooks alike. A value here wins over the worker's own
     /// environment, never over the `CREWLOG_*` variables.
     pub env: BTreeMap<String, String>,
@@ -96,6 +100,9 @@ pub struct AgentConfig {
     pub mode: String,
     /// What is answered when the agent asks for permission.
     pub permission: PermissionPolicy,
+    /// Paths that this agent alone may write, such as where it keeps its login; absolute or below
+    /// `~/`. What the cage knows of common agents is written without this.
+    pub cage_write: Vec<String>,
 }
 
 /// Shell commands in the worktree around an attempt; an empty one is left out.
@@ -136,6 +143,8 @@ pub struct Checks {
     /// `.gitignore`. All others are removed, and [`Hooks::after_create`] runs again, so that the
     /// checks see what a fresh worktree of the commit would show them. `*` keeps everything.
     pub keep_ignored: Vec<String>,
+    /// Which network the checks have. Only in a cage.
+    pub network: Network,
 }
 
 impl Checks {
@@ -191,17 +200,40 @@ pub struct Prompts {
     pub testing: Option<PathBuf>,
 }
 
-/// How the process tree of a session is held together.
+/// Whether agents, checks and hooks are caged, and how their process trees are held together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Isolation {
-    /// A PID namespace where the machine allows one, else `Subreaper`.
+    /// A cage where the kernel has one; a PID namespace where the machine allows one.
     #[default]
     Auto,
-    /// A PID namespace, or the attempt fails.
+    /// A cage, or no worker starts.
+    Cage,
+    /// No cage: programs may do whatever the user may.
+    None,
+    /// As `Auto`, but a PID namespace or the attempt fails.
     Namespace,
-    /// The worker adopts and ends what the session leaves behind.
+    /// As `Auto`, but without namespaces: the worker adopts and ends what the session leaves
+    /// behind.
     Subreaper,
+}
+
+/// What the cage allows beyond its own lists, and how much a tree may use up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CageConfig {
+    /// Paths that can be read although they are hidden; absolute or below `~/`.
+    pub read: Vec<String>,
+    /// Paths that can be written.
+    pub write: Vec<String>,
+    /// Paths that look empty.
+    pub hide: Vec<String>,
+    /// Memory of a tree's processes together, in bytes; 0 is no limit.
+    pub memory_bytes: u64,
+    /// Processes and threads of a tree; 0 is no limit.
+    pub processes: u32,
+    /// Files that one process may have open; 0 is no limit.
+    pub open_files: u64,
 }
 
 impl Default for Config {
@@ -215,6 +247,7 @@ impl Default for Config {
             ports: Ports::default(),
             prompts: Prompts::default(),
             isolation: Isolation::default(),
+            cage: CageConfig::default(),
             env: BTreeMap::new(),
             pass_env: Vec::new(),
             orphan_limit_ms: 3_600_000,
@@ -258,6 +291,24 @@ impl Config {
             && agent.program.trim().is_empty()
         {
             return wrong("testing_agent.program", NO_PROGRAM);
+        }
+        let cage = [
+            ("cage.read", &self.cage.read),
+            ("cage.write", &self.cage.write),
+            ("cage.hide", &self.cage.hide),
+            ("agent.cage_write", &self.agent.cage_write),
+        ];
+        for (name, paths) in cage {
+            let sound =
+                |path: &String| path.starts_with('/') || path == "~" || path.starts_with("~/");
+            if let Some(path) = paths.iter().find(|path| !sound(path)) {
+                return wrong(
+                    name,
+                    &format!(
+                        "{path:?} is neither absolute nor below the home directory; begin it with / or ~/"
+                    ),
+                );
+            }
         }
         if !self.checks.is_sound() {
             return wrong(

@@ -132,6 +132,7 @@ impl JobView {
 pub struct AttemptDir {
     job: PathBuf,
     tmp: PathBuf,
+    scratch: PathBuf,
 }
 
 impl AttemptDir {
@@ -141,6 +142,7 @@ impl AttemptDir {
         Self {
             job: root.join("job"),
             tmp: root.join("tmp"),
+            scratch: root.join("scratch"),
         }
     }
 
@@ -163,6 +165,11 @@ impl AttemptDir {
     /// `TMPDIR`.
     pub fn tmp(&self) -> PathBuf {
         self.tmp.clone()
+    }
+
+    /// What programs in a cage write into caches; made when it is needed.
+    pub fn scratch(&self) -> PathBuf {
+        self.scratch.clone()
     }
 
     /// `CREWLOG_JOB`.

@@ -15,6 +15,7 @@
 //!
 //! Knows nothing of the log, of other workers, of which feature is next, or of moving the branch.
 
+pub mod cage;
 mod commands;
 pub mod config;
 pub mod connection;

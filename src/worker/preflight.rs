@@ -11,6 +11,7 @@ use rustix::fs::{Access, access};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::agent::cage::probe::landlock_version;
 use crate::agent::{
     AcpDriver, AcpSettings, Driver as _, JobPaths, Session, SessionLimits, SessionResult,
     Transcript,
@@ -20,8 +21,9 @@ use crate::model::ids::AttemptId;
 use crate::model::settings::WorkerKind;
 use crate::model::trouble::TroubleKind;
 
+use super::cage;
 use super::commands::isolation;
-use super::config::{AgentConfig, Config, Driver, Places};
+use super::config::{AgentConfig, Config, Driver, Isolation, Places};
 use super::job::{agent_environment, shared_environment};
 use super::session;
 use super::shell::{WorkerError, template};
@@ -103,6 +105,10 @@ pub enum PreflightError {
 /// The config cannot work.
 pub fn check(config: &Config) -> Result<(), WorkerError> {
     config.validate()?;
+    if config.isolation == Isolation::Cage && !cage::is_caged(config) {
+        let found = landlock_version();
+        return Err(WorkerError::Cage { found });
+    }
     for (_, agent) in agents(config) {
         session::driver(agent, &config.places).map_err(WorkerError::Agent)?;
     }

@@ -3,6 +3,7 @@
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::agent::cage::blame;
 use crate::agent::{
     AcpDriver, AcpSettings, AgentEvent, CommandDriver, Driver, JobPaths, Permission, Session,
     SessionLimits, SessionResult, Transcript,
@@ -11,6 +12,7 @@ use crate::model::evidence::Failure;
 use crate::model::ids::{FeatureId, Timestamp};
 use crate::model::settings::WorkerKind;
 
+use super::cage::Caged;
 use super::config::{self, AgentConfig, PermissionPolicy, Places};
 use super::job::{agent_environment, environment};
 use super::outcome;
@@ -80,10 +82,12 @@ impl Workshop {
         let settings = &bench.offer.settings;
         // Made anew, because the session may be about some of the job's features only.
         let env = environment(&self.config, std::env::vars_os(), &view, &bench.dir);
+        let env = agent_environment(env, agent, std::env::vars_os());
+        let cage = self.cage(bench, &env, Caged::Agent(agent));
         let session = Session {
             prompt,
             worktree: bench.cwd.clone(),
-            env: agent_environment(env, agent, std::env::vars_os()),
+            env,
             paths: JobPaths {
                 prompt_file: bench.dir.prompt_file(),
                 job_file: bench.dir.job_file(),
@@ -94,7 +98,7 @@ impl Workshop {
             token: tree_token(&self.config.places.project, bench.offer.attempt),
             own_executable: self.own_executable.clone(),
             isolation: self.isolation(),
-            cage: None,
+            cage: cage.clone(),
             limits: SessionLimits {
                 idle_ms: settings.idle_limit_ms,
                 // The whole attempt's limit is the machine's; this one is never the tighter one.
@@ -118,7 +122,10 @@ impl Workshop {
         Ok(outcome::SessionResult {
             end: result.end,
             failure: result.failure,
-            detail: result.reason,
+            detail: match cage.and_then(|cage| blame::explain(&result.reason, &cage)) {
+                Some(blamed) => format!("{}; {blamed}", result.reason),
+                None => result.reason,
+            },
             limited_until: result.limit_until_ms.map(Timestamp),
             usage: result.usage,
             verdict: bench.dir.verdict(features),

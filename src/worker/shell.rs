@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::agent::cage::probe::LANDLOCK_LEAST;
 use crate::agent::process;
 use crate::model::encoding;
 use crate::model::ids::Timestamp;
@@ -42,6 +43,15 @@ pub enum WorkerError {
     /// The agent cannot be driven.
     #[error("the config cannot work: agent: {0}")]
     Agent(String),
+    /// The kernel has no cage.
+    #[error(
+        "environment.isolation = \"cage\": the kernel's Landlock has ABI {found}, and {} is needed (Linux 6.7 or later); with \"auto\" agents run without a cage",
+        LANDLOCK_LEAST
+    )]
+    Cage {
+        /// The version of Landlock's interface; 0 where there is none.
+        found: u32,
+    },
     /// A prompt template cannot be used.
     #[error("the prompt template {path:?} (`{key}`) cannot be used: {problem}")]
     Template {

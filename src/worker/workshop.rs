@@ -69,6 +69,8 @@ pub(super) struct Bench {
     /// The directory in which agent, checks and hooks work: the project's place in the worktree.
     pub(super) cwd: PathBuf,
     pub(super) env: BTreeMap<OsString, OsString>,
+    /// What of the main repository its git reads.
+    pub(super) shared: Vec<PathBuf>,
     worktree: Worktree,
 }
 
@@ -88,6 +90,13 @@ impl Templates {
             WorkerKind::Coding => &self.coding,
             WorkerKind::Testing => &self.testing,
         }
+    }
+}
+
+impl Bench {
+    /// The working tree.
+    pub(super) fn tree(&self) -> &Path {
+        self.worktree.path()
     }
 }
 
@@ -197,6 +206,7 @@ impl Workshop {
         dir.make()
             .map_err(refused(format!("cannot make {:?}", dir.path())))?;
         let tree = self.repository.tree_of(&offer.base).await.map_err(setup)?;
+        let shared = self.repository.shared_read_paths().await.map_err(setup)?;
         let stand = Stand {
             onto: offer.base.clone(),
             commit: offer.base.clone(),
@@ -215,6 +225,7 @@ impl Workshop {
             dir,
             cwd,
             env,
+            shared,
             worktree,
         });
         Ok(stand)

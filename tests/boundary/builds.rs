@@ -105,7 +105,7 @@ fn pip() {
                 "import zipfile\ndef build_wheel(d, config_settings=None, metadata_directory=None):\n    name = 'fresh-1.0-py3-none-any.whl'\n    with zipfile.ZipFile(d + '/' + name, 'w') as z:\n        z.writestr('fresh.py', 'answer = 42\\n')\n        z.writestr('fresh-1.0.dist-info/METADATA', 'Metadata-Version: 2.1\\nName: fresh\\nVersion: 1.0\\n')\n        z.writestr('fresh-1.0.dist-info/WHEEL', 'Wheel-Version: 1.0\\nGenerator: x\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')\n        z.writestr('fresh-1.0.dist-info/RECORD', '')\n    return name\n",
             ),
         ],
-        "python3 -m pip install --quiet --no-index --disable-pip-version-check --root-user-action=ignore --target site . && PYTHONPATH=site python3 -c 'import fresh; assert fresh.answer == 42'",
+        "$(python3 -c 'import sys; print(sys.executable)') -m pip install --quiet --no-index --disable-pip-version-check --root-user-action=ignore --target site . && PYTHONPATH=site python3 -c 'import fresh; assert fresh.answer == 42'",
     );
 }
 

@@ -183,7 +183,7 @@ impl Ground {
 }
 
 /// A directory that is not below `/tmp`, which the cage replaces as a whole.
-fn place() -> PathBuf {
+pub fn place() -> PathBuf {
     let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     match (target.starts_with("/tmp"), std::env::var_os("HOME")) {
         (true, Some(home)) => home.into(),

@@ -4,7 +4,10 @@
 mod builds;
 mod kit;
 mod processes;
+#[path = "../real/mod.rs"]
+mod real;
 mod resources;
+mod run;
 
 use kit::{CAGES, Ground, How, SECRET};
 

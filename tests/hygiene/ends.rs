@@ -21,7 +21,10 @@ printf 'feature %s\n' "$CREWLOG_FEATURE" > "f$CREWLOG_FEATURE.txt"
 fn waiting(features: u32) -> (Project, std::path::PathBuf) {
     let made = project(AGENT, "", features);
     let go = made.home().join("go");
-    let env = format!("env = {{ GO = \"{}\" }}\n", go.display());
+    let env = format!(
+        "env = {{ GO = {go:?} }}\n[cage]\nread = [{:?}]\n",
+        made.home()
+    );
     made.write(".crewlog/config.toml", &config(WAITS, &env));
     (made, go)
 }
@@ -127,8 +130,9 @@ fn a_signal_to_every_process_costs_no_try() {
         for ((order, backwards), asked) in orders.into_iter().zip([Signal::TERM, Signal::HUP]) {
             let (project, go) = waiting(2);
             let env = format!(
-                "env = {{ GO = \"{}\" }}\n[environment]\nisolation = \"{isolation}\"\n",
-                go.display()
+                "env = {{ GO = {go:?} }}\n[environment]\nisolation = \"{isolation}\"\n\
+                 [cage]\nread = [{:?}]\n",
+                project.home()
             );
             project.write(".crewlog/config.toml", &config(WAITS, &env));
             let before = users_state(&project);

@@ -56,10 +56,13 @@ async fn work_is_committed_checked_reported_and_cleaned_up() {
         echo "$CREWLOG_PORT" >new.txt
     "#;
     let mut project = Project::new(agent);
-    project.config.hooks.after_create = "echo created >>../hooks".to_owned();
-    project.config.hooks.before_run = "echo before >>../hooks".to_owned();
-    project.config.hooks.after_run = "echo after >>../hooks".to_owned();
-    project.config.hooks.before_remove = "echo remove >>../hooks; cp ../hooks ../../../".to_owned();
+    project.config.hooks.after_create = "echo created >>$TMPDIR/hooks".to_owned();
+    project.config.hooks.before_run = "echo before >>$TMPDIR/hooks".to_owned();
+    project.config.hooks.after_run = "echo after >>$TMPDIR/hooks".to_owned();
+    project.config.hooks.before_remove = format!(
+        "echo remove >>$TMPDIR/hooks; cp $TMPDIR/hooks {}",
+        project.root().display()
+    );
     let scheduler = Scheduler::bind(&project);
     let worker = project.worker(WorkerKind::Coding);
     let mut peer = scheduler.ready().await;
@@ -263,7 +266,7 @@ async fn a_hang_is_ended_with_everything_it_started() {
 
 #[tokio::test]
 async fn a_session_survives_the_scheduler_and_its_report_is_repeated() {
-    let agent = "echo waiting; while ! test -e \"$TMPDIR/../../../go\"; do sleep 0.05; done; echo x >new.txt";
+    let agent = "echo waiting; while ! test -e \"$(dirname \"$0\")/go\"; do sleep 0.05; done; echo x >new.txt";
     let project = Project::new(agent);
     let scheduler = Scheduler::bind(&project);
     let worker = project.worker(WorkerKind::Coding);

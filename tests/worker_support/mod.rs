@@ -20,7 +20,7 @@ use crewlog::protocol::{
     self, Codec, Holding, JobOffer, PREAMBLE_BYTES, Preamble, Role, SchedulerMessage, Verdict,
     WorkerMessage,
 };
-use crewlog::worker::config::{AgentConfig, Config, Driver, Places};
+use crewlog::worker::config::{AgentConfig, CageConfig, Config, Driver, Places};
 use crewlog::worker::{Exit, Launch, OutputStore, launch};
 use futures::{SinkExt, StreamExt};
 use sha2::{Digest, Sha256};
@@ -73,6 +73,11 @@ pub fn config_at(root: &Path) -> Config {
             program: "sh".to_owned(),
             args: vec![root.join("agent.sh").display().to_string()],
             ..AgentConfig::default()
+        },
+        // By files in the project's parent, agents and tests tell each other how far they are.
+        cage: CageConfig {
+            write: vec![root.display().to_string()],
+            ..CageConfig::default()
         },
         ..Config::default()
     }

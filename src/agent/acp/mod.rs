@@ -122,7 +122,11 @@ impl AcpDriver {
             }
         };
         let mut result = result_of(ending, exit_code, &wire, &watch, &last_words);
-        result.left = tree.kill().await.left;
+        let ended = tree.kill().await;
+        if let (Some(exceeded), true) = (ended.exceeded, result.end != SessionEnd::Completed) {
+            result.reason = format!("the agent was ended: {exceeded}");
+        }
+        result.left = ended.left;
         wire.close(&result);
         result
     }

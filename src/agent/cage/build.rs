@@ -196,6 +196,16 @@ impl Builder<'_> {
 
     /// Puts back, for reading, what programs are made of.
     fn show_tools(&mut self) {
+        // A home directory below /tmp is no less a home directory.
+        if let Some(home) = self.home.clone()
+            && !self
+                .request
+                .hidden
+                .iter()
+                .any(|hidden| home.starts_with(hidden))
+        {
+            self.show(&home);
+        }
         for known in lists::READABLE {
             if let Some(path) = self.locate(known) {
                 self.show(&path);

@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod completions;
 pub mod demo;
+pub mod doctor;
 pub mod drill;
 pub mod export;
 pub mod import;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::human::{Dollars, Span};
+use super::human::{Dollars, Memory, Span};
 use crate::model::settings::Settings;
 use crate::worker::config::{
     self as worker, AgentConfig, Checks, Driver, Isolation, PermissionPolicy, Ports,
@@ -31,6 +31,8 @@ pub struct File {
     pub prompts: Prompts,
     /// What agents, checks and hooks see of the machine.
     pub environment: Environment,
+    /// What the cage allows, and how much may be used up in it.
+    pub cage: Cage,
     /// The event log.
     pub log: Log,
 }
@@ -160,6 +162,7 @@ pub struct Agents {
     pub permission: PermissionPolicy,
     pub pass_env: Vec<String>,
     pub env: BTreeMap<String, String>,
+    pub cage_write: Vec<String>,
     pub testing: Option<AgentConfig>,
 }
 
@@ -174,6 +177,7 @@ impl Agents {
             permission: self.permission,
             pass_env: self.pass_env.clone(),
             env: self.env.clone(),
+            cage_write: self.cage_write.clone(),
         }
     }
 }
@@ -229,6 +233,38 @@ pub struct Environment {
     pub isolation: Isolation,
     pub pass_env: Vec<String>,
     pub env: BTreeMap<String, String>,
+}
+
+/// `[cage]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(
+    missing_docs,
+    reason = "the keys are documented in the template, where people read them"
+)]
+pub struct Cage {
+    pub read: Vec<String>,
+    pub write: Vec<String>,
+    pub hide: Vec<String>,
+    pub memory: Memory,
+    pub processes: u32,
+    pub open_files: u64,
+}
+
+impl Default for Cage {
+    fn default() -> Self {
+        Self {
+            read: Vec::new(),
+            write: Vec::new(),
+            hide: Vec::new(),
+            // Enough for any build that this machine can do, and not enough to stop it.
+            memory: Memory::Percent(75),
+            // A wide build has hundreds, a browser test a thousand; a fork bomb has all there are.
+            processes: 4_096,
+            // What a file watcher of a large project needs, many times over.
+            open_files: 65_536,
+        }
+    }
 }
 
 /// `[log]`

@@ -50,6 +50,81 @@ impl de::Visitor<'_> for SpanVisitor {
     }
 }
 
+/// An amount of memory, written as `"8GiB"`, `"512MiB"`, `"75%"` of the machine's, or `"none"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// Bytes; 0 is no limit.
+    Bytes(u64),
+    /// Of the machine's memory; 1 to 100.
+    Percent(u8),
+}
+
+impl Memory {
+    const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+
+    /// Bytes on this machine; 0 is no limit, also where the machine does not say how much it has.
+    pub fn bytes(self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Percent(percent) => machine_memory() / 100 * u64::from(percent),
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        if text == "none" {
+            return Some(Self::Bytes(0));
+        }
+        if let Some(percent) = text.strip_suffix('%') {
+            let percent = percent.trim().parse().ok()?;
+            return (1..=100)
+                .contains(&percent)
+                .then_some(Self::Percent(percent));
+        }
+        let (unit, factor) = Self::UNITS.iter().find(|(unit, _)| text.ends_with(unit))?;
+        let number: u64 = text.strip_suffix(unit)?.trim().parse().ok()?;
+        let bytes = number.checked_mul(*factor)?;
+        (bytes > 0).then_some(Self::Bytes(bytes))
+    }
+}
+
+fn machine_memory() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(0) => f.write_str("none"),
+            Self::Bytes(bytes) => {
+                let whole = Self::UNITS.iter().find(|(_, factor)| bytes % factor == 0);
+                let (unit, factor) = whole.unwrap_or(&("KiB", 1 << 10));
+                write!(f, "{}{unit}", bytes / factor)
+            }
+            Self::Percent(percent) => write!(f, "{percent}%"),
+        }
+    }
+}
+
+impl Serialize for Memory {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Memory {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| {
+            de::Error::custom(format!(
+                "{text:?} is no amount of memory such as \"8GiB\", \"512MiB\", \"75%\" or \"none\""
+            ))
+        })
+    }
+}
+
 /// Millionths of a US dollar, written as dollars: `2.5`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dollars(pub u64);

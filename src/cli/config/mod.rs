@@ -10,7 +10,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use file::File;
-pub use human::{Dollars, Span};
+pub use human::{Dollars, Memory, Span};
 
 use super::commands::WorkerCounts;
 use super::error::Error;
@@ -269,6 +269,7 @@ impl Config {
             ports,
             prompts,
             environment,
+            cage,
             ..
         } = self.file.clone();
         let file = |path: String| (!path.is_empty()).then(|| PathBuf::from(path));
@@ -290,6 +291,14 @@ impl Config {
                 testing: file(prompts.testing),
             },
             isolation: environment.isolation,
+            cage: worker::config::CageConfig {
+                read: cage.read,
+                write: cage.write,
+                hide: cage.hide,
+                memory_bytes: cage.memory.bytes(),
+                processes: cage.processes,
+                open_files: cage.open_files,
+            },
             env: environment.env,
             pass_env: environment.pass_env,
             orphan_limit_ms: workers.orphan_limit.0,

@@ -1,0 +1,312 @@
+//! `scheduler doctor`: what a run finds on this machine.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde::Serialize;
+
+use crate::agent::cage::lists;
+use crate::agent::cage::probe::Support;
+use crate::agent::process::TreeCommand;
+use crate::cli::Context;
+use crate::cli::config::Config;
+use crate::cli::error::Error;
+use crate::cli::exit::ExitCode;
+use crate::cli::project::Project;
+use crate::worker;
+use crate::worker::config::Isolation;
+
+/// Less than this fills up with one build.
+const DISK_LEAST_BYTES: u64 = 1 << 30;
+
+/// Says what a run finds here: the kernel's cage, git, disks, agents, and what the config gives
+/// away.
+#[derive(Debug, Clone, clap::Args)]
+#[command(
+    after_help = "Exits with 0 if a run can start here, and with 2 if not.\n\nExample:\n  scheduler doctor --format json | jq '.findings[] | select(.state != \"ok\")'"
+)]
+pub struct Args {}
+
+/// How a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    Ok,
+    /// A run can start, and is weaker or may end early.
+    Warning,
+    /// No run can start.
+    Failure,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Finding {
+    name: &'static str,
+    state: State,
+    what: String,
+    /// What to do; empty when there is nothing to.
+    next: String,
+}
+
+#[derive(Default, Serialize)]
+struct Report {
+    can_run: bool,
+    findings: Vec<Finding>,
+}
+
+impl Report {
+    fn add(&mut self, name: &'static str, state: State, what: impl Into<String>, next: &str) {
+        self.findings.push(Finding {
+            name,
+            state,
+            what: what.into(),
+            next: next.to_owned(),
+        });
+    }
+}
+
+/// Carries the verb out.
+pub fn run(context: &Context, _args: &Args) -> Result<ExitCode, Error> {
+    let mut report = Report::default();
+    let support = Support::probe(Path::new(TreeCommand::OWN_EXECUTABLE));
+    kernel(&mut report, &support);
+    git(&mut report);
+    let project = Project::find(context.global.project.as_deref());
+    match &project {
+        Ok(project) => of_project(&mut report, project, &support),
+        Err(error) => {
+            report.add(
+                "project",
+                State::Failure,
+                format!("{}: {}", error.what, error.why),
+                &error.next,
+            );
+            cage(&mut report, &support, Isolation::Auto);
+        }
+    }
+    agents(&mut report);
+    report.can_run = report
+        .findings
+        .iter()
+        .all(|one| one.state != State::Failure);
+    if context.out.is_json() {
+        context.out.json(&report)?;
+    } else {
+        print(context, &report)?;
+    }
+    Ok(match report.can_run {
+        true => ExitCode::Passing,
+        false => ExitCode::Usage,
+    })
+}
+
+fn print(context: &Context, report: &Report) -> Result<(), Error> {
+    for finding in &report.findings {
+        let mark = match finding.state {
+            State::Ok => "ok     ",
+            State::Warning => "warning",
+            State::Failure => "FAILED ",
+        };
+        context
+            .out
+            .line(format!("{mark}  {:<12} {}", finding.name, finding.what))?;
+        if !finding.next.is_empty() {
+            context.out.line(format!("{:>24}{}", "-> ", finding.next))?;
+        }
+    }
+    context.out.line(match report.can_run {
+        true => "a run can start here",
+        false => "no run can start here",
+    })
+}
+
+fn kernel(report: &mut Report, support: &Support) {
+    report.add("kernel", State::Ok, format!("Linux {}", support.kernel), "");
+    match support.landlock {
+        0 => report.add("landlock", State::Warning, "not available", ""),
+        abi if support.cages() => report.add("landlock", State::Ok, format!("ABI {abi}"), ""),
+        abi => report.add(
+            "landlock",
+            State::Warning,
+            format!("ABI {abi}, too old"),
+            "",
+        ),
+    }
+    match &support.no_namespace {
+        None => report.add("namespaces", State::Ok, "mount and pid namespaces", ""),
+        Some(why) => report.add("namespaces", State::Warning, format!("none: {why}"), ""),
+    }
+    let cgroup = match std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers") {
+        Ok(controllers) => format!(
+            "cgroup v2 with {}; limits are kept by the tree's own init",
+            controllers.trim()
+        ),
+        Err(_) => "no cgroup v2; limits are kept by the tree's own init".to_owned(),
+    };
+    report.add("limits", State::Ok, cgroup, "");
+}
+
+/// What the cage will be.
+fn cage(report: &mut Report, support: &Support, isolation: Isolation) {
+    let namespaces = support.no_namespace.is_none() && isolation != Isolation::Subreaper;
+    if isolation == Isolation::None {
+        let what = "none: environment.isolation = \"none\"; agents may do whatever you may";
+        return report.add(
+            "cage",
+            State::Warning,
+            what,
+            "remove the line to have a cage",
+        );
+    }
+    let lacks = support.lacks().join("; ");
+    if !support.cages() {
+        let (state, what) = match isolation {
+            Isolation::Cage => (
+                State::Failure,
+                "environment.isolation = \"cage\" cannot be had",
+            ),
+            _ => (State::Warning, "none: agents may do whatever you may"),
+        };
+        return report.add("cage", state, what, &lacks);
+    }
+    match namespaces {
+        true => report.add("cage", State::Ok, "mounts and Landlock; caches are copies", &lacks),
+        false => report.add(
+            "cage",
+            State::Warning,
+            "Landlock alone: /tmp and directories that lead to hidden ones cannot be listed, sockets with a path can be reached, and caches are shared with you",
+            &lacks,
+        ),
+    }
+}
+
+fn git(report: &mut Report) {
+    let output = Command::new("git").arg("--version").output();
+    match output {
+        Ok(output) if output.status.success() => {
+            let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+            report.add("git", State::Ok, version, "");
+        }
+        Ok(output) => {
+            let why = format!("git --version ended with {}", output.status);
+            report.add("git", State::Failure, why, "reinstall git");
+        }
+        Err(error) => {
+            report.add(
+                "git",
+                State::Failure,
+                format!("cannot start git: {error}"),
+                "install git",
+            );
+        }
+    }
+}
+
+fn of_project(report: &mut Report, project: &Project, support: &Support) {
+    report.add("project", State::Ok, project.root.display().to_string(), "");
+    let config = match Config::load(project) {
+        Ok(config) => config,
+        Err(error) => {
+            report.add("config", State::Failure, error.why, &error.next);
+            return cage(report, support, Isolation::Auto);
+        }
+    };
+    match config.worker(project) {
+        Ok(worker) => {
+            report.add(
+                "config",
+                State::Ok,
+                project.config.display().to_string(),
+                "",
+            );
+            cage(report, support, worker.isolation);
+            for what in worker::cage::gives_away(&worker) {
+                report.add("gives away", State::Warning, what, "");
+            }
+            let agents = [Some(&worker.agent), worker.testing_agent.as_ref()];
+            for agent in agents.into_iter().flatten() {
+                program(report, project, &agent.program);
+            }
+        }
+        Err(error) => report.add("config", State::Failure, error.why, &error.next),
+    }
+    for (name, path) in [("data", &project.data), ("attempts", &project.worktrees)] {
+        disk(report, name, path);
+    }
+}
+
+fn program(report: &mut Report, project: &Project, name: &str) {
+    let found = match name.contains('/') {
+        true => Some(project.root.join(name)).filter(|path| is_executable(path)),
+        false => in_path(name),
+    };
+    match found {
+        Some(path) => report.add(
+            "agent",
+            State::Ok,
+            format!("{name}: {}", path.display()),
+            "",
+        ),
+        None => report.add(
+            "agent",
+            State::Failure,
+            format!("{name} is not in PATH or not executable"),
+            "install it, or set agent.program to one that is listed below",
+        ),
+    }
+}
+
+/// The agents that could be configured.
+fn agents(report: &mut Report) {
+    let names = lists::PROFILES.iter().flat_map(|(names, ..)| names.iter());
+    let found: Vec<&str> = names
+        .filter(|name| in_path(name).is_some())
+        .copied()
+        .collect();
+    match found.is_empty() {
+        true => report.add(
+            "agents",
+            State::Ok,
+            "no agent that this knows is in PATH",
+            "",
+        ),
+        false => report.add(
+            "agents",
+            State::Ok,
+            format!("in PATH: {}", found.join(", ")),
+            "",
+        ),
+    }
+}
+
+fn in_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let mut all = std::env::split_paths(&path).map(|directory| directory.join(name));
+    all.find(|path| is_executable(path))
+}
+
+fn is_executable(path: &Path) -> bool {
+    path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
+}
+
+/// Whether a directory can be written, and how much room there is.
+fn disk(report: &mut Report, name: &'static str, path: &Path) {
+    let Some(there) = path.ancestors().find(|path| path.exists()) else {
+        return;
+    };
+    if let Err(error) = rustix::fs::access(there, rustix::fs::Access::WRITE_OK) {
+        let what = format!("{} cannot be written: {error}", there.display());
+        return report.add(
+            name,
+            State::Failure,
+            what,
+            "make it yours, or its disk writable",
+        );
+    }
+    let room = rustix::fs::statvfs(there).map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize));
+    let room = room.unwrap_or(u64::MAX);
+    let what = format!("{}: {} MiB free", path.display(), room >> 20);
+    match room < DISK_LEAST_BYTES {
+        true => report.add(name, State::Warning, what, "free some disk"),
+        false => report.add(name, State::Ok, what, ""),
+    }
+}

@@ -1,0 +1,144 @@
+//! The cage of an attempt: what its agent, checks and hooks may see, write and use up.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::agent::cage::build::{Request, build};
+use crate::agent::cage::{Access, Cage, Limits, Network, probe};
+
+use super::config::{AgentConfig, Config, Isolation};
+use super::session::program;
+use super::workshop::{Bench, Workshop};
+
+/// Who is to be caged.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Caged<'c> {
+    /// An agent, which also gets its profile.
+    Agent(&'c AgentConfig),
+    /// A check, which may have no network.
+    Check,
+    /// A hook.
+    Hook,
+}
+
+/// Whether this machine and this config have cages.
+pub(super) fn is_caged(config: &Config) -> bool {
+    config.isolation != Isolation::None && probe::landlock_version() >= probe::LANDLOCK_LEAST
+}
+
+impl Workshop {
+    /// A fresh cage; each program gets one of its own, so that what an agent writes into a cache
+    /// is not what its checks find there. `None` where the machine or the config has none.
+    pub(super) fn cage(
+        &self,
+        bench: &Bench,
+        env: &BTreeMap<OsString, OsString>,
+        who: Caged<'_>,
+    ) -> Option<Cage> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        if !is_caged(&self.config) {
+            return None;
+        }
+        let (places, keys) = (&self.config.places, &self.config.cage);
+        let mut write: Vec<&str> = keys.write.iter().map(String::as_str).collect();
+        let mut command = Vec::new();
+        if let Caged::Agent(agent) = who {
+            write.extend(agent.cage_write.iter().map(String::as_str));
+            command.push(program(agent, places).into());
+            command.extend(agent.args.iter().map(OsString::from));
+        }
+        let mut hidden = vec![
+            places.project.clone(),
+            self.repository.common_dir().to_owned(),
+            places.data.clone(),
+            places.socket.clone(),
+            places.worktrees.clone(),
+        ];
+        // The project may lie below the top of its repository.
+        let above = self.repository.prefix().components().count();
+        hidden.extend(places.project.ancestors().nth(above).map(ToOwned::to_owned));
+        // What a check failed with is for the next attempt to read.
+        let outputs = bench.offer.features.iter().filter_map(|feature| {
+            let check = feature.regression.as_ref()?.check.as_ref()?;
+            self.outputs.path(&check.output)
+        });
+        let mut readable = bench.shared.clone();
+        readable.extend(outputs);
+        let scratch = bench.dir.scratch();
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Some(build(&Request {
+            env: env.clone(),
+            command,
+            hidden,
+            readable,
+            writable: vec![
+                bench.tree().to_owned(),
+                bench.dir.path().to_owned(),
+                bench.dir.tmp(),
+            ],
+            private: vec![scratch.clone()],
+            read: keys.read.iter().map(String::as_str).collect(),
+            write,
+            hide: keys.hide.iter().map(String::as_str).collect(),
+            tmp: bench.dir.tmp(),
+            scratch: scratch.join(number.to_string()),
+            network: match who {
+                Caged::Check => self.config.checks.network,
+                Caged::Agent(_) | Caged::Hook => Network::Inherit,
+            },
+            limits: Limits {
+                memory_bytes: keys.memory_bytes,
+                processes: keys.processes,
+                open_files: keys.open_files,
+            },
+        }))
+    }
+}
+
+/// What a person is to know of the cage before a run, each in a sentence.
+pub fn notes(config: &Config) -> Vec<String> {
+    let mut notes = Vec::new();
+    let without = "agents, checks and hooks may do whatever you may";
+    match config.isolation {
+        Isolation::None => notes.push(format!("environment.isolation = \"none\": {without}")),
+        Isolation::Namespace | Isolation::Subreaper => notes.push(
+            "environment.isolation = \"namespace\" and \"subreaper\" only say how processes are held; \
+             they are caged all the same. Use \"auto\", \"cage\" or \"none\""
+                .to_owned(),
+        ),
+        Isolation::Auto | Isolation::Cage => {}
+    }
+    if config.isolation != Isolation::None && !is_caged(config) {
+        notes.push(format!(
+            "no cage: the kernel's Landlock has ABI {}, and {} is needed; {without}. See `scheduler doctor`",
+            probe::landlock_version(),
+            probe::LANDLOCK_LEAST
+        ));
+    }
+    notes.extend(gives_away(config));
+    notes
+}
+
+/// What the config's additions give away, in words.
+pub fn gives_away(config: &Config) -> Vec<String> {
+    let env = std::env::vars_os().collect();
+    let home = crate::agent::cage::build::home(&env);
+    let project = &config.places.project;
+    let keys = &config.cage;
+    let agents = [Some(&config.agent), config.testing_agent.as_ref()];
+    let agents = agents.into_iter().flatten();
+    let own = agents.flat_map(|agent| agent.cage_write.iter().map(|path| ("cage_write", path)));
+    let read = keys.read.iter().map(|path| ("cage.read", path));
+    let write = keys.write.iter().map(|path| ("cage.write", path));
+    let all = read.chain(write).chain(own);
+    let told = all.filter_map(|(key, path)| {
+        let access = match key {
+            "cage.read" => Access::Read,
+            _ => Access::Write,
+        };
+        let what = crate::agent::cage::build::gives_away(path, access, home.as_deref(), project)?;
+        Some(format!("{key}: {what}"))
+    });
+    told.collect()
+}

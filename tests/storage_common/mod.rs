@@ -336,6 +336,7 @@ fn run_samples() -> Vec<Event> {
         }
         .into(),
         CrewRecovered { attempt: ATTEMPT }.into(),
+        ClockJumped { by_ms: 3_600_000 }.into(),
         CommandRefused {
             attempt: Some(AttemptId(44)),
             command: "skip #9".into(),
@@ -365,7 +366,6 @@ fn run_samples() -> Vec<Event> {
             note: reason(),
         }
         .into(),
-        ClockJumped { by_ms: 3_600_000 }.into(),
     ]
 }
 

@@ -109,6 +109,7 @@ fn scheduler(dir: &Path) -> (Handle, std::thread::JoinHandle<()>, PathBuf) {
         log: Arc::new(log),
         snapshots: dir.join("snapshots"),
         state: State::default(),
+        told: None,
         tree_prefix: "feedc0de-".to_owned(),
         socket: socket.clone(),
         branch: "main".to_owned(),

@@ -124,6 +124,7 @@ impl Player {
             process: identity::own_identity().expect("/proc"),
             worker: self.worker,
             holding: self.result.as_ref().map(holding),
+            config: String::new(),
         };
         let mut said = wire.say(&hello);
         while said.is_some() {

@@ -19,8 +19,10 @@ use super::pages;
 use super::progress::{Progress, Screen};
 use super::project::{self, Project};
 use super::store::{self, now};
+use super::text::clean;
 use crate::agent::cage::probe::Support;
 use crate::agent::process;
+use crate::model::config::{differences, words};
 use crate::model::event::{ProcessIdentity, Recorded, RunOutcome};
 use crate::model::ids::AttemptId;
 use crate::model::settings::WorkerKind;
@@ -29,7 +31,7 @@ use crate::protocol::{Live, StopMode, identity};
 use crate::queue::EventLog;
 use crate::scheduler::outside::{GitBranch, Spool, Spooled};
 use crate::scheduler::processes::{LocalProcesses, Reap};
-use crate::scheduler::{self, Ending, Handle, Observer, Options, load};
+use crate::scheduler::{self, Ending, Handle, Observer, Options, Told, load};
 use crate::worker::config::Isolation;
 use crate::worker::{self, Asked, Signals, cage, spool, tree_prefix, tree_token};
 use crate::workspace::Repository;
@@ -185,6 +187,13 @@ async fn work_here(
         quiet: context.global.quiet,
         lacking: BTreeMap::new(),
     };
+    let quiet = context.global.quiet;
+    let say = |text: &str| {
+        if !quiet {
+            notes.note(text);
+        }
+    };
+    let told = told((&*log, &state), project, config, say)?;
     let options = Options {
         log: log.clone(),
         snapshots: project.snapshots.clone(),
@@ -202,9 +211,10 @@ async fn work_here(
         }),
         spool: Arc::new(SpoolFiles(project.data.clone())),
         settings: config.settings(),
+        told: Some(told),
         seed: wish.seed,
         crew: crew(wish.crew),
-        worker_command: worker_command(project)?,
+        worker_command: worker_command(project, &config.freeze(project)?)?,
         worker_output: project.data.join("workers.log"),
         stay: wish.stay,
         observer: Box::new(watcher),
@@ -270,6 +280,32 @@ async fn sweep(repository: &Repository, project: &Project, branch: &str, state: 
         }
         Project::remove_jobs(&dir, |attempt| attempt < next && !live.contains(&attempt));
     }
+}
+
+/// What this run is told, and how that differs from what the last one was told, which is said.
+fn told(
+    (log, state): (&dyn EventLog, &State),
+    project: &Project,
+    config: &Config,
+    say: impl Fn(&str),
+) -> Result<Told, Error> {
+    let text = config.evidence(project);
+    let contents = log.contents();
+    let content = contents.put(text.as_bytes());
+    let content = content.map_err(|error| store::of_log(&error))?;
+    let before = state.notices.told.and_then(|hash| contents.get(&hash).ok());
+    let before = before.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let changes = before.map_or(Vec::new(), |before| differences(&before, &text));
+    if !changes.is_empty() {
+        let total = u32::try_from(changes.len()).unwrap_or(u32::MAX);
+        let words = clean(&words(&changes, total));
+        say(&format!("the config changed since the last run: {words}"));
+    }
+    Ok(Told {
+        content,
+        changes,
+        workers: config.worker_evidence(project),
+    })
 }
 
 fn of_git(error: crate::workspace::Error) -> Error {
@@ -392,11 +428,13 @@ fn crew(counts: WorkerCounts) -> BTreeMap<WorkerKind, u32> {
 }
 
 /// Workers of the scheduler's own are its executable again, with the hidden verb.
-fn worker_command(project: &Project) -> Result<Vec<OsString>, Error> {
+fn worker_command(project: &Project, told: &Path) -> Result<Vec<OsString>, Error> {
     let own = std::env::current_exe()
         .map_err(|error| Error::internal("cannot find my own program file", error, ""))?;
     let root = project.root.clone().into_os_string();
-    Ok(vec![own.into(), "worker".into(), "-C".into(), root])
+    let mut command = vec![own.into(), "worker".into(), "-C".into(), root];
+    command.extend(["--told".into(), told.as_os_str().to_owned()]);
+    Ok(command)
 }
 
 async fn end_on_signals(handle: oneshot::Receiver<Handle>, screen: Screen, global: Global) {

@@ -61,6 +61,10 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
         Event::ClockJumped(event) => {
             state.jumped_ms = state.jumped_ms.saturating_add(event.by_ms);
         }
+        Event::ConfigRecorded(event) => {
+            state.notices.told = Some(event.content);
+            state.notices.config = (event.changes_total, event.changes.clone());
+        }
         Event::BranchMoved(event) => state.notices.branch_moved(recorded, event),
         Event::WorkLost(event) => outcomes::work_lost(state, event),
         Event::MergesHeld(event) => state.notices.held.clone_from(&event.at),

@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::branch::BranchMove;
+use super::config::ConfigChange;
 use super::event::{ProcessIdentity, RankTerms, RunOutcome, TestTerms};
 use super::evidence::Usage;
 use super::feature::FeatureSpec;
-use super::ids::{AttemptId, CommitId, FeatureId, WorkerId};
+use super::ids::{AttemptId, CommitId, ContentHash, FeatureId, WorkerId};
 use super::report::Report;
 use super::settings::{Settings, WorkerKind};
 
@@ -127,6 +128,13 @@ pub enum Command {
         wish: String,
         /// Why not.
         reason: String,
+    },
+    /// What the run is told.
+    RecordConfig {
+        /// The text's content file.
+        content: ContentHash,
+        /// What differs from the last text that was recorded.
+        changes: Vec<ConfigChange>,
     },
     /// git says what lies between the recorded head and the one that the branch has.
     ExplainMove(Box<BranchMove>),

@@ -82,6 +82,9 @@ fn caused(state: &State, now: Timestamp, command: &Command) -> Result<Vec<Event>
             wish,
             reason,
         } => Ok(run::refuse(*attempt, wish, reason)),
+        Command::RecordConfig { content, changes } => {
+            Ok(run::record_config(state, *content, changes))
+        }
         Command::ExplainMove(moved) => Ok(run::explain_move(state, moved)),
         Command::HoldMerges { at } => Ok(run::hold_merges(state, at.as_deref())),
         Command::Recover { attempt } => Ok(trouble::recover(state, *attempt)),

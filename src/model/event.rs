@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::actor::Actor;
 use super::branch::NamedCommit;
+use super::config::ConfigChange;
 use super::evidence::{Evidence, Failure, FailureKind, Usage};
 use super::feature::FeatureSpec;
 use super::ids::{
-    AttemptId, CommandId, CommitId, Epoch, FeatureId, JobId, Sequence, Timestamp, WorkerId,
+    AttemptId, CommandId, CommitId, ContentHash, Epoch, FeatureId, JobId, Sequence, Timestamp,
+    WorkerId,
 };
 use super::settings::{Settings, WorkerKind};
 use super::trouble::{Stage, TroubleKind};
@@ -398,8 +400,7 @@ events! {
         /// By how much, in milliseconds.
         by_ms: u64,
     }
-    /// A process of an attempt wanted what only people may do. Nothing was changed; the envelope says
-    /// which process it was.
+    /// A process of an attempt, named by the envelope, wanted what only people may do.
     70 1 CommandRefused {
         /// The attempt that it belongs to; none when the process has hidden that.
         attempt: Option<AttemptId>,
@@ -407,6 +408,15 @@ events! {
         command: String,
         /// Why not.
         reason: String,
+    }
+    /// What the run is told, where it differs from what the run before it was told.
+    71 1 ConfigRecorded {
+        /// The whole of it, as text in a content file.
+        content: ContentHash,
+        /// What changed, the first few; nothing the first time.
+        changes: Vec<ConfigChange>,
+        /// How many values changed.
+        changes_total: u32,
     }
     /// Somebody else moved the branch: what came, and what is no longer there. `HeadMoved` or
     /// `MergeAborted` has recorded the new head before.

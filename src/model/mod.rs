@@ -8,6 +8,7 @@ pub mod apply;
 pub mod backlog;
 pub mod branch;
 pub mod command;
+pub mod config;
 pub mod decide;
 pub mod encoding;
 pub mod event;

@@ -27,6 +27,8 @@ pub enum WorkerMessage {
         worker: Option<WorkerId>,
         /// What it works on.
         holding: Option<Holding>,
+        /// What it is told: one `key = value` a line.
+        config: String,
     },
     /// Idle: send a job when there is one. Sent once after a `Welcome` and once after every end
     /// of an attempt.

@@ -20,7 +20,7 @@ mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use self::inputs::{Connection, Effect, Ending, Input, Now};
+pub use self::inputs::{Connection, Effect, Ending, Input, Now, Told};
 use self::life::Stage;
 use self::refusal::Refusals;
 use super::core::Core;
@@ -103,6 +103,8 @@ pub struct Machine {
     /// Kills at the end of the process that may still wait for the disk.
     unconfirmed: u32,
     refusals: Refusals,
+    /// What workers of this run are told; empty when anything goes.
+    config: String,
     effects: Vec<Effect>,
     pid: u32,
     since: Timestamp,
@@ -147,6 +149,7 @@ impl Machine {
             look_at_ms: 0,
             unconfirmed: 0,
             refusals: Refusals::default(),
+            config: String::new(),
             effects: Vec::new(),
             pid,
             since: Timestamp(0),

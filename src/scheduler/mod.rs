@@ -33,4 +33,4 @@ pub mod shell;
 pub mod socket;
 
 pub use error::Error;
-pub use shell::{Ending, Handle, Observer, Options, Silent, run};
+pub use shell::{Ending, Handle, Observer, Options, Silent, Told, run};

@@ -21,6 +21,7 @@ use super::committer::{Committed, Committer};
 use super::core::Core;
 use super::crew::Crew;
 use super::load;
+pub use super::machine::Told;
 use super::machine::{Effect, Input, Machine};
 use super::outside::{Integration, Processes, Spool};
 use super::pipeline::{Pipeline, Turn};
@@ -90,6 +91,8 @@ pub struct Options {
     pub spool: Arc<dyn Spool>,
     /// The rules.
     pub settings: Settings,
+    /// All that the run is told; none where nobody compares.
+    pub told: Option<Told>,
     /// The seed of all that is drawn; drawn itself when there is none.
     pub seed: Option<u64>,
     /// Workers of its own to keep alive.
@@ -147,6 +150,9 @@ pub async fn run(
         machine.stay();
     }
     machine.start(clock.now(), &options.branch, &head, &options.settings, seed)?;
+    if let Some(told) = options.told.take() {
+        machine.record_config(clock.now(), told);
+    }
     let path = options.socket.clone();
     let listener = Listener::bind(&path).map_err(|source| Error::Listen { path, source })?;
     let (inbox, arrivals) = mpsc::channel(INBOX_MAX);

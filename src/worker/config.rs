@@ -40,6 +40,9 @@ pub struct Config {
     /// A worker that has found no scheduler for so long stops, in milliseconds, once no session
     /// runs. Its result stays in the spool.
     pub orphan_limit_ms: u64,
+    /// What the project's config tells a worker, as text; its scheduler compares it with the run's.
+    #[serde(skip)]
+    pub evidence: String,
     /// A scheduler has started it, and the next one starts others where it has nothing at hand.
     pub crew: bool,
 }
@@ -251,6 +254,7 @@ impl Default for Config {
             env: BTreeMap::new(),
             pass_env: Vec::new(),
             orphan_limit_ms: 3_600_000,
+            evidence: String::new(),
             crew: false,
         }
     }

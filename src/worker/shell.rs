@@ -151,6 +151,7 @@ pub async fn launch(launch: Launch) -> Result<Exit, WorkerError> {
         process,
         orphan_limit_ms: config.orphan_limit_ms,
         crew: config.crew,
+        config: config.evidence.clone(),
     };
     let (activity, latest) = watch::channel(String::new());
     let socket = launch

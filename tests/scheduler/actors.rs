@@ -183,6 +183,7 @@ fn hello(world: &mut World, caller: Caller, said: u32) -> Vec<SchedulerMessage> 
         process: process(said),
         worker: None,
         holding: None,
+        config: String::new(),
     };
     world.say(connection, message);
     world.heard(connection)

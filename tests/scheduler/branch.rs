@@ -1,13 +1,15 @@
 //! The branch in other hands: what somebody did to it is recorded, and lost work is work again.
 
 use crewlog::model::branch::{BranchMove, NamedCommit};
+use crewlog::model::config::{CHANGES_MAX, ConfigChange};
 use crewlog::model::event::Event;
 use crewlog::model::feature::Status;
-use crewlog::model::ids::{CommitId, FeatureId};
-use crewlog::protocol::SchedulerMessage;
-use crewlog::scheduler::machine::{Effect, Input};
+use crewlog::model::ids::{CommitId, ContentHash, FeatureId};
+use crewlog::model::settings::WorkerKind;
+use crewlog::protocol::{SchedulerMessage, WorkerMessage};
+use crewlog::scheduler::machine::{Effect, Input, Told};
 
-use crate::kit::{World, commit, features, mergeable};
+use crate::kit::{World, commit, features, mergeable, process};
 
 /// Two features of four, merged as commits 1 and 2, and a worker at the third.
 fn two_merged() -> World {
@@ -157,4 +159,56 @@ fn a_branch_that_is_checked_out_is_said_once_and_again_when_free() {
             _ => None,
         });
     assert_eq!(last.as_deref(), Some(""));
+}
+
+#[test]
+fn a_worker_that_is_told_something_else_is_refused_with_the_keys() {
+    let mut world = World::of(features(1));
+    let told = |content: u8, changes: Vec<ConfigChange>| Told {
+        content: ContentHash([content; 32]),
+        changes,
+        workers: "checks.keep_ignored = []\n".to_owned(),
+    };
+    let before = world.log.len();
+    world.machine.record_config(world.now, told(1, Vec::new()));
+    world.machine.record_config(world.now, told(1, Vec::new()));
+    world
+        .machine
+        .record_config(world.now, told(2, vec![ConfigChange::default(); 99]));
+    world.finish();
+    assert_eq!(
+        world.events(before),
+        ["ConfigRecorded"; 2],
+        "the same text once"
+    );
+    let state = world.machine.state();
+    assert_eq!(state.notices.told, Some(ContentHash([2; 32])));
+    assert_eq!(
+        (state.notices.config.0, state.notices.config.1.len()),
+        (99, CHANGES_MAX)
+    );
+    let hello = |config: &str| WorkerMessage::Hello {
+        kind: WorkerKind::Coding,
+        process: process(5),
+        worker: None,
+        holding: None,
+        config: config.to_owned(),
+    };
+    let connection = world.open(5);
+    world.say(connection, hello("checks.keep_ignored = [\"*\"]\n"));
+    let heard = world.heard(connection);
+    let [SchedulerMessage::Refused { reason }] = heard.as_slice() else {
+        panic!("{heard:?}")
+    };
+    assert!(
+        reason.contains("checks.keep_ignored: [] -> [\"*\"]; restart the run"),
+        "{reason}"
+    );
+    let connection = world.open(5);
+    world.say(connection, hello("checks.keep_ignored = []\n"));
+    let heard = world.heard(connection);
+    assert!(
+        matches!(heard.as_slice(), [SchedulerMessage::Welcome { .. }]),
+        "{heard:?}"
+    );
 }

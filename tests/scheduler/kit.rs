@@ -228,6 +228,7 @@ impl World {
                 process: process(pid),
                 worker,
                 holding,
+                config: String::new(),
             },
         );
         let heard = self.heard(connection);

@@ -15,6 +15,7 @@ fn hello(pid: u32) -> WorkerMessage {
         process: process(pid),
         worker: None,
         holding: None,
+        config: String::new(),
     }
 }
 
@@ -45,6 +46,7 @@ fn who_does_not_introduce_itself_properly_is_turned_away() {
         process: long,
         worker: None,
         holding: None,
+        config: String::new(),
     };
     let leaving = WorkerMessage::Leaving {
         reason: String::new(),

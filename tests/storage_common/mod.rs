@@ -5,6 +5,7 @@ pub mod dirs;
 
 use crewlog::model::actor::Actor;
 use crewlog::model::branch::NamedCommit;
+use crewlog::model::config::ConfigChange;
 use crewlog::model::event::*;
 use crewlog::model::evidence::*;
 use crewlog::model::feature::FeatureSpec;
@@ -341,6 +342,16 @@ fn run_samples() -> Vec<Event> {
             attempt: Some(AttemptId(44)),
             command: "skip #9".into(),
             reason: "agents of an attempt cannot steer the run".into(),
+        }
+        .into(),
+        ConfigRecorded {
+            content: ContentHash([7; 32]),
+            changes: vec![ConfigChange {
+                key: "checks.keep_ignored".into(),
+                before: "[]".into(),
+                after: "[\"*\"]".into(),
+            }],
+            changes_total: 9,
         }
         .into(),
         BranchMoved {

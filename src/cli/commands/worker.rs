@@ -30,6 +30,9 @@ pub struct Args {
     /// Its scheduler has started it: without one, and with nothing at hand, it ends soon
     #[arg(long, hide = true)]
     pub crew: bool,
+    /// Where its scheduler wrote down what the run is told
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub told: Option<PathBuf>,
 }
 
 /// The jobs that a worker takes.
@@ -55,7 +58,10 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     logging::start(&context.global, "crewlog=info,warn", std::io::stderr);
     let project = Project::find(context.global.project.as_deref())?;
     let project = project.settle()?;
-    let config = Config::load(&project)?;
+    let config = match &args.told {
+        Some(frozen) => Config::load_frozen(&project, frozen),
+        None => Config::load(&project),
+    }?;
     let project = project.join_attempts(&config)?;
     let mut config = config.worker(&project)?;
     config.crew = args.crew;

@@ -1,6 +1,7 @@
 //! The project's config: defaults, the file, and the command line, each over the one before;
 //! and for every value where it came from.
 
+mod evidence;
 mod file;
 mod human;
 mod keys;
@@ -16,7 +17,7 @@ use super::commands::WorkerCounts;
 use super::error::Error;
 use super::project::Project;
 use crate::model::encoding;
-use crate::model::settings::Settings;
+use crate::model::settings::{Settings, WorkerKind};
 use crate::worker;
 use crate::worker::config::{Hooks, Places, Prompts};
 
@@ -69,6 +70,10 @@ pub struct Config {
     path: PathBuf,
     /// The branch's name when the file names none.
     branch: String,
+    /// The file's text.
+    text: String,
+    /// Where a scheduler wrote it down, and the prompt templates beside it.
+    frozen: Option<PathBuf>,
 }
 
 impl Config {
@@ -92,6 +97,8 @@ impl Config {
             origins,
             path: path.to_owned(),
             branch,
+            text: text.to_owned(),
+            frozen: None,
         };
         config.validate()?;
         Ok(config)
@@ -250,13 +257,14 @@ impl Config {
 
     /// What a worker of this project has to be told.
     pub fn worker(&self, project: &Project) -> Result<worker::Config, Error> {
-        let config = self.worker_config(Places {
+        let mut config = self.worker_config(Places {
             project: project.root.clone(),
             data: project.data.clone(),
             worktrees: project.worktrees.clone(),
             socket: project.socket.clone(),
         });
         self.check_worker(&config)?;
+        config.evidence = self.worker_evidence(project);
         Ok(config)
     }
 
@@ -272,7 +280,10 @@ impl Config {
             cage,
             ..
         } = self.file.clone();
-        let file = |path: String| (!path.is_empty()).then(|| PathBuf::from(path));
+        let file = |path: String, kind: WorkerKind| {
+            let frozen = self.frozen_prompts().map(|dir| dir.join(kind.word()));
+            (!path.is_empty()).then(|| frozen.unwrap_or(PathBuf::from(path)))
+        };
         worker::Config {
             places,
             agent: agent.coding(),
@@ -287,8 +298,8 @@ impl Config {
             checks,
             ports,
             prompts: Prompts {
-                coding: file(prompts.coding),
-                testing: file(prompts.testing),
+                coding: file(prompts.coding, WorkerKind::Coding),
+                testing: file(prompts.testing, WorkerKind::Testing),
             },
             isolation: environment.isolation,
             cage: worker::config::CageConfig {
@@ -302,6 +313,7 @@ impl Config {
             env: environment.env,
             pass_env: environment.pass_env,
             orphan_limit_ms: workers.orphan_limit.0,
+            evidence: String::new(),
             crew: false,
         }
     }

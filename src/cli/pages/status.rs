@@ -3,6 +3,7 @@
 use super::{Page, lacking, time};
 use crate::cli::output::Output;
 use crate::cli::text::{Tone, cell, cell_right, clean, width};
+use crate::model::config;
 use crate::model::event::RunOutcome;
 use crate::model::ids::Timestamp;
 use crate::model::settings::WorkerKind;
@@ -90,6 +91,11 @@ impl Writer<'_> {
             let since = brief::duration(self.now.since_ms(*at));
             let text = format!("{since} ago, {}", clean(&story::moved(moved)));
             self.fact("moved", Tone::Warning, &text);
+        }
+        if let (total @ 1.., changes) = &view.config {
+            let text = clean(&config::words(changes, *total));
+            let text = format!("changed since the run before: {text}");
+            self.fact("config", Tone::Warning, &text);
         }
         if !view.held.is_empty() {
             self.fact("held", Tone::Warning, &clean(&brief::held(&view.held)));

@@ -15,7 +15,10 @@ pub fn started(state: &mut State, recorded: &Recorded, event: &RunStarted) {
     }
     state.settings = event.settings.clone();
     state.limited = None;
-    state.notices = Notices::default();
+    state.notices = Notices {
+        told: state.notices.told,
+        ..Notices::default()
+    };
     state.troubled = None;
     state.unstarted = None;
     state.run = Some(Run {

@@ -6,14 +6,15 @@ use super::backlog::clipped;
 use super::parking;
 use crate::model::branch::{BranchMove, NAMED_MAX};
 use crate::model::command::Rejection;
+use crate::model::config::{CHANGES_MAX, ConfigChange};
 use crate::model::event::{
-    AttemptLost, BranchMoved, BudgetReached, ClockJumped, CommandRefused, Event, HeadMoved,
-    MergesHeld, ProcessIdentity, RunFinished, RunOutcome, RunPaused, RunResumed, RunStarted,
-    SettingsChanged, WorkLost, WorkerJoined, WorkerLeft,
+    AttemptLost, BranchMoved, BudgetReached, ClockJumped, CommandRefused, ConfigRecorded, Event,
+    HeadMoved, MergesHeld, ProcessIdentity, RunFinished, RunOutcome, RunPaused, RunResumed,
+    RunStarted, SettingsChanged, WorkLost, WorkerJoined, WorkerLeft,
 };
 use crate::model::evidence::Failure;
 use crate::model::feature::Status;
-use crate::model::ids::{AttemptId, CommitId, Timestamp, WorkerId};
+use crate::model::ids::{AttemptId, CommitId, ContentHash, Timestamp, WorkerId};
 use crate::model::plan::{finish, lacking, trouble};
 use crate::model::settings::{Settings, WorkerKind};
 use crate::model::state::State;
@@ -136,6 +137,20 @@ pub fn lose(state: &State, attempt: AttemptId, reason: &str) -> Result<Vec<Event
     }
     let reason = clipped(reason, Failure::REASON_BYTES_MAX);
     Ok(vec![AttemptLost { attempt, reason }.into()])
+}
+
+pub fn record_config(state: &State, content: ContentHash, changes: &[ConfigChange]) -> Vec<Event> {
+    if state.notices.told == Some(content) {
+        return Vec::new();
+    }
+    let changes_total = u32::try_from(changes.len()).unwrap_or(u32::MAX);
+    let changes = changes.iter().take(CHANGES_MAX).cloned().collect();
+    let recorded = ConfigRecorded {
+        content,
+        changes,
+        changes_total,
+    };
+    vec![recorded.into()]
 }
 
 /// What somebody else did to the branch, and the features whose work went with it.

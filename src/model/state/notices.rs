@@ -3,14 +3,19 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::actor::Actor;
+use crate::model::config::ConfigChange;
 use crate::model::event::{BranchMoved, CommandRefused, Recorded};
-use crate::model::ids::{AttemptId, Timestamp};
+use crate::model::ids::{AttemptId, ContentHash, Timestamp};
 
 /// Since the present or last run began.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notices {
     /// How often processes of attempts were refused what only people may do, and the last time.
     pub refused: Option<(u32, Refused)>,
+    /// What the last run was told, as text in a content file. Unlike the rest, it outlives the run.
+    pub told: Option<ContentHash>,
+    /// How many values this run is told otherwise than the one before, and the first few.
+    pub config: (u32, Vec<ConfigChange>),
     /// What somebody else last did to the branch, and when.
     pub moved: Option<(Timestamp, BranchMoved)>,
     /// Where the branch is checked out, so that nothing is merged; empty when it is free.

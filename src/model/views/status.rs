@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::standing::{Chain, Standing, Standings};
+use crate::model::config::ConfigChange;
 use crate::model::event::{BranchMoved, RankTerms, RunOutcome};
 use crate::model::evidence::Usage;
 use crate::model::ids::{AttemptId, CommitId, FeatureId, Sequence, Timestamp};
@@ -31,6 +32,8 @@ pub struct StatusView {
     pub run: Option<RunView>,
     /// How often processes of attempts were refused what only people may do, and the last time.
     pub refused: Option<(u32, Refused)>,
+    /// How many values this run is told otherwise than the one before, and the first few.
+    pub config: (u32, Vec<ConfigChange>),
     /// Where the branch is checked out, so that nothing is merged; empty when it is free.
     pub held: String,
     /// What somebody else last did to the branch in this run, and when.
@@ -183,6 +186,7 @@ pub fn status(state: &State, now: Timestamp) -> StatusView {
                 .unwrap_or_default(),
         }),
         refused: state.notices.refused.clone(),
+        config: state.notices.config.clone(),
         held: state.notices.held.clone(),
         moved: state.notices.moved.clone(),
         paused: state.paused.clone(),

@@ -1,6 +1,7 @@
-//! The branch in other hands: moved by somebody else, or checked out.
+//! What lies outside of the log: the branch in other hands (moved by somebody else, or checked out),
+//! and the config.
 
-use super::{Effect, Machine, Now};
+use super::{Effect, Machine, Now, Told};
 use crate::model::branch::BranchMove;
 use crate::model::command::Command;
 use crate::model::feature::Status;
@@ -33,6 +34,14 @@ impl Machine {
     /// The open merge waits for the branch to be free, or does so no longer.
     pub(super) fn held(&mut self, now: Now, at: Option<String>) {
         self.submit_branch(now, &Command::HoldMerges { at });
+    }
+
+    /// Records what the run is told. Workers that are told something else are refused from now on.
+    /// To be called once, after [`Machine::start`].
+    pub fn record_config(&mut self, now: Now, told: Told) {
+        self.config = told.workers;
+        let (content, changes) = (told.content, told.changes);
+        self.submit_branch(now, &Command::RecordConfig { content, changes });
     }
 
     fn submit_branch(&mut self, now: Now, command: &Command) {

@@ -2,8 +2,9 @@
 
 use crate::model::actor::Caller;
 use crate::model::branch::BranchMove;
+use crate::model::config::ConfigChange;
 use crate::model::event::{ProcessIdentity, RunOutcome};
-use crate::model::ids::{AttemptId, CommitId, Sequence, Timestamp, WorkerId};
+use crate::model::ids::{AttemptId, CommitId, ContentHash, Sequence, Timestamp, WorkerId};
 use crate::model::settings::WorkerKind;
 use crate::protocol::{ClientMessage, SchedulerMessage, StopMode, ToClient, WorkerMessage};
 use crate::scheduler::crew::ChildEnd;
@@ -21,6 +22,17 @@ pub struct Now {
     pub wall: Timestamp,
     /// Monotonic milliseconds since any fixed moment.
     pub mono_ms: u64,
+}
+
+/// What a run is told, for its log and for its workers.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// All of it, as text in a content file.
+    pub content: ContentHash,
+    /// What differs from what the last run was told.
+    pub changes: Vec<ConfigChange>,
+    /// The part that workers act on; a worker that is told something else is refused.
+    pub workers: String,
 }
 
 /// Something that happened.

@@ -4,6 +4,7 @@ use super::life::Stage;
 use super::{Connection, Effect, Machine, Now, Peer};
 use crate::model::actor::Caller;
 use crate::model::command::Command;
+use crate::model::config;
 use crate::model::event::ProcessIdentity;
 use crate::model::ids::WorkerId;
 use crate::model::settings::WorkerKind;
@@ -24,6 +25,8 @@ struct Hello {
     worker: Option<WorkerId>,
     /// The kernel's word for its process.
     caller: Caller,
+    /// What it is told.
+    config: String,
 }
 
 impl Machine {
@@ -42,6 +45,7 @@ impl Machine {
                     process,
                     worker,
                     holding,
+                    config,
                 },
             ) => {
                 let hello = Hello {
@@ -49,6 +53,7 @@ impl Machine {
                     process,
                     worker,
                     caller,
+                    config,
                 };
                 match self.recognise(now, hello) {
                     Ok(worker) => self.welcome(now, connection, worker, holding),
@@ -154,6 +159,14 @@ impl Machine {
             return Err(format!(
                 "it says that process {pid} started at tick {}, the kernel says {ticks}; start the worker again",
                 process.start_ticks,
+            ));
+        }
+        if !self.config.is_empty() && hello.config != self.config {
+            let changes = config::differences(&self.config, &hello.config);
+            let total = u32::try_from(changes.len()).unwrap_or(u32::MAX);
+            return Err(format!(
+                "its config is not the one that this run was told: {}; restart the run to use the changed config",
+                config::words(&changes, total)
             ));
         }
         if process.host.len().max(process.boot_id.len()) > IDENTITY_BYTES_MAX {

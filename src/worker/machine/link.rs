@@ -95,6 +95,7 @@ impl Machine {
             process: self.rules.process.clone(),
             worker: self.worker,
             holding,
+            config: self.rules.config.clone(),
         };
         self.send(hello);
     }

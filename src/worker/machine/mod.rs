@@ -56,6 +56,8 @@ pub struct Rules {
     pub orphan_limit_ms: u64,
     /// A scheduler has started it, which starts another one when it needs one.
     pub crew: bool,
+    /// What it is told, as text.
+    pub config: String,
 }
 
 /// One worker.

@@ -96,6 +96,7 @@ impl World {
             kind,
             process: process.clone(),
             orphan_limit_ms: self.scenario.orphan_limit_ms,
+            config: String::new(),
             crew: false,
         };
         let start = (self.wall(), self.now_ms);

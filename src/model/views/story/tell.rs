@@ -2,6 +2,7 @@
 
 use super::{Line, Mark, Story};
 use crate::model::branch::NamedCommit;
+use crate::model::config;
 use crate::model::event::{
     BranchMoved, CommandRefused, Event, FeatureAssigned, FeatureFailed, FeaturePassed,
     MergeStarted, RankTerms, Recorded, RegressionFound, RunFinished, RunOutcome, TestAssigned,
@@ -183,6 +184,17 @@ fn run(teller: &Teller<'_>) -> Line {
         }
         Event::SettingsChanged(_) => teller.plain(Mark::Rules, "the settings changed"),
         Event::CommandRefused(it) => teller.refused(it),
+        Event::ConfigRecorded(it) if it.changes_total == 0 => teller.plain(
+            Mark::Rules,
+            format!("the config is recorded as {}", it.content),
+        ),
+        Event::ConfigRecorded(it) => {
+            let changes = config::words(&it.changes, it.changes_total);
+            teller.plain(
+                Mark::Rules,
+                format!("the config changed since the last run: {changes}"),
+            )
+        }
         Event::BranchMoved(it) => teller.plain(Mark::Head, moved(it)),
         Event::WorkLost(it) => {
             let commit = it.commit.short();

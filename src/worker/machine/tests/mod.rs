@@ -134,6 +134,7 @@ impl Rig {
             kind,
             process: ProcessIdentity::default(),
             orphan_limit_ms: ORPHAN_LIMIT_MS,
+            config: String::new(),
             crew: false,
         };
         Self {

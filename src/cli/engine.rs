@@ -144,39 +144,16 @@ async fn work_here(
     let log: Arc<dyn EventLog> = held.clone();
     let project = &project.claim_attempts(config)?;
     project.remove_unfinished();
-    if wish.crew.coding + wish.crew.testing > 0 {
-        let config = config.worker(project)?;
-        worker::check_places(&config.places).map_err(unfit)?;
-        let own = process::TreeCommand::OWN_EXECUTABLE;
-        let agents = worker::check_agents(&config, own.as_ref());
-        agents.await.map_err(unfit)?;
-    }
+    check_crew(project, config, wish.crew).await?;
     let state = load::load(&*log, &project.snapshots).map_err(store::of_scheduler)?;
-    // A directory may get another name; the branch that holds the work stays what it is.
-    let branch = match state.branch.as_str() {
-        known if !known.is_empty() && !config.names_branch() => known.to_owned(),
-        _ => config.branch(),
-    };
-    let next = AttemptId(state.sequence.next().0);
-    let forgotten = repository.forget_torn(&alive(project, &state), next).await;
-    forgotten.map_err(of_git)?;
+    let branch = config.branch_of(&state);
+    forget_torn(&repository, project, &state).await?;
     let known = (state.branch == branch).then_some(&state.head);
     let ensured = repository.ensure_branch_from(&branch, known).await;
     ensured.map_err(of_git)?;
     let notes = screen.clone();
     let progress = Progress::new(screen, &state, now(), context.global.verbose > 0);
-    // What the person has configured is read once; workers and later salvage go by it.
-    let settings = repository.read_settings().await.map_err(of_git)?;
-    let kept = settings.write(&worker::git_settings(&project.data));
-    kept.map_err(|error| {
-        let what = format!("cannot keep git's settings in {}", project.data.display());
-        Error::internal(
-            what,
-            error,
-            "check that its disk is neither full nor read-only",
-        )
-    })?;
-    let repository = repository.with_settings(settings);
+    let repository = with_settings(repository, project).await?;
     sweep(&repository, project, &branch, &state).await;
     if let Some(note) = wish.note.as_ref().filter(|_| !context.global.quiet) {
         progress.note(note);
@@ -228,10 +205,54 @@ async fn work_here(
             return Err(error);
         }
     };
-    sweep(&repository, project, &branch, &state).await;
-    project.remove_unfinished();
-    project.release_attempts();
+    sweep_unless_told(&repository, project, &branch, &state).await;
     Ok(Ended { ending, state })
+}
+
+/// What workers of this run would fail at is found before the first attempt.
+async fn check_crew(project: &Project, config: &Config, crew: WorkerCounts) -> Result<(), Error> {
+    if crew.coding + crew.testing == 0 {
+        return Ok(());
+    }
+    let config = config.worker(project)?;
+    worker::check_places(&config.places).map_err(unfit)?;
+    let own = process::TreeCommand::OWN_EXECUTABLE;
+    let agents = worker::check_agents(&config, own.as_ref());
+    agents.await.map_err(unfit)
+}
+
+/// What a power cut has left of earlier versions' worktrees goes, because git fails on it.
+async fn forget_torn(
+    repository: &Repository,
+    project: &Project,
+    state: &State,
+) -> Result<(), Error> {
+    let next = AttemptId(state.sequence.next().0);
+    let forgotten = repository.forget_torn(&alive(project, state), next).await;
+    forgotten.map_err(of_git)
+}
+
+/// The repository with the person's configuration as it is now; locks that are in the person's way
+/// are named.
+async fn with_settings(repository: Repository, project: &Project) -> Result<Repository, Error> {
+    for lock in repository.stale_locks().await.map_err(of_git)? {
+        let lock = lock.display();
+        tracing::warn!(
+            "{lock} was left by a git that was killed, and other git commands fail on it; if no git is running here, delete it"
+        );
+    }
+    // What the person has configured is read once; workers and later salvage go by it.
+    let settings = repository.read_settings().await.map_err(of_git)?;
+    let kept = settings.write(&worker::git_settings(&project.data));
+    kept.map_err(|error| {
+        let what = format!("cannot keep git's settings in {}", project.data.display());
+        Error::internal(
+            what,
+            error,
+            "check that its disk is neither full nor read-only",
+        )
+    })?;
+    Ok(repository.with_settings(settings))
 }
 
 /// The open attempts whose workers live; after a power cut, no worker of the log does.
@@ -261,6 +282,24 @@ async fn end_strays(root: &Path, state: &State) {
         Ok(ended) => tracing::warn!(?ended, "ended processes that killed workers left running"),
         Err(error) => tracing::error!(%error, "cannot look for left-over processes"),
     }
+}
+
+/// The same when the run is over: a signal ends it, and the next start goes on with it.
+async fn sweep_unless_told(
+    repository: &Repository,
+    project: &Project,
+    branch: &str,
+    state: &State,
+) {
+    match Signals::new() {
+        Ok(mut signals) => tokio::select! {
+            () = sweep(repository, project, branch, state) => {}
+            _ = signals.next() => tracing::warn!("left-over worktrees are left for the next start"),
+        },
+        Err(_) => sweep(repository, project, branch, state).await,
+    }
+    project.remove_unfinished();
+    project.release_attempts();
 }
 
 /// Removes worktrees of attempts that are over and whose workers were killed before they could

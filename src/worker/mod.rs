@@ -20,6 +20,7 @@ mod commands;
 pub mod config;
 pub mod connection;
 pub mod job;
+mod launcher;
 pub mod machine;
 pub mod outcome;
 pub mod ports;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -15,10 +16,11 @@ use crate::model::ids::{AttemptId, CommitId, ContentHash, FeatureId};
 use crate::model::report::JobFeature;
 use crate::model::settings::WorkerKind;
 use crate::protocol::JobOffer;
-use crate::workspace::{CommitMessage, Ignored, Rebase, Repository, Worktree};
+use crate::workspace::{CommitMessage, Ignored, Limits, Rebase, Repository, Worktree};
 
 use super::config::Config;
 use super::job::{AttemptDir, JobView, environment};
+use super::launcher::TreeLauncher;
 use super::machine::{Done, Finished, HookPoint, Kept, Spooled, Step, StepKind};
 use super::outcome::Stand;
 use super::ports::PortSlot;
@@ -26,6 +28,10 @@ use super::prompt::Template;
 use super::spool::{Entry, SpoolFile};
 use super::token::tree_token;
 use super::trouble::{self, At, refused, setup};
+
+/// How long git may be silent while work that came to nothing is kept: a filter that needs longer
+/// is gone without.
+const PRESERVE_IDLE: Duration = Duration::from_secs(60);
 
 /// Files that a conflict's reason names; more of them do not make it clearer.
 const CONFLICTS_SHOWN: usize = 5;
@@ -134,7 +140,7 @@ impl Workshop {
     pub(super) async fn carry_out(&mut self, step: Step, cancel: &CancellationToken) -> Done {
         let (attempt, at) = (step.attempt, At::of(&step.kind));
         let result = match step.kind {
-            StepKind::Make(offer) => self.make(*offer).await.map(Finished::Made),
+            StepKind::Make(offer) => self.make(*offer, cancel).await.map(Finished::Made),
             StepKind::Hook(point) => self.hook(point, cancel).await.map(|()| Finished::Hooked),
             StepKind::Session(features) => match self.bench_of(attempt) {
                 Ok(bench) => self
@@ -143,8 +149,14 @@ impl Workshop {
                     .map(|result| Finished::Session(Box::new(result))),
                 Err(failure) => Err(failure),
             },
-            StepKind::Commit => self.commit(attempt).await.map(|()| Finished::Committed),
-            StepKind::Rebase(onto) => self.rebase(attempt, &onto).await.map(Finished::Rebased),
+            StepKind::Commit => self
+                .commit(attempt, cancel)
+                .await
+                .map(|()| Finished::Committed),
+            StepKind::Rebase(onto) => {
+                let rebased = self.rebase(attempt, &onto, cancel).await;
+                rebased.map(Finished::Rebased)
+            }
             StepKind::Check { features, go_on } => match self.bench_of(attempt) {
                 Ok(bench) => self
                     .checks(bench, &features, go_on, cancel)
@@ -170,15 +182,35 @@ impl Workshop {
             .ok_or_else(|| setup("the attempt's worktree was never made"))
     }
 
-    fn worktree_of(&mut self, attempt: AttemptId) -> Result<&mut Worktree, Failure> {
+    /// The attempt's worktree, for a step that `cancel` ends.
+    fn worktree_of(
+        &mut self,
+        attempt: AttemptId,
+        cancel: &CancellationToken,
+    ) -> Result<&mut Worktree, Failure> {
         let bench = self.bench.as_mut();
-        bench
+        let bench = bench
             .filter(|bench| bench.offer.attempt == attempt)
-            .map(|bench| &mut bench.worktree)
-            .ok_or_else(|| setup("the attempt's worktree was never made"))
+            .ok_or_else(|| setup("the attempt's worktree was never made"))?;
+        bench.worktree.set_limits(limits(&bench.offer, cancel));
+        Ok(&mut bench.worktree)
     }
 
-    async fn make(&mut self, offer: JobOffer) -> Result<Stand, Failure> {
+    /// The worker's git for an attempt: in the attempt's process tree, and under its limits.
+    fn repository_of(&self, attempt: AttemptId, limits: Limits) -> Repository {
+        let launcher = TreeLauncher {
+            token: tree_token(&self.config.places.project, attempt),
+            own_executable: self.own_executable.clone(),
+            isolation: self.isolation(),
+        };
+        self.repository.started_by(Arc::new(launcher), limits)
+    }
+
+    async fn make(
+        &mut self,
+        offer: JobOffer,
+        cancel: &CancellationToken,
+    ) -> Result<Stand, Failure> {
         self.bench = None;
         self.ports.renew().map_err(setup)?;
         // First the file by which a later worker finds what this one may leave behind.
@@ -190,7 +222,8 @@ impl Workshop {
         };
         self.kept
             .push(SpoolFile::create(&self.data, entry).map_err(setup)?);
-        let (repository, attempt) = (&self.repository, offer.attempt);
+        let attempt = offer.attempt;
+        let repository = self.repository_of(attempt, limits(&offer, cancel));
         let worktree = match offer.kind {
             WorkerKind::Coding => {
                 let made = repository.create_worktree(&self.worktrees, attempt, &offer.base);
@@ -205,8 +238,8 @@ impl Workshop {
         let dir = AttemptDir::of(&self.worktrees, offer.attempt);
         dir.make()
             .map_err(refused(format!("cannot make {:?}", dir.path())))?;
-        let tree = self.repository.tree_of(&offer.base).await.map_err(setup)?;
-        let shared = self.repository.shared_read_paths().await.map_err(setup)?;
+        let tree = repository.tree_of(&offer.base).await.map_err(setup)?;
+        let shared = repository.shared_read_paths().await.map_err(setup)?;
         let stand = Stand {
             onto: offer.base.clone(),
             commit: offer.base.clone(),
@@ -278,7 +311,11 @@ impl Workshop {
         self.run_hook(bench, name, command, cancel).await
     }
 
-    async fn commit(&mut self, attempt: AttemptId) -> Result<(), Failure> {
+    async fn commit(
+        &mut self,
+        attempt: AttemptId,
+        cancel: &CancellationToken,
+    ) -> Result<(), Failure> {
         let bench = self.bench_of(attempt)?;
         let names = bench
             .offer
@@ -290,24 +327,29 @@ impl Workshop {
         for feature in &bench.offer.features {
             message = message.feature(feature.id);
         }
-        let worktree = self.worktree_of(attempt)?;
+        let worktree = self.worktree_of(attempt, cancel)?;
         worktree.commit(&message, None).await.map_err(setup)?;
         Ok(())
     }
 
-    async fn rebase(&mut self, attempt: AttemptId, onto: &CommitId) -> Result<Stand, Failure> {
+    async fn rebase(
+        &mut self,
+        attempt: AttemptId,
+        onto: &CommitId,
+        cancel: &CancellationToken,
+    ) -> Result<Stand, Failure> {
         let checks = self.config.checks.clone();
         let ignored = match checks.keeps_all() {
             true => Ignored::Keep,
             false => Ignored::RemoveBut(&checks.keep_ignored),
         };
-        let worktree = self.worktree_of(attempt)?;
+        let worktree = self.worktree_of(attempt, cancel)?;
         let stood = worktree.rebase(onto, ignored).await.map_err(setup)?;
         let committed = match stood {
             Rebase::Clean(committed) => committed,
             Rebase::Conflict { files, detail } => return Err(conflict(&files, &detail)),
         };
-        let changes = self.repository.changes(onto, &committed.commit).await;
+        let changes = worktree.changes(onto, &committed.commit).await;
         let changes = changes.map_err(setup)?;
         Ok(Stand {
             onto: onto.clone(),
@@ -319,7 +361,11 @@ impl Workshop {
     }
 
     async fn preserve(&mut self, attempt: AttemptId) -> Result<Option<String>, Failure> {
-        let worktree = self.worktree_of(attempt)?;
+        // Nobody calls it off: what is not kept is lost. A filter gets no long time any more.
+        let worktree = self.worktree_of(attempt, &CancellationToken::new())?;
+        let mut limits = worktree.limits().clone();
+        limits.idle = limits.idle.map(|idle| idle.min(PRESERVE_IDLE));
+        worktree.set_limits(limits);
         worktree
             .preserve("The attempt that made this came to nothing.")
             .await
@@ -390,11 +436,23 @@ impl Workshop {
         let entry = self.kept.iter().find(|one| one.entry().attempt == attempt);
         let branch = entry.map(|one| one.entry().branch.as_str());
         let branch = branch.filter(|branch| !branch.is_empty());
-        self.repository
+        let limits = Limits {
+            idle: Some(PRESERVE_IDLE),
+            ..Limits::default()
+        };
+        self.repository_of(attempt, limits)
             .clean_up(&self.worktrees, attempt, branch)
             .await
             .map_err(setup)?;
         Ok(())
+    }
+}
+
+/// Within which git works for an attempt.
+fn limits(offer: &JobOffer, cancel: &CancellationToken) -> Limits {
+    Limits {
+        idle: Some(Duration::from_millis(offer.settings.idle_limit_ms)),
+        cancel: cancel.clone(),
     }
 }
 

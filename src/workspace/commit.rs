@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 
 use super::answers::{RawEntries, unborn_repository};
 use super::gitdir::Filters;
@@ -74,11 +75,19 @@ impl Worktree {
                 None => Ok(None),
             };
         }
-        let tree = match self.stage_without_repositories().await {
-            Ok(tree) => tree,
-            Err(error @ (Error::Cancelled { .. } | Error::Killed { .. })) => return Err(error),
-            Err(error) => {
-                tracing::warn!(attempt = %self.attempt, %error, "keeping the work without filters");
+        let staged = match self.hung {
+            true => None,
+            false => Some(self.stage_without_repositories().await),
+        };
+        let tree = match staged {
+            Some(Ok(tree)) => tree,
+            Some(Err(error @ (Error::Cancelled { .. } | Error::Killed { .. }))) => {
+                return Err(error);
+            }
+            failed => {
+                if let Some(Err(error)) = failed {
+                    tracing::warn!(%error, "keeping the work without filters");
+                }
                 self.git_dir = self.places.private.join("salvage");
                 self.make_git_dir(Filters::Off)?;
                 self.stage_without_repositories().await?
@@ -122,10 +131,13 @@ impl Worktree {
     /// the index or of some of the same objects: they are removed, and all is written once more.
     async fn stage(&mut self) -> Result<Option<CommitId>> {
         match self.stage_once(false).await {
+            Err(error @ (Error::TimeLimit { .. } | Error::Cancelled { .. })) => {
+                self.hung = true;
+                return Err(error);
+            }
             Err(
                 error @ (Error::NestedRepository { .. }
-                | Error::TimeLimit { .. }
-                | Error::Cancelled { .. }
+                | Error::Submodule { .. }
                 | Error::Killed { .. }),
             ) => return Err(error),
             Ok((tree, written)) if self.repository.are_whole(&written).await? => return Ok(tree),
@@ -150,15 +162,13 @@ impl Worktree {
         } else {
             fs::copy(&index, &stage).map_err(Error::io("add the work", &stage))?;
         }
-        let call = self.call("add the work", &stage)?;
-        // What it tells of each file is a sign of life.
-        let call = call.args(["add", "--all", "--verbose"]);
-        let (code, complaint) = call.stream(&mut |_| {}).await?;
-        if code != 0 {
-            return Err(match unborn_repository(&complaint) {
-                Some(path) => Error::NestedRepository { paths: vec![path] },
-                None => call.stream_failed(code, complaint),
-            });
+        let modules = self.hide_modules(&stage).await?;
+        let added = self.add_all(&stage).await;
+        self.show_modules(&modules)?;
+        added?;
+        let salvaging = self.git_dir != self.places.git_dir();
+        if !salvaging {
+            self.record_modules(&modules, &stage).await?;
         }
         let call = self.call("write the tree", &stage)?.arg("write-tree");
         let (call, output) = call.run_keeping().await?;
@@ -178,7 +188,8 @@ impl Worktree {
                 match (entry.mode == GITLINK, entry.old_mode == GITLINK) {
                     (true, true) => {}
                     (true, false) => {
-                        gitlinks.push(String::from_utf8_lossy(&entry.path).into_owned())
+                        let path = String::from_utf8_lossy(&entry.path).into_owned();
+                        gitlinks.push((path, entry.id));
                     }
                     (false, _) if entry.mode.starts_with('1') => {
                         written.push_str(entry.id.as_str());
@@ -190,9 +201,27 @@ impl Worktree {
             })
             .await?;
         if !gitlinks.is_empty() {
-            self.refuse_undeclared(&tree, gitlinks).await?;
+            let paths = gitlinks.iter().map(|(path, _)| path.clone());
+            self.refuse_undeclared(&tree, paths.collect()).await?;
+        }
+        for (path, id) in gitlinks.iter().filter(|_| !salvaging) {
+            let main = self.main_module(path.as_ref(), &stage).await?;
+            let theirs = self.git_dir_of(path.as_ref());
+            self.carry(path, id, main.as_deref(), &theirs).await?;
         }
         Ok((changed.then_some(tree), written))
+    }
+
+    async fn add_all(&mut self, stage: &Path) -> Result<()> {
+        let call = self.call("add the work", stage)?;
+        // What it tells of each file is a sign of life.
+        let call = call.args(["add", "--all", "--verbose"]);
+        let (code, complaint) = call.stream(&mut |_| {}).await?;
+        match (code, unborn_repository(&complaint)) {
+            (0, _) => Ok(()),
+            (_, Some(path)) => Err(Error::NestedRepository { paths: vec![path] }),
+            (_, None) => Err(call.stream_failed(code, complaint)),
+        }
     }
 
     /// A submodule is declared in `.gitmodules`; any other repository inside is a mishap, of

@@ -132,16 +132,18 @@ pub enum Error {
         command: String,
         /// The limit.
         seconds: f64,
-        /// What it had said, in a sentence; empty when it had said nothing.
+        /// What it was at and had said, in sentences; empty when that is not known.
         detail: String,
     },
     /// git was ended because its result is not wanted any more.
-    #[error("cannot {doing}: `git {command}` was ended")]
+    #[error("cannot {doing}: `git {command}` was ended.{detail}")]
     Cancelled {
         /// What was to be done.
         doing: &'static str,
         /// The command.
         command: String,
+        /// What it was at, in sentences; empty when that is not known.
+        detail: String,
     },
     /// A signal ended git before it answered. That says nothing about the repository.
     #[error(
@@ -205,6 +207,14 @@ pub enum Error {
     NestedRepository {
         /// The first of them, relative to the worktree.
         paths: Vec<String>,
+    },
+    /// Work inside a submodule cannot be taken over.
+    #[error("the work in the submodule {path} cannot be merged: {why}")]
+    Submodule {
+        /// Where the submodule is, relative to the worktree.
+        path: String,
+        /// Why, and what to do.
+        why: String,
     },
     /// The worktree's directory is gone, or is something else now.
     #[error("cannot {doing}: {path:?} is not the worktree's directory any more")]

@@ -253,11 +253,11 @@ impl Call {
     ) -> Result<(i32, String)> {
         let cancel = &self.git.limits.cancel;
         if cancel.is_cancelled() {
-            return Err(self.cancelled());
+            return Err(self.cancelled(String::new()));
         }
         let starting = self.git.launcher.launch(self.program());
         let started = tokio::time::timeout(self.limit, starting).await;
-        let started = started.map_err(|_| self.timed_out(self.limit, ""))?;
+        let started = started.map_err(|_| self.timed_out(self.limit, String::new()))?;
         let Running {
             stdin,
             stdout,
@@ -287,13 +287,15 @@ impl Call {
             ended = talk => Some(ended),
             () = cancel.cancelled() => None,
             limit = self.time_is_up(life) => {
+                let detail = detail(&process.running(), &complaint);
                 process.end().await;
-                return Err(self.timed_out(limit, &String::from_utf8_lossy(&complaint)));
+                return Err(self.timed_out(limit, detail));
             }
         };
         let Some(ended) = ended else {
+            let detail = detail(&process.running(), &complaint);
             process.end().await;
-            return Err(self.cancelled());
+            return Err(self.cancelled(detail));
         };
         match ended.map_err(|source| self.not_started(source))? {
             Exit::Code(code) => Ok((code, String::from_utf8_lossy(&complaint).into_owned())),
@@ -342,22 +344,20 @@ impl Call {
         }
     }
 
-    fn timed_out(&self, limit: Duration, complaint: &str) -> Error {
+    fn timed_out(&self, limit: Duration, detail: String) -> Error {
         Error::TimeLimit {
             doing: self.doing,
             command: self.shown(),
             seconds: limit.as_secs_f64(),
-            detail: match complaint.trim() {
-                "" => String::new(),
-                said => format!(" git said: {}", shorten(said)),
-            },
+            detail,
         }
     }
 
-    fn cancelled(&self) -> Error {
+    fn cancelled(&self, detail: String) -> Error {
         Error::Cancelled {
             doing: self.doing,
             command: self.shown(),
+            detail,
         }
     }
 
@@ -427,6 +427,22 @@ pub(super) fn shorten(text: &str) -> String {
         Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),
     }
+}
+
+/// What is known of a git that was ended, in sentences.
+fn detail(running: &[String], complaint: &[u8]) -> String {
+    let mut detail = String::new();
+    if !running.is_empty() {
+        detail = format!(" It waited for: {}.", running.join("; "));
+    }
+    let said = String::from_utf8_lossy(complaint);
+    // Of a line that is drawn anew, as progress is, its last state counts.
+    let lines = said.lines().filter_map(|line| line.rsplit('\r').next());
+    let said: Vec<&str> = lines.filter(|line| !line.trim().is_empty()).collect();
+    if !said.is_empty() {
+        detail = format!("{detail} git said: {}", shorten(&said.join("\n")));
+    }
+    detail
 }
 
 async fn drain(

@@ -14,7 +14,7 @@ use super::places::{read_plain, remove_any};
 use super::repository::{ObjectFormat, Repository};
 use super::settings::{ConfigText, Settings};
 use super::version::Version;
-use super::{Author, Result};
+use super::{Author, Result, submodules};
 use crate::model::ids::CommitId;
 
 /// git follows alternates of alternates to this depth.
@@ -38,6 +38,8 @@ pub(super) struct Blueprint {
     agents_lfs: Option<PathBuf>,
     author: Author,
     settings: Settings,
+    /// The main repository's git directories of submodules, by their names.
+    pub(super) modules: Vec<(PathBuf, PathBuf)>,
 }
 
 impl Repository {
@@ -46,6 +48,7 @@ impl Repository {
         let common = self.common_dir().to_owned();
         let sha256 = self.format() == ObjectFormat::Sha256;
         let author = self.author().clone();
+        let module_dirs = [self.git_dir(), common.clone()].map(|dir| dir.join("modules"));
         blocking("prepare a git directory", common, move |common| {
             let mut extensions = ConfigText::default();
             let partial = settings.partial_clone();
@@ -62,6 +65,12 @@ impl Repository {
                 extensions.set("extensions.partialclone", Some(remote));
             }
             let set = settings.lfs_storage().map(|path| common.join(path));
+            let mut modules: Vec<(PathBuf, PathBuf)> = Vec::new();
+            for (name, dir) in module_dirs.iter().flat_map(|dir| submodules::modules(dir)) {
+                if modules.iter().all(|(known, _)| *known != name) {
+                    modules.push((name, dir));
+                }
+            }
             Ok(Blueprint {
                 objects: object_dirs(&common.join("objects")),
                 shallow: read_plain(&common.join("shallow"), LIST_BYTES_MAX),
@@ -70,6 +79,7 @@ impl Repository {
                 agents_lfs: set,
                 author,
                 settings,
+                modules,
             })
         })
         .await
@@ -83,17 +93,13 @@ impl Repository {
     /// git cannot read its configuration.
     pub async fn shared_read_paths(&self) -> Result<Vec<PathBuf>> {
         let blueprint = self.blueprint().await?;
-        let modules = [self.git_dir(), self.common_dir().to_owned()].map(|dir| dir.join("modules"));
         blocking(
             "list the objects to read",
             self.common_dir().to_owned(),
             move |_| {
                 let mut paths = blueprint.objects;
                 paths.push(blueprint.lfs_storage);
-                let found = modules
-                    .iter()
-                    .flat_map(|dir| super::submodules::modules(dir));
-                for (_, module) in found {
+                for (_, module) in blueprint.modules {
                     paths.extend(object_dirs(&module.join("objects")));
                     paths.push(module.join("lfs"));
                 }
@@ -235,6 +241,9 @@ impl Blueprint {
             fs::write(dir.join("info/attributes"), &self.settings.attributes)?;
         }
         fs::copy(index, dir.join("index"))?;
+        for (name, main) in &self.modules {
+            submodules::borrow_module(main, &dir.join("modules").join(name))?;
+        }
         self.write_shallow(dir)
     }
 

@@ -75,6 +75,12 @@ pub trait Process: Send {
 
     /// Ends it; returns when it is dead, or cannot be ended.
     fn end(&mut self) -> BoxFuture<'_, ()>;
+
+    /// The commands that it has started and that run now, as far as that is known: whoever reads
+    /// that it hangs wants to know what it waits for.
+    fn running(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Starts programs.

@@ -27,6 +27,7 @@ mod git;
 mod gitdir;
 pub mod launch;
 mod locate;
+mod locks;
 mod message;
 mod moves;
 mod own_commits;

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::Result;
 use super::error::Error;
+use super::git::Call;
 use super::places::{read_plain, read_small};
 use super::worktree::Worktree;
 use crate::model::ids::CommitId;
@@ -57,25 +58,7 @@ impl Worktree {
             .args(["pack-objects", "--revs", "--stdout", "-q"])
             .input(revisions)
             .whole_tree();
-        let mut pack = Vec::new();
-        let mut fits = true;
-        let sink = &mut |bytes: &[u8]| {
-            fits = fits && pack.len() + bytes.len() <= PACK_BYTES_MAX;
-            if fits {
-                pack.extend_from_slice(bytes);
-            }
-        };
-        let (code, complaint) = call.stream(sink).await?;
-        if code != 0 {
-            return Err(call.stream_failed(code, complaint));
-        }
-        if !fits {
-            return Err(Error::OutputLimit {
-                doing: call.doing,
-                command: "pack-objects".to_owned(),
-                bytes: PACK_BYTES_MAX,
-            });
-        }
+        let pack = pack(call).await?;
         let call = self.object_call("keep the agent's commits");
         let call = call.args(["unpack-objects", "-q"]).input(pack).whole_tree();
         call.ok().await.map(drop)
@@ -88,32 +71,60 @@ impl Worktree {
             Some(admin) => self.repository.common_dir().join("worktrees").join(admin),
             None => self.path().join(".git"),
         };
-        let mut name = "HEAD".to_owned();
-        for _ in 0..LINKS_MAX {
-            let text = match read_small(&git_dir.join(&name)) {
-                Some(text) => String::from_utf8_lossy(&text).into_owned(),
-                None => {
-                    let packed = read_plain(&git_dir.join("packed-refs"), PACKED_BYTES_MAX)?;
-                    let packed = String::from_utf8_lossy(&packed).into_owned();
-                    let mut pairs = packed.lines().filter_map(|line| line.split_once(' '));
-                    pairs.find(|(_, it)| *it == name)?.0.to_owned()
-                }
-            };
-            let text = text.trim();
-            if let Ok(id) = text.parse::<CommitId>() {
-                let known = id == self.notes.base || Some(&id) == self.notes.commit.as_ref();
-                return (!known && !id.is_none()).then_some(id);
+        let id = head_of(&git_dir)?;
+        let known = id == self.notes.base || Some(&id) == self.notes.commit.as_ref();
+        (!known).then_some(id)
+    }
+}
+
+/// The commit that the `HEAD` of a git directory is at.
+pub(super) fn head_of(git_dir: &Path) -> Option<CommitId> {
+    let mut name = "HEAD".to_owned();
+    for _ in 0..LINKS_MAX {
+        let text = match read_small(&git_dir.join(&name)) {
+            Some(text) => String::from_utf8_lossy(&text).into_owned(),
+            None => {
+                let packed = read_plain(&git_dir.join("packed-refs"), PACKED_BYTES_MAX)?;
+                let packed = String::from_utf8_lossy(&packed).into_owned();
+                let mut pairs = packed.lines().filter_map(|line| line.split_once(' '));
+                pairs.find(|(_, it)| *it == name)?.0.to_owned()
             }
-            let next = text.strip_prefix("ref: ")?.trim();
-            let inside = next.starts_with("refs/") && !next.split('/').any(|part| part == "..");
-            name = inside.then(|| next.to_owned())?;
+        };
+        let text = text.trim();
+        if let Ok(id) = text.parse::<CommitId>() {
+            return (!id.is_none()).then_some(id);
         }
-        None
+        let next = text.strip_prefix("ref: ")?.trim();
+        let inside = next.starts_with("refs/") && !next.split('/').any(|part| part == "..");
+        name = inside.then(|| next.to_owned())?;
+    }
+    None
+}
+
+/// Runs a call that packs objects, and gives the pack.
+pub(super) async fn pack(call: Call) -> Result<Vec<u8>> {
+    let mut pack = Vec::new();
+    let mut fits = true;
+    let sink = &mut |bytes: &[u8]| {
+        fits = fits && pack.len() + bytes.len() <= PACK_BYTES_MAX;
+        if fits {
+            pack.extend_from_slice(bytes);
+        }
+    };
+    let (code, complaint) = call.stream(sink).await?;
+    match (code, fits) {
+        (0, true) => Ok(pack),
+        (0, false) => Err(Error::OutputLimit {
+            doing: call.doing,
+            command: "pack-objects".to_owned(),
+            bytes: PACK_BYTES_MAX,
+        }),
+        _ => Err(call.stream_failed(code, complaint)),
     }
 }
 
 /// A path as git reads it in a list of directories, which have colons between them.
-fn quoted(path: &Path) -> OsString {
+pub(super) fn quoted(path: &Path) -> OsString {
     let mut quoted = vec![b'"'];
     for &byte in path.as_os_str().as_bytes() {
         if matches!(byte, b'"' | b'\\') {

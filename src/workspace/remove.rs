@@ -177,6 +177,7 @@ impl Repository {
             notes,
             blueprint: self.blueprint().await?,
             refs: None,
+            hung: false,
             message: None,
         };
         // Bytes as they lie there: a filter may be what the worker has died of.

@@ -1,19 +1,13 @@
 //! Bringing the working tree to a commit.
 
-use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::Result;
-use super::answers::Fields;
 use super::durable::blocking;
 use super::places::remove_any;
 use super::worktree::Worktree;
 use crate::model::ids::CommitId;
-
-/// Submodules that are emptied. The largest projects have a few hundred.
-const SUBMODULES_MAX: usize = 10_000;
 
 /// What happens to files that git ignores when the working tree is brought to a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,22 +58,8 @@ impl Worktree {
     /// Submodules are not checked out in a fresh worktree; `git clean` leaves what is in them.
     async fn empty_submodules(&mut self) -> Result<()> {
         let index = self.places.index();
-        let call = self.call("list the submodules", &index)?;
-        let call = call.args(["ls-files", "--stage", "-z"]);
-        let mut paths: Vec<PathBuf> = Vec::new();
-        let mut fields = Fields::default();
-        let mut each = |field: &[u8]| {
-            // `MODE ID STAGE<tab>PATH`
-            let path = field.splitn(2, |byte| *byte == b'\t').nth(1);
-            if field.starts_with(b"160000 ") && paths.len() < SUBMODULES_MAX {
-                paths.extend(path.map(|path| PathBuf::from(OsStr::from_bytes(path))));
-            }
-        };
-        let mut sink = |bytes: &[u8]| fields.feed(bytes, &mut each);
-        let (code, stderr) = call.stream(&mut sink).await?;
-        if code != 0 {
-            return Err(call.stream_failed(code, stderr));
-        }
+        let links = self.gitlinks(&index).await?;
+        let paths: Vec<PathBuf> = links.into_iter().map(|(path, _)| path).collect();
         if paths.is_empty() {
             return Ok(());
         }
@@ -96,7 +76,7 @@ impl Worktree {
 }
 
 /// Whether a path of the index leads nowhere else: a link on the way may lead to anybody's files.
-fn is_inside(top: &Path, path: &Path) -> bool {
+pub(super) fn is_inside(top: &Path, path: &Path) -> bool {
     let plain = |part| matches!(part, std::path::Component::Normal(_));
     let above = path.ancestors().skip(1);
     let mut above = above.filter(|above| !above.as_os_str().is_empty());

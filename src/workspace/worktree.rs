@@ -9,7 +9,7 @@ use super::git::{Call, Limits};
 use super::gitdir::{Blueprint, Filters, packed_refs};
 use super::places::{Notes, Places, exists, remove_any};
 use super::repository::Repository;
-use super::{Author, Error, Result};
+use super::{Author, Changes, Error, Result};
 use crate::model::ids::{AttemptId, CommitId};
 
 /// Work that has become one commit.
@@ -34,6 +34,8 @@ pub struct Worktree {
     pub(super) blueprint: Blueprint,
     /// What its own repository has of refs; `None` until that is made.
     pub(super) refs: Option<Vec<u8>>,
+    /// A filter hung, so that none is run again.
+    pub(super) hung: bool,
     /// Message and author of the commit, to write it again on another base.
     pub(super) message: Option<(String, Option<Author>)>,
 }
@@ -110,6 +112,7 @@ impl Repository {
             notes,
             blueprint,
             refs: None,
+            hung: false,
             message: None,
         };
         match worktree.fill(base).await {
@@ -166,6 +169,19 @@ impl Worktree {
     /// Calls of git are within these limits from now on.
     pub fn set_limits(&mut self, limits: Limits) {
         self.repository = self.repository.within(limits);
+    }
+
+    /// The limits of its calls of git.
+    pub fn limits(&self) -> &Limits {
+        self.repository.limits()
+    }
+
+    /// Compares two commits, as [`Repository::changes`] does.
+    ///
+    /// # Errors
+    /// One of them does not exist.
+    pub async fn changes(&self, onto: &CommitId, commit: &CommitId) -> Result<Changes> {
+        self.repository.changes(onto, commit).await
     }
 
     async fn fill(&mut self, base: &CommitId) -> Result<()> {

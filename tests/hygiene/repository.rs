@@ -274,3 +274,46 @@ fn a_filter_that_is_missing_is_named() {
     assert_nothing_left(&project);
     assert_untouched(&before, &project);
 }
+
+/// A `git` that comes first in the `PATH` and dies by a signal when it is called with these words.
+fn deadly_git(project: &Project, words: &str) -> std::path::PathBuf {
+    let dir = project.home().join("bin");
+    let script = format!(
+        "mkdir -p '{0}' && cat >'{0}/git' <<'END'\n#!/bin/sh\ncase \"$*\" in *'{words}'*) kill -KILL $$;; esac\n\
+         PATH=\"${{PATH#*:}}\"; export PATH; exec git \"$@\"\nEND\nchmod 755 '{0}/git'\n",
+        dir.display()
+    );
+    prepare(project, &script);
+    dir
+}
+
+#[test]
+fn a_git_that_is_killed_at_the_start_is_no_state_of_the_repository() {
+    for words in [
+        "version",
+        "rev-parse --show-object-format",
+        "rev-parse --verify --quiet HEAD",
+        "for-each-ref",
+        "check-ref-format",
+        "config --list",
+    ] {
+        let project = project(AGENT, "", 1);
+        let bin = deadly_git(&project, words);
+        let mut command = project.command(&RUN);
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = format!("{}:{}", bin.display(), path.to_string_lossy());
+        let run = command.env("PATH", path).output().expect("it ran");
+        assert_refused(&run, 1, &["signal 9 killed", "try again"]);
+        assert!(!said(&run).contains("no commit yet"), "{}", said(&run));
+        assert!(!said(&run).contains("there is no branch"), "{}", said(&run));
+        assert_nothing_left(&project);
+    }
+}
+
+#[test]
+fn a_line_of_gits_configuration_that_cannot_be_read_is_named_before_the_first_attempt() {
+    let project = project(AGENT, "", 1);
+    prepare(&project, "echo '[garbage' >> .git/config");
+    let run = project.scheduler(&RUN);
+    assert_refused(&run, 2, &["bad config line", ".git/config"]);
+}

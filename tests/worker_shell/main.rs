@@ -1,6 +1,7 @@
 //! A worker in a real repository with a shell script as its agent, against a scheduler that says
 //! what the test wants.
 
+mod hangs;
 mod ignored;
 mod texts;
 #[path = "../worker_support/mod.rs"]

@@ -22,6 +22,17 @@ impl Times {
     }
 }
 
+impl Times {
+    fn tell(self) {
+        for (name, mut taken) in self.0 {
+            taken.sort();
+            let median = taken[taken.len() / 2];
+            let most = taken[taken.len() - 1];
+            eprintln!("{name:20} median {median:>9.2?}  most {most:>9.2?}");
+        }
+    }
+}
+
 #[test]
 #[ignore = "a measurement"]
 fn speed() {
@@ -79,11 +90,42 @@ fn speed() {
             other.remove().await.expect("removed");
             head = first;
         }
-        for (name, mut taken) in times.0 {
-            taken.sort();
-            let median = taken[taken.len() / 2];
-            let most = taken[taken.len() - 1];
-            eprintln!("{name:20} median {median:>9.2?}  most {most:>9.2?}");
+        times.tell();
+    });
+}
+
+/// An attempt's repository beside `git worktree add`, of so many files.
+const FILES: usize = 50_000;
+
+/// A measurement of each, by turns.
+const TURNS: u64 = 5;
+
+#[test]
+#[ignore = "a measurement"]
+fn an_attempt_beside_worktree_add() {
+    run(async {
+        let fixture = Fixture::new();
+        for file in 0..FILES {
+            let path = format!("dir{:03}/file{file}", file / 100);
+            write(&fixture.repo, &path, &format!("{file}\n").repeat(100));
         }
+        fixture.git(&["add", "-A"]);
+        fixture.git(&["commit", "-q", "-m", "large"]);
+        let repository = Repository::discover(&fixture.repo).await.expect("found");
+        let head = repository.ensure_branch(BRANCH).await.expect("the branch");
+        let mut times = Times::default();
+        for turn in 1..=TURNS {
+            let start = Instant::now();
+            let made = repository.create_worktree(&fixture.worktrees, AttemptId(turn), &head);
+            let made = made.await.expect("made");
+            times.add("an attempt", start);
+            made.remove().await.expect("removed");
+            let dir = fixture.top().join("linked").display().to_string();
+            let start = Instant::now();
+            fixture.git(&["worktree", "add", "-q", "--detach", &dir]);
+            times.add("git worktree add", start);
+            fixture.git(&["worktree", "remove", "-f", &dir]);
+        }
+        times.tell();
     });
 }

@@ -182,6 +182,15 @@ impl Config {
         self.file.run.settings()
     }
 
+    /// The branch of a project in this state. A directory may get another name; the branch that
+    /// holds the work stays what it is.
+    pub fn branch_of(&self, state: &crate::model::state::State) -> String {
+        match state.branch.as_str() {
+            known if !known.is_empty() && !self.names_branch() => known.to_owned(),
+            _ => self.branch(),
+        }
+    }
+
     /// The integration branch, without `refs/heads/`; always below `crewlog/`, so that no branch
     /// of the user's own can be meant by mistake.
     pub fn branch(&self) -> String {

@@ -423,6 +423,14 @@ impl Machine {
                     Err(failure) => Some(failure),
                 };
                 if let Some(ending) = attempt.ending.take() {
+                    let ending = match (ending, doing) {
+                        // Which command did not come to its end.
+                        (Ending::TimeLimit { .. }, Doing::Make | Doing::Commit | Doing::Rebase) => {
+                            let during = failure.map(|failure| failure.reason);
+                            Ending::TimeLimit { during }
+                        }
+                        (ending, _) => ending,
+                    };
                     return self.end(now, random, ending);
                 }
                 let stage = attempt.reached(doing);

@@ -22,7 +22,10 @@ pub(super) enum Ending {
         reason: String,
     },
     /// Its time was up.
-    TimeLimit,
+    TimeLimit {
+        /// What was under way, and how it ended.
+        during: Option<String>,
+    },
     /// The scheduler no longer counts on it: nothing is reported.
     Drop {
         /// How we know.
@@ -273,7 +276,7 @@ impl Machine {
         if attempt.deadline.is_some_and(|deadline| now >= deadline) {
             attempt.deadline = None;
             attempt.left_ms = 0;
-            self.end_early(Ending::TimeLimit);
+            self.end_early(Ending::TimeLimit { during: None });
         }
     }
 
@@ -311,7 +314,7 @@ impl Machine {
             Ending::Release { reason } => {
                 self.conclude(now, random, Report::Released { reason });
             }
-            Ending::TimeLimit => {
+            Ending::TimeLimit { during } => {
                 let limit_ms = attempt
                     .job
                     .as_ref()
@@ -320,6 +323,10 @@ impl Machine {
                     "the attempt took longer than its time limit of {} s (`run.time_limit`)",
                     limit_ms.div_ceil(1000)
                 );
+                let reason = match during {
+                    Some(during) => format!("{reason}: {during}"),
+                    None => reason,
+                };
                 let report = attempt.failed(&Failure::new(FailureKind::TimeLimit, reason));
                 self.conclude(now, random, report);
             }

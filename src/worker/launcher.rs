@@ -1,0 +1,112 @@
+//! Puts the worker's own git into its attempt's process tree: a filter that hangs ends with the
+//! attempt, and a git never outlives its worker.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+
+use futures::future::BoxFuture;
+
+use crate::agent::process::{self, Isolation, ProcessError, Streams, Tree, TreeCommand};
+use crate::workspace::launch::{Exit, Launcher, Process, Program, Running};
+
+/// Commands below a git that hangs which an error names, and the bytes of each: enough to know the
+/// filter.
+const SHOWN: usize = 3;
+const SHOWN_BYTES: usize = 200;
+
+/// Starts programs as process trees of one attempt.
+#[derive(Clone, Debug)]
+pub(super) struct TreeLauncher {
+    /// The attempt's marker.
+    pub token: String,
+    pub own_executable: PathBuf,
+    pub isolation: Isolation,
+}
+
+impl Launcher for TreeLauncher {
+    fn launch(&self, program: Program) -> BoxFuture<'_, io::Result<Running>> {
+        Box::pin(async move {
+            let has_input = program.has_input;
+            let command = TreeCommand {
+                program: program.program,
+                args: program.args,
+                cwd: program.dir,
+                env: program.env,
+                token: self.token.clone(),
+                own_executable: self.own_executable.clone(),
+                isolation: self.isolation,
+                streams: Streams::Separate,
+                cage: None,
+            };
+            let mut tree = Tree::spawn(command).await.map_err(of_process)?;
+            // Its end is the end of the input.
+            let stdin = tree.stdin.take().filter(|_| has_input);
+            Ok(Running {
+                stdin: stdin.map(|pipe| Box::new(pipe) as _),
+                stdout: tree.stdout.take().map(|pipe| Box::new(pipe) as _),
+                stderr: tree.stderr.take().map(|pipe| Box::new(pipe) as _),
+                process: Box::new(InTree {
+                    tree,
+                    token: self.token.clone(),
+                }),
+            })
+        })
+    }
+}
+
+fn of_process(error: ProcessError) -> io::Error {
+    match error {
+        ProcessError::Guard { source, .. } => source,
+        ProcessError::Program { ref reason, .. } if reason.contains("No such file") => {
+            io::Error::new(ErrorKind::NotFound, error.to_string())
+        }
+        error => io::Error::other(error.to_string()),
+    }
+}
+
+struct InTree {
+    tree: Tree,
+    token: String,
+}
+
+impl Process for InTree {
+    fn wait(&mut self) -> BoxFuture<'_, io::Result<Exit>> {
+        Box::pin(async { Ok(Exit::of_code(self.tree.wait().await.exit_code)) })
+    }
+
+    fn end(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            let ended = self.tree.kill().await;
+            if ended.left > 0 {
+                tracing::warn!(left = ended.left, "processes that cannot be ended");
+            }
+        })
+    }
+
+    fn running(&self) -> Vec<String> {
+        let pids = process::alive(&self.token).into_iter();
+        let commands = pids.filter_map(|pid| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+            let mut words: Vec<String> = line
+                .split(|byte| *byte == 0)
+                .map(|word| String::from_utf8_lossy(word).into_owned())
+                .collect();
+            words.retain(|word| !word.is_empty());
+            let ours = words
+                .iter()
+                .any(|word| word == "__guard" || word == "__init");
+            (!ours && !words.is_empty()).then(|| words.join(" "))
+        });
+        let mut commands: Vec<String> = commands.collect();
+        // git itself is named already; what it has started is of interest.
+        commands.retain(|command| !command.contains("core.hooksPath=/dev/null"));
+        for command in &mut commands {
+            *command = super::outcome::cut(command, SHOWN_BYTES).to_owned();
+        }
+        commands.sort();
+        commands.dedup();
+        commands.truncate(SHOWN);
+        commands
+    }
+}

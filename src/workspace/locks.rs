@@ -1,0 +1,45 @@
+//! Locks that a killed git has left in the main repository. None of our calls needs one of them:
+//! refs are made and moved under locks of their own. The person's git does, and is told by nobody
+//! else why it fails.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Result;
+use super::durable::blocking;
+use super::repository::Repository;
+
+/// git holds these for as long as it writes one file; only a checkout of a large tree holds the
+/// index for longer.
+const STALE: Duration = Duration::from_secs(60);
+
+const LOCKS: [&str; 5] = [
+    "HEAD.lock",
+    "config.lock",
+    "packed-refs.lock",
+    "shallow.lock",
+    "reftable/tables.list.lock",
+];
+
+impl Repository {
+    /// Locks of the main repository that are so old that no living git can hold them. They are
+    /// somebody else's, so that a person has to delete them.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub async fn stale_locks(&self) -> Result<Vec<PathBuf>> {
+        let mut locks = vec![self.git_dir().join("index.lock")];
+        locks.extend(LOCKS.map(|name| self.common_dir().join(name)));
+        let dir = self.common_dir().to_owned();
+        blocking("look for locks", dir, move |_| {
+            locks.retain(|lock| {
+                let modified = fs::symlink_metadata(lock).and_then(|meta| meta.modified());
+                let age = modified.ok().and_then(|time| time.elapsed().ok());
+                age.is_some_and(|age| age > STALE)
+            });
+            Ok(locks)
+        })
+        .await
+    }
+}

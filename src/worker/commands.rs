@@ -214,8 +214,10 @@ fn script(command: &str, dir: &AttemptDir) -> std::io::Result<OsString> {
 /// An output with what the cage has to do with its end.
 fn with_blame(mut output: String, blamed: Option<String>) -> String {
     if let Some(blamed) = blamed {
-        if !output.is_empty() && !output.ends_with('\n') {
-            output.push('\n');
+        // On the last line, which is the one that is quoted everywhere.
+        output.truncate(output.trim_end().len());
+        if !output.is_empty() {
+            output.push_str("; ");
         }
         output.push_str(&blamed);
     }

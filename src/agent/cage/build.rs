@@ -140,7 +140,9 @@ pub fn gives_away(
 /// The home directory that an environment names.
 pub fn home(env: &BTreeMap<OsString, OsString>) -> Option<PathBuf> {
     let home = PathBuf::from(env.get(OsStr::new("HOME"))?);
-    (home.is_absolute() && home.is_dir()).then_some(home)
+    // Without `..` and links, so that it compares with the paths that are hidden.
+    let home = home.canonicalize().ok().filter(|_| home.is_absolute())?;
+    home.is_dir().then_some(home)
 }
 
 struct Builder<'r> {

@@ -15,6 +15,8 @@ use crate::real::Project;
 /// Waits in a shell until the log says a word. Each look takes its own time.
 const AWAIT: &str = "await() { n=0; until $S log 2>&1 | grep -q \"$1\"; do n=$((n+1)); [ $n -lt 2000 ] || { echo \"never: $1\"; $S log >&2; kill %1; exit 99; }; done; }";
 const RUN: &str = "$S run --workers coding=2,testing=1";
+/// Hooks and agents of these tests reach files that no cage would show them.
+const UNCAGED: &str = "[environment]\nisolation = \"none\"\n";
 /// Where attempts work.
 const STATE: &str = "../home/.local/state";
 
@@ -62,7 +64,7 @@ fn filling(project: &Project) -> String {
     let top = project.root.join("..");
     let top = top.canonicalize().expect("it is there");
     let (room, filler) = (top.join("room"), top.join("home/.local/state/filler"));
-    format!("[hooks]\nafter_create = '''[ -e {room:?} ] || {FILL} >> {filler:?}; :'''\n")
+    format!("[hooks]\nafter_create = '''[ -e {room:?} ] || {FILL} >> {filler:?}; :'''\n{UNCAGED}")
 }
 
 #[test]
@@ -263,7 +265,7 @@ fn a_line_in_gits_config_that_comes_during_the_run_costs_no_try() {
     let gate = top.join("gate");
     let agent =
         format!("{AGENT}\n[ $CREWLOG_FEATURE = 1 ] || until [ -e {gate:?} ]; do sleep 0.05; done");
-    project.write(".crewlog/config.toml", &config(&agent, ""));
+    project.write(".crewlog/config.toml", &config(&agent, UNCAGED));
     let script = format!(
         "{AWAIT}; {RUN} > ../run 2>&1 & await PASS
          cp .git/config ../sound; echo garbage here >> .git/config; : > ../gate

@@ -1,5 +1,5 @@
 //! Agents that try to steer the run that they are part of, as real processes: with and without a
-//! scheduler, in a namespace and without one, with all that could tell on them cleared.
+//! scheduler, without the cage, with all that could tell on them cleared.
 
 mod real;
 
@@ -161,12 +161,7 @@ fn with_a_scheduler(isolation: &str) {
 
 #[test]
 fn an_agent_in_a_namespace_steers_nothing() {
-    with_a_scheduler("namespace");
-}
-
-#[test]
-fn an_agent_of_a_subreaper_steers_nothing() {
-    with_a_scheduler("subreaper");
+    with_a_scheduler("none");
 }
 
 /// Speaks to the socket itself, past what our own program checks first: the scheduler recognises
@@ -234,19 +229,14 @@ END
 
 #[test]
 fn a_namespaced_agent_at_the_socket_is_recognised() {
-    past_our_own_program("namespace");
-}
-
-#[test]
-fn a_subreapers_agent_at_the_socket_is_recognised() {
-    past_our_own_program("subreaper");
+    past_our_own_program("none");
 }
 
 /// A worker that a person has started goes on after its scheduler was killed; its agent finds the
 /// log unlocked.
 #[test]
 fn without_a_scheduler_an_agent_steers_nothing_either() {
-    for isolation in ["namespace", "subreaper"] {
+    for isolation in ["none"] {
         let gate = "while ! [ -e go ]; do sleep 0.05; done";
         let project = project(isolation, gate);
         let mut scheduler = project.start(&["run"]);
@@ -287,7 +277,7 @@ fn tree_of(project: &Project) -> Option<std::path::PathBuf> {
 /// may be run by one.
 #[test]
 fn an_agent_may_use_crewlog_on_projects_of_its_own() {
-    let project = project("auto", "");
+    let project = project("none", "");
     let bin = env!("CARGO_BIN_EXE_scheduler");
     let script = format!(
         "for dir in \"$PWD/inner\" \"$TMPDIR/inner\"; do\n\
@@ -307,7 +297,7 @@ fn an_agent_may_use_crewlog_on_projects_of_its_own() {
 
 #[test]
 fn people_are_named_in_the_log() {
-    let project = project("auto", "");
+    let project = project("none", "");
     let skipped = project.scheduler(&["skip", "1", "--reason", "no need"]);
     assert!(skipped.status.success(), "{skipped:?}");
     let uid = rustix::process::getuid().as_raw();

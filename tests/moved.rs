@@ -11,7 +11,7 @@ const RUN: [&str; 3] = ["run", "--workers", "coding=1,testing=1"];
 fn project(agent: &str, more: &str) -> Project {
     let project = Project::new(&format!(
         "[run]\nbranch = \"test\"\n{more}[agent]\ndriver = \"command\"\nprogram = \"sh\"\n\
-         args = [\"-c\", '''{agent}''']\n"
+         args = [\"-c\", '''{agent}''']\n[environment]\nisolation = \"none\"\n"
     ));
     let feature = |number| {
         format!(

@@ -100,7 +100,7 @@ fn a_config_that_is_changed_during_a_run_is_not_believed() {
         weak_file.display(),
         own.display()
     );
-    let environment = "[environment]\nisolation = \"subreaper\"\n";
+    let environment = "[environment]\nisolation = \"none\"\n";
     project.write(".crewlog/config.toml", &config(&agent, environment));
     let run = project.scheduler(&RUN);
     assert_ne!(run.status.code(), Some(0), "{run:?}");

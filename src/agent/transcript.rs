@@ -1,13 +1,43 @@
 //! The raw record of a session: what went over the agent's pipes, before anybody understood it.
 //! Losing it loses no work, so a failure to write is noted once and otherwise ignored.
+//!
+//! ```text
+//! 12.jsonl.zst          the beginning, a quarter of the limit at most
+//! 12.tail-7.jsonl.zst   the end, in pieces of an eighth each: the oldest gives way to the newest
+//! 12.tail-8.jsonl.zst
+//! 12.jsonl              uncompressed, as older versions wrote it; still read
+//! ```
+//!
+//! Each file is one zstd stream that is flushed a moment after something was written, so that a
+//! killed worker leaves all but the last moment, and a session can be read while it goes on.
+
+mod files;
+mod read;
 
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use files::Files;
+pub use files::attempt_of;
+pub use read::{Reader, open};
+
+/// Rows wait in memory for so long at most before they can be read from the file. Shorter costs
+/// compression: every flush ends a block.
+const FLUSH_AFTER: Duration = Duration::from_millis(200);
+
+/// Of the limit, the beginning gets a quarter, and each piece of the end an eighth; six of them are
+/// kept. What went wrong stands at the end, what was asked for at the beginning.
+const HEAD_SHARE: u64 = 4;
+const PIECE_SHARE: u64 = 8;
+const PIECES_KEPT: u64 = 6;
+
+/// zstd's own default: some 200 MB/s, and a tenth of the size for what agents say.
+const LEVEL: i32 = 3;
 
 /// Which way a line went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -38,115 +68,269 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// Writes JSON lines `{"t":ms,"stream":"out|in|err","line":"..."}`. Clones write to the same file.
+/// The first row of a piece of the end: what came before it, whether it is kept or not.
+#[derive(Serialize, Deserialize)]
+struct Begins {
+    /// Bytes of rows before this piece, uncompressed.
+    after_bytes: u64,
+    /// The limit that is in force.
+    limit_bytes: u64,
+}
+
+/// Writes JSON lines `{"t":ms,"stream":"out|in|err","line":"..."}`, compressed and bounded. Clones
+/// write to the same files; the last one that goes ends them.
 #[derive(Clone, Debug)]
 pub struct Transcript {
     started: Instant,
-    file: Arc<Mutex<Option<Bounded>>>,
+    /// `None` writes nothing.
+    handle: Option<Arc<Handle>>,
 }
 
 #[derive(Debug)]
-struct Bounded {
-    file: File,
-    room: u64,
+struct Handle(Arc<Core>);
+
+#[derive(Debug)]
+struct Core {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    /// `None` after a failure and after the end.
+    writer: Option<Writer>,
+    /// Something was written that cannot be read from the file yet.
+    dirty: bool,
+}
+
+struct Writer {
+    files: Files,
+    /// In bytes of rows, uncompressed.
+    limit: u64,
+    /// Which piece: 0 is the beginning.
+    piece: u64,
+    /// Bytes of rows in this piece, and in those before it.
+    written: u64,
+    before: u64,
+    stream: zstd::stream::write::Encoder<'static, File>,
+}
+
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writer")
+            .field("piece", &self.piece)
+            .finish()
+    }
 }
 
 impl Transcript {
-    /// A long session of a talkative agent writes some ten MB; beyond this it is a loop.
-    pub const BYTES_MAX: u64 = 256 * 1024 * 1024;
+    /// What is kept of a session when nothing else is said, in bytes before compression: a long
+    /// session of a talkative agent writes some ten million, beyond this it is a loop.
+    pub const BYTES_MAX: u64 = 64 * 1024 * 1024;
+    /// Less would cut single messages of an agent to pieces.
+    pub const BYTES_MIN: u64 = 64 * 1024;
 
-    /// Begins the file at `path`, anew, readable by this user only.
+    /// Begins the record `base` (a path without an ending) anew, readable by this user only. At most
+    /// `bytes_max` bytes of it are kept, counted before compression; [`Self::BYTES_MIN`] at least.
     ///
     /// # Errors
-    /// When the file cannot be made.
-    pub fn create(path: &Path, bytes_max: u64) -> std::io::Result<Self> {
-        use std::os::unix::fs::OpenOptionsExt;
-        let file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(path)?;
-        let room = bytes_max;
-        Ok(Self::new(Some(Bounded { file, room })))
+    /// When the files cannot be made, or older ones of this name not be removed.
+    pub fn create(base: &Path, bytes_max: u64) -> std::io::Result<Self> {
+        let files = Files::of(base);
+        files.remove()?;
+        let stream = encoder(&files.piece(0))?;
+        let writer = Writer {
+            files,
+            limit: bytes_max.max(Self::BYTES_MIN),
+            piece: 0,
+            written: 0,
+            before: 0,
+            stream,
+        };
+        let core = Arc::new(Core {
+            state: Mutex::new(State {
+                writer: Some(writer),
+                dirty: false,
+            }),
+            changed: Condvar::new(),
+        });
+        let flusher = Arc::clone(&core);
+        std::thread::Builder::new()
+            .name("transcript".to_owned())
+            .spawn(move || flusher.keep_flushing())?;
+        Ok(Self {
+            started: Instant::now(),
+            handle: Some(Arc::new(Handle(core))),
+        })
     }
 
     /// Writes nothing.
     pub fn none() -> Self {
-        Self::new(None)
-    }
-
-    fn new(file: Option<Bounded>) -> Self {
         Self {
             started: Instant::now(),
-            file: Arc::new(Mutex::new(file)),
+            handle: None,
         }
     }
 
     /// Records one line; bytes that are no UTF-8 are replaced.
     pub fn record(&self, stream: Direction, line: &[u8], cut: u64) {
-        let mut guard = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(bounded) = guard.as_mut() else {
+        let Some(handle) = &self.handle else {
             return;
         };
-        let row = Row {
-            t: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        let t = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let text = String::from_utf8_lossy(line);
+        let line = text.as_ref();
+        handle.0.write(&Row {
+            t,
             stream,
-            line: &String::from_utf8_lossy(line),
+            line,
             cut,
+        });
+    }
+}
+
+impl Core {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, row: &Row<'_>) {
+        let mut state = self.lock();
+        let Some(writer) = state.writer.as_mut() else {
+            return;
         };
-        // Strings and numbers always serialize.
-        let mut text = serde_json::to_vec(&row).unwrap_or_default();
-        text.push(b'\n');
-        let length = text.len() as u64;
-        if length > bounded.room {
-            // What follows would be a record with holes; a short one is easier to trust.
-            let note = b"{\"note\":\"the transcript is full; nothing more is recorded\"}\n";
-            let _ = bounded.file.write_all(note);
-            *guard = None;
-        } else if let Err(error) = bounded.file.write_all(&text) {
-            tracing::warn!(%error, "the transcript cannot be written; the session goes on without");
-            *guard = None;
-        } else {
-            bounded.room -= length;
+        let written = writer.row(row);
+        if state.failed(written) {
+            self.changed.notify_all();
+        } else if !std::mem::replace(&mut state.dirty, true) {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Runs on a thread of its own until the record has ended: agents think for minutes, and what
+    /// they said before must not wait in memory for so long.
+    fn keep_flushing(&self) {
+        let mut state = self.lock();
+        while state.writer.is_some() {
+            if !state.dirty {
+                state = self.wait(state, None);
+                continue;
+            }
+            // A moment for more to come. Whatever wakes this earlier does no harm.
+            state = self.wait(state, Some(FLUSH_AFTER));
+            state.dirty = false;
+            if let Some(writer) = state.writer.as_mut() {
+                let flushed = writer.stream.flush();
+                state.failed(flushed);
+            }
+        }
+    }
+
+    fn wait<'s>(
+        &self,
+        state: MutexGuard<'s, State>,
+        limit: Option<Duration>,
+    ) -> MutexGuard<'s, State> {
+        match limit {
+            None => self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner),
+            Some(limit) => {
+                let waited = self.changed.wait_timeout(state, limit);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_become_rows_until_the_file_is_full() {
-        let directory = tempfile::tempdir().expect("directory");
-        let path = directory.path().join("transcript.jsonl");
-        let transcript = Transcript::create(&path, 150).expect("file");
-        transcript.record(Direction::Out, b"one \"quoted\" \xff", 0);
-        transcript.clone().record(Direction::Err, b"two", 9);
-        (0..9).for_each(|_| transcript.record(Direction::In, b"three", 0));
-        let text = std::fs::read_to_string(&path).expect("text");
-        let rows: Vec<serde_json::Value> = text
-            .lines()
-            .map(|line| serde_json::from_str(line).expect("JSON"))
-            .collect();
-        assert_eq!(rows[0]["stream"], "out");
-        assert_eq!(rows[0]["line"], "one \"quoted\" \u{fffd}");
-        assert_eq!(rows[1]["cut"], 9);
-        let last = rows.last().expect("a last row");
-        assert!(
-            last["note"]
-                .as_str()
-                .is_some_and(|note| note.contains("full"))
-        );
-        assert_eq!(text.matches("note").count(), 1);
-        assert!(text.len() < 150 + 80);
-    }
-
-    #[test]
-    fn a_full_disk_is_no_failure() {
-        let transcript = Transcript::create(Path::new("/dev/full"), 1_000).expect("opens");
-        transcript.record(Direction::Out, b"lost", 0);
-        transcript.record(Direction::Out, b"lost, too", 0);
+impl State {
+    /// Notes a failure to write, once; true when there was one.
+    fn failed(&mut self, result: std::io::Result<()>) -> bool {
+        let Err(error) = result else {
+            return false;
+        };
+        tracing::warn!(%error, "the transcript cannot be written; the session continues without it");
+        self.writer = None;
+        true
     }
 }
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        if let Some(writer) = state.writer.take() {
+            let ended = writer.stream.finish().map(drop);
+            state.failed(ended);
+        }
+        self.0.changed.notify_all();
+    }
+}
+
+impl Writer {
+    fn row(&mut self, row: &Row<'_>) -> std::io::Result<()> {
+        let mut text = line(row);
+        let piece_max = (self.limit / PIECE_SHARE).max(1);
+        if text.len() as u64 > piece_max {
+            // JSON takes at most six bytes for one.
+            let most = usize::try_from(piece_max / 8).unwrap_or(usize::MAX);
+            let end = row.line.floor_char_boundary(most);
+            let kept = row.line.get(..end).unwrap_or_default();
+            text = line(&Row {
+                line: kept,
+                cut: row.cut + (row.line.len() - kept.len()) as u64,
+                ..*row
+            });
+        }
+        let room = match self.piece {
+            0 => self.limit / HEAD_SHARE,
+            _ => piece_max,
+        };
+        if self.written + text.len() as u64 > room {
+            self.next_piece()?;
+        }
+        self.written += text.len() as u64;
+        self.stream.write_all(&text)
+    }
+
+    /// Ends this piece and begins the next one. The oldest piece of the end is removed first, so that
+    /// there are never more than the limit allows.
+    fn next_piece(&mut self) -> std::io::Result<()> {
+        self.before += self.written;
+        self.written = 0;
+        self.piece += 1;
+        if let Some(oldest) = self.piece.checked_sub(PIECES_KEPT).filter(|one| *one > 0) {
+            self.files.remove_piece(oldest)?;
+        }
+        let next = encoder(&self.files.piece(self.piece))?;
+        std::mem::replace(&mut self.stream, next).finish()?;
+        let begins = Begins {
+            after_bytes: self.before,
+            limit_bytes: self.limit,
+        };
+        let mut text = serde_json::to_vec(&begins)?;
+        text.push(b'\n');
+        self.stream.write_all(&text)
+    }
+}
+
+/// Strings and numbers always serialize.
+fn line(row: &Row<'_>) -> Vec<u8> {
+    let mut text = serde_json::to_vec(row).unwrap_or_default();
+    text.push(b'\n');
+    text
+}
+
+fn encoder(path: &Path) -> std::io::Result<zstd::stream::write::Encoder<'static, File>> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
+    zstd::stream::write::Encoder::new(file, LEVEL)
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::agent::Transcript;
 use crate::agent::cage::Network;
 
 /// All that a worker needs to know before it meets a scheduler. The rules of the run (limits,
@@ -43,6 +44,8 @@ pub struct Config {
     /// What the project's config tells a worker, as text; its scheduler compares it with the run's.
     #[serde(skip)]
     pub evidence: String,
+    /// The most that is kept of a session's transcript, in bytes before compression.
+    pub transcript_limit: u64,
     /// A scheduler has started it, and the next one starts others where it has nothing at hand.
     pub crew: bool,
 }
@@ -255,10 +258,14 @@ impl Default for Config {
             pass_env: Vec::new(),
             orphan_limit_ms: 3_600_000,
             evidence: String::new(),
+            transcript_limit: Transcript::BYTES_MAX,
             crew: false,
         }
     }
 }
+
+/// More than this is no longer read by anybody.
+const TRANSCRIPT_BYTES_MAX: u64 = 4 << 30;
 
 /// What a worker without an agent is told.
 const NO_PROGRAM: &str =
@@ -334,6 +341,9 @@ impl Config {
         }
         if !(100..=86_400_000).contains(&self.hooks.limit_ms) {
             return wrong("hooks.limit_ms", "must be 100 to 86400000");
+        }
+        if !(Transcript::BYTES_MIN..=TRANSCRIPT_BYTES_MAX).contains(&self.transcript_limit) {
+            return wrong("transcript_limit", "must be 64KiB to 4GiB");
         }
         if !(100..=7 * 86_400_000).contains(&self.orphan_limit_ms) {
             return wrong("orphan_limit_ms", "must be 100 to 604800000");

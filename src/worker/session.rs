@@ -158,9 +158,9 @@ impl Workshop {
     /// The record of the session. Without one, work goes on.
     fn transcript(&self, bench: &Bench) -> Transcript {
         let dir = self.data.join("transcripts");
-        let path = dir.join(format!("{}.jsonl", bench.offer.attempt.0));
+        let path = dir.join(bench.offer.attempt.0.to_string());
         let made = std::fs::create_dir_all(&dir)
-            .and_then(|()| Transcript::create(&path, Transcript::BYTES_MAX));
+            .and_then(|()| Transcript::create(&path, self.config.transcript_limit));
         made.unwrap_or_else(|error| {
             tracing::warn!(?path, %error, "no transcript of this session");
             Transcript::none()

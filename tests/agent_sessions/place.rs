@@ -87,6 +87,17 @@ impl Place {
         std::fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
+    /// The rows of the session's record.
+    pub fn transcript(&self) -> String {
+        let opened = crewlog::agent::transcript::open(&self.path("transcript")).expect("readable");
+        let (mut reader, _) = opened.expect("it is there");
+        let mut text = String::new();
+        while let Some(row) = reader.row(u64::MAX).expect("a row") {
+            text.push_str(&format!("{}\n", String::from_utf8_lossy(&row)));
+        }
+        text
+    }
+
     pub fn session(&self) -> Session {
         let mut env = BTreeMap::new();
         for name in ["PATH", "HOME"] {
@@ -101,7 +112,7 @@ impl Place {
         };
         env.insert("CREWLOG_JOB".into(), paths.job_file.clone().into());
         env.insert("CREWLOG_VERDICT".into(), paths.verdict_file.clone().into());
-        let transcript = self.path("transcript.jsonl");
+        let transcript = self.path("transcript");
         Session {
             prompt: "the prompt".to_owned(),
             worktree: self.path("wt"),

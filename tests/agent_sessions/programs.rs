@@ -173,7 +173,7 @@ async fn a_command_may_ignore_a_long_prompt_and_write_long_lines() {
         }
     }
     let cut = place
-        .text("transcript.jsonl")
+        .transcript()
         .lines()
         .any(|row| row.contains("\"cut\":1951424"));
     assert!(cut, "3,000,000 bytes less 1 MiB");

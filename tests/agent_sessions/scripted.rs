@@ -84,7 +84,7 @@ async fn a_script_is_played_through() {
         )));
         let failed = |event: &AgentEvent| matches!(event, AgentEvent::ToolEnd { ok: false, summary, .. } if summary == "tool");
         assert!(played.has(failed), "{:?}", played.events);
-        let transcript = place.text("transcript.jsonl");
+        let transcript = place.transcript();
         assert!(transcript.contains("the prompt") && transcript.contains("I begin"));
     }
 }
@@ -282,7 +282,7 @@ async fn bad_scripts_and_jobs_are_clear_errors() {
             );
         }
         let first = words.first().copied().unwrap_or_default();
-        let transcript = place.text("transcript.jsonl");
+        let transcript = place.transcript();
         let complaint = |row: &str| row.contains("\"stream\":\"err\"") && row.contains(first);
         assert!(
             transcript.lines().any(complaint),

@@ -98,7 +98,7 @@ async fn work_is_committed_checked_reported_and_cleaned_up() {
     assert_eq!(peer.hear().await, WorkerMessage::Ready);
     let hooks = fs::read_to_string(project.root().join("hooks")).expect("hooks");
     assert_eq!(hooks, "created\nbefore\nafter\ncreated\nremove\n");
-    let transcript = project.root().join("data/transcripts/7.jsonl");
+    let transcript = project.root().join("data/transcripts/7.jsonl.zst");
     assert!(transcript.exists());
     project.assert_clean();
     peer.stop().await;

@@ -132,6 +132,17 @@ impl Played {
     }
 }
 
+/// The rows of a session's record.
+fn rows(base: &std::path::Path) -> String {
+    let opened = crate::agent::transcript::open(base).expect("readable");
+    let (mut reader, _) = opened.expect("it is there");
+    let mut text = String::new();
+    while let Some(row) = reader.row(u64::MAX).expect("a row") {
+        text.push_str(&format!("{}\n", String::from_utf8_lossy(&row)));
+    }
+    text
+}
+
 /// Runs our side against `agent`, which gets the other end, the cancel token and the worktree.
 async fn drive(
     settings: AcpSettings,
@@ -141,7 +152,7 @@ async fn drive(
     let directory = tempfile::tempdir().expect("directory");
     let worktree = directory.path().join("wt");
     std::fs::create_dir(&worktree).expect("worktree");
-    let path = directory.path().join("transcript.jsonl");
+    let path = directory.path().join("transcript");
     let transcript = Transcript::create(&path, Transcript::BYTES_MAX).expect("transcript");
     let (sender, mut receiver) = mpsc::channel(10_000);
     let cancel = CancellationToken::new();
@@ -174,7 +185,7 @@ async fn drive(
     Played {
         result,
         events,
-        transcript: std::fs::read_to_string(&path).expect("transcript"),
+        transcript: rows(&path),
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::Ground;
+use crate::agent::transcript;
 use crate::cli::Context;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
@@ -214,12 +215,8 @@ fn transcripts(dir: &Path, last: AttemptId) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(dir) else {
         return Vec::new();
     };
-    let of_later = |path: &PathBuf| {
-        let number = path
-            .file_stem()
-            .and_then(|stem| stem.to_str()?.parse().ok());
-        number.is_some_and(|number: u64| number > last.0)
-    };
+    let of_later =
+        |path: &PathBuf| transcript::attempt_of(path).is_some_and(|number| number > last.0);
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
     paths.filter(of_later).collect()
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::human::{Dollars, Memory, Span};
+use super::human::{Bytes, Dollars, Memory, Span};
 use crate::model::settings::Settings;
 use crate::worker::config::{
     self as worker, AgentConfig, Checks, Driver, Isolation, PermissionPolicy, Ports,
@@ -148,7 +148,7 @@ impl Default for Workers {
 }
 
 /// `[agent]`: the coding agent, and in it the testing agent.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(
     missing_docs,
@@ -163,7 +163,27 @@ pub struct Agents {
     pub pass_env: Vec<String>,
     pub env: BTreeMap<String, String>,
     pub cage_write: Vec<String>,
+    pub transcript_limit: Bytes,
     pub testing: Option<AgentConfig>,
+}
+
+impl Default for Agents {
+    fn default() -> Self {
+        let worker = worker::Config::default();
+        let agent = worker.agent;
+        Self {
+            driver: agent.driver,
+            program: agent.program,
+            args: agent.args,
+            mode: agent.mode,
+            permission: agent.permission,
+            pass_env: agent.pass_env,
+            env: agent.env,
+            cage_write: agent.cage_write,
+            transcript_limit: Bytes(worker.transcript_limit),
+            testing: None,
+        }
+    }
 }
 
 impl Agents {

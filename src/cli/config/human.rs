@@ -153,3 +153,83 @@ impl<'de> Deserialize<'de> for Dollars {
         Ok(Self((dollars * 1e6).round() as u64))
     }
 }
+
+/// Bytes, written as `"64MiB"`, `"500kB"` or a plain number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bytes(pub u64);
+
+/// Units of sizes, the greatest first; a size is shown in the first that it is a multiple of.
+const UNITS: [(&str, u64); 7] = [
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("kB", 1_000),
+    ("B", 1),
+];
+
+impl Bytes {
+    fn parse(text: &str) -> Option<u64> {
+        let text = text.trim();
+        let digits = text
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len());
+        let (number, unit) = text.split_at_checked(digits)?;
+        let number: u64 = number.parse().ok()?;
+        let unit = unit.trim();
+        let of_unit = |(name, _): &&(&str, u64)| name.eq_ignore_ascii_case(unit);
+        let bytes = match unit {
+            "" => 1,
+            _ => UNITS.iter().find(of_unit)?.1,
+        };
+        number.checked_mul(bytes)
+    }
+}
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whole = |(_, bytes): &&(&str, u64)| self.0 > 0 && self.0.is_multiple_of(*bytes);
+        match UNITS.iter().find(whole) {
+            Some((unit, bytes)) => write!(f, "{}{unit}", self.0 / bytes),
+            None => write!(f, "{}B", self.0),
+        }
+    }
+}
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(BytesVisitor)
+    }
+}
+
+struct BytesVisitor;
+
+impl de::Visitor<'_> for BytesVisitor {
+    type Value = Bytes;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a size such as \"64MiB\" or \"500kB\"")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Bytes, E> {
+        let bytes = Bytes::parse(text);
+        bytes.map(Bytes).ok_or_else(|| {
+            E::custom(format!(
+                "{text:?} is no size such as \"64MiB\" or \"500kB\""
+            ))
+        })
+    }
+
+    fn visit_i64<E: de::Error>(self, bytes: i64) -> Result<Bytes, E> {
+        u64::try_from(bytes)
+            .map(Bytes)
+            .map_err(|_| E::custom(format!("{bytes} is no size such as \"64MiB\"")))
+    }
+}

@@ -291,6 +291,7 @@ pub fn of_worker(name: &'static str) -> &'static str {
         "testing_agent.program" => "agent.testing.program",
         "hooks.limit_ms" => "hooks.time_limit",
         "orphan_limit_ms" => "workers.orphan_limit",
+        "transcript_limit" => "agent.transcript_limit",
         name => name,
     }
 }

@@ -11,7 +11,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use file::File;
-pub use human::{Dollars, Memory, Span};
+pub use human::{Bytes, Dollars, Memory, Span};
 
 use super::commands::WorkerCounts;
 use super::error::Error;
@@ -323,6 +323,7 @@ impl Config {
             pass_env: environment.pass_env,
             orphan_limit_ms: workers.orphan_limit.0,
             evidence: String::new(),
+            transcript_limit: agent.transcript_limit.0,
             crew: false,
         }
     }

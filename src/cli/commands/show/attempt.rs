@@ -1,11 +1,11 @@
 //! What happened in an attempt, and what its agent did.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::Args;
+use crate::agent::transcript;
 use crate::cli::Context;
 use crate::cli::commands::{Ground, say_source};
 use crate::cli::error::Error;
@@ -26,11 +26,14 @@ pub async fn show(
     args: &Args,
 ) -> Result<(), Error> {
     let story = story(context, ground, id).await?;
-    let path = ground.project.transcripts.join(format!("{}.jsonl", id.0));
-    let file = match File::open(&path) {
-        Ok(file) => Some(file),
+    let base = ground.project.transcripts.join(id.0.to_string());
+    let found = match transcript::open(&base) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(unreadable(&path, &error)),
+        found => found.map_err(|error| unreadable(&base, &error))?,
+    };
+    let (file, path) = match found {
+        Some((reader, path)) => (Some(reader), path),
+        None => (None, base),
     };
     if args.raw || args.prompt {
         let file = file.ok_or_else(|| none(&story, &path))?;
@@ -104,35 +107,30 @@ fn none(story: &AttemptStory, path: &Path) -> Error {
     )
 }
 
-/// The file as it is.
-fn copy(context: &Context, mut file: File, path: &Path) -> Result<(), Error> {
-    let mut buffer = vec![0; 64 * 1024];
+/// The rows as they are.
+fn copy(context: &Context, mut file: transcript::Reader, path: &Path) -> Result<(), Error> {
     loop {
-        let read = file.read(&mut buffer);
-        let read = read.map_err(|error| unreadable(path, &error))?;
-        let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else {
+        let row = file.row(u64::MAX);
+        let Some(mut row) = row.map_err(|error| unreadable(path, &error))? else {
             return Ok(());
         };
-        context.out.bytes(bytes)?;
+        row.push(b'\n');
+        context.out.bytes(&row)?;
     }
 }
 
 /// Every piece of the transcript, in order.
 fn pieces(
-    file: File,
+    mut file: transcript::Reader,
     path: &Path,
     each: &mut dyn FnMut(Piece) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let mut file = BufReader::new(file);
     let mut reader = Reader::default();
-    let mut line = Vec::new();
     loop {
-        line.clear();
-        let mut limited = (&mut file).take(LINE_BYTES_MAX as u64);
-        let read = limited.read_until(b'\n', &mut line);
-        if read.map_err(|error| unreadable(path, &error))? == 0 {
+        let row = file.row(LINE_BYTES_MAX as u64);
+        let Some(line) = row.map_err(|error| unreadable(path, &error))? else {
             break;
-        }
+        };
         for piece in reader.line(&String::from_utf8_lossy(&line)) {
             each(piece)?;
         }
@@ -141,14 +139,14 @@ fn pieces(
 }
 
 /// What the agent was told, and nothing else.
-fn prompt(context: &Context, file: File, path: &Path) -> Result<(), Error> {
+fn prompt(context: &Context, file: transcript::Reader, path: &Path) -> Result<(), Error> {
     pieces(file, path, &mut |piece| match piece.kind {
         Kind::Prompt => context.out.line(clean_lines(&piece.text).trim_end()),
         _ => Ok(()),
     })
 }
 
-fn session(context: &Context, file: File, path: &Path) -> Result<(), Error> {
+fn session(context: &Context, file: transcript::Reader, path: &Path) -> Result<(), Error> {
     pieces(file, path, &mut |piece| {
         let lines = pages::attempt::piece(&piece, &context.out);
         context.out.bytes(lines.as_bytes())

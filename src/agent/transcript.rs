@@ -200,9 +200,9 @@ impl Core {
             return;
         };
         let written = writer.row(row);
-        if state.failed(written) {
-            self.changed.notify_all();
-        } else if !std::mem::replace(&mut state.dirty, true) {
+        let failed = state.failed(written);
+        let was_dirty = std::mem::replace(&mut state.dirty, true);
+        if failed || !was_dirty {
             self.changed.notify_all();
         }
     }

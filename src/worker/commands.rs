@@ -50,6 +50,7 @@ impl Workshop {
                 feature: feature.id,
                 runs: Vec::new(),
                 tail: String::new(),
+                removed: Vec::new(),
             };
             for command in &feature.spec.checks {
                 let (run, output) = self.check(bench, command, cancel).await?;
@@ -57,6 +58,7 @@ impl Workshop {
                 checks.runs.push(run);
                 if failed {
                     checks.tail = tail(&output);
+                    checks.removed = bench.removed_files();
                     break;
                 }
             }

@@ -35,6 +35,9 @@ pub struct FeatureChecks {
     pub runs: Vec<CheckRun>,
     /// The last lines of the output of the last run; of interest when it failed.
     pub tail: String,
+    /// Ignored files that the agent had made and that were removed before the checks; of interest when
+    /// one failed.
+    pub removed: Vec<String>,
 }
 
 /// A commit, ready to be the head of the branch.
@@ -78,9 +81,48 @@ impl FeatureChecks {
         };
         let mut failure = Failure::new(kind, reason);
         failure.checks.clone_from(&self.runs);
-        Some(failure)
+        let removed = match kind {
+            FailureKind::CheckFailed => self.removed_words(&last.command),
+            _ => None,
+        };
+        Some(match removed {
+            Some(words) => failure.with_more(&words),
+            None => failure,
+        })
+    }
+
+    /// That files were removed before the checks, which explains many a failure that nothing else
+    /// explains; `None` when none were. Those that the check speaks of come first.
+    fn removed_words(&self, command: &str) -> Option<String> {
+        let spoken_of = |file: &&String| {
+            let name = file.trim_end_matches('/');
+            command.contains(name) || self.tail.contains(name)
+        };
+        let (named, others): (Vec<&String>, Vec<&String>) =
+            self.removed.iter().partition(spoken_of);
+        let shown: Vec<String> = named
+            .iter()
+            .chain(&others)
+            .take(REMOVED_SHOWN)
+            .map(|file| cut(file, REMOVED_BYTES_MAX).to_owned())
+            .collect();
+        let more = match self.removed.len().saturating_sub(REMOVED_SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        (!shown.is_empty()).then(|| {
+            format!(
+                "Removed before the checks, because git ignores them: {}{more}. If a check needs one, take it out of .gitignore so that it is committed, or name it in `checks.keep_ignored`.",
+                shown.join(", ")
+            )
+        })
     }
 }
+
+/// Removed files that a failure names, each cut at so many bytes: they share its reason with the
+/// check's last words.
+const REMOVED_SHOWN: usize = 6;
+const REMOVED_BYTES_MAX: usize = 100;
 
 impl SessionResult {
     /// Why the session is a failure, unless the agent ended it normally.

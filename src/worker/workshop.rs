@@ -77,6 +77,9 @@ pub(super) struct Bench {
     pub(super) env: BTreeMap<OsString, OsString>,
     /// What of the main repository its git reads.
     pub(super) shared: Vec<PathBuf>,
+    /// What git ignored in the worktree when the agent had finished, before it was removed; `None`
+    /// until then.
+    ignored: Option<Vec<String>>,
     worktree: Worktree,
 }
 
@@ -103,6 +106,18 @@ impl Bench {
     /// The working tree.
     pub(super) fn tree(&self) -> &Path {
         self.worktree.path()
+    }
+
+    /// Ignored files of the agent's that its checks do not see. What a hook has made anew is there.
+    pub(super) fn removed_files(&self) -> Vec<String> {
+        let top = self.worktree.path();
+        let gone = |file: &&String| top.join(file.as_str()).symlink_metadata().is_err();
+        self.ignored
+            .iter()
+            .flatten()
+            .filter(gone)
+            .cloned()
+            .collect()
     }
 }
 
@@ -259,6 +274,7 @@ impl Workshop {
             cwd,
             env,
             shared,
+            ignored: None,
             worktree,
         });
         Ok(stand)
@@ -343,6 +359,13 @@ impl Workshop {
             true => Ignored::Keep,
             false => Ignored::RemoveBut(&checks.keep_ignored),
         };
+        if !checks.keeps_all() && self.bench_of(attempt)?.ignored.is_none() {
+            let found = self.worktree_of(attempt, cancel)?.ignored_files().await;
+            let found = found.map_err(setup)?;
+            if let Some(bench) = &mut self.bench {
+                bench.ignored = Some(found);
+            }
+        }
         let worktree = self.worktree_of(attempt, cancel)?;
         let stood = worktree.rebase(onto, ignored).await.map_err(setup)?;
         let committed = match stood {

@@ -25,6 +25,7 @@ mod durable;
 mod error;
 mod git;
 mod gitdir;
+mod ignored;
 pub mod launch;
 mod locate;
 mod locks;

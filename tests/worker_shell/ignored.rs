@@ -42,6 +42,13 @@ async fn no_check_passes_thanks_to_an_ignored_file() {
     let (kind, reason) = failed(report);
     assert_eq!(kind, FailureKind::CheckFailed);
     assert!(reason.contains("grep yes build/answer"), "{reason}");
+    // And everybody learns why: the person here, the next attempt in its prompt. What the hook has
+    // made again is not missing.
+    assert!(
+        reason.contains("git ignores them: build/, cache/"),
+        "{reason}"
+    );
+    assert!(reason.contains("`checks.keep_ignored`"), "{reason}");
 }
 
 #[tokio::test]

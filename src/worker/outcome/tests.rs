@@ -41,6 +41,7 @@ fn checked(feature: u32, exit_codes: &[i32]) -> FeatureChecks {
         feature: FeatureId(feature),
         runs: exit_codes.iter().map(run).collect(),
         tail: "2 of 3 failed".to_owned(),
+        removed: Vec::new(),
     }
 }
 
@@ -260,4 +261,40 @@ fn a_test_passes_on_its_checks_and_where_asked_on_the_agents_word_too() {
         };
         assert_eq!(word(&verdicts[0].1), *expected, "row {index}");
     }
+}
+
+#[test]
+fn a_failed_check_names_the_files_that_were_removed_before_it() {
+    let mut checks = checked(5, &[1]);
+    checks.runs[0].command = "test -f f1.txt".to_owned();
+    checks.removed = [
+        "target/", "a.log", "b.log", "c.log", "d.log", "e.log", "f1.txt",
+    ]
+    .map(str::to_owned)
+    .into();
+    let failure = checks.failure().expect("it failed");
+    let reason = &failure.reason;
+    assert!(
+        reason.contains("exited with 1: 2 of 3 failed\nRemoved"),
+        "{reason}"
+    );
+    assert!(reason.contains("them: f1.txt, target/"), "{reason}");
+    assert!(
+        reason.contains("e.log and 1 more") || reason.contains("d.log and 1 more"),
+        "{reason}"
+    );
+    assert!(reason.contains("`checks.keep_ignored`"), "{reason}");
+    // A long output leaves room for it.
+    checks.tail = "x".repeat(5_000);
+    checks.removed = vec!["y".repeat(4_000); 50];
+    let failure = checks.failure().expect("it failed");
+    assert!(
+        failure.reason.ends_with("`checks.keep_ignored`."),
+        "{}",
+        failure.reason
+    );
+    assert!(failure.reason.len() <= Failure::REASON_BYTES_MAX);
+    checks.removed.clear();
+    let failure = checks.failure().expect("it failed");
+    assert!(!failure.reason.contains("Removed"));
 }

@@ -257,6 +257,7 @@ impl World {
                 feature: feature.id,
                 runs,
                 tail: String::new(),
+                removed: Vec::new(),
             });
             if !passed && !go_on {
                 break;

@@ -116,6 +116,7 @@ fn checks(feature: u32, exit_codes: &[i32]) -> FeatureChecks {
         feature: FeatureId(feature),
         runs: exit_codes.iter().map(run).collect(),
         tail: "last words".to_owned(),
+        removed: Vec::new(),
     }
 }
 

@@ -106,3 +106,66 @@ fn what_a_check_writes_is_shown_and_not_obeyed() {
         assert!(!text.contains(odd), "{text:?}");
     }
 }
+
+/// A project whose agent runs this shell command.
+fn with_agent(command: &str, more: &str) -> Project {
+    let program = serde_json::to_string(command).expect("JSON");
+    let project = Project::new(&format!(
+        "[run]\nbranch = \"test\"\nmax_attempts = 1\n[agent]\ndriver = \"command\"\nprogram = \"sh\"\nargs = [\"-c\", {program}]\n{more}"
+    ));
+    project.write("backlog.json", r#"[{ "name": "f", "checks": "true" }]"#);
+    assert_eq!(said(&project, &["import", "backlog.json"]).0, Some(0));
+    project
+}
+
+/// The first attempt of the log.
+fn attempt(project: &Project) -> Option<String> {
+    let (_, why) = said(project, &["why", "1"]);
+    let words = why.split(|c: char| !c.is_ascii_alphanumeric());
+    let number = |word: &&str| {
+        let digits = word.strip_prefix('a').unwrap_or_default();
+        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let mut words = words.filter(number);
+    words.next().map(str::to_owned)
+}
+
+#[test]
+fn an_agent_that_says_too_much_fills_no_disk() {
+    let project = with_agent(
+        "echo the-beginning; head -c 12000000 /dev/urandom | base64; echo the-end >&2; echo x >new.txt",
+        "transcript_limit = \"1MiB\"\n",
+    );
+    let (code, run) = said(&project, &["run", "--workers", "coding=1"]);
+    assert_eq!(code, Some(0), "{run}");
+    let attempt = attempt(&project).expect("an attempt");
+    let output = project.scheduler(&["show", &attempt, "--raw"]);
+    let raw = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(raw.len() < (1 << 20) + 4_096, "{} bytes", raw.len());
+    for words in ["the-beginning", "the-end", "are left out here"] {
+        assert!(raw.contains(words), "{words}");
+    }
+    let shown = project.scheduler(&["show", &attempt, "--format", "json"]);
+    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).expect("JSON");
+    let file = std::path::Path::new(shown["transcript"].as_str().expect("a path"));
+    let files = fs::read_dir(file.parent().expect("a directory")).expect("a directory");
+    let bytes: u64 = files
+        .map(|file| file.expect("a file").metadata().expect("a size").len())
+        .sum();
+    assert!(bytes < 1 << 20, "{bytes} bytes on the disk");
+}
+
+#[test]
+fn a_session_can_be_read_while_it_runs() {
+    let project = with_agent("echo thinking; exec sleep 1000", "");
+    let mut run = project.start(&["run", "--workers", "coding=1"]);
+    real::wait_until("the agent's words", || {
+        let attempt = attempt(&project)?;
+        said(&project, &["show", &attempt])
+            .1
+            .contains("thinking")
+            .then_some(())
+    });
+    assert_eq!(said(&project, &["stop", "--now"]).0, Some(0));
+    real::wait(&mut run);
+}

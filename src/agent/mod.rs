@@ -11,6 +11,7 @@ pub mod command;
 pub mod driver;
 pub mod limits;
 mod lines;
+pub mod mask;
 pub mod placeholders;
 pub mod process;
 pub mod scripted;

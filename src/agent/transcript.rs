@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::mask::{Lines, Mask};
 use files::Files;
 pub use files::attempt_of;
 pub use read::{Reader, open};
@@ -101,6 +102,8 @@ struct State {
     writer: Option<Writer>,
     /// Something was written that cannot be read from the file yet.
     dirty: bool,
+    /// For each direction one, because a key's lines may lie between another stream's.
+    masks: [Lines<Arc<Mask>>; 3],
 }
 
 struct Writer {
@@ -151,6 +154,7 @@ impl Transcript {
             state: Mutex::new(State {
                 writer: Some(writer),
                 dirty: false,
+                masks: masks(Arc::default()),
             }),
             changed: Condvar::new(),
         });
@@ -162,6 +166,16 @@ impl Transcript {
             started: Instant::now(),
             handle: Some(Arc::new(Handle(core))),
         })
+    }
+
+    /// The same record without these secrets, from now on. Whatever has the form of a key is masked
+    /// in any case.
+    #[must_use]
+    pub fn masked(self, mask: Arc<Mask>) -> Self {
+        if let Some(handle) = &self.handle {
+            handle.0.lock().masks = masks(mask);
+        }
+        self
     }
 
     /// Writes nothing.
@@ -178,15 +192,12 @@ impl Transcript {
             return;
         };
         let t = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let text = String::from_utf8_lossy(line);
-        let line = text.as_ref();
-        handle.0.write(&Row {
-            t,
-            stream,
-            line,
-            cut,
-        });
+        handle.0.write(t, stream, line, cut);
     }
+}
+
+fn masks(mask: Arc<Mask>) -> [Lines<Arc<Mask>>; 3] {
+    std::array::from_fn(|_| Lines::of(Arc::clone(&mask)))
 }
 
 impl Core {
@@ -194,12 +205,29 @@ impl Core {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self, row: &Row<'_>) {
-        let mut state = self.lock();
+    fn write(&self, t: u64, stream: Direction, line: &[u8], cut: u64) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
         let Some(writer) = state.writer.as_mut() else {
             return;
         };
-        let written = writer.row(row);
+        let [out, to_agent, err] = &mut state.masks;
+        let masks = match stream {
+            Direction::Out => out,
+            Direction::In => to_agent,
+            Direction::Err => err,
+        };
+        // A prompt has many lines.
+        let masked: Vec<u8> = line
+            .split_inclusive(|byte| *byte == b'\n')
+            .flat_map(|line| masks.line(line).into_owned())
+            .collect();
+        let written = writer.row(&Row {
+            t,
+            stream,
+            line: &String::from_utf8_lossy(&masked),
+            cut,
+        });
         let failed = state.failed(written);
         let was_dirty = std::mem::replace(&mut state.dirty, true);
         if failed || !was_dirty {

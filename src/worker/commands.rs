@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -158,7 +159,14 @@ impl Workshop {
             streams: Streams::Merged,
             cage: cage.clone(),
         };
-        let finished = process::run_to_end(tree, limit, OUTPUT_BYTES_MAX, cancel).await;
+        let finished = process::run_masked(
+            tree,
+            limit,
+            OUTPUT_BYTES_MAX,
+            Arc::clone(&self.mask),
+            cancel,
+        )
+        .await;
         let finished = finished.map_err(setup)?;
         if finished.left > 0 {
             tracing::warn!(

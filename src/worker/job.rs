@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::agent::mask::{Mask, is_secret_name};
 use crate::model::ids::{AttemptId, CommitId, FeatureId};
 use crate::model::report::{JobFeature, Suspect};
 use crate::model::settings::WorkerKind;
@@ -322,6 +323,24 @@ pub fn agent_environment(
     };
     env.extend(pairs(&agent.env).filter(|(name, _)| !ours(name)));
     env
+}
+
+/// What is masked in all that is kept of an attempt: the values of variables that only the agent is
+/// handed, and of all others whose names say that they hold a secret. `own` is the worker's own
+/// environment.
+pub fn secrets(config: &Config, own: impl Fn(&str) -> Option<String>) -> Mask {
+    let agents = [Some(&config.agent), config.testing_agent.as_ref()];
+    let agents: Vec<_> = agents.into_iter().flatten().collect();
+    let credentials = agents.iter().flat_map(|agent| &agent.pass_env);
+    let shared = config.pass_env.iter().filter(|name| is_secret_name(name));
+    let mut values: Vec<String> = credentials
+        .chain(shared)
+        .filter_map(|name| own(name))
+        .collect();
+    let set = agents.iter().map(|agent| &agent.env).chain([&config.env]);
+    let named = set.flatten().filter(|(name, _)| is_secret_name(name));
+    values.extend(named.map(|(_, value)| value.clone()));
+    Mask::new(values.iter().map(String::as_str))
 }
 
 fn pairs(values: &BTreeMap<String, String>) -> impl Iterator<Item = (OsString, OsString)> + '_ {

@@ -1,5 +1,7 @@
 //! One agent session: the prompt is rendered, the agent driven, its verdict read.
 
+use std::sync::Arc;
+
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -122,13 +124,18 @@ impl Workshop {
         Ok(outcome::SessionResult {
             end: result.end,
             failure: result.failure,
-            detail: match cage.and_then(|cage| blame::explain(&result.reason, &cage)) {
+            detail: self.mask.text(&match cage
+                .and_then(|cage| blame::explain(&result.reason, &cage))
+            {
                 Some(blamed) => format!("{}; {blamed}", result.reason),
                 None => result.reason,
-            },
+            }),
             limited_until: result.limit_until_ms.map(Timestamp),
             usage: result.usage,
-            verdict: bench.dir.verdict(features),
+            verdict: bench
+                .dir
+                .verdict(features)
+                .reworded(|text| self.mask.text(text)),
         })
     }
 
@@ -148,7 +155,7 @@ impl Workshop {
                 Some(event) = receiver.recv() => {
                     started |= matches!(event, AgentEvent::Started { .. });
                     if let Some(line) = line(&event) {
-                        self.activity.send_replace(line);
+                        self.activity.send_replace(self.mask.text(&line));
                     }
                 }
             }
@@ -161,6 +168,7 @@ impl Workshop {
         let path = dir.join(bench.offer.attempt.0.to_string());
         let made = std::fs::create_dir_all(&dir)
             .and_then(|()| Transcript::create(&path, self.config.transcript_limit));
+        let made = made.map(|transcript| transcript.masked(Arc::clone(&self.mask)));
         made.unwrap_or_else(|error| {
             tracing::warn!(?path, %error, "no transcript of this session");
             Transcript::none()

@@ -51,6 +51,21 @@ impl Reading {
     }
 }
 
+impl Reading {
+    /// The same in other words: every text of the agent's goes through `words`.
+    #[must_use]
+    pub fn reworded(mut self, words: impl Fn(&str) -> String) -> Self {
+        for (_, claim) in &mut self.claims {
+            match claim {
+                Claim::Fail(text) | Claim::Input(text) => *text = words(text),
+                Claim::Pass => {}
+            }
+        }
+        self.note = self.note.as_deref().map(words);
+        self
+    }
+}
+
 /// Keys under which agents say the same thing, ours first. Letters' case and `_`, `-` and spaces
 /// make no difference.
 const FEATURE_KEYS: [&str; 3] = ["feature", "featureid", "id"];

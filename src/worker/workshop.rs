@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::agent::mask::Mask;
 use crate::agent::process;
 use crate::model::evidence::{Failure, FailureKind};
 use crate::model::ids::{AttemptId, CommitId, ContentHash, FeatureId};
@@ -19,7 +20,7 @@ use crate::protocol::JobOffer;
 use crate::workspace::{CommitMessage, Ignored, Limits, Rebase, Repository, Worktree};
 
 use super::config::Config;
-use super::job::{AttemptDir, JobView, environment};
+use super::job::{AttemptDir, JobView, environment, secrets};
 use super::launcher::TreeLauncher;
 use super::machine::{Done, Finished, HookPoint, Kept, Spooled, Step, StepKind};
 use super::outcome::Stand;
@@ -60,6 +61,8 @@ pub struct Workshop {
     /// Where spool files are; the transcripts too.
     pub(super) data: PathBuf,
     pub(super) templates: Templates,
+    /// What nothing that is kept may hold.
+    pub(super) mask: Arc<Mask>,
     ports: PortSlot,
     worktrees: PathBuf,
     /// The attempt at hand.
@@ -138,6 +141,7 @@ impl Workshop {
         let workshop = Self {
             data: parts.config.places.data.clone(),
             worktrees: parts.config.places.worktrees.clone(),
+            mask: Arc::new(secrets(&parts.config, |name| std::env::var(name).ok())),
             config: parts.config,
             repository: parts.repository,
             outputs: parts.outputs,

@@ -151,3 +151,51 @@ async fn a_port_with_a_listener_is_not_handed_out() {
     assert!(port >= 27_010, "{port} is in use");
     drop(taken);
 }
+
+/// The agent's key is in the environment of its own process and nowhere else.
+#[tokio::test]
+async fn no_secret_is_kept() {
+    let secret = "correct-horse-battery";
+    let agent = r#"
+        echo "my key is $MY_API_KEY"; echo "$MY_API_KEY" >&2
+        echo "sk-ant-REST" >new.txt; echo work >>new.txt
+        echo "{\"verdict\": \"fail\", \"reason\": \"$MY_API_KEY does not work\"}" >"$CREWLOG_VERDICT"
+    "#
+    .replace("REST", &"a1".repeat(20));
+    let mut project = Project::new(&agent);
+    project
+        .config
+        .agent
+        .env
+        .insert("MY_API_KEY".to_owned(), secret.to_owned());
+    let (_, reason) = failed(report_of(&project, &["true"]).await);
+    assert_eq!(reason, "[masked] does not work");
+    let base = project.root().join("data/transcripts/7");
+    let (mut rows, _) = crewlog::agent::transcript::open(&base)
+        .expect("readable")
+        .expect("there");
+    let mut text = String::new();
+    while let Some(row) = rows.row(u64::MAX).expect("a row") {
+        text.push_str(&String::from_utf8_lossy(&row));
+    }
+    assert!(
+        text.contains("my key is [masked]") && !text.contains(secret),
+        "{text}"
+    );
+
+    // A check that prints a file with a key in it.
+    let agent = agent.replace("fail", "pass");
+    let mut project = Project::new(&agent);
+    project
+        .config
+        .agent
+        .env
+        .insert("MY_API_KEY".to_owned(), secret.to_owned());
+    let check = format!("cat new.txt; echo {secret}; exit 1");
+    let report = report_of(&project, &[&check]).await;
+    let Report::Failed { failures, .. } = &report else {
+        panic!("{report:?}");
+    };
+    let output = project.outputs.text(&failures[0].1.checks[0].output);
+    assert_eq!(output, "[masked]\nwork\n[masked]\n");
+}

@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use output::Output;
-pub use run::{Finished, run_to_end};
+pub use run::{Finished, run_masked, run_to_end};
 pub use tree::{Ended, Tree};
 
 use super::cage::Cage;

@@ -1,11 +1,14 @@
 //! Running a check or a hook to its end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::cage::Exceeded;
+
+use crate::agent::mask::{Mask, Stream};
 
 use super::{Output, ProcessError, Streams, Tree, TreeCommand};
 use crate::agent::stopwatch::Stopwatch;
@@ -46,16 +49,33 @@ enum Stop {
 /// # Errors
 /// When the program cannot be started.
 pub async fn run_to_end(
+    command: TreeCommand,
+    limit: Duration,
+    output_limit_bytes: usize,
+    cancel: &CancellationToken,
+) -> Result<Finished, ProcessError> {
+    run_masked(command, limit, output_limit_bytes, Arc::default(), cancel).await
+}
+
+/// The same; secrets of `mask` are in no part of the output that is kept.
+///
+/// # Errors
+/// When the program cannot be started.
+pub async fn run_masked(
     mut command: TreeCommand,
     limit: Duration,
     output_limit_bytes: usize,
+    mask: Arc<Mask>,
     cancel: &CancellationToken,
 ) -> Result<Finished, ProcessError> {
     command.streams = Streams::Merged;
     // What stops the whole machine, or this process with all others, is no fault of the program's.
     let watch = Stopwatch::new();
     let mut tree = Tree::spawn(command).await?;
-    let mut output = Output::new(output_limit_bytes);
+    let mut output = Masked {
+        output: Output::new(output_limit_bytes),
+        stream: Stream::new(mask),
+    };
     let mut pipe = tree.stdout.take();
     let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
     let deadline = watch.reaches(limit_ms);
@@ -95,8 +115,25 @@ pub async fn run_to_end(
     })
 }
 
+/// What is kept of an output, without its secrets.
+struct Masked {
+    output: Output,
+    stream: Stream,
+}
+
+impl Masked {
+    fn push(&mut self, bytes: &[u8]) {
+        self.output.push(&self.stream.push(bytes));
+    }
+
+    fn text(mut self) -> String {
+        self.output.push(&self.stream.finish());
+        self.output.text()
+    }
+}
+
 /// Reads until all writers are gone.
-async fn read_all(pipe: &mut tokio::net::unix::pipe::Receiver, output: &mut Output) {
+async fn read_all(pipe: &mut tokio::net::unix::pipe::Receiver, output: &mut Masked) {
     let mut bytes = [0; 16 * 1024];
     while let Ok(read) = pipe.read(&mut bytes).await {
         if read == 0 {

@@ -325,34 +325,6 @@ fn branches_are_named_after_the_directory() {
 }
 
 #[test]
-fn as_many_workers_work_as_are_asked_for() {
-    let limits = |text: &str, counts: Option<(u32, u32)>| {
-        let mut config = parse(text).expect(text);
-        if let Some((coding, testing)) = counts {
-            config.set_worker_counts(WorkerCounts { coding, testing });
-        }
-        let settings = config.settings();
-        let idle = config.idle_workers().join("\n");
-        (settings.max_concurrency, settings.testing, idle)
-    };
-    let none = String::new;
-    assert_eq!(limits("", None), (3, 1, none()));
-    assert_eq!(limits("", Some((5, 3))), (5, 3, none()));
-    assert_eq!(limits("", Some((2, 0))), (3, 1, none()), "never lowered");
-    assert_eq!(limits("[workers]\ncoding = 9", None), (9, 1, none()));
-    // The template sets every key; the argument wins over it.
-    assert_eq!(limits(TEMPLATE, Some((5, 3))), (5, 3, none()));
-    let both = "[run]\nmax_concurrency = 2\n[workers]\ncoding = 4";
-    let (coding, _, idle) = limits(both, None);
-    assert_eq!(coding, 2);
-    assert!(
-        idle.contains("4 coding workers") && idle.contains("`run.max_concurrency` = 2"),
-        "{idle}"
-    );
-    assert_eq!(limits(both, Some((4, 0))), (4, 1, none()));
-}
-
-#[test]
 fn sizes_are_read_and_shown() {
     let table = [
         ("\"64MiB\"", 64 << 20, "64MiB"),

@@ -122,6 +122,7 @@ impl Load {
                     pid: std::process::id(),
                     start_ticks: number as u64,
                 },
+                config: String::new(),
                 worker: None,
                 holding: None,
             });

@@ -1,21 +1,23 @@
 //! A run from beginning to end, for the verbs that make one: `run` and `demo`.
 
+mod signals;
+mod watcher;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use self::signals::end_on_signals;
+use self::watcher::Watcher;
 use super::Context;
-use super::args::{Format, Global};
 use super::commands::WorkerCounts;
 use super::config::Config;
 use super::error::Error;
 use super::exit::ExitCode;
 use super::logging;
-use super::pages;
 use super::progress::{Progress, Screen};
 use super::project::{self, Project};
 use super::store::{self, now};
@@ -23,17 +25,17 @@ use super::text::clean;
 use crate::agent::cage::probe::Support;
 use crate::agent::process;
 use crate::model::config::{differences, words};
-use crate::model::event::{ProcessIdentity, Recorded, RunOutcome};
+use crate::model::event::{ProcessIdentity, RunOutcome};
 use crate::model::ids::AttemptId;
 use crate::model::settings::WorkerKind;
 use crate::model::state::{Attempt, State};
-use crate::protocol::{Live, StopMode, identity};
+use crate::protocol::identity;
 use crate::queue::EventLog;
 use crate::scheduler::outside::{GitBranch, Spool, Spooled};
 use crate::scheduler::processes::{LocalProcesses, Reap};
-use crate::scheduler::{self, Ending, Handle, Observer, Options, Told, load};
+use crate::scheduler::{self, Ending, Options, Told, load};
 use crate::worker::config::Isolation;
-use crate::worker::{self, Asked, Signals, cage, spool, tree_prefix, tree_token};
+use crate::worker::{self, Signals, cage, spool, tree_prefix, tree_token};
 use crate::workspace::Repository;
 
 /// What the verb decides of a run beside the config.
@@ -158,12 +160,6 @@ async fn work_here(
     if let Some(note) = wish.note.as_ref().filter(|_| !context.global.quiet) {
         progress.note(note);
     }
-    let watcher = Watcher {
-        progress,
-        paused: Paused::default(),
-        quiet: context.global.quiet,
-        lacking: BTreeMap::new(),
-    };
     let quiet = context.global.quiet;
     let say = |text: &str| {
         if !quiet {
@@ -194,7 +190,7 @@ async fn work_here(
         worker_command: worker_command(project, &config.freeze(project)?)?,
         worker_output: project.data.join("workers.log"),
         stay: wish.stay,
-        observer: Box::new(watcher),
+        observer: Box::new(Watcher::new(progress, quiet)),
     };
     let (sender, receiver) = oneshot::channel();
     tokio::spawn(end_on_signals(receiver, notes, context.global.clone()));
@@ -354,77 +350,6 @@ fn of_git(error: crate::workspace::Error) -> Error {
     }
 }
 
-/// A worker that was just started needs a moment to join; after this long, one is missing.
-const LACKING: Duration = Duration::from_secs(3);
-
-struct Watcher {
-    progress: Progress,
-    /// Kinds of workers that are waited for: since when, and whether that was said.
-    lacking: BTreeMap<WorkerKind, (Instant, bool)>,
-    paused: Paused,
-    quiet: bool,
-}
-
-/// How often a run that waits for a person says so again: rare enough for a log file.
-const PAUSED_AGAIN: Duration = Duration::from_secs(30 * 60);
-
-/// Whether it was said that the run waits because it is paused.
-#[derive(Default)]
-struct Paused {
-    said: Option<Instant>,
-}
-
-impl Paused {
-    /// True when it is to be said now.
-    fn is_due(&mut self, waits: bool, now: Instant) -> bool {
-        if !waits {
-            self.said = None;
-            return false;
-        }
-        let due = self
-            .said
-            .is_none_or(|said| now.duration_since(said) >= PAUSED_AGAIN);
-        if due {
-            self.said = Some(now);
-        }
-        due
-    }
-}
-
-impl Observer for Watcher {
-    fn committed(&mut self, events: &[Recorded]) {
-        events.iter().for_each(|event| self.progress.event(event));
-    }
-
-    fn live(&mut self, live: &Live) {
-        let lacks = |kind: &WorkerKind| live.lacking.iter().any(|it| it.kind == *kind);
-        self.lacking.retain(|kind, _| lacks(kind));
-        let mut missing = Vec::new();
-        for lacking in &live.lacking {
-            let entry = self.lacking.entry(lacking.kind);
-            let (since, said) = entry.or_insert((Instant::now(), false));
-            if since.elapsed() <= LACKING {
-                continue;
-            }
-            missing.push(*lacking);
-            if !std::mem::replace(said, true) {
-                let word = lacking.kind.word();
-                let start = pages::lacking::start(lacking);
-                self.progress
-                    .note(&format!("waiting for a {word} worker: {start}"));
-            }
-        }
-        let waits = self.progress.is_paused() && live.attempts.is_empty() && !live.draining;
-        if self.paused.is_due(waits, Instant::now()) && !self.quiet {
-            self.progress.note(
-                "the run is paused and waits: `scheduler resume` continues it, Ctrl-C ends it",
-            );
-        }
-        self.progress.lacking(missing);
-        self.progress.live(live, live.now);
-    }
-}
-
 struct SpoolFiles(PathBuf);
 
 impl Spool for SpoolFiles {
@@ -474,60 +399,4 @@ fn worker_command(project: &Project, told: &Path) -> Result<Vec<OsString>, Error
     let mut command = vec![own.into(), "worker".into(), "-C".into(), root];
     command.extend(["--told".into(), told.as_os_str().to_owned()]);
     Ok(command)
-}
-
-async fn end_on_signals(handle: oneshot::Receiver<Handle>, screen: Screen, global: Global) {
-    let Ok(mut signals) = Signals::new() else {
-        tracing::error!("cannot listen to signals; `scheduler stop` ends the run");
-        return;
-    };
-    let Ok(handle) = handle.await else {
-        return;
-    };
-    let mut mode = StopMode::Drain;
-    loop {
-        if signals.next().await == Asked::Hangup {
-            // Nobody can see it work, or ask again.
-            mode = StopMode::Now;
-        }
-        let text = match mode {
-            StopMode::Drain => {
-                "ending: open attempts may finish, nothing new starts; once more ends them now"
-            }
-            StopMode::Now => "ending now: open attempts are given back",
-        };
-        match (global.log_format, global.quiet) {
-            (Format::Json, _) => tracing::warn!("{text}"),
-            // Who pressed the key is told so, and wants no time and no level with it.
-            (Format::Text, false) => screen.note(text),
-            (Format::Text, true) => {}
-        }
-        handle.stop(mode).await;
-        mode = StopMode::Now;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wait_is_told_when_it_begins_and_rarely_again() {
-        let mut paused = Paused::default();
-        let began = Instant::now();
-        let table = [
-            (0, false, false),
-            (1, true, true),
-            (2, true, false),
-            (30 * 60, true, false),
-            (30 * 60 + 1, true, true),
-            (30 * 60 + 2, true, false),
-            (30 * 60 + 3, false, false),
-            (30 * 60 + 4, true, true),
-        ];
-        for (at, waits, told) in table {
-            let now = began + Duration::from_secs(at);
-            assert_eq!(paused.is_due(waits, now), told, "at {at}");
-        }
-    }
 }

@@ -3,6 +3,7 @@
 //! [`State`] holds what cannot be computed from anything else; `index::Indexes` what can, kept
 //! up to date event by event, so that no question costs a walk over the backlog.
 
+mod bytes;
 mod estimate;
 mod feature;
 mod index;
@@ -14,7 +15,6 @@ mod worker;
 
 use std::collections::BTreeMap;
 
-use bincode::Options;
 use serde::{Deserialize, Serialize};
 
 pub use self::estimate::{Estimates, PRIOR_MS};
@@ -475,28 +475,6 @@ impl State {
         slots
             .iter()
             .filter_map(|&slot| Some(self.in_slot(slot)?.id))
-    }
-
-    /// The state as bytes, the same for the same events.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, bincode::Error> {
-        bincode::serialize(self)
-    }
-
-    /// Reads what [`State::to_bytes`] wrote, and computes what is not stored.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, bincode::Error> {
-        Self::from_reader(bytes, bytes.len() as u64)
-    }
-
-    /// The same from a reader, so that the bytes are never all in memory. `bytes_max` is how many
-    /// there are: no length in them makes this take more than so much memory at once.
-    pub fn from_reader(bytes: impl std::io::Read, bytes_max: u64) -> Result<Self, bincode::Error> {
-        let options = bincode::DefaultOptions::new()
-            .with_fixint_encoding()
-            .allow_trailing_bytes()
-            .with_limit(bytes_max);
-        let mut state: Self = options.deserialize_from(bytes)?;
-        state.rebuild();
-        Ok(state)
     }
 
     /// True when the graph or an estimate has changed since [`State::settle`] was last called.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::agent::cage::blame;
+use crate::agent::cage::{Cage, blame};
 use crate::agent::{
     AcpDriver, AcpSettings, AgentEvent, CommandDriver, Driver, JobPaths, Permission, Session,
     SessionLimits, SessionResult, Transcript,
@@ -124,18 +124,23 @@ impl Workshop {
         Ok(outcome::SessionResult {
             end: result.end,
             failure: result.failure,
-            detail: self.mask.text(&match cage
-                .and_then(|cage| blame::explain(&result.reason, &cage))
-            {
-                Some(blamed) => format!("{}; {blamed}", result.reason),
-                None => result.reason,
-            }),
+            detail: self.worded(result.reason, cage.as_ref()),
             limited_until: result.limit_until_ms.map(Timestamp),
             usage: result.usage,
             verdict: bench
                 .dir
                 .verdict(features)
                 .reworded(|text| self.mask.text(text)),
+        })
+    }
+
+    /// How a session ended, in words that may be kept: with what the cage has to do with it, and
+    /// without secrets.
+    fn worded(&self, reason: String, cage: Option<&Cage>) -> String {
+        let blamed = cage.and_then(|cage| blame::explain(&reason, cage));
+        self.mask.text(&match blamed {
+            Some(blamed) => format!("{reason}; {blamed}"),
+            None => reason,
         })
     }
 

@@ -27,7 +27,7 @@ impl Repository {
             ..BranchMove::default()
         };
         // Rewritten away and collected by git: nothing can be named, but what is left can be asked.
-        if self.read_ref(from.as_str()).await?.is_none() {
+        if self.find_commit(from.as_str()).await?.is_none() {
             for merge in merges {
                 if !self.is_in(merge, to).await? {
                     explained.gone.push(merge.clone());
@@ -103,7 +103,7 @@ impl Repository {
     }
 
     async fn is_in(&self, commit: &CommitId, head: &CommitId) -> Result<bool> {
-        if self.read_ref(commit.as_str()).await?.is_none() {
+        if self.find_commit(commit.as_str()).await?.is_none() {
             return Ok(false);
         }
         let asked = self.call("look for a merge").args([

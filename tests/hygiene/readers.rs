@@ -159,11 +159,11 @@ fn readers_answer_on_a_read_only_disk_as_on_any_other() {
         return;
     };
     assert_ne!(told(&output, "writable"), 0, "the disk is to be read-only");
-    for number in 0..verbs.len() {
+    for (number, verb) in verbs.iter().enumerate() {
         let text = said(&output);
         assert_eq!(told(&output, &format!("v{number}")), 0, "{number}: {text}");
         // JSON has times that go on.
-        if !verbs[number].contains("json") {
+        if !verb.contains("json") {
             let same = told(&output, &format!("same{number}"));
             assert_eq!(same, 0, "{number}: {text}");
         }

@@ -179,7 +179,9 @@ fn an_agent_that_is_taken_away_and_put_back_costs_no_try() {
     fs::set_permissions(&agent, fs::Permissions::from_mode(0o755)).expect("a mode");
     let text = config(AGENT, "");
     let cut = text.find("program = ").expect("a program");
-    let text = format!("{}program = {agent:?}\n", text.get(..cut).expect("before"));
+    let before = text.get(..cut).expect("before");
+    // It takes its own program away, which the cage does not allow.
+    let text = format!("{before}program = {agent:?}\n{UNCAGED}");
     project.write(".crewlog/config.toml", &text);
     let script = format!(
         "{AWAIT}; {RUN} > ../run 2>&1 & await HOLD

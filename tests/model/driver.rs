@@ -1,13 +1,15 @@
 //! A driver that does anything that could happen, as numbers say.
 
+use crewlog::model::branch::BranchMove;
 use crewlog::model::command::{Command, PersonCommand, Rejection};
 use crewlog::model::event::{Event, RunOutcome};
 use crewlog::model::evidence::{Basis, FailureKind, Usage};
-use crewlog::model::feature::FeatureSpec;
-use crewlog::model::ids::{AttemptId, FeatureId, Timestamp, WorkerId};
+use crewlog::model::feature::{FeatureSpec, Status};
+use crewlog::model::ids::{AttemptId, ContentHash, FeatureId, Timestamp, WorkerId};
 use crewlog::model::plan::Entropy;
 use crewlog::model::report::{Report, TestVerdict};
 use crewlog::model::settings::{Settings, WorkerKind};
+use crewlog::model::state::Feature;
 use crewlog::model::trouble::{Stage, Trouble, TroubleKind};
 
 use crate::given::*;
@@ -56,6 +58,9 @@ impl Driver {
             let by_ms = self.dice.below(7_200_000) as u64;
             self.story.wait(by_ms);
             return self.story.submit(&Command::NoteJump { by_ms });
+        }
+        if self.dice.one_in(40) {
+            return self.notice();
         }
         if self.story.state.open_run().is_none() && self.dice.one_in(3) {
             return self.restart();
@@ -430,6 +435,38 @@ impl Driver {
     fn move_head(&mut self) -> Result<Vec<Event>, Rejection> {
         let head = self.foreign_commit();
         self.story.submit(&Command::MoveHead { head })
+    }
+
+    /// What the scheduler notices beside the work.
+    fn notice(&mut self) -> Result<Vec<Event>, Rejection> {
+        let command = match self.dice.below(4) {
+            0 => Command::Refuse {
+                attempt: self.story.state.attempts().keys().next().copied(),
+                wish: "skip #1".to_owned(),
+                reason: "agents cannot steer the run".to_owned(),
+            },
+            1 => Command::RecordConfig {
+                content: ContentHash([self.dice.below(200) as u8; 32]),
+                changes: Vec::new(),
+            },
+            2 => Command::HoldMerges {
+                at: self.dice.one_in(2).then(|| "/somewhere".to_owned()),
+            },
+            _ => Command::ExplainMove(Box::new(self.lost_work())),
+        };
+        self.story.submit(&command)
+    }
+
+    /// Somebody takes the first passing feature's merge off the branch.
+    fn lost_work(&self) -> BranchMove {
+        let passing = |it: &&Feature| it.status == Status::Passing && it.merged.is_some();
+        let lost = self.story.state.features().find(passing);
+        BranchMove {
+            from: self.story.state.head.clone(),
+            to: self.story.state.head.clone(),
+            gone: lost.and_then(|it| it.merged.clone()).into_iter().collect(),
+            ..BranchMove::default()
+        }
     }
 
     fn finish(&mut self) -> Result<Vec<Event>, Rejection> {

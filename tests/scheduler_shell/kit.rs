@@ -280,8 +280,8 @@ pub fn hello(ticks: u64) -> WorkerMessage {
             boot_id: "boot".to_owned(),
             pid: std::process::id(),
             start_ticks: ticks,
-            config: String::new(),
         },
+        config: String::new(),
         worker: None,
         holding: None,
     }

@@ -104,7 +104,7 @@ fn nothing_is_merged_where_somebody_has_the_branch_checked_out() {
         };
         fixture.git(&["switch", "-q", BRANCH]);
         let at = repository.checked_out(BRANCH).await.expect("an answer");
-        let top = fs::canonicalize(fixture.top()).expect("a path");
+        let top = fs::canonicalize(&fixture.repo).expect("a path");
         assert_eq!(at.as_deref(), top.to_str());
         let refused = git.merge(&head, &next).await;
         assert!(

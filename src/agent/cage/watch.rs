@@ -13,7 +13,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 pub(in crate::agent) struct Watchdog {
     over: Arc<AtomicBool>,
     exceeded: Arc<Mutex<Option<Exceeded>>>,
+    limits: Limits,
+    members: Members,
 }
+
+type Members = Arc<dyn Fn() -> Vec<u32> + Send + Sync>;
 
 impl Watchdog {
     /// Starts looking. `members` names the tree's processes, `end` ends them all.
@@ -23,13 +27,16 @@ impl Watchdog {
     )]
     pub(in crate::agent) fn start(
         limits: Limits,
-        members: impl Fn() -> Vec<u32> + Send + 'static,
+        members: impl Fn() -> Vec<u32> + Send + Sync + 'static,
         end: impl Fn() + Send + 'static,
     ) -> Self {
         let watchdog = Self {
             over: Arc::default(),
             exceeded: Arc::default(),
+            limits,
+            members: Arc::new(members),
         };
+        let members = watchdog.members.clone();
         if limits.memory_bytes == 0 && limits.processes == 0 {
             return watchdog;
         }
@@ -50,9 +57,11 @@ impl Watchdog {
         watchdog
     }
 
-    /// Why the tree was ended, if this did it.
+    /// Why the tree was ended, if this did it; or what its program ended with, before there was a
+    /// look: the kernel refuses to start a process too many at once.
     pub(in crate::agent) fn exceeded(&self) -> Option<Exceeded> {
-        self.exceeded.lock().ok().and_then(|exceeded| *exceeded)
+        let seen = self.exceeded.lock().ok().and_then(|exceeded| *exceeded);
+        seen.or_else(|| look(self.limits, &(self.members)()))
     }
 }
 

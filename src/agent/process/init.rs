@@ -41,12 +41,14 @@ pub(super) fn run(mut arguments: impl Iterator<Item = OsString>) -> i32 {
             end_with_parent(&socket, namespace);
             let watchdog = watch(limits, namespace);
             let code = wait_for(program);
+            // Before the rest is ended, which may be what was too much.
+            let exceeded = watchdog.exceeded();
             let left = if namespace {
                 0
             } else {
                 table::end(&Choice::DescendantsOf(std::process::id()), KILL_LIMIT).1
             };
-            if let Some(exceeded) = watchdog.exceeded() {
+            if let Some(exceeded) = exceeded {
                 report(&mut socket, &Report::Exceeded(exceeded));
             }
             report(&mut socket, &Report::Exited { code, left });

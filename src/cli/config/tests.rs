@@ -116,7 +116,7 @@ fn what_is_wrong_is_said_with_its_line() {
         (
             "zebra = 1",
             ":1: unknown key `zebra`",
-            "agent, checks, environment, hooks",
+            "agent, cage, checks, environment, hooks",
         ),
         (
             "[run]\nworker = \"1m\"",

@@ -87,6 +87,37 @@ impl Writer<'_> {
             let branch = format!("{} at {}", view.branch, view.head.short());
             self.fact("branch", Tone::Plain, &branch);
         }
+        self.warnings();
+        let counts = view.counts.iter().rev();
+        let counts: Vec<String> = counts
+            .map(|(it, count)| format!("{count} {}", it.word()))
+            .collect();
+        let text = match view.features.len() {
+            0 => "none yet; `scheduler import FILE` brings them in".to_owned(),
+            all => format!("{all}: {}", counts.join(", ")),
+        };
+        self.fact("features", Tone::Plain, &text);
+        if let Some(note) = &view.unverified_note {
+            self.fact("tests", Tone::Warning, note);
+        }
+        if !view.workers.is_empty() {
+            self.workers();
+        }
+        let spent = brief::usage(view.spent);
+        if !spent.is_empty() {
+            self.fact("spent", Tone::Plain, &spent);
+        }
+        let log = format!("{} events, the last at {}", view.sequence, time(view.at));
+        self.fact(
+            "log",
+            Tone::Faint,
+            if view.sequence.0 == 0 { "empty" } else { &log },
+        );
+    }
+
+    /// What a person should know before anything else.
+    fn warnings(&mut self) {
+        let view = self.view;
         if let Some((at, moved)) = &view.moved {
             let since = brief::duration(self.now.since_ms(*at));
             let text = format!("{since} ago, {}", clean(&story::moved(moved)));
@@ -125,31 +156,6 @@ impl Writer<'_> {
             let text = format!("by the machine ({kind}): {reason}; {}", trouble.advice);
             self.fact("held", Tone::Warning, &text);
         }
-        let counts = view.counts.iter().rev();
-        let counts: Vec<String> = counts
-            .map(|(it, count)| format!("{count} {}", it.word()))
-            .collect();
-        let text = match view.features.len() {
-            0 => "none yet; `scheduler import FILE` brings them in".to_owned(),
-            all => format!("{all}: {}", counts.join(", ")),
-        };
-        self.fact("features", Tone::Plain, &text);
-        if let Some(note) = &view.unverified_note {
-            self.fact("tests", Tone::Warning, note);
-        }
-        if !view.workers.is_empty() {
-            self.workers();
-        }
-        let spent = brief::usage(view.spent);
-        if !spent.is_empty() {
-            self.fact("spent", Tone::Plain, &spent);
-        }
-        let log = format!("{} events, the last at {}", view.sequence, time(view.at));
-        self.fact(
-            "log",
-            Tone::Faint,
-            if view.sequence.0 == 0 { "empty" } else { &log },
-        );
     }
 
     fn run(&self) -> (Tone, String) {

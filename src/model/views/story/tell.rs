@@ -4,9 +4,9 @@ use super::{Line, Mark, Story};
 use crate::model::branch::NamedCommit;
 use crate::model::config;
 use crate::model::event::{
-    BranchMoved, CommandRefused, Event, FeatureAssigned, FeatureFailed, FeaturePassed,
-    MergeStarted, RankTerms, Recorded, RegressionFound, RunFinished, RunOutcome, TestAssigned,
-    TestTerms,
+    BranchMoved, CommandRefused, ConfigRecorded, Event, FeatureAssigned, FeatureFailed,
+    FeaturePassed, MergeStarted, RankTerms, Recorded, RegressionFound, RunFinished, RunOutcome,
+    TestAssigned, TestTerms,
 };
 use crate::model::evidence::{Basis, Failure};
 use crate::model::ids::{AttemptId, FeatureId};
@@ -184,17 +184,7 @@ fn run(teller: &Teller<'_>) -> Line {
         }
         Event::SettingsChanged(_) => teller.plain(Mark::Rules, "the settings changed"),
         Event::CommandRefused(it) => teller.refused(it),
-        Event::ConfigRecorded(it) if it.changes_total == 0 => teller.plain(
-            Mark::Rules,
-            format!("the config is recorded as {}", it.content),
-        ),
-        Event::ConfigRecorded(it) => {
-            let changes = config::words(&it.changes, it.changes_total);
-            teller.plain(
-                Mark::Rules,
-                format!("the config changed since the last run: {changes}"),
-            )
-        }
+        Event::ConfigRecorded(it) => teller.plain(Mark::Rules, configured(it)),
         Event::BranchMoved(it) => teller.plain(Mark::Head, moved(it)),
         Event::WorkLost(it) => {
             let commit = it.commit.short();
@@ -205,6 +195,17 @@ fn run(teller: &Teller<'_>) -> Line {
         Event::RunFinished(it) => teller.plain(Mark::End, ended(it)),
         // The functions before this one tell all the others.
         _ => teller.plain(Mark::Run, teller.recorded.event.name()),
+    }
+}
+
+/// What a run was told, against the run before.
+fn configured(it: &ConfigRecorded) -> String {
+    match it.changes_total {
+        0 => format!("the config is recorded as {}", it.content),
+        total => {
+            let changes = config::words(&it.changes, total);
+            format!("the config changed since the last run: {changes}")
+        }
     }
 }
 

@@ -267,7 +267,12 @@ fn all_verbs_work_while_a_scheduler_runs() {
     // The start of the run and its config are events, too.
     verbs_agree(&project, 6);
     project.bad(&["run"], 5, "held by process");
-    for (sequence, name) in [(6, "FeatureSkipped"), (7, "RunPaused"), (8, "RunResumed")] {
+    for (sequence, name) in [
+        (6, "ConfigRecorded"),
+        (7, "FeatureSkipped"),
+        (8, "RunPaused"),
+        (9, "RunResumed"),
+    ] {
         assert_eq!(lines.next(), (sequence, name.to_owned()));
     }
     let added = "[[feature]]\nid = 5\nname = \"five\"\n";
@@ -283,7 +288,7 @@ fn all_verbs_work_while_a_scheduler_runs() {
     let status = scheduler.0.wait().expect("it ends");
     assert_eq!(status.code(), Some(130));
     // The follower waits for the next scheduler and does not hold the log meanwhile.
-    assert_eq!(project.json(&["verify"])["events"], 10);
+    assert_eq!(project.json(&["verify"])["events"], 11);
 }
 
 #[test]

@@ -65,7 +65,7 @@ pub enum Verb {
     Demo(commands::demo::Args),
     /// Set up this repository: write .crewlog/config.toml and a sample backlog
     Init(commands::init::Args),
-    /// Check this machine: the cage that agents get, git, disks, agents, and what the config gives away
+    /// Check this machine: the agents' cage, git, disks, and what the config allows
     Doctor(commands::doctor::Args),
     /// Bring a backlog file (TOML or JSON) into the log, all of it or nothing
     Import(commands::import::Args),

@@ -151,8 +151,7 @@ async fn work_here(
     let branch = config.branch_of(&state);
     forget_torn(&repository, project, &state).await?;
     let known = (state.branch == branch).then_some(&state.head);
-    let ensured = repository.ensure_branch_from(&branch, known).await;
-    ensured.map_err(of_git)?;
+    (repository.ensure_branch_from(&branch, known).await).map_err(of_git)?;
     let notes = screen.clone();
     let progress = Progress::new(screen, &state, now(), context.global.verbose > 0);
     let repository = with_settings(repository, project).await?;

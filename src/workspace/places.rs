@@ -14,7 +14,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::model::ids::{AttemptId, CommitId};
@@ -124,7 +124,10 @@ impl Places {
         let fresh = worktrees_dir.join(fresh);
         let made = Self::at(fresh.clone());
         let made = made.fill(&fresh, notes).and_then(|()| {
-            renameat_with(CWD, &fresh, CWD, root, RenameFlags::NOREPLACE)?;
+            if exists(root) {
+                return Err(ErrorKind::AlreadyExists.into());
+            }
+            fs::rename(&fresh, root)?;
             sync_names(worktrees_dir)
         });
         if made.is_err() {

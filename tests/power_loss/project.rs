@@ -41,7 +41,20 @@ const CONFIG: &str = "[run]\nbranch = \"power\"\nretry_backoff = \"10ms\"\n\
 fn a_project_that_was_set_up_and_filled_survives_a_power_cut_at_any_moment() {
     let dir = temporary();
     let root = dir.path().join("project");
-    std::fs::create_dir_all(root.join(".git")).expect("directories");
+    std::fs::create_dir_all(&root).expect("directories");
+    for args in [
+        &["init", "-q"][..],
+        &["commit", "-q", "--allow-empty", "-m", "first"],
+    ] {
+        let mut git = Command::new("git");
+        clean(&mut git, dir.path());
+        let named = ["-c", "user.name=A", "-c", "user.email=a@example.org"];
+        let output = finish({
+            git.current_dir(&root).args(named).args(args);
+            git
+        });
+        assert!(output.status.success(), "{output:?}");
+    }
     let watched = Watched::new(&root);
     let scheduler = |args: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_scheduler"));

@@ -15,7 +15,7 @@ use crate::faults::{MODES, REFUSED};
 use crate::project;
 use crate::real::wait;
 use crate::rounds::{Cut, cut_everywhere, time_to_go_on};
-use crate::run::{self, Watched, finish, marks, must_be_complete, temporary};
+use crate::run::{self, Watched, marks, must_be_complete, temporary};
 use crate::trace::mark;
 
 const ATTEMPTS: u64 = 4;
@@ -138,7 +138,7 @@ fn a_spool_that_cannot_be_written_is_reported_and_keeps_what_it_had() {
 
 /// The fourth call in the spool makes the file for the first result.
 #[test]
-fn a_worker_that_cannot_write_its_result_says_so_and_another_does_the_work() {
+fn a_worker_that_cannot_write_its_result_holds_the_crew_up_and_another_does_the_work() {
     let project = project::project();
     let dir = project.root.join(".git/crewlog/main/spool");
     std::fs::create_dir_all(&dir).expect("directories");
@@ -146,17 +146,21 @@ fn a_worker_that_cannot_write_its_result_says_so_and_another_does_the_work() {
     let mut scheduler = project.start(&["run", "--workers", "testing=1"]);
     let mut worker = project.command(&["worker", "--kind", "coding"]);
     watched.prepare(&mut worker, Some("4,full"));
-    let output = finish(worker);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    for part in [
-        "error: ",
-        "the result cannot be written",
-        "No space left",
-        "free space",
-    ] {
-        assert!(said.contains(part), "no {part:?}: {said}");
-    }
+    let mut worker = worker.spawn().expect("a worker");
+    let mut follower = project.command(&["log", "--follow", "--format", "json"]);
+    let mut follower = follower
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("a follower");
+    let events = std::io::BufReader::new(follower.stdout.take().expect("piped"));
+    let mut lines = std::io::BufRead::lines(events).map_while(Result::ok);
+    let told = lines.find(|line| line.contains("CrewTroubled"));
+    let told = told.expect("the crew is held up");
+    assert!(told.contains("No space left"), "{told}");
+    follower.kill().expect("it is ours");
+    follower.wait().expect("it ends");
+    worker.kill().expect("it is ours");
+    worker.wait().expect("it ends");
     let mut another = project.start(&["worker", "--kind", "coding"]);
     assert_eq!(wait(&mut scheduler), Some(0));
     assert_eq!(wait(&mut another), Some(0));

@@ -278,11 +278,11 @@ fn a_tree_without_ignored_files_is_as_a_fresh_one() {
     run(async {
         let fixture = Fixture::new();
         let (repository, head) = fixture.begun().await;
+        // The main repository has the submodule's commits, so that work in it can be kept.
+        fixture.git(&["clone", "-q", "--bare", ".", ".git/modules/m"]);
         let mut worktree = fixture.worktree(&repository, 1).await;
         let dir = worktree.path().to_owned();
         let module = format!("160000,{head},module");
-        // The main repository has the submodule's commits, so that work in it can be kept.
-        fixture.git(&["clone", "-q", "--bare", ".", ".git/modules/m"]);
         write(
             &dir,
             ".gitmodules",

@@ -23,7 +23,7 @@ const DISK_LEAST_BYTES: u64 = 1 << 30;
 /// away.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
-    after_help = "Exits with 0 if a run can start here, and with 2 if not.\n\nExample:\n  scheduler doctor --format json | jq '.findings[] | select(.state != \"ok\")'"
+    after_help = "Example:\n  scheduler doctor --format json | jq '.findings[] | select(.state != \"ok\")'\n\nExits with 0 if a run can start here, and with 2 if not."
 )]
 pub struct Args {}
 

@@ -152,6 +152,11 @@ pub(super) fn chapter_lines(page: &mut Page, chapter: &Chapter, tail: &[String])
             (Tone::Plain, line),
         ]);
     }
+    // What a check put out is in the reason, too.
+    let told = |more: &&String| !tail.iter().any(|line| line.trim() == more.trim());
+    if let Some(more) = chapter.more.as_ref().filter(told) {
+        page.line(&[(Tone::Plain, &indent), (Tone::Plain, &clean(more))]);
+    }
     for (feature, commit) in &chapter.suspects {
         let text = format!("suspect: {feature} merged {}", commit.short());
         page.line(&[(Tone::Plain, &indent), (Tone::Warning, &text)]);
@@ -203,6 +208,7 @@ mod tests {
             at: Timestamp(0),
             mark,
             note: String::new(),
+            more: None,
             attempt: Some(AttemptId(attempt)),
             choice: None,
             checks: Vec::new(),

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::brief;
 use super::story::{Mark, Story, rank_words, test_words};
 use crate::model::event::{Event, FeatureAssigned, RankTerms, Recorded, TestAssigned, TestTerms};
-use crate::model::evidence::CheckRun;
+use crate::model::evidence::{CheckRun, Failure};
 use crate::model::ids::{AttemptId, CommitId, FeatureId, JobId, Sequence, Timestamp};
 
 /// One thing that happened.
@@ -23,6 +23,8 @@ pub struct Chapter {
     pub mark: Mark,
     /// The particulars in words.
     pub note: String,
+    /// The last line of a failure's reason that has several: what to do about it, often.
+    pub more: Option<String>,
     /// The attempt it begins or ends, if any.
     pub attempt: Option<AttemptId>,
     /// How an attempt was chosen.
@@ -157,6 +159,7 @@ impl Teller {
             at: line.at,
             mark: line.mark,
             note: line.note,
+            more: None,
             attempt: None,
             choice: None,
             checks: Vec::new(),
@@ -206,14 +209,17 @@ impl Teller {
                 chapter.checks.clone_from(&it.evidence.checks);
             }
             Event::FeatureFailed(it) => {
+                chapter.more = last_line(&it.failure);
                 chapter.attempt = Some(it.attempt);
                 chapter.checks.clone_from(&it.failure.checks);
             }
             Event::TestInconclusive(it) => {
+                chapter.more = last_line(&it.failure);
                 chapter.attempt = Some(it.attempt);
                 chapter.checks.clone_from(&it.failure.checks);
             }
             Event::RegressionFound(it) => {
+                chapter.more = last_line(&it.failure);
                 chapter.attempt = Some(it.attempt);
                 chapter.checks.clone_from(&it.failure.checks);
                 chapter.suspects.clone_from(&it.suspects);
@@ -229,4 +235,9 @@ impl Teller {
             _ => {}
         }
     }
+}
+
+fn last_line(failure: &Failure) -> Option<String> {
+    let (_, last) = failure.reason.trim().rsplit_once('\n')?;
+    Some(last.to_owned())
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A file is not UTF-8. Shown, it is a sentence about the file, with the command that converts it;
-/// see [`NotUtf8::of_file`].
+/// see [`NotUtf8::remedy`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotUtf8 {
     /// UTF-16, recognised by its byte order mark or by its zero bytes.

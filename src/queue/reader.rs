@@ -1,7 +1,7 @@
 //! Reading a log without its engine: nothing is written, locked, copied or made, so that it works
 //! on a read-only or full disk, beside a writer, and when that writer has stopped.
 //!
-//! The engine's files are searched for events as plain bytes ([`salvage`](super::salvage)), and the
+//! The engine's files are searched for events as plain bytes ([`super::salvage`]), and the
 //! chain of hashes says which of them follow each other. A writer may be at work meanwhile: the
 //! engine may move events between two looks, and a batch may be there in part. So
 //!

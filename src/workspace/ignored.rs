@@ -8,7 +8,7 @@ use super::worktree::Worktree;
 const IGNORED_MAX: usize = 1_000;
 
 impl Worktree {
-    /// The files that git ignores, relative to the working tree, at most [`IGNORED_MAX`]. A directory
+    /// The files that git ignores, relative to the working tree, at most 1,000. A directory
     /// that holds nothing else stands for its files and ends with `/`. Bytes that are no UTF-8 are
     /// replaced.
     ///

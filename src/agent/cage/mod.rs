@@ -3,9 +3,9 @@
 //! A [`Cage`] is plain data. The worker builds one for each attempt ([`build`]); the tree's init
 //! applies it before it starts the program, in two layers:
 //!
-//! - mounts ([`mounts`]), where the tree has a mount namespace: everything is read-only but what
+//! - mounts (`mounts`), where the tree has a mount namespace: everything is read-only but what
 //!   may be written, what must not be seen is covered, `/tmp` and `/dev` are the attempt's own;
-//! - Landlock ([`rules`]), always: writes go nowhere else, signals and abstract sockets do not
+//! - Landlock (`rules`), always: writes go nowhere else, signals and abstract sockets do not
 //!   leave the tree. Without a mount namespace it also refuses to read what must not be seen.
 //!
 //! [`lists`] holds every path with its reason. [`blame`] recognises a failure of the cage's making.

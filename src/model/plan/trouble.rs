@@ -10,7 +10,7 @@ use crate::model::views::brief;
 /// What went wrong is a sentence or two; what to do next must find its place in the reason.
 const WORDS_BYTES_MAX: usize = 1_200;
 
-/// Features that may be tried now, as [`super::candidates`] has them. While a trouble is open, the
+/// Features that may be tried now, as `plan::candidates` has them. While a trouble is open, the
 /// ones that have not met it come first: if they get further, it is over for the rest.
 pub fn candidates(
     state: &State,

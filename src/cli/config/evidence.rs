@@ -46,6 +46,8 @@ impl Config {
             let secret = |table: &str| entry.key.starts_with(table) && entry.value != "{}";
             let value = match VARIABLES.iter().any(|table| secret(table)) {
                 true => digest(entry.value.as_bytes()),
+                // The directory's name is no config, and changes with a move.
+                false if entry.key == "run.branch" && !self.names_branch() => "\"\"".to_owned(),
                 false => entry.value.replace('\n', "\\n").replace('\r', "\\r"),
             };
             if wanted(&entry.key) {

@@ -13,7 +13,9 @@ use serde::de::{
 const ITEMS_MAX: u32 = 3;
 
 /// Fields that hold git's object ids, which no other text is taken for.
-const OBJECT_IDS: [&str; 6] = ["base", "onto", "commit", "tree", "head", "suspects"];
+const OBJECT_IDS: [&str; 9] = [
+    "base", "onto", "commit", "tree", "head", "suspects", "from", "to", "merged",
+];
 
 /// Draws one value.
 pub struct Shape {

@@ -99,6 +99,8 @@ struct Player {
     worker: Option<WorkerId>,
     result: Option<(AttemptId, Sequence, WorkerMessage)>,
     random: StdRng,
+    /// What the project's config tells a worker; a scheduler refuses those that know another.
+    config: String,
 }
 
 impl Player {
@@ -124,7 +126,7 @@ impl Player {
             process: identity::own_identity().expect("/proc"),
             worker: self.worker,
             holding: self.result.as_ref().map(holding),
-            config: String::new(),
+            config: self.config.clone(),
         };
         let mut said = wire.say(&hello);
         while said.is_some() {
@@ -205,7 +207,10 @@ fn report(job: &JobOffer) -> WorkerMessage {
 #[test]
 fn plays_a_worker() {
     if let Some(socket) = std::env::var_os(SOCKET) {
+        let project = crewlog::cli::project::Project::find(None).expect("a project");
+        let config = crewlog::cli::config::Config::load(&project).expect("its config");
         let mut player = Player {
+            config: config.worker_evidence(&project),
             socket: socket.into(),
             worker: None,
             result: None,

@@ -312,7 +312,6 @@ async fn sweep(repository: &Repository, project: &Project, branch: &str, state: 
             }
             Err(error) => tracing::warn!(%error, "cannot look for left-over worktrees"),
         }
-        Project::remove_jobs(&dir, |attempt| attempt < next && !live.contains(&attempt));
     }
 }
 

@@ -28,6 +28,9 @@ pub(super) const NAME: &str = "a";
 /// What began the names in earlier versions.
 pub(super) const OLD_NAME: &str = "crewlog-a";
 
+/// What began the name of an attempt's job in earlier versions.
+pub(super) const OLD_JOB: &str = "job-a";
+
 /// What begins the name of an attempt's directory that is not complete yet.
 pub(super) const FRESH: &str = ".crewlog-new-a";
 

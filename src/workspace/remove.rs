@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::durable::blocking;
 use super::gitdir::Filters;
-use super::places::{FRESH, NAME, Notes, OLD_NAME, Places, exists, remove_any};
+use super::places::{FRESH, NAME, Notes, OLD_JOB, OLD_NAME, Places, exists, remove_any};
 use super::repository::Repository;
 use super::worktree::Worktree;
 use super::{Error, Result};
@@ -142,8 +142,10 @@ impl Repository {
             }
             discard(self, places, notes).await?;
         }
-        let job = worktrees_dir.join(format!("job-a{}", attempt.0));
-        blocking("remove a job's directory", job, remove_old_job).await?;
+        let job = worktrees_dir.join(format!("{OLD_JOB}{}", attempt.0));
+        if is_old_job(&job) {
+            blocking("remove a job's directory", job, remove_any).await?;
+        }
         Ok(preserved)
     }
 
@@ -211,28 +213,22 @@ fn list(worktrees_dir: &Path) -> io::Result<(BTreeSet<AttemptId>, Leftovers)> {
             of.iter().any(Places::are_ours)
         });
         attempts.extend(ours);
+        let job = name.strip_prefix(OLD_JOB).and_then(|it| it.parse().ok());
+        attempts.extend(job.map(AttemptId).filter(|_| is_old_job(&entry.path())));
     }
     Ok((attempts, leftovers))
 }
 
 type Leftovers = Vec<(Option<AttemptId>, PathBuf)>;
 
-/// Removes the directory of an attempt's job where earlier versions had it, if there is nothing in
-/// it that they did not make.
-fn remove_old_job(dir: &Path) -> io::Result<()> {
+/// Whether this is the directory of an attempt's job as earlier versions made it, with nothing in it
+/// that they did not make.
+fn is_old_job(dir: &Path) -> bool {
     const KNOWN: [&str; 4] = ["job.json", "prompt.md", "verdict.json", "tmp"];
-    let Ok(entries) = fs::read_dir(dir) else {
-        return Ok(());
+    let known = |entry: io::Result<fs::DirEntry>| {
+        entry.is_ok_and(|it| KNOWN.iter().any(|known| it.file_name() == *known))
     };
-    for entry in entries {
-        if !KNOWN
-            .iter()
-            .any(|known| entry.as_ref().is_ok_and(|it| it.file_name() == *known))
-        {
-            return Ok(());
-        }
-    }
-    remove_any(dir)
+    fs::read_dir(dir).is_ok_and(|entries| entries.into_iter().all(known))
 }
 
 /// git's own directories for worktrees of ours that are gone: a git that was killed while it made

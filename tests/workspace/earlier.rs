@@ -51,12 +51,20 @@ fn worktrees_of_earlier_versions_are_cleaned_up_and_their_work_is_kept() {
         let again = fixture.worktree(&repository, 4).await;
         again.remove().await.expect("removed");
 
+        // Nothing but its job is left of one, and another's directory holds what nobody knows.
+        write(&fixture.worktrees, "job-a5/prompt.md", "do");
+        write(&fixture.worktrees, "job-a6/precious", "not ours");
+
         let swept = repository
             .sweep(&fixture.worktrees, &[], AttemptId(9), BRANCH)
             .await
             .expect("swept");
         assert!(swept.failed.is_empty(), "{swept:?}");
-        assert_eq!(swept.removed, [1, 2, 3].map(AttemptId));
+        assert_eq!(swept.removed, [1, 2, 3, 5].map(AttemptId));
+        assert!(!fixture.worktrees.join("job-a5").exists());
+        let theirs = fixture.worktrees.join("job-a6");
+        assert!(theirs.join("precious").exists());
+        fs::remove_dir_all(theirs).expect("removed by its owner");
         for attempt in [1, 2, 4] {
             let file = format!("refs/crewlog/preserved/{attempt}:work");
             assert_eq!(fixture.git(&["show", &file]), attempt.to_string());

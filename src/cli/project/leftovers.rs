@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use super::Project;
 use super::identity::{IDENTITY, Identity, OWNER};
-use crate::model::ids::AttemptId;
 use crate::queue;
 use crate::worker::spool;
 
@@ -44,23 +43,6 @@ impl Project {
         }
         all.push(self.old_worktrees());
         all
-    }
-
-    /// Removes what a directory for attempts holds beside their worktrees: prompts, job files and
-    /// temporary files of attempts that are over.
-    pub fn remove_jobs(attempts: &Path, over: impl Fn(AttemptId) -> bool) {
-        for entry in fs::read_dir(attempts).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            let number = name.to_str().and_then(|name| name.strip_prefix("job-a"));
-            let number = number.and_then(|number| number.parse().ok());
-            if number.is_none_or(|number| !over(AttemptId(number))) {
-                continue;
-            }
-            if let Err(error) = fs::remove_dir_all(entry.path()) {
-                let at = entry.path();
-                tracing::warn!(%error, at = %at.display(), "left for the next start to remove");
-            }
-        }
     }
 
     fn owns(&self, attempts: &Path, identity: &Identity) -> bool {

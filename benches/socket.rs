@@ -7,8 +7,8 @@
 //! A cycle: a client has one feature imported (a command of its own, acknowledged when durable),
 //! a worker gets it as a job, reports it done, and gets the next one after the answer. The
 //! features have no checks and nothing to change (commit and base are the same), so that no git is
-//! involved: that is a queue's part of the work, for comparison with other queues. One thread
-//! plays all workers and the client; it shares the processors with the scheduler.
+//! involved: that is a queue's part of the work, for comparison with other queues. Each worker has a
+//! process that connects for it; one thread plays them all and the client. It shares the processors with the scheduler.
 //!
 //! `CREWLOG_BENCH_SYNC_US` makes every sync of the log last at least so long: a quick disk stands
 //! in for a slow one, whose figures are then marked.
@@ -33,6 +33,8 @@ use tokio::sync::oneshot;
 
 #[path = "socket/load.rs"]
 mod load;
+#[path = "socket/process.rs"]
+mod process;
 
 fn head() -> CommitId {
     "a".repeat(40).parse().unwrap_or_default()
@@ -236,6 +238,9 @@ fn next_job(dir: &Path, sync: Duration) {
 }
 
 fn main() {
+    if process::is_one(std::env::args_os().skip(1)) {
+        return;
+    }
     let numbers: Vec<usize> = (std::env::args().skip(1))
         .filter_map(|word| word.parse().ok())
         .collect();

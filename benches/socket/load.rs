@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::{self, EventData, EventFlags};
 
 use crewlog::model::command::PersonCommand;
-use crewlog::model::event::ProcessIdentity;
 use crewlog::model::evidence::{Basis, Evidence, Usage};
 use crewlog::model::feature::FeatureSpec;
 use crewlog::model::ids::{CommandId, FeatureId};
@@ -19,6 +18,8 @@ use crewlog::protocol::{
     ClientMessage, PREAMBLE_BYTES, Preamble, Role, SchedulerMessage, ToClient, WorkerMessage,
     decode, encode_into,
 };
+
+use crate::process::Process;
 
 /// Features that wait, at least; when there are fewer, so many are imported at once. Each is a
 /// command of its own.
@@ -33,7 +34,10 @@ struct Wire {
 
 impl Wire {
     fn connect(path: &Path, role: Role) -> Self {
-        let mut stream = UnixStream::connect(path).expect("a connection");
+        Self::over(UnixStream::connect(path).expect("a connection"), role)
+    }
+
+    fn over(mut stream: UnixStream, role: Role) -> Self {
         stream.write_all(&Preamble { role }.encode()).expect("sent");
         let mut bytes = [0; PREAMBLE_BYTES];
         stream.read_exact(&mut bytes).expect("a preamble");
@@ -100,6 +104,8 @@ impl Wire {
 
 pub struct Load {
     workers: Vec<Wire>,
+    /// As whom they have connected.
+    _processes: Vec<Process>,
     client: Wire,
     poll: std::os::fd::OwnedFd,
     commands: u64,
@@ -112,25 +118,21 @@ impl Load {
     /// So many workers that have joined and ask for jobs.
     pub fn connect(path: &Path, workers: usize) -> Self {
         let poll = epoll::create(epoll::CreateFlags::CLOEXEC).expect("a poll");
-        let join = |number: usize| {
-            let mut wire = Wire::connect(path, Role::Worker);
+        let join = |_| {
+            let (process, connection) = Process::start(path);
+            let mut wire = Wire::over(connection, Role::Worker);
             wire.say(&WorkerMessage::Hello {
                 kind: WorkerKind::Coding,
-                process: ProcessIdentity {
-                    host: "box".to_owned(),
-                    boot_id: "boot".to_owned(),
-                    pid: std::process::id(),
-                    start_ticks: number as u64,
-                },
+                process: process.identity(),
                 config: String::new(),
                 worker: None,
                 holding: None,
             });
             wire.say(&WorkerMessage::Ready);
             wire.flush();
-            wire
+            (wire, process)
         };
-        let workers: Vec<Wire> = (0..workers).map(join).collect();
+        let (workers, processes): (Vec<Wire>, Vec<Process>) = (0..workers).map(join).unzip();
         let client = Wire::connect(path, Role::Client);
         for (at, wire) in workers.iter().chain([&client]).enumerate() {
             let data = EventData::new_u64(at as u64);
@@ -138,6 +140,7 @@ impl Load {
         }
         Self {
             workers,
+            _processes: processes,
             client,
             poll,
             commands: 0,

@@ -349,6 +349,17 @@ impl Running {
     }
 }
 
+/// An event as the scheduler sent it.
+pub(super) fn received(bytes: &[u8]) -> Result<Envelope<'_>, Error> {
+    encoding::decode(bytes).map_err(|error| {
+        Error::internal(
+            "cannot read what the scheduler sent",
+            error,
+            "use the same build of Crewlog for both",
+        )
+    })
+}
+
 /// Takes one message apart. Continues with true when everything up to now was sent.
 fn answer(
     message: ToClient,
@@ -358,13 +369,7 @@ fn answer(
     match message {
         ToClient::Events { envelopes } => {
             for bytes in &envelopes {
-                let envelope = encoding::decode(bytes).map_err(|error| {
-                    Error::internal(
-                        "cannot read what the scheduler sent",
-                        error,
-                        "use the same build of Crewlog for both",
-                    )
-                })?;
+                let envelope = received(bytes)?;
                 if each(Item::Event(&envelope), contents)?.is_break() {
                     return Ok(ControlFlow::Break(()));
                 }

@@ -295,7 +295,12 @@ fn a_log_that_is_gone_is_told_by_every_verb_and_made_anew_by_none() {
     // A project that never had one is empty, and stays so.
     let fresh = Project::new(&config(AGENT, ""));
     let before = fingerprint(&fresh.root);
-    for (verb, code) in [(&["status"][..], 0), (&["log"], 0), (&["verify"], 0)] {
+    for (verb, code) in [
+        (&["status"][..], 0),
+        (&["log"], 0),
+        (&["verify"], 0),
+        (&["repair"], 2),
+    ] {
         let output = fresh.scheduler(verb);
         assert_eq!(
             output.status.code(),

@@ -37,16 +37,17 @@ const NAMESAKES_MAX: u32 = 100;
 /// Carries the verb out.
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     let mut ground = Ground::find(context)?;
-    ground.project = ground.project.settle()?;
-    let project = &ground.project;
-    if !repair::exists(&project.log) {
-        store::must_not_be_lost(project)?;
+    // Before anything is made or moved: without a log, this writes nothing.
+    if !repair::exists(&ground.project.log) {
+        store::must_not_be_lost(&ground.project)?;
         return Err(Error::usage(
             "there is nothing to repair",
             "this project has no log yet",
             "",
         ));
     }
+    ground.project = ground.project.settle()?;
+    let project = &ground.project;
     let failed = |error: crate::queue::Error| store::of_log(&error);
     let findings = repair::examine(&project.log, &project.snapshots).map_err(failed)?;
     if findings.is_whole() {

@@ -60,8 +60,6 @@ pub enum Memory {
 }
 
 impl Memory {
-    const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-
     /// Bytes on this machine; 0 is no limit, also where the machine does not say how much it has.
     pub fn bytes(self) -> u64 {
         match self {
@@ -80,9 +78,9 @@ impl Memory {
                 .contains(&percent)
                 .then_some(Self::Percent(percent));
         }
-        let (unit, factor) = Self::UNITS.iter().find(|(unit, _)| text.ends_with(unit))?;
-        let number: u64 = text.strip_suffix(unit)?.trim().parse().ok()?;
-        let bytes = number.checked_mul(*factor)?;
+        // A number alone is more likely a slip than so many bytes.
+        let text = (!text.ends_with(|c: char| c.is_ascii_digit())).then_some(text)?;
+        let bytes = Bytes::parse(text)?;
         (bytes > 0).then_some(Self::Bytes(bytes))
     }
 }
@@ -98,11 +96,7 @@ impl fmt::Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bytes(0) => f.write_str("none"),
-            Self::Bytes(bytes) => {
-                let whole = Self::UNITS.iter().find(|(_, factor)| bytes % factor == 0);
-                let (unit, factor) = whole.unwrap_or(&("KiB", 1 << 10));
-                write!(f, "{}{unit}", bytes / factor)
-            }
+            Self::Bytes(bytes) => Bytes(*bytes).fmt(f),
             Self::Percent(percent) => write!(f, "{percent}%"),
         }
     }

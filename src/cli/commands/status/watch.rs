@@ -11,12 +11,12 @@ use crate::cli::Context;
 use crate::cli::client::{self, Call, Client, READER_LIMIT};
 use crate::cli::commands::Ground;
 use crate::cli::error::Error;
-use crate::cli::source::{FromDisk, Item, Why};
+use crate::cli::source::{FromDisk, Item, Why, received};
 use crate::cli::store;
 use crate::model::ids::Sequence;
 use crate::model::state::State;
 use crate::protocol::{ClientMessage, ToClient};
-use crate::queue::{Contents, Ending, FileContents, encoding, holder};
+use crate::queue::{Contents, Ending, FileContents, holder};
 use crate::scheduler::load;
 
 /// The view is renewed so often, so that elapsed times go on.
@@ -160,13 +160,7 @@ impl<'a> Watch<'a> {
         match message {
             ToClient::Events { envelopes } => {
                 for bytes in &envelopes {
-                    let envelope = encoding::decode(bytes).map_err(|error| {
-                        Error::internal(
-                            "cannot read what the scheduler sent",
-                            error,
-                            "use the same build of Crewlog for both",
-                        )
-                    })?;
+                    let envelope = received(bytes)?;
                     let folded = load::fold(&mut self.state, &envelope, &self.contents);
                     folded.map_err(|error| store::of_log(&error))?;
                 }

@@ -87,19 +87,19 @@ fn every_kind_of_repository_has_a_place_for_the_log() {
 #[test]
 fn an_empty_directory_named_git_is_no_repository() {
     let place = Place::new();
-    fs::create_dir_all(place.top.join("home/work/.git")).expect("a directory");
-    let refused = place.scheduler("home/work", &["init"]);
+    fs::create_dir_all(place.top.join("home/code/.git")).expect("a directory");
+    let refused = place.scheduler("home/code", &["init"]);
     let told = said(&refused);
     assert_eq!(refused.status.code(), Some(2), "{told}");
     assert!(told.contains("is in no git repository"), "{told}");
-    assert!(!place.top.join("home/work/.crewlog").exists());
+    assert!(!place.top.join("home/code/.crewlog").exists());
     // Above it there is one.
     place.git("home", &["init", "-q"]);
     place.git("home", &["commit", "-q", "--allow-empty", "-m", "first"]);
-    let made = place.scheduler("home/work", &["init"]);
+    let made = place.scheduler("home/code", &["init"]);
     assert_eq!(made.status.code(), Some(0), "{}", said(&made));
     place.use_it("home", "home/.git/crewlog/main");
-    assert!(!place.top.join("home/work/.crewlog").exists());
+    assert!(!place.top.join("home/code/.crewlog").exists());
 }
 
 #[test]

@@ -155,18 +155,18 @@ mod tests {
         let path = |name: &str| root.path().join(name);
         for name in [
             "home/.ssh",
-            "home/work/project/.git",
-            "home/work/other",
+            "home/code/project/.git",
+            "home/code/other",
             "usr",
         ] {
             std::fs::create_dir_all(path(name)).expect("made");
         }
         std::fs::write(path("home/.profile"), "").expect("written");
-        let hidden = [path("home/.ssh"), path("home/work/project")];
+        let hidden = [path("home/.ssh"), path("home/code/project")];
         let mut paths = Vec::new();
         beside(root.path(), &hidden, &mut paths);
         paths.sort();
-        let expected = [path("home/.profile"), path("home/work/other"), path("usr")];
+        let expected = [path("home/.profile"), path("home/code/other"), path("usr")];
         assert_eq!(paths, expected);
     }
 }

@@ -158,9 +158,25 @@ pub(super) fn alternates_file(objects: &[PathBuf]) -> Vec<u8> {
     text
 }
 
-/// What an empty git directory is made of.
+/// Makes the directories of a path below `top`, which must be there: somebody else may be removing an
+/// attempt at this moment, and what is made anew at its place would have no notes, so that nobody could
+/// ever tell whose it is.
+pub(super) fn make_below(top: &Path, below: &Path) -> io::Result<()> {
+    let mut dir = top.to_owned();
+    for part in below.components() {
+        dir.push(part);
+        match fs::create_dir(&dir) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What an empty git directory is made of. The directory around it must be there.
 pub(super) fn make(dir: &Path, head: &str, config: &[u8], objects: &[PathBuf]) -> io::Result<()> {
     remove_any(dir)?;
+    fs::create_dir(dir)?;
     for name in [
         "objects/info",
         "objects/pack",
@@ -168,7 +184,7 @@ pub(super) fn make(dir: &Path, head: &str, config: &[u8], objects: &[PathBuf]) -
         "refs/tags",
         "info",
     ] {
-        fs::create_dir_all(dir.join(name))?;
+        make_below(dir, name.as_ref())?;
     }
     fs::write(
         dir.join("objects/info/alternates"),
@@ -242,7 +258,9 @@ impl Blueprint {
         }
         fs::copy(index, dir.join("index"))?;
         for (name, main) in &self.modules {
-            submodules::borrow_module(main, &dir.join("modules").join(name))?;
+            let at = Path::new("modules").join(name);
+            make_below(dir, at.parent().unwrap_or(&at))?;
+            submodules::borrow_module(main, &dir.join(at))?;
         }
         self.write_shallow(dir)
     }
@@ -290,4 +308,23 @@ pub(super) fn packed_refs(listed: &str) -> Vec<u8> {
         text.extend(format!("{id} {name}\n").bytes());
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of two that clean up after the same attempt, one comes too late.
+    #[test]
+    fn nothing_is_made_anew_where_an_attempt_was_removed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let gone = dir.path().join("a1/private");
+        assert!(make(&gone.join("salvage"), "ref: x", b"", &[]).is_err());
+        assert!(make_below(&gone, "tmp".as_ref()).is_err());
+        assert!(!dir.path().join("a1").exists());
+        fs::create_dir_all(&gone).expect("made");
+        make(&gone.join("salvage"), "ref: x", b"", &[]).expect("made");
+        make(&gone.join("salvage"), "ref: x", b"", &[]).expect("made anew");
+        assert!(gone.join("salvage/objects/info/alternates").exists());
+    }
 }

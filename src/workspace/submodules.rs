@@ -89,7 +89,7 @@ pub(super) fn borrow_module(main: &Path, dir: &Path) -> io::Result<()> {
                 read_small(&main.join(&path)).filter(|_| copied < MODULES_MAX)
             {
                 copied += 1;
-                fs::create_dir_all(dir.join(&below))?;
+                gitdir::make_below(dir, &below)?;
                 fs::write(dir.join(path), bytes)?;
             }
         }
@@ -153,7 +153,7 @@ impl Worktree {
             return Ok(Vec::new());
         }
         blocking(doing, hidden, move |hidden| {
-            fs::create_dir_all(hidden)?;
+            fs::create_dir(hidden)?;
             let mut modules = Vec::new();
             for (path, recorded) in links {
                 let link = top.join(&path).join(".git");

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::durable::blocking;
 use super::git::{Call, Limits};
-use super::gitdir::{Blueprint, Filters, packed_refs};
+use super::gitdir::{Blueprint, Filters, make_below, packed_refs};
 use super::places::{Notes, Places, exists, remove_any};
 use super::repository::Repository;
 use super::{Author, Changes, Error, Result};
@@ -198,7 +198,8 @@ impl Worktree {
         let made = self.blueprint.make_workers(&self.git_dir, filters);
         made.map_err(Error::io("prepare a git directory", &self.git_dir))?;
         let tmp = self.places.tmp();
-        fs::create_dir_all(&tmp).map_err(Error::io("prepare a git directory", &tmp))
+        let made = make_below(&self.places.private, "tmp".as_ref());
+        made.map_err(Error::io("prepare a git directory", &tmp))
     }
 
     /// A call on the working tree with an index of ours. `&mut`, because only one may run: a

@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -315,11 +315,10 @@ fn can_write(what: &'static str, path: &Path) -> Result<(), PreflightError> {
             free_kib: free >> 10,
         });
     }
-    // The rights alone do not tell: the file system may be read-only, or the quota used up.
-    let probe = path.join(format!(".write-test-{}", std::process::id()));
-    let written = fs::write(&probe, [0; 4096]);
-    let removed = fs::remove_file(&probe);
-    written.and(removed).map_err(refuse)
+    // The rights alone do not tell: the file system may be read-only, or the quota used up. The
+    // file has no name, so that a kill at this moment leaves nothing behind.
+    let written = tempfile::tempfile_in(path).and_then(|mut file| file.write_all(&[0; 4096]));
+    written.map_err(refuse)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@
 //! | [`scheduler`] | waiting, on the side that decides: the single-writer loop, connections, recovery |
 //! | [`worker`] | waiting, on the side that works: reserve, session, rebase, check, report |
 //! | [`cli`] | arguments, and what people see in a terminal |
+//! | [`stopwatch`] | limits on real time, for who waits for a process |
 
 // First, because its macro is used everywhere.
 #[macro_use]
@@ -23,6 +24,7 @@ pub mod model;
 pub mod protocol;
 pub mod queue;
 pub mod scheduler;
+pub mod stopwatch;
 pub mod worker;
 pub mod workspace;
 

@@ -13,12 +13,13 @@ const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
 
 /// Who may use whom. The same table stands in ARCHITECTURE.md.
-const TABLE: [(&str, &[&str]); 8] = [
+const TABLE: [(&str, &[&str]); 9] = [
     ("model", &[]),
     ("queue", &["model"]),
     ("protocol", &["model"]),
-    ("workspace", &["model"]),
-    ("agent", &["model"]),
+    ("stopwatch", &["model"]),
+    ("workspace", &["model", "stopwatch"]),
+    ("agent", &["model", "stopwatch"]),
     ("scheduler", &["model", "queue", "protocol", "workspace"]),
     ("worker", &["model", "protocol", "agent", "workspace"]),
     (

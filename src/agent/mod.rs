@@ -16,7 +16,6 @@ pub mod placeholders;
 pub mod process;
 pub mod scripted;
 mod stderr;
-mod stopwatch;
 pub mod transcript;
 mod watch;
 

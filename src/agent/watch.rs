@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::driver::SessionResult;
 use super::limits::{Limits, SessionLimits};
-use super::stopwatch::Stopwatch;
 use crate::model::evidence::{FailureKind, SessionEnd};
+use crate::stopwatch::Stopwatch;
 
 /// Why a session was stopped from our side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::launch::{Direct, Exit, Launcher, Program, Reader, Running};
 use super::version::Version;
 use super::{Error, Result};
+use crate::stopwatch;
 
 /// Calls that read and write a few objects or refs take milliseconds. Two minutes is a disk that
 /// has stopped, not a slow one.
@@ -256,8 +257,8 @@ impl Call {
             return Err(self.cancelled(String::new()));
         }
         let starting = self.git.launcher.launch(self.program());
-        let started = tokio::time::timeout(self.limit, starting).await;
-        let started = started.map_err(|_| self.timed_out(self.limit, String::new()))?;
+        let started = stopwatch::timeout(self.limit, starting).await;
+        let started = started.ok_or_else(|| self.timed_out(self.limit, String::new()))?;
         let Running {
             stdin,
             stdout,
@@ -307,21 +308,22 @@ impl Call {
         }
     }
 
-    /// Waits until the call has taken too long; says how long that is.
+    /// Waits until the call has taken too long; says how long that is. The time in which we were
+    /// stopped does not count: git was stopped as well, or has waited for us to read.
     async fn time_is_up(&self, mut life: watch::Receiver<()>) -> Duration {
         let Some(idle) = self.git.limits.idle.filter(|_| self.whole_tree) else {
-            tokio::time::sleep(self.limit).await;
+            stopwatch::pass(self.limit).await;
             return self.limit;
         };
         loop {
-            match tokio::time::timeout(idle, life.changed()).await {
-                Ok(Ok(())) => {}
+            match stopwatch::timeout(idle, life.changed()).await {
+                Some(Ok(())) => {}
                 // Both of its outputs are closed, and it does not end.
-                Ok(Err(_)) => {
-                    tokio::time::sleep(idle).await;
+                Some(Err(_)) => {
+                    stopwatch::pass(idle).await;
                     return idle;
                 }
-                Err(_) => return idle,
+                None => return idle,
             }
         }
     }

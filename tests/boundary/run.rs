@@ -142,6 +142,14 @@ fn the_doctor_says_whether_a_run_can_start_and_what_the_config_gives_away() {
     ] {
         assert!(said.contains(word), "{word}: {said}");
     }
+    let inside = said.lines().filter(|line| line.contains("attempts"));
+    let inside: Vec<&str> = inside
+        .filter(|line| line.contains(".git/crewlog"))
+        .collect();
+    assert!(
+        inside.is_empty(),
+        "attempts work outside of the repository: {inside:?}"
+    );
     let doctor = project.scheduler(&["doctor", "--format", "json"]);
     let json: serde_json::Value = serde_json::from_slice(&doctor.stdout).expect("JSON");
     assert_eq!(json["can_run"], true);

@@ -11,7 +11,7 @@ use crate::agent::cage::Exceeded;
 use crate::agent::mask::{Mask, Stream};
 
 use super::{Output, ProcessError, Streams, Tree, TreeCommand};
-use crate::agent::stopwatch::Stopwatch;
+use crate::stopwatch::Stopwatch;
 
 /// The exit code that stands for "ended by its time limit", as timeout(1) has it.
 const TIMED_OUT: i32 = 124;

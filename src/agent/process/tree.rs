@@ -17,7 +17,7 @@ use super::control::{Handed, Report, Reports};
 use super::table::{self, Choice};
 use super::{GUARD_ARGUMENT, Isolation, MARKER, ProcessError, Streams, TreeCommand};
 use crate::agent::cage::{Cage, Exceeded};
-use crate::agent::stopwatch::timeout;
+use crate::stopwatch::timeout;
 
 /// Two executions of our own binary and one of the program; a machine so busy that this takes
 /// longer cannot run agents.

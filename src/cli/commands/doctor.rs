@@ -229,8 +229,14 @@ fn of_project(report: &mut Report, project: &Project, support: &Support) {
         }
         Err(error) => report.add("config", State::Failure, error.why, &error.next),
     }
-    for (name, path) in [("data", &project.data), ("attempts", &project.worktrees)] {
-        disk(report, name, path);
+    disk(report, "data", &project.data);
+    match Project::attempts_base(&config) {
+        Ok(base) if project.worktrees.starts_with(&base) => {
+            disk(report, "attempts", &project.worktrees);
+        }
+        // None is claimed yet, or another than the config wants now.
+        Ok(base) => disk(report, "attempts", &base),
+        Err(error) => report.add("attempts", State::Failure, error.why, &error.next),
     }
 }
 

@@ -22,7 +22,7 @@ impl Project {
     /// No such directory can be had, it lies in the repository, or something is in its way.
     pub fn claim_attempts(&self, config: &Config) -> Result<Self, Error> {
         let (mut identity, fresh) = self.identity()?;
-        let wanted = attempts::really(&attempts::base(config.attempts_dir())?);
+        let wanted = Self::attempts_base(config)?;
         let key = match identity.attempts.as_deref().and_then(Path::parent) {
             // Named for what the project was called at first.
             Some(own) => own.file_name().unwrap_or_default().to_owned(),
@@ -40,6 +40,14 @@ impl Project {
             copied: identity.copied,
             ..self.clone()
         })
+    }
+
+    /// The directory below which a run would claim one for the attempts of this project.
+    ///
+    /// # Errors
+    /// `run.attempts_dir` is no such path, or there is no home directory.
+    pub fn attempts_base(config: &Config) -> Result<PathBuf, Error> {
+        Ok(attempts::really(&attempts::base(config.attempts_dir())?))
     }
 
     /// The project with the directory for attempts that a scheduler has claimed; claims one where

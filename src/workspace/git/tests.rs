@@ -164,3 +164,37 @@ fn a_call_is_ended_with_its_children_when_it_is_not_wanted_any_more() {
         assert!(matches!(later, Err(Error::Cancelled { .. })), "{later:?}");
     });
 }
+
+#[test]
+fn time_in_which_this_process_was_stopped_does_not_count() {
+    run(async {
+        let temp = tempfile::tempdir().expect("a directory");
+        let waits = "echo >up; until [ -e go ]; do sleep 0.01; done";
+        let limits = Limits {
+            idle: Some(Duration::from_secs(2)),
+            ..Limits::default()
+        };
+        let git = script(temp.path(), waits).within(limits);
+        let at = |name: &str| temp.path().join(name);
+        for whole_tree in [false, true] {
+            let call = git.call("wait").limit(Duration::from_secs(2));
+            let call = match whole_tree {
+                true => call.work_tree(temp.path()),
+                false => call.dir(temp.path()),
+            };
+            let stopped = async {
+                while !at("up").exists() {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+                // What a stopped process is like for those who wait on its only thread.
+                std::thread::park_timeout(Duration::from_millis(3_100));
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                fs::write(at("go"), "").expect("the gate");
+            };
+            let (ended, ()) = tokio::join!(call.ok(), stopped);
+            ended.expect("it hung for no second of ours");
+            fs::remove_file(at("up")).expect("removed");
+            fs::remove_file(at("go")).expect("removed");
+        }
+    });
+}

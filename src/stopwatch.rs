@@ -48,15 +48,19 @@ impl Stopwatch {
     }
 }
 
+/// Waits for `time` in which this process runs.
+pub async fn pass(time: Duration) {
+    let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    Stopwatch::new().reaches(ms).await;
+}
+
 /// The output of `future`, or `None` when it takes longer than `limit` of the time in which this
 /// process runs.
 pub async fn timeout<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
-    let watch = Stopwatch::new();
-    let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
     tokio::select! {
         biased;
         output = future => Some(output),
-        () = watch.reaches(limit_ms) => None,
+        () = pass(limit) => None,
     }
 }
 

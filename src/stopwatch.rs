@@ -14,8 +14,8 @@ pub struct Stopwatch {
 }
 
 impl Stopwatch {
-    /// Starts.
-    pub fn new() -> Self {
+    /// Starts to measure.
+    pub fn start() -> Self {
         Self {
             started: Instant::now(),
             running: Mutex::new(Running::default()),
@@ -51,7 +51,7 @@ impl Stopwatch {
 /// Waits for `time` in which this process runs.
 pub async fn pass(time: Duration) {
     let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    Stopwatch::new().reaches(ms).await;
+    Stopwatch::start().reaches(ms).await;
 }
 
 /// The output of `future`, or `None` when it takes longer than `limit` of the time in which this
@@ -79,7 +79,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_thread_that_does_not_run_loses_no_time() {
-        let watch = Stopwatch::new();
+        let watch = Stopwatch::start();
         watch.reaches(10).await;
         let before = watch.ms();
         // What a stopped process is like for those who wait on its only thread.

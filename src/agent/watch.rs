@@ -33,7 +33,7 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn new(limits: SessionLimits) -> Self {
         Self {
-            clock: Stopwatch::new(),
+            clock: Stopwatch::start(),
             limits: Mutex::new(Limits::new(limits, 0)),
             stepped: Notify::new(),
             grace: Duration::from_millis(limits.grace_ms),

@@ -32,6 +32,7 @@ mod locks;
 mod message;
 mod moves;
 mod own_commits;
+mod pins;
 mod places;
 mod rebase;
 mod refs;

@@ -74,6 +74,11 @@ impl Places {
         }
     }
 
+    /// The directory of all attempts; `None` for one of an earlier version.
+    pub(super) fn all(&self) -> Option<&Path> {
+        self.root.as_deref().and_then(Path::parent)
+    }
+
     /// Where earlier versions had them.
     pub(super) fn old(worktrees_dir: &Path, attempt: AttemptId) -> Self {
         Self {

@@ -48,7 +48,7 @@ impl Worktree {
             self.restore(&commit, ignored).await?;
             let index = self.places.index();
             self.present(&commit, &index).await?;
-            self.repository.sync_commit(onto, &commit).await?;
+            self.hold(onto, &commit).await?;
             return Ok(Rebase::Clean(Committed { commit, tree }));
         }
         let merged = if self.repository.version() >= Version::MERGE_TREE {
@@ -63,8 +63,15 @@ impl Worktree {
         let (message, author) = self.message.clone().unwrap_or_default();
         self.notes.base = onto.clone();
         let rebased = self.write_commit(&tree, &message, author.as_ref()).await?;
-        self.repository.sync_commit(onto, &rebased).await?;
+        self.hold(onto, &rebased).await?;
         self.settle(onto, rebased, Some(tree), ignored).await
+    }
+
+    /// Puts a commit on the disk, and keeps it there until the attempt is over.
+    async fn hold(&self, onto: &CommitId, commit: &CommitId) -> Result<()> {
+        self.repository.sync_commit(onto, commit).await?;
+        let pinned = self.repository.pin(&self.places, self.attempt, commit);
+        pinned.await
     }
 
     async fn settle(

@@ -40,7 +40,13 @@ impl Worktree {
     /// # Errors
     /// The disk fails. What is left is found by [`Repository::sweep`].
     pub async fn remove(self) -> Result<()> {
-        discard(&self.repository, self.places, Some(self.notes)).await
+        discard(
+            &self.repository,
+            self.attempt,
+            self.places,
+            Some(self.notes),
+        )
+        .await
     }
 }
 
@@ -86,6 +92,9 @@ impl Repository {
                 }
                 Err(error) => swept.failed.push((attempt, error)),
             }
+        }
+        if let Err(error) = self.unpin_all(&worktrees_dir, over).await {
+            tracing::warn!(%error, "left for the next sweep");
         }
         let registered = self.common_dir().join("worktrees");
         for (attempt, git_dir) in orphans(&registered, &worktrees_dir) {
@@ -140,7 +149,7 @@ impl Repository {
                 let rescued = self.rescue(attempt, &places, notes, merged).await?;
                 preserved = preserved.or(rescued);
             }
-            discard(self, places, notes).await?;
+            discard(self, attempt, places, notes).await?;
         }
         let job = worktrees_dir.join(format!("{OLD_JOB}{}", attempt.0));
         if is_old_job(&job) {
@@ -265,7 +274,14 @@ fn torn(registered: &Path) -> Vec<(AttemptId, PathBuf)> {
 
 /// Deletes a worktree in an order that can be interrupted anywhere: first its directory is moved
 /// aside in one step, so that a half-deleted one is never taken for work; the notes go last.
-async fn discard(repository: &Repository, places: Places, notes: Option<Notes>) -> Result<()> {
+async fn discard(
+    repository: &Repository,
+    attempt: AttemptId,
+    places: Places,
+    notes: Option<Notes>,
+) -> Result<()> {
+    // First, because nothing leads to it when the directory is gone.
+    repository.unpin(&places, attempt).await?;
     let worktrees = repository.common_dir().join("worktrees");
     let dir = places.root.clone().unwrap_or(places.dir);
     blocking("remove a worktree", dir, move |dir| {

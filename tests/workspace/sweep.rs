@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
-use crewlog::model::ids::AttemptId;
-use crewlog::workspace::{Error, Repository, Swept};
+use crewlog::model::ids::{AttemptId, CommitId};
+use crewlog::workspace::{Error, Ignored, Rebase, Repository, Swept};
 
 use crate::fixture::{BRANCH, Fixture, commit, read, run, write};
 
@@ -240,5 +241,66 @@ fn many_create_commit_and_remove_while_others_sweep() {
         }
         assert!(names(&fixture).is_empty());
         assert_eq!(fixture.git(&["worktree", "list"]).lines().count(), 1);
+    });
+}
+
+#[test]
+fn a_commit_that_waits_for_its_merge_outlives_a_garbage_collection() {
+    run(async {
+        let refs: &[&[&str]] = match Fixture::new().try_git_in(Path::new("/"), &["init", "-h"]) {
+            help if String::from_utf8_lossy(&help.stdout).contains("--ref-format") => {
+                &[&[], &["--ref-format=reftable"]]
+            }
+            _ => &[&[]],
+        };
+        for refs in refs {
+            let fixture = Fixture::empty(&[&["init", "-q", "-b", "main"], *refs].concat());
+            fixture.write("README", "one\n");
+            fixture.git(&["add", "-A"]);
+            fixture.git(&["commit", "-q", "-m", "start"]);
+            let (repository, head) = fixture.begun().await;
+            let mut kept = Vec::new();
+            for attempt in 1..=3 {
+                let mut worktree = fixture.worktree(&repository, attempt).await;
+                write(worktree.path(), "new", &format!("{attempt}"));
+                commit(&mut worktree).await;
+                let rebased = worktree
+                    .rebase(&head, Ignored::Keep)
+                    .await
+                    .expect("rebased");
+                let Rebase::Clean(committed) = rebased else {
+                    panic!("{rebased:?}");
+                };
+                kept.push((worktree, committed.commit));
+            }
+            fixture.git(&["gc", "-q", "--prune=now"]);
+            let there = |commit: &CommitId| {
+                let read = ["cat-file", "-e", commit.as_str()];
+                fixture.try_git_in(&fixture.repo, &read).status.success()
+            };
+            assert!(kept.iter().all(|(_, commit)| there(commit)));
+            let (merged, commit) = kept.remove(0);
+            repository
+                .advance(BRANCH, &head, &commit, "x")
+                .await
+                .expect("merged");
+            merged.remove().await.expect("removed");
+            // The second one's worker has been killed; the third one is still at work.
+            let (killed, lost) = kept.remove(0);
+            drop(killed);
+            fs::remove_dir_all(fixture.worktrees.join("a2")).expect("deleted");
+            sweep(&fixture, &repository, &[3], 10).await;
+            let open = fixture.git(&["for-each-ref", "--format=%(refname)", "refs/crewlog/open"]);
+            let open: Vec<&str> = open.lines().collect();
+            assert!(
+                matches!(open.as_slice(), [one] if one.ends_with("/3")),
+                "{open:?}"
+            );
+            sweep(&fixture, &repository, &[], 10).await;
+            let open = fixture.git(&["for-each-ref", "refs/crewlog/open"]);
+            assert_eq!(open, "");
+            fixture.git(&["gc", "-q", "--prune=now"]);
+            assert!(there(&commit) && !there(&lost), "nothing else keeps it");
+        }
     });
 }

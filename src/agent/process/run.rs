@@ -70,7 +70,7 @@ pub async fn run_masked(
 ) -> Result<Finished, ProcessError> {
     command.streams = Streams::Merged;
     // What stops the whole machine, or this process with all others, is no fault of the program's.
-    let watch = Stopwatch::new();
+    let watch = Stopwatch::start();
     let mut tree = Tree::spawn(command).await?;
     let mut output = Masked {
         output: Output::new(output_limit_bytes),

@@ -1,0 +1,130 @@
+//! Refs that keep the commit of an open attempt from git's garbage collection. A merge may wait for
+//! hours, because somebody has the branch checked out or checks run, and meanwhile a person's
+//! `git gc --prune=now` would take away what no ref reaches.
+
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::Result;
+use super::durable::blocking;
+use super::places::Places;
+use super::repository::Repository;
+use crate::model::ids::{AttemptId, CommitId};
+
+/// Below it, one name for each directory of attempts: the projects of one repository count their
+/// attempts each for themselves.
+const OPEN: &str = "refs/crewlog/open";
+
+/// Bytes of the digest that stands for a directory of attempts; a repository has some ten projects.
+const DIGEST_BYTES: usize = 6;
+
+impl Repository {
+    /// Makes `commit`, which must be on the disk, reachable for as long as its attempt is open.
+    ///
+    /// # Errors
+    /// git fails, or the disk does.
+    pub(super) async fn pin(
+        &self,
+        places: &Places,
+        attempt: AttemptId,
+        commit: &CommitId,
+    ) -> Result<()> {
+        let Some(reference) = name(places.all(), attempt) else {
+            return Ok(());
+        };
+        let doing = "keep the commit of an open attempt";
+        let mut tried = 0;
+        loop {
+            let call = self.call(doing).args(["update-ref", "-m", doing]);
+            let call = call.args([reference.as_str(), commit.as_str()]);
+            let (call, output) = call.run_keeping().await?;
+            if output.code == 0 {
+                return self.sync_ref(&reference).await;
+            }
+            tried += 1;
+            self.wait_for_lock(&call, &output, &reference, tried)
+                .await?;
+        }
+    }
+
+    /// Lets go of what [`pin`](Self::pin) kept. Where a ref is a file of its own, it is deleted as
+    /// one: git would wait for the lock of the packed refs, which a git of somebody else that was
+    /// killed has perhaps left behind. What was packed meanwhile is found by [`unpin_all`].
+    ///
+    /// [`unpin_all`]: Self::unpin_all
+    pub(super) async fn unpin(&self, places: &Places, attempt: AttemptId) -> Result<()> {
+        let Some(reference) = name(places.all(), attempt) else {
+            return Ok(());
+        };
+        if self.has_ref_tables() {
+            let call = self.call("let go of a commit");
+            return call
+                .args(["update-ref", "-d", &reference])
+                .ok()
+                .await
+                .map(drop);
+        }
+        let file = self.common_dir().join(&reference);
+        blocking("let go of a commit", file, |file| {
+            match fs::remove_file(file) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            // The last one out. git makes a directory again that somebody else removes.
+            for dir in file.ancestors().skip(1).take(2) {
+                if fs::remove_dir(dir).is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Lets go of the commits of attempts that are over.
+    pub(super) async fn unpin_all(
+        &self,
+        attempts_dir: &Path,
+        over: impl Fn(AttemptId) -> bool,
+    ) -> Result<()> {
+        let above = group(attempts_dir);
+        let call = self.call("look for commits of attempts that are over");
+        let listed = call.args(["for-each-ref", "--format=%(refname)", &above]);
+        let listed = listed.ok().await?;
+        for reference in listed.text().lines() {
+            let number = reference
+                .rsplit('/')
+                .next()
+                .and_then(|last| last.parse().ok());
+            if number.is_some_and(|number| over(AttemptId(number))) {
+                let call = self.call("let go of a commit");
+                call.args(["update-ref", "-d", reference]).ok().await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn has_ref_tables(&self) -> bool {
+        self.common_dir().join("reftable").is_dir()
+    }
+}
+
+fn name(attempts_dir: Option<&Path>, attempt: AttemptId) -> Option<String> {
+    Some(format!("{}/{}", group(attempts_dir?), attempt.0))
+}
+
+fn group(attempts_dir: &Path) -> String {
+    let really = attempts_dir.canonicalize();
+    let attempts_dir = really.as_deref().unwrap_or(attempts_dir);
+    let digest = Sha256::digest(attempts_dir.as_os_str().as_bytes());
+    let digest: String = digest
+        .iter()
+        .take(DIGEST_BYTES)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("{OPEN}/{digest}")
+}

@@ -91,11 +91,11 @@ fn an_event_that_is_lost_for_good_ends_what_is_kept() {
     assert_eq!(bad, Sequence(200));
     assert!(why.contains("checksum"), "{why}");
     assert_eq!(findings.head().sequence, Sequence(199));
-    assert_eq!(findings.salvage.strays(), 100);
+    assert_eq!(findings.salvage.unlinked_events(), 100);
     assert_eq!(findings.known, Sequence(COUNT));
-    let strays = findings.salvage.first_strays(3);
+    let unlinked_events = findings.salvage.first_unlinked(3);
     assert_eq!(
-        strays[..],
+        unlinked_events[..],
         before[200..203],
         "what would be dropped is shown"
     );

@@ -2,7 +2,7 @@
 
 use crewlog::model::ids::CommitId;
 use crewlog::workspace::Version;
-use crewlog::workspace::answers::{
+use crewlog::workspace::parse::{
     CommitObjects, Fields, RawEntries, merge_tree, numstat, unborn_repository, unmerged,
 };
 

@@ -6,7 +6,7 @@ use std::io::Read;
 use crewlog::model::ids::Sequence;
 use crewlog::model::state::State;
 use crewlog::queue::ChainHash;
-use crewlog::queue::snapshot::{self, Snapshot, Sound, Stored};
+use crewlog::queue::snapshot::{self, Snapshot, Stored, ValidSnapshot};
 use sha2::{Digest, Sha256};
 
 use super::take::Take;
@@ -56,7 +56,7 @@ fn read(bytes: &[u8]) -> Result<Snapshot, String> {
     })
 }
 
-fn whole(mut sound: Sound) -> Snapshot {
+fn whole(mut sound: ValidSnapshot) -> Snapshot {
     let mut bytes = Vec::new();
     let mut state = sound.state().expect("readable");
     state.read_to_end(&mut bytes).expect("readable");

@@ -19,7 +19,7 @@ use crate::model::state::{STATE_VERSION, State};
 use crate::protocol::{ClientMessage, Live, ToClient};
 use crate::queue::encoding::{self, Envelope};
 use crate::queue::log::recorded;
-use crate::queue::snapshot::{self, Sound};
+use crate::queue::snapshot::{self, ValidSnapshot};
 use crate::queue::{Contents, Ending, FileContents, holder, repair};
 use crate::scheduler::load;
 
@@ -183,7 +183,7 @@ impl Source {
     async fn fold(
         &self,
         mut state: State,
-        snapshot: Option<&Sound>,
+        snapshot: Option<&ValidSnapshot>,
         last: Option<Sequence>,
     ) -> Result<Option<State>, Error> {
         let from = snapshot.map_or(Sequence(1), |snapshot| snapshot.sequence);

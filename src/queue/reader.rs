@@ -176,9 +176,9 @@ impl LogReader {
         let epoch = last.map_or(Epoch(0), |place| place.epoch);
         let after = self.index.after(written, epoch);
         let places = after.iter().filter_map(|index| self.index.place(*index));
-        let mut strays =
+        let mut unlinked_events =
             places.filter(|place| !self.left.is_some_and(|left| left.is_beyond(place)));
-        strays
+        unlinked_events
             .next_back()
             .map_or(Sequence(0), |place| place.sequence)
     }
@@ -237,7 +237,7 @@ impl LogReader {
 
     /// How the log was left. Reads the engine's files once more where it was closed.
     pub fn ending(&self) -> Result<Ending, Error> {
-        if self.dir.join(sled_log::AS_FOUND).exists() {
+        if self.dir.join(sled_log::PRE_OPEN_COPY).exists() {
             return Ok(Ending::Altered);
         }
         let Some(Left::Closed { files, .. }) = self.left else {

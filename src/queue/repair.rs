@@ -19,7 +19,7 @@ use super::content::{self, CONTENT_BYTES_MAX, FileContents};
 use super::encoding::DecodeError;
 use super::log::{EventLog, Head, hash_at};
 use super::salvage::Salvage;
-use super::snapshot::{self, Sound};
+use super::snapshot::{self, ValidSnapshot};
 use super::verify::LostText;
 use super::{Ending, Error, LogReader, OpenOptions, SledLog, files, sled_log, verify};
 use crate::model::ids::{ContentHash, Epoch, Sequence};
@@ -41,7 +41,7 @@ pub struct Findings {
     /// Why the storage engine does not give the events that are there, in its own words.
     pub engine: Option<String>,
     /// Snapshots of what is not in the proven events.
-    pub strangers: Vec<PathBuf>,
+    pub foreign_snapshots: Vec<PathBuf>,
     /// Texts that are missing or altered; every event that names one is among the proven.
     pub lost: Vec<LostText>,
 }
@@ -59,7 +59,7 @@ impl Findings {
 
     /// True when every event is there and the engine gives it: nothing but texts may be damaged.
     pub fn has_all_events(&self) -> bool {
-        self.bad.is_none() && self.engine.is_none() && self.strangers.is_empty()
+        self.bad.is_none() && self.engine.is_none() && self.foreign_snapshots.is_empty()
     }
 
     /// The texts that are not what was written.
@@ -115,7 +115,7 @@ fn prove(mut salvage: Salvage) -> Result<Findings, Error> {
         bad: salvage.bad.take(),
         known: salvage.known,
         engine: None,
-        strangers: Vec::new(),
+        foreign_snapshots: Vec::new(),
         lost,
         salvage,
     })
@@ -149,14 +149,14 @@ fn is_cure_elsewhere(why: &Error) -> bool {
 impl Findings {
     /// A snapshot is written only of what is on the disk, so that one from beyond the end proves
     /// that there was more.
-    fn compare(&mut self, snapshots: Vec<Sound>) -> Result<(), Error> {
+    fn compare(&mut self, snapshots: Vec<ValidSnapshot>) -> Result<(), Error> {
         let head = self.head().sequence;
         for sound in snapshots {
             if hash_at(&self.salvage, sound.sequence)? != Some(sound.chain_hash)
                 && sound.sequence > head
             {
                 self.known = self.known.max(sound.sequence);
-                self.strangers.push(sound.path);
+                self.foreign_snapshots.push(sound.path);
             }
         }
         if self.bad.is_none() && self.known > head {
@@ -167,7 +167,7 @@ impl Findings {
 }
 
 /// The snapshots that are as they were written.
-fn sound(snapshots: &Path) -> Result<Vec<Sound>, Error> {
+fn sound(snapshots: &Path) -> Result<Vec<ValidSnapshot>, Error> {
     let stored = snapshot::all(snapshots)?;
     let sound = stored.iter().map(snapshot::check);
     Ok(sound.filter_map(Result::ok).collect())
@@ -229,10 +229,10 @@ pub fn repair(
     rename(dir, aside)?;
     rename(&repaired, dir)?;
     drop(held);
-    if !findings.strangers.is_empty() {
+    if !findings.foreign_snapshots.is_empty() {
         let kept = aside.join("snapshots");
         files::make_dir(&kept)?;
-        for path in &findings.strangers {
+        for path in &findings.foreign_snapshots {
             let name = path.file_name().unwrap_or_default();
             rename(path, &kept.join(name))?;
         }

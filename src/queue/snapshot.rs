@@ -133,7 +133,7 @@ pub fn all(dir: &Path) -> Result<Vec<Stored>, Error> {
 /// A snapshot's file that is as it was written. The state in it is read when asked for: it is the
 /// greatest thing that a start reads, and never held in memory as bytes.
 #[derive(Debug)]
-pub struct Sound {
+pub struct ValidSnapshot {
     /// The last event that it contains.
     pub sequence: Sequence,
     /// The hash of that event, by which the snapshot belongs to its log.
@@ -147,8 +147,8 @@ pub struct Sound {
     file: File,
 }
 
-impl Sound {
-    /// The state's bytes, from the first on; [`Sound::bytes`] of them.
+impl ValidSnapshot {
+    /// The state's bytes, from the first on; [`ValidSnapshot::bytes`] of them.
     pub fn state(&mut self) -> io::Result<impl Read> {
         self.file.seek(SeekFrom::Start(HEADER_BYTES as u64))?;
         let file = BufReader::with_capacity(BUFFER_BYTES, &self.file);
@@ -157,7 +157,7 @@ impl Sound {
 }
 
 /// Opens one snapshot and checks it against itself: that it is as it was written.
-pub fn check(stored: &Stored) -> Result<Sound, PassedOver> {
+pub fn check(stored: &Stored) -> Result<ValidSnapshot, PassedOver> {
     let passed_over = |why: String| PassedOver {
         path: stored.path.clone(),
         why,
@@ -170,7 +170,7 @@ pub fn check(stored: &Stored) -> Result<Sound, PassedOver> {
     Ok(sound)
 }
 
-fn open(path: &Path) -> Result<Sound, String> {
+fn open(path: &Path) -> Result<ValidSnapshot, String> {
     let failed = |error: io::Error| error.to_string();
     let mut file = File::open(path).map_err(failed)?;
     let length = file.metadata().map_err(failed)?.len();
@@ -198,7 +198,7 @@ fn open(path: &Path) -> Result<Sound, String> {
     if u32::from_le_bytes(field(&header, 8)) != LAYOUT {
         return Err("a newer version wrote it".to_owned());
     }
-    Ok(Sound {
+    Ok(ValidSnapshot {
         sequence: Sequence(u64::from_le_bytes(field(&header, 16))),
         chain_hash: ChainHash(field(&header, 24)),
         state_version: u32::from_le_bytes(field(&header, 12)),
@@ -233,7 +233,7 @@ pub fn latest(
     dir: &Path,
     log: &dyn EventLog,
     state_version: u32,
-) -> Result<(Option<Sound>, Vec<PassedOver>), Error> {
+) -> Result<(Option<ValidSnapshot>, Vec<PassedOver>), Error> {
     let mut passed_over = Vec::new();
     for stored in all(dir)? {
         let why = match check(&stored) {

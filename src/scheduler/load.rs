@@ -7,7 +7,7 @@ use crate::model::apply::{apply, pass_over};
 use crate::model::ids::Sequence;
 use crate::model::state::{STATE_VERSION, State};
 use crate::queue::log::{hash_at, recorded};
-use crate::queue::snapshot::{self, Snapshot, Sound};
+use crate::queue::snapshot::{self, Snapshot, ValidSnapshot};
 use crate::queue::{self, Contents, Envelope, EventLog};
 
 /// Bytes of events that are read at once while folding.
@@ -61,7 +61,7 @@ fn from_snapshot(log: &dyn EventLog, dir: &Path) -> Result<Option<State>, Error>
 }
 
 /// The state in a snapshot.
-pub fn read(sound: &mut Sound) -> Result<State, Error> {
+pub fn read(sound: &mut ValidSnapshot) -> Result<State, Error> {
     let bytes_max = sound.bytes;
     let bytes = sound.state().map_err(bincode::Error::from)?;
     Ok(State::from_reader(bytes, bytes_max)?)

@@ -8,8 +8,8 @@ use crate::agent::cage::build::{Request, build};
 use crate::agent::cage::{Access, Cage, Limits, Network, probe};
 
 use super::config::{AgentConfig, Config, Isolation};
+use super::executor::{AttemptEnv, Executor};
 use super::session::program;
-use super::workshop::{Bench, Workshop};
 
 /// Who is to be caged.
 #[derive(Clone, Copy, Debug)]
@@ -27,12 +27,12 @@ pub(super) fn is_caged(config: &Config) -> bool {
     config.isolation != Isolation::None && probe::landlock_version() >= probe::LANDLOCK_LEAST
 }
 
-impl Workshop {
+impl Executor {
     /// A fresh cage; each program gets one of its own, so that what an agent writes into a cache
     /// is not what its checks find there. `None` where the machine or the config has none.
     pub(super) fn cage(
         &self,
-        bench: &Bench,
+        attempt_env: &AttemptEnv,
         env: &BTreeMap<OsString, OsString>,
         who: Caged<'_>,
     ) -> Option<Cage> {
@@ -59,13 +59,13 @@ impl Workshop {
         let above = self.repository.prefix().components().count();
         hidden.extend(places.project.ancestors().nth(above).map(ToOwned::to_owned));
         // What a check failed with is for the next attempt to read.
-        let outputs = bench.offer.features.iter().filter_map(|feature| {
+        let outputs = attempt_env.offer.features.iter().filter_map(|feature| {
             let check = feature.regression.as_ref()?.check.as_ref()?;
             self.outputs.path(&check.output)
         });
-        let mut readable = bench.shared.clone();
+        let mut readable = attempt_env.shared.clone();
         readable.extend(outputs);
-        let scratch = bench.dir.scratch();
+        let scratch = attempt_env.dir.scratch();
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         Some(build(&Request {
             env: env.clone(),
@@ -73,15 +73,15 @@ impl Workshop {
             hidden,
             readable,
             writable: vec![
-                bench.tree().to_owned(),
-                bench.dir.path().to_owned(),
-                bench.dir.tmp(),
+                attempt_env.tree().to_owned(),
+                attempt_env.dir.path().to_owned(),
+                attempt_env.dir.tmp(),
             ],
             private: vec![scratch.clone()],
             read: keys.read.iter().map(String::as_str).collect(),
             write,
             hide: keys.hide.iter().map(String::as_str).collect(),
-            tmp: bench.dir.tmp(),
+            tmp: attempt_env.dir.tmp(),
             scratch: scratch.join(number.to_string()),
             network: match who {
                 Caged::Check => self.config.checks.network,

@@ -15,11 +15,11 @@ use crate::model::settings::WorkerKind;
 
 use super::cage::Caged;
 use super::config;
+use super::executor::{AttemptEnv, Executor};
 use super::job::AttemptDir;
 use super::outcome::{FeatureChecks, cut};
 use super::token::tree_token;
 use super::trouble::{self, setup};
-use super::workshop::{Bench, Workshop};
 
 /// What is kept of a check's output: more than a person reads, less than fills a disk.
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
@@ -30,22 +30,23 @@ const TAIL_LINES: usize = 20;
 /// Leaves room in a reason for the command.
 const TAIL_BYTES: usize = 1_200;
 
-impl Workshop {
+impl Executor {
     /// Runs the checks of these features, each up to its first failure.
     pub(super) async fn checks(
         &self,
-        bench: &Bench,
+        attempt_env: &AttemptEnv,
         features: &[FeatureId],
         go_on: bool,
         cancel: &CancellationToken,
     ) -> Result<Vec<FeatureChecks>, Failure> {
-        if bench.offer.kind == WorkerKind::Coding && !self.config.checks.keeps_all() {
+        if attempt_env.offer.kind == WorkerKind::Coding && !self.config.checks.keeps_all() {
             // What it had made for the agent was ignored, and removed with the rest.
             let hook = &self.config.hooks.after_create;
-            self.run_hook(bench, "after_create", hook, cancel).await?;
+            self.run_hook(attempt_env, "after_create", hook, cancel)
+                .await?;
         }
         let mut all = Vec::new();
-        let chosen = bench.offer.features.iter();
+        let chosen = attempt_env.offer.features.iter();
         for feature in chosen.filter(|feature| features.contains(&feature.id)) {
             let mut checks = FeatureChecks {
                 feature: feature.id,
@@ -54,12 +55,12 @@ impl Workshop {
                 removed: Vec::new(),
             };
             for command in &feature.spec.checks {
-                let (run, output) = self.check(bench, command, cancel).await?;
+                let (run, output) = self.check(attempt_env, command, cancel).await?;
                 let failed = run.exit_code != 0;
                 checks.runs.push(run);
                 if failed {
                     checks.tail = tail(&output);
-                    checks.removed = bench.removed_files();
+                    checks.removed = attempt_env.removed_files();
                     break;
                 }
             }
@@ -74,14 +75,14 @@ impl Workshop {
 
     async fn check(
         &self,
-        bench: &Bench,
+        attempt_env: &AttemptEnv,
         command: &str,
         cancel: &CancellationToken,
     ) -> Result<(CheckRun, String), Failure> {
         self.activity.send_replace(format!("check: {command}"));
-        let limit = Duration::from_millis(bench.offer.settings.check_limit_ms);
+        let limit = Duration::from_millis(attempt_env.offer.settings.check_limit_ms);
         let (finished, blamed) = self
-            .shell(bench, command, limit, Caged::Check, cancel)
+            .shell(attempt_env, command, limit, Caged::Check, cancel)
             .await?;
         let output = self
             .outputs
@@ -99,7 +100,7 @@ impl Workshop {
     /// Runs a hook, unless the project has none here.
     pub(super) async fn run_hook(
         &self,
-        bench: &Bench,
+        attempt_env: &AttemptEnv,
         name: &str,
         command: &str,
         cancel: &CancellationToken,
@@ -109,7 +110,7 @@ impl Workshop {
         }
         let limit = Duration::from_millis(self.config.hooks.limit_ms);
         let (finished, blamed) = self
-            .shell(bench, command, limit, Caged::Hook, cancel)
+            .shell(attempt_env, command, limit, Caged::Hook, cancel)
             .await?;
         if finished.exit_code == 0 {
             return Ok(());
@@ -131,13 +132,13 @@ impl Workshop {
 
     async fn shell(
         &self,
-        bench: &Bench,
+        attempt_env: &AttemptEnv,
         command: &str,
         limit: Duration,
         who: Caged<'_>,
         cancel: &CancellationToken,
     ) -> Result<(process::Finished, Option<String>), Failure> {
-        let cage = self.cage(bench, &bench.env, who);
+        let cage = self.cage(attempt_env, &attempt_env.env, who);
         if cage.is_none()
             && matches!(who, Caged::Check)
             && self.config.checks.network == Network::None
@@ -146,14 +147,14 @@ impl Workshop {
                 "checks.network = \"none\" needs the cage; set environment.isolation = \"auto\" and see `scheduler doctor`",
             ));
         }
-        let script = script(command, &bench.dir)
+        let script = script(command, &attempt_env.dir)
             .map_err(trouble::refused("a long command cannot be written down"))?;
         let tree = TreeCommand {
             program: "sh".into(),
             args: vec!["-c".into(), script],
-            cwd: bench.cwd.clone(),
-            env: bench.env.clone(),
-            token: tree_token(&self.config.places.project, bench.offer.attempt),
+            cwd: attempt_env.cwd.clone(),
+            env: attempt_env.env.clone(),
+            token: tree_token(&self.config.places.project, attempt_env.offer.attempt),
             own_executable: self.own_executable.clone(),
             isolation: self.isolation(),
             streams: Streams::Merged,

@@ -7,7 +7,7 @@
 //! | [`prompt`], [`job`] | what an agent is told, and what is laid out for it |
 //! | [`shell`], `signals` | the loop: signals, timers, the step that runs |
 //! | [`connection`] | the socket |
-//! | [`workshop`], `commands`, `session` | carrying steps out: git, hooks, checks, agents |
+//! | [`executor`], `commands`, `session` | carrying steps out: git, hooks, checks, agents |
 //! | [`preflight`] | what can be seen to be wrong before the first attempt |
 //! | `trouble` | which failures are the machine's |
 //! | [`spool`], [`ports`] | files and names whose locks die with the worker |
@@ -19,6 +19,7 @@ pub mod cage;
 mod commands;
 pub mod config;
 pub mod connection;
+pub mod executor;
 pub mod job;
 mod launcher;
 pub mod machine;
@@ -33,12 +34,11 @@ pub mod spool;
 mod token;
 mod trouble;
 pub mod verdict;
-pub mod workshop;
 
 pub use config::Config;
+pub use executor::OutputStore;
 pub use machine::Exit;
 pub use preflight::{check, check_agents, check_places, check_programs};
 pub use shell::{Launch, Reporter, WorkerError, git_settings, launch, run};
 pub use signals::{Asked, Signals};
 pub use token::{tree_prefix, tree_token};
-pub use workshop::OutputStore;

@@ -42,7 +42,7 @@ pub struct FeatureChecks {
 
 /// A commit, ready to be the head of the branch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stand {
+pub struct RebasedCommit {
     /// What it stands on.
     pub onto: CommitId,
     /// The commit; the same as `onto` when nothing changed.
@@ -268,7 +268,7 @@ pub fn fail_all(
 /// and the next attempt should know: that the agent's verdict could not be read.
 pub fn after_checks(
     features: &[JobFeature],
-    stand: &Stand,
+    rebased: &RebasedCommit,
     checks: &[FeatureChecks],
     note: Option<&str>,
 ) -> Report {
@@ -298,13 +298,13 @@ pub fn after_checks(
     }
     let evidence = features
         .iter()
-        .map(|feature| (feature.id, evidence(feature, stand, checks)))
+        .map(|feature| (feature.id, evidence(feature, rebased, checks)))
         .collect();
     Report::Mergeable(Mergeable {
-        onto: stand.onto.clone(),
-        commit: stand.commit.clone(),
-        touched: stand.touched.clone(),
-        touched_total: stand.touched_total,
+        onto: rebased.onto.clone(),
+        commit: rebased.commit.clone(),
+        touched: rebased.touched.clone(),
+        touched_total: rebased.touched_total,
         evidence,
         notes: note
             .map(|note| format!("{note}. The checks decided"))
@@ -320,14 +320,14 @@ fn runs_of(checks: &[FeatureChecks], feature: FeatureId) -> &[CheckRun] {
         .map_or(&[], |one| &one.runs)
 }
 
-fn evidence(feature: &JobFeature, stand: &Stand, checks: &[FeatureChecks]) -> Evidence {
+fn evidence(feature: &JobFeature, rebased: &RebasedCommit, checks: &[FeatureChecks]) -> Evidence {
     Evidence {
         basis: match feature.spec.checks.as_slice() {
             [] => Basis::AgentWord,
             _ => Basis::Checks,
         },
-        commit: stand.commit.clone(),
-        tree: stand.tree.clone(),
+        commit: rebased.commit.clone(),
+        tree: rebased.tree.clone(),
         checks: runs_of(checks, feature.id).to_vec(),
     }
 }
@@ -432,7 +432,7 @@ pub fn needs_agent(feature: &JobFeature, test_with_agent: bool, checks: &[Featur
 pub fn tested(
     features: &[JobFeature],
     test_with_agent: bool,
-    stand: &Stand,
+    rebased: &RebasedCommit,
     checks: &[FeatureChecks],
     session: Option<&SessionResult>,
     trouble: Option<&Failure>,
@@ -440,7 +440,7 @@ pub fn tested(
     let verdicts = features
         .iter()
         .map(|feature| {
-            let verdict = test_verdict(feature, test_with_agent, stand, checks, session, trouble);
+            let verdict = test_verdict(feature, test_with_agent, rebased, checks, session, trouble);
             (feature.id, verdict)
         })
         .collect();
@@ -453,7 +453,7 @@ pub fn tested(
 fn test_verdict(
     feature: &JobFeature,
     test_with_agent: bool,
-    stand: &Stand,
+    rebased: &RebasedCommit,
     checks: &[FeatureChecks],
     session: Option<&SessionResult>,
     trouble: Option<&Failure>,
@@ -473,7 +473,7 @@ fn test_verdict(
         return untested("its checks were not run");
     }
     if !needs_agent(feature, test_with_agent, checks) {
-        return TestVerdict::Passed(evidence(feature, stand, checks));
+        return TestVerdict::Passed(evidence(feature, rebased, checks));
     }
     let Some(session) = session else {
         return untested("no agent tested it");
@@ -485,7 +485,7 @@ fn test_verdict(
         |reason: String| TestVerdict::Inconclusive(Failure::new(FailureKind::AgentGaveUp, reason));
     let verdict = &session.verdict;
     match verdict.claims.iter().find(|(id, _)| *id == feature.id) {
-        Some((_, Claim::Pass)) => TestVerdict::Passed(evidence(feature, stand, checks)),
+        Some((_, Claim::Pass)) => TestVerdict::Passed(evidence(feature, rebased, checks)),
         Some((_, Claim::Fail(reason))) => {
             TestVerdict::Broken(Failure::new(FailureKind::CheckFailed, reason.clone()))
         }

@@ -16,11 +16,11 @@ use crate::model::settings::WorkerKind;
 
 use super::cage::Caged;
 use super::config::{self, AgentConfig, PermissionPolicy, Places};
+use super::executor::{AttemptEnv, Executor};
 use super::job::{agent_environment, environment};
 use super::outcome;
 use super::token::tree_token;
 use super::trouble::{self, refused, setup};
-use super::workshop::{Bench, Workshop};
 
 /// Events that wait to be shown. The reader only notes the latest, so it is never far behind.
 const EVENTS_MAX: usize = 64;
@@ -62,42 +62,42 @@ pub(super) fn acp_settings(agent: &AgentConfig) -> AcpSettings {
     }
 }
 
-impl Workshop {
+impl Executor {
     pub(super) async fn session(
         &self,
-        bench: &Bench,
+        attempt_env: &AttemptEnv,
         features: &[FeatureId],
         cancel: &CancellationToken,
     ) -> Result<outcome::SessionResult, Failure> {
-        let view = self.view_of(bench, features);
-        let prompt = self.templates.of(bench.offer.kind).render(&view);
-        bench
+        let view = self.view_of(attempt_env, features);
+        let prompt = self.templates.of(attempt_env.offer.kind).render(&view);
+        attempt_env
             .dir
             .lay_out(&view, &prompt)
             .map_err(refused("the job cannot be laid out"))?;
-        let agent = match bench.offer.kind {
+        let agent = match attempt_env.offer.kind {
             WorkerKind::Coding => &self.config.agent,
             WorkerKind::Testing => self.config.testing_agent(),
         };
         let driver =
             driver(agent, &self.config.places).map_err(|problem| setup(problem.as_str()))?;
-        let settings = &bench.offer.settings;
+        let settings = &attempt_env.offer.settings;
         // Made anew, because the session may be about some of the job's features only.
-        let env = environment(&self.config, std::env::vars_os(), &view, &bench.dir);
+        let env = environment(&self.config, std::env::vars_os(), &view, &attempt_env.dir);
         let env = agent_environment(env, agent, std::env::vars_os());
-        let cage = self.cage(bench, &env, Caged::Agent(agent));
+        let cage = self.cage(attempt_env, &env, Caged::Agent(agent));
         let session = Session {
             prompt,
-            worktree: bench.cwd.clone(),
+            worktree: attempt_env.cwd.clone(),
             env,
             paths: JobPaths {
-                prompt_file: bench.dir.prompt_file(),
-                job_file: bench.dir.job_file(),
-                verdict_file: bench.dir.verdict_file(),
+                prompt_file: attempt_env.dir.prompt_file(),
+                job_file: attempt_env.dir.job_file(),
+                verdict_file: attempt_env.dir.verdict_file(),
             },
             feature: features.first().map_or(0, |feature| feature.0),
-            attempt: bench.offer.attempt.0,
-            token: tree_token(&self.config.places.project, bench.offer.attempt),
+            attempt: attempt_env.offer.attempt.0,
+            token: tree_token(&self.config.places.project, attempt_env.offer.attempt),
             own_executable: self.own_executable.clone(),
             isolation: self.isolation(),
             cage: cage.clone(),
@@ -108,7 +108,7 @@ impl Workshop {
                 steps_max: settings.step_limit,
                 grace_ms: SessionLimits::GRACE_MS,
             },
-            transcript: self.transcript(bench),
+            transcript: self.transcript(attempt_env),
             cancel: cancel.clone(),
         };
         let (result, started) = self.drive(driver.as_ref(), session).await;
@@ -127,7 +127,7 @@ impl Workshop {
             detail: self.worded(result.reason, cage.as_ref()),
             limited_until: result.limit_until_ms.map(Timestamp),
             usage: result.usage,
-            verdict: bench
+            verdict: attempt_env
                 .dir
                 .verdict(features)
                 .reworded(|text| self.mask.text(text)),
@@ -168,9 +168,9 @@ impl Workshop {
     }
 
     /// The record of the session. Without one, work goes on.
-    fn transcript(&self, bench: &Bench) -> Transcript {
+    fn transcript(&self, attempt_env: &AttemptEnv) -> Transcript {
         let dir = self.data.join("transcripts");
-        let path = dir.join(bench.offer.attempt.0.to_string());
+        let path = dir.join(attempt_env.offer.attempt.0.to_string());
         let made = std::fs::create_dir_all(&dir)
             .and_then(|()| Transcript::create(&path, self.config.transcript_limit));
         let made = made.map(|transcript| transcript.masked(Arc::clone(&self.mask)));

@@ -20,13 +20,13 @@ use crate::workspace::{self, Repository};
 
 use super::config::{Config, ConfigError};
 use super::connection::{Connection, ConnectionError};
+use super::executor::{Executor, OutputStore, Parts, Templates};
 use super::machine::{Done, Effect, Exit, Input, Machine, Rules};
 use super::ports::{PortSlot, PortsError};
 use super::preflight::{self, PreflightError};
 use super::prompt::{TEMPLATE_BYTES_MAX, Template};
 use super::signals::Signals;
 use super::spool::{self, SpoolError};
-use super::workshop::{OutputStore, Parts, Templates, Workshop};
 
 /// The last words to a scheduler that reads take milliseconds.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
@@ -169,8 +169,8 @@ pub async fn launch(launch: Launch) -> Result<Exit, WorkerError> {
         activity,
         config,
     };
-    let (workshop, kept) = Workshop::new(parts, spool::take_up(&data)?);
-    let machine = Machine::new(rules, clock.now(), kept);
+    let (executor, leftovers) = Executor::new(parts, spool::take_up(&data)?);
+    let machine = Machine::new(rules, clock.now(), leftovers);
     let shell = Shell {
         machine,
         clock,
@@ -179,7 +179,7 @@ pub async fn launch(launch: Launch) -> Result<Exit, WorkerError> {
         signals,
         latest,
         link: Link::Down,
-        work: Work::Idle(Box::new(workshop)),
+        work: Work::Idle(Box::new(executor)),
         cancel: CancellationToken::new(),
     };
     Ok(shell.run().await)
@@ -278,10 +278,10 @@ enum Link {
     Open(Connection),
 }
 
-/// The workshop is where the step is: here, or inside the running one.
+/// The executor is where the step is: here, or inside the running one.
 enum Work {
-    Idle(Box<Workshop>),
-    Busy(Pin<Box<dyn Future<Output = (Box<Workshop>, Done)> + Send>>),
+    Idle(Box<Executor>),
+    Busy(Pin<Box<dyn Future<Output = (Box<Executor>, Done)> + Send>>),
     /// Between the two.
     Moving,
 }
@@ -332,8 +332,8 @@ impl Shell {
         tokio::select! {
             biased;
             _ = self.signals.next() => Input::Signal,
-            (workshop, done) = busy(&mut self.work) => {
-                self.work = Work::Idle(workshop);
+            (executor, done) = busy(&mut self.work) => {
+                self.work = Work::Idle(executor);
                 Input::Done(done)
             }
             input = talk(&mut self.link) => input,
@@ -359,12 +359,12 @@ impl Shell {
                 }
             }
             Effect::Begin(step) => match std::mem::replace(&mut self.work, Work::Moving) {
-                Work::Idle(mut workshop) => {
+                Work::Idle(mut executor) => {
                     self.cancel = CancellationToken::new();
                     let cancel = self.cancel.clone();
                     self.work = Work::Busy(Box::pin(async move {
-                        let done = workshop.carry_out(step, &cancel).await;
-                        (workshop, done)
+                        let done = executor.carry_out(step, &cancel).await;
+                        (executor, done)
                     }));
                 }
                 busy => {
@@ -386,7 +386,7 @@ enum Stop {
     Lost(String),
 }
 
-async fn busy(work: &mut Work) -> (Box<Workshop>, Done) {
+async fn busy(work: &mut Work) -> (Box<Executor>, Done) {
     match work {
         Work::Busy(step) => step.await,
         Work::Idle(_) | Work::Moving => std::future::pending().await,

@@ -20,7 +20,7 @@ use crate::model::ids::{AttemptId, CommandId, ContentHash};
 use crate::model::report::Report;
 use crate::model::settings::WorkerKind;
 
-use super::machine::{Kept, Spooled};
+use super::machine::{Leftover, Spooled};
 
 /// A report is a frame of at most 4 MiB; as JSON it may be some times longer.
 const FILE_BYTES_MAX: u64 = 32 << 20;
@@ -155,7 +155,7 @@ pub fn read(data: &Path, attempt: AttemptId) -> Option<Spooled> {
 ///
 /// # Errors
 /// The directory cannot be read.
-pub fn take_up(data: &Path) -> Result<Vec<(Kept, SpoolFile)>, SpoolError> {
+pub fn take_up(data: &Path) -> Result<Vec<(Leftover, SpoolFile)>, SpoolError> {
     let dir = directory(data);
     let entries = match fs::read_dir(&dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -223,7 +223,7 @@ pub fn remove_unfinished(data: &Path) -> Result<bool, SpoolError> {
     Ok(!found.iter().any(|(_, held)| *held))
 }
 
-fn take(data: &Path, attempt: AttemptId) -> Option<(Kept, SpoolFile)> {
+fn take(data: &Path, attempt: AttemptId) -> Option<(Leftover, SpoolFile)> {
     let path = path(data, attempt);
     let mut file = File::options().read(true).write(true).open(&path).ok()?;
     // It may have been replaced or removed between opening and locking.
@@ -242,12 +242,12 @@ fn take(data: &Path, attempt: AttemptId) -> Option<(Kept, SpoolFile)> {
             }
         }
     };
-    let kept = Kept {
+    let leftover = Leftover {
         attempt,
         kind: entry.kind,
         spooled: entry.result.clone().map(ResultEntry::into),
     };
-    Some((kept, SpoolFile { path, file, entry }))
+    Some((leftover, SpoolFile { path, file, entry }))
 }
 
 impl From<ResultEntry> for Spooled {
@@ -405,9 +405,9 @@ mod tests {
         // What death does.
         drop(file);
         let mut taken = take_up(data.path()).expect("a list");
-        let (kept, mut ours) = taken.pop().expect("one");
-        assert_eq!(kept.spooled, Some(spooled()));
-        assert_eq!(kept.kind, WorkerKind::Testing);
+        let (leftover, mut ours) = taken.pop().expect("one");
+        assert_eq!(leftover.spooled, Some(spooled()));
+        assert_eq!(leftover.kind, WorkerKind::Testing);
         assert!(take_up(data.path()).expect("a list").is_empty(), "once");
         ours.write(&spooled()).expect("written again");
         ours.remove().expect("removed");
@@ -423,9 +423,12 @@ mod tests {
             drop(SpoolFile::create(data.path(), entry(attempt)).expect("a file"));
         }
         let taken = take_up(data.path()).expect("a list");
-        let order: Vec<u64> = taken.iter().map(|(kept, _)| kept.attempt.0).collect();
+        let order: Vec<u64> = taken
+            .iter()
+            .map(|(leftover, _)| leftover.attempt.0)
+            .collect();
         assert_eq!(order, [7, 9, 12]);
-        assert!(taken.iter().all(|(kept, _)| kept.spooled.is_none()));
+        assert!(taken.iter().all(|(leftover, _)| leftover.spooled.is_none()));
     }
 
     #[test]
@@ -446,7 +449,7 @@ mod tests {
         }
         let taken = take_up(data.path()).expect("a list");
         assert_eq!(
-            taken.first().map(|(kept, _)| kept.spooled.clone()),
+            taken.first().map(|(leftover, _)| leftover.spooled.clone()),
             Some(None)
         );
     }

@@ -1,7 +1,7 @@
 //! What a commit changes.
 
 use super::Result;
-use super::answers::{self, Fields};
+use super::parse::{self, Fields};
 use super::repository::Repository;
 use crate::model::event::MergeStarted;
 use crate::model::ids::CommitId;
@@ -28,7 +28,7 @@ impl Repository {
     pub async fn changes(&self, onto: &CommitId, commit: &CommitId) -> Result<Changes> {
         let mut changes = Changes::default();
         self.differences("compare two commits", "--numstat", onto, commit, |field| {
-            let Some((added, deleted, path)) = answers::numstat(field) else {
+            let Some((added, deleted, path)) = parse::numstat(field) else {
                 return;
             };
             changes.total = changes.total.saturating_add(1);

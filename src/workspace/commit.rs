@@ -4,8 +4,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::answers::{RawEntries, unborn_repository};
 use super::gitdir::Filters;
+use super::parse::{RawEntries, unborn_repository};
 use super::places::{exists, remove_any};
 use super::repository::commit_id;
 use super::worktree::{Committed, Worktree};

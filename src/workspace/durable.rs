@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use super::answers::CommitObjects;
+use super::parse::CommitObjects;
 use super::repository::Repository;
 use super::{Error, Result};
 use crate::model::ids::CommitId;

@@ -1,7 +1,7 @@
 //! Which ignored files lie in a working tree, so that somebody learns of those that are removed.
 
 use super::Result;
-use super::answers::Fields;
+use super::parse::Fields;
 use super::worktree::Worktree;
 
 /// Files and directories that are remembered. Whole directories count once; a person reads a few.

@@ -15,8 +15,6 @@
 //! was read at the start of the run, do run for attempts (git-lfs would otherwise commit the wrong
 //! bytes), under the attempt's limits; what is salvaged from dead ones is taken as it lies there.
 
-pub mod answers;
-mod audit;
 mod branch;
 mod changes;
 mod commit;
@@ -26,12 +24,15 @@ mod error;
 mod git;
 mod gitdir;
 mod ignored;
+mod inspect;
 pub mod launch;
 mod locate;
 mod locks;
 mod message;
 mod moves;
 mod own_commits;
+pub mod parse;
+mod partial_objects;
 mod pins;
 mod places;
 mod rebase;
@@ -41,7 +42,6 @@ mod repository;
 mod restore;
 mod settings;
 mod submodules;
-mod torn;
 mod version;
 mod worktree;
 

@@ -4,7 +4,7 @@ use super::repository::commit_id;
 use super::restore::Ignored;
 use super::version::Version;
 use super::worktree::{Committed, Worktree};
-use super::{Result, answers};
+use super::{Result, parse};
 use crate::model::ids::CommitId;
 
 /// What became of a [`Worktree::rebase`].
@@ -104,11 +104,11 @@ impl Worktree {
             .args([onto.as_str(), commit.as_str()])
             .run_keeping()
             .await?;
-        let answers::MergedTree {
+        let parse::MergedTree {
             tree,
             files,
             detail,
-        } = answers::merge_tree(&output.stdout);
+        } = parse::merge_tree(&output.stdout);
         match output.code {
             0 => tree
                 .map(Merged::Tree)
@@ -140,8 +140,8 @@ impl Worktree {
             1 => {
                 let call = self.call("list the conflicts", &index)?;
                 let listed = call.args(["ls-files", "--unmerged", "-z"]).ok().await?;
-                let files = answers::unmerged(&listed.stdout);
-                let detail = answers::conflicts(output.text().lines());
+                let files = parse::unmerged(&listed.stdout);
+                let detail = parse::conflicts(output.text().lines());
                 self.restore(commit, Ignored::Keep).await?;
                 Ok(Merged::Conflict { files, detail })
             }

@@ -116,7 +116,7 @@ impl Worktree {
         let call = self.call("list the submodules", index)?;
         let call = call.args(["ls-files", "--stage", "-z"]);
         let mut found = Vec::new();
-        let mut fields = super::answers::Fields::default();
+        let mut fields = super::parse::Fields::default();
         let mut each = |field: &[u8]| {
             // `MODE ID STAGE<tab>PATH`
             let Some(rest) = field.strip_prefix(b"160000 ") else {

@@ -2,11 +2,11 @@
 
 mod errors;
 mod files;
-mod talk;
+mod session;
 #[cfg(test)]
 mod tests;
+mod transport;
 mod updates;
-mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use futures::future::{BoxFuture, FusedFuture};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
-use self::talk::{Ending, Terms, talk};
-use self::wire::Wire;
+use self::session::{Ending, SessionConfig, run_session};
+use self::transport::AcpTransport;
 use super::driver::{AgentEvent, Driver, Session, SessionResult, one_line};
 use super::placeholders::{self, PlaceholderError, Values};
 use super::process::Tree;
@@ -91,15 +91,15 @@ impl AcpDriver {
             return SessionResult::unusable("the agent was started without pipes");
         };
         let errors = tree.stderr.take();
-        let wire = Wire::new(session.transcript.clone(), Arc::clone(&watch), events);
-        let terms = self.terms(&session, &watch);
+        let transport = AcpTransport::new(session.transcript.clone(), Arc::clone(&watch), events);
+        let config = self.config(&session, &watch);
         let mut last_words = String::new();
         let (ending, exit_code) = {
             let complaints = stderr::drain(errors, &session.transcript, &mut last_words);
             let mut complaints = std::pin::pin!(complaints.fuse());
             let stop = watch.stopped(&session.cancel);
             let conversation = async {
-                let ending = talk(stdout, stdin, terms, Arc::clone(&wire), stop).await;
+                let ending = run_session(stdout, stdin, config, Arc::clone(&transport), stop).await;
                 // Its input has ended; an agent that was not stopped may now exit by itself.
                 let exit_code = match ending {
                     Ending::Stopped(..) => None,
@@ -121,13 +121,13 @@ impl AcpDriver {
                 () = &mut complaints => conversation.await,
             }
         };
-        let mut result = result_of(ending, exit_code, &wire, &watch, &last_words);
+        let mut result = result_of(ending, exit_code, &transport, &watch, &last_words);
         let ended = tree.kill().await;
         if let (Some(exceeded), true) = (ended.exceeded, result.end != SessionEnd::Completed) {
             result.reason = format!("the agent was ended: {exceeded}");
         }
         result.left = ended.left;
-        wire.close(&result);
+        transport.close(&result);
         result
     }
 
@@ -141,17 +141,17 @@ impl AcpDriver {
         events: mpsc::Sender<AgentEvent>,
     ) -> SessionResult {
         let watch = Arc::new(Watch::new(session.limits));
-        let wire = Wire::new(session.transcript.clone(), Arc::clone(&watch), events);
-        let terms = self.terms(session, &watch);
+        let transport = AcpTransport::new(session.transcript.clone(), Arc::clone(&watch), events);
+        let config = self.config(session, &watch);
         let stop = watch.stopped(&session.cancel);
-        let ending = talk(reader, writer, terms, Arc::clone(&wire), stop).await;
-        let result = result_of(ending, None, &wire, &watch, "");
-        wire.close(&result);
+        let ending = run_session(reader, writer, config, Arc::clone(&transport), stop).await;
+        let result = result_of(ending, None, &transport, &watch, "");
+        transport.close(&result);
         result
     }
 
-    fn terms(&self, session: &Session, watch: &Watch) -> Terms {
-        Terms {
+    fn config(&self, session: &Session, watch: &Watch) -> SessionConfig {
+        SessionConfig {
             prompt: session.prompt.clone(),
             worktree: session.worktree.clone(),
             settings: self.settings.clone(),
@@ -185,11 +185,11 @@ impl Driver for AcpDriver {
 fn result_of(
     ending: Ending,
     exit_code: Option<i32>,
-    wire: &Wire,
+    transport: &AcpTransport,
     watch: &Watch,
     last_words: &str,
 ) -> SessionResult {
-    let updates = wire.updates();
+    let updates = transport.updates();
     let mut usage = updates.usage(None);
     let mut result = match ending {
         Ending::Answered(answer) => {

@@ -260,14 +260,16 @@ async fn an_answer_that_is_quicker_than_we_are_does_not_beat_the_step_limit() {
         };
         let watch = Arc::new(Watch::new(limits));
         let (sender, _receiver) = mpsc::channel(10);
-        let wire = Wire::new(Transcript::none(), Arc::clone(&watch), sender);
+        let transport = AcpTransport::new(Transcript::none(), Arc::clone(&watch), sender);
         for id in ["a", "b", "c"] {
             let (id, title, kind) = (id.to_owned(), String::new(), String::new());
-            wire.emit(AgentEvent::ToolStart { id, title, kind }).await;
+            transport
+                .emit(AgentEvent::ToolStart { id, title, kind })
+                .await;
         }
         let usage = serde_json::json!({"inputTokens": 7});
         let answer = serde_json::json!({"stopReason": "end_turn", "usage": usage});
-        let result = result_of(Ending::Answered(answer), Some(0), &wire, &watch, "");
+        let result = result_of(Ending::Answered(answer), Some(0), &transport, &watch, "");
         assert_eq!(result.failure_kind(), expected, "{result:?}");
         assert_eq!(result.usage.input_tokens, 7);
     }
@@ -424,11 +426,11 @@ async fn minimal_until_cancelled(stream: DuplexStream) {
 async fn a_write_that_has_begun_is_over_before_the_session_is() {
     use std::pin::pin;
     let (sender, _receiver) = mpsc::channel(1);
-    let wire = Wire::new(Transcript::none(), Arc::new(Watch::new(LIMITS)), sender);
+    let transport = AcpTransport::new(Transcript::none(), Arc::new(Watch::new(LIMITS)), sender);
     let (begun, beginning) = tokio::sync::oneshot::channel();
     let (go_on, waiting) = std::sync::mpsc::channel::<()>();
     {
-        let mut write = pin!(wire.on_disk(move || {
+        let mut write = pin!(transport.on_disk(move || {
             begun.send(()).expect("somebody waits");
             waiting.recv()
         }));
@@ -438,11 +440,11 @@ async fn a_write_that_has_begun_is_over_before_the_session_is() {
             told = beginning => told.expect("begun"),
         }
     }
-    let mut settled = pin!(wire.files_settled());
+    let mut settled = pin!(transport.files_settled());
     let early = futures::poll!(&mut settled);
     assert!(early.is_pending(), "the session ended during a write");
     go_on.send(()).expect("it runs on");
     settled.await;
-    let late = wire.on_disk(|| ()).await;
+    let late = transport.on_disk(|| ()).await;
     assert!(late.is_err(), "a write began after the session's end");
 }

@@ -290,7 +290,7 @@ impl Plan<'_> {
             self.aside.display()
         ))?;
         for (count, what, of) in [
-            (findings.strangers.len(), "snapshot", "events"),
+            (findings.foreign_snapshots.len(), "snapshot", "events"),
             (self.beside.results.len(), "result", "attempts"),
             (self.beside.transcripts.len(), "transcript", "attempts"),
         ] {
@@ -322,9 +322,9 @@ impl Plan<'_> {
             "first_bad": findings.bad.as_ref().map(|(sequence, _)| sequence),
             "why": damage::why(findings),
             "known": findings.known,
-            "readable_after": findings.salvage.strays(),
+            "readable_after": findings.salvage.unlinked_events(),
             "damaged_log": self.aside,
-            "snapshots_aside": findings.strangers.len(),
+            "snapshots_aside": findings.foreign_snapshots.len(),
             "results_aside": self.beside.results.len(),
             "transcripts_aside": self.beside.transcripts.len(),
             "lost": damage::lost_json(&findings.lost),

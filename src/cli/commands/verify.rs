@@ -16,7 +16,7 @@ use crate::cli::store;
 use crate::model::apply::apply;
 use crate::model::ids::Sequence;
 use crate::model::state::{STATE_VERSION, State};
-use crate::queue::snapshot::{self, Sound};
+use crate::queue::snapshot::{self, ValidSnapshot};
 use crate::queue::verify::{Fault, Walk};
 use crate::queue::{Contents, Ending, Envelope, LostText, Verified, repair};
 use crate::scheduler::load;
@@ -87,7 +87,7 @@ struct Proof<'a> {
     walk: Walk<'a>,
     state: State,
     /// Snapshots that the fold has not reached yet, the oldest last.
-    ahead: Vec<Sound>,
+    ahead: Vec<ValidSnapshot>,
     /// Folds that began at a snapshot.
     folds: Vec<(Sequence, State)>,
     /// No event was passed over in `state`.
@@ -164,7 +164,7 @@ impl<'a> Proof<'a> {
     }
 
     /// Begins the fold of a snapshot whose event has just been applied.
-    fn begin(&mut self, mut snapshot: Sound, envelope: &Envelope<'_>) -> Result<(), Error> {
+    fn begin(&mut self, mut snapshot: ValidSnapshot, envelope: &Envelope<'_>) -> Result<(), Error> {
         let sequence = snapshot.sequence;
         if sequence < envelope.sequence || envelope.hash() != snapshot.chain_hash {
             self.notes

@@ -17,7 +17,7 @@ pub fn what(findings: &Findings) -> String {
         None if findings.engine.is_some() => {
             "the log's files are damaged, and every event can still be read".to_owned()
         }
-        None if !findings.strangers.is_empty() => {
+        None if !findings.foreign_snapshots.is_empty() => {
             "there are snapshots of what is not in the log".to_owned()
         }
         None => "texts are not as they were written; every event is there".to_owned(),
@@ -37,7 +37,7 @@ pub fn why(findings: &Findings) -> Vec<String> {
         _ => format!("events 1 to {head} are as they were written"),
     });
     if findings.bad.is_some() {
-        lines.push(match findings.salvage.strays() {
+        lines.push(match findings.salvage.unlinked_events() {
             0 => "no event after it can be read".to_owned(),
             1 => "one event after it can be read, and nothing proves what it follows".to_owned(),
             count => {
@@ -59,8 +59,8 @@ pub fn why(findings: &Findings) -> Vec<String> {
 
 /// The events that a repair would drop, a line each, as far as they read.
 pub fn dropped(findings: &Findings) -> Vec<String> {
-    let count = findings.salvage.strays();
-    let shown = findings.salvage.first_strays(SHOWN_MAX);
+    let count = findings.salvage.unlinked_events();
+    let shown = findings.salvage.first_unlinked(SHOWN_MAX);
     let mut lines: Vec<String> = shown
         .iter()
         .map(|recorded| {

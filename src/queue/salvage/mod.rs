@@ -31,7 +31,7 @@ pub struct Salvage {
     heads: watch::Sender<Head>,
     index: Index,
     chain: Vec<u32>,
-    strays: Vec<u32>,
+    unlinked_events: Vec<u32>,
     files: Vec<File>,
     contents: FileContents,
     /// The event after the last, and what is wrong with it; none when nothing says that there was
@@ -48,7 +48,7 @@ pub struct Salvage {
 /// Searches the engine's files in `dir` for events from `from` on.
 pub(super) fn search(dir: &Path, from: Sequence) -> Result<(Index, Vec<File>), Error> {
     let mut files = Vec::new();
-    for home in ["sled", sled_log::AS_FOUND] {
+    for home in ["sled", sled_log::PRE_OPEN_COPY] {
         for path in engine_files(&dir.join(home))? {
             match File::open(&path) {
                 // The engine has tidied up meanwhile.
@@ -85,7 +85,7 @@ impl Salvage {
             heads: watch::Sender::new(Head::default()),
             index,
             chain: chain.places,
-            strays: Vec::new(),
+            unlinked_events: Vec::new(),
             files,
             contents,
             bad: None,
@@ -106,8 +106,11 @@ impl Salvage {
     /// What is missing after `head`, and how it is known that something is.
     fn judge(&mut self, noted: &[Head], head: Head, other: Option<Sequence>) {
         let next = head.sequence.next();
-        self.strays = self.index.after(head.sequence, head.epoch);
-        let last = self.strays.last().and_then(|last| self.index.place(*last));
+        self.unlinked_events = self.index.after(head.sequence, head.epoch);
+        let last = self
+            .unlinked_events
+            .last()
+            .and_then(|last| self.index.place(*last));
         let noted_last = noted.iter().map(|head| head.sequence).max();
         let known = last.map(|place| place.sequence).max(noted_last);
         self.known = known.unwrap_or_default().max(head.sequence);
@@ -136,9 +139,9 @@ impl Salvage {
             kept => self.head_at(kept)?,
         };
         let at = usize::try_from(kept.0).unwrap_or(usize::MAX);
-        let mut strays = self.chain.split_off(at.min(self.chain.len()));
-        strays.append(&mut self.strays);
-        self.strays = strays;
+        let mut unlinked_events = self.chain.split_off(at.min(self.chain.len()));
+        unlinked_events.append(&mut self.unlinked_events);
+        self.unlinked_events = unlinked_events;
         self.bad = Some((bad, why));
         self.heads.send_replace(head);
         Ok(())
@@ -152,7 +155,7 @@ impl Salvage {
         }
         let kept = usize::try_from(head.sequence.0).unwrap_or(usize::MAX);
         self.chain.truncate(kept);
-        self.strays.clear();
+        self.unlinked_events.clear();
         self.heads.send_replace(head);
         Ok(true)
     }
@@ -169,14 +172,14 @@ impl Salvage {
     }
 
     /// How many readable events there are beyond the last. Nothing proves what they follow.
-    pub fn strays(&self) -> usize {
-        self.strays.len()
+    pub fn unlinked_events(&self) -> usize {
+        self.unlinked_events.len()
     }
 
     /// The first of those, as far as they read.
-    pub fn first_strays(&self, count: usize) -> Vec<Recorded> {
-        let strays = self.strays.iter().take(count);
-        let places = strays.filter_map(|index| self.index.place(*index));
+    pub fn first_unlinked(&self, count: usize) -> Vec<Recorded> {
+        let unlinked_events = self.unlinked_events.iter().take(count);
+        let places = unlinked_events.filter_map(|index| self.index.place(*index));
         let read = places.filter_map(|place| {
             let mut chunk = Chunk::empty(place.sequence);
             self.add(&mut chunk, place).ok()?;

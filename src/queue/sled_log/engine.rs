@@ -48,15 +48,15 @@ const CLOSE_MAX: Duration = Duration::from_secs(20);
 /// Something of sled's that may be dropped whatever the disk does: with the last of its handles,
 /// sled syncs its file once more, and panics when that fails. Everything that was acknowledged
 /// has been synced by then.
-pub(super) struct Held<T: Send + 'static>(Option<T>);
+pub(super) struct CloseGuard<T: Send + 'static>(Option<T>);
 
-impl<T: Send + 'static> Held<T> {
+impl<T: Send + 'static> CloseGuard<T> {
     pub fn new(held: T) -> Self {
         Self(Some(held))
     }
 }
 
-impl<T: Send + 'static> Deref for Held<T> {
+impl<T: Send + 'static> Deref for CloseGuard<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -65,13 +65,13 @@ impl<T: Send + 'static> Deref for Held<T> {
     }
 }
 
-impl<T: Send + 'static> Drop for Held<T> {
+impl<T: Send + 'static> Drop for CloseGuard<T> {
     fn drop(&mut self) {
         self.close();
     }
 }
 
-impl<T: Send + 'static> Held<T> {
+impl<T: Send + 'static> CloseGuard<T> {
     /// Drops it now. False when the engine failed at that, or did not come to an end.
     pub fn close(&mut self) -> bool {
         let Some(held) = self.0.take() else {

@@ -17,13 +17,13 @@
 //! envelope in the value; one tree `meta`), `content/`. Several envelopes share a value: a batch
 //! that fits is added to the last one, which is written again, because sled's cost is by key.
 
-mod as_found;
 mod engine;
 mod lock;
 mod open;
+mod pre_open_copy;
 
-pub(super) use self::as_found::NAME as AS_FOUND;
 pub use self::lock::{Holder, Lock, holder, holder_of, lock};
+pub(super) use self::pre_open_copy::NAME as PRE_OPEN_COPY;
 
 use std::fs::File;
 use std::io;
@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{AtFlags, StatxFlags};
 use tokio::sync::watch;
 
-use self::engine::{Held, Values, engine};
+use self::engine::{CloseGuard, Values, engine};
 use super::Error;
 use super::content::{Contents, FileContents};
 use super::files;
@@ -79,7 +79,7 @@ impl Default for OpenOptions {
 /// A log in a directory, held by this process for as long as the value lives.
 pub struct SledLog {
     writer: Mutex<Writer>,
-    events: Held<sled::Tree>,
+    events: CloseGuard<sled::Tree>,
     heads: watch::Sender<Head>,
     contents: FileContents,
     dir: PathBuf,
@@ -89,8 +89,8 @@ pub struct SledLog {
 
 /// All that only the one who appends needs.
 struct Writer {
-    db: Held<sled::Db>,
-    meta: Held<sled::Tree>,
+    db: CloseGuard<sled::Db>,
+    meta: CloseGuard<sled::Tree>,
     /// The database's file, opened a second time to sync it.
     data: File,
     sync: SyncFile,
@@ -298,7 +298,7 @@ impl Writer {
         self.data
             .sync_data()
             .map_err(Error::io("sync", &home.join("db")))?;
-        let files = files::fingerprint(home, as_found::BYTES_MAX);
+        let files = files::fingerprint(home, pre_open_copy::BYTES_MAX);
         let files = files.map_err(Error::io("read", home))?;
         let head = self.head;
         self.note.leave(Left::Closed { head, files }, true)

@@ -12,8 +12,8 @@ use super::super::head_file::{HeadFile, Left, Slots};
 use super::super::log::{Envelopes, Head};
 use super::super::pack::{self, Value};
 use super::super::{Error, files, mounts, repair};
-use super::as_found::{AsFound, BYTES_MAX};
-use super::engine::{Held, Values, engine};
+use super::engine::{CloseGuard, Values, engine};
+use super::pre_open_copy::{AsFound, BYTES_MAX};
 use super::{EPOCH_KEY, FORMAT, FORMAT_KEY, OpenOptions, SledLog, Writer, lock};
 use crate::model::ids::{Epoch, Sequence};
 
@@ -41,19 +41,19 @@ pub(super) fn open(dir: &Path, options: &OpenOptions) -> Result<SledLog, Error> 
     }
     remove_half_made_snapshots(&home)?;
     let as_left = found_one && begin(dir, &home)?;
-    let as_found = (found_one && !as_left)
+    let pre_open_copy = (found_one && !as_left)
         .then(|| AsFound::copy(dir, &home))
         .flatten();
     let (opened, found, mut note) = match read(dir, &home) {
         Ok(read) => read,
         Err(error) => {
-            if let (Error::Damaged { .. }, Some(copy)) = (&error, as_found) {
+            if let (Error::Damaged { .. }, Some(copy)) = (&error, pre_open_copy) {
                 copy.keep();
             }
             return Err(error);
         }
     };
-    drop(as_found);
+    drop(pre_open_copy);
     // All that was found is what readers of the plain files may show; it is synced below.
     let before = found.head;
     let epoch = pack::next_epoch(opened.epoch, before);
@@ -216,9 +216,9 @@ fn remove_half_made_snapshots(home: &Path) -> Result<(), Error> {
 }
 
 struct Opened {
-    db: Held<sled::Db>,
-    events: Held<sled::Tree>,
-    meta: Held<sled::Tree>,
+    db: CloseGuard<sled::Db>,
+    events: CloseGuard<sled::Tree>,
+    meta: CloseGuard<sled::Tree>,
     data: File,
     epoch: Epoch,
 }
@@ -226,8 +226,8 @@ struct Opened {
 fn open_engine(dir: &Path, home: &Path) -> Result<Opened, Error> {
     let db = wait_for_engine(home).map_err(|error| unreadable(dir, error))?;
     let read = engine("open its trees", || {
-        let events = Held::new(db.open_tree("events")?);
-        let meta = Held::new(db.open_tree("meta")?);
+        let events = CloseGuard::new(db.open_tree("events")?);
+        let meta = CloseGuard::new(db.open_tree("meta")?);
         let (format, epoch) = (meta.get(FORMAT_KEY)?, meta.get(EPOCH_KEY)?);
         Ok((events, meta, format, epoch))
     });
@@ -274,10 +274,10 @@ fn is_held(error: &Error) -> bool {
     clippy::disallowed_methods,
     reason = "nothing signals the release of sled's lock; the wait is short, bounded and rare"
 )]
-fn wait_for_engine(home: &Path) -> Result<Held<sled::Db>, Error> {
+fn wait_for_engine(home: &Path) -> Result<CloseGuard<sled::Db>, Error> {
     let deadline = Instant::now() + ENGINE_LOCK_WAIT;
     loop {
-        match engine("open", || config(home).open().map(Held::new)) {
+        match engine("open", || config(home).open().map(CloseGuard::new)) {
             Err(error)
                 if is_held(&error) && Instant::now() < deadline && !is_held_elsewhere(home) =>
             {

@@ -8,10 +8,10 @@ use crate::model::report::{JobFeature, Report};
 use crate::model::settings::WorkerKind;
 use crate::model::trouble;
 use crate::protocol::{Holding, JobOffer, Phase, Verdict};
-use crate::worker::outcome::{self, FeatureChecks, SessionResult, Stand};
+use crate::worker::outcome::{self, FeatureChecks, RebasedCommit, SessionResult};
 
 use super::ending::Ending;
-use super::{Done, Effect, Finished, HookPoint, Kept, Machine, Spooled, Step, StepKind};
+use super::{Done, Effect, Finished, HookPoint, Leftover, Machine, Spooled, Step, StepKind};
 use next::Next;
 
 /// Work has its time limit, and what comes after it this one: removing a large worktree from a slow
@@ -57,7 +57,7 @@ pub(super) struct Attempt {
     pub(super) left_ms: u64,
     /// The head of the branch, as far as it is known.
     pub(super) head: CommitId,
-    stand: Stand,
+    rebased: RebasedCommit,
     checks: Vec<FeatureChecks>,
     session: Option<SessionResult>,
     /// Used since the last report.
@@ -71,16 +71,16 @@ pub(super) struct Attempt {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    Running(Doing),
+    Running(RunningStep),
     /// A failure is held back for a moment: see [`SETTLE_MS`].
-    Settling(Doing),
+    Settling(RunningStep),
     /// The result is in the spool and has been or will be sent.
     Waiting,
 }
 
 /// A step that runs, without what it needed at its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Doing {
+pub(super) enum RunningStep {
     Make,
     Hook(HookPoint),
     Session,
@@ -92,7 +92,7 @@ pub(super) enum Doing {
     Clean,
 }
 
-impl Doing {
+impl RunningStep {
     fn of(kind: &StepKind) -> Self {
         match kind {
             StepKind::Make(_) => Self::Make,
@@ -136,7 +136,7 @@ impl Attempt {
             id: job.attempt,
             kind: job.kind,
             acknowledged: job.acknowledged,
-            stage: Stage::Running(Doing::Make),
+            stage: Stage::Running(RunningStep::Make),
             begun: false,
             made: false,
             preserved: false,
@@ -147,7 +147,7 @@ impl Attempt {
             tidy_by: None,
             left_ms: limit_ms,
             head: job.base.clone(),
-            stand: Stand::default(),
+            rebased: RebasedCommit::default(),
             checks: Vec::new(),
             session: None,
             usage: Usage::default(),
@@ -158,10 +158,10 @@ impl Attempt {
         }
     }
 
-    fn orphan(kept: Kept) -> Self {
+    fn orphan(leftover: Leftover) -> Self {
         Self {
-            id: kept.attempt,
-            kind: kept.kind,
+            id: leftover.attempt,
+            kind: leftover.kind,
             job: None,
             acknowledged: Sequence(0),
             stage: Stage::Waiting,
@@ -175,11 +175,11 @@ impl Attempt {
             tidy_by: None,
             left_ms: 0,
             head: CommitId::default(),
-            stand: Stand::default(),
+            rebased: RebasedCommit::default(),
             checks: Vec::new(),
             session: None,
             usage: Usage::default(),
-            spooled: kept.spooled,
+            spooled: leftover.spooled,
             sent: false,
             verdict: None,
         }
@@ -230,32 +230,39 @@ impl Attempt {
         let phase = match self.stage {
             _ if self.verdict.is_some() || self.job.is_none() => return None,
             Stage::Waiting => Phase::Merging,
-            Stage::Running(doing) | Stage::Settling(doing) => match doing {
-                Doing::Clean => return None,
-                Doing::Make => Phase::Preparing,
+            Stage::Running(running) | Stage::Settling(running) => match running {
+                RunningStep::Clean => return None,
+                RunningStep::Make => Phase::Preparing,
                 // Only an agent that runs shows that it can be started.
-                Doing::Session if !self.begun => Phase::Preparing,
-                Doing::Hook(HookPoint::AfterRun) | Doing::Session => Phase::Session,
-                Doing::Hook(_) => Phase::Preparing,
-                Doing::Commit | Doing::Rebase => Phase::Rebasing,
-                Doing::Check => Phase::Checking,
-                Doing::Preserve | Doing::Spool => Phase::Merging,
+                RunningStep::Session if !self.begun => Phase::Preparing,
+                RunningStep::Hook(HookPoint::AfterRun) | RunningStep::Session => Phase::Session,
+                RunningStep::Hook(_) => Phase::Preparing,
+                RunningStep::Commit | RunningStep::Rebase => Phase::Rebasing,
+                RunningStep::Check => Phase::Checking,
+                RunningStep::Preserve | RunningStep::Spool => Phase::Merging,
             },
         };
         Some((self.id, phase))
     }
 
     /// How far it has got when this step ends.
-    fn reached(&self, doing: Doing) -> trouble::Stage {
-        match doing {
-            Doing::Make | Doing::Hook(HookPoint::AfterCreate | HookPoint::BeforeRun) => {
+    fn reached(&self, running: RunningStep) -> trouble::Stage {
+        match running {
+            RunningStep::Make
+            | RunningStep::Hook(HookPoint::AfterCreate | HookPoint::BeforeRun) => {
                 trouble::Stage::Prepare
             }
-            Doing::Session if !self.begun && self.session.is_none() => trouble::Stage::Prepare,
-            Doing::Session | Doing::Hook(HookPoint::AfterRun) => trouble::Stage::Session,
-            Doing::Commit | Doing::Rebase => trouble::Stage::Rebase,
-            Doing::Check => trouble::Stage::Check,
-            Doing::Preserve | Doing::Spool | Doing::Clean => trouble::Stage::Report,
+            RunningStep::Session if !self.begun && self.session.is_none() => {
+                trouble::Stage::Prepare
+            }
+            RunningStep::Session | RunningStep::Hook(HookPoint::AfterRun) => {
+                trouble::Stage::Session
+            }
+            RunningStep::Commit | RunningStep::Rebase => trouble::Stage::Rebase,
+            RunningStep::Check => trouble::Stage::Check,
+            RunningStep::Preserve | RunningStep::Spool | RunningStep::Clean => {
+                trouble::Stage::Report
+            }
         }
     }
 
@@ -293,7 +300,7 @@ impl Attempt {
         outcome::tested(
             self.features(),
             self.test_with_agent(),
-            &self.stand,
+            &self.rebased,
             &self.checks,
             self.session.as_ref(),
             trouble,
@@ -366,8 +373,8 @@ impl Machine {
     }
 
     /// Deals with what a dead worker left behind.
-    pub(super) fn take_up(&mut self, now: Timestamp, kept: Kept) {
-        let attempt = Attempt::orphan(kept);
+    pub(super) fn take_up(&mut self, now: Timestamp, leftover: Leftover) {
+        let attempt = Attempt::orphan(leftover);
         let number = attempt.id.0;
         let reported = attempt.spooled.is_some();
         self.attempt = Some(attempt);
@@ -386,17 +393,17 @@ impl Machine {
         let Some(attempt) = self.attempt.as_mut() else {
             return;
         };
-        let doing = Doing::of(&kind);
+        let running = RunningStep::of(&kind);
         let before = attempt.phase();
-        attempt.stage = Stage::Running(doing);
-        attempt.tidy_by = (!doing.is_work()).then(|| now.plus_ms(TIDY_LIMIT_MS));
+        attempt.stage = Stage::Running(running);
+        attempt.tidy_by = (!running.is_work()).then(|| now.plus_ms(TIDY_LIMIT_MS));
         let (changed, said) = (attempt.phase() != before, attempt.phase().is_some());
         let step = Step {
             attempt: attempt.id,
             kind,
         };
         self.out.push(Effect::Begin(step));
-        self.progress.activity = doing.words().to_owned();
+        self.progress.activity = running.words().to_owned();
         self.progress.unsaid = said;
         if changed && said && self.link.is_up() {
             self.say_progress(now);
@@ -407,13 +414,13 @@ impl Machine {
         let Some(attempt) = self.attempt.as_mut().filter(|one| one.id == done.attempt) else {
             return;
         };
-        let Stage::Running(doing) = attempt.stage else {
+        let Stage::Running(running) = attempt.stage else {
             return;
         };
-        match (doing, done.result) {
-            (Doing::Clean, result) => self.cleaned(now, result.err()),
-            (Doing::Preserve, result) => self.preserved(now, random, result),
-            (Doing::Spool, result) => self.spooled(now, random, result.err()),
+        match (running, done.result) {
+            (RunningStep::Clean, result) => self.cleaned(now, result.err()),
+            (RunningStep::Preserve, result) => self.preserved(now, random, result),
+            (RunningStep::Spool, result) => self.spooled(now, random, result.err()),
             (_, result) => {
                 let failure = match result {
                     Ok(finished) => {
@@ -423,9 +430,12 @@ impl Machine {
                     Err(failure) => Some(failure),
                 };
                 if let Some(ending) = attempt.ending.take() {
-                    let ending = match (ending, doing) {
+                    let ending = match (ending, running) {
                         // Which command did not come to its end.
-                        (Ending::TimeLimit { .. }, Doing::Make | Doing::Commit | Doing::Rebase) => {
+                        (
+                            Ending::TimeLimit { .. },
+                            RunningStep::Make | RunningStep::Commit | RunningStep::Rebase,
+                        ) => {
                             let during = failure.map(|failure| failure.reason);
                             Ending::TimeLimit { during }
                         }
@@ -433,16 +443,16 @@ impl Machine {
                     };
                     return self.end(now, random, ending);
                 }
-                let stage = attempt.reached(doing);
+                let stage = attempt.reached(running);
                 let next = match failure {
                     Some(failure) => Next::Report(attempt.failed(&failure)),
-                    None => attempt.next(doing),
+                    None => attempt.next(running),
                 };
                 match next {
                     Next::Step(kind) => self.begin(now, kind),
                     Next::Report(report) => {
                         let report = outcome::excused(report, stage);
-                        self.settle(now, random, doing, report);
+                        self.settle(now, random, running, report);
                     }
                 }
             }

@@ -8,7 +8,7 @@ use crate::model::trouble::{self, Trouble};
 use crate::protocol::{Verdict, WorkerMessage};
 use crate::worker::outcome;
 
-use super::attempt::{Attempt, Doing, Held, SETTLE_MS, Stage};
+use super::attempt::{Attempt, Held, RunningStep, SETTLE_MS, Stage};
 use super::{
     Effect, Exit, Finished, Machine, STOP_LIMIT_MS, Spooled, StepKind, Stopping, command_id,
 };
@@ -35,14 +35,20 @@ pub(super) enum Ending {
 
 impl Machine {
     /// The attempt comes to `report`, unless that is a failure which the end of this run explains.
-    pub(super) fn settle(&mut self, now: Timestamp, random: u128, doing: Doing, report: Report) {
+    pub(super) fn settle(
+        &mut self,
+        now: Timestamp,
+        random: u128,
+        running: RunningStep,
+        report: Report,
+    ) {
         if !outcome::may_be_a_signal(&report) || self.is_ending() {
             return self.conclude(now, random, report);
         }
         let Some(attempt) = self.attempt.as_mut() else {
             return;
         };
-        attempt.stage = Stage::Settling(doing);
+        attempt.stage = Stage::Settling(running);
         let until = now.plus_ms(SETTLE_MS);
         attempt.held = Some(Held { report, until });
     }
@@ -285,10 +291,10 @@ impl Machine {
         let Some(attempt) = self.attempt.as_mut() else {
             return;
         };
-        let Stage::Running(doing) = attempt.stage else {
+        let Stage::Running(running) = attempt.stage else {
             return;
         };
-        if doing == Doing::Clean || attempt.verdict.is_some() {
+        if running == RunningStep::Clean || attempt.verdict.is_some() {
             return;
         }
         let interrupted = attempt.ending.is_some();
@@ -300,7 +306,7 @@ impl Machine {
         if !stays {
             attempt.ending = Some(ending);
         }
-        if doing.is_work() && !interrupted {
+        if running.is_work() && !interrupted {
             self.out.push(Effect::Interrupt);
         }
     }
@@ -379,7 +385,7 @@ impl Machine {
             }
             let working = matches!(
                 self.attempt.as_ref().map(|attempt| attempt.stage),
-                Some(Stage::Running(doing)) if doing.is_work()
+                Some(Stage::Running(running)) if running.is_work()
             );
             if working {
                 self.say(format!("stopping: {reason}"));

@@ -105,13 +105,13 @@ impl Machine {
         self.link.back_off(now, random);
         if !self.link.told {
             self.link.told = true;
-            let doing = match &self.attempt {
+            let running = match &self.attempt {
                 Some(attempt) if !attempt.is_waiting() => "; the attempt goes on",
                 _ => "",
             };
             self.say(match was_up {
-                true => format!("the scheduler is gone ({reason}); waiting for it{doing}"),
-                false => format!("no scheduler yet ({reason}); waiting for one{doing}"),
+                true => format!("the scheduler is gone ({reason}); waiting for it{running}"),
+                false => format!("no scheduler yet ({reason}); waiting for one{running}"),
             });
         }
         self.nobody_to_report_to(now);

@@ -26,9 +26,11 @@ use crate::model::ids::{CommandId, Timestamp, WorkerId};
 use crate::model::settings::WorkerKind;
 use crate::protocol::{HEARTBEAT_MS, SchedulerMessage, WorkerMessage};
 
-use attempt::{Attempt, Doing, Stage};
+use attempt::{Attempt, RunningStep, Stage};
 use link::Link;
-pub use types::{Done, Effect, Exit, Finished, HookPoint, Input, Kept, Spooled, Step, StepKind};
+pub use types::{
+    Done, Effect, Exit, Finished, HookPoint, Input, Leftover, Spooled, Step, StepKind,
+};
 
 /// A second order to stop is carried out within this time, whatever a step or the scheduler does:
 /// two seconds for an agent's polite end, a few for git and the answer.
@@ -70,7 +72,7 @@ pub struct Machine {
     /// The attempt at hand.
     attempt: Option<Attempt>,
     /// What dead workers of this project left behind, to be dealt with before the first job.
-    orphans: VecDeque<Kept>,
+    orphans: VecDeque<Leftover>,
     /// Take no more jobs and end.
     draining: Option<String>,
     /// End at once; the reason, and the time at which nothing is waited for any more.
@@ -100,14 +102,14 @@ struct Progress {
 }
 
 impl Machine {
-    /// A worker that has done nothing yet. `kept` is what dead workers left in the spool.
-    pub fn new(rules: Rules, now: Timestamp, kept: Vec<Kept>) -> Self {
+    /// A worker that has done nothing yet. `leftovers` is what dead workers left in the spool.
+    pub fn new(rules: Rules, now: Timestamp, leftovers: Vec<Leftover>) -> Self {
         Self {
             rules,
             link: Link::new(now),
             worker: None,
             attempt: None,
-            orphans: kept.into(),
+            orphans: leftovers.into(),
             draining: None,
             stopping: None,
             signals: 0,
@@ -211,8 +213,8 @@ impl Machine {
         if let Some(reason) = self.draining.clone() {
             return self.leave(reason, Exit::Drained);
         }
-        if let Some(kept) = self.orphans.pop_front() {
-            return self.take_up(now, kept);
+        if let Some(leftover) = self.orphans.pop_front() {
+            return self.take_up(now, leftover);
         }
         if self.link.is_up() {
             self.send(WorkerMessage::Ready);
@@ -294,7 +296,7 @@ impl Machine {
             return;
         };
         let before = attempt.phase();
-        attempt.begun |= attempt.stage == Stage::Running(Doing::Session);
+        attempt.begun |= attempt.stage == Stage::Running(RunningStep::Session);
         let changed = attempt.phase() != before;
         let line = text.lines().next().unwrap_or_default();
         self.progress.activity = super::outcome::cut(line, ACTIVITY_BYTES_MAX).to_owned();

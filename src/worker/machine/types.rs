@@ -5,7 +5,7 @@ use crate::model::ids::{AttemptId, CommandId, CommitId, FeatureId};
 use crate::model::report::Report;
 use crate::model::settings::WorkerKind;
 use crate::protocol::{JobOffer, SchedulerMessage, WorkerMessage};
-use crate::worker::outcome::{FeatureChecks, SessionResult, Stand};
+use crate::worker::outcome::{FeatureChecks, RebasedCommit, SessionResult};
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -112,7 +112,7 @@ pub struct Done {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finished {
     /// The worktree is there; it holds this commit.
-    Made(Stand),
+    Made(RebasedCommit),
     /// The hook ran.
     Hooked,
     /// The session is over.
@@ -120,7 +120,7 @@ pub enum Finished {
     /// What changed is committed.
     Committed,
     /// The commit stands on the head.
-    Rebased(Stand),
+    Rebased(RebasedCommit),
     /// The checks ran.
     Checked(Vec<FeatureChecks>),
     /// The work is kept, under this name if there was any.
@@ -144,7 +144,7 @@ pub struct Spooled {
 
 /// An attempt that a dead worker of this project left behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct Leftover {
     /// Which.
     pub attempt: AttemptId,
     /// Whose kind of job it was.

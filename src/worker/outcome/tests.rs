@@ -124,13 +124,13 @@ fn a_verdict_that_cannot_be_read_leaves_the_decision_to_the_checks() {
     let note = verdict.note.expect("a note");
     let features = [feature(5, &["x"])];
     assert_eq!(after_coding_session(&features, &ended), None);
-    let stand = Stand::default();
-    let good = after_checks(&features, &stand, &[checked(5, &[0])], Some(&note));
+    let rebased = RebasedCommit::default();
+    let good = after_checks(&features, &rebased, &[checked(5, &[0])], Some(&note));
     let Report::Mergeable(good) = good else {
         panic!("the checks pass: {good:?}");
     };
     assert!(good.notes[0].starts_with(&note), "{:?}", good.notes);
-    let bad = after_checks(&features, &stand, &[checked(5, &[7])], Some(&note));
+    let bad = after_checks(&features, &rebased, &[checked(5, &[7])], Some(&note));
     let Report::Failed { failures, .. } = bad else {
         panic!("a check fails: {bad:?}");
     };
@@ -162,8 +162,8 @@ fn a_verdict_that_cannot_be_read_leaves_the_decision_to_the_checks() {
 #[test]
 fn checks_decide_what_may_merge() {
     let features = [feature(5, &["a", "b"]), feature(6, &[])];
-    let stand = Stand::default();
-    let after = |checks: &[FeatureChecks]| after_checks(&features, &stand, checks, None);
+    let rebased = RebasedCommit::default();
+    let after = |checks: &[FeatureChecks]| after_checks(&features, &rebased, checks, None);
     let Report::Mergeable(good) = after(&[checked(5, &[0, 0])]) else {
         panic!("all checks pass");
     };
@@ -247,11 +247,11 @@ fn a_test_passes_on_its_checks_and_where_asked_on_the_agents_word_too() {
     for (index, (commands, with_agent, codes, session, expected)) in table.iter().enumerate() {
         let features = [feature(5, commands)];
         let checks: Vec<_> = codes.iter().map(|codes| checked(5, codes)).collect();
-        let stand = Stand::default();
+        let rebased = RebasedCommit::default();
         let report = tested(
             &features,
             *with_agent,
-            &stand,
+            &rebased,
             &checks,
             session.as_ref(),
             None,

@@ -1,4 +1,4 @@
-//! The steps of an attempt, carried out without git, processes or files: what a worker's workshop
+//! The steps of an attempt, carried out without git, processes or files: what a worker's executor
 //! would bring, from what agents come to and from what is true of the commits.
 
 use super::*;
@@ -10,7 +10,7 @@ use crate::simulation::agent;
 use crate::simulation::git::{Change, Made};
 use crate::simulation::scenario::Trouble;
 use crate::worker::machine::{Done, Finished, Input as WorkerInput, Spooled, Step, StepKind};
-use crate::worker::outcome::{FeatureChecks, Stand};
+use crate::worker::outcome::{FeatureChecks, RebasedCommit};
 
 /// A spool file, locked by its owner's life.
 pub struct Spool {
@@ -20,7 +20,7 @@ pub struct Spool {
 }
 
 /// The worktree of the attempt at hand.
-pub struct Bench {
+pub struct AttemptEnv {
     offer: JobOffer,
     change: Change,
     commit: CommitId,
@@ -121,13 +121,13 @@ impl World {
         self.spool.insert(offer.attempt, spool);
         let base = offer.base.clone();
         if let Some(worker) = self.workers.get_mut(&who) {
-            worker.bench = Some(Bench {
+            worker.attempt_env = Some(AttemptEnv {
                 offer: offer.clone(),
                 change: Change::default(),
                 commit: base.clone(),
             });
         }
-        Finished::Made(Stand {
+        Finished::Made(RebasedCommit {
             onto: base.clone(),
             commit: base.clone(),
             tree: base,
@@ -136,12 +136,12 @@ impl World {
         })
     }
 
-    fn bench(&self, who: Who) -> Result<&Bench, Failure> {
-        let bench = self
+    fn attempt_env(&self, who: Who) -> Result<&AttemptEnv, Failure> {
+        let attempt_env = self
             .workers
             .get(&who)
-            .and_then(|worker| worker.bench.as_ref());
-        bench.ok_or_else(|| failed(FailureKind::Setup, "the worktree was never made"))
+            .and_then(|worker| worker.attempt_env.as_ref());
+        attempt_env.ok_or_else(|| failed(FailureKind::Setup, "the worktree was never made"))
     }
 
     fn session(
@@ -151,18 +151,18 @@ impl World {
         features: &[FeatureId],
         trouble: &Trouble,
     ) -> (u64, Result<Finished, Failure>) {
-        let bench = match self.bench(who) {
-            Ok(bench) => bench,
+        let attempt_env = match self.attempt_env(who) {
+            Ok(attempt_env) => attempt_env,
             Err(failure) => return (1, Err(failure)),
         };
-        let (settings, kind) = (bench.offer.settings.clone(), bench.offer.kind);
+        let (settings, kind) = (attempt_env.offer.settings.clone(), attempt_env.offer.kind);
         let first = features.first().copied().unwrap_or_default();
-        let job = bench.offer.features.iter();
+        let job = attempt_env.offer.features.iter();
         let chosen: Vec<JobFeature> = job
             .filter(|it| features.contains(&it.id))
             .cloned()
             .collect();
-        let works = |id: FeatureId| (id, self.git.works(&bench.commit, id));
+        let works = |id: FeatureId| (id, self.git.works(&attempt_env.commit, id));
         let truth: Vec<(FeatureId, bool)> = features.iter().map(|&id| works(id)).collect();
         let number = self.sessions.entry(first).or_default();
         *number += 1;
@@ -185,8 +185,12 @@ impl World {
             features,
             process: &process.unwrap_or_default(),
         });
-        if let Some(bench) = self.workers.get_mut(&who).and_then(|it| it.bench.as_mut()) {
-            bench.change = plan.change;
+        if let Some(attempt_env) = self
+            .workers
+            .get_mut(&who)
+            .and_then(|it| it.attempt_env.as_mut())
+        {
+            attempt_env.change = plan.change;
         }
         (plan.ms, Ok(Finished::Session(Box::new(plan.result))))
     }
@@ -198,11 +202,11 @@ impl World {
         trouble: &Trouble,
         dice: &mut Dice,
     ) -> Result<Finished, Failure> {
-        let bench = self.bench(who)?;
-        if bench.offer.base != *onto && dice.percent(trouble.conflicts) {
+        let attempt_env = self.attempt_env(who)?;
+        if attempt_env.offer.base != *onto && dice.percent(trouble.conflicts) {
             return Err(failed(FailureKind::Conflict, "the work conflicts"));
         }
-        let (change, attempt) = (bench.change.clone(), bench.offer.attempt);
+        let (change, attempt) = (attempt_env.change.clone(), attempt_env.offer.attempt);
         let nothing = change.does.is_empty() && change.breaks.is_empty();
         let commit = match nothing {
             true => onto.clone(),
@@ -211,11 +215,15 @@ impl World {
                 self.git.commit_on(onto, made, change.clone())
             }
         };
-        if let Some(bench) = self.workers.get_mut(&who).and_then(|it| it.bench.as_mut()) {
-            bench.commit.clone_from(&commit);
+        if let Some(attempt_env) = self
+            .workers
+            .get_mut(&who)
+            .and_then(|it| it.attempt_env.as_mut())
+        {
+            attempt_env.commit.clone_from(&commit);
         }
         let touched: Vec<String> = change.does.iter().map(ToString::to_string).collect();
-        Ok(Finished::Rebased(Stand {
+        Ok(Finished::Rebased(RebasedCommit {
             onto: onto.clone(),
             tree: commit.clone(),
             commit,
@@ -232,10 +240,10 @@ impl World {
         trouble: &Trouble,
         dice: &mut Dice,
     ) -> Result<Finished, Failure> {
-        let bench = self.bench(who)?;
+        let attempt_env = self.attempt_env(who)?;
         let mut checks = Vec::new();
-        for feature in (bench.offer.features.iter()).filter(|it| features.contains(&it.id)) {
-            let works = self.git.works(&bench.commit, feature.id);
+        for feature in (attempt_env.offer.features.iter()).filter(|it| features.contains(&it.id)) {
+            let works = self.git.works(&attempt_env.commit, feature.id);
             let mut runs = Vec::new();
             for command in &feature.spec.checks {
                 let exit_code = match dice.percent(trouble.flaky) {
@@ -312,7 +320,7 @@ impl World {
                 self.tree_gone(attempt);
                 self.spool.remove(&attempt);
                 if let Some(worker) = self.workers.get_mut(&who) {
-                    (worker.bench, worker.at_hand) = (None, None);
+                    (worker.attempt_env, worker.at_hand) = (None, None);
                 }
             }
             _ => {}

@@ -1,13 +1,15 @@
 //! Workers' processes: the real machine, driven as the worker's shell drives it.
 
 use super::network::Link;
-use super::steps::{Bench, Running};
+use super::steps::{AttemptEnv, Running};
 use super::*;
 use crate::model::evidence::{Failure, FailureKind};
 use crate::model::report::Report;
 use crate::protocol::WorkerMessage;
 use crate::scheduler::crew::ChildEnd;
-use crate::worker::machine::{Effect, Exit, Input as WorkerInput, Kept, Machine, Rules, StepKind};
+use crate::worker::machine::{
+    Effect, Exit, Input as WorkerInput, Leftover, Machine, Rules, StepKind,
+};
 
 /// A worker process.
 pub struct Worker {
@@ -29,7 +31,7 @@ pub struct Worker {
     pub troubled: bool,
     pub link: Link,
     pub running: Option<Running>,
-    pub bench: Option<Bench>,
+    pub attempt_env: Option<AttemptEnv>,
     /// The attempt that it has in its hands.
     pub at_hand: Option<AttemptId>,
     /// What it reported last.
@@ -115,7 +117,7 @@ impl World {
             troubled: false,
             link: Link::Down,
             running: None,
-            bench: None,
+            attempt_env: None,
             at_hand: None,
             said: None,
             serial: 0,
@@ -129,13 +131,13 @@ impl World {
     }
 
     /// What dead workers have left in the spool, oldest first.
-    fn take_up(&mut self, who: Who) -> Vec<Kept> {
+    fn take_up(&mut self, who: Who) -> Vec<Leftover> {
         let mut kept = Vec::new();
         for (&attempt, spool) in &mut self.spool {
             if !self.workers.contains_key(&spool.owner) && kept.len() < KEPT_MAX {
                 spool.owner = who;
                 let (kind, spooled) = (spool.kind, spool.result.clone());
-                kept.push(Kept {
+                kept.push(Leftover {
                     attempt,
                     kind,
                     spooled,

@@ -1,6 +1,6 @@
 //! What a step brought, and which one follows it.
 
-use super::{Attempt, Doing, Finished, HookPoint, StepKind};
+use super::{Attempt, Finished, HookPoint, RunningStep, StepKind};
 use crate::model::evidence::{Failure, FailureKind};
 use crate::model::report::Report;
 use crate::model::settings::WorkerKind;
@@ -15,15 +15,15 @@ pub(super) enum Next {
 impl Attempt {
     pub(super) fn absorb(&mut self, finished: Finished) {
         match finished {
-            Finished::Made(stand) => {
+            Finished::Made(rebased) => {
                 self.made = true;
-                self.stand = stand;
+                self.rebased = rebased;
             }
             Finished::Session(session) => {
                 self.usage = self.usage.plus(session.usage);
                 self.session = Some(*session);
             }
-            Finished::Rebased(stand) => self.stand = stand,
+            Finished::Rebased(rebased) => self.rebased = rebased,
             Finished::Checked(checks) => self.checks = checks,
             Finished::Hooked
             | Finished::Committed
@@ -33,28 +33,28 @@ impl Attempt {
         }
     }
 
-    pub(super) fn next(&self, doing: Doing) -> Next {
+    pub(super) fn next(&self, running: RunningStep) -> Next {
         let all = || self.features().iter().map(|feature| feature.id).collect();
-        match (doing, self.kind) {
-            (Doing::Make, _) => Next::Step(StepKind::Hook(HookPoint::AfterCreate)),
-            (Doing::Hook(HookPoint::AfterCreate), _) => {
+        match (running, self.kind) {
+            (RunningStep::Make, _) => Next::Step(StepKind::Hook(HookPoint::AfterCreate)),
+            (RunningStep::Hook(HookPoint::AfterCreate), _) => {
                 Next::Step(StepKind::Hook(HookPoint::BeforeRun))
             }
-            (Doing::Hook(HookPoint::BeforeRun), WorkerKind::Coding) => {
+            (RunningStep::Hook(HookPoint::BeforeRun), WorkerKind::Coding) => {
                 Next::Step(StepKind::Session(all()))
             }
-            (Doing::Hook(HookPoint::BeforeRun), WorkerKind::Testing) => {
+            (RunningStep::Hook(HookPoint::BeforeRun), WorkerKind::Testing) => {
                 self.check_or(|| Next::Step(StepKind::Session(self.for_agent())))
             }
-            (Doing::Session, _) => Next::Step(StepKind::Hook(HookPoint::AfterRun)),
-            (Doing::Check, WorkerKind::Testing) => Next::Step(match self.for_agent() {
+            (RunningStep::Session, _) => Next::Step(StepKind::Hook(HookPoint::AfterRun)),
+            (RunningStep::Check, WorkerKind::Testing) => Next::Step(match self.for_agent() {
                 none if none.is_empty() => StepKind::Hook(HookPoint::AfterRun),
                 some => StepKind::Session(some),
             }),
-            (Doing::Hook(HookPoint::AfterRun), WorkerKind::Testing) => {
+            (RunningStep::Hook(HookPoint::AfterRun), WorkerKind::Testing) => {
                 Next::Report(self.tested(None))
             }
-            (Doing::Hook(HookPoint::AfterRun), WorkerKind::Coding) => {
+            (RunningStep::Hook(HookPoint::AfterRun), WorkerKind::Coding) => {
                 let session = self.session.as_ref();
                 match session
                     .and_then(|session| outcome::after_coding_session(self.features(), session))
@@ -63,10 +63,10 @@ impl Attempt {
                     None => Next::Step(StepKind::Commit),
                 }
             }
-            (Doing::Commit, _) => Next::Step(StepKind::Rebase(self.head.clone())),
-            (Doing::Rebase, _) => self.check_or(|| Next::Report(self.checked())),
-            (Doing::Check, WorkerKind::Coding) => Next::Report(self.checked()),
-            (Doing::Preserve | Doing::Spool | Doing::Clean, _) => {
+            (RunningStep::Commit, _) => Next::Step(StepKind::Rebase(self.head.clone())),
+            (RunningStep::Rebase, _) => self.check_or(|| Next::Report(self.checked())),
+            (RunningStep::Check, WorkerKind::Coding) => Next::Report(self.checked()),
+            (RunningStep::Preserve | RunningStep::Spool | RunningStep::Clean, _) => {
                 let failure = Failure::new(FailureKind::Setup, "the attempt lost its way");
                 Next::Report(self.failed(&failure))
             }
@@ -86,6 +86,6 @@ impl Attempt {
     fn checked(&self) -> Report {
         let session = self.session.as_ref();
         let note = session.and_then(|session| session.verdict.note.as_deref());
-        outcome::after_checks(self.features(), &self.stand, &self.checks, note)
+        outcome::after_checks(self.features(), &self.rebased, &self.checks, note)
     }
 }

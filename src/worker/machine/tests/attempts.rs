@@ -11,7 +11,7 @@ fn complete(rig: &mut Rig) -> Vec<String> {
 
 fn through_hooks(rig: &mut Rig) -> Vec<String> {
     assert_eq!(
-        rig.done(Finished::Made(Stand::default())),
+        rig.done(Finished::Made(RebasedCommit::default())),
         ["hook AfterCreate"]
     );
     assert_eq!(rig.done(Finished::Hooked), ["hook BeforeRun"]);
@@ -69,7 +69,7 @@ fn rebase_rounds_report_anew() {
             onto,
         };
         assert_eq!(rig.hear(order), [format!("rebase {round}")]);
-        assert_eq!(rig.done(Finished::Rebased(stand(round, 8))), ["check #5"]);
+        assert_eq!(rig.done(Finished::Rebased(rebased(round, 8))), ["check #5"]);
         let checked = rig.done(Finished::Checked(vec![checks(5, &[0])]));
         assert_eq!(checked, ["spool c mergeable"]);
         let done = Done {
@@ -93,7 +93,7 @@ fn rebase_rounds_report_anew() {
         onto: commit(6),
     };
     rig.hear(order);
-    rig.done(Finished::Rebased(stand(6, 8)));
+    rig.done(Finished::Rebased(rebased(6, 8)));
     let rest = rig.done(Finished::Checked(vec![checks(5, &[1])]));
     let expected = ["preserve", "spool c failed", "report c failed"];
     assert_eq!(rig.run_on(rest), expected);
@@ -283,7 +283,7 @@ fn a_feature_without_checks_passes_on_the_agents_word() {
     assert_eq!(rig.done(Finished::Committed), ["rebase 1"]);
     let done = Done {
         attempt: ATTEMPT,
-        result: Ok(Finished::Rebased(stand(1, 1))),
+        result: Ok(Finished::Rebased(rebased(1, 1))),
     };
     let effects = rig.raw(Input::Done(done));
     let Some(Report::Mergeable(mergeable)) = spooled_in(&effects).map(|one| one.report) else {

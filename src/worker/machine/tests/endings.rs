@@ -119,7 +119,7 @@ fn a_test_that_is_ended_finds_nothing_broken() {
     for ending in [false, true] {
         let mut rig = Rig::ready(WorkerKind::Testing);
         rig.job(vec![feature(5, &["make 5"]), feature(6, &["make 6"])]);
-        rig.done(Finished::Made(stand(1, 1)));
+        rig.done(Finished::Made(rebased(1, 1)));
         rig.done(Finished::Hooked);
         rig.done(Finished::Hooked);
         if ending {

@@ -353,13 +353,13 @@ fn what_dead_workers_left_is_dealt_with_before_the_first_job() {
         },
         usage: Usage::default(),
     };
-    let kept = |attempt, spooled| Kept {
+    let leftover = |attempt, spooled| Leftover {
         attempt: AttemptId(attempt),
         kind: WorkerKind::Coding,
         spooled,
     };
-    let kept = vec![kept(4, None), kept(7, Some(spooled))];
-    let mut rig = Rig::with_kept(WorkerKind::Coding, kept.clone());
+    let leftover = vec![leftover(4, None), leftover(7, Some(spooled))];
+    let mut rig = Rig::with_leftovers(WorkerKind::Coding, leftover.clone());
     assert_eq!(rig.give(Input::Start), ["connect", "clean"]);
     let cleaned = Input::Done(Done {
         attempt: AttemptId(4),
@@ -380,7 +380,7 @@ fn what_dead_workers_left_is_dealt_with_before_the_first_job() {
     assert_eq!(rig.run_on(rest), ["clean", "ready"]);
 
     // A signal leaves it to the next worker.
-    let mut rig = Rig::with_kept(WorkerKind::Coding, kept[1..].to_vec());
+    let mut rig = Rig::with_leftovers(WorkerKind::Coding, leftover[1..].to_vec());
     rig.give(Input::Start);
     assert_eq!(rig.give(Input::Signal), ["exit Drained"]);
 }

@@ -14,10 +14,10 @@ use crate::model::ids::{
 use crate::model::report::{JobFeature, Report};
 use crate::model::settings::{Settings, WorkerKind};
 use crate::protocol::{JobOffer, SchedulerMessage, Verdict, WorkerMessage};
-use crate::worker::outcome::{FeatureChecks, SessionResult, Stand};
+use crate::worker::outcome::{FeatureChecks, RebasedCommit, SessionResult};
 use crate::worker::verdict::Reading;
 
-use super::{Done, Effect, Finished, Input, Kept, Machine, Rules, Spooled, Step, StepKind};
+use super::{Done, Effect, Finished, Input, Leftover, Machine, Rules, Spooled, Step, StepKind};
 
 const ATTEMPT: AttemptId = AttemptId(7);
 const ORPHAN_LIMIT_MS: u64 = 60_000;
@@ -81,8 +81,8 @@ fn offer(kind: WorkerKind, features: Vec<JobFeature>) -> JobOffer {
     }
 }
 
-fn stand(onto: u8, at: u8) -> Stand {
-    Stand {
+fn rebased(onto: u8, at: u8) -> RebasedCommit {
+    RebasedCommit {
         onto: commit(onto),
         commit: commit(at),
         tree: commit(9),
@@ -126,10 +126,10 @@ fn failure(kind: FailureKind) -> Failure {
 
 impl Rig {
     fn new(kind: WorkerKind) -> Self {
-        Self::with_kept(kind, Vec::new())
+        Self::with_leftovers(kind, Vec::new())
     }
 
-    fn with_kept(kind: WorkerKind, kept: Vec<Kept>) -> Self {
+    fn with_leftovers(kind: WorkerKind, leftovers: Vec<Leftover>) -> Self {
         let now = Timestamp(1_000_000);
         let rules = Rules {
             kind,
@@ -139,7 +139,7 @@ impl Rig {
             crew: false,
         };
         Self {
-            machine: Machine::new(rules, now, kept),
+            machine: Machine::new(rules, now, leftovers),
             now,
             random: 0,
             kind,
@@ -278,10 +278,10 @@ impl Rig {
     /// Ends the step of this point as it should end.
     fn go_on(&mut self, point: &str) -> Vec<String> {
         match point {
-            "make" => self.done(Finished::Made(Stand::default())),
+            "make" => self.done(Finished::Made(RebasedCommit::default())),
             "session #5" => self.done(Finished::Session(Box::new(session(SessionEnd::Completed)))),
             "commit" => self.done(Finished::Committed),
-            "rebase 1" => self.done(Finished::Rebased(stand(1, 2))),
+            "rebase 1" => self.done(Finished::Rebased(rebased(1, 2))),
             "check #5" => self.done(Finished::Checked(vec![checks(5, &[0])])),
             "waiting" => self.reported(Verdict::Passed),
             "clean" => self.done(Finished::Cleaned),

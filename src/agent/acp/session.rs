@@ -22,7 +22,7 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::files::{self, FileError};
-use super::wire::{Wire, incoming, outgoing};
+use super::transport::{AcpTransport, incoming, outgoing};
 use super::{AcpSettings, Permission};
 use crate::agent::driver::{AgentEvent, one_line};
 use crate::agent::watch::Stop;
@@ -32,7 +32,7 @@ const NOT_FOUND: i32 = -32_002;
 
 /// What is said to the agent.
 #[derive(Clone, Debug)]
-pub(super) struct Terms {
+pub(super) struct SessionConfig {
     pub(super) prompt: String,
     pub(super) worktree: PathBuf,
     pub(super) settings: AcpSettings,
@@ -57,17 +57,17 @@ pub(super) enum Ending {
 }
 
 /// Talks until an end is reached. The agent's input is closed when this returns.
-pub(super) async fn talk(
+pub(super) async fn run_session(
     reader: impl AsyncRead + Unpin + Send + 'static,
     writer: impl AsyncWrite + Unpin + Send + 'static,
-    terms: Terms,
-    wire: Arc<Wire>,
+    config: SessionConfig,
+    transport: Arc<AcpTransport>,
     stop: impl Future<Output = Stop> + Send,
 ) -> Ending {
     let ending = Arc::new(Mutex::new(None));
     let told = tokio::sync::Notify::new();
-    let connection = connect(reader, writer, &terms, &wire, async |agent| {
-        let end = converse(&agent, &terms, &wire, stop).await;
+    let connection = connect(reader, writer, &config, &transport, async |agent| {
+        let end = converse(&agent, &config, &transport, stop).await;
         *ending.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
         told.notify_one();
     });
@@ -78,7 +78,7 @@ pub(super) async fn talk(
         () = told.notified() => Ok(()),
     };
     // The connection is gone; a write that it began is not, and would change what is committed.
-    wire.files_settled().await;
+    transport.files_settled().await;
     let ending = ending.lock().unwrap_or_else(PoisonError::into_inner).take();
     match (ending, result) {
         (Some(ending), _) => ending,
@@ -91,17 +91,17 @@ pub(super) async fn talk(
 async fn connect(
     reader: impl AsyncRead + Unpin + Send + 'static,
     writer: impl AsyncWrite + Unpin + Send + 'static,
-    terms: &Terms,
-    wire: &Arc<Wire>,
+    config: &SessionConfig,
+    transport: &Arc<AcpTransport>,
     main: impl AsyncFnOnce(ConnectionTo<Agent>),
 ) -> Result<(), Error> {
     let lines = Lines::new(
-        outgoing(writer, Arc::clone(wire)),
-        Box::pin(incoming(reader, Arc::clone(wire))),
+        outgoing(writer, Arc::clone(transport)),
+        Box::pin(incoming(reader, Arc::clone(transport))),
     );
-    let policy = terms.settings.permission;
-    let place = || (Arc::clone(wire), terms.worktree.clone());
-    let (asked, reads, writes) = (Arc::clone(wire), place(), place());
+    let policy = config.settings.permission;
+    let place = || (Arc::clone(transport), config.worktree.clone());
+    let (asked, reads, writes) = (Arc::clone(transport), place(), place());
     Client
         .v1()
         .name("crewlog")
@@ -120,19 +120,19 @@ async fn connect(
         )
         .on_receive_request(
             async move |request: ReadTextFileRequest, responder, _| {
-                let (wire, worktree) = reads.clone();
+                let (transport, worktree) = reads.clone();
                 let read =
                     move || files::read(&worktree, &request.path, request.line, request.limit);
-                let read = answered(wire.on_disk(read).await);
+                let read = answered(transport.on_disk(read).await);
                 responder.respond_with_result(read.map(ReadTextFileResponse::new))
             },
             on_receive_request!(),
         )
         .on_receive_request(
             async move |request: WriteTextFileRequest, responder, _| {
-                let (wire, worktree) = writes.clone();
+                let (transport, worktree) = writes.clone();
                 let write = move || files::write(&worktree, &request.path, &request.content);
-                let written = answered(wire.on_disk(write).await);
+                let written = answered(transport.on_disk(write).await);
                 responder.respond_with_result(written.map(|()| WriteTextFileResponse::new()))
             },
             on_receive_request!(),
@@ -177,24 +177,24 @@ fn choose(policy: Permission, options: &[PermissionOption]) -> (RequestPermissio
 /// Our side, from the first word to the last.
 async fn converse(
     agent: &ConnectionTo<Agent>,
-    terms: &Terms,
-    wire: &Wire,
+    config: &SessionConfig,
+    transport: &AcpTransport,
     stop: impl Future<Output = Stop>,
 ) -> Ending {
     let mut stop = std::pin::pin!(stop);
     let session = tokio::select! {
         biased;
-        session = set_up(agent, terms, wire) => session,
+        session = set_up(agent, config, transport) => session,
         why = &mut stop => return Ending::Stopped(why, None),
     };
     let session = match session {
         Ok(session) => session,
         Err(ending) => return ending,
     };
-    if terms.settings.handshake_only {
+    if config.settings.handshake_only {
         return Ending::Agreed;
     }
-    let prompt = ContentBlock::Text(TextContent::new(terms.prompt.clone()));
+    let prompt = ContentBlock::Text(TextContent::new(config.prompt.clone()));
     let prompt = PromptRequest::new(session.clone(), vec![prompt]);
     let mut answer = std::pin::pin!(ask(agent, &prompt));
     tokio::select! {
@@ -206,14 +206,18 @@ async fn converse(
         why = &mut stop => {
             // An agent that is gone already needs no notice.
             let _ = agent.send_notification(CancelNotification::new(session));
-            let last = tokio::time::timeout(terms.grace, answer).await;
+            let last = tokio::time::timeout(config.grace, answer).await;
             Ending::Stopped(why, last.ok().and_then(Result::ok))
         }
     }
 }
 
 /// Everything before the prompt; returns the session's id.
-async fn set_up(agent: &ConnectionTo<Agent>, terms: &Terms, wire: &Wire) -> Result<String, Ending> {
+async fn set_up(
+    agent: &ConnectionTo<Agent>,
+    config: &SessionConfig,
+    transport: &AcpTransport,
+) -> Result<String, Ending> {
     let files = FileSystemCapabilities::new()
         .read_text_file(true)
         .write_text_file(true);
@@ -221,11 +225,11 @@ async fn set_up(agent: &ConnectionTo<Agent>, terms: &Terms, wire: &Wire) -> Resu
         .client_capabilities(ClientCapabilities::new().fs(files))
         .client_info(Implementation::new("crewlog", env!("CARGO_PKG_VERSION")));
     ask(agent, &initialize).await.map_err(end_of_error)?;
-    if let Some(method) = &terms.settings.auth_method {
+    if let Some(method) = &config.settings.auth_method {
         let authenticate = AuthenticateRequest::new(method.clone());
         ask(agent, &authenticate).await.map_err(end_of_error)?;
     }
-    let worktree: &Path = &terms.worktree;
+    let worktree: &Path = &config.worktree;
     let answer = ask(agent, &NewSessionRequest::new(worktree)).await;
     let answer = answer.map_err(end_of_error)?;
     let id = answer.get("sessionId").and_then(Value::as_str);
@@ -233,17 +237,18 @@ async fn set_up(agent: &ConnectionTo<Agent>, terms: &Terms, wire: &Wire) -> Resu
         let why = "the agent made a session without an id; is it an ACP agent of version 1?";
         return Err(Ending::Unusable(why.to_owned()));
     };
-    if let Some(mode) = &terms.settings.mode {
+    if let Some(mode) = &config.settings.mode {
         let set = SetSessionModeRequest::new(id.clone(), mode.clone());
         if let Err(error) = ask(agent, &set).await {
             return Err(refused_mode(mode, &answer, error));
         }
     }
-    wire.emit(AgentEvent::Started {
-        session_id: one_line(&id),
-        model: model_of(&answer),
-    })
-    .await;
+    transport
+        .emit(AgentEvent::Started {
+            session_id: one_line(&id),
+            model: model_of(&answer),
+        })
+        .await;
     Ok(id)
 }
 

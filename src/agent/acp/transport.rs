@@ -28,7 +28,7 @@ const REQUESTS_MAX: usize = 64;
 
 /// What both directions share.
 #[derive(Debug)]
-pub(super) struct Wire {
+pub(super) struct AcpTransport {
     transcript: Transcript,
     watch: Arc<Watch>,
     events: mpsc::Sender<AgentEvent>,
@@ -39,7 +39,7 @@ pub(super) struct Wire {
     files: Arc<Semaphore>,
 }
 
-impl Wire {
+impl AcpTransport {
     pub(super) fn new(
         transcript: Transcript,
         watch: Arc<Watch>,
@@ -161,7 +161,7 @@ impl Wire {
 /// The agent's messages, as far as they are for the crate.
 pub(super) fn incoming(
     reader: impl AsyncRead + Unpin + Send + 'static,
-    wire: Arc<Wire>,
+    transport: Arc<AcpTransport>,
 ) -> impl Stream<Item = std::io::Result<String>> + Send + 'static {
     struct State<R> {
         reader: R,
@@ -169,7 +169,7 @@ pub(super) fn incoming(
         lines: VecDeque<Line>,
         bytes: Vec<u8>,
         ended: bool,
-        wire: Arc<Wire>,
+        transport: Arc<AcpTransport>,
     }
     let state = State {
         reader,
@@ -177,12 +177,12 @@ pub(super) fn incoming(
         lines: VecDeque::new(),
         bytes: vec![0; 64 * 1024],
         ended: false,
-        wire,
+        transport,
     };
     futures::stream::unfold(state, |mut state| async move {
         loop {
             while let Some(line) = state.lines.pop_front() {
-                if let Some(message) = state.wire.take(line).await {
+                if let Some(message) = state.transport.take(line).await {
                     return Some((Ok(message), state));
                 }
             }
@@ -195,7 +195,7 @@ pub(super) fn incoming(
                 state.ended = true;
                 state.lines.extend(state.splitter.finish());
             } else {
-                state.wire.watch.on_activity();
+                state.transport.watch.on_activity();
                 let bytes = state.bytes.get(..read).unwrap_or(&[]);
                 state.lines.extend(state.splitter.push(bytes));
             }
@@ -207,12 +207,14 @@ pub(super) fn incoming(
 /// agent's output says what that means.
 pub(super) fn outgoing(
     writer: impl AsyncWrite + Unpin + Send + 'static,
-    wire: Arc<Wire>,
+    transport: Arc<AcpTransport>,
 ) -> impl Sink<String, Error = std::io::Error> + Send + 'static {
     futures::sink::unfold(
-        (writer, wire),
-        |(mut writer, wire), message: String| async move {
-            wire.transcript.record(Direction::In, message.as_bytes(), 0);
+        (writer, transport),
+        |(mut writer, transport), message: String| async move {
+            transport
+                .transcript
+                .record(Direction::In, message.as_bytes(), 0);
             let mut line = message.into_bytes();
             line.push(b'\n');
             let written = match writer.write_all(&line).await {
@@ -224,10 +226,10 @@ pub(super) fn outgoing(
             }
             let message = serde_json::from_slice::<Value>(&line).unwrap_or_default();
             let answer = message.get("method").is_none();
-            if answer && wire.requests.available_permits() < REQUESTS_MAX {
-                wire.requests.add_permits(1);
+            if answer && transport.requests.available_permits() < REQUESTS_MAX {
+                transport.requests.add_permits(1);
             }
-            Ok((writer, wire))
+            Ok((writer, transport))
         },
     )
 }

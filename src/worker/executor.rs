@@ -22,8 +22,8 @@ use crate::workspace::{CommitMessage, Ignored, Limits, Rebase, Repository, Workt
 use super::config::Config;
 use super::job::{AttemptDir, JobView, environment, secrets};
 use super::launcher::TreeLauncher;
-use super::machine::{Done, Finished, HookPoint, Kept, Spooled, Step, StepKind};
-use super::outcome::Stand;
+use super::machine::{Done, Finished, HookPoint, Leftover, Spooled, Step, StepKind};
+use super::outcome::RebasedCommit;
 use super::ports::PortSlot;
 use super::prompt::Template;
 use super::spool::{Entry, SpoolFile};
@@ -51,7 +51,7 @@ pub trait OutputStore: Send + Sync {
 }
 
 /// All that the steps need, for as long as the worker lives.
-pub struct Workshop {
+pub struct Executor {
     pub(super) config: Config,
     pub(super) repository: Repository,
     pub(super) outputs: Arc<dyn OutputStore>,
@@ -66,13 +66,13 @@ pub struct Workshop {
     ports: PortSlot,
     worktrees: PathBuf,
     /// The attempt at hand.
-    bench: Option<Bench>,
+    attempt_env: Option<AttemptEnv>,
     /// What was taken up from dead workers.
-    kept: Vec<SpoolFile>,
+    leftovers: Vec<SpoolFile>,
 }
 
 /// What belongs to the attempt at hand.
-pub(super) struct Bench {
+pub(super) struct AttemptEnv {
     pub(super) offer: JobOffer,
     pub(super) dir: AttemptDir,
     /// The directory in which agent, checks and hooks work: the project's place in the worktree.
@@ -105,7 +105,7 @@ impl Templates {
     }
 }
 
-impl Bench {
+impl AttemptEnv {
     /// The working tree.
     pub(super) fn tree(&self) -> &Path {
         self.worktree.path()
@@ -124,7 +124,7 @@ impl Bench {
     }
 }
 
-/// What a workshop is made of.
+/// What a executor is made of.
 pub(super) struct Parts {
     pub config: Config,
     pub repository: Repository,
@@ -135,10 +135,13 @@ pub(super) struct Parts {
     pub ports: PortSlot,
 }
 
-impl Workshop {
-    pub(super) fn new(parts: Parts, kept: Vec<(Kept, SpoolFile)>) -> (Self, Vec<Kept>) {
-        let (kept, files) = kept.into_iter().unzip();
-        let workshop = Self {
+impl Executor {
+    pub(super) fn new(
+        parts: Parts,
+        leftovers: Vec<(Leftover, SpoolFile)>,
+    ) -> (Self, Vec<Leftover>) {
+        let (leftovers, files) = leftovers.into_iter().unzip();
+        let executor = Self {
             data: parts.config.places.data.clone(),
             worktrees: parts.config.places.worktrees.clone(),
             mask: Arc::new(secrets(&parts.config, |name| std::env::var(name).ok())),
@@ -149,10 +152,10 @@ impl Workshop {
             activity: parts.activity,
             templates: parts.templates,
             ports: parts.ports,
-            bench: None,
-            kept: files,
+            attempt_env: None,
+            leftovers: files,
         };
-        (workshop, kept)
+        (executor, leftovers)
     }
 
     /// Does one thing. When `cancel` is called, child processes are ended and it returns soon.
@@ -161,9 +164,9 @@ impl Workshop {
         let result = match step.kind {
             StepKind::Make(offer) => self.make(*offer, cancel).await.map(Finished::Made),
             StepKind::Hook(point) => self.hook(point, cancel).await.map(|()| Finished::Hooked),
-            StepKind::Session(features) => match self.bench_of(attempt) {
-                Ok(bench) => self
-                    .session(bench, &features, cancel)
+            StepKind::Session(features) => match self.env_of(attempt) {
+                Ok(attempt_env) => self
+                    .session(attempt_env, &features, cancel)
                     .await
                     .map(|result| Finished::Session(Box::new(result))),
                 Err(failure) => Err(failure),
@@ -176,9 +179,9 @@ impl Workshop {
                 let rebased = self.rebase(attempt, &onto, cancel).await;
                 rebased.map(Finished::Rebased)
             }
-            StepKind::Check { features, go_on } => match self.bench_of(attempt) {
-                Ok(bench) => self
-                    .checks(bench, &features, go_on, cancel)
+            StepKind::Check { features, go_on } => match self.env_of(attempt) {
+                Ok(attempt_env) => self
+                    .checks(attempt_env, &features, go_on, cancel)
                     .await
                     .map(Finished::Checked),
                 Err(failure) => Err(failure),
@@ -194,10 +197,10 @@ impl Workshop {
         Done { attempt, result }
     }
 
-    fn bench_of(&self, attempt: AttemptId) -> Result<&Bench, Failure> {
-        let bench = self.bench.as_ref();
-        bench
-            .filter(|bench| bench.offer.attempt == attempt)
+    fn env_of(&self, attempt: AttemptId) -> Result<&AttemptEnv, Failure> {
+        let attempt_env = self.attempt_env.as_ref();
+        attempt_env
+            .filter(|attempt_env| attempt_env.offer.attempt == attempt)
             .ok_or_else(|| setup("the attempt's worktree was never made"))
     }
 
@@ -207,12 +210,14 @@ impl Workshop {
         attempt: AttemptId,
         cancel: &CancellationToken,
     ) -> Result<&mut Worktree, Failure> {
-        let bench = self.bench.as_mut();
-        let bench = bench
-            .filter(|bench| bench.offer.attempt == attempt)
+        let attempt_env = self.attempt_env.as_mut();
+        let attempt_env = attempt_env
+            .filter(|attempt_env| attempt_env.offer.attempt == attempt)
             .ok_or_else(|| setup("the attempt's worktree was never made"))?;
-        bench.worktree.set_limits(limits(&bench.offer, cancel));
-        Ok(&mut bench.worktree)
+        attempt_env
+            .worktree
+            .set_limits(limits(&attempt_env.offer, cancel));
+        Ok(&mut attempt_env.worktree)
     }
 
     /// The worker's git for an attempt: in the attempt's process tree, and under its limits.
@@ -229,8 +234,8 @@ impl Workshop {
         &mut self,
         offer: JobOffer,
         cancel: &CancellationToken,
-    ) -> Result<Stand, Failure> {
-        self.bench = None;
+    ) -> Result<RebasedCommit, Failure> {
+        self.attempt_env = None;
         self.ports.renew().map_err(setup)?;
         // First the file by which a later worker finds what this one may leave behind.
         let entry = Entry {
@@ -239,7 +244,7 @@ impl Workshop {
             branch: offer.branch.clone(),
             result: None,
         };
-        self.kept
+        self.leftovers
             .push(SpoolFile::create(&self.data, entry).map_err(setup)?);
         let attempt = offer.attempt;
         let repository = self.repository_of(attempt, limits(&offer, cancel));
@@ -259,7 +264,7 @@ impl Workshop {
             .map_err(refused(format!("cannot make {:?}", dir.path())))?;
         let tree = repository.tree_of(&offer.base).await.map_err(setup)?;
         let shared = repository.shared_read_paths().await.map_err(setup)?;
-        let stand = Stand {
+        let rebased = RebasedCommit {
             onto: offer.base.clone(),
             commit: offer.base.clone(),
             tree,
@@ -272,7 +277,7 @@ impl Workshop {
         let cwd: PathBuf = cwd.components().collect();
         let view = self.view(&offer, offer.features.clone(), &cwd, &dir);
         let env = environment(&self.config, std::env::vars_os(), &view, &dir);
-        self.bench = Some(Bench {
+        self.attempt_env = Some(AttemptEnv {
             offer,
             dir,
             cwd,
@@ -281,7 +286,7 @@ impl Workshop {
             ignored: None,
             worktree,
         });
-        Ok(stand)
+        Ok(rebased)
     }
 
     fn view(
@@ -311,11 +316,16 @@ impl Workshop {
     }
 
     /// The job as the agent sees it: only what its session is about.
-    pub(super) fn view_of(&self, bench: &Bench, features: &[FeatureId]) -> JobView {
-        let chosen = bench.offer.features.iter();
+    pub(super) fn view_of(&self, attempt_env: &AttemptEnv, features: &[FeatureId]) -> JobView {
+        let chosen = attempt_env.offer.features.iter();
         let chosen = chosen.filter(|feature| features.contains(&feature.id));
         let chosen = chosen.cloned().collect();
-        self.view(&bench.offer, chosen, &bench.cwd, &bench.dir)
+        self.view(
+            &attempt_env.offer,
+            chosen,
+            &attempt_env.cwd,
+            &attempt_env.dir,
+        )
     }
 
     async fn hook(&self, point: HookPoint, cancel: &CancellationToken) -> Result<(), Failure> {
@@ -325,10 +335,10 @@ impl Workshop {
             HookPoint::BeforeRun => ("before_run", &hooks.before_run),
             HookPoint::AfterRun => ("after_run", &hooks.after_run),
         };
-        let Some(bench) = &self.bench else {
+        let Some(attempt_env) = &self.attempt_env else {
             return Err(setup("the attempt's worktree was never made"));
         };
-        self.run_hook(bench, name, command, cancel).await
+        self.run_hook(attempt_env, name, command, cancel).await
     }
 
     async fn commit(
@@ -336,15 +346,15 @@ impl Workshop {
         attempt: AttemptId,
         cancel: &CancellationToken,
     ) -> Result<(), Failure> {
-        let bench = self.bench_of(attempt)?;
-        let names = bench
+        let attempt_env = self.env_of(attempt)?;
+        let names = attempt_env
             .offer
             .features
             .iter()
             .map(|one| one.spec.name.as_str());
         let subject = names.collect::<Vec<_>>().join("; ");
         let mut message = CommitMessage::new(&subject).attempt(attempt);
-        for feature in &bench.offer.features {
+        for feature in &attempt_env.offer.features {
             message = message.feature(feature.id);
         }
         let worktree = self.worktree_of(attempt, cancel)?;
@@ -357,17 +367,17 @@ impl Workshop {
         attempt: AttemptId,
         onto: &CommitId,
         cancel: &CancellationToken,
-    ) -> Result<Stand, Failure> {
+    ) -> Result<RebasedCommit, Failure> {
         let checks = self.config.checks.clone();
         let ignored = match checks.keeps_all() {
             true => Ignored::Keep,
             false => Ignored::RemoveBut(&checks.keep_ignored),
         };
-        if !checks.keeps_all() && self.bench_of(attempt)?.ignored.is_none() {
+        if !checks.keeps_all() && self.env_of(attempt)?.ignored.is_none() {
             let found = self.worktree_of(attempt, cancel)?.ignored_files().await;
             let found = found.map_err(setup)?;
-            if let Some(bench) = &mut self.bench {
-                bench.ignored = Some(found);
+            if let Some(attempt_env) = &mut self.attempt_env {
+                attempt_env.ignored = Some(found);
             }
         }
         let worktree = self.worktree_of(attempt, cancel)?;
@@ -378,7 +388,7 @@ impl Workshop {
         };
         let changes = worktree.changes(onto, &committed.commit).await;
         let changes = changes.map_err(setup)?;
-        Ok(Stand {
+        Ok(RebasedCommit {
             onto: onto.clone(),
             commit: committed.commit,
             tree: committed.tree,
@@ -401,7 +411,7 @@ impl Workshop {
 
     fn write_spool(&mut self, attempt: AttemptId, spooled: &Spooled) -> Result<(), Failure> {
         let found = self
-            .kept
+            .leftovers
             .iter_mut()
             .find(|one| one.entry().attempt == attempt);
         if let Some(file) = found {
@@ -416,33 +426,36 @@ impl Workshop {
         };
         let mut file = SpoolFile::create(&self.data, entry).map_err(setup)?;
         file.write(spooled).map_err(setup)?;
-        self.kept.push(file);
+        self.leftovers.push(file);
         Ok(())
     }
 
     async fn clean(&mut self, attempt: AttemptId) -> Result<(), Failure> {
-        let bench = self.bench.take();
-        let at_hand = bench.filter(|bench| bench.offer.attempt == attempt);
+        let attempt_env = self.attempt_env.take();
+        let at_hand = attempt_env.filter(|attempt_env| attempt_env.offer.attempt == attempt);
         let removed = match at_hand {
-            Some(bench) => {
+            Some(attempt_env) => {
                 let hook = &self.config.hooks.before_remove;
                 // Nobody waits for an attempt that is over, so nobody calls its clean-up off.
                 let never = CancellationToken::new();
-                if let Err(failure) = self.run_hook(&bench, "before_remove", hook, &never).await {
+                if let Err(failure) = self
+                    .run_hook(&attempt_env, "before_remove", hook, &never)
+                    .await
+                {
                     tracing::warn!(attempt = attempt.0, reason = %failure.reason, "ignored");
                 }
-                bench.worktree.remove().await.map_err(setup)
+                attempt_env.worktree.remove().await.map_err(setup)
             }
             None => self.clean_up_after(attempt).await,
         };
         // The spool file is the last: while it is there, somebody finds what is left. What could
         // not be removed is found by the scheduler's own sweep.
         if let Some(at) = self
-            .kept
+            .leftovers
             .iter()
             .position(|one| one.entry().attempt == attempt)
         {
-            self.kept.swap_remove(at).remove().map_err(setup)?;
+            self.leftovers.swap_remove(at).remove().map_err(setup)?;
         }
         removed
     }
@@ -460,7 +473,10 @@ impl Workshop {
                 "ended what a dead worker left running"
             );
         }
-        let entry = self.kept.iter().find(|one| one.entry().attempt == attempt);
+        let entry = self
+            .leftovers
+            .iter()
+            .find(|one| one.entry().attempt == attempt);
         let branch = entry.map(|one| one.entry().branch.as_str());
         let branch = branch.filter(|branch| !branch.is_empty());
         let limits = Limits {

@@ -159,16 +159,13 @@ impl Drop for Process {
     }
 }
 
-fn standings(status: &Value) -> Vec<(u64, String)> {
+fn statuses(status: &Value) -> Vec<(u64, String)> {
     let features = status["features"].as_array().expect("features");
     let mut table: Vec<(u64, String)> = features
         .iter()
         .map(|it| {
             let number = it["feature"].as_u64().expect("a number");
-            (
-                number,
-                it["standing"].as_str().expect("a standing").to_owned(),
-            )
+            (number, it["status"].as_str().expect("a status").to_owned())
         })
         .collect();
     table.sort();
@@ -177,7 +174,7 @@ fn standings(status: &Value) -> Vec<(u64, String)> {
 
 fn expect(status: &Value, expected: [&str; 4]) {
     let expected: Vec<(u64, String)> = (1..).zip(expected.map(str::to_owned)).collect();
-    assert_eq!(standings(status), expected);
+    assert_eq!(statuses(status), expected);
 }
 
 /// What every verb says of the same backlog, whoever has the log.

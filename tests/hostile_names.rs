@@ -20,7 +20,7 @@ use crewlog::model::ids::{AttemptId, CommandId, CommitId, Epoch, FeatureId, Sequ
 use crewlog::model::report::JobFeature;
 use crewlog::model::settings::WorkerKind;
 use crewlog::model::state::State;
-use crewlog::model::views::{Story, feature_text, status};
+use crewlog::model::views::{Timeline, feature_text, status};
 use crewlog::worker::Config;
 use crewlog::worker::job::{AttemptDir, JobView, environment};
 use crewlog::worker::prompt::Template;
@@ -150,7 +150,7 @@ fn no_name_of_a_log_reaches_the_terminal_alive() {
         };
         let mut state = State::default();
         apply(&mut state, &recorded);
-        let line = pages::event::text(&Story::default().tell(&recorded), Look::default());
+        let line = pages::event::text(&Timeline::default().describe(&recorded), Look::default());
         assert!(!line.contains('\n'), "{line:?}");
         harmless(&line);
         let out = Output {

@@ -10,7 +10,7 @@ use crewlog::model::ids::{CommandId, Epoch, Sequence, Timestamp, WorkerId};
 use crewlog::model::plan::{Entropy, World, plan};
 use crewlog::model::settings::WorkerKind;
 use crewlog::model::state::State;
-use crewlog::model::views::Story;
+use crewlog::model::views::Timeline;
 use crewlog::queue::encoding;
 
 use super::harmless;
@@ -22,7 +22,7 @@ const EVENTS_MAX: usize = 64;
 /// Checks one input: `KIND LENGTH BODY` again and again, the kind one byte, the length two.
 pub fn check(data: &[u8]) {
     let events = events(data);
-    let (mut state, mut story) = (State::default(), Story::default());
+    let (mut state, mut timeline) = (State::default(), Timeline::default());
     for (sequence, event) in (1..).zip(events) {
         let recorded = Recorded {
             sequence: Sequence(sequence),
@@ -32,7 +32,7 @@ pub fn check(data: &[u8]) {
             actor: Actor::Unknown,
             event,
         };
-        harmless(&event::text(&story.tell(&recorded), Look::default()));
+        harmless(&event::text(&timeline.describe(&recorded), Look::default()));
         apply(&mut state, &recorded);
     }
     state.settle();

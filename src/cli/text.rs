@@ -3,7 +3,7 @@
 use unicode_width::UnicodeWidthChar;
 
 use crate::model::feature::garbles;
-use crate::model::views::Mark;
+use crate::model::views::Label;
 
 /// What a backlog, an agent or a program wrote, as one harmless line: control characters (they could
 /// move the cursor, set the window's title, or make a command fail for a reason that nobody sees) and
@@ -161,20 +161,20 @@ impl Paint {
 }
 
 /// The colour of what happened.
-pub fn tone(mark: Mark) -> Tone {
+pub fn tone(mark: Label) -> Tone {
     match mark {
-        Mark::Pass => Tone::Good,
-        Mark::Fail | Mark::Regression | Mark::Park | Mark::Spent | Mark::Refused => Tone::Bad,
-        Mark::Lost
-        | Mark::Late
-        | Mark::Unsure
-        | Mark::Limit
-        | Mark::Trouble
-        | Mark::Cancel
-        | Mark::Note => Tone::Warning,
-        Mark::Ask | Mark::Pause | Mark::Head | Mark::Back | Mark::Again => Tone::Warning,
-        Mark::Test | Mark::Start | Mark::Merge | Mark::Retry | Mark::Reply => Tone::Note,
-        Mark::Run | Mark::End | Mark::Resume => Tone::Strong,
+        Label::Pass => Tone::Good,
+        Label::Fail | Label::Regression | Label::Park | Label::Spent | Label::Refused => Tone::Bad,
+        Label::Lost
+        | Label::Late
+        | Label::Unsure
+        | Label::Limit
+        | Label::Trouble
+        | Label::Cancel
+        | Label::Note => Tone::Warning,
+        Label::Ask | Label::Pause | Label::Head | Label::Back | Label::Again => Tone::Warning,
+        Label::Test | Label::Start | Label::Merge | Label::Retry | Label::Reply => Tone::Note,
+        Label::Run | Label::End | Label::Resume => Tone::Strong,
         _ => Tone::Plain,
     }
 }

@@ -3,7 +3,7 @@
 use crewlog::model::command::Command;
 use crewlog::model::event::Event;
 use crewlog::model::settings::Settings;
-use crewlog::model::views::{self, Story};
+use crewlog::model::views::{self, Timeline};
 
 use crate::given::{CODING, Story as Given, TESTING, names};
 
@@ -27,19 +27,19 @@ fn durations_leave_jumps_out_wherever_they_are_told() {
         let view = views::status(&story.state, story.now);
         assert_eq!(view.attempts[0].ran_ms, 30_000);
         assert_eq!(view.run.as_ref().map(|run| run.ran_ms), Some(30_000));
-        let mut told = Story::after(&story.state);
+        let mut told = Timeline::after(&story.state);
         let begin = story.log.len();
         story.pass(attempt);
-        let lines = story.log[begin..].iter().map(|event| told.tell(event));
+        let lines = story.log[begin..].iter().map(|event| told.describe(event));
         let elapsed: Vec<_> = lines.filter_map(|line| line.elapsed_ms).collect();
         assert!(
             !elapsed.is_empty() && elapsed.iter().all(|&ms| ms == 30_000),
             "{elapsed:?}"
         );
         // The same when it is told from the beginning.
-        let mut told = Story::default();
-        let lines = story.log.iter().map(|event| told.tell(event));
-        let passed = lines.filter(|line| line.mark == views::Mark::Pass).last();
+        let mut told = Timeline::default();
+        let lines = story.log.iter().map(|event| told.describe(event));
+        let passed = lines.filter(|line| line.label == views::Label::Pass).last();
         assert_eq!(passed.and_then(|line| line.elapsed_ms), Some(30_000));
         let estimate = story.state.estimates().ms("core");
         assert!(

@@ -15,7 +15,7 @@ use crate::cli::source::{Item, Source};
 use crate::cli::text::Paint;
 use crate::model::event::Recorded;
 use crate::model::ids::{FeatureId, Sequence};
-use crate::model::views::Story;
+use crate::model::views::Timeline;
 use crate::queue::Contents;
 
 /// Works while a scheduler runs and when none does.
@@ -46,16 +46,16 @@ const NAME_COLUMNS: usize = 32;
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     let ground = Ground::find(context)?;
     engine::runtime()?.block_on(async {
-        let mut teller = Teller::new(context, args);
+        let mut fold = EntryFold::new(context, args);
         loop {
             let source = ground.source().await?;
-            let from = teller.next;
+            let from = fold.next;
             let take =
-                &mut |item: Item<'_>, contents: &dyn Contents| teller.take(&source, item, contents);
+                &mut |item: Item<'_>, contents: &dyn Contents| fold.take(&source, item, contents);
             source.read(from, args.follow, take).await?;
-            teller.flush()?;
+            fold.flush()?;
             say_source(context, &source);
-            teller.check()?;
+            fold.check()?;
             if !args.follow {
                 return Ok(ExitCode::Passing);
             }
@@ -69,10 +69,10 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
 }
 
 /// Turns events into lines.
-struct Teller<'a> {
+struct EntryFold<'a> {
     context: &'a Context,
     args: &'a Args,
-    story: Story,
+    timeline: Timeline,
     next: Sequence,
     lines: String,
     caught_up: bool,
@@ -80,14 +80,14 @@ struct Teller<'a> {
     said: bool,
 }
 
-impl<'a> Teller<'a> {
+impl<'a> EntryFold<'a> {
     fn new(context: &'a Context, args: &'a Args) -> Self {
         // Names come from the beginning of the log; only raw events need none.
         let raw = context.out.is_json() && args.feature.is_none();
         Self {
             context,
             args,
-            story: Story::default(),
+            timeline: Timeline::default(),
             next: Sequence(if raw { args.from } else { 1 }),
             lines: String::new(),
             caught_up: false,
@@ -118,7 +118,7 @@ impl<'a> Teller<'a> {
     }
 
     fn event(&mut self, recorded: &Recorded) -> Result<(), Error> {
-        let line = self.story.tell(recorded);
+        let line = self.timeline.describe(recorded);
         let wanted = self
             .args
             .feature
@@ -153,9 +153,9 @@ impl<'a> Teller<'a> {
         if self.said || self.args.follow {
             return Ok(());
         }
-        if let Some(feature) = self.args.feature.filter(|it| !self.story.knows(*it)) {
+        if let Some(feature) = self.args.feature.filter(|it| !self.timeline.knows(*it)) {
             return Err(Error::usage(
-                format!("cannot tell the story of {feature}"),
+                format!("cannot tell the timeline of {feature}"),
                 "there is no such feature in the log",
                 "`scheduler status` lists the backlog",
             ));

@@ -14,7 +14,7 @@ use crate::model::apply::apply;
 use crate::model::event::Recorded;
 use crate::model::ids::{FeatureId, Sequence};
 use crate::model::state::State;
-use crate::model::views::{Chapter, Why, WhyFold};
+use crate::model::views::{TimelineEntry, Why, WhyFold};
 use crate::queue::Contents;
 
 /// From the log alone: why it was or was not chosen, by what terms and against which others.
@@ -69,15 +69,15 @@ const TAIL_LINES_MAX: usize = 10;
 /// The last lines of what failed checks put out. One that is gone is passed over: `show` says so.
 fn tails(ground: &Ground, why: &Why) -> Tails {
     let contents = ground.contents();
-    let tail = |chapter: &Chapter| {
-        let failed = chapter.checks.last().filter(|check| check.exit_code != 0)?;
+    let tail = |entry: &TimelineEntry| {
+        let failed = entry.checks.last().filter(|check| check.exit_code != 0)?;
         let bytes = contents.get(&failed.output).ok()?;
         let text = clean_lines(trimmed(&String::from_utf8_lossy(&bytes)));
         let lines: Vec<&str> = text.lines().collect();
         let hidden = lines.len().saturating_sub(TAIL_LINES_MAX);
         let shown = lines.iter().skip(hidden).map(|line| (*line).to_owned());
-        Some((chapter.sequence, shown.collect()))
+        Some((entry.sequence, shown.collect()))
     };
-    let chapters = why.chapters.iter().rev();
-    chapters.filter_map(tail).take(TAILS_MAX).collect()
+    let entries = why.entries.iter().rev();
+    entries.filter_map(tail).take(TAILS_MAX).collect()
 }

@@ -1,20 +1,20 @@
 //! The crash drill: a real project whose scheduler, workers and agents are killed at random for
 //! a while, and then everything is counted. What is killed is the drill's own, and nothing else.
 
-mod hunt;
-mod inquest;
-mod place;
-mod prey;
-mod seen;
-mod strikes;
-mod supply;
-mod table;
+mod load;
+mod observer;
+mod report;
+mod run;
+mod sandbox_repo;
+mod schedule;
+mod targets;
+mod verdict;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use inquest::Findings;
-pub use table::{json, text};
+pub use report::{json, text};
+pub use verdict::Findings;
 
 use super::Context;
 use super::error::Error;
@@ -40,19 +40,19 @@ pub struct Plan {
 /// It cannot be set up, or the scheduler cannot be kept running. What the kills have done is in
 /// the findings.
 pub async fn carry_out(context: &Context, plan: &Plan) -> Result<(Findings, PathBuf), Error> {
-    let mut place = place::Place::prepare(plan.dir.as_deref(), plan.seed).await?;
-    let hunted = hunt::hunt(context, plan, &place).await;
-    let hunted = hunted.inspect_err(|error| {
+    let mut sandbox = sandbox_repo::SandboxRepo::prepare(plan.dir.as_deref(), plan.seed).await?;
+    let outcome = run::run(context, plan, &sandbox).await;
+    let outcome = outcome.inspect_err(|error| {
         if error.code != ExitCode::Interrupted {
-            place.keep();
+            sandbox.keep();
         }
     })?;
     // The run has found a place for its attempts meanwhile.
-    let project = Project::at(&place.project.root);
-    let findings = inquest::examine(&project, hunted).await;
-    let findings = findings.inspect_err(|_| place.keep())?;
+    let project = Project::at(&sandbox.project.root);
+    let findings = verdict::examine(&project, outcome).await;
+    let findings = findings.inspect_err(|_| sandbox.keep())?;
     if !findings.clean() {
-        place.keep();
+        sandbox.keep();
     }
-    Ok((findings, place.project.root.clone()))
+    Ok((findings, sandbox.project.root.clone()))
 }

@@ -5,7 +5,7 @@ use crate::cli::output::Output;
 use crate::cli::text::{Tone, cell_right, clean, clean_lines};
 use crate::cli::transcript::{Kind, Piece};
 use crate::model::settings::WorkerKind;
-use crate::model::views::{AttemptStory, brief};
+use crate::model::views::{AttemptTimeline, format};
 
 /// Lines of a tool's output that are shown, from its beginning; `--raw` has all.
 const OUTPUT_LINES_MAX: usize = 12;
@@ -13,45 +13,49 @@ const OUTPUT_LINES_MAX: usize = 12;
 const INDENT: usize = 17;
 
 /// What the log knows of the attempt. Nothing of it is cut.
-pub fn page(story: &AttemptStory, preserved: Option<&str>, out: &Output) -> String {
+pub fn page(timeline: &AttemptTimeline, preserved: Option<&str>, out: &Output) -> String {
     let mut page = Page::new(&out.uncut());
-    let kind = match story.kind {
+    let kind = match timeline.kind {
         WorkerKind::Coding => "coding",
         WorkerKind::Testing => "testing",
     };
-    let names = story.features.iter();
+    let names = timeline.features.iter();
     let names: Vec<String> = names
         .map(|(id, name)| format!("{id} {}", clean(name)))
         .collect();
-    let try_number = match story.number {
+    let try_number = match timeline.number {
         0 | 1 => String::new(),
         number => format!(", try {number}"),
     };
-    let title = format!("attempt {}: ", story.attempt);
+    let title = format!("attempt {}: ", timeline.attempt);
     let rest = format!("{kind} {}{try_number}", names.join(", "));
     page.line(&[(Tone::Strong, &title), (Tone::Plain, &rest)]);
     let mut fact = |name: &str, words: &str| {
         let name = format!("  {name:<10}");
         page.line(&[(Tone::Faint, &name), (Tone::Plain, words)]);
     };
-    fact("worker", &clean(&story.worker));
-    let began = format!("{} from commit {}", time(story.started), story.base.short());
+    fact("worker", &clean(&timeline.worker));
+    let began = format!(
+        "{} from commit {}",
+        time(timeline.started),
+        timeline.base.short()
+    );
     fact("began", &began);
-    if story.open {
+    if timeline.open {
         fact("ended", "not yet");
     }
-    let spent = brief::usage(story.spent);
+    let spent = format::usage(timeline.spent);
     if !spent.is_empty() {
         fact("spent", &spent);
     }
-    if let Some(merged) = &story.merged {
+    if let Some(merged) = &timeline.merged {
         fact("work", &format!("git show {}", merged.short()));
     } else if let Some(preserved) = preserved {
         fact("work", &format!("not merged; git show {preserved}"));
     }
     page.gap();
-    for chapter in &story.chapters {
-        why::chapter_lines(&mut page, chapter, &[]);
+    for entry in &timeline.entries {
+        why::entry_lines(&mut page, entry, &[]);
     }
     page.gap();
     page.end()
@@ -83,7 +87,7 @@ pub fn piece(piece: &Piece, out: &Output) -> String {
         }
         _ => {}
     }
-    let at = cell_right(&brief::duration(piece.at_ms), 8);
+    let at = cell_right(&format::duration(piece.at_ms), 8);
     let mut head = format!("{at} {:<8}", piece.kind.word());
     for line in lines
         .iter()

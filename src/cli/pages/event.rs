@@ -7,7 +7,7 @@ use crate::cli::progress::render::{Look, permanent};
 use crate::cli::text::{Tone, cell_right};
 use crate::model::actor::Actor;
 use crate::model::event::{Event, Recorded};
-use crate::model::views::Line;
+use crate::model::views::EventLine;
 
 #[derive(Serialize)]
 struct Json<'a> {
@@ -36,7 +36,7 @@ pub fn json(recorded: &Recorded) -> Result<String, serde_json::Error> {
 }
 
 /// The event as one line for people: its number, its time, and what happened.
-pub fn text(line: &Line, look: Look) -> String {
+pub fn text(line: &EventLine, look: Look) -> String {
     let number = cell_right(&line.sequence.to_string(), 6);
     let prefix = format!("{number} {} ", time(line.at));
     let width = look.width.map(|width| width.saturating_sub(prefix.len()));

@@ -13,8 +13,8 @@ pub fn page(text: &FeatureText, out: &Output) -> String {
     let mut page = Page::new(&out.uncut());
     let spec = &text.spec;
     let title = format!("{} {}", text.feature, clean(&spec.name));
-    let standing = format!(": {}", text.standing.word());
-    page.line(&[(Tone::Strong, &title), (Tone::Plain, &standing)]);
+    let status = format!(": {}", text.status.word());
+    page.line(&[(Tone::Strong, &title), (Tone::Plain, &status)]);
     let mut fact = |name: &str, words: String| {
         let name = format!("  {name:<10}");
         page.line(&[(Tone::Faint, &name), (Tone::Plain, &words)]);
@@ -41,7 +41,7 @@ pub fn page(text: &FeatureText, out: &Output) -> String {
     neighbours(&mut page, "unblocks", &text.unblocks);
     page.gap();
     let next = format!("scheduler why {}", text.feature.0);
-    page.line(&[(Tone::Faint, "its story: "), (Tone::Plain, &next)]);
+    page.line(&[(Tone::Faint, "its timeline: "), (Tone::Plain, &next)]);
     page.end()
 }
 
@@ -59,10 +59,10 @@ fn list(page: &mut Page, title: &str, items: &[String]) {
     page.line(&[(Tone::Strong, title)]);
     for (number, item) in (1..).zip(items) {
         let text = clean_lines(trimmed(item));
-        let mut mark = format!("  {number}. ");
+        let mut label = format!("  {number}. ");
         for line in text.lines() {
-            page.line(&[(Tone::Faint, &mark), (Tone::Plain, line)]);
-            mark = " ".repeat(mark.len());
+            page.line(&[(Tone::Faint, &label), (Tone::Plain, line)]);
+            label = " ".repeat(label.len());
         }
     }
 }
@@ -75,8 +75,8 @@ fn neighbours(page: &mut Page, title: &str, neighbours: &[Neighbour]) {
     page.line(&[(Tone::Strong, title)]);
     for it in neighbours.iter().take(NEIGHBOURS_MAX) {
         let name = format!("  {} {}", it.feature, clean(&it.name));
-        let standing = format!(" ({})", it.standing.word());
-        page.line(&[(Tone::Plain, &name), (Tone::Faint, &standing)]);
+        let status = format!(" ({})", it.status.word());
+        page.line(&[(Tone::Plain, &name), (Tone::Faint, &status)]);
     }
     if let Some(more) = neighbours
         .len()

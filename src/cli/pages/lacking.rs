@@ -1,6 +1,6 @@
 //! Workers that a run waits for, in words.
 
-use crate::model::views::brief;
+use crate::model::views::format;
 use crate::protocol::Lacking;
 
 /// What to start, and until when.
@@ -8,7 +8,7 @@ pub fn start(lacking: &Lacking) -> String {
     let start = format!("start `worker --kind {}`", lacking.kind.word());
     match lacking.ends_in_ms {
         None => start,
-        Some(ms) => format!("{start}, or the run ends in {}", brief::duration(ms)),
+        Some(ms) => format!("{start}, or the run ends in {}", format::duration(ms)),
     }
 }
 
@@ -17,7 +17,7 @@ pub fn short(lacking: &Lacking) -> String {
     let word = lacking.kind.word();
     match lacking.ends_in_ms {
         None => format!("no {word} worker"),
-        Some(ms) => format!("no {word} worker, ends in {}", brief::duration(ms)),
+        Some(ms) => format!("no {word} worker, ends in {}", format::duration(ms)),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::model::ids::Timestamp;
 use crate::model::settings::WorkerKind;
 use crate::model::state::RETURNS_MAX;
 use crate::model::views::status::{FeatureView, StatusView};
-use crate::model::views::{Standing, brief, story};
+use crate::model::views::{DerivedStatus, format, timeline};
 use crate::protocol::{Live, LiveAttempt};
 
 /// Features of each group that are listed; JSON has them all.
@@ -48,17 +48,21 @@ pub fn page(view: &StatusView, seen: Seen<'_>, now: Timestamp, out: &Output) -> 
     };
     writer.head();
     writer.attempts();
-    for standing in [
-        Standing::NeedsInput,
-        Standing::Parked,
-        Standing::Unreachable,
+    for status in [
+        DerivedStatus::NeedsInput,
+        DerivedStatus::Parked,
+        DerivedStatus::Unreachable,
     ] {
-        writer.group(standing);
+        writer.group(status);
     }
     writer.unproven();
     writer.next();
-    for standing in [Standing::Delayed, Standing::Blocked, Standing::Skipped] {
-        writer.group(standing);
+    for status in [
+        DerivedStatus::Delayed,
+        DerivedStatus::Blocked,
+        DerivedStatus::Skipped,
+    ] {
+        writer.group(status);
     }
     writer.passing();
     writer.page.end()
@@ -103,7 +107,7 @@ impl Writer<'_> {
         if !view.workers.is_empty() {
             self.workers();
         }
-        let spent = brief::usage(view.spent);
+        let spent = format::usage(view.spent);
         if !spent.is_empty() {
             self.fact("spent", Tone::Plain, &spent);
         }
@@ -119,8 +123,8 @@ impl Writer<'_> {
     fn warnings(&mut self) {
         let view = self.view;
         if let Some((at, moved)) = &view.moved {
-            let since = brief::duration(self.now.since_ms(*at));
-            let text = format!("{since} ago, {}", clean(&story::moved(moved)));
+            let since = format::duration(self.now.since_ms(*at));
+            let text = format!("{since} ago, {}", clean(&timeline::moved(moved)));
             self.fact("moved", Tone::Warning, &text);
         }
         if let (total @ 1.., changes) = &view.config {
@@ -129,7 +133,7 @@ impl Writer<'_> {
             self.fact("config", Tone::Warning, &text);
         }
         if !view.held.is_empty() {
-            self.fact("held", Tone::Warning, &clean(&brief::held(&view.held)));
+            self.fact("held", Tone::Warning, &clean(&format::held(&view.held)));
         }
         if let Some(reason) = &view.paused {
             let text = format!("{}; `scheduler resume` goes on", clean(reason));
@@ -146,7 +150,7 @@ impl Writer<'_> {
         if let Some((until, reason)) = &view.limited {
             let until = match until.0 {
                 u64::MAX => "until `scheduler resume`".to_owned(),
-                _ => format!("for another {}", brief::duration(until.since_ms(self.now))),
+                _ => format!("for another {}", format::duration(until.since_ms(self.now))),
             };
             let text = format!("the provider refuses {until}: {}", clean(reason));
             self.fact("limited", Tone::Warning, &text);
@@ -172,9 +176,9 @@ impl Writer<'_> {
                 RunOutcome::SomeFailed | RunOutcome::BudgetSpent => Tone::Bad,
             };
             let reason = clean(&run.reason);
-            let waiting = [Standing::Ready, Standing::Delayed].iter();
+            let waiting = [DerivedStatus::Ready, DerivedStatus::Delayed].iter();
             let waiting: u32 = waiting
-                .filter_map(|standing| self.view.counts.get(standing))
+                .filter_map(|status| self.view.counts.get(status))
                 .sum();
             if waiting > 0 && !self.replayed {
                 let features = if waiting == 1 {
@@ -189,7 +193,7 @@ impl Writer<'_> {
             }
             return (tone, format!("finished: {reason}"));
         }
-        let since = brief::duration(run.ran_ms);
+        let since = format::duration(run.ran_ms);
         match self.live {
             Some(live) if live.draining => (
                 Tone::Warning,
@@ -279,7 +283,7 @@ impl Writer<'_> {
                 WorkerKind::Coding => "coding".to_owned(),
                 WorkerKind::Testing => "testing".to_owned(),
             };
-            let since = brief::duration(attempt.ran_ms);
+            let since = format::duration(attempt.ran_ms);
             let doing = live.map(doing).unwrap_or_default();
             let note = format!("{} {kind} for {since}{doing}", attempt.worker);
             self.row(&id, &attempt.name, Tone::Note, &note);
@@ -287,14 +291,14 @@ impl Writer<'_> {
         self.more(self.view.attempts.len());
     }
 
-    fn group(&mut self, standing: Standing) {
+    fn group(&mut self, status: DerivedStatus) {
         let view = self.view;
-        let features = view.features.iter().filter(|it| it.standing == standing);
+        let features = view.features.iter().filter(|it| it.status == status);
         let features: Vec<&FeatureView> = features.collect();
         if features.is_empty() {
             return;
         }
-        self.title(standing.word(), features.len());
+        self.title(status.word(), features.len());
         for feature in features.iter().take(ROWS_MAX) {
             let (tone, note) = self.note(feature);
             self.row(&feature.feature.to_string(), &feature.name, tone, &note);
@@ -324,20 +328,20 @@ impl Writer<'_> {
 
     fn note(&self, feature: &FeatureView) -> (Tone, String) {
         let number = feature.feature.0;
-        match feature.standing {
-            Standing::NeedsInput => (
+        match feature.status {
+            DerivedStatus::NeedsInput => (
                 Tone::Warning,
                 format!("{} (scheduler answer {number} TEXT)", feature.note),
             ),
-            Standing::Parked => (
+            DerivedStatus::Parked => (
                 Tone::Bad,
                 format!("{} (scheduler retry {number})", feature.note),
             ),
-            Standing::Delayed => {
-                let wait = brief::duration(feature.not_before.since_ms(self.now));
+            DerivedStatus::Delayed => {
+                let wait = format::duration(feature.not_before.since_ms(self.now));
                 (Tone::Plain, format!("again in {wait}: {}", feature.note))
             }
-            Standing::Unreachable => (Tone::Bad, feature.note.clone()),
+            DerivedStatus::Unreachable => (Tone::Bad, feature.note.clone()),
             _ => (Tone::Faint, feature.note.clone()),
         }
     }
@@ -346,14 +350,19 @@ impl Writer<'_> {
         if self.view.next.is_empty() {
             return;
         }
-        let ready = self.view.counts.get(&Standing::Ready).copied().unwrap_or(0);
+        let ready = self
+            .view
+            .counts
+            .get(&DerivedStatus::Ready)
+            .copied()
+            .unwrap_or(0);
         self.title("next", ready as usize);
         for next in &self.view.next {
             self.row(
                 &next.feature.to_string(),
                 &next.name,
                 Tone::Faint,
-                &story::rank_words(&next.terms),
+                &timeline::rank_words(&next.terms),
             );
         }
         let shown = self.view.next.len();
@@ -379,7 +388,7 @@ impl Writer<'_> {
             .view
             .features
             .iter()
-            .filter(|it| it.standing == Standing::Passing);
+            .filter(|it| it.status == DerivedStatus::Passing);
         let numbers: Vec<String> = passing.map(|it| it.feature.to_string()).collect();
         if numbers.is_empty() {
             return;

@@ -8,8 +8,8 @@ use crate::cli::output::Output;
 use crate::cli::text::{Tone, clean, tone};
 use crate::model::evidence::CheckRun;
 use crate::model::ids::{AttemptId, ContentHash, Sequence};
-use crate::model::views::story::{self, times};
-use crate::model::views::{Chapter, Choice, Mark, Why, brief};
+use crate::model::views::timeline::{self, times};
+use crate::model::views::{Choice, Label, TimelineEntry, Why, format};
 use crate::queue::content::hash;
 
 /// The last lines of failed checks' outputs, by the event that tells the failure.
@@ -18,17 +18,17 @@ pub type Tails = BTreeMap<Sequence, Vec<String>>;
 /// The page. Nothing of it is cut: who asks wants to know all.
 pub fn page(why: &Why, tails: &Tails, all: bool, out: &Output) -> String {
     let mut page = Page::new(&out.uncut());
-    let standing = format!(": {}", why.standing.word());
+    let status = format!(": {}", why.status.word());
     let name = clean(&why.name);
     page.line(&[
         (Tone::Strong, &format!("{} {name}", why.feature)),
-        (Tone::Plain, &standing),
+        (Tone::Plain, &status),
     ]);
     for because in &why.because {
         page.line(&[(Tone::Plain, "  "), (Tone::Plain, &clean(because))]);
     }
     for (id, terms) in &why.ahead {
-        let text = format!("    {id}: {}", story::rank_words(terms));
+        let text = format!("    {id}: {}", timeline::rank_words(terms));
         page.line(&[(Tone::Faint, &text)]);
     }
     if let Some(over) = &why.passed_over {
@@ -38,21 +38,21 @@ pub fn page(why: &Why, tails: &Tails, all: bool, out: &Output) -> String {
             if over.times == 1 { "" } else { "s" },
             over.chosen,
             over.sequence,
-            story::rank_words(&over.terms),
-            story::rank_words(&over.own),
+            timeline::rank_words(&over.terms),
+            timeline::rank_words(&over.own),
         );
         page.line(&[(Tone::Plain, &text)]);
     }
     page.gap();
     let routine = if all { BTreeMap::new() } else { routine(why) };
-    for chapter in &why.chapters {
-        let tests = chapter.attempt.and_then(|attempt| routine.get(&attempt));
-        match (tests, chapter.mark) {
+    for entry in &why.entries {
+        let tests = entry.attempt.and_then(|attempt| routine.get(&attempt));
+        match (tests, entry.label) {
             (None, _) => {
-                let tail = tails.get(&chapter.sequence).map_or(&[][..], Vec::as_slice);
-                chapter_lines(&mut page, chapter, tail);
+                let tail = tails.get(&entry.sequence).map_or(&[][..], Vec::as_slice);
+                entry_lines(&mut page, entry, tail);
             }
-            (Some(0), _) | (Some(_), Mark::Start) => {}
+            (Some(0), _) | (Some(_), Label::Start) => {}
             (Some(&tests), _) => {
                 let text = format!("       {} passed (--all shows them)", times(tests, "test"));
                 page.line(&[(Tone::Faint, &text)]);
@@ -68,9 +68,9 @@ pub fn page(why: &Why, tails: &Tails, all: bool, out: &Output) -> String {
 fn routine(why: &Why) -> BTreeMap<AttemptId, u32> {
     let mut routine = BTreeMap::new();
     let mut row = Vec::new();
-    let ends = why.chapters.iter().filter(|it| it.mark != Mark::Start);
-    for chapter in ends.map(Some).chain([None]) {
-        let test = chapter.filter(|it| it.mark == Mark::Test);
+    let ends = why.entries.iter().filter(|it| it.label != Label::Start);
+    for entry in ends.map(Some).chain([None]) {
+        let test = entry.filter(|it| it.label == Label::Test);
         if let Some(attempt) = test.and_then(|it| it.attempt) {
             row.push(attempt);
             continue;
@@ -96,12 +96,12 @@ fn see_more(page: &mut Page, why: &Why) {
         page.line(&[(Tone::Plain, &command), (Tone::Faint, about)]);
     };
     line(&why.feature.0.to_string(), "what the backlog says of it");
-    let chapters = || why.chapters.iter().rev();
+    let entries = || why.entries.iter().rev();
     // Tests mostly have no agent, and what other events tell is in the outcome's attempt, too.
-    let outcome = chapters().find(|it| {
+    let outcome = entries().find(|it| {
         matches!(
-            it.mark,
-            Mark::Pass | Mark::Fail | Mark::Regression | Mark::Unsure | Mark::Ask
+            it.label,
+            Label::Pass | Label::Fail | Label::Regression | Label::Unsure | Label::Ask
         )
     });
     if let Some(attempt) = outcome.and_then(|it| it.attempt) {
@@ -110,7 +110,7 @@ fn see_more(page: &mut Page, why: &Why) {
             "its last attempt, and what the agent did",
         );
     }
-    let checks = || chapters().flat_map(|it| it.checks.iter().rev());
+    let checks = || entries().flat_map(|it| it.checks.iter().rev());
     let checks = || checks().filter(|check| has_output(check));
     let failed = checks().find(|check| check.exit_code != 0);
     if let Some(check) = failed.or(checks().next()) {
@@ -118,28 +118,28 @@ fn see_more(page: &mut Page, why: &Why) {
     }
 }
 
-/// One chapter, and below it the last lines that its failed check put out.
-pub(super) fn chapter_lines(page: &mut Page, chapter: &Chapter, tail: &[String]) {
-    let when = format!("{:>6} {} ", chapter.sequence.0, time(chapter.at));
-    let mark = format!("{:<5}", chapter.mark.word());
-    let attempt = match (chapter.mark, chapter.attempt) {
-        (Mark::Start, Some(attempt)) => format!("attempt {attempt}, "),
+/// One entry, and below it the last lines that its failed check put out.
+pub(super) fn entry_lines(page: &mut Page, entry: &TimelineEntry, tail: &[String]) {
+    let when = format!("{:>6} {} ", entry.sequence.0, time(entry.at));
+    let label = format!("{:<5}", entry.label.word());
+    let attempt = match (entry.label, entry.attempt) {
+        (Label::Start, Some(attempt)) => format!("attempt {attempt}, "),
         (_, Some(attempt)) => format!("{attempt} "),
         (_, None) => String::new(),
     };
-    let note = clean(&chapter.note);
+    let note = clean(&entry.note);
     page.line(&[
         (Tone::Faint, &when),
-        (tone(chapter.mark), &mark),
+        (tone(entry.label), &label),
         (Tone::Plain, " "),
         (Tone::Faint, &attempt),
         (Tone::Plain, &note),
     ]);
     let indent = " ".repeat(34);
-    for words in chapter.choice.iter().flat_map(Choice::words) {
+    for words in entry.choice.iter().flat_map(Choice::words) {
         page.line(&[(Tone::Plain, &indent), (Tone::Faint, &words)]);
     }
-    for check in &chapter.checks {
+    for check in &entry.checks {
         page.line(&[
             (Tone::Plain, &indent),
             (check_tone(check), &check_words(check)),
@@ -154,10 +154,10 @@ pub(super) fn chapter_lines(page: &mut Page, chapter: &Chapter, tail: &[String])
     }
     // What a check put out is in the reason, too.
     let told = |more: &&String| !tail.iter().any(|line| line.trim() == more.trim());
-    if let Some(more) = chapter.more.as_ref().filter(told) {
+    if let Some(more) = entry.more.as_ref().filter(told) {
         page.line(&[(Tone::Plain, &indent), (Tone::Plain, &clean(more))]);
     }
-    for (feature, commit) in &chapter.suspects {
+    for (feature, commit) in &entry.suspects {
         let text = format!("suspect: {feature} merged {}", commit.short());
         page.line(&[(Tone::Plain, &indent), (Tone::Warning, &text)]);
     }
@@ -177,7 +177,7 @@ fn check_words(check: &CheckRun) -> String {
         (false, false) => "no output".to_owned(),
         (false, true) => "its output was not kept".to_owned(),
     };
-    let took = brief::duration(check.duration_ms);
+    let took = format::duration(check.duration_ms);
     let command = clean(&check.command);
     let code = check.exit_code;
     format!("`{command}` exited with {code} after {took}, {output}")
@@ -199,14 +199,14 @@ fn digits(check: &CheckRun) -> String {
 mod tests {
     use super::*;
     use crate::model::ids::{FeatureId, Timestamp};
-    use crate::model::views::Standing;
-    use crate::model::views::standing::Chain;
+    use crate::model::views::DerivedStatus;
+    use crate::model::views::derived_status::Chain;
 
-    fn chapter(mark: Mark, attempt: u64) -> Chapter {
-        Chapter {
+    fn entry(label: Label, attempt: u64) -> TimelineEntry {
+        TimelineEntry {
             sequence: Sequence(attempt),
             at: Timestamp(0),
-            mark,
+            label,
             note: String::new(),
             more: None,
             attempt: Some(AttemptId(attempt)),
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn of_many_passed_tests_in_a_row_one_is_told() {
-        use Mark::{Fail, Pass, Start, Test};
+        use Label::{Fail, Pass, Start, Test};
         let marks = [
             (Pass, 1),
             (Start, 2),
@@ -235,14 +235,14 @@ mod tests {
         let why = Why {
             feature: FeatureId(1),
             name: "one".to_owned(),
-            standing: Standing::Passing,
+            status: DerivedStatus::Passing,
             because: Vec::new(),
             chain: Chain::default(),
             terms: None,
             ahead: Vec::new(),
             ahead_total: 0,
             passed_over: None,
-            chapters: marks.map(|(mark, attempt)| chapter(mark, attempt)).into(),
+            entries: marks.map(|(label, attempt)| entry(label, attempt)).into(),
         };
         let told = |all: bool| -> Vec<String> {
             let out = Output::new(&crate::cli::args::Global::default());
@@ -252,8 +252,8 @@ mod tests {
                 match words.nth(1)? {
                     "tests" => Some("...".to_owned()),
                     time if time.starts_with("1970") => {
-                        let mark = words.next()?;
-                        Some(format!("{mark} {}", words.find(|it| it.starts_with('a'))?))
+                        let label = words.next()?;
+                        Some(format!("{label} {}", words.find(|it| it.starts_with('a'))?))
                     }
                     _ => None,
                 }

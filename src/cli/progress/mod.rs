@@ -46,7 +46,7 @@ impl Progress {
     pub fn event(&mut self, recorded: &Recorded) {
         let news = !self.view.is_repetition(&recorded.event);
         let line = self.view.event(recorded);
-        if (line.mark.is_outcome() && news) || self.everything {
+        if (line.label.is_outcome() && news) || self.everything {
             let look = self.look();
             self.screen.permanent(|| render::permanent(&line, look));
         }

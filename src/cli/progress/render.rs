@@ -5,7 +5,7 @@ use crate::cli::pages;
 use crate::cli::text::{Paint, Tone, cell, cell_right, clean, fit, tone, width};
 use crate::model::ids::Timestamp;
 use crate::model::settings::WorkerKind;
-use crate::model::views::{Line, Mark, brief};
+use crate::model::views::{EventLine, Label, format};
 use crate::protocol::Phase;
 
 /// Names take no more columns than this, so that the columns after them are near.
@@ -36,10 +36,10 @@ impl Look {
 }
 
 /// One finished thing as a line that stays: `PASS  4m12s  #118 name  worker-3  note`.
-pub fn permanent(line: &Line, look: Look) -> String {
-    let elapsed = line.elapsed_ms.map(brief::duration).unwrap_or_default();
+pub fn permanent(line: &EventLine, look: Look) -> String {
+    let elapsed = line.elapsed_ms.map(format::duration).unwrap_or_default();
     let mut row = Row::new(look);
-    row.cell(tone(line.mark), &cell_right(line.mark.word(), 5));
+    row.cell(tone(line.label), &cell_right(line.label.word(), 5));
     row.cell(Tone::Faint, &cell_right(&elapsed, 6));
     if line.features.is_empty() && line.worker.is_empty() {
         row.rest(Tone::Plain, &clean(&line.note));
@@ -58,8 +58,8 @@ pub fn permanent(line: &Line, look: Look) -> String {
     };
     row.cell(Tone::Plain, &cell(&name, columns));
     row.cell(Tone::Faint, &cell(&clean(&line.worker), 9));
-    let note = match line.mark {
-        Mark::Fail | Mark::Regression | Mark::Park | Mark::Ask => Tone::Plain,
+    let note = match line.label {
+        Label::Fail | Label::Regression | Label::Park | Label::Ask => Tone::Plain,
         _ => Tone::Faint,
     };
     row.rest(note, &clean(&line.note));
@@ -121,7 +121,7 @@ fn running(active: &Active, now: Timestamp, look: Look) -> String {
     row.cell(Tone::Note, &cell(phase, 9));
     row.cell(
         Tone::Plain,
-        &cell_right(&brief::duration(now.since_ms(active.started)), 6),
+        &cell_right(&format::duration(now.since_ms(active.started)), 6),
     );
     let silent = now.since_ms(active.active_at.unwrap_or(active.started));
     let mut activity = clean(&active.activity);
@@ -129,7 +129,7 @@ fn running(active: &Active, now: Timestamp, look: Look) -> String {
         activity = format!("not connected; {activity}");
     }
     if silent >= SILENT_MS && !activity.is_empty() {
-        activity = format!("{activity} ({} ago)", brief::duration(silent));
+        activity = format!("{activity} ({} ago)", format::duration(silent));
     }
     let tone = if active.connected {
         Tone::Faint
@@ -204,7 +204,7 @@ pub fn totals(view: &View, now: Timestamp, load: Option<Load>, look: Look) -> St
     if let Some(since) = view.since {
         row.glue(
             Tone::Faint,
-            &format!(", {}", brief::duration(now.since_ms(since))),
+            &format!(", {}", format::duration(now.since_ms(since))),
         );
     }
     if let Some(load) = load {
@@ -214,7 +214,7 @@ pub fn totals(view: &View, now: Timestamp, load: Option<Load>, look: Look) -> St
         } = load;
         row.glue(Tone::Faint, &format!(", load {one_minute:.1}/{processors}"));
     }
-    let spent = brief::usage(view.spent);
+    let spent = format::usage(view.spent);
     if !spent.is_empty() {
         row.glue(Tone::Faint, &format!(", {spent}"));
     }

@@ -8,7 +8,7 @@ use crate::model::evidence::{Basis, Evidence, Failure, FailureKind, Usage};
 use crate::model::feature::FeatureSpec;
 use crate::model::ids::*;
 use crate::model::settings::WorkerKind;
-use crate::model::views::Line;
+use crate::model::views::EventLine;
 use crate::protocol::{Lacking, Live, LiveAttempt, Phase};
 
 /// A view that is told events, a second apart.
@@ -19,7 +19,7 @@ struct Run {
 }
 
 impl Run {
-    fn tell(&mut self, event: impl Into<Event>) -> Line {
+    fn record(&mut self, event: impl Into<Event>) -> EventLine {
         self.head += 1;
         self.view.event(&Recorded {
             sequence: Sequence(self.head),
@@ -36,7 +36,7 @@ impl Run {
             name: name.to_owned(),
             ..FeatureSpec::default()
         };
-        self.tell(FeatureAdded {
+        self.record(FeatureAdded {
             feature: FeatureId(number),
             spec,
         });
@@ -44,7 +44,7 @@ impl Run {
 
     fn join(&mut self, kind: WorkerKind, name: &str) -> WorkerId {
         let (name, process) = (name.to_owned(), ProcessIdentity::default());
-        self.tell(WorkerJoined {
+        self.record(WorkerJoined {
             kind,
             name,
             process,
@@ -54,7 +54,7 @@ impl Run {
 
     fn start(&mut self, worker: WorkerId, features: &[u32]) -> AttemptId {
         let features: Vec<FeatureId> = features.iter().copied().map(FeatureId).collect();
-        self.tell(FeatureAssigned {
+        self.record(FeatureAssigned {
             worker,
             features,
             attempt_number: 1,
@@ -64,26 +64,26 @@ impl Run {
             ready: 1,
         });
         let job = JobId(self.head);
-        self.tell(AttemptStarted { job, worker });
+        self.record(AttemptStarted { job, worker });
         AttemptId(self.head)
     }
 
-    fn pass(&mut self, feature: u32, attempt: AttemptId) -> Line {
+    fn pass(&mut self, feature: u32, attempt: AttemptId) -> EventLine {
         let evidence = Evidence {
             basis: Basis::Checks,
             commit: CommitId::default(),
             tree: CommitId::default(),
             checks: Vec::new(),
         };
-        self.tell(FeaturePassed {
+        self.record(FeaturePassed {
             feature: FeatureId(feature),
             attempt,
             evidence,
         })
     }
 
-    fn fail(&mut self, feature: u32, attempt: AttemptId, reason: &str) -> Line {
-        self.tell(FeatureFailed {
+    fn fail(&mut self, feature: u32, attempt: AttemptId, reason: &str) -> EventLine {
+        self.record(FeatureFailed {
             feature: FeatureId(feature),
             attempt,
             failure: Failure::new(FailureKind::CheckFailed, reason),
@@ -140,13 +140,13 @@ fn outcomes_are_aligned_lines() {
         permanent(&run.fail(118, two, "`sh t`\nexited with 1"), look),
         permanent(&run.pass(3, two), look),
         permanent(
-            &run.tell(RunPaused {
+            &run.record(RunPaused {
                 reason: "lunch\u{7}".to_owned(),
             }),
             look,
         ),
         permanent(
-            &run.tell(FeatureParked {
+            &run.record(FeatureParked {
                 feature: FeatureId(118),
                 failures: 3,
             }),
@@ -241,7 +241,7 @@ fn counts_follow_the_events() {
     let (mut run, one, two) = busy();
     run.pass(1, one);
     run.fail(118, two, "no");
-    run.tell(FeatureParked {
+    run.record(FeatureParked {
         feature: FeatureId(118),
         failures: 1,
     });
@@ -255,23 +255,23 @@ fn counts_follow_the_events() {
         ..Counts::default()
     };
     assert_eq!(counts, expected);
-    run.tell(RetryRequested {
+    run.record(RetryRequested {
         feature: FeatureId(118),
     });
-    run.tell(RetryRequested {
+    run.record(RetryRequested {
         feature: FeatureId(1),
     });
-    run.tell(FeatureSkipped {
+    run.record(FeatureSkipped {
         feature: FeatureId(3),
         reason: String::new(),
     });
-    run.tell(RegressionFound {
+    run.record(RegressionFound {
         feature: FeatureId(1),
         attempt: AttemptId(0),
         failure: Failure::new(FailureKind::CheckFailed, ""),
         suspects: Vec::new(),
     });
-    run.tell(AttemptLost {
+    run.record(AttemptLost {
         attempt: two,
         reason: String::new(),
     });

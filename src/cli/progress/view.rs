@@ -10,8 +10,8 @@ use crate::model::ids::{AttemptId, FeatureId, Timestamp};
 use crate::model::settings::WorkerKind;
 use crate::model::state::State;
 use crate::model::trouble::TroubleKind;
-use crate::model::views::story::Told;
-use crate::model::views::{Line, Story};
+use crate::model::views::timeline::OpenAttempt;
+use crate::model::views::{EventLine, Timeline};
 use crate::protocol::{Lacking, Live, LiveAttempt, Phase};
 
 /// An open attempt as people see it.
@@ -59,7 +59,7 @@ pub struct Counts {
 /// The view's knowledge.
 #[derive(Clone, Debug, Default)]
 pub struct View {
-    story: Story,
+    timeline: Timeline,
     statuses: BTreeMap<FeatureId, Status>,
     /// How many features have each status; a backlog may be too long to be counted every time.
     by_status: BTreeMap<Status, u32>,
@@ -87,7 +87,7 @@ impl View {
     /// A view that goes on where `state` ends.
     pub fn after(state: &State, now: Timestamp) -> Self {
         let mut view = Self {
-            story: Story::after(state),
+            timeline: Timeline::after(state),
             paused: state.paused.is_some(),
             troubled: state.troubled.as_ref().map(|trouble| trouble.kind),
             ..Self::default()
@@ -102,8 +102,8 @@ impl View {
     }
 
     /// Folds an event, and tells it.
-    pub fn event(&mut self, recorded: &Recorded) -> Line {
-        let line = self.story.tell(recorded);
+    pub fn event(&mut self, recorded: &Recorded) -> EventLine {
+        let line = self.timeline.describe(recorded);
         let at = self.steady(recorded.at);
         self.since.get_or_insert(at);
         match &recorded.event {
@@ -150,14 +150,14 @@ impl View {
         self.draining = live.draining;
         for now in &live.attempts {
             if let Some(active) = self.active.get_mut(&now.attempt) {
-                active.update(now, self.story.steady(now.active_at));
+                active.update(now, self.timeline.steady(now.active_at));
             }
         }
     }
 
     /// A time of the wall clock on the scale of this view's times: without the clock's jumps.
     pub fn steady(&self, at: Timestamp) -> Timestamp {
-        self.story.steady(at)
+        self.timeline.steady(at)
     }
 
     /// The open attempts, the oldest first.
@@ -190,7 +190,7 @@ impl View {
 
     /// Where a feature returns to when it may be tried again.
     fn rest(&self, feature: FeatureId) -> Status {
-        match self.story.is_broken(feature) {
+        match self.timeline.is_broken(feature) {
             true => Status::Regressed,
             false => Status::Pending,
         }
@@ -209,14 +209,14 @@ impl View {
         self.name_columns = self.name_columns.max(width(&clean(name)));
     }
 
-    /// Brings the open attempts into line with the story's.
+    /// Brings the open attempts into line with the timeline's.
     fn refresh(&mut self) {
-        let open = self.story.open();
+        let open = self.timeline.open();
         self.active.retain(|id, _| open.contains_key(id));
         for (&id, told) in open {
             if !self.active.contains_key(&id) {
                 let first = told.features.first().copied().unwrap_or_default();
-                let name = self.story.name(first).to_owned();
+                let name = self.timeline.name(first).to_owned();
                 self.active.insert(id, Active::new(told, name));
             }
         }
@@ -224,7 +224,7 @@ impl View {
 }
 
 impl Active {
-    fn new(told: &Told, name: String) -> Self {
+    fn new(told: &OpenAttempt, name: String) -> Self {
         Self {
             worker: told.worker.clone(),
             features: told.features.clone(),

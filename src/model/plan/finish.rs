@@ -7,7 +7,7 @@ use crate::model::event::RunOutcome;
 use crate::model::feature::Status;
 use crate::model::ids::{FeatureId, Timestamp};
 use crate::model::state::{Feature, State};
-use crate::model::views::standing::{Standing, Standings};
+use crate::model::views::derived_status::{DerivedStatus, DerivedStatuses};
 
 /// Features of each sort that are named in the reason; `status` has all of them.
 const NAMED_MAX: usize = 3;
@@ -65,8 +65,8 @@ fn outcome(state: &State) -> (RunOutcome, String) {
         return (RunOutcome::WaitingForPerson, reason.to_owned());
     }
     let unproven: Vec<FeatureId> = unproven(state).collect();
-    let standings = Standings::of(state, state.at);
-    let hopeless = |feature: &&Feature| standings.standing(feature) == Standing::Unreachable;
+    let statuses = DerivedStatuses::of(state, state.at);
+    let hopeless = |feature: &&Feature| statuses.of_feature(feature) == DerivedStatus::Unreachable;
     let unreachable = state.features().filter(hopeless).count();
     let held = waiting - u32::try_from(unreachable).unwrap_or(waiting).min(waiting);
     let of = |status: Status| {
@@ -97,8 +97,8 @@ fn outcome(state: &State) -> (RunOutcome, String) {
         reasons.push(format!("{} unreachable", waiting - held));
     }
     let named = state.features().filter(waits).take(NAMED_MAX);
-    let chains = named.map(|feature| standings.chain(feature.id));
-    reasons.extend(chains.map(|chain| standings.chain_words(&chain)));
+    let chains = named.map(|feature| statuses.chain(feature.id));
+    reasons.extend(chains.map(|chain| statuses.chain_words(&chain)));
     let outcome = if parked > 0 || !unproven.is_empty() || waiting > held {
         RunOutcome::SomeFailed
     } else if asking + held > 0 {

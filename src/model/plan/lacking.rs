@@ -8,7 +8,7 @@ use crate::model::event::RunOutcome;
 use crate::model::ids::Timestamp;
 use crate::model::settings::WorkerKind;
 use crate::model::state::State;
-use crate::model::views::brief;
+use crate::model::views::format;
 
 /// What a failed worker said last is a sentence or two.
 const SAID_BYTES_MAX: usize = 400;
@@ -74,7 +74,7 @@ pub fn due(state: &State, now: Timestamp, world: &World) -> Option<(RunOutcome, 
     };
     let (kind, absence) = world.lacking.iter().find(|(kind, it)| over(kind, it))?;
     let left = left(state, *kind);
-    let (word, waited) = (kind.word(), brief::duration(absence.waited_ms));
+    let (word, waited) = (kind.word(), format::duration(absence.waited_ms));
     let reason = format!(
         "{left}, and no {word} worker has been there to do it for {waited}: `scheduler run --workers {word}=1` goes on, or start `worker --kind {word}` beside `scheduler run`"
     );

@@ -5,7 +5,7 @@ use crate::model::decide::clipped;
 use crate::model::event::{RankTerms, RunOutcome};
 use crate::model::ids::{FeatureId, Timestamp};
 use crate::model::state::State;
-use crate::model::views::brief;
+use crate::model::views::format;
 
 /// What went wrong is a sentence or two; what to do next must find its place in the reason.
 const WORDS_BYTES_MAX: usize = 1_200;
@@ -53,7 +53,7 @@ pub fn due(state: &State, world: &World) -> Option<(RunOutcome, String)> {
     }
     let trouble = state.troubled.as_ref()?;
     let words = clipped(trouble.reason.trim(), WORDS_BYTES_MAX);
-    let (waited, advice) = (brief::duration(waited_ms), trouble.kind.advice());
+    let (waited, advice) = (format::duration(waited_ms), trouble.kind.advice());
     let reason = format!(
         "no attempt has got past this for {waited}, and no feature is to blame: {words}. To continue, {advice}; then start `scheduler run` again"
     );

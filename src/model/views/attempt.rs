@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::chapter::{Chapter, Teller};
+use super::timeline_entry::{EntryFold, TimelineEntry};
 use crate::model::event::{Event, Recorded};
 use crate::model::evidence::Usage;
 use crate::model::ids::{AttemptId, CommitId, FeatureId, JobId, Timestamp};
@@ -10,7 +10,7 @@ use crate::model::settings::WorkerKind;
 
 /// An attempt as the log tells it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct AttemptStory {
+pub struct AttemptTimeline {
     /// Which.
     pub attempt: AttemptId,
     /// Coding or testing.
@@ -32,16 +32,16 @@ pub struct AttemptStory {
     /// What it used.
     pub spent: Usage,
     /// What happened in it, in order.
-    pub chapters: Vec<Chapter>,
+    pub entries: Vec<TimelineEntry>,
 }
 
 /// Collects what concerns one attempt while the log goes by.
 pub struct AttemptFold {
     attempt: AttemptId,
-    teller: Teller,
+    fold: EntryFold,
     /// The last assignment's job and base.
     base: (JobId, CommitId),
-    story: Option<AttemptStory>,
+    timeline: Option<AttemptTimeline>,
 }
 
 impl AttemptFold {
@@ -49,15 +49,15 @@ impl AttemptFold {
     pub fn new(attempt: AttemptId) -> Self {
         Self {
             attempt,
-            teller: Teller::default(),
+            fold: EntryFold::default(),
             base: (JobId(0), CommitId::default()),
-            story: None,
+            timeline: None,
         }
     }
 
     /// Takes the next event.
     pub fn event(&mut self, recorded: &Recorded) {
-        let told = self.teller.tell(recorded);
+        let told = self.fold.describe(recorded);
         match &recorded.event {
             Event::FeatureAssigned(it) => {
                 self.base = (JobId(recorded.sequence.0), it.base.clone());
@@ -69,31 +69,31 @@ impl AttemptFold {
                 self.begin(it.job, recorded.at);
             }
             Event::UsageRecorded(it) if it.attempt == self.attempt => {
-                if let Some(story) = &mut self.story {
-                    story.spent = story.spent.plus(it.usage);
+                if let Some(timeline) = &mut self.timeline {
+                    timeline.spent = timeline.spent.plus(it.usage);
                 }
             }
             Event::FeaturePassed(it) if it.attempt == self.attempt => {
-                if let Some(story) = &mut self.story {
-                    story.merged = Some(it.evidence.commit.clone());
+                if let Some(timeline) = &mut self.timeline {
+                    timeline.merged = Some(it.evidence.commit.clone());
                 }
             }
             _ => {}
         }
-        if let (Some(story), Some((_, chapter))) = (&mut self.story, told)
-            && chapter.attempt == Some(self.attempt)
+        if let (Some(timeline), Some((_, entry))) = (&mut self.timeline, told)
+            && entry.attempt == Some(self.attempt)
         {
-            story.chapters.push(chapter);
+            timeline.entries.push(entry);
         }
     }
 
     fn begin(&mut self, job: JobId, at: Timestamp) {
-        let Some(told) = self.teller.story().open().get(&self.attempt) else {
+        let Some(told) = self.fold.timeline().open().get(&self.attempt) else {
             return;
         };
-        let name = |&id: &FeatureId| (id, self.teller.story().name(id).to_owned());
+        let name = |&id: &FeatureId| (id, self.fold.timeline().name(id).to_owned());
         let (assigned, base) = self.base.clone();
-        self.story = Some(AttemptStory {
+        self.timeline = Some(AttemptTimeline {
             attempt: self.attempt,
             kind: told.kind,
             features: told.features.iter().map(name).collect(),
@@ -109,15 +109,15 @@ impl AttemptFold {
             open: true,
             merged: None,
             spent: Usage::default(),
-            chapters: Vec::new(),
+            entries: Vec::new(),
         });
     }
 
     /// The answer after the last event; `None` when no such attempt ever started.
-    pub fn answer(self) -> Option<AttemptStory> {
-        let open = self.teller.story().open().contains_key(&self.attempt);
-        let story = self.story?;
-        Some(AttemptStory { open, ..story })
+    pub fn answer(self) -> Option<AttemptTimeline> {
+        let open = self.fold.timeline().open().contains_key(&self.attempt);
+        let timeline = self.timeline?;
+        Some(AttemptTimeline { open, ..timeline })
     }
 }
 
@@ -127,7 +127,7 @@ mod tests {
     use crate::model::event::UsageRecorded;
     use crate::model::views::fixtures::*;
 
-    fn told(log: &Log, attempt: u64) -> Option<AttemptStory> {
+    fn told(log: &Log, attempt: u64) -> Option<AttemptTimeline> {
         let mut fold = AttemptFold::new(AttemptId(attempt));
         log.events.iter().for_each(|recorded| fold.event(recorded));
         fold.answer()
@@ -136,9 +136,9 @@ mod tests {
     #[test]
     fn an_attempt_is_told_from_its_beginning_to_its_end() {
         let mut log = Log::default();
-        log.tell(added(1, "parse dates", &[]));
-        log.tell(added(9, "other", &[]));
-        let worker = log.tell(joined(WorkerKind::Coding, "worker-1"));
+        log.record(added(1, "parse dates", &[]));
+        log.record(added(9, "other", &[]));
+        let worker = log.record(joined(WorkerKind::Coding, "worker-1"));
         let first = log.start(worker, &[1], 1);
         let usage = Usage {
             input_tokens: 7,
@@ -146,22 +146,25 @@ mod tests {
         };
         for _ in 0..2 {
             let attempt = AttemptId(first);
-            log.tell(UsageRecorded { attempt, usage });
+            log.record(UsageRecorded { attempt, usage });
         }
-        log.tell(failed(1, first, "not yet"));
+        log.record(failed(1, first, "not yet"));
         let second = log.start(worker, &[1], 2);
-        let story = told(&log, first).expect("it is there");
-        assert_eq!(story.features, [(FeatureId(1), "parse dates".to_owned())]);
-        assert_eq!((story.number, story.open), (1, false));
+        let timeline = told(&log, first).expect("it is there");
         assert_eq!(
-            (story.worker.as_str(), &story.base),
+            timeline.features,
+            [(FeatureId(1), "parse dates".to_owned())]
+        );
+        assert_eq!((timeline.number, timeline.open), (1, false));
+        assert_eq!(
+            (timeline.worker.as_str(), &timeline.base),
             ("worker-1", &commit('a'))
         );
-        assert_eq!(story.spent.input_tokens, 14);
-        let marks: Vec<&str> = story.chapters.iter().map(|it| it.mark.word()).collect();
+        assert_eq!(timeline.spent.input_tokens, 14);
+        let marks: Vec<&str> = timeline.entries.iter().map(|it| it.label.word()).collect();
         assert_eq!(marks, ["START", "FAIL"]);
-        let story = told(&log, second).expect("it is there");
-        assert_eq!((story.number, story.open), (2, true));
+        let timeline = told(&log, second).expect("it is there");
+        assert_eq!((timeline.number, timeline.open), (2, true));
         for no_attempt in [0, 1, first - 1, second + 1] {
             assert_eq!(told(&log, no_attempt), None, "{no_attempt}");
         }

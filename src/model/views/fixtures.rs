@@ -110,7 +110,7 @@ pub struct Log {
 
 impl Log {
     /// Appends an event and folds it.
-    pub fn tell(&mut self, event: impl Into<Event>) -> Sequence {
+    pub fn record(&mut self, event: impl Into<Event>) -> Sequence {
         let sequence = self.state.sequence.next();
         let at = Timestamp(sequence.0 * 1_000);
         let (epoch, cause) = (Epoch(1), CommandId(1));
@@ -131,7 +131,7 @@ impl Log {
 
     /// Lets a worker start an attempt, and returns the attempt.
     pub fn start(&mut self, worker: Sequence, features: &[u32], number: u32) -> u64 {
-        let job = self.tell(assigned(worker.0, features, number));
-        self.tell(started(job.0, worker.0)).0
+        let job = self.record(assigned(worker.0, features, number));
+        self.record(started(job.0, worker.0)).0
     }
 }

@@ -2,22 +2,22 @@
 //! `mcp`, each in its own way.
 
 pub mod attempt;
-pub mod brief;
-pub mod chapter;
+pub mod derived_status;
 #[cfg(test)]
 mod fixtures;
-pub mod standing;
+pub mod format;
 pub mod status;
-pub mod story;
 pub mod summary;
 pub mod text;
+pub mod timeline;
+pub mod timeline_entry;
 pub mod why;
 
-pub use attempt::{AttemptFold, AttemptStory};
-pub use chapter::{Chapter, Choice};
-pub use standing::{Standing, Standings};
+pub use attempt::{AttemptFold, AttemptTimeline};
+pub use derived_status::{DerivedStatus, DerivedStatuses};
 pub use status::{StatusView, status};
-pub use story::{Line, Mark, Story};
 pub use summary::{Summary, summary};
 pub use text::{FeatureText, feature_text};
+pub use timeline::{EventLine, Label, Timeline};
+pub use timeline_entry::{Choice, TimelineEntry};
 pub use why::{Why, WhyFold};

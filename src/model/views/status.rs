@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::standing::{Chain, Standing, Standings};
+use super::derived_status::{Chain, DerivedStatus, DerivedStatuses};
 use crate::model::config::ConfigChange;
 use crate::model::event::{BranchMoved, RankTerms, RunOutcome};
 use crate::model::evidence::Usage;
@@ -49,7 +49,7 @@ pub struct StatusView {
     /// What is to be said of them.
     pub unverified_note: Option<String>,
     /// How many features stand where.
-    pub counts: BTreeMap<Standing, u32>,
+    pub counts: BTreeMap<DerivedStatus, u32>,
     /// The open attempts, the oldest first.
     pub attempts: Vec<AttemptView>,
     /// The ready features that come next.
@@ -140,7 +140,7 @@ pub struct FeatureView {
     /// Its category.
     pub category: String,
     /// Where it stands.
-    pub standing: Standing,
+    pub status: DerivedStatus,
     /// It passed before and does not any more.
     pub regressed: bool,
     /// It passes, and its last tests came to no verdict.
@@ -160,15 +160,15 @@ pub struct FeatureView {
 /// Puts the view together.
 pub fn status(state: &State, now: Timestamp) -> StatusView {
     let now = state.time(now);
-    let standings = Standings::of(state, now);
+    let statuses = DerivedStatuses::of(state, now);
     let mut counts = BTreeMap::new();
     let mut features = Vec::new();
     for feature in state.features() {
-        let view = feature_view(state, &standings, feature);
-        *counts.entry(view.standing).or_default() += 1;
+        let view = feature_view(state, &statuses, feature);
+        *counts.entry(view.status).or_default() += 1;
         features.push(view);
     }
-    features.sort_by_key(|view| (view.standing, view.feature));
+    features.sort_by_key(|view| (view.status, view.feature));
     StatusView {
         sequence: state.sequence,
         at: state.at,
@@ -259,10 +259,10 @@ fn name(state: &State, feature: FeatureId) -> String {
     feature.map(|it| it.spec.name.clone()).unwrap_or_default()
 }
 
-fn feature_view(state: &State, standings: &Standings<'_>, feature: &Feature) -> FeatureView {
-    let standing = standings.standing(feature);
-    let chain = match standing {
-        Standing::Blocked | Standing::Unreachable => standings.chain(feature.id),
+fn feature_view(state: &State, statuses: &DerivedStatuses<'_>, feature: &Feature) -> FeatureView {
+    let status = statuses.of_feature(feature);
+    let chain = match status {
+        DerivedStatus::Blocked | DerivedStatus::Unreachable => statuses.chain(feature.id),
         _ => Chain::default(),
     };
     let last_failure = || {
@@ -273,23 +273,24 @@ fn feature_view(state: &State, standings: &Standings<'_>, feature: &Feature) -> 
             .cloned()
             .unwrap_or_default()
     };
-    let note = match standing {
-        Standing::Blocked | Standing::Unreachable => standings.chain_words(&chain),
-        Standing::NeedsInput => feature.words.question.clone().unwrap_or_default(),
-        Standing::Skipped => feature.words.skipped.clone(),
-        Standing::Passing if state.is_unproven(feature) => {
+    let note = match status {
+        DerivedStatus::Blocked | DerivedStatus::Unreachable => statuses.chain_words(&chain),
+        DerivedStatus::NeedsInput => feature.words.question.clone().unwrap_or_default(),
+        DerivedStatus::Skipped => feature.words.skipped.clone(),
+        DerivedStatus::Passing if state.is_unproven(feature) => {
             "its last tests came to no verdict".to_owned()
         }
-        Standing::Passing => String::new(),
-        Standing::Running | Standing::Parked | Standing::Ready | Standing::Delayed => {
-            last_failure()
-        }
+        DerivedStatus::Passing => String::new(),
+        DerivedStatus::Running
+        | DerivedStatus::Parked
+        | DerivedStatus::Ready
+        | DerivedStatus::Delayed => last_failure(),
     };
     FeatureView {
         feature: feature.id,
         name: feature.spec.name.clone(),
         category: feature.spec.category.clone(),
-        standing,
+        status,
         regressed: feature.regressed,
         unproven: state.is_unproven(feature),
         failures: feature.failures,

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::standing::{Standing, Standings};
+use super::derived_status::{DerivedStatus, DerivedStatuses};
 use crate::model::feature::FeatureSpec;
 use crate::model::ids::{FeatureId, Timestamp};
 use crate::model::state::State;
@@ -13,7 +13,7 @@ pub struct FeatureText {
     /// Which.
     pub feature: FeatureId,
     /// Where it stands.
-    pub standing: Standing,
+    pub status: DerivedStatus,
     /// What the backlog says of it.
     #[serde(flatten)]
     pub spec: FeatureSpec,
@@ -33,19 +33,19 @@ pub struct Neighbour {
     /// Its name.
     pub name: String,
     /// Where it stands.
-    pub standing: Standing,
+    pub status: DerivedStatus,
 }
 
 /// Puts the text together; `None` when there is no such feature.
 pub fn feature_text(state: &State, id: FeatureId, now: Timestamp) -> Option<FeatureText> {
     let feature = state.feature(id)?;
-    let standings = Standings::of(state, now);
+    let statuses = DerivedStatuses::of(state, now);
     let neighbour = |id: FeatureId| {
         let feature = state.feature(id)?;
         Some(Neighbour {
             feature: id,
             name: feature.spec.name.clone(),
-            standing: standings.standing(feature),
+            status: statuses.of_feature(feature),
         })
     };
     let waits_for = feature.spec.depends_on.iter().copied();
@@ -53,7 +53,7 @@ pub fn feature_text(state: &State, id: FeatureId, now: Timestamp) -> Option<Feat
     unblocks.sort_by_key(|neighbour| neighbour.feature);
     Some(FeatureText {
         feature: id,
-        standing: standings.standing(feature),
+        status: statuses.of_feature(feature),
         skipped: feature.words.skipped.clone(),
         spec: feature.spec.clone(),
         waits_for: waits_for.filter_map(neighbour).collect(),
@@ -69,22 +69,22 @@ mod tests {
     #[test]
     fn a_feature_is_shown_with_its_neighbours() {
         let mut log = Log::default();
-        log.tell(added(1, "one", &[]));
-        log.tell(added(2, "two", &[1]));
-        log.tell(added(3, "three", &[1, 2]));
+        log.record(added(1, "one", &[]));
+        log.record(added(2, "two", &[1]));
+        log.record(added(3, "three", &[1, 2]));
         let text = feature_text(&log.state, FeatureId(2), Timestamp(0)).expect("it is there");
-        let told = |neighbours: &[Neighbour]| -> Vec<(u32, Standing)> {
+        let told = |neighbours: &[Neighbour]| -> Vec<(u32, DerivedStatus)> {
             neighbours
                 .iter()
-                .map(|it| (it.feature.0, it.standing))
+                .map(|it| (it.feature.0, it.status))
                 .collect()
         };
         assert_eq!(
-            (text.spec.name.as_str(), text.standing),
-            ("two", Standing::Blocked)
+            (text.spec.name.as_str(), text.status),
+            ("two", DerivedStatus::Blocked)
         );
-        assert_eq!(told(&text.waits_for), [(1, Standing::Ready)]);
-        assert_eq!(told(&text.unblocks), [(3, Standing::Blocked)]);
+        assert_eq!(told(&text.waits_for), [(1, DerivedStatus::Ready)]);
+        assert_eq!(told(&text.unblocks), [(3, DerivedStatus::Blocked)]);
         assert_eq!(feature_text(&log.state, FeatureId(4), Timestamp(0)), None);
     }
 }

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::brief;
-use super::chapter::{Chapter, Teller};
-use super::standing::{Chain, Standing, Standings};
-use super::story::rank_words;
+use super::derived_status::{Chain, DerivedStatus, DerivedStatuses};
+use super::format;
+use super::timeline::rank_words;
+use super::timeline_entry::{EntryFold, TimelineEntry};
 use crate::model::event::{Event, FeatureAssigned, RankTerms, Recorded};
 use crate::model::ids::{FeatureId, Sequence, Timestamp};
 use crate::model::state::State;
@@ -21,7 +21,7 @@ pub struct Why {
     /// Its name.
     pub name: String,
     /// Where it stands.
-    pub standing: Standing,
+    pub status: DerivedStatus,
     /// Why it stands there, in sentences.
     pub because: Vec<String>,
     /// What it waits for.
@@ -35,7 +35,7 @@ pub struct Why {
     /// How often another was chosen while it was among the next best, and when last, and which.
     pub passed_over: Option<PassedOver>,
     /// What happened to it, in order.
-    pub chapters: Vec<Chapter>,
+    pub entries: Vec<TimelineEntry>,
 }
 
 /// Being ready and not chosen.
@@ -56,9 +56,9 @@ pub struct PassedOver {
 /// Collects what concerns one feature while the log goes by.
 pub struct WhyFold {
     feature: FeatureId,
-    teller: Teller,
+    fold: EntryFold,
     passed_over: Option<PassedOver>,
-    chapters: Vec<Chapter>,
+    entries: Vec<TimelineEntry>,
 }
 
 impl WhyFold {
@@ -66,9 +66,9 @@ impl WhyFold {
     pub fn new(feature: FeatureId) -> Self {
         Self {
             feature,
-            teller: Teller::default(),
+            fold: EntryFold::default(),
             passed_over: None,
-            chapters: Vec::new(),
+            entries: Vec::new(),
         }
     }
 
@@ -77,10 +77,10 @@ impl WhyFold {
         if let Event::FeatureAssigned(it) = &recorded.event {
             self.assigned(recorded.sequence, it);
         }
-        if let Some((features, chapter)) = self.teller.tell(recorded)
+        if let Some((features, entry)) = self.fold.describe(recorded)
             && features.contains(&self.feature)
         {
-            self.chapters.push(chapter);
+            self.entries.push(entry);
         }
     }
 
@@ -104,13 +104,13 @@ impl WhyFold {
     /// feature.
     pub fn answer(self, state: &State, now: Timestamp) -> Option<Why> {
         let feature = state.feature(self.feature)?;
-        let standings = Standings::of(state, now);
-        let standing = standings.standing(feature);
-        let chain = match standing {
-            Standing::Blocked | Standing::Unreachable => standings.chain(self.feature),
+        let statuses = DerivedStatuses::of(state, now);
+        let status = statuses.of_feature(feature);
+        let chain = match status {
+            DerivedStatus::Blocked | DerivedStatus::Unreachable => statuses.chain(self.feature),
             _ => Chain::default(),
         };
-        let ready = standing == Standing::Ready;
+        let ready = status == DerivedStatus::Ready;
         let ahead = || {
             state
                 .ready()
@@ -119,64 +119,73 @@ impl WhyFold {
         let mut why = Why {
             feature: self.feature,
             name: feature.spec.name.clone(),
-            standing,
+            status,
             because: Vec::new(),
             terms: state.terms(self.feature),
             ahead: ahead().take(AHEAD_MAX).collect(),
             ahead_total: ahead().count() as u32,
             passed_over: self.passed_over,
-            chapters: self.chapters,
+            entries: self.entries,
             chain,
         };
-        why.because = because(&why, state, &standings, now);
+        why.because = because(&why, state, &statuses, now);
         Some(why)
     }
 }
 
 /// The present, in sentences.
-fn because(why: &Why, state: &State, standings: &Standings<'_>, now: Timestamp) -> Vec<String> {
+fn because(
+    why: &Why,
+    state: &State,
+    statuses: &DerivedStatuses<'_>,
+    now: Timestamp,
+) -> Vec<String> {
     let Some(feature) = state.feature(why.feature) else {
         return Vec::new();
     };
     let mut out = Vec::new();
-    match why.standing {
-        Standing::Running => out.push("an attempt works on it".to_owned()),
-        Standing::Passing => out.push(match feature.basis {
+    match why.status {
+        DerivedStatus::Running => out.push("an attempt works on it".to_owned()),
+        DerivedStatus::Passing => out.push(match feature.basis {
             Some(crate::model::evidence::Basis::AgentWord) => {
                 "it has no checks; an agent said that it is done".to_owned()
             }
             _ => "its checks passed on the tree that was merged".to_owned(),
         }),
-        Standing::NeedsInput => {
+        DerivedStatus::NeedsInput => {
             let question = feature.words.question.as_deref().unwrap_or("something");
             let number = why.feature.0;
             out.push(format!("an agent asks: {question}"));
             out.push(format!("answer with `scheduler answer {number} TEXT`"));
         }
-        Standing::Parked => {
+        DerivedStatus::Parked => {
             let number = why.feature.0;
             out.push("its tries are used up".to_owned());
             out.push(format!("`scheduler retry {number}` forgives its failures"));
         }
-        Standing::Skipped if feature.words.skipped.is_empty() => {
+        DerivedStatus::Skipped if feature.words.skipped.is_empty() => {
             out.push("a person skipped it".to_owned());
         }
-        Standing::Skipped => out.push(format!("a person skipped it: {}", feature.words.skipped)),
-        Standing::Blocked | Standing::Unreachable => out.push(standings.chain_words(&why.chain)),
-        Standing::Delayed => {
-            let wait = brief::duration(feature.not_before.since_ms(now));
+        DerivedStatus::Skipped => {
+            out.push(format!("a person skipped it: {}", feature.words.skipped))
+        }
+        DerivedStatus::Blocked | DerivedStatus::Unreachable => {
+            out.push(statuses.chain_words(&why.chain))
+        }
+        DerivedStatus::Delayed => {
+            let wait = format::duration(feature.not_before.since_ms(now));
             out.push(format!(
                 "after its last failure it waits for another {wait}"
             ));
         }
-        Standing::Ready => out.extend(ready(why, state)),
+        DerivedStatus::Ready => out.extend(ready(why, state)),
     }
     if state.is_unproven(feature) {
         let number = why.feature.0;
         out.push("its last tests came to no verdict, so that nobody knows whether it still works; a testing agent writes its verdict to $CREWLOG_VERDICT".to_owned());
         out.push(format!("`scheduler retry {number}` tests it again"));
     }
-    if let (Standing::Ready | Standing::Delayed, Some(_)) = (why.standing, &state.paused) {
+    if let (DerivedStatus::Ready | DerivedStatus::Delayed, Some(_)) = (why.status, &state.paused) {
         out.push("the run is paused; `scheduler resume` goes on".to_owned());
     }
     out

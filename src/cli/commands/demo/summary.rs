@@ -7,7 +7,7 @@ use crate::cli::engine::Ended;
 use crate::cli::error::Error;
 use crate::cli::project::Project;
 use crate::model::feature::Status;
-use crate::model::views::brief;
+use crate::model::views::format;
 
 /// Prints how the demo went, and how to see more.
 pub fn say(context: &Context, project: &Project, ended: &Ended, wall_ms: u64) -> Result<(), Error> {
@@ -43,8 +43,8 @@ pub fn say(context: &Context, project: &Project, ended: &Ended, wall_ms: u64) ->
             format!("{} commits on {}", tally.merged, state.branch),
         ),
         ("lost", format!("{} attempts with their worker", tally.lost)),
-        ("spent", brief::usage(state.spent)),
-        ("wall time", brief::duration(wall_ms)),
+        ("spent", format::usage(state.spent)),
+        ("wall time", format::duration(wall_ms)),
     ];
     for (name, value) in rows {
         context.out.line(format_args!("{name:<12} {value}"))?;

@@ -15,7 +15,7 @@ use crate::cli::transcript::{Kind, LINE_BYTES_MAX, Piece, Reader};
 use crate::model::event::Recorded;
 use crate::model::ids::{AttemptId, Sequence};
 use crate::model::settings::WorkerKind;
-use crate::model::views::{AttemptFold, AttemptStory};
+use crate::model::views::{AttemptFold, AttemptTimeline};
 use crate::workspace::Repository;
 
 /// Prints the attempt and its transcript.
@@ -25,7 +25,7 @@ pub async fn show(
     id: AttemptId,
     args: &Args,
 ) -> Result<(), Error> {
-    let story = story(context, ground, id).await?;
+    let timeline = timeline(context, ground, id).await?;
     let base = ground.project.transcripts.join(id.0.to_string());
     let found = match transcript::open(&base) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -36,7 +36,7 @@ pub async fn show(
         None => (None, base),
     };
     if args.raw || args.prompt {
-        let file = file.ok_or_else(|| none(&story, &path))?;
+        let file = file.ok_or_else(|| none(&timeline, &path))?;
         return match args.raw {
             true => copy(context, file, &path),
             false => prompt(context, file, &path),
@@ -50,18 +50,22 @@ pub async fn show(
     if context.out.is_json() {
         let transcript = file.is_some().then(|| path.to_string_lossy());
         return context.out.json(&serde_json::json!({
-            "attempt": story, "transcript": transcript, "preserved": preserved,
+            "attempt": timeline, "transcript": transcript, "preserved": preserved,
         }));
     }
-    let page = pages::attempt::page(&story, preserved.as_deref(), &context.out);
+    let page = pages::attempt::page(&timeline, preserved.as_deref(), &context.out);
     context.out.bytes(page.as_bytes())?;
     match file {
         Some(file) => session(context, file, &path),
-        None => context.out.line(none(&story, &path).why),
+        None => context.out.line(none(&timeline, &path).why),
     }
 }
 
-async fn story(context: &Context, ground: &Ground, id: AttemptId) -> Result<AttemptStory, Error> {
+async fn timeline(
+    context: &Context,
+    ground: &Ground,
+    id: AttemptId,
+) -> Result<AttemptTimeline, Error> {
     let source = ground.source().await?;
     let mut fold = AttemptFold::new(id);
     let each = &mut |recorded: Recorded| {
@@ -88,8 +92,8 @@ fn unreadable(path: &Path, error: &io::Error) -> Error {
 }
 
 /// Why an attempt has no transcript.
-fn none(story: &AttemptStory, path: &Path) -> Error {
-    let why = match story.kind {
+fn none(timeline: &AttemptTimeline, path: &Path) -> Error {
+    let why = match timeline.kind {
         WorkerKind::Testing => "no agent took part in it: its checks were run".to_owned(),
         WorkerKind::Coding => format!(
             "it has no transcript: {} is not there; its session never began, or the file was removed",
@@ -98,10 +102,10 @@ fn none(story: &AttemptStory, path: &Path) -> Error {
     };
     let next = format!(
         "`scheduler show {}` shows what the log knows of it",
-        story.attempt
+        timeline.attempt
     );
     Error::usage(
-        format!("cannot show the session of attempt {}", story.attempt),
+        format!("cannot show the session of attempt {}", timeline.attempt),
         why,
         next,
     )

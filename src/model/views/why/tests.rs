@@ -29,35 +29,35 @@ fn busy() -> Log {
         (9, &[2]),
     ];
     for (number, on) in backlog {
-        log.tell(added(number, &format!("feature {number}"), on));
+        log.record(added(number, &format!("feature {number}"), on));
     }
     let (branch, seed) = ("crewlog/x".to_owned(), 1);
     let settings = Settings::default();
-    log.tell(RunStarted {
+    log.record(RunStarted {
         branch,
         head: commit('a'),
         settings,
         seed,
     });
-    let worker = log.tell(joined(WorkerKind::Coding, "worker-1"));
+    let worker = log.record(joined(WorkerKind::Coding, "worker-1"));
     let attempt = log.start(worker, &[1], 1);
-    log.tell(failed(1, attempt, "not yet"));
+    log.record(failed(1, attempt, "not yet"));
     let attempt = log.start(worker, &[1], 2);
-    log.tell(passed(1, attempt, Basis::Checks));
+    log.record(passed(1, attempt, Basis::Checks));
     let attempt = log.start(worker, &[4], 1);
-    log.tell(failed(4, attempt, "never"));
-    log.tell(FeatureParked {
+    log.record(failed(4, attempt, "never"));
+    log.record(FeatureParked {
         feature: FeatureId(4),
         failures: 1,
     });
     let attempt = AttemptId(log.start(worker, &[7], 1));
     let question = "Which port?".to_owned();
-    log.tell(InputRequested {
+    log.record(InputRequested {
         feature: FeatureId(7),
         attempt,
         question,
     });
-    log.tell(FeatureSkipped {
+    log.record(FeatureSkipped {
         feature: FeatureId(3),
         reason: "later".to_owned(),
     });
@@ -68,25 +68,25 @@ fn busy() -> Log {
 fn everything_stands_somewhere() {
     let log = busy();
     let view = status(&log.state, log.state.at);
-    let table: Vec<(u32, Standing, &str)> = view
+    let table: Vec<(u32, DerivedStatus, &str)> = view
         .features
         .iter()
-        .map(|it| (it.feature.0, it.standing, it.note.as_str()))
+        .map(|it| (it.feature.0, it.status, it.note.as_str()))
         .collect();
     let expected = [
-        (7, Standing::NeedsInput, "Which port?"),
-        (4, Standing::Parked, "check_failed: never"),
-        (5, Standing::Unreachable, "#5 waits for #4 (parked)"),
+        (7, DerivedStatus::NeedsInput, "Which port?"),
+        (4, DerivedStatus::Parked, "check_failed: never"),
+        (5, DerivedStatus::Unreachable, "#5 waits for #4 (parked)"),
         (
             6,
-            Standing::Unreachable,
+            DerivedStatus::Unreachable,
             "#6 waits for #5 waits for #4 (parked)",
         ),
-        (2, Standing::Ready, ""),
-        (8, Standing::Blocked, "#8 waits for #7 (needs input)"),
-        (9, Standing::Blocked, "#9 waits for #2 (ready)"),
-        (3, Standing::Skipped, "later"),
-        (1, Standing::Passing, ""),
+        (2, DerivedStatus::Ready, ""),
+        (8, DerivedStatus::Blocked, "#8 waits for #7 (needs input)"),
+        (9, DerivedStatus::Blocked, "#9 waits for #2 (ready)"),
+        (3, DerivedStatus::Skipped, "later"),
+        (1, DerivedStatus::Passing, ""),
     ];
     assert_eq!(table, expected);
     assert_eq!(
@@ -117,17 +117,17 @@ fn chains_of_any_length_are_walked_once() {
         };
         crate::model::apply::apply(&mut log.state, &recorded);
     }
-    log.tell(FeatureParked {
+    log.record(FeatureParked {
         feature: FeatureId(1),
         failures: 3,
     });
     // Each feature's chain is as long as the backlog; only followed once it is quick.
     let view = status(&log.state, Timestamp(0));
     assert_eq!(view.features.len(), length as usize);
-    let standings = Standings::of(&log.state, Timestamp(0));
-    let chain = standings.chain(FeatureId(length));
+    let statuses = DerivedStatuses::of(&log.state, Timestamp(0));
+    let chain = statuses.chain(FeatureId(length));
     assert_eq!((chain.length, chain.end), (length, FeatureId(1)));
-    let words = standings.chain_words(&chain);
+    let words = statuses.chain_words(&chain);
     let expected = "#20000 waits for #19999 waits for #19998 waits for #19997 waits for #19996 waits for 19994 more waits for #1 (parked)";
     assert_eq!(words, expected);
 }
@@ -136,11 +136,11 @@ fn chains_of_any_length_are_walked_once() {
 fn each_attempt_says_how_it_was_chosen_and_how_it_ended() {
     let log = busy();
     let why = why(&log, 1);
-    assert_eq!(why.standing, Standing::Passing);
+    assert_eq!(why.status, DerivedStatus::Passing);
     let told: Vec<(&str, &str, bool)> = why
-        .chapters
+        .entries
         .iter()
-        .map(|it| (it.mark.word(), it.note.as_str(), it.choice.is_some()))
+        .map(|it| (it.label.word(), it.note.as_str(), it.choice.is_some()))
         .collect();
     let expected = [
         ("ADD", "", false),
@@ -150,7 +150,7 @@ fn each_attempt_says_how_it_was_chosen_and_how_it_ended() {
         ("PASS", "after 1.0s: at cccccccccc, try 2", false),
     ];
     assert_eq!(told, expected);
-    let choice = why.chapters[1].choice.as_ref().expect("a choice");
+    let choice = why.entries[1].choice.as_ref().expect("a choice");
     let expected = [
         "#1 was first of 4 ready: chain 1m00s, unblocks 2",
         "before #9: chain 1m00s, unblocks 2, priority -1",

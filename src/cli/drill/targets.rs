@@ -35,7 +35,7 @@ impl Kind {
 
 /// A process that may be killed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Prey {
+pub struct Target {
     /// Which.
     pub pid: u32,
     /// What it is.
@@ -45,13 +45,13 @@ pub struct Prey {
 }
 
 /// Knows the project's processes from all others.
-pub struct Hunter {
+pub struct Killer {
     root: Vec<u8>,
     /// How the marker of each of this project's attempts begins in an environment.
     marker: Vec<u8>,
 }
 
-impl Hunter {
+impl Killer {
     /// For the project at `root`.
     pub fn new(root: &Path) -> Self {
         let token = tree_token(root, AttemptId(0));
@@ -63,29 +63,29 @@ impl Hunter {
     }
 
     /// Every living process of the project; `scheduler` is the drill's own child.
-    pub fn look(&self, scheduler: Option<u32>) -> Vec<Prey> {
+    pub fn look(&self, scheduler: Option<u32>) -> Vec<Target> {
         let listing = fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = listing.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         pids.filter_map(|pid| self.recognise(pid, scheduler))
             .collect()
     }
 
-    fn recognise(&self, pid: u32, scheduler: Option<u32>) -> Option<Prey> {
+    fn recognise(&self, pid: u32, scheduler: Option<u32>) -> Option<Target> {
         if pid == std::process::id() || is_zombie(pid) {
             return None;
         }
-        let prey = |kind, attempt| Some(Prey { pid, kind, attempt });
+        let target = |kind, attempt| Some(Target { pid, kind, attempt });
         if Some(pid) == scheduler {
-            return prey(Kind::Scheduler, None);
+            return target(Kind::Scheduler, None);
         }
         let read = |name: &str| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
         if let Some(attempt) = self.attempt_in(&read("environ")) {
-            return prey(Kind::Agent, Some(attempt));
+            return target(Kind::Agent, Some(attempt));
         }
         let line = read("cmdline");
         let mut arguments = line.split(|byte| *byte == 0).skip(1);
         let worker = arguments.next() == Some(b"worker") && arguments.any(|it| it == self.root);
-        worker.then(|| prey(Kind::Worker, None)).flatten()
+        worker.then(|| target(Kind::Worker, None)).flatten()
     }
 
     fn attempt_in(&self, environ: &[u8]) -> Option<AttemptId> {
@@ -96,14 +96,14 @@ impl Hunter {
     }
 
     /// Kills a process with SIGKILL, if it is still the one that was seen. Whether it was.
-    pub fn kill(&self, prey: &Prey, scheduler: Option<u32>) -> bool {
-        let pid = i32::try_from(prey.pid).ok().and_then(Pid::from_raw);
+    pub fn kill(&self, target: &Target, scheduler: Option<u32>) -> bool {
+        let pid = i32::try_from(target.pid).ok().and_then(Pid::from_raw);
         let handle = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
         let Some(handle) = handle else {
             return false;
         };
         // Looked at again with the handle held: the number may be another process's by now.
-        self.recognise(prey.pid, scheduler).as_ref() == Some(prey)
+        self.recognise(target.pid, scheduler).as_ref() == Some(target)
             && pidfd_send_signal(&handle, Signal::KILL).is_ok()
     }
 }
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn only_the_projects_own_processes_are_found_and_killed() {
         let root = Path::new("/nowhere/a-drill");
-        let hunter = Hunter::new(root);
+        let killer = Killer::new(root);
         let start = |token: String| {
             let mut command = Command::new("sleep");
             command.arg("600").env("CREWLOG_TREE", token);
@@ -132,21 +132,21 @@ mod tests {
         };
         let mut ours = start(tree_token(root, AttemptId(17)));
         let mut other = start(tree_token(Path::new("/nowhere/other"), AttemptId(17)));
-        let found = hunter.look(None);
-        let wanted = Prey {
+        let found = killer.look(None);
+        let wanted = Target {
             pid: ours.id(),
             kind: Kind::Agent,
             attempt: Some(AttemptId(17)),
         };
         assert_eq!(found, std::slice::from_ref(&wanted));
-        let wrong = Prey {
+        let wrong = Target {
             pid: other.id(),
             ..wanted.clone()
         };
-        assert!(!hunter.kill(&wrong, None), "it belongs to another project");
-        assert!(hunter.kill(&wanted, None));
+        assert!(!killer.kill(&wrong, None), "it belongs to another project");
+        assert!(killer.kill(&wanted, None));
         assert!(!ours.wait().expect("its end").success());
-        assert!(hunter.look(None).is_empty());
+        assert!(killer.look(None).is_empty());
         other.kill().expect("it lives");
         other.wait().expect("its end");
     }

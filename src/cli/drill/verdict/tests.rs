@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::Command;
 
 use super::*;
-use crate::cli::drill::prey::Prey;
-use crate::cli::drill::seen::Seen;
+use crate::cli::drill::observer::Observer;
+use crate::cli::drill::targets::Target;
 use crate::model::command::PersonCommand;
 use crate::model::feature::FeatureSpec;
 use crate::model::ids::{CommandId, Sequence};
@@ -66,10 +66,10 @@ impl World {
             .expect("an import");
     }
 
-    async fn hunted(&self, features: u32) -> Hunted {
-        Hunted {
+    async fn outcome(&self, features: u32) -> Outcome {
+        Outcome {
             seed: 1,
-            seen: Seen::default(),
+            observer: Observer::default(),
             kills: BTreeMap::new(),
             at_once: 0,
             in_recovery: 0,
@@ -96,8 +96,8 @@ fn events_of(log: &SledLog) -> Vec<(Sequence, Vec<u8>)> {
 #[tokio::test]
 async fn a_world_in_order_has_nothing_to_find() {
     let world = World::new();
-    let hunted = world.hunted(0).await;
-    let findings = examine(&world.project, hunted).await.expect("findings");
+    let outcome = world.outcome(0).await;
+    let findings = examine(&world.project, outcome).await.expect("findings");
     assert!(findings.clean(), "{findings:?}");
 }
 
@@ -105,16 +105,16 @@ async fn a_world_in_order_has_nothing_to_find() {
 async fn missing_and_altered_events_are_lost() {
     let world = World::new();
     world.import(&["one", "two"]).await;
-    let (mut hunted, log) = (world.hunted(0).await, world.log().await);
+    let (mut outcome, log) = (world.outcome(0).await, world.log().await);
     for (sequence, bytes) in events_of(&log) {
-        hunted.seen.told(sequence, &bytes);
+        outcome.observer.told(sequence, &bytes);
     }
     let mut findings = Findings::default();
-    events(&log, &hunted, &mut findings);
+    events(&log, &outcome, &mut findings);
     assert_eq!(findings.lost, 0, "{findings:?}");
-    hunted.seen.told(Sequence(99), b"was acknowledged");
-    hunted.seen.told(Sequence(1), b"was something else");
-    events(&log, &hunted, &mut findings);
+    outcome.observer.told(Sequence(99), b"was acknowledged");
+    outcome.observer.told(Sequence(1), b"was something else");
+    events(&log, &outcome, &mut findings);
     assert_eq!(
         (findings.lost, findings.faults.len()),
         (2, 2),
@@ -126,8 +126,8 @@ async fn missing_and_altered_events_are_lost() {
 async fn an_import_that_is_gone_and_a_feature_that_did_not_pass_are_found() {
     let world = World::new();
     world.import(&["one", "two"]).await;
-    let hunted = world.hunted(3).await;
-    let findings = examine(&world.project, hunted).await.expect("findings");
+    let outcome = world.outcome(3).await;
+    let findings = examine(&world.project, outcome).await.expect("findings");
     assert_eq!(findings.lost, 1, "{findings:?}");
     assert_eq!(findings.faults.len(), 3, "{findings:?}");
 }
@@ -136,7 +136,7 @@ async fn an_import_that_is_gone_and_a_feature_that_did_not_pass_are_found() {
 async fn second_merges_missing_merges_and_the_users_branch_are_looked_at() {
     let world = World::new();
     let root = &world.project.root;
-    let hunted = world.hunted(0).await;
+    let outcome = world.outcome(0).await;
     git(root, &["checkout", "-q", &format!("crewlog/{BRANCH}")]);
     for _ in 0..2 {
         let message = "work\n\nCrewlog-Feature: #1\nCrewlog-Attempt: 5\n";
@@ -144,7 +144,7 @@ async fn second_merges_missing_merges_and_the_users_branch_are_looked_at() {
     }
     let mut findings = Findings::default();
     let passing = ["#1".to_owned(), "#2".to_owned()];
-    let looked = super::git(&world.project, &hunted, &passing, &mut findings).await;
+    let looked = super::git(&world.project, &outcome, &passing, &mut findings).await;
     looked.expect("a look");
     assert_eq!(
         (findings.merged_twice, findings.lost),
@@ -158,14 +158,14 @@ async fn second_merges_missing_merges_and_the_users_branch_are_looked_at() {
 #[tokio::test]
 async fn whatever_outlives_the_run_is_an_orphan() {
     let world = World::new();
-    let mut hunted = world.hunted(0).await;
-    hunted.orphans.push(Prey {
+    let mut outcome = world.outcome(0).await;
+    outcome.orphans.push(Target {
         pid: 1,
         kind: Kind::Agent,
         attempt: None,
     });
     std::fs::create_dir_all(world.project.worktrees.join("7")).expect("a directory");
     let mut findings = Findings::default();
-    orphans(&world.project, &hunted, &mut findings);
+    orphans(&world.project, &outcome, &mut findings);
     assert_eq!(findings.orphans, 2, "{findings:?}");
 }

@@ -5,22 +5,22 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::brief;
-use super::story::{Mark, Story, rank_words, test_words};
+use super::format;
+use super::timeline::{Label, Timeline, rank_words, test_words};
 use crate::model::event::{Event, FeatureAssigned, RankTerms, Recorded, TestAssigned, TestTerms};
 use crate::model::evidence::{CheckRun, Failure};
 use crate::model::ids::{AttemptId, CommitId, FeatureId, JobId, Sequence, Timestamp};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Chapter {
+pub struct TimelineEntry {
     /// Which event.
     pub sequence: Sequence,
     /// When.
     pub at: Timestamp,
     /// What.
     #[serde(serialize_with = "word")]
-    pub mark: Mark,
+    pub label: Label,
     /// The particulars in words.
     pub note: String,
     /// The last line of a failure's reason that has several: what to do about it, often.
@@ -65,8 +65,8 @@ pub enum Choice {
     },
 }
 
-fn word<S: serde::Serializer>(mark: &Mark, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(mark.word())
+fn word<S: serde::Serializer>(label: &Label, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(label.word())
 }
 
 impl Choice {
@@ -127,19 +127,19 @@ impl Choice {
     }
 }
 
-/// Tells events as chapters. Gets every event of the log, in order.
+/// Tells events as entries. Gets every event of the log, in order.
 #[derive(Default)]
-pub struct Teller {
-    story: Story,
+pub struct EntryFold {
+    timeline: Timeline,
     /// Choices whose attempt has not started yet, with the features of their jobs.
     choices: BTreeMap<JobId, Choice>,
 }
 
-impl Teller {
-    /// Tells the next event: which features it concerns, and the chapter; `None` for what is told
+impl EntryFold {
+    /// Tells the next event: which features it concerns, and the entry; `None` for what is told
     /// by the events that follow from it.
-    pub fn tell(&mut self, recorded: &Recorded) -> Option<(Vec<FeatureId>, Chapter)> {
-        let line = self.story.tell(recorded);
+    pub fn describe(&mut self, recorded: &Recorded) -> Option<(Vec<FeatureId>, TimelineEntry)> {
+        let line = self.timeline.describe(recorded);
         match &recorded.event {
             Event::FeatureAssigned(it) => {
                 let choice = Choice::ranked(it);
@@ -154,10 +154,10 @@ impl Teller {
             Event::UsageRecorded(_) | Event::LateResultIgnored(_) => return None,
             _ => {}
         }
-        let mut chapter = Chapter {
+        let mut entry = TimelineEntry {
             sequence: line.sequence,
             at: line.at,
-            mark: line.mark,
+            label: line.label,
             note: line.note,
             more: None,
             attempt: None,
@@ -165,73 +165,73 @@ impl Teller {
             checks: Vec::new(),
             suspects: Vec::new(),
         };
-        self.particulars(&mut chapter, recorded);
-        if let Some(elapsed) = line.elapsed_ms.filter(|_| chapter.attempt.is_some()) {
-            let after = format!("after {}", brief::duration(elapsed));
-            chapter.note = match chapter.note.is_empty() {
+        self.particulars(&mut entry, recorded);
+        if let Some(elapsed) = line.elapsed_ms.filter(|_| entry.attempt.is_some()) {
+            let after = format!("after {}", format::duration(elapsed));
+            entry.note = match entry.note.is_empty() {
                 true => after,
-                false => format!("{after}: {}", chapter.note),
+                false => format!("{after}: {}", entry.note),
             };
         }
-        Some((line.features, chapter))
+        Some((line.features, entry))
     }
 
     /// The names that are known so far.
-    pub fn story(&self) -> &Story {
-        &self.story
+    pub fn timeline(&self) -> &Timeline {
+        &self.timeline
     }
 
-    fn particulars(&mut self, chapter: &mut Chapter, recorded: &Recorded) {
+    fn particulars(&mut self, entry: &mut TimelineEntry, recorded: &Recorded) {
         match &recorded.event {
             Event::AttemptStarted(it) => {
-                chapter.attempt = Some(AttemptId(recorded.sequence.0));
-                chapter.choice = self.choices.remove(&it.job);
-                let told = self.story.open().get(&AttemptId(recorded.sequence.0));
+                entry.attempt = Some(AttemptId(recorded.sequence.0));
+                entry.choice = self.choices.remove(&it.job);
+                let told = self.timeline.open().get(&AttemptId(recorded.sequence.0));
                 if let Some(told) = told {
                     let by = format!("by {}", told.worker);
-                    chapter.note = match chapter.note.is_empty() {
+                    entry.note = match entry.note.is_empty() {
                         true => by,
-                        false => format!("{}, {by}", chapter.note),
+                        false => format!("{}, {by}", entry.note),
                     };
                 }
             }
             Event::FeaturePassed(it) => {
-                chapter.attempt = Some(it.attempt);
-                chapter.checks.clone_from(&it.evidence.checks);
+                entry.attempt = Some(it.attempt);
+                entry.checks.clone_from(&it.evidence.checks);
                 let commit = it.evidence.commit.short();
-                chapter.note = match chapter.note.is_empty() {
+                entry.note = match entry.note.is_empty() {
                     true => format!("at {commit}"),
-                    false => format!("at {commit}, {}", chapter.note),
+                    false => format!("at {commit}, {}", entry.note),
                 };
             }
             Event::TestPassed(it) => {
-                chapter.attempt = Some(it.attempt);
-                chapter.checks.clone_from(&it.evidence.checks);
+                entry.attempt = Some(it.attempt);
+                entry.checks.clone_from(&it.evidence.checks);
             }
             Event::FeatureFailed(it) => {
-                chapter.more = last_line(&it.failure);
-                chapter.attempt = Some(it.attempt);
-                chapter.checks.clone_from(&it.failure.checks);
+                entry.more = last_line(&it.failure);
+                entry.attempt = Some(it.attempt);
+                entry.checks.clone_from(&it.failure.checks);
             }
             Event::TestInconclusive(it) => {
-                chapter.more = last_line(&it.failure);
-                chapter.attempt = Some(it.attempt);
-                chapter.checks.clone_from(&it.failure.checks);
+                entry.more = last_line(&it.failure);
+                entry.attempt = Some(it.attempt);
+                entry.checks.clone_from(&it.failure.checks);
             }
             Event::RegressionFound(it) => {
-                chapter.more = last_line(&it.failure);
-                chapter.attempt = Some(it.attempt);
-                chapter.checks.clone_from(&it.failure.checks);
-                chapter.suspects.clone_from(&it.suspects);
+                entry.more = last_line(&it.failure);
+                entry.attempt = Some(it.attempt);
+                entry.checks.clone_from(&it.failure.checks);
+                entry.suspects.clone_from(&it.suspects);
             }
-            Event::JobCancelled(it) => chapter.attempt = Some(it.attempt),
-            Event::InputRequested(it) => chapter.attempt = Some(it.attempt),
-            Event::AttemptReleased(it) => chapter.attempt = Some(it.attempt),
-            Event::AttemptLost(it) => chapter.attempt = Some(it.attempt),
-            Event::MergeStarted(it) => chapter.attempt = Some(it.attempt),
-            Event::MergeAborted(it) => chapter.attempt = Some(it.attempt),
-            Event::CommandRefused(it) => chapter.attempt = it.attempt,
-            Event::AttemptNoted(it) => chapter.attempt = Some(it.attempt),
+            Event::JobCancelled(it) => entry.attempt = Some(it.attempt),
+            Event::InputRequested(it) => entry.attempt = Some(it.attempt),
+            Event::AttemptReleased(it) => entry.attempt = Some(it.attempt),
+            Event::AttemptLost(it) => entry.attempt = Some(it.attempt),
+            Event::MergeStarted(it) => entry.attempt = Some(it.attempt),
+            Event::MergeAborted(it) => entry.attempt = Some(it.attempt),
+            Event::CommandRefused(it) => entry.attempt = it.attempt,
+            Event::AttemptNoted(it) => entry.attempt = Some(it.attempt),
             _ => {}
         }
     }

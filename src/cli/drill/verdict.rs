@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
-use super::hunt::Hunted;
-use super::place::{BRANCH, USERS};
-use super::prey::Kind;
+use super::run::Outcome;
+use super::sandbox_repo::{BRANCH, USERS};
+use super::targets::Kind;
 use crate::cli::config::Config;
 use crate::cli::error::Error;
 use crate::cli::project::Project;
@@ -81,48 +81,51 @@ pub async fn users_head(project: &Project) -> Result<CommitId, Error> {
 ///
 /// # Errors
 /// It cannot be looked at.
-pub async fn examine(project: &Project, hunted: Hunted) -> Result<Findings, Error> {
+pub async fn examine(project: &Project, outcome: Outcome) -> Result<Findings, Error> {
     let mut findings = Findings {
-        seed: hunted.seed,
-        kills: hunted.kills.clone(),
-        at_once: hunted.at_once,
-        in_recovery: hunted.in_recovery,
-        restarts: hunted.restarts,
-        attempts: hunted.seen.attempts,
-        features: (hunted.features, 0),
-        repeated: hunted.repeated,
-        acknowledged: hunted.seen.envelopes.len(),
-        faults: hunted.faults.clone(),
-        killing: hunted.killing,
-        interrupted: hunted.interrupted,
+        seed: outcome.seed,
+        kills: outcome.kills.clone(),
+        at_once: outcome.at_once,
+        in_recovery: outcome.in_recovery,
+        restarts: outcome.restarts,
+        attempts: outcome.observer.attempts,
+        features: (outcome.features, 0),
+        repeated: outcome.repeated,
+        acknowledged: outcome.observer.envelopes.len(),
+        faults: outcome.faults.clone(),
+        killing: outcome.killing,
+        interrupted: outcome.interrupted,
         ..Findings::default()
     };
-    for (kind, took) in hunted.seen.recoveries() {
+    for (kind, took) in outcome.observer.recoveries() {
         findings.recoveries.entry(*kind).or_default().push(*took);
     }
     findings.recoveries.values_mut().for_each(|all| all.sort());
-    if hunted.seen.unrecovered() > 0 {
-        let count = hunted.seen.unrecovered();
+    if outcome.observer.unrecovered() > 0 {
+        let count = outcome.observer.unrecovered();
         findings
             .faults
             .push(format!("{count} kills were never recovered from"));
     }
-    orphans(project, &hunted, &mut findings);
+    orphans(project, &outcome, &mut findings);
     let config = Config::load(project)?;
     let log = store::hold(project, &config).await?;
-    events(&log, &hunted, &mut findings);
+    events(&log, &outcome, &mut findings);
     let merged = features(project, &log, &mut findings)?;
-    git(project, &hunted, &merged, &mut findings).await?;
+    git(project, &outcome, &merged, &mut findings).await?;
     Ok(findings)
 }
 
-fn orphans(project: &Project, hunted: &Hunted, findings: &mut Findings) {
+fn orphans(project: &Project, outcome: &Outcome, findings: &mut Findings) {
     let mut note = |what: String| {
         findings.orphans += 1;
         findings.faults.push(what);
     };
-    for prey in &hunted.orphans {
-        note(format!("process {} outlived the run: {prey:?}", prey.pid));
+    for target in &outcome.orphans {
+        note(format!(
+            "process {} outlived the run: {target:?}",
+            target.pid
+        ));
     }
     let registered = project.root.join(".git/worktrees");
     for dir in [&project.worktrees, &registered, &project.spool] {
@@ -136,13 +139,13 @@ fn orphans(project: &Project, hunted: &Hunted, findings: &mut Findings) {
 }
 
 /// Everything that the follower was told is in the log as it was told.
-fn events(log: &SledLog, hunted: &Hunted, findings: &mut Findings) {
+fn events(log: &SledLog, outcome: &Outcome, findings: &mut Findings) {
     if let Err(fault) = queue::verify(log) {
         findings.lost += 1;
         findings.faults.push(format!("the log is damaged: {fault}"));
     }
-    let mut lost = hunted.seen.changed.clone();
-    for (sequence, bytes) in &hunted.seen.envelopes {
+    let mut lost = outcome.observer.changed.clone();
+    for (sequence, bytes) in &outcome.observer.envelopes {
         let chunk = log.read(*sequence, 1);
         let same = chunk.is_ok_and(|chunk| {
             let first = chunk.envelopes().next();
@@ -192,7 +195,7 @@ fn features(
 /// user's is as it was.
 async fn git(
     project: &Project,
-    hunted: &Hunted,
+    outcome: &Outcome,
     passing: &[String],
     findings: &mut Findings,
 ) -> Result<(), Error> {
@@ -214,7 +217,7 @@ async fn git(
         findings.lost += 1;
         findings.faults.push(error.to_string());
     }
-    if repository.users_head().await.map_err(of_git)? != hunted.users_head {
+    if repository.users_head().await.map_err(of_git)? != outcome.users_head {
         findings
             .faults
             .push(format!("the user's branch {USERS} moved"));

@@ -1,10 +1,10 @@
-//! The log as a story: each event as one line for people.
+//! The log as a timeline: each event as one line for people.
 //!
 //! A fold that keeps names only, so that it can begin anywhere: at the first event, or at a state.
 
-mod tell;
+mod describe;
 
-pub use tell::{moved, rank as rank_words, test as test_words, times};
+pub use describe::{moved, rank as rank_words, test as test_words, times};
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -23,7 +23,7 @@ const CLOSED_REMEMBERED: usize = 4_096;
     missing_docs,
     reason = "each is explained by its word and by the event it is made from"
 )]
-pub enum Mark {
+pub enum Label {
     Add,
     Edit,
     Drop,
@@ -64,7 +64,7 @@ pub enum Mark {
     End,
 }
 
-impl Mark {
+impl Label {
     /// The word.
     pub fn word(self) -> &'static str {
         match self {
@@ -126,13 +126,13 @@ impl Mark {
 
 /// One event for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
+pub struct EventLine {
     /// Which event.
     pub sequence: Sequence,
     /// When.
     pub at: Timestamp,
     /// What, in a word.
-    pub mark: Mark,
+    pub label: Label,
     /// For how long the attempt had run, in milliseconds.
     pub elapsed_ms: Option<u64>,
     /// Which features it concerns, the first being the subject.
@@ -147,7 +147,7 @@ pub struct Line {
 
 /// An attempt, for as long as somebody may speak of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct OpenAttempt {
     /// What it works on; the first is the subject.
     pub features: Vec<FeatureId>,
     /// Those without an outcome.
@@ -156,7 +156,7 @@ pub struct Told {
     pub kind: WorkerKind,
     /// Who.
     pub worker: String,
-    /// Since when, on the time of [`Story::steady`].
+    /// Since when, on the time of [`Timeline::steady`].
     pub started: Timestamp,
     /// Which try, from 1.
     pub number: u32,
@@ -164,21 +164,21 @@ pub struct Told {
 
 /// The names that lines need.
 #[derive(Clone, Debug, Default)]
-pub struct Story {
+pub struct Timeline {
     names: BTreeMap<FeatureId, String>,
     /// Features that were found broken and have not passed since.
     broken: std::collections::BTreeSet<FeatureId>,
     workers: BTreeMap<WorkerId, String>,
     /// A job whose attempt has not started yet.
-    job: Option<(JobId, Told)>,
-    open: BTreeMap<AttemptId, Told>,
-    closed: VecDeque<(AttemptId, Told)>,
+    job: Option<(JobId, OpenAttempt)>,
+    open: BTreeMap<AttemptId, OpenAttempt>,
+    closed: VecDeque<(AttemptId, OpenAttempt)>,
     /// By how much the wall clock has jumped forward in all.
     jumped_ms: u64,
 }
 
-impl Story {
-    /// A story that goes on where `state` ends.
+impl Timeline {
+    /// A timeline that goes on where `state` ends.
     pub fn after(state: &State) -> Self {
         let names = state.features().map(|it| (it.id, it.spec.name.clone()));
         let broken = state.features().filter(|it| it.regressed).map(|it| it.id);
@@ -187,7 +187,7 @@ impl Story {
             .iter()
             .map(|(&id, worker)| (id, worker.name.clone()))
             .collect();
-        let told = |attempt: &crate::model::state::Attempt| Told {
+        let told = |attempt: &crate::model::state::Attempt| OpenAttempt {
             features: attempt.job.features.clone(),
             remaining: attempt.remaining.clone(),
             kind: attempt.job.kind,
@@ -235,13 +235,13 @@ impl Story {
     }
 
     /// The open attempts.
-    pub fn open(&self) -> &BTreeMap<AttemptId, Told> {
+    pub fn open(&self) -> &BTreeMap<AttemptId, OpenAttempt> {
         &self.open
     }
 
     /// Tells one event, and remembers what later lines need of it. Events come in order.
-    pub fn tell(&mut self, recorded: &Recorded) -> Line {
-        let line = tell::line(self, recorded);
+    pub fn describe(&mut self, recorded: &Recorded) -> EventLine {
+        let line = describe::line(self, recorded);
         self.fold(recorded);
         line
     }
@@ -311,7 +311,7 @@ impl Story {
         features: &[FeatureId],
         number: u32,
     ) {
-        let told = Told {
+        let told = OpenAttempt {
             features: features.to_owned(),
             remaining: features.to_owned(),
             kind,
@@ -348,7 +348,7 @@ impl Story {
             .unwrap_or_else(|| id.to_string())
     }
 
-    fn told(&self, attempt: AttemptId) -> Option<&Told> {
+    fn told(&self, attempt: AttemptId) -> Option<&OpenAttempt> {
         let closed = || self.closed.iter().rev().find(|(id, _)| *id == attempt);
         self.open
             .get(&attempt)

@@ -25,7 +25,7 @@ pub const WAVE: u32 = 12;
 const LANES: u32 = 4;
 
 /// The project of a drill.
-pub struct Place {
+pub struct SandboxRepo {
     /// Where everything is.
     pub project: Project,
     /// What holds the project, and its attempts beside it.
@@ -36,7 +36,7 @@ pub struct Place {
     ours: bool,
 }
 
-impl Drop for Place {
+impl Drop for SandboxRepo {
     fn drop(&mut self) {
         if self.ours {
             // What cannot be removed is in the directory for temporary files.
@@ -61,7 +61,7 @@ fn write(path: &Path, text: &str) -> Result<(), Error> {
     written().map_err(|error| failed(path, &error))
 }
 
-impl Place {
+impl SandboxRepo {
     /// Sets it up in `dir`, which must be new or empty, or in a fresh directory that vanishes
     /// with the value.
     ///

@@ -11,7 +11,7 @@ use crate::model::state::{Feature, State};
 /// Where a feature stands. In the order in which people want to hear of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Standing {
+pub enum DerivedStatus {
     /// An attempt works on it.
     Running,
     /// An agent needs an answer before it can go on.
@@ -32,7 +32,7 @@ pub enum Standing {
     Passing,
 }
 
-impl Standing {
+impl DerivedStatus {
     /// All of them, in order.
     pub const ALL: [Self; 9] = [
         Self::Running,
@@ -76,8 +76,8 @@ pub struct Chain {
     pub end: FeatureId,
 }
 
-/// The standings of a whole backlog, computed together in time proportional to its size.
-pub struct Standings<'a> {
+/// The statuses of a whole backlog, computed together in time proportional to its size.
+pub struct DerivedStatuses<'a> {
     state: &'a State,
     now: Timestamp,
     /// For a feature behind one that waits for a person: the next one on the way to it.
@@ -88,10 +88,10 @@ pub struct Standings<'a> {
     ends: BTreeMap<FeatureId, (u32, FeatureId)>,
 }
 
-impl<'a> Standings<'a> {
+impl<'a> DerivedStatuses<'a> {
     /// Looks at all features as they are in `state` at `now`.
     pub fn of(state: &'a State, now: Timestamp) -> Self {
-        let mut standings = Self {
+        let mut statuses = Self {
             state,
             now,
             stuck_by: BTreeMap::new(),
@@ -99,11 +99,11 @@ impl<'a> Standings<'a> {
             ends: BTreeMap::new(),
         };
         // The hopeless first: whoever waits for both is unreachable.
-        standings.spread(&[Status::Parked, Status::Skipped]);
-        standings.unreachable = standings.stuck_by.keys().copied().collect();
-        standings.spread(&[Status::NeedsInput]);
-        standings.find_ends();
-        standings
+        statuses.spread(&[Status::Parked, Status::Skipped]);
+        statuses.unreachable = statuses.stuck_by.keys().copied().collect();
+        statuses.spread(&[Status::NeedsInput]);
+        statuses.find_ends();
+        statuses
     }
 
     /// Follows every chain once: it stops where another has been before.
@@ -147,22 +147,22 @@ impl<'a> Standings<'a> {
     }
 
     /// Where a feature stands.
-    pub fn standing(&self, feature: &Feature) -> Standing {
+    pub fn of_feature(&self, feature: &Feature) -> DerivedStatus {
         match feature.status {
-            Status::Running => Standing::Running,
-            Status::Passing => Standing::Passing,
-            Status::NeedsInput => Standing::NeedsInput,
-            Status::Parked => Standing::Parked,
-            Status::Skipped | Status::Removed => Standing::Skipped,
+            Status::Running => DerivedStatus::Running,
+            Status::Passing => DerivedStatus::Passing,
+            Status::NeedsInput => DerivedStatus::NeedsInput,
+            Status::Parked => DerivedStatus::Parked,
+            Status::Skipped | Status::Removed => DerivedStatus::Skipped,
             Status::Pending | Status::Regressed => {
                 if self.unreachable.contains(&feature.id) {
-                    Standing::Unreachable
+                    DerivedStatus::Unreachable
                 } else if self.state.unmet(feature.id) > 0 {
-                    Standing::Blocked
+                    DerivedStatus::Blocked
                 } else if feature.not_before > self.now {
-                    Standing::Delayed
+                    DerivedStatus::Delayed
                 } else {
-                    Standing::Ready
+                    DerivedStatus::Ready
                 }
             }
         }
@@ -202,7 +202,7 @@ impl<'a> Standings<'a> {
             words.push(chain.end.to_string());
         }
         let end = self.state.feature(chain.end);
-        let end = end.map_or("gone", |end| self.standing(end).word());
+        let end = end.map_or("gone", |end| self.of_feature(end).word());
         format!("{} ({end})", words.join(" waits for "))
     }
 }

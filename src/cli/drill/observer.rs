@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use super::prey::{Kind, Prey};
+use super::targets::{Kind, Target};
 use crate::model::event::{Event, Recorded};
 use crate::model::ids::{AttemptId, Epoch, Sequence, WorkerId};
 
@@ -29,7 +29,7 @@ struct Open {
 
 /// All that was told.
 #[derive(Default)]
-pub struct Seen {
+pub struct Observer {
     /// The bytes of every event.
     pub envelopes: BTreeMap<Sequence, Vec<u8>>,
     /// Events that were told twice, and differently.
@@ -47,7 +47,7 @@ pub struct Seen {
     recovered: Vec<(Kind, Duration)>,
 }
 
-impl Seen {
+impl Observer {
     /// The event to ask for next.
     pub fn next(&self) -> Sequence {
         let last = self.envelopes.last_key_value();
@@ -103,17 +103,17 @@ impl Seen {
 
     /// Notes that a process was killed. One that nobody has heard of yet leaves nothing to
     /// recover, and neither does one whose attempt is over already.
-    pub fn killed(&mut self, prey: &Prey, now: Instant) {
-        let sign = match prey.kind {
+    pub fn killed(&mut self, target: &Target, now: Instant) {
+        let sign = match target.kind {
             Kind::Scheduler => Some(Sign::Reign(self.epoch)),
-            Kind::Worker => self.joined.get(&prey.pid).copied().map(Sign::Left),
-            Kind::Agent => prey
+            Kind::Worker => self.joined.get(&target.pid).copied().map(Sign::Left),
+            Kind::Agent => target
                 .attempt
                 .filter(|attempt| self.running.contains(attempt))
                 .map(Sign::Over),
         };
         self.open.extend(sign.map(|sign| Open {
-            kind: prey.kind,
+            kind: target.kind,
             since: now,
             sign,
         }));
@@ -181,8 +181,8 @@ mod tests {
         }
     }
 
-    fn prey(kind: Kind, pid: u32, attempt: Option<u64>) -> Prey {
-        Prey {
+    fn target(kind: Kind, pid: u32, attempt: Option<u64>) -> Target {
+        Target {
             pid,
             kind,
             attempt: attempt.map(AttemptId),
@@ -191,48 +191,48 @@ mod tests {
 
     #[test]
     fn each_kind_of_kill_recovers_by_its_own_sign() {
-        let (mut seen, began) = (Seen::default(), Instant::now());
+        let (mut observer, began) = (Observer::default(), Instant::now());
         let at = |ms| began + Duration::from_millis(ms);
         let started = AttemptStarted {
             job: JobId(1),
             worker: WorkerId(1),
         };
-        seen.happened(&recorded(1, 1, joined(70)), at(0));
-        seen.happened(&recorded(2, 1, started), at(0));
-        seen.killed(&prey(Kind::Worker, 70, None), at(10));
-        seen.killed(&prey(Kind::Agent, 71, Some(2)), at(10));
-        seen.killed(&prey(Kind::Scheduler, 72, None), at(10));
-        seen.killed(&prey(Kind::Worker, 99, None), at(10));
-        seen.killed(&prey(Kind::Agent, 98, Some(1)), at(10));
-        assert_eq!(seen.unrecovered(), 3, "of two nobody had heard");
+        observer.happened(&recorded(1, 1, joined(70)), at(0));
+        observer.happened(&recorded(2, 1, started), at(0));
+        observer.killed(&target(Kind::Worker, 70, None), at(10));
+        observer.killed(&target(Kind::Agent, 71, Some(2)), at(10));
+        observer.killed(&target(Kind::Scheduler, 72, None), at(10));
+        observer.killed(&target(Kind::Worker, 99, None), at(10));
+        observer.killed(&target(Kind::Agent, 98, Some(1)), at(10));
+        assert_eq!(observer.unrecovered(), 3, "of two nobody had heard");
         let left = WorkerLeft {
             worker: WorkerId(1),
             reason: String::new(),
         };
-        seen.happened(&recorded(3, 1, left), at(30));
+        observer.happened(&recorded(3, 1, left), at(30));
         let lost = AttemptLost {
             attempt: AttemptId(2),
             reason: String::new(),
         };
-        seen.happened(&recorded(4, 2, lost), at(50));
+        observer.happened(&recorded(4, 2, lost), at(50));
         let ms = |ms| Duration::from_millis(ms);
         let wanted = [
             (Kind::Worker, ms(20)),
             (Kind::Agent, ms(40)),
             (Kind::Scheduler, ms(40)),
         ];
-        assert_eq!(seen.recoveries(), wanted);
-        assert!(!seen.recovering());
+        assert_eq!(observer.recoveries(), wanted);
+        assert!(!observer.recovering());
     }
 
     #[test]
     fn an_event_that_becomes_another_is_noticed() {
-        let mut seen = Seen::default();
-        seen.told(Sequence(1), b"one");
-        seen.told(Sequence(1), b"one");
-        assert!(seen.changed.is_empty());
-        assert_eq!(seen.next(), Sequence(2));
-        seen.told(Sequence(1), b"another");
-        assert_eq!(seen.changed.len(), 1);
+        let mut observer = Observer::default();
+        observer.told(Sequence(1), b"one");
+        observer.told(Sequence(1), b"one");
+        assert!(observer.changed.is_empty());
+        assert_eq!(observer.next(), Sequence(2));
+        observer.told(Sequence(1), b"another");
+        assert_eq!(observer.changed.len(), 1);
     }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::place::{Place, WAVE};
-use super::seen::Seen;
+use super::observer::Observer;
+use super::sandbox_repo::{SandboxRepo, WAVE};
 use crate::cli::config::Config;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
@@ -20,8 +20,8 @@ const LOW: u32 = 18;
 type Pending = (CommandId, Vec<(FeatureId, FeatureSpec)>);
 
 /// Imports features, wave by wave.
-pub struct Supply {
-    seen: Arc<Mutex<Seen>>,
+pub struct Load {
+    observer: Arc<Mutex<Observer>>,
     config: Config,
     pending: Option<Pending>,
     /// Features whose import was acknowledged; they are numbered from 1.
@@ -30,12 +30,12 @@ pub struct Supply {
     pub repeated: u32,
 }
 
-impl Supply {
+impl Load {
     /// Nothing is imported yet.
-    pub fn new(place: &Place, seen: Arc<Mutex<Seen>>) -> Result<Self, Error> {
+    pub fn new(sandbox: &SandboxRepo, observer: Arc<Mutex<Observer>>) -> Result<Self, Error> {
         Ok(Self {
-            seen,
-            config: Config::load(&place.project)?,
+            observer,
+            config: Config::load(&sandbox.project)?,
             pending: None,
             acknowledged: 0,
             repeated: 0,
@@ -44,7 +44,7 @@ impl Supply {
 
     fn low(&self) -> bool {
         let passed = self
-            .seen
+            .observer
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .passed;
@@ -60,7 +60,7 @@ impl Supply {
     ///
     /// # Errors
     /// The import is refused, which no kill may cause.
-    pub async fn refill(&mut self, place: &Place) -> Result<(), Error> {
+    pub async fn refill(&mut self, sandbox: &SandboxRepo) -> Result<(), Error> {
         if self.pending.is_none() && !self.low() {
             return Ok(());
         }
@@ -70,14 +70,14 @@ impl Supply {
                 self.repeated += 1;
                 pending.clone()
             }
-            None => (store::new_command(), place.wave(self.acknowledged + 1)?),
+            None => (store::new_command(), sandbox.wave(self.acknowledged + 1)?),
         };
         self.pending = Some((id, features.clone()));
         let command = PersonCommand::Import {
             features,
             update: false,
         };
-        match store::submit_as(&place.project, &self.config, id, command).await {
+        match store::submit_as(&sandbox.project, &self.config, id, command).await {
             Ok(_) => {
                 self.acknowledged += WAVE;
                 self.pending = None;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json as object};
 
-use super::inquest::Findings;
-use super::prey::Kind;
-use crate::model::views::brief;
+use super::targets::Kind;
+use super::verdict::Findings;
+use crate::model::views::format;
 
 fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -51,7 +51,7 @@ pub fn text(findings: &Findings) -> String {
             format!(
                 "{} in {}: {}",
                 findings.kills(),
-                brief::duration(ms(findings.killing)),
+                format::duration(ms(findings.killing)),
                 kinds.join(", ")
             ),
         ),

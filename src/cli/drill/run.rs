@@ -15,18 +15,18 @@ use tokio::time::{interval, sleep, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Plan;
-use super::place::Place;
-use super::prey::{Hunter, Kind, Prey};
-use super::seen::Seen;
-use super::strikes;
-use super::supply::Supply;
+use super::load::Load;
+use super::observer::Observer;
+use super::sandbox_repo::SandboxRepo;
+use super::schedule;
+use super::targets::{Killer, Kind, Target};
 use crate::cli::Context;
 use crate::cli::client::Client;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::cli::progress::Screen;
 use crate::model::ids::CommitId;
-use crate::model::views::brief;
+use crate::model::views::format;
 use crate::protocol::{ClientMessage, ToClient};
 use crate::queue::encoding::decode;
 
@@ -48,11 +48,11 @@ const SHOW: Duration = Duration::from_millis(250);
 const SHOWS_PER_LINE: u64 = 40;
 
 /// What the killing was, and what was left.
-pub struct Hunted {
+pub struct Outcome {
     /// The plan's seed.
     pub seed: u64,
     /// What the follower was told.
-    pub seen: Seen,
+    pub observer: Observer,
     /// Kills by kind.
     pub kills: BTreeMap<Kind, u32>,
     /// Strikes that hit several at once.
@@ -68,7 +68,7 @@ pub struct Hunted {
     /// What must not have happened, in words.
     pub faults: Vec<String>,
     /// Processes that outlived the run.
-    pub orphans: Vec<Prey>,
+    pub orphans: Vec<Target>,
     /// Where the user's branch was before it all.
     pub users_head: CommitId,
     /// How long it was killed.
@@ -77,41 +77,41 @@ pub struct Hunted {
     pub interrupted: bool,
 }
 
-fn locked(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
-    seen.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked(observer: &Mutex<Observer>) -> MutexGuard<'_, Observer> {
+    observer.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Follows the log through every scheduler's life.
-async fn follow(socket: std::path::PathBuf, seen: Arc<Mutex<Seen>>) {
+async fn follow(socket: std::path::PathBuf, observer: Arc<Mutex<Observer>>) {
     loop {
         if let Ok(Some(mut client)) = Client::connect(&socket).await {
-            let from = locked(&seen).next();
+            let from = locked(&observer).next();
             let read = ClientMessage::Read { from, follow: true };
             if client.send(&read).await.is_ok() {
-                locked(&seen).connected = true;
+                locked(&observer).connected = true;
                 while let Ok(Some(message)) = client.next().await {
-                    note(&seen, message);
+                    note(&observer, message);
                 }
             }
-            locked(&seen).connected = false;
+            locked(&observer).connected = false;
         }
         sleep(LOOK).await;
     }
 }
 
-fn note(seen: &Mutex<Seen>, message: ToClient) {
+fn note(observer: &Mutex<Observer>, message: ToClient) {
     let ToClient::Events { envelopes } = message else {
         return;
     };
-    let (mut seen, now) = (locked(seen), Instant::now());
+    let (mut observer, now) = (locked(observer), Instant::now());
     for bytes in envelopes {
         let Ok(envelope) = decode(&bytes) else {
             continue;
         };
-        seen.told(envelope.sequence, &bytes);
+        observer.told(envelope.sequence, &bytes);
         // The body of a long event is elsewhere; those that are waited for are short.
         if let Ok(recorded) = envelope.recorded() {
-            seen.happened(&recorded, now);
+            observer.happened(&recorded, now);
         }
     }
 }
@@ -142,13 +142,13 @@ impl Interrupts {
 }
 
 /// Everything that is alive during a drill. Dropped, it leaves none of it behind.
-struct Hunt<'a> {
-    place: &'a Place,
+struct Run<'a> {
+    sandbox: &'a SandboxRepo,
     plan: &'a Plan,
-    hunter: Hunter,
+    killer: Killer,
     random: StdRng,
     scheduler: Option<Child>,
-    seen: Arc<Mutex<Seen>>,
+    observer: Arc<Mutex<Observer>>,
     screen: Screen,
     kills: BTreeMap<Kind, u32>,
     at_once: u32,
@@ -157,19 +157,19 @@ struct Hunt<'a> {
     faults: Vec<String>,
 }
 
-impl Drop for Hunt<'_> {
+impl Drop for Run<'_> {
     fn drop(&mut self) {
         let pid = self.pid();
         // Workers end with the last of their agents' processes; twice finds who was born meanwhile.
         for _ in 0..2 {
-            for prey in self.hunter.look(pid) {
-                self.hunter.kill(&prey, pid);
+            for target in self.killer.look(pid) {
+                self.killer.kill(&target, pid);
             }
         }
     }
 }
 
-impl Hunt<'_> {
+impl Run<'_> {
     fn pid(&self) -> Option<u32> {
         self.scheduler.as_ref().and_then(Child::id)
     }
@@ -177,7 +177,11 @@ impl Hunt<'_> {
     fn start(&mut self) -> Result<(), Error> {
         let failed = |error: std::io::Error| Error::internal("cannot start a scheduler", error, "");
         let own = std::env::current_exe().map_err(failed)?;
-        let said = self.place.project.root.join(".crewlog/drill/scheduler.log");
+        let said = self
+            .sandbox
+            .project
+            .root
+            .join(".crewlog/drill/scheduler.log");
         let said = File::options()
             .create(true)
             .append(true)
@@ -185,7 +189,7 @@ impl Hunt<'_> {
             .map_err(failed)?;
         let child = Command::new(own)
             .arg("-C")
-            .arg(&self.place.project.root)
+            .arg(&self.sandbox.project.root)
             .args(["run", "--workers", CREW, "--quiet", "--seed"])
             .arg(self.plan.seed.to_string())
             .stdin(Stdio::null())
@@ -222,7 +226,11 @@ impl Hunt<'_> {
         if self.faults.len() <= FAULTS_MAX {
             return Ok(());
         }
-        let said = self.place.project.root.join(".crewlog/drill/scheduler.log");
+        let said = self
+            .sandbox
+            .project
+            .root
+            .join(".crewlog/drill/scheduler.log");
         let text = fs::read_to_string(&said).unwrap_or_default();
         let last: Vec<&str> = text.lines().rev().take(3).collect();
         let last: Vec<&str> = last.into_iter().rev().collect();
@@ -236,32 +244,32 @@ impl Hunt<'_> {
     /// Kills somebody. How long the successor of a scheduler has before it is killed, too.
     fn strike(&mut self) -> Option<u64> {
         let pid = self.pid();
-        let alive = self.hunter.look(pid);
-        let mut hit = strikes::draw(&alive, &mut self.random);
-        hit.retain(|prey| self.hunter.kill(prey, pid));
-        let mut seen = locked(&self.seen);
-        self.in_recovery += u32::from(seen.recovering() && !hit.is_empty());
+        let alive = self.killer.look(pid);
+        let mut hit = schedule::draw(&alive, &mut self.random);
+        hit.retain(|target| self.killer.kill(target, pid));
+        let mut observer = locked(&self.observer);
+        self.in_recovery += u32::from(observer.recovering() && !hit.is_empty());
         self.at_once += u32::from(hit.len() > 1);
         let now = Instant::now();
-        for prey in &hit {
-            *self.kills.entry(prey.kind).or_default() += 1;
-            seen.killed(prey, now);
+        for target in &hit {
+            *self.kills.entry(target.kind).or_default() += 1;
+            observer.killed(target, now);
         }
-        let scheduler = hit.iter().any(|prey| prey.kind == Kind::Scheduler);
+        let scheduler = hit.iter().any(|target| target.kind == Kind::Scheduler);
         scheduler
-            .then(|| strikes::again_ms(&mut self.random))
+            .then(|| schedule::again_ms(&mut self.random))
             .flatten()
     }
 
     /// Kills until the time is over. Whether the user ended it.
     async fn kill_for_a_while(
         &mut self,
-        supply: &tokio::sync::Mutex<Supply>,
+        load: &tokio::sync::Mutex<Load>,
         interrupts: &mut Interrupts,
     ) -> Result<bool, Error> {
         let began = tokio::time::Instant::now();
         let every = u64::try_from(self.plan.every.as_millis()).unwrap_or(u64::MAX);
-        let draw = |random: &mut StdRng| Duration::from_millis(strikes::pause_ms(every, random));
+        let draw = |random: &mut StdRng| Duration::from_millis(schedule::pause_ms(every, random));
         let mut next = began + draw(&mut self.random);
         let mut show = interval(SHOW);
         while began.elapsed() < self.plan.length {
@@ -269,7 +277,7 @@ impl Hunt<'_> {
                 status = self.end() => {
                     self.ended(&status)?;
                     if status.is_ok_and(|status| status.success()) {
-                        supply.lock().await.refill(self.place).await?;
+                        load.lock().await.refill(self.sandbox).await?;
                     }
                     self.start()?;
                     self.restarts += 1;
@@ -315,21 +323,21 @@ impl Hunt<'_> {
     /// All of it; how long was killed, and whether the user ended that early.
     async fn work(
         &mut self,
-        supply: &tokio::sync::Mutex<Supply>,
+        load: &tokio::sync::Mutex<Load>,
         interrupts: &mut Interrupts,
     ) -> Result<(Duration, bool), Error> {
         self.start()?;
-        let (began, place, seen) = (Instant::now(), self.place, self.seen.clone());
+        let (began, sandbox, observer) = (Instant::now(), self.sandbox, self.observer.clone());
         let interrupted = tokio::select! {
-            killed = self.kill_for_a_while(supply, interrupts) => killed?,
-            Err(error) = feed(place, supply, &seen) => return Err(error),
+            killed = self.kill_for_a_while(load, interrupts) => killed?,
+            Err(error) = feed(sandbox, load, &observer) => return Err(error),
         };
         let killing = began.elapsed();
         for _ in 0..REPEATS_MAX {
-            if !supply.lock().await.is_pending() {
+            if !load.lock().await.is_pending() {
                 break;
             }
-            supply.lock().await.refill(place).await?;
+            load.lock().await.refill(sandbox).await?;
         }
         self.finish(interrupts).await?;
         Ok((killing, interrupted))
@@ -340,26 +348,26 @@ impl Hunt<'_> {
         let began = tokio::time::Instant::now();
         while began.elapsed() < SILENCE_MAX {
             let pid = self.pid();
-            let left = self.hunter.look(pid);
+            let left = self.killer.look(pid);
             if left.is_empty() {
                 return;
             }
-            left.iter().for_each(|prey| {
-                self.hunter.kill(prey, pid);
+            left.iter().for_each(|target| {
+                self.killer.kill(target, pid);
             });
             sleep(LOOK).await;
         }
     }
 
     fn show(&self, elapsed: Duration, doing: &str) {
-        let seen = locked(&self.seen);
+        let observer = locked(&self.observer);
         let kills: u32 = self.kills.values().sum();
         let line = format!(
             "{doing} {} · {kills} kills · {} restarts · {} attempts · {} merged",
-            brief::duration(elapsed.as_millis() as u64),
+            format::duration(elapsed.as_millis() as u64),
             self.restarts,
-            seen.attempts,
-            seen.passed,
+            observer.attempts,
+            observer.passed,
         );
         let shows = elapsed.as_millis() / SHOW.as_millis();
         if self.screen.draws() {
@@ -370,10 +378,10 @@ impl Hunt<'_> {
     }
 
     /// Whoever is left when the run is over.
-    async fn orphans(&self) -> Vec<Prey> {
+    async fn orphans(&self) -> Vec<Target> {
         let began = tokio::time::Instant::now();
         loop {
-            let left = self.hunter.look(self.pid());
+            let left = self.killer.look(self.pid());
             if left.is_empty() || began.elapsed() > SILENCE_MAX {
                 return left;
             }
@@ -389,34 +397,34 @@ fn interrupted() -> Error {
 
 /// Imports more whenever features run low, as long as a scheduler is there to be asked.
 async fn feed(
-    place: &Place,
-    supply: &tokio::sync::Mutex<Supply>,
-    seen: &Mutex<Seen>,
+    sandbox: &SandboxRepo,
+    load: &tokio::sync::Mutex<Load>,
+    observer: &Mutex<Observer>,
 ) -> Result<std::convert::Infallible, Error> {
     loop {
-        if locked(seen).connected {
-            supply.lock().await.refill(place).await?;
+        if locked(observer).connected {
+            load.lock().await.refill(sandbox).await?;
         }
         sleep(LOOK * 5).await;
     }
 }
 
 /// Carries the killing out, and waits for what must follow it.
-pub async fn hunt(context: &Context, plan: &Plan, place: &Place) -> Result<Hunted, Error> {
-    let seen = Arc::new(Mutex::new(Seen::default()));
+pub async fn run(context: &Context, plan: &Plan, sandbox: &SandboxRepo) -> Result<Outcome, Error> {
+    let observer = Arc::new(Mutex::new(Observer::default()));
     let mut interrupts = Interrupts::listen()?;
-    let users_head = super::inquest::users_head(&place.project).await?;
-    let supply = tokio::sync::Mutex::new(Supply::new(place, seen.clone())?);
-    supply.lock().await.refill(place).await?;
-    let follower = follow(place.project.socket.clone(), seen.clone());
+    let users_head = super::verdict::users_head(&sandbox.project).await?;
+    let load = tokio::sync::Mutex::new(Load::new(sandbox, observer.clone())?);
+    load.lock().await.refill(sandbox).await?;
+    let follower = follow(sandbox.project.socket.clone(), observer.clone());
     let follower = AbortOnDropHandle::new(tokio::spawn(follower));
-    let mut hunt = Hunt {
-        place,
+    let mut run = Run {
+        sandbox,
         plan,
-        hunter: Hunter::new(&place.project.root),
+        killer: Killer::new(&sandbox.project.root),
         random: StdRng::seed_from_u64(plan.seed),
         scheduler: None,
-        seen: seen.clone(),
+        observer: observer.clone(),
         screen: Screen::new(&context.global),
         kills: BTreeMap::new(),
         at_once: 0,
@@ -424,26 +432,26 @@ pub async fn hunt(context: &Context, plan: &Plan, place: &Place) -> Result<Hunte
         restarts: 0,
         faults: Vec::new(),
     };
-    let worked = hunt.work(&supply, &mut interrupts).await;
-    hunt.screen.clear();
+    let worked = run.work(&load, &mut interrupts).await;
+    run.screen.clear();
     if worked.is_err() {
-        hunt.end_all().await;
+        run.end_all().await;
     }
     let (killing, interrupted) = worked?;
-    let orphans = hunt.orphans().await;
+    let orphans = run.orphans().await;
     drop(follower);
-    let supply = supply.into_inner();
-    let seen = std::mem::take(&mut *locked(&seen));
-    Ok(Hunted {
+    let load = load.into_inner();
+    let observer = std::mem::take(&mut *locked(&observer));
+    Ok(Outcome {
         seed: plan.seed,
-        seen,
-        kills: std::mem::take(&mut hunt.kills),
-        at_once: hunt.at_once,
-        in_recovery: hunt.in_recovery,
-        restarts: hunt.restarts,
-        features: supply.acknowledged,
-        repeated: supply.repeated,
-        faults: std::mem::take(&mut hunt.faults),
+        observer,
+        kills: std::mem::take(&mut run.kills),
+        at_once: run.at_once,
+        in_recovery: run.in_recovery,
+        restarts: run.restarts,
+        features: load.acknowledged,
+        repeated: load.repeated,
+        faults: std::mem::take(&mut run.faults),
         orphans,
         users_head,
         killing,

@@ -1,6 +1,6 @@
 //! One line for every event.
 
-use super::{Line, Mark, Story};
+use super::{EventLine, Label, Timeline};
 use crate::model::branch::NamedCommit;
 use crate::model::config;
 use crate::model::event::{
@@ -11,146 +11,144 @@ use crate::model::event::{
 use crate::model::evidence::{Basis, Failure};
 use crate::model::ids::{AttemptId, FeatureId};
 use crate::model::settings::WorkerKind;
-use crate::model::views::brief;
+use crate::model::views::format;
 
 /// Tells an event by what was known before it, and who caused it where that was a person.
-pub fn line(story: &Story, recorded: &Recorded) -> Line {
-    let line = told(story, recorded);
+pub fn line(timeline: &Timeline, recorded: &Recorded) -> EventLine {
+    let line = told(timeline, recorded);
     // Who imported each of a hundred thousand features is in the JSON; a refusal names its actor.
-    if matches!(line.mark, Mark::Add | Mark::Refused) {
+    if matches!(line.label, Label::Add | Label::Refused) {
         return line;
     }
-    Line {
+    EventLine {
         note: recorded.actor.signed(&line.note),
         ..line
     }
 }
 
-fn told(story: &Story, recorded: &Recorded) -> Line {
-    let teller = Teller { story, recorded };
+fn told(timeline: &Timeline, recorded: &Recorded) -> EventLine {
+    let fold = EntryFold { timeline, recorded };
     match &recorded.event {
         Event::FeatureAdded(it) => {
-            let line = teller.about(Mark::Add, it.feature, waits(&it.spec.depends_on));
-            Line {
+            let line = fold.about(Label::Add, it.feature, waits(&it.spec.depends_on));
+            EventLine {
                 name: it.spec.name.clone(),
                 ..line
             }
         }
         Event::FeatureEdited(it) => {
-            let line = teller.about(Mark::Edit, it.feature, "");
-            Line {
+            let line = fold.about(Label::Edit, it.feature, "");
+            EventLine {
                 name: it.spec.name.clone(),
                 ..line
             }
         }
-        Event::FeatureRemoved(it) => teller.about(Mark::Drop, it.feature, ""),
-        Event::FeatureSkipped(it) => teller.about(Mark::Skip, it.feature, &it.reason),
-        Event::DependenciesSet(it) => {
-            teller.about(Mark::Depends, it.feature, waits(&it.depends_on))
-        }
-        Event::RetryRequested(it) => teller.about(Mark::Retry, it.feature, "by request"),
-        Event::InputAnswered(it) => teller.about(Mark::Reply, it.feature, &it.answer),
+        Event::FeatureRemoved(it) => fold.about(Label::Drop, it.feature, ""),
+        Event::FeatureSkipped(it) => fold.about(Label::Skip, it.feature, &it.reason),
+        Event::DependenciesSet(it) => fold.about(Label::Depends, it.feature, waits(&it.depends_on)),
+        Event::RetryRequested(it) => fold.about(Label::Retry, it.feature, "by request"),
+        Event::InputAnswered(it) => fold.about(Label::Reply, it.feature, &it.answer),
         Event::FeatureParked(it) => {
             let note = format!(
                 "after {}; `scheduler retry {}` tries again",
                 times(it.failures, "failure"),
                 it.feature.0
             );
-            teller.about(Mark::Park, it.feature, note)
+            fold.about(Label::Park, it.feature, note)
         }
-        Event::FeatureAssigned(it) => teller.assigned(it),
-        Event::TestAssigned(it) => teller.test_assigned(it),
-        _ => attempts(&teller),
+        Event::FeatureAssigned(it) => fold.assigned(it),
+        Event::TestAssigned(it) => fold.test_assigned(it),
+        _ => attempts(&fold),
     }
 }
 
 /// What attempts do and come to.
-fn attempts(teller: &Teller<'_>) -> Line {
-    match &teller.recorded.event {
-        Event::AttemptStarted(it) => teller.started(it.job),
-        Event::JobCancelled(it) => teller.attempt(Mark::Cancel, it.attempt, None, &it.reason),
-        Event::AttemptReleased(it) => teller.attempt(Mark::Back, it.attempt, None, &it.reason),
-        Event::AttemptLost(it) => teller.attempt(Mark::Lost, it.attempt, None, &it.reason),
+fn attempts(fold: &EntryFold<'_>) -> EventLine {
+    match &fold.recorded.event {
+        Event::AttemptStarted(it) => fold.started(it.job),
+        Event::JobCancelled(it) => fold.attempt(Label::Cancel, it.attempt, None, &it.reason),
+        Event::AttemptReleased(it) => fold.attempt(Label::Back, it.attempt, None, &it.reason),
+        Event::AttemptLost(it) => fold.attempt(Label::Lost, it.attempt, None, &it.reason),
         Event::LateResultIgnored(it) => {
             let note = format!("{:?} came after the end and changed nothing", it.report);
-            teller.attempt(Mark::Late, it.attempt, None, note)
+            fold.attempt(Label::Late, it.attempt, None, note)
         }
-        Event::MergeStarted(it) => teller.attempt(Mark::Merge, it.attempt, None, merge(it)),
+        Event::MergeStarted(it) => fold.attempt(Label::Merge, it.attempt, None, merge(it)),
         Event::MergeAborted(it) => {
             let note = format!(
                 "the branch is at {}; rebase and check again",
                 it.head.short()
             );
-            teller.attempt(Mark::Again, it.attempt, None, note)
+            fold.attempt(Label::Again, it.attempt, None, note)
         }
-        Event::FeaturePassed(it) => teller.passed(it),
-        Event::FeatureFailed(it) => teller.failed(it),
-        Event::RegressionFound(it) => teller.regression(it),
+        Event::FeaturePassed(it) => fold.passed(it),
+        Event::FeatureFailed(it) => fold.failed(it),
+        Event::RegressionFound(it) => fold.regression(it),
         Event::TestPassed(it) => {
             let note = format!(
                 "at {}{}",
                 it.evidence.commit.short(),
                 word_of(it.evidence.basis)
             );
-            teller.attempt(Mark::Test, it.attempt, Some(it.feature), note)
+            fold.attempt(Label::Test, it.attempt, Some(it.feature), note)
         }
-        Event::TestInconclusive(it) => teller.attempt(
-            Mark::Unsure,
+        Event::TestInconclusive(it) => fold.attempt(
+            Label::Unsure,
             it.attempt,
             Some(it.feature),
             failure(&it.failure),
         ),
         Event::InputRequested(it) => {
             let note = format!("{} (scheduler answer {} …)", it.question, it.feature.0);
-            teller.attempt(Mark::Ask, it.attempt, Some(it.feature), note)
+            fold.attempt(Label::Ask, it.attempt, Some(it.feature), note)
         }
-        Event::AttemptNoted(it) => teller.attempt(Mark::Note, it.attempt, None, &it.note),
+        Event::AttemptNoted(it) => fold.attempt(Label::Note, it.attempt, None, &it.note),
         Event::UsageRecorded(it) => {
-            teller.attempt(Mark::Used, it.attempt, None, brief::usage(it.usage))
+            fold.attempt(Label::Used, it.attempt, None, format::usage(it.usage))
         }
         Event::ProviderLimited(it) => {
             let wait = match it.until.0 {
                 u64::MAX => "until `scheduler resume`".to_owned(),
                 _ => format!(
                     "for {}",
-                    brief::duration(it.until.since_ms(teller.recorded.at))
+                    format::duration(it.until.since_ms(fold.recorded.at))
                 ),
             };
             let note = format!("{wait}: {}", it.reason);
-            teller.attempt(Mark::Limit, it.attempt, None, note)
+            fold.attempt(Label::Limit, it.attempt, None, note)
         }
         Event::CrewTroubled(it) => {
-            let wait = brief::duration(it.until.since_ms(teller.recorded.at));
+            let wait = format::duration(it.until.since_ms(fold.recorded.at));
             let (reason, advice) = (it.reason.trim_end(), it.kind.advice());
             let note =
                 format!("not the feature's failure: {reason}; {advice} (next try in {wait})");
-            teller.attempt(Mark::Trouble, it.attempt, None, note)
+            fold.attempt(Label::Trouble, it.attempt, None, note)
         }
         Event::CrewRecovered(it) => {
             let note = "the machine works again".to_owned();
-            teller.attempt(Mark::Well, it.attempt, None, note)
+            fold.attempt(Label::Well, it.attempt, None, note)
         }
-        _ => run(teller),
+        _ => run(fold),
     }
 }
 
 /// What concerns the run as a whole.
-fn run(teller: &Teller<'_>) -> Line {
-    match &teller.recorded.event {
-        Event::HeadMoved(it) => teller.plain(
-            Mark::Head,
+fn run(fold: &EntryFold<'_>) -> EventLine {
+    match &fold.recorded.event {
+        Event::HeadMoved(it) => fold.plain(
+            Label::Head,
             format!("somebody moved the branch to {}", it.head.short()),
         ),
-        Event::RunPaused(it) => teller.plain(Mark::Pause, &it.reason),
-        Event::RunResumed(_) => teller.plain(Mark::Resume, ""),
+        Event::RunPaused(it) => fold.plain(Label::Pause, &it.reason),
+        Event::RunResumed(_) => fold.plain(Label::Resume, ""),
         Event::BudgetReached(it) => {
-            let spent = brief::usage(it.spent);
-            teller.plain(Mark::Spent, format!("the budget: {spent}"))
+            let spent = format::usage(it.spent);
+            fold.plain(Label::Spent, format!("the budget: {spent}"))
         }
         Event::RunStarted(it) => {
             let head = it.head.short();
-            teller.plain(
-                Mark::Run,
+            fold.plain(
+                Label::Run,
                 format!("on {} at {head}, seed {}", it.branch, it.seed),
             )
         }
@@ -163,38 +161,38 @@ fn run(teller: &Teller<'_>) -> Line {
                 process.host
             );
             let worker = it.name.clone();
-            Line {
+            EventLine {
                 worker,
-                ..teller.plain(Mark::Join, note)
+                ..fold.plain(Label::Join, note)
             }
         }
         Event::WorkerLeft(it) => {
-            let worker = teller.story.worker(it.worker);
-            Line {
+            let worker = fold.timeline.worker(it.worker);
+            EventLine {
                 worker,
-                ..teller.plain(Mark::Left, &it.reason)
+                ..fold.plain(Label::Left, &it.reason)
             }
         }
         Event::ClockJumped(it) => {
-            let by = brief::duration(it.by_ms);
-            teller.plain(
-                Mark::Run,
+            let by = format::duration(it.by_ms);
+            fold.plain(
+                Label::Run,
                 format!("the clock went forward by {by}; durations leave that out"),
             )
         }
-        Event::SettingsChanged(_) => teller.plain(Mark::Rules, "the settings changed"),
-        Event::CommandRefused(it) => teller.refused(it),
-        Event::ConfigRecorded(it) => teller.plain(Mark::Rules, configured(it)),
-        Event::BranchMoved(it) => teller.plain(Mark::Head, moved(it)),
+        Event::SettingsChanged(_) => fold.plain(Label::Rules, "the settings changed"),
+        Event::CommandRefused(it) => fold.refused(it),
+        Event::ConfigRecorded(it) => fold.plain(Label::Rules, configured(it)),
+        Event::BranchMoved(it) => fold.plain(Label::Head, moved(it)),
         Event::WorkLost(it) => {
             let commit = it.commit.short();
             let note = format!("its merge {commit} is no longer on the branch; it is work again");
-            teller.about(Mark::Regression, it.feature, note)
+            fold.about(Label::Regression, it.feature, note)
         }
-        Event::MergesHeld(it) => teller.plain(Mark::Head, brief::held(&it.at)),
-        Event::RunFinished(it) => teller.plain(Mark::End, ended(it)),
+        Event::MergesHeld(it) => fold.plain(Label::Head, format::held(&it.at)),
+        Event::RunFinished(it) => fold.plain(Label::End, ended(it)),
         // The functions before this one tell all the others.
-        _ => teller.plain(Mark::Run, teller.recorded.event.name()),
+        _ => fold.plain(Label::Run, fold.recorded.event.name()),
     }
 }
 
@@ -209,17 +207,17 @@ fn configured(it: &ConfigRecorded) -> String {
     }
 }
 
-struct Teller<'a> {
-    story: &'a Story,
+struct EntryFold<'a> {
+    timeline: &'a Timeline,
     recorded: &'a Recorded,
 }
 
-impl Teller<'_> {
-    fn plain(&self, mark: Mark, note: impl Into<String>) -> Line {
-        Line {
+impl EntryFold<'_> {
+    fn plain(&self, label: Label, note: impl Into<String>) -> EventLine {
+        EventLine {
             sequence: self.recorded.sequence,
             at: self.recorded.at,
-            mark,
+            label,
             elapsed_ms: None,
             features: Vec::new(),
             name: String::new(),
@@ -229,89 +227,103 @@ impl Teller<'_> {
     }
 
     /// An agent's wish, as a line about its attempt.
-    fn refused(&self, it: &CommandRefused) -> Line {
+    fn refused(&self, it: &CommandRefused) -> EventLine {
         let note = format!("{} tried to {}", self.recorded.actor, it.command);
         match it.attempt {
-            Some(attempt) => self.attempt(Mark::Refused, attempt, None, note),
-            None => self.plain(Mark::Refused, note),
+            Some(attempt) => self.attempt(Label::Refused, attempt, None, note),
+            None => self.plain(Label::Refused, note),
         }
     }
 
-    fn about(&self, mark: Mark, feature: FeatureId, note: impl Into<String>) -> Line {
-        Line {
+    fn about(&self, label: Label, feature: FeatureId, note: impl Into<String>) -> EventLine {
+        EventLine {
             features: vec![feature],
-            name: self.story.name(feature).to_owned(),
-            ..self.plain(mark, note)
+            name: self.timeline.name(feature).to_owned(),
+            ..self.plain(label, note)
         }
     }
 
     /// A line about an attempt, or about one feature of it.
     fn attempt(
         &self,
-        mark: Mark,
+        label: Label,
         attempt: AttemptId,
         feature: Option<FeatureId>,
         note: impl Into<String>,
-    ) -> Line {
-        let told = self.story.told(attempt);
+    ) -> EventLine {
+        let told = self.timeline.told(attempt);
         let features = match (feature, told) {
             (Some(feature), _) => vec![feature],
             (None, Some(told)) => told.features.clone(),
             (None, None) => Vec::new(),
         };
         let first = features.first().copied().unwrap_or_default();
-        Line {
-            elapsed_ms: told.map(|told| self.story.steady(self.recorded.at).since_ms(told.started)),
-            name: self.story.name(first).to_owned(),
+        EventLine {
+            elapsed_ms: told.map(|told| {
+                self.timeline
+                    .steady(self.recorded.at)
+                    .since_ms(told.started)
+            }),
+            name: self.timeline.name(first).to_owned(),
             features,
             worker: told.map(|told| told.worker.clone()).unwrap_or_default(),
-            ..self.plain(mark, note)
+            ..self.plain(label, note)
         }
     }
 
-    fn job(&self, mark: Mark, worker: String, features: &[FeatureId], note: String) -> Line {
+    fn job(&self, label: Label, worker: String, features: &[FeatureId], note: String) -> EventLine {
         let first = features.first().copied().unwrap_or_default();
-        Line {
+        EventLine {
             features: features.to_owned(),
-            name: self.story.name(first).to_owned(),
+            name: self.timeline.name(first).to_owned(),
             worker,
-            ..self.plain(mark, note)
+            ..self.plain(label, note)
         }
     }
 
-    fn assigned(&self, it: &FeatureAssigned) -> Line {
+    fn assigned(&self, it: &FeatureAssigned) -> EventLine {
         let mut note = format!("of {} ready: {}", it.ready, rank(&it.terms));
         if let Some((next, terms)) = it.runners_up.first() {
             note.push_str(&format!("; next {next}: {}", rank(terms)));
         }
-        self.job(Mark::Pick, self.story.worker(it.worker), &it.features, note)
+        self.job(
+            Label::Pick,
+            self.timeline.worker(it.worker),
+            &it.features,
+            note,
+        )
     }
 
-    fn test_assigned(&self, it: &TestAssigned) -> Line {
+    fn test_assigned(&self, it: &TestAssigned) -> EventLine {
         let mut note = test(&it.terms);
         if it.last {
             note = format!("at the end of the run; {note}");
         }
-        self.job(Mark::Draw, self.story.worker(it.worker), &it.features, note)
+        self.job(
+            Label::Draw,
+            self.timeline.worker(it.worker),
+            &it.features,
+            note,
+        )
     }
 
-    fn started(&self, job: crate::model::ids::JobId) -> Line {
-        let known = self.story.job.as_ref().filter(|(id, _)| *id == job);
+    fn started(&self, job: crate::model::ids::JobId) -> EventLine {
+        let known = self.timeline.job.as_ref().filter(|(id, _)| *id == job);
         let Some((_, told)) = known else {
-            return self.plain(Mark::Start, job.to_string());
+            return self.plain(Label::Start, job.to_string());
         };
         let note = match (told.kind, told.number) {
             (WorkerKind::Testing, _) => "test".to_owned(),
             (WorkerKind::Coding, 0 | 1) => String::new(),
             (WorkerKind::Coding, number) => format!("try {number}"),
         };
-        self.job(Mark::Start, told.worker.clone(), &told.features, note)
+        self.job(Label::Start, told.worker.clone(), &told.features, note)
     }
 
-    fn passed(&self, it: &FeaturePassed) -> Line {
+    fn passed(&self, it: &FeaturePassed) -> EventLine {
         let mut notes = Vec::new();
-        let number = self.story.told(it.attempt).map_or(1, |told| told.number);
-        if self.story.broken.contains(&it.feature) {
+        let number = self.timeline.told(it.attempt).map_or(1, |told| told.number);
+        if self.timeline.broken.contains(&it.feature) {
             notes.push("repaired".to_owned());
         }
         if number > 1 {
@@ -320,19 +332,19 @@ impl Teller<'_> {
         if it.evidence.basis == Basis::AgentWord {
             notes.push("on the agent's word".to_owned());
         }
-        self.attempt(Mark::Pass, it.attempt, Some(it.feature), notes.join(", "))
+        self.attempt(Label::Pass, it.attempt, Some(it.feature), notes.join(", "))
     }
 
-    fn failed(&self, it: &FeatureFailed) -> Line {
+    fn failed(&self, it: &FeatureFailed) -> EventLine {
         self.attempt(
-            Mark::Fail,
+            Label::Fail,
             it.attempt,
             Some(it.feature),
             failure(&it.failure),
         )
     }
 
-    fn regression(&self, it: &RegressionFound) -> Line {
+    fn regression(&self, it: &RegressionFound) -> EventLine {
         let mut note = failure(&it.failure);
         // The newest suspects are the likeliest, and three of them fill a line.
         let suspects = it.suspects.iter().rev().take(3);
@@ -341,7 +353,7 @@ impl Teller<'_> {
             let more = if it.suspects.len() > 3 { ", …" } else { "" };
             note.push_str(&format!("; suspects: {}{more}", names.join(", ")));
         }
-        self.attempt(Mark::Regression, it.attempt, Some(it.feature), note)
+        self.attempt(Label::Regression, it.attempt, Some(it.feature), note)
     }
 }
 
@@ -380,7 +392,7 @@ pub fn rank(terms: &RankTerms) -> String {
     if terms.regressed {
         words.push_str("regressed, ");
     }
-    let chain = brief::duration(terms.chain_ms);
+    let chain = format::duration(terms.chain_ms);
     words.push_str(&format!("chain {chain}, unblocks {}", terms.unblocks));
     if terms.priority != 0 {
         words.push_str(&format!(", priority {}", terms.priority));
@@ -395,7 +407,7 @@ pub fn test(terms: &TestTerms) -> String {
         terms.weight,
         times(terms.touched_since, "file"),
         times(terms.dependents, "dependent"),
-        brief::duration(terms.untested_ms),
+        format::duration(terms.untested_ms),
     )
 }
 

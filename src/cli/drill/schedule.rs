@@ -3,7 +3,7 @@
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
 
-use super::prey::{Kind, Prey};
+use super::targets::{Kind, Target};
 
 /// Of a hundred strikes, how many hit whom. Schedulers and workers hold reservations and are
 /// what recovers; an agent's death has to be noticed by its worker alone.
@@ -30,7 +30,7 @@ enum Shape {
 
 /// Draws who is hit now. When none of the kind that was drawn lives, anybody is; nobody when
 /// nobody lives.
-pub fn draw(alive: &[Prey], random: &mut StdRng) -> Vec<Prey> {
+pub fn draw(alive: &[Target], random: &mut StdRng) -> Vec<Target> {
     let mut at = random.random_range(0..SHAPES.iter().map(|(share, _)| share).sum());
     let shape = SHAPES.iter().find_map(|(share, shape)| {
         let hit = at < *share;
@@ -54,15 +54,15 @@ pub fn draw(alive: &[Prey], random: &mut StdRng) -> Vec<Prey> {
     hit
 }
 
-fn one(alive: &[Prey], kind: Kind, but: &[Prey], random: &mut StdRng) -> Vec<Prey> {
-    let fit: Vec<&Prey> = alive
+fn one(alive: &[Target], kind: Kind, but: &[Target], random: &mut StdRng) -> Vec<Target> {
+    let fit: Vec<&Target> = alive
         .iter()
-        .filter(|prey| prey.kind == kind && !but.contains(prey))
+        .filter(|target| target.kind == kind && !but.contains(target))
         .collect();
     pick(&fit, random).cloned().into_iter().collect()
 }
 
-fn pick<'a>(from: &[&'a Prey], random: &mut StdRng) -> Option<&'a Prey> {
+fn pick<'a>(from: &[&'a Target], random: &mut StdRng) -> Option<&'a Target> {
     let at = random.next_u64() % u64::try_from(from.len()).unwrap_or(0).max(1);
     from.get(usize::try_from(at).unwrap_or(0)).copied()
 }
@@ -87,7 +87,7 @@ mod tests {
 
     use super::*;
 
-    fn crew() -> Vec<Prey> {
+    fn crew() -> Vec<Target> {
         let kinds = [
             Kind::Scheduler,
             Kind::Worker,
@@ -95,12 +95,12 @@ mod tests {
             Kind::Agent,
             Kind::Agent,
         ];
-        let prey = |(pid, kind)| Prey {
+        let target = |(pid, kind)| Target {
             pid,
             kind,
             attempt: None,
         };
-        (1..).zip(kinds).map(prey).collect()
+        (1..).zip(kinds).map(target).collect()
     }
 
     #[test]
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn a_strike_hits_whoever_is_there() {
         let mut random = StdRng::seed_from_u64(2);
-        let only: Vec<Prey> = crew().into_iter().skip(4).collect();
+        let only: Vec<Target> = crew().into_iter().skip(4).collect();
         assert!((0..100).all(|_| draw(&only, &mut random) == only));
         assert!(draw(&[], &mut random).is_empty());
     }

@@ -7,14 +7,14 @@ use crate::model::settings::Settings;
 use crate::model::views::fixtures::*;
 
 /// Tells the events, each 1.5 s after the one before, and puts every line into one text.
-fn told(events: Vec<Event>) -> (Story, Vec<String>) {
-    let mut story = Story::default();
+fn told(events: Vec<Event>) -> (Timeline, Vec<String>) {
+    let mut timeline = Timeline::default();
     let mut texts = Vec::new();
     for (index, event) in events.into_iter().enumerate() {
         let sequence = Sequence(index as u64 + 1);
         let at = Timestamp(index as u64 * 1_500);
         let (epoch, cause) = (Epoch(1), CommandId(1));
-        let line = story.tell(&Recorded {
+        let line = timeline.describe(&Recorded {
             sequence,
             epoch,
             at,
@@ -25,7 +25,7 @@ fn told(events: Vec<Event>) -> (Story, Vec<String>) {
         let elapsed = line.elapsed_ms.map(|ms| format!("{ms}ms"));
         let features: Vec<String> = line.features.iter().map(ToString::to_string).collect();
         let parts = [
-            line.mark.word().to_owned(),
+            line.label.word().to_owned(),
             elapsed.unwrap_or_default(),
             features.join(","),
             line.name,
@@ -34,12 +34,12 @@ fn told(events: Vec<Event>) -> (Story, Vec<String>) {
         ];
         texts.push(parts.join("|"));
     }
-    (story, texts)
+    (timeline, texts)
 }
 
 #[test]
 fn a_feature_on_its_way() {
-    let (story, texts) = told(vec![
+    let (timeline, texts) = told(vec![
         added(1, "one", &[]),
         added(2, "two", &[1]),
         joined(WorkerKind::Coding, "worker-1"),
@@ -91,7 +91,7 @@ fn a_feature_on_its_way() {
         "LATE|6000ms|#1,#2|one|worker-1|\"failed\" came after the end and changed nothing",
     ];
     assert_eq!(texts, expected);
-    assert!(story.open().is_empty());
+    assert!(timeline.open().is_empty());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use crewlog::cli::output::Output;
 use crewlog::cli::pages;
-use crewlog::cli::progress::render::Look;
+use crewlog::cli::progress::render::RenderStyle;
 use crewlog::model::actor::Actor;
 use crewlog::model::apply::apply;
 use crewlog::model::backlog::{Format, parse, resolve};
@@ -150,7 +150,10 @@ fn no_name_of_a_log_reaches_the_terminal_alive() {
         };
         let mut state = State::default();
         apply(&mut state, &recorded);
-        let line = pages::event::text(&Timeline::default().describe(&recorded), Look::default());
+        let line = pages::event::text(
+            &Timeline::default().describe(&recorded),
+            RenderStyle::default(),
+        );
         assert!(!line.contains('\n'), "{line:?}");
         harmless(&line);
         let out = Output {
@@ -160,7 +163,7 @@ fn no_name_of_a_log_reaches_the_terminal_alive() {
             quiet: false,
         };
         let now = Timestamp(2_000);
-        let seen = pages::status::Seen::Now(None);
+        let seen = pages::status::AsOf::Now(None);
         harmless(&pages::status::page(&status(&state, now), seen, now, &out));
         let text = feature_text(&state, FeatureId(5), now).expect("it is there");
         harmless(&pages::feature::page(&text, &out).replace('\t', " "));

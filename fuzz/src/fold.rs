@@ -2,7 +2,7 @@
 //! what people see of it can be told.
 
 use crewlog::cli::pages::event;
-use crewlog::cli::progress::render::Look;
+use crewlog::cli::progress::render::RenderStyle;
 use crewlog::model::actor::Actor;
 use crewlog::model::apply::apply;
 use crewlog::model::event::{Event, Recorded};
@@ -32,7 +32,10 @@ pub fn check(data: &[u8]) {
             actor: Actor::Unknown,
             event,
         };
-        harmless(&event::text(&timeline.describe(&recorded), Look::default()));
+        harmless(&event::text(
+            &timeline.describe(&recorded),
+            RenderStyle::default(),
+        ));
         apply(&mut state, &recorded);
     }
     state.settle();

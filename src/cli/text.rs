@@ -115,7 +115,7 @@ pub fn cell_right(text: &str, columns: usize) -> String {
 
 /// What a text means, for its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tone {
+pub enum Style {
     /// Nothing special.
     Plain,
     /// Stands out.
@@ -134,23 +134,23 @@ pub enum Tone {
 
 /// Whether and how to colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Paint {
+pub struct Palette {
     /// False writes no escape sequences at all.
     pub color: bool,
 }
 
-impl Paint {
+impl Palette {
     /// The text in its colour. Takes as many columns as the text alone.
-    pub fn paint(self, tone: Tone, text: &str) -> String {
+    pub fn palette(self, style: Style, text: &str) -> String {
         // The sixteen basic colours follow the user's own palette, light or dark.
-        let code = match tone {
-            Tone::Plain => return text.to_owned(),
-            Tone::Strong => "1",
-            Tone::Faint => "2",
-            Tone::Good => "32",
-            Tone::Warning => "33",
-            Tone::Bad => "31",
-            Tone::Note => "36",
+        let code = match style {
+            Style::Plain => return text.to_owned(),
+            Style::Strong => "1",
+            Style::Faint => "2",
+            Style::Good => "32",
+            Style::Warning => "33",
+            Style::Bad => "31",
+            Style::Note => "36",
         };
         if self.color && !text.is_empty() {
             format!("\x1b[{code}m{text}\x1b[0m")
@@ -161,21 +161,21 @@ impl Paint {
 }
 
 /// The colour of what happened.
-pub fn tone(mark: Label) -> Tone {
-    match mark {
-        Label::Pass => Tone::Good,
-        Label::Fail | Label::Regression | Label::Park | Label::Spent | Label::Refused => Tone::Bad,
+pub fn style_of(label: Label) -> Style {
+    match label {
+        Label::Pass => Style::Good,
+        Label::Fail | Label::Regression | Label::Park | Label::Spent | Label::Refused => Style::Bad,
         Label::Lost
         | Label::Late
         | Label::Unsure
         | Label::Limit
         | Label::Trouble
         | Label::Cancel
-        | Label::Note => Tone::Warning,
-        Label::Ask | Label::Pause | Label::Head | Label::Back | Label::Again => Tone::Warning,
-        Label::Test | Label::Start | Label::Merge | Label::Retry | Label::Reply => Tone::Note,
-        Label::Run | Label::End | Label::Resume => Tone::Strong,
-        _ => Tone::Plain,
+        | Label::Note => Style::Warning,
+        Label::Ask | Label::Pause | Label::Head | Label::Back | Label::Again => Style::Warning,
+        Label::Test | Label::Start | Label::Merge | Label::Retry | Label::Reply => Style::Note,
+        Label::Run | Label::End | Label::Resume => Style::Strong,
+        _ => Style::Plain,
     }
 }
 
@@ -246,11 +246,11 @@ mod tests {
 
     #[test]
     fn colours_only_when_asked() {
-        assert_eq!(Paint { color: false }.paint(Tone::Bad, "x"), "x");
+        assert_eq!(Palette { color: false }.palette(Style::Bad, "x"), "x");
         assert_eq!(
-            Paint { color: true }.paint(Tone::Bad, "x"),
+            Palette { color: true }.palette(Style::Bad, "x"),
             "\x1b[31mx\x1b[0m"
         );
-        assert_eq!(Paint { color: true }.paint(Tone::Plain, "x"), "x");
+        assert_eq!(Palette { color: true }.palette(Style::Plain, "x"), "x");
     }
 }

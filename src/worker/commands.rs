@@ -34,19 +34,18 @@ impl Executor {
     /// Runs the checks of these features, each up to its first failure.
     pub(super) async fn checks(
         &self,
-        attempt_env: &AttemptEnv,
+        env: &AttemptEnv,
         features: &[FeatureId],
         go_on: bool,
         cancel: &CancellationToken,
     ) -> Result<Vec<FeatureChecks>, Failure> {
-        if attempt_env.offer.kind == WorkerKind::Coding && !self.config.checks.keeps_all() {
+        if env.offer.kind == WorkerKind::Coding && !self.config.checks.keeps_all() {
             // What it had made for the agent was ignored, and removed with the rest.
             let hook = &self.config.hooks.after_create;
-            self.run_hook(attempt_env, "after_create", hook, cancel)
-                .await?;
+            self.run_hook(env, "after_create", hook, cancel).await?;
         }
         let mut all = Vec::new();
-        let chosen = attempt_env.offer.features.iter();
+        let chosen = env.offer.features.iter();
         for feature in chosen.filter(|feature| features.contains(&feature.id)) {
             let mut checks = FeatureChecks {
                 feature: feature.id,
@@ -55,12 +54,12 @@ impl Executor {
                 removed: Vec::new(),
             };
             for command in &feature.spec.checks {
-                let (run, output) = self.check(attempt_env, command, cancel).await?;
+                let (run, output) = self.check(env, command, cancel).await?;
                 let failed = run.exit_code != 0;
                 checks.runs.push(run);
                 if failed {
                     checks.tail = tail(&output);
-                    checks.removed = attempt_env.removed_files();
+                    checks.removed = env.removed_files();
                     break;
                 }
             }
@@ -75,14 +74,14 @@ impl Executor {
 
     async fn check(
         &self,
-        attempt_env: &AttemptEnv,
+        env: &AttemptEnv,
         command: &str,
         cancel: &CancellationToken,
     ) -> Result<(CheckRun, String), Failure> {
         self.activity.send_replace(format!("check: {command}"));
-        let limit = Duration::from_millis(attempt_env.offer.settings.check_limit_ms);
+        let limit = Duration::from_millis(env.offer.settings.check_limit_ms);
         let (finished, blamed) = self
-            .shell(attempt_env, command, limit, Caged::Check, cancel)
+            .shell(env, command, limit, Caged::Check, cancel)
             .await?;
         let output = self
             .outputs
@@ -100,7 +99,7 @@ impl Executor {
     /// Runs a hook, unless the project has none here.
     pub(super) async fn run_hook(
         &self,
-        attempt_env: &AttemptEnv,
+        env: &AttemptEnv,
         name: &str,
         command: &str,
         cancel: &CancellationToken,
@@ -109,9 +108,7 @@ impl Executor {
             return Ok(());
         }
         let limit = Duration::from_millis(self.config.hooks.limit_ms);
-        let (finished, blamed) = self
-            .shell(attempt_env, command, limit, Caged::Hook, cancel)
-            .await?;
+        let (finished, blamed) = self.shell(env, command, limit, Caged::Hook, cancel).await?;
         if finished.exit_code == 0 {
             return Ok(());
         }
@@ -132,13 +129,13 @@ impl Executor {
 
     async fn shell(
         &self,
-        attempt_env: &AttemptEnv,
+        env: &AttemptEnv,
         command: &str,
         limit: Duration,
         who: Caged<'_>,
         cancel: &CancellationToken,
     ) -> Result<(process::Finished, Option<String>), Failure> {
-        let cage = self.cage(attempt_env, &attempt_env.env, who);
+        let cage = self.cage(env, &env.env, who);
         if cage.is_none()
             && matches!(who, Caged::Check)
             && self.config.checks.network == Network::None
@@ -147,14 +144,14 @@ impl Executor {
                 "checks.network = \"none\" needs the cage; set environment.isolation = \"auto\" and see `scheduler doctor`",
             ));
         }
-        let script = script(command, &attempt_env.dir)
+        let script = script(command, &env.dir)
             .map_err(trouble::refused("a long command cannot be written down"))?;
         let tree = TreeCommand {
             program: "sh".into(),
             args: vec!["-c".into(), script],
-            cwd: attempt_env.cwd.clone(),
-            env: attempt_env.env.clone(),
-            token: tree_token(&self.config.places.project, attempt_env.offer.attempt),
+            cwd: env.cwd.clone(),
+            env: env.env.clone(),
+            token: tree_token(&self.config.places.project, env.offer.attempt),
             own_executable: self.own_executable.clone(),
             isolation: self.isolation(),
             streams: Streams::Merged,

@@ -66,9 +66,9 @@ pub struct Executor {
     ports: PortSlot,
     worktrees: PathBuf,
     /// The attempt at hand.
-    attempt_env: Option<AttemptEnv>,
+    env: Option<AttemptEnv>,
     /// What was taken up from dead workers.
-    leftovers: Vec<SpoolFile>,
+    spool: Vec<SpoolFile>,
 }
 
 /// What belongs to the attempt at hand.
@@ -152,8 +152,8 @@ impl Executor {
             activity: parts.activity,
             templates: parts.templates,
             ports: parts.ports,
-            attempt_env: None,
-            leftovers: files,
+            env: None,
+            spool: files,
         };
         (executor, leftovers)
     }
@@ -165,8 +165,8 @@ impl Executor {
             StepKind::Make(offer) => self.make(*offer, cancel).await.map(Finished::Made),
             StepKind::Hook(point) => self.hook(point, cancel).await.map(|()| Finished::Hooked),
             StepKind::Session(features) => match self.env_of(attempt) {
-                Ok(attempt_env) => self
-                    .session(attempt_env, &features, cancel)
+                Ok(env) => self
+                    .session(env, &features, cancel)
                     .await
                     .map(|result| Finished::Session(Box::new(result))),
                 Err(failure) => Err(failure),
@@ -180,8 +180,8 @@ impl Executor {
                 rebased.map(Finished::Rebased)
             }
             StepKind::Check { features, go_on } => match self.env_of(attempt) {
-                Ok(attempt_env) => self
-                    .checks(attempt_env, &features, go_on, cancel)
+                Ok(env) => self
+                    .checks(env, &features, go_on, cancel)
                     .await
                     .map(Finished::Checked),
                 Err(failure) => Err(failure),
@@ -198,9 +198,8 @@ impl Executor {
     }
 
     fn env_of(&self, attempt: AttemptId) -> Result<&AttemptEnv, Failure> {
-        let attempt_env = self.attempt_env.as_ref();
-        attempt_env
-            .filter(|attempt_env| attempt_env.offer.attempt == attempt)
+        let env = self.env.as_ref();
+        env.filter(|env| env.offer.attempt == attempt)
             .ok_or_else(|| setup("the attempt's worktree was never made"))
     }
 
@@ -210,14 +209,12 @@ impl Executor {
         attempt: AttemptId,
         cancel: &CancellationToken,
     ) -> Result<&mut Worktree, Failure> {
-        let attempt_env = self.attempt_env.as_mut();
-        let attempt_env = attempt_env
-            .filter(|attempt_env| attempt_env.offer.attempt == attempt)
+        let env = self.env.as_mut();
+        let env = env
+            .filter(|env| env.offer.attempt == attempt)
             .ok_or_else(|| setup("the attempt's worktree was never made"))?;
-        attempt_env
-            .worktree
-            .set_limits(limits(&attempt_env.offer, cancel));
-        Ok(&mut attempt_env.worktree)
+        env.worktree.set_limits(limits(&env.offer, cancel));
+        Ok(&mut env.worktree)
     }
 
     /// The worker's git for an attempt: in the attempt's process tree, and under its limits.
@@ -235,7 +232,7 @@ impl Executor {
         offer: JobOffer,
         cancel: &CancellationToken,
     ) -> Result<RebasedCommit, Failure> {
-        self.attempt_env = None;
+        self.env = None;
         self.ports.renew().map_err(setup)?;
         // First the file by which a later worker finds what this one may leave behind.
         let entry = Entry {
@@ -244,7 +241,7 @@ impl Executor {
             branch: offer.branch.clone(),
             result: None,
         };
-        self.leftovers
+        self.spool
             .push(SpoolFile::create(&self.data, entry).map_err(setup)?);
         let attempt = offer.attempt;
         let repository = self.repository_of(attempt, limits(&offer, cancel));
@@ -277,7 +274,7 @@ impl Executor {
         let cwd: PathBuf = cwd.components().collect();
         let view = self.view(&offer, offer.features.clone(), &cwd, &dir);
         let env = environment(&self.config, std::env::vars_os(), &view, &dir);
-        self.attempt_env = Some(AttemptEnv {
+        self.env = Some(AttemptEnv {
             offer,
             dir,
             cwd,
@@ -316,16 +313,11 @@ impl Executor {
     }
 
     /// The job as the agent sees it: only what its session is about.
-    pub(super) fn view_of(&self, attempt_env: &AttemptEnv, features: &[FeatureId]) -> JobView {
-        let chosen = attempt_env.offer.features.iter();
+    pub(super) fn view_of(&self, env: &AttemptEnv, features: &[FeatureId]) -> JobView {
+        let chosen = env.offer.features.iter();
         let chosen = chosen.filter(|feature| features.contains(&feature.id));
         let chosen = chosen.cloned().collect();
-        self.view(
-            &attempt_env.offer,
-            chosen,
-            &attempt_env.cwd,
-            &attempt_env.dir,
-        )
+        self.view(&env.offer, chosen, &env.cwd, &env.dir)
     }
 
     async fn hook(&self, point: HookPoint, cancel: &CancellationToken) -> Result<(), Failure> {
@@ -335,10 +327,10 @@ impl Executor {
             HookPoint::BeforeRun => ("before_run", &hooks.before_run),
             HookPoint::AfterRun => ("after_run", &hooks.after_run),
         };
-        let Some(attempt_env) = &self.attempt_env else {
+        let Some(env) = &self.env else {
             return Err(setup("the attempt's worktree was never made"));
         };
-        self.run_hook(attempt_env, name, command, cancel).await
+        self.run_hook(env, name, command, cancel).await
     }
 
     async fn commit(
@@ -346,15 +338,11 @@ impl Executor {
         attempt: AttemptId,
         cancel: &CancellationToken,
     ) -> Result<(), Failure> {
-        let attempt_env = self.env_of(attempt)?;
-        let names = attempt_env
-            .offer
-            .features
-            .iter()
-            .map(|one| one.spec.name.as_str());
+        let env = self.env_of(attempt)?;
+        let names = env.offer.features.iter().map(|one| one.spec.name.as_str());
         let subject = names.collect::<Vec<_>>().join("; ");
         let mut message = CommitMessage::new(&subject).attempt(attempt);
-        for feature in &attempt_env.offer.features {
+        for feature in &env.offer.features {
             message = message.feature(feature.id);
         }
         let worktree = self.worktree_of(attempt, cancel)?;
@@ -376,8 +364,8 @@ impl Executor {
         if !checks.keeps_all() && self.env_of(attempt)?.ignored.is_none() {
             let found = self.worktree_of(attempt, cancel)?.ignored_files().await;
             let found = found.map_err(setup)?;
-            if let Some(attempt_env) = &mut self.attempt_env {
-                attempt_env.ignored = Some(found);
+            if let Some(env) = &mut self.env {
+                env.ignored = Some(found);
             }
         }
         let worktree = self.worktree_of(attempt, cancel)?;
@@ -411,7 +399,7 @@ impl Executor {
 
     fn write_spool(&mut self, attempt: AttemptId, spooled: &Spooled) -> Result<(), Failure> {
         let found = self
-            .leftovers
+            .spool
             .iter_mut()
             .find(|one| one.entry().attempt == attempt);
         if let Some(file) = found {
@@ -426,36 +414,33 @@ impl Executor {
         };
         let mut file = SpoolFile::create(&self.data, entry).map_err(setup)?;
         file.write(spooled).map_err(setup)?;
-        self.leftovers.push(file);
+        self.spool.push(file);
         Ok(())
     }
 
     async fn clean(&mut self, attempt: AttemptId) -> Result<(), Failure> {
-        let attempt_env = self.attempt_env.take();
-        let at_hand = attempt_env.filter(|attempt_env| attempt_env.offer.attempt == attempt);
+        let env = self.env.take();
+        let at_hand = env.filter(|env| env.offer.attempt == attempt);
         let removed = match at_hand {
-            Some(attempt_env) => {
+            Some(env) => {
                 let hook = &self.config.hooks.before_remove;
                 // Nobody waits for an attempt that is over, so nobody calls its clean-up off.
                 let never = CancellationToken::new();
-                if let Err(failure) = self
-                    .run_hook(&attempt_env, "before_remove", hook, &never)
-                    .await
-                {
+                if let Err(failure) = self.run_hook(&env, "before_remove", hook, &never).await {
                     tracing::warn!(attempt = attempt.0, reason = %failure.reason, "ignored");
                 }
-                attempt_env.worktree.remove().await.map_err(setup)
+                env.worktree.remove().await.map_err(setup)
             }
             None => self.clean_up_after(attempt).await,
         };
         // The spool file is the last: while it is there, somebody finds what is left. What could
         // not be removed is found by the scheduler's own sweep.
         if let Some(at) = self
-            .leftovers
+            .spool
             .iter()
             .position(|one| one.entry().attempt == attempt)
         {
-            self.leftovers.swap_remove(at).remove().map_err(setup)?;
+            self.spool.swap_remove(at).remove().map_err(setup)?;
         }
         removed
     }
@@ -473,10 +458,7 @@ impl Executor {
                 "ended what a dead worker left running"
             );
         }
-        let entry = self
-            .leftovers
-            .iter()
-            .find(|one| one.entry().attempt == attempt);
+        let entry = self.spool.iter().find(|one| one.entry().attempt == attempt);
         let branch = entry.map(|one| one.entry().branch.as_str());
         let branch = branch.filter(|branch| !branch.is_empty());
         let limits = Limits {

@@ -1,6 +1,6 @@
 //! `scheduler demo`: the shipped example, from its backlog to merged commits.
 
-mod place;
+mod sandbox_repo;
 mod summary;
 
 use std::io::{self, Write};
@@ -39,12 +39,12 @@ const CREW: WorkerCounts = WorkerCounts {
 /// Carries the verb out.
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     let began = Instant::now();
-    let place = place::prepare(args.dir.as_deref())?;
-    say_where(context, &place);
-    let config = Config::load(&place.project)?;
-    if place.fresh {
-        import(&place, &config)?;
-        place.mark_ready()?;
+    let sandbox = sandbox_repo::prepare(args.dir.as_deref())?;
+    say_where(context, &sandbox);
+    let config = Config::load(&sandbox.project)?;
+    if sandbox.fresh {
+        import(&sandbox, &config)?;
+        sandbox.mark_ready()?;
     }
     let wish = Wish {
         crew: CREW,
@@ -52,36 +52,36 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
         stay: false,
         note: None,
     };
-    let ended = engine::work(context, &place.project, &config, wish)?;
+    let ended = engine::work(context, &sandbox.project, &config, wish)?;
     let wall_ms = began.elapsed().as_millis() as u64;
-    summary::say(context, &place.project, &ended, wall_ms)?;
+    summary::say(context, &sandbox.project, &ended, wall_ms)?;
     Ok(ended.code())
 }
 
-fn say_where(context: &Context, place: &place::Place) {
+fn say_where(context: &Context, sandbox: &sandbox_repo::SandboxRepo) {
     if !context.global.quiet {
-        let what = if place.fresh {
+        let what = if sandbox.fresh {
             "the demo works in"
         } else {
             "the demo goes on in"
         };
         // Where nobody can be told, the demo works all the same.
-        let root = clean(&place.project.root.display().to_string());
+        let root = clean(&sandbox.project.root.display().to_string());
         let _ = writeln!(io::stderr(), "{what} {root}");
     }
 }
 
-fn import(place: &place::Place, config: &Config) -> Result<(), Error> {
+fn import(sandbox: &sandbox_repo::SandboxRepo, config: &Config) -> Result<(), Error> {
     let broken = |error: backlog::BacklogErrors| {
         Error::internal("the example's backlog is broken", error, "report this")
     };
-    let parsed = backlog::parse(&place.backlog, Format::Toml).map_err(broken)?;
+    let parsed = backlog::parse(&sandbox.backlog, Format::Toml).map_err(broken)?;
     let features = backlog::resolve(parsed, &Default::default()).map_err(broken)?;
     let command = PersonCommand::Import {
         features,
         update: true,
     };
-    let submitted = store::submit(&place.project, config, command);
+    let submitted = store::submit(&sandbox.project, config, command);
     engine::runtime()?.block_on(submitted)?;
     Ok(())
 }

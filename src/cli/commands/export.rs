@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::{Ground, event_json, say_source};
+use super::{ProjectContext, event_json, say_source};
 use crate::cli::Context;
 use crate::cli::engine;
 use crate::cli::error::Error;
@@ -34,12 +34,12 @@ const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Carries the verb out.
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
-    let ground = Ground::find(context)?;
+    let here = ProjectContext::find(context)?;
     if let Some(file) = &args.portable {
-        return portable(context, &ground, file);
+        return portable(context, &here, file);
     }
     engine::runtime()?.block_on(async {
-        let source = ground.source().await?;
+        let source = here.source().await?;
         let mut lines = String::new();
         let each = &mut |recorded: Recorded| {
             lines.push_str(&event_json(&recorded)?);
@@ -57,7 +57,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     })
 }
 
-fn portable(context: &Context, ground: &Ground, file: &Path) -> Result<ExitCode, Error> {
+fn portable(context: &Context, here: &ProjectContext, file: &Path) -> Result<ExitCode, Error> {
     let failed = |error: std::io::Error| {
         Error::internal(
             format!("cannot write {}", file.display()),
@@ -77,7 +77,7 @@ fn portable(context: &Context, ground: &Ground, file: &Path) -> Result<ExitCode,
     let unfinished = PathBuf::from(name);
     let written = engine::runtime()?.block_on(async {
         let to = File::create(&unfinished).map_err(failed)?;
-        let head = write(context, ground, &to).await?;
+        let head = write(context, here, &to).await?;
         to.sync_all().map_err(failed)?;
         fs::rename(&unfinished, file).map_err(failed)?;
         let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty());
@@ -104,9 +104,9 @@ fn portable(context: &Context, ground: &Ground, file: &Path) -> Result<ExitCode,
     Ok(ExitCode::Passing)
 }
 
-async fn write(context: &Context, ground: &Ground, to: &File) -> Result<Head, Error> {
+async fn write(context: &Context, here: &ProjectContext, to: &File) -> Result<Head, Error> {
     let failed = |error: crate::queue::Error| store::of_log(&error);
-    let source = ground.source().await?;
+    let source = here.source().await?;
     let mut portable = Portable::begin(to).map_err(failed)?;
     let take = &mut |item: Item<'_>, contents: &dyn Contents| {
         if let Item::Event(envelope) = item {

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::Ground;
+use super::ProjectContext;
 use crate::cli::Context;
 use crate::cli::engine;
 use crate::cli::error::Error;
@@ -38,23 +38,23 @@ pub struct Args {
 
 /// Carries the verb out.
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
-    let ground = Ground::find(context)?;
+    let here = ProjectContext::find(context)?;
     if let Some(file) = &args.portable {
-        return portable(context, &ground, file);
+        return portable(context, &here, file);
     }
     let file = args.file.as_deref().unwrap_or(Path::new("-"));
     let parsed = read(file)?;
     engine::runtime()?.block_on(async {
         let state = {
-            let source = ground.source().await?;
-            source.state(&ground.project, None).await?
+            let source = here.source().await?;
+            source.state(&here.project, None).await?
         };
         let resolved = backlog::resolve(parsed, &names(&state));
         let features = resolved.map_err(|error| broken(file, &error))?;
         let counts = Counts::of(&state, &features);
         let update = args.update;
         let command = PersonCommand::Import { features, update };
-        let submitted = store::submit(&ground.project, &ground.config, command);
+        let submitted = store::submit(&here.project, &here.config, command);
         let (first, last) = submitted.await?;
         let events = (last.0 + 1).saturating_sub(first.0);
         say(context, file, &counts, events)?;
@@ -196,7 +196,7 @@ fn say(context: &Context, file: &Path, counts: &Counts, events: u64) -> Result<(
 }
 
 /// A log from elsewhere: every event, byte by byte.
-fn portable(context: &Context, ground: &Ground, file: &Path) -> Result<ExitCode, Error> {
+fn portable(context: &Context, here: &ProjectContext, file: &Path) -> Result<ExitCode, Error> {
     let what = || format!("cannot import {}", file.display());
     let opened = File::open(file);
     let opened = opened.map_err(|error| {
@@ -206,8 +206,8 @@ fn portable(context: &Context, ground: &Ground, file: &Path) -> Result<ExitCode,
             "name a file from `scheduler export --portable`",
         )
     })?;
-    let project = ground.project.settle()?;
-    let options = store::open_options(&ground.config);
+    let project = here.project.settle()?;
+    let options = store::open_options(&here.config);
     let head = match queue::portable::import(opened, &project.log, &options) {
         Err(queue::Error::Import(why)) => {
             let next = "nothing was imported; a portable log goes into a project without events";

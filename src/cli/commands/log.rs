@@ -3,16 +3,16 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use super::{Ground, event_json, say_source};
+use super::{ProjectContext, event_json, say_source};
 use crate::cli::Context;
 use crate::cli::client::{Call, Client, READER_LIMIT};
 use crate::cli::engine;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::cli::pages;
-use crate::cli::progress::render::Look;
+use crate::cli::progress::render::RenderStyle;
 use crate::cli::source::{Item, Source};
-use crate::cli::text::Paint;
+use crate::cli::text::Palette;
 use crate::model::event::Recorded;
 use crate::model::ids::{FeatureId, Sequence};
 use crate::model::views::Timeline;
@@ -44,11 +44,11 @@ const NAME_COLUMNS: usize = 32;
 
 /// Carries the verb out.
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
-    let ground = Ground::find(context)?;
+    let here = ProjectContext::find(context)?;
     engine::runtime()?.block_on(async {
         let mut fold = EntryFold::new(context, args);
         loop {
-            let source = ground.source().await?;
+            let source = here.source().await?;
             let from = fold.next;
             let take =
                 &mut |item: Item<'_>, contents: &dyn Contents| fold.take(&source, item, contents);
@@ -60,7 +60,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
                 return Ok(ExitCode::Passing);
             }
             // One that does not answer may do so again.
-            let socket = &ground.project.socket;
+            let socket = &here.project.socket;
             while !matches!(Client::call(socket, READER_LIMIT).await?, Call::Answered(_)) {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
@@ -131,15 +131,15 @@ impl<'a> EntryFold<'a> {
             self.lines.push_str(&event_json(recorded)?);
         } else {
             let out = &self.context.out;
-            let paint = Paint { color: out.color };
+            let palette = Palette { color: out.color };
             // Lines are told before the longest name is known; longer ones move what follows.
             let (width, name_columns) = (out.width, NAME_COLUMNS);
-            let look = Look {
-                paint,
+            let style = RenderStyle {
+                palette,
                 width,
                 name_columns,
             };
-            self.lines.push_str(&pages::event::text(&line, look));
+            self.lines.push_str(&pages::event::text(&line, style));
         }
         self.lines.push('\n');
         if self.caught_up || self.lines.len() >= BUFFER_BYTES {

@@ -97,12 +97,12 @@ fn feature_id(text: &str) -> Result<FeatureId, String> {
 }
 
 /// A project and its config: what every verb but `init` and `demo` stands on.
-struct Ground {
+struct ProjectContext {
     project: Project,
     config: Config,
 }
 
-impl Ground {
+impl ProjectContext {
     fn find(context: &Context) -> Result<Self, Error> {
         let project = Project::find(context.global.project.as_deref())?;
         let config = Config::load(&project)?;
@@ -142,8 +142,8 @@ fn submit_counted(
     command: PersonCommand,
     said: impl FnOnce(u64) -> String,
 ) -> Result<ExitCode, Error> {
-    let ground = Ground::find(context)?;
-    let submitted = store::submit(&ground.project, &ground.config, command);
+    let here = ProjectContext::find(context)?;
+    let submitted = store::submit(&here.project, &here.config, command);
     let (first, last) = engine::runtime()?.block_on(submitted)?;
     if context.out.is_json() {
         let json = serde_json::json!({ "accepted": true, "first": first, "last": last });

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::Ground;
+use super::ProjectContext;
 use crate::agent::transcript;
 use crate::cli::Context;
 use crate::cli::error::Error;
@@ -36,18 +36,18 @@ const NAMESAKES_MAX: u32 = 100;
 
 /// Carries the verb out.
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
-    let mut ground = Ground::find(context)?;
+    let mut here = ProjectContext::find(context)?;
     // Before anything is made or moved: without a log, this writes nothing.
-    if !repair::exists(&ground.project.log) {
-        store::must_not_be_lost(&ground.project)?;
+    if !repair::exists(&here.project.log) {
+        store::must_not_be_lost(&here.project)?;
         return Err(Error::usage(
             "there is nothing to repair",
             "this project has no log yet",
             "",
         ));
     }
-    ground.project = ground.project.settle()?;
-    let project = &ground.project;
+    here.project = here.project.settle()?;
+    let project = &here.project;
     let failed = |error: crate::queue::Error| store::of_log(&error);
     let findings = repair::examine(&project.log, &project.snapshots).map_err(failed)?;
     if findings.is_whole() {
@@ -75,10 +75,10 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     }
     beside.set_aside(&project.log)?;
     let json = plan.json(true);
-    let options = store::open_options(&ground.config);
+    let options = store::open_options(&here.config);
     let repaired = repair::repair(findings, &project.log, &project.snapshots, &aside, &options);
     let repaired = repaired.map_err(failed)?;
-    prove(&ground)?;
+    prove(&here)?;
     if context.out.is_json() {
         context.out.json(&json)?;
     } else if !context.out.quiet {
@@ -138,9 +138,9 @@ fn texts(
 }
 
 /// What is in the place of the log now is what a scheduler will find.
-fn prove(ground: &Ground) -> Result<(), Error> {
-    let log = store::open(&ground.project, &ground.config)?;
-    load::load(&log, &ground.project.snapshots).map_err(store::of_scheduler)?;
+fn prove(here: &ProjectContext) -> Result<(), Error> {
+    let log = store::open(&here.project, &here.config)?;
+    load::load(&log, &here.project.snapshots).map_err(store::of_scheduler)?;
     Ok(())
 }
 

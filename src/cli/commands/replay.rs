@@ -1,6 +1,6 @@
 //! `scheduler replay`: the state at a point of the log.
 
-use super::{Ground, say_source};
+use super::{ProjectContext, say_source};
 use crate::cli::Context;
 use crate::cli::engine;
 use crate::cli::error::Error;
@@ -20,11 +20,11 @@ pub struct Args {
 
 /// Carries the verb out.
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
-    let ground = Ground::find(context)?;
+    let here = ProjectContext::find(context)?;
     engine::runtime()?.block_on(async {
-        let source = ground.source().await?;
+        let source = here.source().await?;
         let last = args.to.map(Sequence);
-        let state = source.state(&ground.project, last).await?;
+        let state = source.state(&here.project, last).await?;
         say_source(context, &source);
         if let Some(wanted) = last.filter(|wanted| *wanted > state.sequence) {
             return Err(Error::usage(
@@ -39,7 +39,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
         if context.out.is_json() {
             context.out.json(&view)?;
         } else {
-            let page = pages::status::page(&view, pages::status::Seen::Then, now, &context.out);
+            let page = pages::status::page(&view, pages::status::AsOf::Sequence, now, &context.out);
             context.out.bytes(page.as_bytes())?;
         }
         Ok(ExitCode::Passing)

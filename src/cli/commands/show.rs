@@ -6,7 +6,7 @@ mod output;
 
 use std::str::FromStr;
 
-use super::Ground;
+use super::ProjectContext;
 use crate::cli::Context;
 use crate::cli::engine;
 use crate::cli::error::Error;
@@ -70,7 +70,7 @@ impl FromStr for Target {
 
 /// Carries the verb out.
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
-    let ground = Ground::find(context)?;
+    let here = ProjectContext::find(context)?;
     if args.prompt && !matches!(args.what, Target::Attempt(_)) {
         return Err(Error::usage(
             "cannot show a prompt",
@@ -81,9 +81,9 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     let runtime = engine::runtime()?;
     runtime.block_on(async {
         match &args.what {
-            Target::Feature(id) => feature::show(context, &ground, *id).await,
-            Target::Attempt(id) => attempt::show(context, &ground, *id, args).await,
-            Target::Output(digits) => output::show(context, &ground, digits, args.raw),
+            Target::Feature(id) => feature::show(context, &here, *id).await,
+            Target::Attempt(id) => attempt::show(context, &here, *id, args).await,
+            Target::Output(digits) => output::show(context, &here, digits, args.raw),
         }
     })?;
     Ok(ExitCode::Passing)

@@ -5,7 +5,7 @@ mod watch;
 use serde::Serialize;
 
 use self::watch::Watch;
-use super::{Ground, say_source};
+use super::{ProjectContext, say_source};
 use crate::cli::Context;
 use crate::cli::engine;
 use crate::cli::error::Error;
@@ -31,10 +31,10 @@ pub struct Args {
 
 /// Carries the verb out.
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
-    let ground = Ground::find(context)?;
+    let here = ProjectContext::find(context)?;
     engine::runtime()?.block_on(async {
-        let source = ground.source().await?;
-        let state = source.state(&ground.project, None).await?;
+        let source = here.source().await?;
+        let state = source.state(&here.project, None).await?;
         let live = source.live().await?;
         say_source(context, &source);
         let from_disk = source.from_disk();
@@ -43,7 +43,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
         if args.watch {
             let running = source.is_running();
             drop(source);
-            Watch::new(context, &ground, state, running).run().await?;
+            Watch::new(context, &here, state, running).run().await?;
         }
         Ok(ExitCode::Passing)
     })
@@ -67,7 +67,7 @@ fn say(context: &Context, state: &State, beside: &Beside, again: bool) -> Result
         return context.out.json(&Json { view, beside });
     }
     let live = beside.live.as_ref();
-    let mut page = pages::status::page(&view, pages::status::Seen::Now(live), now, &context.out);
+    let mut page = pages::status::page(&view, pages::status::AsOf::Now(live), now, &context.out);
     if again && let Some(from_disk) = &beside.from_disk {
         page.insert_str(0, &format!("{from_disk}\n"));
     }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use serde::Serialize;
 
-use super::{Ground, say_source};
+use super::{ProjectContext, say_source};
 use crate::cli::Context;
 use crate::cli::engine;
 use crate::cli::error::Error;
@@ -28,9 +28,8 @@ pub struct Args {}
 
 /// Carries the verb out.
 pub fn run(context: &Context, _args: &Args) -> Result<ExitCode, Error> {
-    let ground = Ground::find(context)?;
-    let (verified, snapshots) =
-        prove(context, &ground).map_err(|error| first_bad(&ground, error))?;
+    let here = ProjectContext::find(context)?;
+    let (verified, snapshots) = prove(context, &here).map_err(|error| first_bad(&here, error))?;
     say(context, &verified, &snapshots)?;
     if !verified.lost.iter().any(LostText::is_damage) {
         return Ok(ExitCode::Passing);
@@ -45,11 +44,11 @@ pub fn run(context: &Context, _args: &Args) -> Result<ExitCode, Error> {
     Ok(ExitCode::LogDamaged)
 }
 
-fn prove(context: &Context, ground: &Ground) -> Result<(Verified, Snapshots), Error> {
+fn prove(context: &Context, here: &ProjectContext) -> Result<(Verified, Snapshots), Error> {
     engine::runtime()?.block_on(async {
-        let source = ground.source().await?;
-        let contents = ground.contents();
-        let mut proof = Proof::new(&ground.project, &contents)?;
+        let source = here.source().await?;
+        let contents = here.contents();
+        let mut proof = Proof::new(&here.project, &contents)?;
         let take = &mut |item: Item<'_>, _: &dyn Contents| proof.take(item);
         source.read(Sequence(1), false, take).await?;
         say_source(context, &source);
@@ -62,11 +61,11 @@ fn prove(context: &Context, ground: &Ground) -> Result<(Verified, Snapshots), Er
 }
 
 /// Where the log is damaged, the first bad event, also where the storage engine gives none.
-fn first_bad(ground: &Ground, error: Error) -> Error {
+fn first_bad(here: &ProjectContext, error: Error) -> Error {
     if error.code != ExitCode::LogDamaged {
         return error;
     }
-    let project = &ground.project;
+    let project = &here.project;
     if !repair::exists(&project.log) {
         return error;
     }

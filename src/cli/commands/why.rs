@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{Ground, say_source};
+use super::{ProjectContext, say_source};
 use crate::cli::Context;
 use crate::cli::engine;
 use crate::cli::error::Error;
@@ -31,9 +31,9 @@ pub struct Args {
 
 /// Carries the verb out.
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
-    let ground = Ground::find(context)?;
+    let here = ProjectContext::find(context)?;
     engine::runtime()?.block_on(async {
-        let source = ground.source().await?;
+        let source = here.source().await?;
         let mut fold = WhyFold::new(args.feature);
         let mut state = State::default();
         let each = &mut |recorded: Recorded| {
@@ -54,7 +54,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
         if context.out.is_json() {
             context.out.json(&why)?;
         } else {
-            let page = pages::why::page(&why, &tails(&ground, &why), args.all, &context.out);
+            let page = pages::why::page(&why, &tails(&here, &why), args.all, &context.out);
             context.out.bytes(page.as_bytes())?;
         }
         Ok(ExitCode::Passing)
@@ -67,8 +67,8 @@ const TAILS_MAX: usize = 3;
 const TAIL_LINES_MAX: usize = 10;
 
 /// The last lines of what failed checks put out. One that is gone is passed over: `show` says so.
-fn tails(ground: &Ground, why: &Why) -> Tails {
-    let contents = ground.contents();
+fn tails(here: &ProjectContext, why: &Why) -> Tails {
+    let contents = here.contents();
     let tail = |entry: &TimelineEntry| {
         let failed = entry.checks.last().filter(|check| check.exit_code != 0)?;
         let bytes = contents.get(&failed.output).ok()?;

@@ -2,7 +2,7 @@
 
 use super::{Page, time, why};
 use crate::cli::output::Output;
-use crate::cli::text::{Tone, cell_right, clean, clean_lines};
+use crate::cli::text::{Style, cell_right, clean, clean_lines};
 use crate::cli::transcript::{Kind, Piece};
 use crate::model::settings::WorkerKind;
 use crate::model::views::{AttemptTimeline, format};
@@ -29,10 +29,10 @@ pub fn page(timeline: &AttemptTimeline, preserved: Option<&str>, out: &Output) -
     };
     let title = format!("attempt {}: ", timeline.attempt);
     let rest = format!("{kind} {}{try_number}", names.join(", "));
-    page.line(&[(Tone::Strong, &title), (Tone::Plain, &rest)]);
+    page.line(&[(Style::Strong, &title), (Style::Plain, &rest)]);
     let mut fact = |name: &str, words: &str| {
         let name = format!("  {name:<10}");
-        page.line(&[(Tone::Faint, &name), (Tone::Plain, words)]);
+        page.line(&[(Style::Faint, &name), (Style::Plain, words)]);
     };
     fact("worker", &clean(&timeline.worker));
     let began = format!(
@@ -65,10 +65,10 @@ pub fn page(timeline: &AttemptTimeline, preserved: Option<&str>, out: &Output) -
 pub fn piece(piece: &Piece, out: &Output) -> String {
     let mut page = Page::new(&out.uncut());
     let tone = match piece.kind {
-        Kind::Agent => Tone::Plain,
-        Kind::Tool | Kind::Ask | Kind::Answer => Tone::Note,
-        Kind::Failed | Kind::Complaint => Tone::Warning,
-        Kind::Prompt | Kind::Thought | Kind::Output | Kind::Note => Tone::Faint,
+        Kind::Agent => Style::Plain,
+        Kind::Tool | Kind::Ask | Kind::Answer => Style::Note,
+        Kind::Failed | Kind::Complaint => Style::Warning,
+        Kind::Prompt | Kind::Thought | Kind::Output | Kind::Note => Style::Faint,
     };
     let text = clean_lines(piece.text.trim_end());
     let mut lines: Vec<&str> = text.trim_start_matches('\n').lines().collect();
@@ -94,7 +94,7 @@ pub fn piece(piece: &Piece, out: &Output) -> String {
         .copied()
         .chain((!more.is_empty()).then_some(more.as_str()))
     {
-        page.line(&[(Tone::Faint, &head), (tone, line)]);
+        page.line(&[(Style::Faint, &head), (tone, line)]);
         head = " ".repeat(INDENT);
     }
     page.end()

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::time;
-use crate::cli::progress::render::{Look, permanent};
-use crate::cli::text::{Tone, cell_right};
+use crate::cli::progress::render::{RenderStyle, permanent};
+use crate::cli::text::{Style, cell_right};
 use crate::model::actor::Actor;
 use crate::model::event::{Event, Recorded};
 use crate::model::views::EventLine;
@@ -36,10 +36,10 @@ pub fn json(recorded: &Recorded) -> Result<String, serde_json::Error> {
 }
 
 /// The event as one line for people: its number, its time, and what happened.
-pub fn text(line: &EventLine, look: Look) -> String {
+pub fn text(line: &EventLine, style: RenderStyle) -> String {
     let number = cell_right(&line.sequence.to_string(), 6);
     let prefix = format!("{number} {} ", time(line.at));
-    let width = look.width.map(|width| width.saturating_sub(prefix.len()));
-    let prefix = look.paint.paint(Tone::Faint, &prefix);
-    prefix + &permanent(line, Look { width, ..look })
+    let width = style.width.map(|width| width.saturating_sub(prefix.len()));
+    let prefix = style.palette.palette(Style::Faint, &prefix);
+    prefix + &permanent(line, RenderStyle { width, ..style })
 }

@@ -2,7 +2,7 @@
 
 use super::Page;
 use crate::cli::output::Output;
-use crate::cli::text::{Tone, clean, clean_lines, trimmed};
+use crate::cli::text::{Style, clean, clean_lines, trimmed};
 use crate::model::views::text::{FeatureText, Neighbour};
 
 /// Features that are listed; JSON has them all.
@@ -14,10 +14,10 @@ pub fn page(text: &FeatureText, out: &Output) -> String {
     let spec = &text.spec;
     let title = format!("{} {}", text.feature, clean(&spec.name));
     let status = format!(": {}", text.status.word());
-    page.line(&[(Tone::Strong, &title), (Tone::Plain, &status)]);
+    page.line(&[(Style::Strong, &title), (Style::Plain, &status)]);
     let mut fact = |name: &str, words: String| {
         let name = format!("  {name:<10}");
-        page.line(&[(Tone::Faint, &name), (Tone::Plain, &words)]);
+        page.line(&[(Style::Faint, &name), (Style::Plain, &words)]);
     };
     if !text.skipped.is_empty() {
         fact("skipped", clean(&text.skipped));
@@ -41,13 +41,13 @@ pub fn page(text: &FeatureText, out: &Output) -> String {
     neighbours(&mut page, "unblocks", &text.unblocks);
     page.gap();
     let next = format!("scheduler why {}", text.feature.0);
-    page.line(&[(Tone::Faint, "its timeline: "), (Tone::Plain, &next)]);
+    page.line(&[(Style::Faint, "its timeline: "), (Style::Plain, &next)]);
     page.end()
 }
 
 fn block(page: &mut Page, indent: &str, text: &str) {
     for line in clean_lines(trimmed(text)).lines() {
-        page.line(&[(Tone::Plain, indent), (Tone::Plain, line)]);
+        page.line(&[(Style::Plain, indent), (Style::Plain, line)]);
     }
 }
 
@@ -56,12 +56,12 @@ fn list(page: &mut Page, title: &str, items: &[String]) {
         return;
     }
     page.gap();
-    page.line(&[(Tone::Strong, title)]);
+    page.line(&[(Style::Strong, title)]);
     for (number, item) in (1..).zip(items) {
         let text = clean_lines(trimmed(item));
         let mut label = format!("  {number}. ");
         for line in text.lines() {
-            page.line(&[(Tone::Faint, &label), (Tone::Plain, line)]);
+            page.line(&[(Style::Faint, &label), (Style::Plain, line)]);
             label = " ".repeat(label.len());
         }
     }
@@ -72,17 +72,17 @@ fn neighbours(page: &mut Page, title: &str, neighbours: &[Neighbour]) {
         return;
     }
     page.gap();
-    page.line(&[(Tone::Strong, title)]);
+    page.line(&[(Style::Strong, title)]);
     for it in neighbours.iter().take(NEIGHBOURS_MAX) {
         let name = format!("  {} {}", it.feature, clean(&it.name));
         let status = format!(" ({})", it.status.word());
-        page.line(&[(Tone::Plain, &name), (Tone::Faint, &status)]);
+        page.line(&[(Style::Plain, &name), (Style::Faint, &status)]);
     }
     if let Some(more) = neighbours
         .len()
         .checked_sub(NEIGHBOURS_MAX)
         .filter(|more| *more > 0)
     {
-        page.line(&[(Tone::Faint, &format!("  and {more} more"))]);
+        page.line(&[(Style::Faint, &format!("  and {more} more"))]);
     }
 }

@@ -11,7 +11,7 @@ pub mod why;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::output::Output;
-use super::text::{Paint, Tone, fit, width};
+use super::text::{Palette, Style, fit, width};
 use crate::model::ids::Timestamp;
 
 /// A time as people and programs read it: `2026-11-22T15:04:05Z`.
@@ -23,7 +23,7 @@ pub fn time(at: Timestamp) -> String {
 
 /// Lines under construction, cut to the terminal's width.
 pub struct Page {
-    paint: Paint,
+    palette: Palette,
     width: Option<usize>,
     text: String,
 }
@@ -31,22 +31,22 @@ pub struct Page {
 impl Page {
     /// An empty page for this output.
     pub fn new(out: &Output) -> Self {
-        let paint = Paint { color: out.color };
+        let palette = Palette { color: out.color };
         Self {
-            paint,
+            palette,
             width: out.width,
             text: String::new(),
         }
     }
 
     /// A line of pieces, one after the other with nothing between them.
-    pub fn line(&mut self, pieces: &[(Tone, &str)]) {
+    pub fn line(&mut self, pieces: &[(Style, &str)]) {
         let mut room = self.width.unwrap_or(usize::MAX);
         let mut line = String::new();
-        for (tone, piece) in pieces {
+        for (style, piece) in pieces {
             let piece = fit(piece, room);
             room -= width(&piece);
-            line.push_str(&self.paint.paint(*tone, &piece));
+            line.push_str(&self.palette.palette(*style, &piece));
         }
         self.text.push_str(line.trim_end());
         self.text.push('\n');

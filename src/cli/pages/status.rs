@@ -2,7 +2,7 @@
 
 use super::{Page, lacking, time};
 use crate::cli::output::Output;
-use crate::cli::text::{Tone, cell, cell_right, clean, width};
+use crate::cli::text::{Style, cell, cell_right, clean, width};
 use crate::model::config;
 use crate::model::event::RunOutcome;
 use crate::model::ids::Timestamp;
@@ -20,18 +20,18 @@ const NAME_COLUMNS_MAX: usize = 40;
 
 /// From when the status is looked at.
 #[derive(Clone, Copy, Debug)]
-pub enum Seen<'a> {
+pub enum AsOf<'a> {
     /// From now; with what goes on beside the log, when a scheduler runs.
     Now(Option<&'a Live>),
     /// From the moment of the log's last event that is looked at.
-    Then,
+    Sequence,
 }
 
 /// The page.
-pub fn page(view: &StatusView, seen: Seen<'_>, now: Timestamp, out: &Output) -> String {
-    let (live, replayed) = match seen {
-        Seen::Now(live) => (live, false),
-        Seen::Then => (None, true),
+pub fn page(view: &StatusView, as_of: AsOf<'_>, now: Timestamp, out: &Output) -> String {
+    let (live, replayed) = match as_of {
+        AsOf::Now(live) => (live, false),
+        AsOf::Sequence => (None, true),
     };
     let names = view.features.iter().map(|it| width(&clean(&it.name))).max();
     let room = out
@@ -78,9 +78,9 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn fact(&mut self, name: &str, tone: Tone, text: &str) {
+    fn fact(&mut self, name: &str, tone: Style, text: &str) {
         self.page
-            .line(&[(Tone::Strong, &cell(name, 10)), (tone, text)]);
+            .line(&[(Style::Strong, &cell(name, 10)), (tone, text)]);
     }
 
     fn head(&mut self) {
@@ -89,7 +89,7 @@ impl Writer<'_> {
         self.fact("run", tone, &run);
         if !view.branch.is_empty() {
             let branch = format!("{} at {}", view.branch, view.head.short());
-            self.fact("branch", Tone::Plain, &branch);
+            self.fact("branch", Style::Plain, &branch);
         }
         self.warnings();
         let counts = view.counts.iter().rev();
@@ -100,21 +100,21 @@ impl Writer<'_> {
             0 => "none yet; `scheduler import FILE` brings them in".to_owned(),
             all => format!("{all}: {}", counts.join(", ")),
         };
-        self.fact("features", Tone::Plain, &text);
+        self.fact("features", Style::Plain, &text);
         if let Some(note) = &view.unverified_note {
-            self.fact("tests", Tone::Warning, note);
+            self.fact("tests", Style::Warning, note);
         }
         if !view.workers.is_empty() {
             self.workers();
         }
         let spent = format::usage(view.spent);
         if !spent.is_empty() {
-            self.fact("spent", Tone::Plain, &spent);
+            self.fact("spent", Style::Plain, &spent);
         }
         let log = format!("{} events, the last at {}", view.sequence, time(view.at));
         self.fact(
             "log",
-            Tone::Faint,
+            Style::Faint,
             if view.sequence.0 == 0 { "empty" } else { &log },
         );
     }
@@ -125,19 +125,19 @@ impl Writer<'_> {
         if let Some((at, moved)) = &view.moved {
             let since = format::duration(self.now.since_ms(*at));
             let text = format!("{since} ago, {}", clean(&timeline::moved(moved)));
-            self.fact("moved", Tone::Warning, &text);
+            self.fact("moved", Style::Warning, &text);
         }
         if let (total @ 1.., changes) = &view.config {
             let text = clean(&config::words(changes, *total));
             let text = format!("changed since the run before: {text}");
-            self.fact("config", Tone::Warning, &text);
+            self.fact("config", Style::Warning, &text);
         }
         if !view.held.is_empty() {
-            self.fact("held", Tone::Warning, &clean(&format::held(&view.held)));
+            self.fact("held", Style::Warning, &clean(&format::held(&view.held)));
         }
         if let Some(reason) = &view.paused {
             let text = format!("{}; `scheduler resume` goes on", clean(reason));
-            self.fact("paused", Tone::Warning, text.trim_start_matches("; "));
+            self.fact("paused", Style::Warning, text.trim_start_matches("; "));
         }
         if let Some((count, last)) = &view.refused {
             let more = match count.saturating_sub(1) {
@@ -145,7 +145,7 @@ impl Writer<'_> {
                 more => format!(" ({more} more before; `scheduler log` has them)"),
             };
             let text = format!("{} tried to {}{more}", last.actor, clean(&last.command));
-            self.fact("refused", Tone::Warning, &text);
+            self.fact("refused", Style::Warning, &text);
         }
         if let Some((until, reason)) = &view.limited {
             let until = match until.0 {
@@ -153,27 +153,27 @@ impl Writer<'_> {
                 _ => format!("for another {}", format::duration(until.since_ms(self.now))),
             };
             let text = format!("the provider refuses {until}: {}", clean(reason));
-            self.fact("limited", Tone::Warning, &text);
+            self.fact("limited", Style::Warning, &text);
         }
         if let Some(trouble) = &view.troubled {
             let (kind, reason) = (trouble.kind.word(), clean(&trouble.reason));
             let text = format!("by the machine ({kind}): {reason}; {}", trouble.advice);
-            self.fact("held", Tone::Warning, &text);
+            self.fact("held", Style::Warning, &text);
         }
     }
 
-    fn run(&self) -> (Tone, String) {
+    fn run(&self) -> (Style, String) {
         let Some(run) = &self.view.run else {
             return (
-                Tone::Plain,
+                Style::Plain,
                 "none yet; `scheduler run` starts one".to_owned(),
             );
         };
         if let Some(outcome) = run.outcome {
             let tone = match outcome {
-                RunOutcome::AllPassing => Tone::Good,
-                RunOutcome::WaitingForPerson => Tone::Warning,
-                RunOutcome::SomeFailed | RunOutcome::BudgetSpent => Tone::Bad,
+                RunOutcome::AllPassing => Style::Good,
+                RunOutcome::WaitingForPerson => Style::Warning,
+                RunOutcome::SomeFailed | RunOutcome::BudgetSpent => Style::Bad,
             };
             let reason = clean(&run.reason);
             let waiting = [DerivedStatus::Ready, DerivedStatus::Delayed].iter();
@@ -189,14 +189,14 @@ impl Writer<'_> {
                 let text = format!(
                     "not running, {waiting} {features} ready: `scheduler run` continues (the last run ended: {reason})"
                 );
-                return (Tone::Warning, text);
+                return (Style::Warning, text);
             }
             return (tone, format!("finished: {reason}"));
         }
         let since = format::duration(run.ran_ms);
         match self.live {
             Some(live) if live.draining => (
-                Tone::Warning,
+                Style::Warning,
                 format!("ending, process {}, open for {since}", live.pid),
             ),
             Some(live) if !live.lacking.is_empty() => {
@@ -206,16 +206,16 @@ impl Writer<'_> {
                     live.pid,
                     start.join("; ")
                 );
-                (Tone::Warning, text)
+                (Style::Warning, text)
             }
             Some(live) => (
-                Tone::Good,
+                Style::Good,
                 format!("process {}, open for {since}", live.pid),
             ),
-            None if self.replayed => (Tone::Plain, format!("open for {since} at this event")),
+            None if self.replayed => (Style::Plain, format!("open for {since} at this event")),
             None => {
                 let text = "interrupted; `scheduler run` goes on where it ended";
-                (Tone::Warning, text.to_owned())
+                (Style::Warning, text.to_owned())
             }
         }
     }
@@ -232,13 +232,13 @@ impl Writer<'_> {
         if self.view.workers.len() > ROWS_MAX {
             words.push(format!("{} more", self.view.workers.len() - ROWS_MAX));
         }
-        self.fact("workers", Tone::Plain, &words.join(", "));
+        self.fact("workers", Style::Plain, &words.join(", "));
         if !self.view.unfit.is_empty() {
             let names = clean(&self.view.unfit.join(", "));
             let text = format!(
                 "{names}: gave back {RETURNS_MAX} jobs in a row, gets no more; see what it says, and start it again"
             );
-            self.fact("unfit", Tone::Warning, &text);
+            self.fact("unfit", Style::Warning, &text);
         }
     }
 
@@ -246,18 +246,18 @@ impl Writer<'_> {
         self.page.gap();
         let count = format!(" ({count})");
         self.page
-            .line(&[(Tone::Strong, title), (Tone::Faint, &count)]);
+            .line(&[(Style::Strong, title), (Style::Faint, &count)]);
     }
 
-    fn row(&mut self, id: &str, name: &str, tone: Tone, note: &str) {
+    fn row(&mut self, id: &str, name: &str, tone: Style, note: &str) {
         let id = cell_right(id, 7);
         let name = cell(&clean(name), self.names);
         let note = clean(note);
         self.page.line(&[
-            (Tone::Plain, &id),
-            (Tone::Plain, " "),
-            (Tone::Plain, &name),
-            (Tone::Plain, "  "),
+            (Style::Plain, &id),
+            (Style::Plain, " "),
+            (Style::Plain, &name),
+            (Style::Plain, "  "),
             (tone, &note),
         ]);
     }
@@ -286,7 +286,7 @@ impl Writer<'_> {
             let since = format::duration(attempt.ran_ms);
             let doing = live.map(doing).unwrap_or_default();
             let note = format!("{} {kind} for {since}{doing}", attempt.worker);
-            self.row(&id, &attempt.name, Tone::Note, &note);
+            self.row(&id, &attempt.name, Style::Note, &note);
         }
         self.more(self.view.attempts.len());
     }
@@ -319,30 +319,30 @@ impl Writer<'_> {
             self.row(
                 &feature.feature.to_string(),
                 &feature.name,
-                Tone::Bad,
+                Style::Bad,
                 &note,
             );
         }
         self.more(features.len());
     }
 
-    fn note(&self, feature: &FeatureView) -> (Tone, String) {
+    fn note(&self, feature: &FeatureView) -> (Style, String) {
         let number = feature.feature.0;
         match feature.status {
             DerivedStatus::NeedsInput => (
-                Tone::Warning,
+                Style::Warning,
                 format!("{} (scheduler answer {number} TEXT)", feature.note),
             ),
             DerivedStatus::Parked => (
-                Tone::Bad,
+                Style::Bad,
                 format!("{} (scheduler retry {number})", feature.note),
             ),
             DerivedStatus::Delayed => {
                 let wait = format::duration(feature.not_before.since_ms(self.now));
-                (Tone::Plain, format!("again in {wait}: {}", feature.note))
+                (Style::Plain, format!("again in {wait}: {}", feature.note))
             }
-            DerivedStatus::Unreachable => (Tone::Bad, feature.note.clone()),
-            _ => (Tone::Faint, feature.note.clone()),
+            DerivedStatus::Unreachable => (Style::Bad, feature.note.clone()),
+            _ => (Style::Faint, feature.note.clone()),
         }
     }
 
@@ -361,14 +361,14 @@ impl Writer<'_> {
             self.row(
                 &next.feature.to_string(),
                 &next.name,
-                Tone::Faint,
+                Style::Faint,
                 &timeline::rank_words(&next.terms),
             );
         }
         let shown = self.view.next.len();
         if ready as usize > shown {
             self.page.line(&[(
-                Tone::Faint,
+                Style::Faint,
                 &format!("        and {} more", ready as usize - shown),
             )]);
         }
@@ -377,7 +377,7 @@ impl Writer<'_> {
     fn more(&mut self, count: usize) {
         if count > ROWS_MAX {
             self.page.line(&[(
-                Tone::Faint,
+                Style::Faint,
                 &format!("        and {} more", count - ROWS_MAX),
             )]);
         }
@@ -404,8 +404,10 @@ impl Writer<'_> {
             count if count > NUMBERS_MAX => format!(" and {} more", count - NUMBERS_MAX),
             _ => String::new(),
         };
-        self.page
-            .line(&[(Tone::Good, &format!("     {shown}")), (Tone::Faint, &more)]);
+        self.page.line(&[
+            (Style::Good, &format!("     {shown}")),
+            (Style::Faint, &more),
+        ]);
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Page, time};
 use crate::cli::commands::show::HASH_DIGITS_MIN;
 use crate::cli::output::Output;
-use crate::cli::text::{Tone, clean, tone};
+use crate::cli::text::{Style, clean, style_of};
 use crate::model::evidence::CheckRun;
 use crate::model::ids::{AttemptId, ContentHash, Sequence};
 use crate::model::views::timeline::{self, times};
@@ -21,15 +21,15 @@ pub fn page(why: &Why, tails: &Tails, all: bool, out: &Output) -> String {
     let status = format!(": {}", why.status.word());
     let name = clean(&why.name);
     page.line(&[
-        (Tone::Strong, &format!("{} {name}", why.feature)),
-        (Tone::Plain, &status),
+        (Style::Strong, &format!("{} {name}", why.feature)),
+        (Style::Plain, &status),
     ]);
     for because in &why.because {
-        page.line(&[(Tone::Plain, "  "), (Tone::Plain, &clean(because))]);
+        page.line(&[(Style::Plain, "  "), (Style::Plain, &clean(because))]);
     }
     for (id, terms) in &why.ahead {
         let text = format!("    {id}: {}", timeline::rank_words(terms));
-        page.line(&[(Tone::Faint, &text)]);
+        page.line(&[(Style::Faint, &text)]);
     }
     if let Some(over) = &why.passed_over {
         let text = format!(
@@ -41,7 +41,7 @@ pub fn page(why: &Why, tails: &Tails, all: bool, out: &Output) -> String {
             timeline::rank_words(&over.terms),
             timeline::rank_words(&over.own),
         );
-        page.line(&[(Tone::Plain, &text)]);
+        page.line(&[(Style::Plain, &text)]);
     }
     page.gap();
     let routine = if all { BTreeMap::new() } else { routine(why) };
@@ -55,7 +55,7 @@ pub fn page(why: &Why, tails: &Tails, all: bool, out: &Output) -> String {
             (Some(0), _) | (Some(_), Label::Start) => {}
             (Some(&tests), _) => {
                 let text = format!("       {} passed (--all shows them)", times(tests, "test"));
-                page.line(&[(Tone::Faint, &text)]);
+                page.line(&[(Style::Faint, &text)]);
             }
         }
     }
@@ -93,7 +93,7 @@ fn see_more(page: &mut Page, why: &Why) {
     page.gap();
     let mut line = |what: &str, about: &str| {
         let command = format!("  {:<28} ", format!("scheduler show {what}"));
-        page.line(&[(Tone::Plain, &command), (Tone::Faint, about)]);
+        page.line(&[(Style::Plain, &command), (Style::Faint, about)]);
     };
     line(&why.feature.0.to_string(), "what the backlog says of it");
     let entries = || why.entries.iter().rev();
@@ -129,45 +129,45 @@ pub(super) fn entry_lines(page: &mut Page, entry: &TimelineEntry, tail: &[String
     };
     let note = clean(&entry.note);
     page.line(&[
-        (Tone::Faint, &when),
-        (tone(entry.label), &label),
-        (Tone::Plain, " "),
-        (Tone::Faint, &attempt),
-        (Tone::Plain, &note),
+        (Style::Faint, &when),
+        (style_of(entry.label), &label),
+        (Style::Plain, " "),
+        (Style::Faint, &attempt),
+        (Style::Plain, &note),
     ]);
     let indent = " ".repeat(34);
     for words in entry.choice.iter().flat_map(Choice::words) {
-        page.line(&[(Tone::Plain, &indent), (Tone::Faint, &words)]);
+        page.line(&[(Style::Plain, &indent), (Style::Faint, &words)]);
     }
     for check in &entry.checks {
         page.line(&[
-            (Tone::Plain, &indent),
+            (Style::Plain, &indent),
             (check_tone(check), &check_words(check)),
         ]);
     }
     for line in tail {
         page.line(&[
-            (Tone::Plain, &indent),
-            (Tone::Faint, "| "),
-            (Tone::Plain, line),
+            (Style::Plain, &indent),
+            (Style::Faint, "| "),
+            (Style::Plain, line),
         ]);
     }
     // What a check put out is in the reason, too.
     let told = |more: &&String| !tail.iter().any(|line| line.trim() == more.trim());
     if let Some(more) = entry.more.as_ref().filter(told) {
-        page.line(&[(Tone::Plain, &indent), (Tone::Plain, &clean(more))]);
+        page.line(&[(Style::Plain, &indent), (Style::Plain, &clean(more))]);
     }
     for (feature, commit) in &entry.suspects {
         let text = format!("suspect: {feature} merged {}", commit.short());
-        page.line(&[(Tone::Plain, &indent), (Tone::Warning, &text)]);
+        page.line(&[(Style::Plain, &indent), (Style::Warning, &text)]);
     }
 }
 
-fn check_tone(check: &CheckRun) -> Tone {
+fn check_tone(check: &CheckRun) -> Style {
     if check.exit_code == 0 {
-        Tone::Good
+        Style::Good
     } else {
-        Tone::Bad
+        Style::Bad
     }
 }
 

@@ -10,8 +10,8 @@ use crate::model::event::Recorded;
 use crate::model::ids::Timestamp;
 use crate::model::state::State;
 use crate::protocol::{Lacking, Live};
-use render::{Load, Look};
-pub use screen::{Form, Screen};
+use render::{Load, RenderStyle};
+pub use screen::{DisplayMode, Screen};
 use view::View;
 
 /// Faster than this nobody reads.
@@ -47,8 +47,8 @@ impl Progress {
         let news = !self.view.is_repetition(&recorded.event);
         let line = self.view.event(recorded);
         if (line.label.is_outcome() && news) || self.everything {
-            let look = self.look();
-            self.screen.permanent(|| render::permanent(&line, look));
+            let style = self.style();
+            self.screen.permanent(|| render::permanent(&line, style));
         }
         self.draw(recorded.at, false);
     }
@@ -84,9 +84,9 @@ impl Progress {
         self.screen.clear();
     }
 
-    fn look(&self) -> Look {
-        Look {
-            paint: self.screen.paint(),
+    fn style(&self) -> RenderStyle {
+        RenderStyle {
+            palette: self.screen.palette(),
             width: self.screen.width(),
             name_columns: self.view.name_columns,
         }
@@ -103,10 +103,10 @@ impl Progress {
         self.drawn = Some(Instant::now());
         let now = self.view.steady(now);
         let load = Some(self.load());
-        let look = self.look();
-        let lines = match self.screen.form() {
-            Form::Bars => render::lines(&self.view, now, load, self.screen.rows(), look),
-            _ => vec![render::totals(&self.view, now, load, look)],
+        let style = self.style();
+        let lines = match self.screen.mode() {
+            DisplayMode::Bars => render::lines(&self.view, now, load, self.screen.rows(), style),
+            _ => vec![render::totals(&self.view, now, load, style)],
         };
         self.screen.draw(&lines);
     }

@@ -2,7 +2,7 @@
 
 use super::view::{Active, View};
 use crate::cli::pages;
-use crate::cli::text::{Paint, Tone, cell, cell_right, clean, fit, tone, width};
+use crate::cli::text::{Palette, Style, cell, cell_right, clean, fit, style_of, width};
 use crate::model::ids::Timestamp;
 use crate::model::settings::WorkerKind;
 use crate::model::views::{EventLine, Label, format};
@@ -17,16 +17,16 @@ const BAR_COLUMNS: usize = 20;
 
 /// How a view is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Look {
+pub struct RenderStyle {
     /// Colours.
-    pub paint: Paint,
+    pub palette: Palette,
     /// Columns of the terminal; `None` cuts nothing.
     pub width: Option<usize>,
     /// Columns of the longest feature's name.
     pub name_columns: usize,
 }
 
-impl Look {
+impl RenderStyle {
     /// Columns that names get.
     fn names(&self) -> usize {
         let wanted = self.name_columns.clamp(8, NAME_COLUMNS_MAX);
@@ -36,13 +36,13 @@ impl Look {
 }
 
 /// One finished thing as a line that stays: `PASS  4m12s  #118 name  worker-3  note`.
-pub fn permanent(line: &EventLine, look: Look) -> String {
+pub fn permanent(line: &EventLine, style: RenderStyle) -> String {
     let elapsed = line.elapsed_ms.map(format::duration).unwrap_or_default();
-    let mut row = Row::new(look);
-    row.cell(tone(line.label), &cell_right(line.label.word(), 5));
-    row.cell(Tone::Faint, &cell_right(&elapsed, 6));
+    let mut row = Row::new(style);
+    row.cell(style_of(line.label), &cell_right(line.label.word(), 5));
+    row.cell(Style::Faint, &cell_right(&elapsed, 6));
     if line.features.is_empty() && line.worker.is_empty() {
-        row.rest(Tone::Plain, &clean(&line.note));
+        row.rest(Style::Plain, &clean(&line.note));
         return row.end();
     }
     let (id, name) = subject(
@@ -50,17 +50,17 @@ pub fn permanent(line: &EventLine, look: Look) -> String {
         line.features.len(),
         &line.name,
     );
-    row.cell(Tone::Strong, &cell_right(&id, 5));
+    row.cell(Style::Strong, &cell_right(&id, 5));
     // Where nothing is cut, a long name moves the columns after it.
-    let columns = match look.width {
-        Some(_) => look.names(),
-        None => look.names().max(width(&name)),
+    let columns = match style.width {
+        Some(_) => style.names(),
+        None => style.names().max(width(&name)),
     };
-    row.cell(Tone::Plain, &cell(&name, columns));
-    row.cell(Tone::Faint, &cell(&clean(&line.worker), 9));
+    row.cell(Style::Plain, &cell(&name, columns));
+    row.cell(Style::Faint, &cell(&clean(&line.worker), 9));
     let note = match line.label {
-        Label::Fail | Label::Regression | Label::Park | Label::Ask => Tone::Plain,
-        _ => Tone::Faint,
+        Label::Fail | Label::Regression | Label::Park | Label::Ask => Style::Plain,
+        _ => Style::Faint,
     };
     row.rest(note, &clean(&line.note));
     row.end()
@@ -85,7 +85,7 @@ pub fn lines(
     now: Timestamp,
     load: Option<Load>,
     rows: usize,
-    look: Look,
+    style: RenderStyle,
 ) -> Vec<String> {
     let active: Vec<&Active> = view.active().collect();
     let shown = match active.len() {
@@ -96,31 +96,34 @@ pub fn lines(
     let mut out: Vec<String> = active
         .iter()
         .take(shown)
-        .map(|active| running(active, now, look))
+        .map(|active| running(active, now, style))
         .collect();
     if shown < active.len() {
-        let mut row = Row::new(look);
-        row.rest(Tone::Faint, &format!("  and {} more", active.len() - shown));
+        let mut row = Row::new(style);
+        row.rest(
+            Style::Faint,
+            &format!("  and {} more", active.len() - shown),
+        );
         out.push(row.end());
     }
-    out.push(totals(view, now, load, look));
+    out.push(totals(view, now, load, style));
     out
 }
 
-fn running(active: &Active, now: Timestamp, look: Look) -> String {
+fn running(active: &Active, now: Timestamp, style: RenderStyle) -> String {
     let (id, name) = subject(
         active.features.first().copied(),
         active.features.len(),
         &active.name,
     );
     let phase = phase(active.kind, active.phase);
-    let mut row = Row::new(look);
-    row.cell(Tone::Faint, &cell(&clean(&active.worker), 10));
-    row.cell(Tone::Strong, &cell_right(&id, 5));
-    row.cell(Tone::Plain, &cell(&name, look.names()));
-    row.cell(Tone::Note, &cell(phase, 9));
+    let mut row = Row::new(style);
+    row.cell(Style::Faint, &cell(&clean(&active.worker), 10));
+    row.cell(Style::Strong, &cell_right(&id, 5));
+    row.cell(Style::Plain, &cell(&name, style.names()));
+    row.cell(Style::Note, &cell(phase, 9));
     row.cell(
-        Tone::Plain,
+        Style::Plain,
         &cell_right(&format::duration(now.since_ms(active.started)), 6),
     );
     let silent = now.since_ms(active.active_at.unwrap_or(active.started));
@@ -131,12 +134,12 @@ fn running(active: &Active, now: Timestamp, look: Look) -> String {
     if silent >= SILENT_MS && !activity.is_empty() {
         activity = format!("{activity} ({} ago)", format::duration(silent));
     }
-    let tone = if active.connected {
-        Tone::Faint
+    let style = if active.connected {
+        Style::Faint
     } else {
-        Tone::Warning
+        Style::Warning
     };
-    row.rest(tone, &activity);
+    row.rest(style, &activity);
     row.end()
 }
 
@@ -164,46 +167,46 @@ pub struct Load {
 }
 
 /// All of the run in one line.
-pub fn totals(view: &View, now: Timestamp, load: Option<Load>, look: Look) -> String {
+pub fn totals(view: &View, now: Timestamp, load: Option<Load>, style: RenderStyle) -> String {
     let count = view.counts();
-    let mut row = Row::new(look);
+    let mut row = Row::new(style);
     let done = BAR_COLUMNS * count.passing as usize / count.total.max(1) as usize;
     // The bar is the first thing to go when there is little room.
-    if look.width.is_none_or(|width| width >= 70) {
-        row.cell(Tone::Good, &"━".repeat(done));
-        row.glue(Tone::Faint, &"─".repeat(BAR_COLUMNS - done));
+    if style.width.is_none_or(|width| width >= 70) {
+        row.cell(Style::Good, &"━".repeat(done));
+        row.glue(Style::Faint, &"─".repeat(BAR_COLUMNS - done));
     }
     row.cell(
-        Tone::Strong,
+        Style::Strong,
         &format!("{}/{} passing", count.passing, count.total),
     );
-    let mut part = |tone: Tone, number: u32, what: &str| {
+    let mut part = |style: Style, number: u32, what: &str| {
         if number > 0 {
-            row.glue(Tone::Plain, ", ");
-            row.glue(tone, &format!("{number} {what}"));
+            row.glue(Style::Plain, ", ");
+            row.glue(style, &format!("{number} {what}"));
         }
     };
-    part(Tone::Note, count.running, "running");
-    part(Tone::Bad, count.failed, "failed");
-    part(Tone::Bad, count.regressed, "regressed");
-    part(Tone::Bad, count.parked, "parked");
-    part(Tone::Warning, count.asking, "waiting for an answer");
+    part(Style::Note, count.running, "running");
+    part(Style::Bad, count.failed, "failed");
+    part(Style::Bad, count.regressed, "regressed");
+    part(Style::Bad, count.parked, "parked");
+    part(Style::Warning, count.asking, "waiting for an answer");
     if view.paused {
-        row.glue(Tone::Warning, ", paused");
+        row.glue(Style::Warning, ", paused");
     }
     if let Some(kind) = view.troubled {
-        row.glue(Tone::Warning, &format!(", held: {}", kind.word()));
+        row.glue(Style::Warning, &format!(", held: {}", kind.word()));
     }
     if view.draining {
-        row.glue(Tone::Warning, ", ending");
+        row.glue(Style::Warning, ", ending");
     }
     for lacking in &view.lacking {
-        row.glue(Tone::Plain, ", ");
-        row.glue(Tone::Warning, &pages::lacking::short(lacking));
+        row.glue(Style::Plain, ", ");
+        row.glue(Style::Warning, &pages::lacking::short(lacking));
     }
     if let Some(since) = view.since {
         row.glue(
-            Tone::Faint,
+            Style::Faint,
             &format!(", {}", format::duration(now.since_ms(since))),
         );
     }
@@ -212,58 +215,62 @@ pub fn totals(view: &View, now: Timestamp, load: Option<Load>, look: Look) -> St
             one_minute,
             processors,
         } = load;
-        row.glue(Tone::Faint, &format!(", load {one_minute:.1}/{processors}"));
+        row.glue(
+            Style::Faint,
+            &format!(", load {one_minute:.1}/{processors}"),
+        );
     }
     let spent = format::usage(view.spent);
     if !spent.is_empty() {
-        row.glue(Tone::Faint, &format!(", {spent}"));
+        row.glue(Style::Faint, &format!(", {spent}"));
     }
     row.end()
 }
 
 /// A line under construction, never wider than the terminal.
 struct Row {
-    look: Look,
+    style: RenderStyle,
     text: String,
     columns: usize,
 }
 
 impl Row {
-    fn new(look: Look) -> Self {
+    fn new(style: RenderStyle) -> Self {
         Self {
-            look,
+            style,
             text: String::new(),
             columns: 0,
         }
     }
 
     /// A piece after a gap.
-    fn cell(&mut self, tone: Tone, text: &str) {
+    fn cell(&mut self, style: Style, text: &str) {
         if self.columns > 0 {
-            self.glue(Tone::Plain, " ");
+            self.glue(Style::Plain, " ");
         }
-        self.glue(tone, text);
+        self.glue(style, text);
     }
 
     /// A piece without a gap before it.
-    fn glue(&mut self, tone: Tone, text: &str) {
+    fn glue(&mut self, style: Style, text: &str) {
         let room = self
-            .look
+            .style
             .width
             .map_or(usize::MAX, |width| width.saturating_sub(self.columns));
         let text = fit(text, room);
         self.columns += width(&text);
-        self.text.push_str(&self.look.paint.paint(tone, &text));
+        self.text
+            .push_str(&self.style.palette.palette(style, &text));
     }
 
     /// The last piece; nothing when there is hardly room for a word of it.
-    fn rest(&mut self, tone: Tone, text: &str) {
+    fn rest(&mut self, style: Style, text: &str) {
         let room = self
-            .look
+            .style
             .width
             .map_or(usize::MAX, |width| width.saturating_sub(self.columns));
         if room >= 8 && !text.is_empty() {
-            self.cell(tone, text);
+            self.cell(style, text);
         }
     }
 

@@ -7,7 +7,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::cli::args::{Global, ProgressMode};
 use crate::cli::output::{terminal_width, wants_color};
-use crate::cli::text::Paint;
+use crate::cli::text::Palette;
 
 /// Redraws a second, at most.
 const DRAWS_PER_SECOND: u8 = 12;
@@ -16,7 +16,7 @@ const ROWS_FREE: usize = 6;
 
 /// What is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum DisplayMode {
     /// Lines that stay, and below them a line for every open attempt and one total.
     Bars,
     /// One line of totals.
@@ -27,7 +27,7 @@ pub enum Form {
     Silent,
 }
 
-impl Form {
+impl DisplayMode {
     /// The form that the arguments ask for and the stream can show.
     pub fn choose(mode: ProgressMode, quiet: bool, terminal: bool) -> Self {
         match (mode, terminal) {
@@ -43,8 +43,8 @@ impl Form {
 /// Standard error. Copies share it, so that log lines and progress don't overwrite each other.
 #[derive(Clone)]
 pub struct Screen {
-    form: Form,
-    paint: Paint,
+    mode: DisplayMode,
+    palette: Palette,
     /// One for all lines, so that they are always drawn together; shared by copies.
     bar: ProgressBar,
 }
@@ -53,14 +53,16 @@ impl Screen {
     /// What the arguments and the terminal allow.
     pub fn new(global: &Global) -> Self {
         let terminal = io::stderr().is_terminal();
-        let form = Form::choose(global.progress, global.quiet, terminal);
-        let target = match form {
-            Form::Bars | Form::Counter => ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND),
-            Form::Plain | Form::Silent => ProgressDrawTarget::hidden(),
+        let mode = DisplayMode::choose(global.progress, global.quiet, terminal);
+        let target = match mode {
+            DisplayMode::Bars | DisplayMode::Counter => {
+                ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND)
+            }
+            DisplayMode::Plain | DisplayMode::Silent => ProgressDrawTarget::hidden(),
         };
         Self {
-            form,
-            paint: Paint {
+            mode,
+            palette: Palette {
                 color: wants_color(global.color, terminal),
             },
             bar: ProgressBar::with_draw_target(None, target).with_style(message_only()),
@@ -68,18 +70,18 @@ impl Screen {
     }
 
     /// What is shown.
-    pub fn form(&self) -> Form {
-        self.form
+    pub fn mode(&self) -> DisplayMode {
+        self.mode
     }
 
     /// Colours or not.
-    pub fn paint(&self) -> Paint {
-        self.paint
+    pub fn palette(&self) -> Palette {
+        self.palette
     }
 
     /// Whether anything is drawn over.
     pub fn draws(&self) -> bool {
-        matches!(self.form, Form::Bars | Form::Counter)
+        matches!(self.mode, DisplayMode::Bars | DisplayMode::Counter)
     }
 
     /// Columns at this moment; people resize their windows.
@@ -96,10 +98,10 @@ impl Screen {
 
     /// Writes a line that stays, unless the form shows none.
     pub fn permanent(&self, text: impl FnOnce() -> String) {
-        match self.form {
-            Form::Bars => self.note(&text()),
-            Form::Plain => write_line(&text()),
-            Form::Counter | Form::Silent => {}
+        match self.mode {
+            DisplayMode::Bars => self.note(&text()),
+            DisplayMode::Plain => write_line(&text()),
+            DisplayMode::Counter | DisplayMode::Silent => {}
         }
     }
 

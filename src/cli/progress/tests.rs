@@ -1,8 +1,8 @@
-use super::render::{Load, Look, lines, permanent, totals};
-use super::screen::Form;
+use super::render::{Load, RenderStyle, lines, permanent, totals};
+use super::screen::DisplayMode;
 use super::view::{Counts, View};
 use crate::cli::args::ProgressMode;
-use crate::cli::text::{Paint, width};
+use crate::cli::text::{Palette, width};
 use crate::model::event::*;
 use crate::model::evidence::{Basis, Evidence, Failure, FailureKind, Usage};
 use crate::model::feature::FeatureSpec;
@@ -91,10 +91,10 @@ impl Run {
         })
     }
 
-    fn look(&self, width: Option<usize>) -> Look {
-        let paint = Paint { color: false };
-        Look {
-            paint,
+    fn style(&self, width: Option<usize>) -> RenderStyle {
+        let palette = Palette { color: false };
+        RenderStyle {
+            palette,
             width,
             name_columns: self.view.name_columns,
         }
@@ -134,23 +134,23 @@ fn live(
 #[test]
 fn outcomes_are_aligned_lines() {
     let (mut run, one, two) = busy();
-    let look = run.look(None);
+    let style = run.style(None);
     let texts = [
-        permanent(&run.pass(1, one), look),
-        permanent(&run.fail(118, two, "`sh t`\nexited with 1"), look),
-        permanent(&run.pass(3, two), look),
+        permanent(&run.pass(1, one), style),
+        permanent(&run.fail(118, two, "`sh t`\nexited with 1"), style),
+        permanent(&run.pass(3, two), style),
         permanent(
             &run.record(RunPaused {
                 reason: "lunch\u{7}".to_owned(),
             }),
-            look,
+            style,
         ),
         permanent(
             &run.record(FeatureParked {
                 feature: FeatureId(118),
                 failures: 3,
             }),
-            look,
+            style,
         ),
     ];
     let expected = [
@@ -185,7 +185,7 @@ fn open_attempts_have_a_line_each_and_the_run_one() {
         Timestamp(12_000),
         Some(load),
         10,
-        run.look(Some(130)),
+        run.style(Some(130)),
     );
     let expected = [
         "worker-1      #1 Greet by name                            coding      5.0s running: sh tests",
@@ -197,11 +197,11 @@ fn open_attempts_have_a_line_each_and_the_run_one() {
         kind: WorkerKind::Testing,
         ends_in_ms: Some(119_000),
     }];
-    let totals = totals(&run.view, Timestamp(12_000), None, run.look(None));
+    let totals = totals(&run.view, Timestamp(12_000), None, run.style(None));
     let told = "2 running, ending, no testing worker, ends in 1m59s, 11s";
     assert!(totals.ends_with(told), "{totals}");
     run.view.lacking.clear();
-    let few = lines(&run.view, Timestamp(12_000), None, 1, run.look(Some(60)));
+    let few = lines(&run.view, Timestamp(12_000), None, 1, run.style(Some(60)));
     assert_eq!(few, ["  and 2 more", "0/3 passing, 2 running, ending, 11s"]);
 }
 
@@ -220,16 +220,16 @@ fn no_line_is_wider_than_the_terminal() {
     };
     let line = run.fail(118, two, &long);
     for columns in 20..200 {
-        let look = Look {
-            paint: Paint { color: false },
-            ..run.look(Some(columns))
+        let style = RenderStyle {
+            palette: Palette { color: false },
+            ..run.style(Some(columns))
         };
         let load = Some(Load {
             one_minute: 100.0,
             processors: 64,
         });
-        let mut shown = lines(&run.view, Timestamp(99_000), load, 10, look);
-        shown.push(permanent(&line, look));
+        let mut shown = lines(&run.view, Timestamp(99_000), load, 10, style);
+        shown.push(permanent(&line, style));
         for text in shown {
             assert!(width(&text) <= columns, "{columns}: {text}");
         }
@@ -282,7 +282,7 @@ fn counts_follow_the_events() {
         ..Counts::default()
     };
     assert_eq!(run.view.counts(), expected);
-    let text = totals(&run.view, Timestamp(1_000), None, run.look(None));
+    let text = totals(&run.view, Timestamp(1_000), None, run.style(None));
     assert_eq!(
         text,
         "──────────────────── 0/2 passing, 1 failed, 1 regressed, 0.0s"
@@ -293,9 +293,9 @@ fn counts_follow_the_events() {
 fn colours_change_no_column() {
     let (mut run, one, _) = busy();
     let line = run.pass(1, one);
-    let plain = run.look(Some(80));
-    let coloured = Look {
-        paint: Paint { color: true },
+    let plain = run.style(Some(80));
+    let coloured = RenderStyle {
+        palette: Palette { color: true },
         ..plain
     };
     let text = permanent(&line, coloured);
@@ -316,19 +316,19 @@ fn colours_change_no_column() {
 fn bars_need_a_terminal() {
     use ProgressMode as Mode;
     let table = [
-        (Mode::Auto, false, true, Form::Bars),
-        (Mode::Auto, false, false, Form::Plain),
-        (Mode::Bar, false, true, Form::Bars),
-        (Mode::Bar, false, false, Form::Plain),
-        (Mode::Counter, false, true, Form::Counter),
-        (Mode::Counter, false, false, Form::Plain),
-        (Mode::None, false, true, Form::Silent),
-        (Mode::None, false, false, Form::Silent),
-        (Mode::Bar, true, true, Form::Silent),
+        (Mode::Auto, false, true, DisplayMode::Bars),
+        (Mode::Auto, false, false, DisplayMode::Plain),
+        (Mode::Bar, false, true, DisplayMode::Bars),
+        (Mode::Bar, false, false, DisplayMode::Plain),
+        (Mode::Counter, false, true, DisplayMode::Counter),
+        (Mode::Counter, false, false, DisplayMode::Plain),
+        (Mode::None, false, true, DisplayMode::Silent),
+        (Mode::None, false, false, DisplayMode::Silent),
+        (Mode::Bar, true, true, DisplayMode::Silent),
     ];
     for (mode, quiet, terminal, expected) in table {
         assert_eq!(
-            Form::choose(mode, quiet, terminal),
+            DisplayMode::choose(mode, quiet, terminal),
             expected,
             "{mode:?} {quiet} {terminal}"
         );

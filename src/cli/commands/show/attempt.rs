@@ -7,7 +7,7 @@ use std::path::Path;
 use super::Args;
 use crate::agent::transcript;
 use crate::cli::Context;
-use crate::cli::commands::{Ground, say_source};
+use crate::cli::commands::{ProjectContext, say_source};
 use crate::cli::error::Error;
 use crate::cli::pages;
 use crate::cli::text::clean_lines;
@@ -21,12 +21,12 @@ use crate::workspace::Repository;
 /// Prints the attempt and its transcript.
 pub async fn show(
     context: &Context,
-    ground: &Ground,
+    here: &ProjectContext,
     id: AttemptId,
     args: &Args,
 ) -> Result<(), Error> {
-    let timeline = timeline(context, ground, id).await?;
-    let base = ground.project.transcripts.join(id.0.to_string());
+    let timeline = timeline(context, here, id).await?;
+    let base = here.project.transcripts.join(id.0.to_string());
     let found = match transcript::open(&base) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         found => found.map_err(|error| unreadable(&base, &error))?,
@@ -42,7 +42,7 @@ pub async fn show(
             false => prompt(context, file, &path),
         };
     }
-    let preserved = match Repository::discover(&ground.project.root).await {
+    let preserved = match Repository::discover(&here.project.root).await {
         // Where the work is kept is a hint; git has a verb of its own for saying what is wrong.
         Ok(repository) => repository.preserved(id).await.ok().flatten(),
         Err(_) => None,
@@ -63,10 +63,10 @@ pub async fn show(
 
 async fn timeline(
     context: &Context,
-    ground: &Ground,
+    here: &ProjectContext,
     id: AttemptId,
 ) -> Result<AttemptTimeline, Error> {
-    let source = ground.source().await?;
+    let source = here.source().await?;
     let mut fold = AttemptFold::new(id);
     let each = &mut |recorded: Recorded| {
         fold.event(&recorded);

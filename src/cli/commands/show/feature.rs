@@ -1,7 +1,7 @@
 //! What the backlog says of a feature.
 
 use crate::cli::Context;
-use crate::cli::commands::{Ground, say_source};
+use crate::cli::commands::{ProjectContext, say_source};
 use crate::cli::error::Error;
 use crate::cli::pages;
 use crate::cli::store::now;
@@ -9,9 +9,9 @@ use crate::model::ids::FeatureId;
 use crate::model::views::feature_text;
 
 /// Prints the feature's text.
-pub async fn show(context: &Context, ground: &Ground, id: FeatureId) -> Result<(), Error> {
-    let source = ground.source().await?;
-    let state = source.state(&ground.project, None).await?;
+pub async fn show(context: &Context, here: &ProjectContext, id: FeatureId) -> Result<(), Error> {
+    let source = here.source().await?;
+    let state = source.state(&here.project, None).await?;
     say_source(context, &source);
     let text = feature_text(&state, id, now()).ok_or_else(|| unknown(id))?;
     if context.out.is_json() {

@@ -1,7 +1,7 @@
 //! What a check put out.
 
 use crate::cli::Context;
-use crate::cli::commands::Ground;
+use crate::cli::commands::ProjectContext;
 use crate::cli::error::Error;
 use crate::cli::store;
 use crate::cli::text::clean_lines;
@@ -9,8 +9,13 @@ use crate::model::ids::ContentHash;
 use crate::queue::{Contents, FileContents};
 
 /// Prints the output whose hash begins with `digits`.
-pub fn show(context: &Context, ground: &Ground, digits: &str, raw: bool) -> Result<(), Error> {
-    let contents = ground.contents();
+pub fn show(
+    context: &Context,
+    here: &ProjectContext,
+    digits: &str,
+    raw: bool,
+) -> Result<(), Error> {
+    let contents = here.contents();
     let hash = find(&contents, digits)?;
     let bytes = contents.get(&hash).map_err(|error| store::of_log(&error))?;
     if raw {

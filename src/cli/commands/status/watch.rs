@@ -9,7 +9,7 @@ use tokio::time::MissedTickBehavior;
 use super::{Beside, say};
 use crate::cli::Context;
 use crate::cli::client::{self, Call, Client, READER_LIMIT};
-use crate::cli::commands::Ground;
+use crate::cli::commands::ProjectContext;
 use crate::cli::error::Error;
 use crate::cli::source::{FromDisk, Item, Why, received};
 use crate::cli::store;
@@ -28,7 +28,7 @@ const LOOK_LATE: Duration = Duration::from_secs(2);
 /// What is watched.
 pub struct Watch<'a> {
     context: &'a Context,
-    ground: &'a Ground,
+    here: &'a ProjectContext,
     state: State,
     contents: FileContents,
     beside: Beside,
@@ -42,13 +42,18 @@ pub struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     /// Goes on from a state that was shown; `running` tells whether a scheduler was there.
-    pub fn new(context: &'a Context, ground: &'a Ground, state: State, running: bool) -> Self {
+    pub fn new(
+        context: &'a Context,
+        here: &'a ProjectContext,
+        state: State,
+        running: bool,
+    ) -> Self {
         Self {
             said: state.sequence,
             context,
-            ground,
+            here,
             state,
-            contents: ground.contents(),
+            contents: here.contents(),
             beside: Beside::default(),
             followed: running,
             noted: None,
@@ -60,7 +65,7 @@ impl<'a> Watch<'a> {
     pub async fn run(mut self) -> Result<(), Error> {
         let mut wait = LOOK_SOON;
         loop {
-            let socket = &self.ground.project.socket;
+            let socket = &self.here.project.socket;
             match Client::call(socket, READER_LIMIT).await? {
                 Call::Answered(client) => {
                     self.followed = true;
@@ -88,7 +93,7 @@ impl<'a> Watch<'a> {
     /// Reads what the scheduler that has gone has left. True when that was its own end.
     async fn at_rest(&mut self) -> Result<bool, Error> {
         self.beside = Beside::default();
-        let log = &self.ground.project.log;
+        let log = &self.here.project.log;
         let noted = fs::metadata(log.join("head")).and_then(|meta| meta.modified());
         let noted = noted.ok();
         if noted.is_some() && noted == self.noted {
@@ -102,7 +107,7 @@ impl<'a> Watch<'a> {
 
     /// Folds what is on the disk beyond the state. True when nobody has the log and it was closed.
     async fn catch_up(&mut self) -> Result<bool, Error> {
-        let source = self.ground.source().await?;
+        let source = self.here.source().await?;
         let state = &mut self.state;
         let from = state.sequence.next();
         let take = &mut |item: Item<'_>, contents: &dyn Contents| {
@@ -114,7 +119,7 @@ impl<'a> Watch<'a> {
         source.read(from, false, take).await?;
         self.state.settle();
         let closed = matches!(source.ending()?, Some(Ending::Closed | Ending::Altered));
-        Ok(closed && holder(&self.ground.project.log).is_none())
+        Ok(closed && holder(&self.here.project.log).is_none())
     }
 
     /// One connection's worth: committed events as they come, and once a second what goes on beside

@@ -16,7 +16,7 @@ const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/example.rs")
 const READY: &str = "ready";
 
 /// The copy.
-pub struct Place {
+pub struct SandboxRepo {
     /// The project.
     pub project: Project,
     /// The example's backlog.
@@ -25,7 +25,7 @@ pub struct Place {
     pub fresh: bool,
 }
 
-impl Place {
+impl SandboxRepo {
     fn demo(project: &Project) -> PathBuf {
         project.root.join(".crewlog/demo")
     }
@@ -51,7 +51,7 @@ fn file(name: &str) -> &'static [u8] {
 }
 
 /// Puts the example into `dir`, or into a fresh directory; takes up an earlier demo there.
-pub fn prepare(dir: Option<&Path>) -> Result<Place, Error> {
+pub fn prepare(dir: Option<&Path>) -> Result<SandboxRepo, Error> {
     let root = match dir {
         Some(dir) => dir.to_owned(),
         None => std::env::temp_dir().join(format!("crewlog-demo-{}", ulid::Ulid::generate())),
@@ -60,12 +60,12 @@ pub fn prepare(dir: Option<&Path>) -> Result<Place, Error> {
     let root = fs::canonicalize(&root).map_err(|error| failed(&root, &error))?;
     let project = Project::at(&root);
     let backlog = String::from_utf8_lossy(file("features.toml")).into_owned();
-    let fresh = !Place::demo(&project).join(READY).exists();
+    let fresh = !SandboxRepo::demo(&project).join(READY).exists();
     if fresh {
         must_be_ours(&root, &project)?;
         lay_out(&project)?;
     }
-    Ok(Place {
+    Ok(SandboxRepo {
         project,
         backlog,
         fresh,
@@ -74,7 +74,7 @@ pub fn prepare(dir: Option<&Path>) -> Result<Place, Error> {
 
 /// An empty directory may be filled, and one in which an earlier demo was not finished.
 fn must_be_ours(root: &Path, project: &Project) -> Result<(), Error> {
-    if Place::demo(project).is_dir() {
+    if SandboxRepo::demo(project).is_dir() {
         return Ok(());
     }
     let mut entries = fs::read_dir(root).map_err(|error| failed(root, &error))?;
@@ -89,7 +89,7 @@ fn must_be_ours(root: &Path, project: &Project) -> Result<(), Error> {
 }
 
 fn lay_out(project: &Project) -> Result<(), Error> {
-    let demo = Place::demo(project);
+    let demo = SandboxRepo::demo(project);
     write(
         &demo.join("README"),
         "A demo of Crewlog. Delete the whole directory when you are done.\n".as_bytes(),
@@ -98,7 +98,7 @@ fn lay_out(project: &Project) -> Result<(), Error> {
     for (name, bytes) in FILES {
         let name = Path::new(name);
         let mut parts = name.components();
-        let place = match parts
+        let sandbox = match parts
             .next()
             .map(Component::as_os_str)
             .and_then(|part| part.to_str())
@@ -107,7 +107,7 @@ fn lay_out(project: &Project) -> Result<(), Error> {
             Some("script") => demo.join(name),
             _ => continue,
         };
-        write(&place, bytes)?;
+        write(&sandbox, bytes)?;
     }
     write(&project.config, config(&demo)?.as_bytes())?;
     if !project.root.join(".git").exists() {
@@ -172,7 +172,7 @@ mod tests {
     fn a_directory_with_something_in_it_is_left_alone() {
         let dir = tempfile::tempdir().expect("a directory");
         fs::write(dir.path().join("mine"), "precious").expect("a file");
-        let refused = prepare(Some(dir.path())).map(|place| place.fresh);
+        let refused = prepare(Some(dir.path())).map(|sandbox| sandbox.fresh);
         assert!(refused.is_err_and(|error| error.why.contains("not empty")));
         assert_eq!(fs::read_dir(dir.path()).expect("it").count(), 1);
     }

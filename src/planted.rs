@@ -60,6 +60,12 @@ mod switch {
         TroubleIgnored,
         /// A trouble of the machine counts as a failed try.
         TroubleCounted,
+        /// Agents may give a person's commands.
+        AgentObeyed,
+        /// What an agent has started may take jobs.
+        AgentHired,
+        /// Features keep passing whose merges somebody has taken off the branch.
+        LostWorkPasses,
         /// Attempts start when the budget is spent.
         BudgetIgnored,
         /// A start does not ask git what has become of the open merge.

@@ -141,7 +141,8 @@ impl Repository {
         ];
         for places in all.into_iter().filter(Places::are_ours) {
             let notes = places.read_notes();
-            if let Some(notes) = notes.clone().filter(|notes| !notes.test) {
+            if let Some(mut notes) = notes.clone().filter(|notes| !notes.test) {
+                self.forget_lost_commit(&mut notes).await?;
                 let merged = match (&notes.commit, branch) {
                     (Some(commit), Some(branch)) => self.contains(branch, commit).await?,
                     _ => false,
@@ -156,6 +157,23 @@ impl Repository {
             blocking("remove a job's directory", job, remove_any).await?;
         }
         Ok(preserved)
+    }
+
+    /// A power cut may have left the notes and taken the commit that they name, which is on the
+    /// disk for certain only when a result names it. The files are there, and are the same work.
+    async fn forget_lost_commit(&self, notes: &mut Notes) -> Result<()> {
+        let Some(commit) = &notes.commit else {
+            return Ok(());
+        };
+        match self.find_commit(commit.as_str()).await {
+            Ok(Some(_)) => Ok(()),
+            Err(error @ (Error::Cancelled { .. } | Error::Killed { .. })) => Err(error),
+            lost => {
+                tracing::warn!(%commit, ?lost, "the commit of an attempt is lost; its files are kept");
+                notes.commit = None;
+                Ok(())
+            }
+        }
     }
 
     async fn rescue(

@@ -19,6 +19,8 @@ pub struct Facts {
     pub failures: u32,
     /// The commit at which it was last proven, until its proof is another.
     pub proven: Option<CommitId>,
+    /// The commit by which it passed, if that had to be merged.
+    pub merged: Option<CommitId>,
     pub spec: FeatureSpec,
 }
 
@@ -182,13 +184,15 @@ impl Book {
         match event {
             Event::FeaturePassed(event) => {
                 let merge = self.merge.as_ref();
-                if let Some((_, commit)) = merge.filter(|(its, _)| *its == event.attempt) {
+                let merged = merge.filter(|(its, _)| *its == event.attempt);
+                let merged = merged.map(|(_, commit)| commit.clone());
+                if let Some(commit) = &merged {
                     self.head.clone_from(commit);
                 }
                 let head = self.head.clone();
                 let facts = self.features.entry(event.feature).or_default();
                 (facts.passing, facts.failures, facts.held) = (true, 0, None);
-                facts.proven = Some(head);
+                (facts.proven, facts.merged) = (Some(head), merged);
                 if self
                     .limited
                     .is_some_and(|(_, since)| event.attempt.0 > since.0)
@@ -204,6 +208,10 @@ impl Book {
             Event::InputRequested(event) => {
                 self.outcome(event.attempt, event.feature);
                 self.hold(event.feature, Some("waiting for an answer"));
+            }
+            Event::WorkLost(event) => {
+                let facts = self.features.entry(event.feature).or_default();
+                (facts.passing, facts.failures, facts.proven) = (false, 0, None);
             }
             Event::RegressionFound(event) => {
                 let facts = self.features.entry(event.feature).or_default();

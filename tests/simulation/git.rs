@@ -33,8 +33,10 @@ struct Commit {
 #[derive(Clone, Debug, Default)]
 pub struct Git {
     commits: BTreeMap<CommitId, Commit>,
-    /// What the branch was at, one after the other; the last one is its head.
+    /// The branch from its first commit on; the last one is its head.
     pub history: Vec<CommitId>,
+    /// The branch was set back, and nobody has been told of it yet.
+    pub unnoticed: bool,
 }
 
 impl Git {
@@ -78,6 +80,20 @@ impl Git {
         let commit = self.commit(Some(self.head()), None, change);
         self.history.push(commit.clone());
         commit
+    }
+
+    /// Somebody sets the branch back by at most so many commits. What it has no longer.
+    pub fn rewind(&mut self, commits: usize) -> Vec<CommitId> {
+        let keep = self.history.len().saturating_sub(commits).max(1);
+        let lost = self.history.split_off(keep);
+        self.unnoticed |= !lost.is_empty();
+        lost
+    }
+
+    /// How many commits lead to this one from the branch's first.
+    pub fn ancestry(&self, commit: &CommitId) -> Vec<CommitId> {
+        let above = |at: &CommitId| self.commits.get(at).and_then(|it| it.parent.clone());
+        std::iter::successors(Some(commit.clone()), above).collect()
     }
 
     pub fn contains(&self, commit: &CommitId) -> bool {

@@ -13,15 +13,16 @@ use super::seeds::SEEDS;
 use crate::planted::{Bug, MARK, with};
 
 /// A bug that is found so rarely is as good as not found.
-const SEEDS_MAX: u64 = 120;
+const SEEDS_MAX: u64 = 200;
 
 const _: () = assert!(SEEDS_MAX <= SEEDS);
 
 const ENDS: &str = "the run ends";
+const TROUBLES: &str = "a trouble of the machine costs nothing";
 const STARTS: &str = "no agent is started for nothing";
 
 /// Who notices which bug. Some break several promises; then whichever is seen first will do.
-const TABLE: [(Bug, &[&str]); 20] = [
+const TABLE: [(Bug, &[&str]); 25] = [
     (
         Bug::NoTokenCheck,
         &["an accepted outcome came from the holder"],
@@ -40,6 +41,14 @@ const TABLE: [(Bug, &[&str]); 20] = [
     (Bug::TestAfterEnd, &[STARTS]),
     (Bug::PauseIgnored, &[STARTS]),
     (Bug::BudgetIgnored, &[STARTS]),
+    (Bug::TroubleIgnored, &[TROUBLES]),
+    (Bug::TroubleCounted, &[TROUBLES]),
+    (Bug::AgentObeyed, &["agents steer nothing"]),
+    (Bug::AgentHired, &["agents steer nothing"]),
+    (
+        Bug::LostWorkPasses,
+        &["what was taken off the branch is work again"],
+    ),
     (Bug::MergeForgotten, &["a feature is merged once"]),
     (Bug::FailedChecksPass, &["a pass is evidence"]),
     (Bug::AgentsOutliveTheirAttempt, &["lost means gone"]),

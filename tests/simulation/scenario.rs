@@ -34,8 +34,14 @@ pub enum What {
     GitFails,
     DiskFull,
     SlowDisk,
+    /// The machine fails attempts for a while: a full disk, no memory, a missing program.
+    Trouble,
+    /// An agent tries to steer the run, or to work for it.
+    Hostile,
     /// Somebody commits on the branch.
     Outsider,
+    /// Somebody sets the branch back.
+    Rewind,
     Drain,
     StopNow,
     /// A worker's user wants it to end.
@@ -48,7 +54,7 @@ pub enum What {
     Wish,
 }
 
-const ALL: [What; 22] = [
+const ALL: [What; 25] = [
     What::KillScheduler,
     What::KillAtMerge,
     What::KillAtSync,
@@ -64,7 +70,10 @@ const ALL: [What; 22] = [
     What::GitFails,
     What::DiskFull,
     What::SlowDisk,
+    What::Trouble,
+    What::Hostile,
     What::Outsider,
+    What::Rewind,
     What::Drain,
     What::StopNow,
     What::Signal,

@@ -61,6 +61,12 @@ pub enum Sight<'a> {
     },
     /// The branch moved.
     Moved { to: &'a CommitId },
+    /// Somebody took commits off the branch.
+    Rewound { lost: &'a [CommitId] },
+    /// An attempt ends because the machine fails it.
+    Troubled { attempt: AttemptId },
+    /// An agent was given what only people or workers get.
+    Obeyed { what: String },
     /// The same events were folded in two ways.
     Folded {
         how: &'static str,

@@ -2,6 +2,7 @@
 //! Everything that happens stands in an agenda. Nothing here decides what a scheduler or a worker
 //! does.
 
+mod agents;
 mod carry;
 mod faults;
 mod network;
@@ -17,6 +18,7 @@ use crate::model::event::{Event, ProcessIdentity, Recorded};
 use crate::model::ids::{AttemptId, CommandId, CommitId, FeatureId, Timestamp, WorkerId};
 use crate::model::settings::WorkerKind;
 use crate::model::state::State;
+use crate::model::trouble::TroubleKind;
 use crate::protocol::{SchedulerMessage, ToClient};
 use crate::queue::EventLog;
 use crate::queue::memory::MemoryLog;
@@ -113,6 +115,10 @@ pub struct World {
     now_ms: u64,
     agenda: BTreeMap<(u64, u64), Item>,
     entries: u64,
+    /// Until when the machine fails attempts, and how.
+    machine_fails: Option<(u64, TroubleKind)>,
+    /// Connections of agents.
+    agents: BTreeSet<Connection>,
     /// What the wall clock is off by.
     skew_ms: i64,
     log: MemoryLog,
@@ -163,6 +169,8 @@ impl World {
             now_ms: 0,
             agenda: BTreeMap::new(),
             entries: 0,
+            machine_fails: None,
+            agents: BTreeSet::new(),
             skew_ms: 0,
             log: MemoryLog::new(),
             disk,

@@ -166,7 +166,10 @@ pub fn explain_move(state: &State, moved: &BranchMove) -> Vec<Event> {
     let mut events = vec![told.into()];
     let gone: BTreeSet<&CommitId> = moved.gone.iter().collect();
     let lost = state.features().filter_map(|feature| {
-        let commit = feature.merged.as_ref().filter(|it| gone.contains(it))?;
+        let commit = feature
+            .merged
+            .as_ref()
+            .filter(|it| gone.contains(it) && !planted!(LostWorkPasses))?;
         let (feature, commit) = match feature.status {
             Status::Passing => (feature.id, commit.clone()),
             _ => return None,

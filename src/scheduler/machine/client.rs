@@ -19,7 +19,7 @@ impl Machine {
             // Closed in the meantime.
             return;
         };
-        if actor.is_agent() {
+        if actor.is_agent() && !planted!(AgentObeyed) {
             return self.refuse_client(now, connection, &actor, &message);
         }
         match message {

@@ -137,7 +137,7 @@ impl Machine {
     fn recognise(&mut self, now: Now, hello: Hello) -> Result<WorkerId, String> {
         let Hello { kind, process, .. } = hello;
         let actor = self.actor(&hello.caller);
-        if actor.is_agent() {
+        if actor.is_agent() && !planted!(AgentHired) {
             let wish = format!("take jobs as a {} worker", kind.word());
             self.record_refusal(now, &actor, wish);
             return Err(format!(

@@ -45,6 +45,9 @@ impl Checker for Ending {
                 format!("{id} was verified at {proven:?}, the end is {}", book.head)
             })?;
         }
+        if git.unnoticed {
+            return Ok(());
+        }
         let head = git.contains(&book.head);
         must(head, || format!("{} is not on the branch", book.head))
     }

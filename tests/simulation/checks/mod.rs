@@ -13,7 +13,10 @@ mod merged;
 mod proof;
 mod single;
 mod starts;
+mod steered;
+mod taken;
 mod tries;
+mod troubles;
 
 use super::sight::Checker;
 
@@ -28,6 +31,9 @@ pub fn all() -> Vec<Box<dyn Checker + Send>> {
         Box::new(dependencies::Dependencies),
         Box::new(starts::Starts),
         Box::new(tries::Tries),
+        Box::new(troubles::Troubles::default()),
+        Box::new(steered::Steered),
+        Box::new(taken::Taken::default()),
         Box::new(lost::Lost::default()),
         Box::new(proof::Proof),
         Box::new(ending::Ending),

@@ -62,14 +62,21 @@ impl World {
                 let ms = self.disk.between(1, if slow { 60_000 } else { 50 });
                 self.after(ms, Item::Git(reign, attempt, onto, commit));
             }
-            Effect::Explain { from, to, .. } => {
-                // Here, people add commits and take none away.
+            Effect::Explain { from, to, merges } => {
+                let (old, new) = (self.git.ancestry(&from), self.git.ancestry(&to));
+                let only = |one: &[CommitId], other: &[CommitId]| {
+                    one.iter().filter(|it| !other.contains(it)).count() as u64
+                };
+                let gone = merges.into_iter().filter(|it| !new.contains(it));
                 let moved = BranchMove {
+                    added_total: only(&new, &old),
+                    lost_total: only(&old, &new),
+                    gone: gone.collect(),
                     from,
                     to,
-                    added_total: 1,
                     ..BranchMove::default()
                 };
+                self.git.unnoticed &= moved.to != self.git.head();
                 let input = Input::Explained(Some(Box::new(moved)));
                 self.after(1, Item::Input(reign, input));
             }

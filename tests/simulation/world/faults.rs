@@ -4,6 +4,7 @@ use super::network::Link;
 use super::*;
 use crate::model::evidence::{Failure, FailureKind, Usage};
 use crate::model::report::Report;
+use crate::model::trouble::TroubleKind;
 use crate::protocol::{StopMode, WorkerMessage};
 use crate::simulation::scenario::What;
 use crate::worker::machine::Input as WorkerInput;
@@ -57,6 +58,22 @@ impl World {
             What::GitFails => self.git_fails_until = self.now_ms + dice.skewed(200_000),
             What::DiskFull => self.disk_full = self.scheduler.is_some(),
             What::SlowDisk => self.disk_slow_until = self.now_ms + dice.skewed(60_000),
+            What::Trouble => {
+                let kinds = [TroubleKind::Disk, TroubleKind::Git, TroubleKind::Program];
+                let kind = dice.pick(&kinds).unwrap_or(TroubleKind::Disk);
+                // Now and then for longer than anybody waits.
+                let most = if dice.percent(10) {
+                    100_000_000
+                } else {
+                    90_000
+                };
+                self.machine_fails = Some((self.now_ms + dice.skewed(most), kind));
+            }
+            What::Hostile => self.hostile(dice, &living),
+            What::Rewind => {
+                let lost = self.git.rewind(dice.between(1, 4) as usize);
+                self.show(&Sight::Rewound { lost: &lost });
+            }
             What::Outsider => {
                 let breaks = dice.pick(&self.passing()).filter(|_| dice.percent(40));
                 self.somebody_commits(breaks.into_iter().collect());

@@ -57,6 +57,8 @@ impl World {
     }
 
     pub(super) fn send(&mut self, connection: Connection, message: SchedulerMessage) {
+        let refused = matches!(message, SchedulerMessage::Refused { .. });
+        self.told_agent(connection, format!("{message:?}"), refused);
         match &message {
             SchedulerMessage::Job(offer) => {
                 let attempt = offer.attempt;

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::model::actor::{Actor, Caller};
-use crate::model::command::PersonCommand;
+use crate::model::command::{PersonCommand, Rejection};
 use crate::model::ids::{FeatureId, Sequence};
 use crate::protocol::ClientMessage;
 use crate::scheduler::{load, offline};
@@ -136,6 +136,11 @@ impl World {
 
     /// An answer leaves the scheduler: from now on somebody may know of it.
     pub(super) fn told(&mut self, connection: Connection, answer: &ToClient) {
+        let refused = matches!(
+            answer,
+            ToClient::Rejected(Rejection::Agent) | ToClient::Refused { .. }
+        );
+        self.told_agent(connection, format!("{answer:?}"), refused);
         let wish = self
             .wishes
             .iter()

@@ -84,6 +84,9 @@ impl World {
         dice: &mut Dice,
     ) -> (u64, Result<Finished, Failure>) {
         let attempt = step.attempt;
+        if let Some(failed) = self.machine_fails(attempt, &step.kind) {
+            return (dice.between(1, 100), Err(failed));
+        }
         let flaky = dice.percent(trouble.flaky);
         let setup = |words: &str| Err(failed(FailureKind::Setup, words));
         match &step.kind {
@@ -110,6 +113,24 @@ impl World {
             StepKind::Spool(_) => (dice.between(1, 20), Ok(Finished::Spooled)),
             StepKind::Clean => (dice.between(1, 100), Ok(Finished::Cleaned)),
         }
+    }
+
+    /// What git, the disk and programs say for as long as the machine fails them. Whatever the
+    /// agent has come to by then, only a step before the checks decides what becomes of the attempt.
+    fn machine_fails(&mut self, attempt: AttemptId, kind: &StepKind) -> Option<Failure> {
+        let (until, trouble) = self.machine_fails?;
+        if until <= self.now_ms || self.fair() {
+            return None;
+        }
+        match kind {
+            StepKind::Make(_) | StepKind::Commit | StepKind::Rebase(_) => {
+                self.show(&Sight::Troubled { attempt });
+            }
+            StepKind::Preserve | StepKind::Spool(_) | StepKind::Clean => {}
+            StepKind::Hook(_) | StepKind::Session(_) | StepKind::Check { .. } => return None,
+        }
+        let words = format!("the machine fails: {}", trouble.word());
+        Some(failed(FailureKind::Trouble(trouble), &words))
     }
 
     fn make(&mut self, who: Who, offer: &JobOffer) -> Finished {

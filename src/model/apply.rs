@@ -65,7 +65,10 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
             state.notices.told = Some(event.content);
             state.notices.config = (event.changes_total, event.changes.clone());
         }
-        Event::BranchMoved(event) => state.notices.branch_moved(recorded, event),
+        Event::BranchMoved(event) => {
+            state.head_explained(&event.to);
+            state.notices.branch_moved(recorded, event);
+        }
         Event::WorkLost(event) => outcomes::work_lost(state, event),
         Event::MergesHeld(event) => state.notices.held.clone_from(&event.at),
         Event::CommandRefused(event) => state.notices.refused(recorded, event),

@@ -36,7 +36,7 @@ use super::settings::{Settings, WorkerKind};
 pub const FEATURES_MAX: usize = 200_000;
 
 /// Raised whenever [`State`]'s stored shape changes; an older snapshot is then folded anew.
-pub const STATE_VERSION: u32 = 9;
+pub const STATE_VERSION: u32 = 10;
 
 /// Tests without a verdict after which a feature is left alone.
 pub const INCONCLUSIVE_MAX: u32 = 3;
@@ -67,6 +67,9 @@ pub struct State {
     pub branch: String,
     /// Where it is.
     pub head: CommitId,
+    /// The head before somebody else moved the branch, and where they moved it to, until
+    /// `BranchMoved` says what that brought and cost. The process that asks git for it may die.
+    pub unexplained: Option<(CommitId, CommitId)>,
     /// How often the head has moved; "verified at the head" means "at this number".
     pub head_index: u32,
     /// The run, also after its end.
@@ -302,6 +305,29 @@ pub struct Tally {
     pub late: u64,
     /// Workers that joined, by kind, for their names.
     pub joined: BTreeMap<WorkerKind, u32>,
+}
+
+impl State {
+    /// Somebody else has moved the branch; what it was before counts where that is not the first.
+    pub(super) fn head_taken(&mut self, head: &CommitId) {
+        if self.head == *head || self.head.is_none() {
+            return;
+        }
+        let from = match self.unexplained.take() {
+            Some((from, _)) => from,
+            None => self.head.clone(),
+        };
+        self.unexplained = Some((from, head.clone()));
+    }
+
+    /// A move of the branch up to `to` has been explained.
+    pub(super) fn head_explained(&mut self, to: &CommitId) {
+        if let Some((_, last)) = self.unexplained.take()
+            && last != *to
+        {
+            self.unexplained = Some((to.clone(), last));
+        }
+    }
 }
 
 impl State {

@@ -189,9 +189,8 @@ impl Machine {
             settings: settings.clone(),
             seed,
         };
-        let known = self.core.state().head.clone();
         self.core.submit_own(now.wall, &command)?;
-        self.look_at_move(known);
+        self.look_at_earlier_moves();
         self.held(now, None);
         self.recover(now);
         Ok(())

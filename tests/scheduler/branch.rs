@@ -62,7 +62,7 @@ fn a_rewound_branch_makes_its_features_work_again() {
         ..BranchMove::default()
     };
     world.step(Input::Explained(Some(Box::new(moved))));
-    assert_eq!(world.events(before)[..2], ["BranchMoved", "WorkLost"]);
+    assert_eq!(world.events(before)[..2], ["WorkLost", "BranchMoved"]);
     let state = world.machine.state();
     let status = |number| state.feature(FeatureId(number)).map(|it| it.status);
     assert_eq!(status(1), Some(Status::Passing));
@@ -79,6 +79,28 @@ fn a_rewound_branch_makes_its_features_work_again() {
         "{broken:?}"
     );
     assert!(state.notices.moved.is_some());
+}
+
+#[test]
+fn a_move_that_a_killed_scheduler_did_not_explain_is_explained_by_the_next_one() {
+    let mut world = two_merged().restart_asking(&commit(1));
+    let first = asked(&mut world);
+    assert!(first.is_some());
+    let mut world = world.restart_asking(&commit(1));
+    assert_eq!(
+        asked(&mut world),
+        first,
+        "its head is no news, and still nobody knows"
+    );
+    let moved = BranchMove {
+        from: commit(2),
+        to: commit(1),
+        gone: vec![commit(2)],
+        ..BranchMove::default()
+    };
+    world.step(Input::Explained(Some(Box::new(moved))));
+    let mut world = world.restart_asking(&commit(1));
+    assert_eq!(asked(&mut world), None);
 }
 
 #[test]

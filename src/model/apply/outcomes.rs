@@ -34,6 +34,7 @@ fn moved(state: &mut State, head: crate::model::ids::CommitId) {
     if state.head == head {
         return;
     }
+    state.head_taken(&head);
     state.head = head;
     state.head_index += 1;
     // Nobody said which files somebody else's commits touch.

@@ -7,6 +7,7 @@ pub fn started(state: &mut State, recorded: &Recorded, event: &RunStarted) {
     state.branch.clone_from(&event.branch);
     if state.head != event.head {
         let first = state.head.is_none();
+        state.head_taken(&event.head);
         state.head = event.head.clone();
         state.head_index += 1;
         if !first {

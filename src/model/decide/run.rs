@@ -163,7 +163,6 @@ pub fn explain_move(state: &State, moved: &BranchMove) -> Vec<Event> {
         lost: moved.lost.iter().take(NAMED_MAX).cloned().collect(),
         lost_total: moved.lost_total,
     };
-    let mut events = vec![told.into()];
     let gone: BTreeSet<&CommitId> = moved.gone.iter().collect();
     let lost = state.features().filter_map(|feature| {
         let commit = feature
@@ -176,8 +175,8 @@ pub fn explain_move(state: &State, moved: &BranchMove) -> Vec<Event> {
         };
         Some(WorkLost { feature, commit }.into())
     });
-    events.extend(lost);
-    events
+    // The move counts as explained with its last event: a torn batch is explained once more.
+    lost.chain([told.into()]).collect()
 }
 
 pub fn hold_merges(state: &State, at: Option<&str>) -> Vec<Event> {

@@ -8,18 +8,28 @@ use crate::model::feature::Status;
 use crate::model::ids::CommitId;
 
 impl Machine {
-    /// Has a move of the branch explained that nobody of ours has made: `known` was the head before
-    /// the log took note of where the branch is.
+    /// Has a move of the branch explained that nobody of ours has made and that has just been noted:
+    /// `known` was the head before.
     pub(super) fn look_at_move(&mut self, known: CommitId) {
-        let state = self.core.state();
-        if known.is_none() || state.head == known {
-            return;
+        if !known.is_none() && self.core.state().head != known {
+            self.explain_from(known);
         }
+    }
+
+    /// Has a move explained that an earlier process did not live to explain, and one since.
+    pub(super) fn look_at_earlier_moves(&mut self) {
+        if let Some((from, _)) = self.core.state().unexplained.clone() {
+            self.explain_from(from);
+        }
+    }
+
+    fn explain_from(&mut self, from: CommitId) {
+        let state = self.core.state();
         let passing = state.features().filter(|it| it.status == Status::Passing);
         let mut merges: Vec<CommitId> = passing.filter_map(|it| it.merged.clone()).collect();
         merges.sort_unstable();
         merges.dedup();
-        let (from, to) = (known, state.head.clone());
+        let to = state.head.clone();
         self.explaining += 1;
         self.effects.push(Effect::Explain { from, to, merges });
     }

@@ -33,7 +33,7 @@ pub fn all() -> Vec<Box<dyn Checker + Send>> {
         Box::new(tries::Tries),
         Box::new(troubles::Troubles::default()),
         Box::new(steered::Steered),
-        Box::new(taken::Taken::default()),
+        Box::new(taken::Taken),
         Box::new(lost::Lost::default()),
         Box::new(proof::Proof),
         Box::new(ending::Ending),

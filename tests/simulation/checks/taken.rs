@@ -7,10 +7,18 @@ use crate::simulation::book::Book;
 use crate::simulation::git::Git;
 use crate::simulation::sight::{Checker, Sight, must};
 
-#[derive(Default)]
-pub struct Taken {
-    /// Where the branch was moved to; what that costs is told next.
-    moved: Option<CommitId>,
+pub struct Taken;
+
+/// Every feature that passes by a merge has it below this head.
+fn all_there(book: &Book, git: &Git, head: &CommitId) -> Result<(), String> {
+    let there = git.ancestry(head);
+    let gone = |merged: &CommitId| !there.contains(merged);
+    let passing = book.features.iter().filter(|(_, facts)| facts.passing);
+    let mut lost = passing.filter(|(_, it)| it.merged.as_ref().is_some_and(gone));
+    let lost = lost.next().map(|(id, _)| id);
+    must(lost.is_none(), || {
+        format!("{lost:?} passes, and its merge is gone")
+    })
 }
 
 impl Checker for Taken {
@@ -23,21 +31,9 @@ impl Checker for Taken {
             return Ok(());
         };
         match &recorded.event {
-            Event::WorkLost(_) => return Ok(()),
-            Event::BranchMoved(event) => self.moved = Some(event.to.clone()),
-            _ => {
-                let Some(head) = self.moved.take() else {
-                    return Ok(());
-                };
-                let there = git.ancestry(&head);
-                let passing = book.features.iter().filter(|(_, facts)| facts.passing);
-                let gone = |merged: &CommitId| !there.contains(merged);
-                let mut lost = passing.filter(|(_, it)| it.merged.as_ref().is_some_and(gone));
-                if let Some((id, _)) = lost.next() {
-                    return must(false, || format!("{id} passes, and its merge is gone"));
-                }
-            }
+            Event::BranchMoved(event) => all_there(book, git, &event.to),
+            Event::RunFinished(_) => all_there(book, git, &book.head),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }

@@ -2,6 +2,7 @@
 //! or were laid out by an older build. Real git, real processes.
 
 mod found;
+mod golden;
 mod moved;
 mod older;
 #[path = "../real/mod.rs"]

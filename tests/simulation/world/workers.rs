@@ -23,6 +23,9 @@ pub struct Worker {
     stopped: bool,
     /// For how long it has been stopped in all.
     slept_ms: u64,
+    /// When the last stop began, and how much of it is in `slept_ms`.
+    stop_began_ms: u64,
+    stop_counted_ms: u64,
     /// When it began its attempt, by the time in which it ran, and that attempt's limit.
     began: (u64, u64),
     /// Stopped by SIGSTOP until then.
@@ -61,9 +64,15 @@ impl Worker {
     pub fn stop_until(&mut self, now_ms: u64, until_ms: u64) {
         if self.stopped_ms <= now_ms {
             self.clock.keep_up(now_ms);
+            (self.stop_began_ms, self.stop_counted_ms) = (now_ms, 0);
         }
         self.stopped = true;
-        self.slept_ms += until_ms.saturating_sub(self.stopped_ms.max(now_ms));
+        // A short stop is a busy machine, and counts.
+        let length = until_ms.saturating_sub(self.stop_began_ms);
+        if length >= crate::model::running::Running::STOP_MS && length > self.stop_counted_ms {
+            self.slept_ms += length - self.stop_counted_ms;
+            self.stop_counted_ms = length;
+        }
         self.stopped_ms = self.stopped_ms.max(until_ms);
         self.troubled = true;
     }
@@ -112,6 +121,8 @@ impl World {
             clock: crate::model::running::Running::starting(start.1),
             stopped: false,
             slept_ms: 0,
+            stop_began_ms: 0,
+            stop_counted_ms: 0,
             began: (0, 0),
             stopped_ms: 0,
             troubled: false,

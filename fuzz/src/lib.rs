@@ -13,10 +13,12 @@ pub mod fold;
 pub mod frames;
 pub mod git;
 pub mod portable;
+pub mod reader;
 pub mod snapshot;
 pub mod spool;
 pub mod system;
 mod take;
+pub mod transcript;
 
 /// Fifty problems of a backlog with a name in each are the longest.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
@@ -25,7 +27,7 @@ const ERROR_BYTES_MAX: usize = 64 * 1024;
 pub type Check = fn(&[u8]);
 
 /// Every target and its check; a target's name is its corpus' directory, too.
-pub const TARGETS: [(&str, Check); 12] = [
+pub const TARGETS: [(&str, Check); 14] = [
     ("acp", acp::check),
     ("backlog", backlog::check),
     ("claims", claims::check),
@@ -35,9 +37,11 @@ pub const TARGETS: [(&str, Check); 12] = [
     ("frames", frames::check),
     ("git", git::check),
     ("portable", portable::check),
+    ("reader", reader::check),
     ("snapshot", snapshot::check),
     ("spool", spool::check),
     ("system", system::check),
+    ("transcript", transcript::check),
 ];
 
 /// An error that a person can use: it says something, in a screen or two however long the input is.

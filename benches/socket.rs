@@ -26,7 +26,7 @@ use crewlog::model::settings::Settings;
 use crewlog::model::state::State;
 use crewlog::protocol::StopMode;
 use crewlog::queue::{OpenOptions, SledLog};
-use crewlog::scheduler::outside::{Answer, Integration, Merged, Processes, Spool, Spooled};
+use crewlog::scheduler::ports::{Answer, Integration, Merged, Processes, Spool, Spooled};
 use crewlog::scheduler::{self, Handle, Options, Silent};
 use crewlog::workspace;
 use tokio::sync::oneshot;

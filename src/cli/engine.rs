@@ -31,8 +31,8 @@ use crate::model::settings::WorkerKind;
 use crate::model::state::{Attempt, State};
 use crate::protocol::identity;
 use crate::queue::EventLog;
-use crate::scheduler::outside::{GitBranch, Spool, Spooled};
-use crate::scheduler::processes::{LocalProcesses, Reap};
+use crate::scheduler::ports::{GitBranch, Spool, Spooled};
+use crate::scheduler::processes::{CleanUpAttempt, LocalProcesses};
 use crate::scheduler::{self, Ending, Options, Told, load};
 use crate::worker::config::Isolation;
 use crate::worker::{self, Signals, cage, spool, tree_prefix, tree_token};
@@ -366,7 +366,7 @@ fn is_own(project: &Project) -> Arc<dyn Fn(&ProcessIdentity) -> bool + Send + Sy
     Arc::new(move |process| project::is_own(&project, process.pid))
 }
 
-fn reap(root: PathBuf) -> Reap {
+fn reap(root: PathBuf) -> CleanUpAttempt {
     Arc::new(move |attempt| {
         let token = tree_token(&root, attempt);
         Box::pin(async move {

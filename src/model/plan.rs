@@ -4,13 +4,13 @@
 //! when its events are applied. Work comes before tests, and the end when both are done.
 
 pub(super) mod finish;
-pub(super) mod lacking;
+pub(super) mod missing_workers;
 mod testing;
 pub mod trouble;
 
 use std::collections::BTreeMap;
 
-pub use self::lacking::{Absence, Crash, waits_for};
+pub use self::missing_workers::{Crash, WorkerWait, waits_for};
 use super::command::Command;
 use super::decide::{Load, RUNNERS_UP_MAX};
 use super::event::RankTerms;
@@ -34,7 +34,7 @@ pub struct World {
     /// The run stays open when everything is done, for features that may come.
     pub stay: bool,
     /// Kinds of workers that work waits for and of which nobody is there.
-    pub lacking: BTreeMap<WorkerKind, Absence>,
+    pub lacking: BTreeMap<WorkerKind, WorkerWait>,
     /// Kinds whose workers fail as often as they are started.
     pub crashing: BTreeMap<WorkerKind, Crash>,
     /// For so long, in milliseconds, the open trouble has kept the crew back; none when there is
@@ -102,8 +102,8 @@ fn wake_at(state: &State, now: Timestamp, world: &World) -> Option<Timestamp> {
     let troubled = state.troubled.as_ref().map(|trouble| trouble.until);
     let idle = world.idle.values();
     let idle = idle.filter_map(|(worker, _)| state.workers().get(worker));
-    let rests = idle.filter(|worker| !worker.is_unfit());
-    let rests = rests.map(|worker| worker.rests_until(&state.settings));
+    let rests = idle.filter(|worker| !worker.is_suspended());
+    let rests = rests.map(|worker| worker.cooldown_until(&state.settings));
     let later = [delayed, limited, troubled]
         .into_iter()
         .flatten()
@@ -115,7 +115,7 @@ fn idle(state: &State, now: Timestamp, world: &World, kind: WorkerKind) -> Optio
     let of_kind = |(worker, its): &(WorkerId, WorkerKind)| {
         let known = state.workers().get(worker);
         let free = known.is_some_and(|known| {
-            let rested = !known.is_unfit() && known.rests_until(&state.settings) <= now;
+            let rested = !known.is_suspended() && known.cooldown_until(&state.settings) <= now;
             known.kind == kind && known.attempt.is_none() && rested
         });
         (*its == kind && free).then_some(*worker)
@@ -153,7 +153,7 @@ fn coding(state: &State, now: Timestamp, world: &World) -> Option<Command> {
     let mut joins = |id: FeatureId| {
         let feature = state.feature(id);
         let fresh = feature.filter(|it| {
-            let blank = it.failures == 0 && it.lost == 0 && it.troubled == 0;
+            let blank = it.failures == 0 && it.lost_streak == 0 && it.troubled == 0;
             blank && !it.regressed
         });
         fresh.is_some_and(|it| load.add(&it.spec))

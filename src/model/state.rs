@@ -6,6 +6,7 @@
 mod bytes;
 mod estimate;
 mod feature;
+mod head;
 mod index;
 mod names;
 mod notices;
@@ -71,7 +72,7 @@ pub struct State {
     /// `BranchMoved` says what that brought and cost. The process that asks git for it may die.
     pub unexplained: Option<(CommitId, CommitId)>,
     /// How often the head has moved; "verified at the head" means "at this number".
-    pub head_index: u32,
+    pub head_generation: u32,
     /// The run, also after its end.
     pub run: Option<Run>,
     /// Set while a person has paused the run: why.
@@ -94,7 +95,7 @@ pub struct State {
     pub(super) workers: BTreeMap<WorkerId, Worker>,
     /// The merge that is under way.
     pub(super) merge: Option<OpenMerge>,
-    /// Every merge, oldest first; with its position in `head_index`.
+    /// Every merge, oldest first; with its position in `head_generation`.
     pub(super) merges: Vec<Merge>,
     /// Every file that a merge touched, and the last merge that did.
     pub(super) files: Files,
@@ -172,7 +173,7 @@ pub struct Worker {
     /// What it works on.
     pub attempt: Option<AttemptId>,
     /// Jobs in a row that it gave back, for no reason but its own.
-    pub returns: u32,
+    pub give_backs: u32,
     /// When it last did.
     pub returned_at: Timestamp,
 }
@@ -308,29 +309,6 @@ pub struct Tally {
 }
 
 impl State {
-    /// Somebody else has moved the branch; what it was before counts where that is not the first.
-    pub(super) fn head_taken(&mut self, head: &CommitId) {
-        if self.head == *head || self.head.is_none() {
-            return;
-        }
-        let from = match self.unexplained.take() {
-            Some((from, _)) => from,
-            None => self.head.clone(),
-        };
-        self.unexplained = Some((from, head.clone()));
-    }
-
-    /// A move of the branch up to `to` has been explained.
-    pub(super) fn head_explained(&mut self, to: &CommitId) {
-        if let Some((_, last)) = self.unexplained.take()
-            && last != *to
-        {
-            self.unexplained = Some((to.clone(), last));
-        }
-    }
-}
-
-impl State {
     /// The feature with this number, unless it was removed.
     pub fn feature(&self, id: FeatureId) -> Option<&Feature> {
         let feature = self.features.get(self.slot(id)? as usize)?;
@@ -451,7 +429,7 @@ impl State {
 
     /// True for a passing feature that no test could verify at the head.
     pub fn is_unproven(&self, feature: &Feature) -> bool {
-        let behind = feature.verified < self.head_index;
+        let behind = feature.verified < self.head_generation;
         feature.status == Status::Passing && behind && feature.untestable()
     }
 

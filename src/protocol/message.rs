@@ -248,12 +248,12 @@ pub struct Live {
     /// No new attempts: it is ending.
     pub draining: bool,
     /// There is work for workers of these kinds, and none is there.
-    pub lacking: Vec<Lacking>,
+    pub lacking: Vec<MissingWorkers>,
 }
 
 /// Work waits for a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lacking {
+pub struct MissingWorkers {
     /// Of this kind.
     pub kind: WorkerKind,
     /// The run ends in so many milliseconds if none comes; none when it goes on waiting.

@@ -19,6 +19,6 @@ pub use frame::{
     Codec, FrameError, PREAMBLE_BYTES, Preamble, Role, VERSION, decode, encode, encode_into,
 };
 pub use message::{
-    ClientMessage, HEARTBEAT_MS, Holding, JobOffer, Lacking, Live, LiveAttempt, Phase,
+    ClientMessage, HEARTBEAT_MS, Holding, JobOffer, Live, LiveAttempt, MissingWorkers, Phase,
     SchedulerMessage, StopMode, ToClient, WorkerMessage,
 };

@@ -7,14 +7,14 @@ mod branch;
 mod client;
 mod death;
 mod inputs;
-mod lacking;
 mod life;
-mod offer;
+mod missing_workers;
 mod overdue;
 #[cfg(test)]
 mod planted;
 mod refusal;
 mod report;
+mod send_job;
 mod troubles;
 mod worker;
 
@@ -24,8 +24,8 @@ pub use self::inputs::{Connection, Effect, Ending, Input, Now, Told};
 use self::life::Stage;
 use self::refusal::Refusals;
 use super::core::Core;
-use super::crew::Crew;
 use super::merging::{Merging, Waiting};
+use super::worker_pool::WorkerPool;
 use crate::model::actor::{Actor, Caller};
 use crate::model::command::{Command, Rejection};
 use crate::model::event::{Event, Recorded};
@@ -74,7 +74,7 @@ pub struct Machine {
     connections: BTreeMap<Connection, Peer>,
     links: BTreeMap<WorkerId, Link>,
     merging: Merging,
-    crew: Crew,
+    crew: WorkerPool,
     world: World,
     asked: u64,
     stage: Stage,
@@ -85,7 +85,7 @@ pub struct Machine {
     dead: BTreeSet<WorkerId>,
     /// Workers that report on another worker's attempt, found in the spool. They are answered
     /// when it is known what became of it; one each, because a worker has one attempt at hand.
-    bystanders: BTreeMap<WorkerId, Waiting>,
+    foreign_reports: BTreeMap<WorkerId, Waiting>,
     /// The merge that git has been asked about.
     asked_git: Option<AttemptId>,
     /// Moves of the branch that git has been asked to explain.
@@ -125,7 +125,7 @@ pub struct Step {
 
 impl Machine {
     /// A scheduler on what the log holds.
-    pub fn new(core: Core, entropy: Box<dyn Entropy + Send>, crew: Crew, pid: u32) -> Self {
+    pub fn new(core: Core, entropy: Box<dyn Entropy + Send>, crew: WorkerPool, pid: u32) -> Self {
         let known_kinds = crew.kinds().collect();
         Self {
             core,
@@ -139,7 +139,7 @@ impl Machine {
             stage: Stage::Working,
             watched: BTreeSet::new(),
             dead: BTreeSet::new(),
-            bystanders: BTreeMap::new(),
+            foreign_reports: BTreeMap::new(),
             asked_git: None,
             explaining: 0,
             lacking: BTreeMap::new(),
@@ -217,7 +217,7 @@ impl Machine {
             } => self.client_message(now, connection, *message),
             Input::Closed { connection } => self.closed(now, connection),
             Input::Died { worker } => self.died(now, worker),
-            Input::Reaped { worker, spooled } => self.reaped(now, worker, spooled.map(|it| *it)),
+            Input::CleanedUp { worker, spooled } => self.reaped(now, worker, spooled.map(|it| *it)),
             Input::Merged { attempt, merged } => self.merged(now, attempt, &merged),
             Input::ChildStarted { kind, pid } => self.child_started(now, kind, pid),
             Input::ChildEnded { pid, end } => {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::model::evidence::Usage;
 use crate::model::ids::{AttemptId, CommandId, CommitId, WorkerId};
 use crate::model::report::Report;
-use crate::scheduler::outside::Merged;
+use crate::scheduler::ports::Merged;
 
 /// Rebases after which an attempt gets the turn.
 pub const ROUNDS_MAX: u32 = 3;

@@ -20,17 +20,17 @@
 pub mod clock;
 pub mod committer;
 pub mod core;
-pub mod crew;
 mod error;
 pub mod load;
 pub mod machine;
 pub mod merging;
 pub mod offline;
-pub mod outside;
 pub mod pipeline;
+pub mod ports;
 pub mod processes;
-pub mod shell;
+pub mod runtime;
 pub mod socket;
+pub mod worker_pool;
 
 pub use error::Error;
-pub use shell::{Ending, Handle, Observer, Options, Silent, Told, run};
+pub use runtime::{Ending, Handle, Observer, Options, Silent, Told, run};

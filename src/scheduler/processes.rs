@@ -10,7 +10,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::outside::{Answer, Processes};
+use super::ports::{Answer, Processes};
 use crate::model::event::ProcessIdentity;
 use crate::model::ids::AttemptId;
 use crate::protocol::identity;
@@ -19,12 +19,13 @@ use crate::protocol::identity;
 const LOOK_MS: u64 = 500;
 
 /// Ends what a dead worker's attempt has left behind.
-pub type Reap = Arc<dyn Fn(AttemptId) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+pub type CleanUpAttempt =
+    Arc<dyn Fn(AttemptId) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// The processes of this machine, watched by pidfd: no timer decides whether one lives.
 pub struct LocalProcesses {
     /// How to end what an attempt has left behind.
-    pub reap: Reap,
+    pub reap: CleanUpAttempt,
     /// Whether a process of the log is this project's, and not that of one that it is a copy of.
     /// One that is not has gone, as far as this project is concerned, and is left alone.
     pub is_own: Arc<dyn Fn(&ProcessIdentity) -> bool + Send + Sync>,

@@ -195,7 +195,7 @@ impl Fair {
                 let head = self.story.state.head.clone();
                 let state = &self.story.state;
                 let known = state.feature(feature).unwrap();
-                if known.lost == 0 {
+                if known.lost_streak == 0 {
                     assert!(
                         self.verified.insert((feature, head)),
                         "{feature} is verified twice"
@@ -328,7 +328,7 @@ proptest! {
         let parked = fair.story.state.count(Status::Parked);
         prop_assert!(whole || parked > 0, "a feature was left broken on the branch");
         for feature in fair.story.state.features() {
-            let proven = feature.verified == fair.story.state.head_index;
+            let proven = feature.verified == fair.story.state.head_generation;
             prop_assert!(feature.status != Status::Passing || proven, "{} unverified", feature.id);
         }
         let workers: Vec<WorkerId> = fair.story.state.workers().keys().copied().collect();

@@ -71,7 +71,7 @@ fn the_usual_way() {
         (feature.status, feature.basis),
         (Status::Passing, Some(Basis::Checks))
     );
-    assert_eq!(feature.verified, story.state.head_index);
+    assert_eq!(feature.verified, story.state.head_generation);
     assert_eq!(story.state.head, work.commit);
     assert_eq!(story.state.verdict(attempt), Some(Verdict::Passed));
     assert_eq!(story.state.merges().len(), 1);
@@ -284,7 +284,7 @@ fn somebody_may_have_built_on_the_merge_already() {
     assert_eq!(story.state.head, commit(50));
     let feature = story.state.feature(id(1)).unwrap();
     assert!(
-        feature.verified < story.state.head_index,
+        feature.verified < story.state.head_generation,
         "at the new head it is not verified"
     );
 }
@@ -293,7 +293,7 @@ fn somebody_may_have_built_on_the_merge_already() {
 fn a_head_that_moves_asks_for_new_verification_once() {
     let mut story = Story::of(&[(1, &[])]);
     story.implement();
-    let index = story.state.head_index;
+    let index = story.state.head_generation;
     expect(
         &story,
         "the same",
@@ -303,7 +303,7 @@ fn a_head_that_moves_asks_for_new_verification_once() {
         Ok(&[]),
     );
     story.ok(Command::MoveHead { head: commit(50) });
-    assert_eq!(story.state.head_index, index + 1);
+    assert_eq!(story.state.head_generation, index + 1);
     let test = story.hire(TESTING);
     story.test(test);
     let tester = story.join(TESTING);

@@ -219,7 +219,7 @@ pub fn lawful(state: &State) {
                 .iter()
                 .all(|id| state.attempts().contains_key(id))
         );
-        assert!(feature.verified <= state.head_index);
+        assert!(feature.verified <= state.head_generation);
     }
     for worker in state.workers().values() {
         assert!(

@@ -153,7 +153,7 @@ fn allowed(before: &State, after: &State, events: &[Recorded]) {
                     before.features().collect::<Vec<_>>(),
                     after.features().collect::<Vec<_>>()
                 );
-                assert_eq!(before.head_index, after.head_index);
+                assert_eq!(before.head_generation, after.head_generation);
                 let others = events.iter().rev().skip(1).map(|it| it.event.name());
                 let spending = ["UsageRecorded", "BudgetReached"];
                 assert!(others.into_iter().all(|name| spending.contains(&name)));

@@ -56,7 +56,7 @@ fn no_trouble_of_any_kind_costs_a_try_however_often_it_comes() {
             );
         }
         for feature in story.state.features() {
-            let counts = (feature.failures, feature.lost, feature.status);
+            let counts = (feature.failures, feature.lost_streak, feature.status);
             assert_eq!(counts, (0, 0, Status::Pending), "{kind:?}");
         }
         assert!(
@@ -64,7 +64,7 @@ fn no_trouble_of_any_kind_costs_a_try_however_often_it_comes() {
                 .state
                 .workers()
                 .values()
-                .all(|worker| worker.returns == 0)
+                .all(|worker| worker.give_backs == 0)
         );
     }
 }

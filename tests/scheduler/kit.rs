@@ -17,9 +17,9 @@ use crewlog::protocol::{
     ClientMessage, Holding, JobOffer, SchedulerMessage, ToClient, WorkerMessage,
 };
 use crewlog::scheduler::core::Core;
-use crewlog::scheduler::crew::Crew;
 use crewlog::scheduler::machine::{Connection, Effect, Input, Machine, Now};
-use crewlog::scheduler::outside::{Merged, Spooled};
+use crewlog::scheduler::ports::{Merged, Spooled};
+use crewlog::scheduler::worker_pool::WorkerPool;
 
 pub use crate::parts::*;
 
@@ -109,7 +109,7 @@ impl World {
     ) -> Self {
         let epoch = Epoch(log.last().map_or(0, |last| last.epoch.0) + 1);
         let core = Core::new(fold(&log), epoch);
-        let crew = Crew::new(BTreeMap::from_iter(crew.iter().copied()));
+        let crew = WorkerPool::new(BTreeMap::from_iter(crew.iter().copied()));
         let machine = Machine::new(core, Box::new(Counting(7)), crew, 1);
         let now = Now {
             wall: Timestamp(wall_ms),
@@ -299,8 +299,7 @@ impl World {
         let worker = hand.worker;
         self.close(hand.connection);
         self.step(Input::Died { worker });
-        let reap =
-            |effect: &Effect| matches!(effect, Effect::Reap { worker: its, .. } if *its == worker);
+        let reap = |effect: &Effect| matches!(effect, Effect::CleanUpAttempt { worker: its, .. } if *its == worker);
         if self.effects.iter().any(reap) {
             self.effects.retain(|effect| !reap(effect));
             self.commands += 1;
@@ -313,7 +312,7 @@ impl World {
                     usage,
                 })
             });
-            self.step(Input::Reaped { worker, spooled });
+            self.step(Input::CleanedUp { worker, spooled });
         }
     }
 

@@ -3,8 +3,8 @@
 use crewlog::model::event::RunOutcome;
 use crewlog::model::settings::WorkerKind::{self, Coding, Testing};
 use crewlog::protocol::{SchedulerMessage, StopMode, WorkerMessage};
-use crewlog::scheduler::crew::ChildEnd;
 use crewlog::scheduler::machine::{Effect, Ending, Input};
+use crewlog::scheduler::worker_pool::ChildEnd;
 
 use crate::kit::{Hand, World, commit, features, mergeable, quiet, released};
 

@@ -4,9 +4,9 @@
 mod actors;
 mod branch;
 mod kit;
-mod lacking;
 mod lives;
 mod merges;
+mod missing_workers;
 mod parts;
 mod recovery;
 mod regressions;

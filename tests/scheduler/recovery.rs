@@ -7,7 +7,7 @@ use crewlog::model::report::{Report, TestVerdict};
 use crewlog::model::settings::WorkerKind::{self, Coding, Testing};
 use crewlog::protocol::{SchedulerMessage, Verdict, WorkerMessage};
 use crewlog::scheduler::machine::{Effect, Ending, Input};
-use crewlog::scheduler::outside::Spooled;
+use crewlog::scheduler::ports::Spooled;
 
 use crate::kit::{
     Hand, World, command, commit, evidence, failed, features, fold, mergeable, quiet, spec,
@@ -101,7 +101,7 @@ fn an_open_merge_is_settled_whatever_its_worker_does() {
                         usage,
                     };
                     let spooled = Some(Box::new(spooled));
-                    world.step(Input::Reaped { worker, spooled });
+                    world.step(Input::CleanedUp { worker, spooled });
                     hand
                 }
                 _ => {
@@ -220,14 +220,14 @@ fn run_to_the_end(world: &mut World, head: &mut CommitId) -> Ending {
             continue;
         }
         let reap = world.effects.iter().find_map(|effect| match effect {
-            Effect::Reap { worker, .. } => Some(*worker),
+            Effect::CleanUpAttempt { worker, .. } => Some(*worker),
             _ => None,
         });
         if let Some(worker) = reap {
             world
                 .effects
-                .retain(|effect| !matches!(effect, Effect::Reap { .. }));
-            world.step(Input::Reaped {
+                .retain(|effect| !matches!(effect, Effect::CleanUpAttempt { .. }));
+            world.step(Input::CleanedUp {
                 worker,
                 spooled: None,
             });

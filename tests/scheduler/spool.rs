@@ -5,7 +5,7 @@ use crewlog::model::report::Report;
 use crewlog::model::settings::WorkerKind::Coding;
 use crewlog::protocol::{SchedulerMessage, Verdict};
 use crewlog::scheduler::machine::{Effect, Input};
-use crewlog::scheduler::outside::Spooled;
+use crewlog::scheduler::ports::Spooled;
 
 use crate::kit::{Hand, World, command, commit, failed, features, mergeable};
 
@@ -69,7 +69,7 @@ impl Case {
             }
             Died => self.world.step(Input::Died { worker }),
             Read | ReadNothing => {
-                let reap = |effect: &Effect| matches!(effect, Effect::Reap { .. });
+                let reap = |effect: &Effect| matches!(effect, Effect::CleanUpAttempt { .. });
                 assert!(self.world.has(reap), "nothing is lost before it has looked");
                 self.world.effects.retain(|effect| !reap(effect));
                 let spooled = Spooled {
@@ -78,7 +78,7 @@ impl Case {
                     usage: Default::default(),
                 };
                 let spooled = (step == Read).then(|| Box::new(spooled));
-                self.world.step(Input::Reaped { worker, spooled });
+                self.world.step(Input::CleanedUp { worker, spooled });
             }
             Restart => {
                 self.world = self.world.restart(&commit(0));
@@ -130,7 +130,7 @@ fn a_written_result_counts_in_whatever_order_it_is_found() {
         assert_eq!(count("FeaturePassed"), 1, "{order:?}: {events:?}");
         assert_eq!(count("AttemptLost"), 0, "{order:?}: {events:?}");
         let feature = case.world.machine.state().feature(case.feature);
-        assert_eq!(feature.map(|it| it.lost), Some(0), "{order:?}");
+        assert_eq!(feature.map(|it| it.lost_streak), Some(0), "{order:?}");
 
         let mut case = Case::new(failure);
         for &step in order.iter().filter(|step| **step != Git) {

@@ -67,11 +67,11 @@ fn finished(world: &World) -> Option<(RunOutcome, String)> {
 
 fn nothing_is_held_against_anybody(world: &World) {
     for feature in world.machine.state().features() {
-        let counts = (feature.status, feature.failures, feature.lost);
+        let counts = (feature.status, feature.failures, feature.lost_streak);
         assert_eq!(counts, (Status::Pending, 0, 0), "{}", feature.id);
     }
     let workers = world.machine.state().workers();
-    assert!(workers.values().all(|worker| worker.returns == 0));
+    assert!(workers.values().all(|worker| worker.give_backs == 0));
 }
 
 #[test]

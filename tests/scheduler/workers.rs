@@ -4,8 +4,8 @@ use crewlog::model::command::PersonCommand;
 use crewlog::model::ids::{AttemptId, FeatureId, WorkerId};
 use crewlog::model::settings::WorkerKind::{self, Coding, Testing};
 use crewlog::protocol::{Phase, Role, SchedulerMessage, ToClient, WorkerMessage, encode};
-use crewlog::scheduler::crew::ChildEnd;
 use crewlog::scheduler::machine::{Connection, Effect, Input};
+use crewlog::scheduler::worker_pool::ChildEnd;
 
 use crate::kit::{Hand, World, commit, features, mergeable, process, released};
 
@@ -462,7 +462,7 @@ fn strangers_messages_of_every_kind_do_no_harm() {
     world.step(Input::Died {
         worker: WorkerId(999),
     });
-    world.step(Input::Reaped {
+    world.step(Input::CleanedUp {
         worker: WorkerId(999),
         spooled: None,
     });

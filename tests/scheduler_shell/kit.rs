@@ -28,7 +28,7 @@ use crewlog::protocol::{
     WorkerMessage, decode, encode,
 };
 use crewlog::queue::{EventLog, MemoryLog, OpenOptions, SledLog};
-use crewlog::scheduler::outside::{Answer, Integration, Merged, Processes, Spool, Spooled};
+use crewlog::scheduler::ports::{Answer, Integration, Merged, Processes, Spool, Spooled};
 use crewlog::scheduler::{self, Ending, Handle, Options, Silent, load, socket};
 use crewlog::workspace;
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::ids::{AttemptId, CommitId, FeatureId};
-use crate::scheduler::outside::Merged;
+use crate::scheduler::ports::Merged;
 
 /// Who made a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

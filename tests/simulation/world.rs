@@ -23,7 +23,7 @@ use crate::protocol::{SchedulerMessage, ToClient};
 use crate::queue::EventLog;
 use crate::queue::memory::MemoryLog;
 use crate::scheduler::machine::{Connection, Input};
-use crate::scheduler::shell::Ending;
+use crate::scheduler::runtime::Ending;
 use crate::worker::machine as worker;
 
 use self::network::Wire;
@@ -69,7 +69,7 @@ pub enum Item {
     Tick(Who),
     /// A dead worker's agents end.
     TreeGone(AttemptId),
-    Reaped(u64, WorkerId, AttemptId),
+    CleanedUp(u64, WorkerId, AttemptId),
     Git(u64, AttemptId, CommitId, CommitId),
     Spawn(WorkerKind),
     Start,
@@ -338,7 +338,7 @@ impl World {
             Item::StepDone(who, serial) => self.step_done(who, serial),
             Item::Tick(who) => self.tick(who),
             Item::TreeGone(attempt) => self.tree_gone(attempt),
-            Item::Reaped(reign, worker, attempt) => self.reap(reign, worker, attempt),
+            Item::CleanedUp(reign, worker, attempt) => self.reap(reign, worker, attempt),
             Item::Git(reign, attempt, onto, commit) => self.merge(reign, attempt, &onto, &commit),
             Item::Spawn(kind) => drop(self.spawn(kind)),
             Item::Start => self.start(),

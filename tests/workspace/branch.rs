@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, SystemTime};
 
 use crewlog::model::ids::CommitId;
-use crewlog::scheduler::outside::{GitBranch, Integration};
+use crewlog::scheduler::ports::{GitBranch, Integration};
 use crewlog::workspace::{Advance, Error, Repository};
 
 use crate::fixture::{BRANCH, Fixture, run, write};

@@ -4,7 +4,7 @@ use std::fs;
 
 use crewlog::model::branch::{BranchMove, NAMED_MAX};
 use crewlog::model::ids::CommitId;
-use crewlog::scheduler::outside::{GitBranch, Integration};
+use crewlog::scheduler::ports::{GitBranch, Integration};
 use crewlog::workspace::{Error, Repository};
 
 use crate::fixture::{BRANCH, Fixture, run};

@@ -77,7 +77,7 @@ impl Observer for Watcher {
             missing.push(*lacking);
             if !std::mem::replace(said, true) {
                 let word = lacking.kind.word();
-                let start = pages::lacking::start(lacking);
+                let start = pages::missing_workers::start(lacking);
                 self.progress
                     .note(&format!("waiting for a {word} worker: {start}"));
             }

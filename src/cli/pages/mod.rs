@@ -4,7 +4,7 @@ pub mod attempt;
 pub mod damage;
 pub mod event;
 pub mod feature;
-pub mod lacking;
+pub mod missing_workers;
 pub mod status;
 pub mod why;
 

@@ -1,6 +1,6 @@
 //! The status as a page.
 
-use super::{Page, lacking, time};
+use super::{Page, missing_workers, time};
 use crate::cli::output::Output;
 use crate::cli::text::{Style, cell, cell_right, clean, width};
 use crate::model::config;
@@ -200,7 +200,7 @@ impl Writer<'_> {
                 format!("ending, process {}, open for {since}", live.pid),
             ),
             Some(live) if !live.lacking.is_empty() => {
-                let start: Vec<String> = live.lacking.iter().map(lacking::start).collect();
+                let start: Vec<String> = live.lacking.iter().map(missing_workers::start).collect();
                 let text = format!(
                     "process {}, open for {since}, waiting for a worker: {}",
                     live.pid,

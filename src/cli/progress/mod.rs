@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::model::event::Recorded;
 use crate::model::ids::Timestamp;
 use crate::model::state::State;
-use crate::protocol::{Lacking, Live};
+use crate::protocol::{Live, MissingWorkers};
 use render::{Load, RenderStyle};
 pub use screen::{DisplayMode, Screen};
 use view::View;
@@ -65,7 +65,7 @@ impl Progress {
     }
 
     /// Notes whom the run waits for.
-    pub fn lacking(&mut self, lacking: Vec<Lacking>) {
+    pub fn lacking(&mut self, lacking: Vec<MissingWorkers>) {
         self.view.lacking = lacking;
     }
 

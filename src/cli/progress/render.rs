@@ -202,7 +202,7 @@ pub fn totals(view: &View, now: Timestamp, load: Option<Load>, style: RenderStyl
     }
     for lacking in &view.lacking {
         row.glue(Style::Plain, ", ");
-        row.glue(Style::Warning, &pages::lacking::short(lacking));
+        row.glue(Style::Warning, &pages::missing_workers::short(lacking));
     }
     if let Some(since) = view.since {
         row.glue(

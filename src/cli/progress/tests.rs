@@ -9,7 +9,7 @@ use crate::model::feature::FeatureSpec;
 use crate::model::ids::*;
 use crate::model::settings::WorkerKind;
 use crate::model::views::EventLine;
-use crate::protocol::{Lacking, Live, LiveAttempt, Phase};
+use crate::protocol::{Live, LiveAttempt, MissingWorkers, Phase};
 
 /// A view that is told events, a second apart.
 #[derive(Default)]
@@ -193,7 +193,7 @@ fn open_attempts_have_a_line_each_and_the_run_one() {
         "──────────────────── 0/3 passing, 2 running, ending, 11s, load 1.2/2",
     ];
     assert_eq!(shown, expected);
-    run.view.lacking = vec![Lacking {
+    run.view.lacking = vec![MissingWorkers {
         kind: WorkerKind::Testing,
         ends_in_ms: Some(119_000),
     }];

@@ -12,7 +12,7 @@ use crate::model::state::State;
 use crate::model::trouble::TroubleKind;
 use crate::model::views::timeline::OpenAttempt;
 use crate::model::views::{EventLine, Timeline};
-use crate::protocol::{Lacking, Live, LiveAttempt, Phase};
+use crate::protocol::{Live, LiveAttempt, MissingWorkers, Phase};
 
 /// An open attempt as people see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ pub struct View {
     /// The scheduler is ending.
     pub draining: bool,
     /// Workers that the run waits for.
-    pub lacking: Vec<Lacking>,
+    pub lacking: Vec<MissingWorkers>,
 }
 
 impl View {

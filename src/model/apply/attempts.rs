@@ -18,7 +18,7 @@ pub fn assigned(state: &mut State, sequence: Sequence, event: &FeatureAssigned) 
         kind: WorkerKind::Coding,
         features: event.features.clone(),
         base: event.base.clone(),
-        base_index: state.head_index,
+        base_index: state.head_generation,
         attempt_number: event.attempt_number,
         last: false,
     });
@@ -31,7 +31,7 @@ pub fn test_assigned(state: &mut State, sequence: Sequence, event: &TestAssigned
         kind: WorkerKind::Testing,
         features: event.features.clone(),
         base: event.base.clone(),
-        base_index: state.head_index,
+        base_index: state.head_generation,
         attempt_number: 1,
         last: event.last,
     });
@@ -88,7 +88,7 @@ pub fn released(state: &mut State, recorded: &Recorded, event: &AttemptReleased)
     state.tally.released += 1;
     if open.is_given_back() {
         if let Some(worker) = state.workers.get_mut(&open.job.worker) {
-            worker.returns = worker.returns.saturating_add(1);
+            worker.give_backs = worker.give_backs.saturating_add(1);
             worker.returned_at = recorded.at;
         }
         count_lost(state, event.attempt);
@@ -103,7 +103,7 @@ fn count_lost(state: &mut State, attempt: AttemptId) {
     for feature in remaining {
         if let Some(slot) = state.left(feature) {
             state.change(slot, |feature| {
-                feature.lost = feature.lost.saturating_add(1)
+                feature.lost_streak = feature.lost_streak.saturating_add(1)
             });
         }
     }
@@ -138,7 +138,7 @@ pub fn worker_joined(state: &mut State, sequence: Sequence, event: &WorkerJoined
         name: event.name.clone(),
         process: event.process.clone(),
         attempt: None,
-        returns: 0,
+        give_backs: 0,
         returned_at: Timestamp(0),
     };
     state.workers.insert(WorkerId(sequence.0), worker);
@@ -157,7 +157,7 @@ impl State {
         open.remaining.retain(|&id| id != feature);
         let (kind, over) = (open.job.kind, open.remaining.is_empty());
         if let Some(worker) = self.workers.get_mut(&open.job.worker) {
-            worker.returns = 0;
+            worker.give_backs = 0;
         }
         self.leave_feature(attempt, kind, feature);
         if over {

@@ -111,7 +111,7 @@ pub fn retry_requested(state: &mut State, event: &RetryRequested) {
         feature.failures = 0;
         feature.regressions = 0;
         feature.inconclusive = 0;
-        feature.lost = 0;
+        feature.lost_streak = 0;
         feature.troubled = 0;
         feature.not_before = Timestamp(0);
         feature.words.settle_question();

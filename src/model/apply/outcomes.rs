@@ -36,9 +36,9 @@ fn moved(state: &mut State, head: crate::model::ids::CommitId) {
     }
     state.head_taken(&head);
     state.head = head;
-    state.head_index += 1;
+    state.head_generation += 1;
     // Nobody said which files somebody else's commits touch.
-    state.files.touch_everything(state.head_index);
+    state.files.touch_everything(state.head_generation);
 }
 
 pub fn passed(state: &mut State, recorded: &Recorded, event: &FeaturePassed) {
@@ -53,14 +53,14 @@ pub fn passed(state: &mut State, recorded: &Recorded, event: &FeaturePassed) {
         return;
     };
     learn(state, recorded, event, slot);
-    let verified = state.head_index;
+    let verified = state.head_generation;
     state.close_feature(event.attempt, event.feature);
     state.change(slot, |feature| {
         feature.status = Status::Passing;
         feature.regressed = false;
         feature.failures = 0;
         feature.inconclusive = 0;
-        feature.lost = 0;
+        feature.lost_streak = 0;
         feature.troubled = 0;
         feature.not_before = Timestamp(0);
         feature.passed = Some(recorded.sequence);
@@ -93,18 +93,18 @@ fn merged(state: &mut State, event: &FeaturePassed) -> Vec<u32> {
     }
     if state.head != merge.commit {
         state.head.clone_from(&merge.commit);
-        state.head_index += 1;
+        state.head_generation += 1;
         state.tally.merged += 1;
         state.merges.push(Merge {
-            index: state.head_index,
+            index: state.head_generation,
             feature: event.feature,
             commit: merge.commit.clone(),
         });
     }
     if merge.touched_total as usize > merge.touched.len() {
-        state.files.touch_everything(state.head_index);
+        state.files.touch_everything(state.head_generation);
     }
-    state.files.touch(&merge.touched, state.head_index)
+    state.files.touch(&merge.touched, state.head_generation)
 }
 
 /// A job of several features took its time for all of them.
@@ -160,7 +160,7 @@ pub fn failed(state: &mut State, event: &FeatureFailed) {
         if !planted!(RetryNotCounted) {
             feature.failures = feature.failures.saturating_add(1);
         }
-        feature.lost = 0;
+        feature.lost_streak = 0;
         feature.troubled = 0;
         feature.not_before = event.not_before;
         remember(feature, &event.failure);
@@ -179,7 +179,7 @@ pub fn regression_found(state: &mut State, event: &RegressionFound) {
         feature.regressed = true;
         feature.regressions = feature.regressions.saturating_add(1);
         feature.failures = 0;
-        feature.lost = 0;
+        feature.lost_streak = 0;
         feature.troubled = 0;
         feature.not_before = Timestamp(0);
         remember(feature, &event.failure);
@@ -227,7 +227,7 @@ pub fn test_passed(state: &mut State, recorded: &Recorded, event: &TestPassed) {
         feature.verified = feature.verified.max(tested);
         feature.verified_at = recorded.at;
         feature.inconclusive = 0;
-        feature.lost = 0;
+        feature.lost_streak = 0;
         feature.troubled = 0;
     });
 }
@@ -238,7 +238,7 @@ pub fn test_inconclusive(state: &mut State, event: &TestInconclusive) {
     if let Some(slot) = state.left(event.feature) {
         state.change(slot, |feature| {
             feature.inconclusive = feature.inconclusive.saturating_add(1);
-            feature.lost = 0;
+            feature.lost_streak = 0;
             feature.troubled = 0;
         });
     }

@@ -9,9 +9,9 @@ pub fn started(state: &mut State, recorded: &Recorded, event: &RunStarted) {
         let first = state.head.is_none();
         state.head_taken(&event.head);
         state.head = event.head.clone();
-        state.head_index += 1;
+        state.head_generation += 1;
         if !first {
-            state.files.touch_everything(state.head_index);
+            state.files.touch_everything(state.head_generation);
         }
     }
     state.settings = event.settings.clone();

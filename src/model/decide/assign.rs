@@ -64,9 +64,9 @@ fn idle(
         Err(stale("the worker takes other jobs"))
     } else if worker.attempt.is_some() {
         Err(stale("the worker has a job"))
-    } else if worker.is_unfit() {
+    } else if worker.is_suspended() {
         Err(stale("the worker gives back whatever it takes"))
-    } else if worker.rests_until(&state.settings) > now {
+    } else if worker.cooldown_until(&state.settings) > now {
         Err(stale("the worker has to wait for its next job"))
     } else if state.paused.is_some() && !planted!(PauseIgnored) {
         Err(stale("the run is paused"))
@@ -168,7 +168,7 @@ pub fn testing_fits<'a>(
         if feature.status != Status::Passing {
             return Err("a feature is not passing");
         }
-        let proven = feature.verified >= state.head_index;
+        let proven = feature.verified >= state.head_generation;
         if last && (proven || !feature.attempts.is_empty()) {
             return Err("a feature is verified at this commit, or is about to be");
         }

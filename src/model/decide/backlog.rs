@@ -338,7 +338,7 @@ pub fn retry(state: &State, ids: &[FeatureId]) -> Result<Vec<Event>, Rejection> 
     for &id in &ids.iter().copied().collect::<BTreeSet<_>>() {
         let feature = known(state, id)?;
         match feature.status {
-            Status::Passing if feature.inconclusive == 0 && feature.lost == 0 => {
+            Status::Passing if feature.inconclusive == 0 && feature.lost_streak == 0 => {
                 return Err(wrong(feature, "there is nothing to try again"));
             }
             Status::Running => return Err(wrong(feature, "an attempt is at work")),

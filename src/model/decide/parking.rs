@@ -54,7 +54,7 @@ impl Feature {
 struct Counts {
     failures: u32,
     regressions: u32,
-    lost: u32,
+    lost_streak: u32,
 }
 
 impl Counts {
@@ -62,7 +62,7 @@ impl Counts {
         Self {
             failures: feature.failures,
             regressions: feature.regressions,
-            lost: feature.lost,
+            lost_streak: feature.lost_streak,
         }
     }
 
@@ -70,7 +70,7 @@ impl Counts {
         let most = settings.max_attempts;
         // Two features that keep breaking each other must not go on forever. A regression is no
         // failed try, so that it takes one more of them.
-        let failures = if self.failures >= most || self.lost >= LOST_MAX {
+        let failures = if self.failures >= most || self.lost_streak >= LOST_MAX {
             self.failures
         } else if self.regressions > most {
             self.regressions
@@ -96,14 +96,14 @@ impl<'a> Parking<'a> {
             Event::FeatureFailed(it) => {
                 let counts = self.counts_of(it.feature);
                 counts.failures = counts.failures.saturating_add(1);
-                counts.lost = 0;
+                counts.lost_streak = 0;
                 self.closed.insert((it.attempt, it.feature));
                 self.back_from(it.attempt, it.feature)
             }
             Event::RegressionFound(it) => {
                 let counts = self.counts_of(it.feature);
                 counts.regressions = counts.regressions.saturating_add(1);
-                (counts.failures, counts.lost) = (0, 0);
+                (counts.failures, counts.lost_streak) = (0, 0);
                 self.park(it.feature)
             }
             Event::InputRequested(it) => {
@@ -177,7 +177,7 @@ impl<'a> Parking<'a> {
         for id in remaining {
             if lost || own {
                 let counts = self.counts_of(id);
-                counts.lost = counts.lost.saturating_add(1);
+                counts.lost_streak = counts.lost_streak.saturating_add(1);
             }
             parked.extend(self.back_from(attempt, id));
         }

@@ -15,7 +15,7 @@ use crate::model::event::{
 use crate::model::evidence::Failure;
 use crate::model::feature::Status;
 use crate::model::ids::{AttemptId, CommitId, ContentHash, Timestamp, WorkerId};
-use crate::model::plan::{finish, lacking, trouble};
+use crate::model::plan::{finish, missing_workers, trouble};
 use crate::model::settings::{Settings, WorkerKind};
 use crate::model::state::State;
 
@@ -82,7 +82,8 @@ pub fn finish(
     // Something may have come between the wish and now, such as new features.
     let due = finish::due(state).map(|(due, _)| due);
     // For how long nobody has been there, only whoever made the wish knows.
-    let deserted = outcome == RunOutcome::WaitingForPerson && lacking::nobody_at_work(state, now);
+    let deserted =
+        outcome == RunOutcome::WaitingForPerson && missing_workers::nobody_at_work(state, now);
     let stuck = outcome == RunOutcome::WaitingForPerson && trouble::is_stuck(state);
     if due != Some(outcome) && !deserted && !stuck {
         return Err(Rejection::Stale(

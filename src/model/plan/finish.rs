@@ -1,7 +1,7 @@
 //! Whether the run is over, and how it ended.
 
 use super::testing::unverified;
-use super::{World, coding_remains, lacking, trouble, unverified_words};
+use super::{World, coding_remains, missing_workers, trouble, unverified_words};
 use crate::model::command::Command;
 use crate::model::event::RunOutcome;
 use crate::model::feature::Status;
@@ -17,7 +17,7 @@ pub fn finish(state: &State, now: Timestamp, world: &World) -> Option<Command> {
         return None;
     }
     let (outcome, reason) = due(state)
-        .or_else(|| lacking::due(state, now, world))
+        .or_else(|| missing_workers::due(state, now, world))
         .or_else(|| trouble::due(state, world))?;
     Some(Command::FinishRun { outcome, reason })
 }

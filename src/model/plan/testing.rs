@@ -65,7 +65,7 @@ pub fn testing(
 
 /// Passing features that were not proven at the head and can be, those longest unproven first.
 pub fn unverified(state: &State) -> impl Iterator<Item = &Feature> {
-    let older = state.indexes.proven.range(..(state.head_index, 0));
+    let older = state.indexes.proven.range(..(state.head_generation, 0));
     let features = older.filter_map(|&(_, slot)| state.in_slot(slot));
     features.filter(|feature| !feature.untestable())
 }
@@ -83,7 +83,7 @@ fn sample(state: &State, now: Timestamp, entropy: &mut dyn Entropy) -> Vec<(Feat
     let mut ids: Vec<FeatureId> = slots
         .iter()
         .filter_map(|&slot| state.in_slot(slot))
-        .filter(|feature| feature.verified < state.head_index)
+        .filter(|feature| feature.verified < state.head_generation)
         .filter(|feature| !feature.untestable())
         .map(|feature| feature.id)
         .collect();

@@ -41,7 +41,7 @@ pub struct Feature {
     /// Tests without a verdict since it was last proven.
     pub inconclusive: u32,
     /// Attempts in a row whose worker was lost; see [`LOST_MAX`].
-    pub lost: u32,
+    pub lost_streak: u32,
     /// Troubles in a row that it met alone while others got further; see
     /// [`OWN_MAX`](crate::model::trouble::OWN_MAX).
     pub troubled: u32,
@@ -69,7 +69,7 @@ impl Feature {
             self.failures,
             self.regressions,
             self.inconclusive,
-            self.lost,
+            self.lost_streak,
             self.troubled,
         ];
         counts == [0; 5] && self.not_before == Timestamp(0)
@@ -78,7 +78,7 @@ impl Feature {
     /// True when its tests came to no verdict so often that it is left alone: whatever is wrong
     /// with them, trying for ever will not mend it.
     pub fn untestable(&self) -> bool {
-        self.inconclusive >= INCONCLUSIVE_MAX || self.lost >= LOST_MAX
+        self.inconclusive >= INCONCLUSIVE_MAX || self.lost_streak >= LOST_MAX
     }
 }
 

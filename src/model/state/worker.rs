@@ -14,13 +14,13 @@ pub const RETURNS_MAX: u32 = 10;
 
 impl Worker {
     /// True when it has given back so much that it is given nothing more.
-    pub fn is_unfit(&self) -> bool {
-        self.returns >= RETURNS_MAX
+    pub fn is_suspended(&self) -> bool {
+        self.give_backs >= RETURNS_MAX
     }
 
     /// It is given nothing before: it waits longer each time.
-    pub fn rests_until(&self, settings: &Settings) -> Timestamp {
-        match self.returns.checked_sub(RETURNS_FREE) {
+    pub fn cooldown_until(&self, settings: &Settings) -> Timestamp {
+        match self.give_backs.checked_sub(RETURNS_FREE) {
             None => Timestamp(0),
             Some(more) => self.returned_at.plus_ms(settings.backoff_ms(more, 0)),
         }

@@ -215,7 +215,7 @@ pub fn status(state: &State, now: Timestamp) -> StatusView {
             .map(|it| (it.name.clone(), it.kind))
             .collect(),
         unfit: (state.workers().values())
-            .filter(|it| it.is_unfit())
+            .filter(|it| it.is_suspended())
             .map(|it| it.name.clone())
             .collect(),
         spent: state.spent,

@@ -4,7 +4,7 @@ use super::{Effect, Machine, Now};
 use crate::model::command::Command;
 use crate::model::ids::{AttemptId, WorkerId};
 use crate::scheduler::merging::Waiting;
-use crate::scheduler::outside::Spooled;
+use crate::scheduler::ports::Spooled;
 
 const GONE: &str = "its process is gone";
 
@@ -35,7 +35,9 @@ impl Machine {
             None => {}
             Some(None) => self.left(now, worker, GONE),
             Some(Some(_)) if planted!(AgentsOutliveTheirAttempt) => drop(self.dead.insert(worker)),
-            Some(Some(attempt)) => self.effects.push(Effect::Reap { worker, attempt }),
+            Some(Some(attempt)) => self
+                .effects
+                .push(Effect::CleanUpAttempt { worker, attempt }),
         }
     }
 
@@ -43,14 +45,14 @@ impl Machine {
     /// found it ourselves or another worker took it up first.
     pub(super) fn reaped(&mut self, now: Now, worker: WorkerId, spooled: Option<Spooled>) {
         if let Some(attempt) = self.held_by(worker)
-            && let Some(written) = self.last_words(worker, attempt, spooled)
+            && let Some(written) = self.stderr_tail(worker, attempt, spooled)
         {
             self.reported(now, written);
         }
         self.dead.insert(worker);
     }
 
-    fn last_words(
+    fn stderr_tail(
         &self,
         worker: WorkerId,
         attempt: AttemptId,
@@ -65,8 +67,8 @@ impl Machine {
                 usage: spooled.usage,
             });
         }
-        let mut heirs = self.bystanders.values();
-        let taken_up = heirs.find(|waiting| waiting.attempt == attempt)?;
+        let mut recovered_by = self.foreign_reports.values();
+        let taken_up = recovered_by.find(|waiting| waiting.attempt == attempt)?;
         Some(Waiting {
             worker,
             ..taken_up.clone()
@@ -74,7 +76,7 @@ impl Machine {
     }
 
     /// Lets the dead leave whose last report is settled, or who had none. True when one did.
-    pub(super) fn bury(&mut self, now: Now) -> bool {
+    pub(super) fn remove_dead(&mut self, now: Now) -> bool {
         if self.dead.is_empty() {
             return false;
         }
@@ -106,7 +108,7 @@ impl Machine {
             return;
         }
         self.links.remove(&worker);
-        self.bystanders.remove(&worker);
+        self.foreign_reports.remove(&worker);
         if let Some(attempt) = open {
             self.merging.ended(attempt);
         }

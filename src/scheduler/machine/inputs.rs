@@ -7,8 +7,8 @@ use crate::model::event::{ProcessIdentity, RunOutcome};
 use crate::model::ids::{AttemptId, CommitId, ContentHash, Sequence, Timestamp, WorkerId};
 use crate::model::settings::WorkerKind;
 use crate::protocol::{ClientMessage, SchedulerMessage, StopMode, ToClient, WorkerMessage};
-use crate::scheduler::crew::ChildEnd;
-use crate::scheduler::outside::{Merged, Spooled};
+use crate::scheduler::ports::{Merged, Spooled};
+use crate::scheduler::worker_pool::ChildEnd;
 
 /// One connection, for as long as the scheduler lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,7 +77,7 @@ pub enum Input {
         worker: WorkerId,
     },
     /// Nothing is left of a dead worker's agents.
-    Reaped {
+    CleanedUp {
         /// Which.
         worker: WorkerId,
         /// The result that it had written down before, if any.
@@ -161,8 +161,8 @@ pub enum Effect {
         process: ProcessIdentity,
     },
     /// End whatever a dead worker's attempt has left behind, look for a result that it had
-    /// written down, and say `Reaped`.
-    Reap {
+    /// written down, and say `CleanedUp`.
+    CleanUpAttempt {
         /// Whose.
         worker: WorkerId,
         /// What it worked on.

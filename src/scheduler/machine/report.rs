@@ -10,7 +10,7 @@ use crate::model::settings::WorkerKind;
 use crate::model::state::Attempt;
 use crate::protocol::{SchedulerMessage, Verdict};
 use crate::scheduler::merging::{REFUSALS_MAX, Waiting};
-use crate::scheduler::outside::Merged;
+use crate::scheduler::ports::Merged;
 
 /// An event holds at most 1 MiB, and what is made of a report is little more than the report.
 const REPORT_BYTES_MAX: u64 = 900 << 10;
@@ -31,7 +31,7 @@ impl Machine {
         };
         if open.job.worker != worker && !planted!(NoTokenCheck) {
             // Found in the spool of a worker that is dead, or will be known to be in a moment.
-            self.bystanders.insert(worker, waiting);
+            self.foreign_reports.insert(worker, waiting);
             return;
         }
         if self.is_merging(attempt) {
@@ -230,11 +230,11 @@ impl Machine {
                 self.submit_report(now, waiting);
             }
             // A dead worker that leaves may have had the turn.
-            if !self.bury(now) {
+            if !self.remove_dead(now) {
                 break;
             }
         }
-        if self.bystanders.is_empty() {
+        if self.foreign_reports.is_empty() {
             return;
         }
         let state = self.core.state();
@@ -245,10 +245,10 @@ impl Machine {
             let verdict = if same { verdict } else { Verdict::Late };
             Some((worker, waiting.clone(), verdict))
         };
-        let answers: Vec<_> = self.bystanders.iter().filter_map(known).collect();
+        let answers: Vec<_> = self.foreign_reports.iter().filter_map(known).collect();
         for (worker, waiting, verdict) in answers {
             let (command, attempt) = (waiting.command, waiting.attempt);
-            self.bystanders.remove(&worker);
+            self.foreign_reports.remove(&worker);
             self.spend(now, attempt, waiting.usage);
             self.answer(worker, command, attempt, verdict);
         }

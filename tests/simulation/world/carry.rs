@@ -4,7 +4,7 @@ use super::*;
 use crate::model::branch::BranchMove;
 use crate::scheduler::machine::Effect;
 use crate::scheduler::merging::{self, AfterFailure};
-use crate::scheduler::outside::Spooled;
+use crate::scheduler::ports::Spooled;
 
 impl World {
     pub(super) fn carry(&mut self, effects: Vec<Effect>) {
@@ -38,9 +38,9 @@ impl World {
             }
             Effect::Close { connection } => self.close(connection),
             Effect::Watch { worker, process } => self.watch(worker, process),
-            Effect::Reap { worker, attempt } => {
+            Effect::CleanUpAttempt { worker, attempt } => {
                 let ms = self.disk.between(0, 500);
-                self.after(ms, Item::Reaped(reign, worker, attempt));
+                self.after(ms, Item::CleanedUp(reign, worker, attempt));
             }
             Effect::Kill { process, .. } => {
                 let who = self.who_is(process.pid).filter(|_| self.lives(&process));
@@ -200,6 +200,6 @@ impl World {
                 usage: result.usage,
             })
         });
-        self.arrive(reign, Input::Reaped { worker, spooled });
+        self.arrive(reign, Input::CleanedUp { worker, spooled });
     }
 }

@@ -5,10 +5,10 @@ use crate::model::ids::{Epoch, Sequence};
 use crate::queue::memory::Fault;
 use crate::scheduler::clock::Clock;
 use crate::scheduler::core::Core;
-use crate::scheduler::crew::Crew;
 use crate::scheduler::load;
 use crate::scheduler::machine::{Effect, Machine, Now};
 use crate::scheduler::pipeline::{Pipeline, Turn};
+use crate::scheduler::worker_pool::WorkerPool;
 
 /// A scheduler process.
 pub struct Scheduler {
@@ -92,7 +92,7 @@ impl World {
         let crew = wanted.into_iter().filter(|_| scenario.crewed).collect();
         let entropy = Box::new(Dice::new(scenario.seed, Stream::Plan, reign));
         let core = Core::new(state, epoch);
-        let mut machine = Machine::new(core, entropy, Crew::new(crew), 1);
+        let mut machine = Machine::new(core, entropy, WorkerPool::new(crew), 1);
         let settings = scenario.settings.clone();
         let head = self.git.head();
         if let Err(rejection) = machine.start(now, "main", &head, &settings, scenario.seed) {

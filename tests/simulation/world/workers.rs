@@ -6,7 +6,7 @@ use super::*;
 use crate::model::evidence::{Failure, FailureKind};
 use crate::model::report::Report;
 use crate::protocol::WorkerMessage;
-use crate::scheduler::crew::ChildEnd;
+use crate::scheduler::worker_pool::ChildEnd;
 use crate::worker::machine::{
     Effect, Exit, Input as WorkerInput, Leftover, Machine, Rules, StepKind,
 };

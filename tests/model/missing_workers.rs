@@ -2,7 +2,7 @@
 
 use crewlog::model::event::RunOutcome;
 use crewlog::model::evidence::FailureKind;
-use crewlog::model::plan::{Absence, World, waits_for};
+use crewlog::model::plan::{WorkerWait, World, waits_for};
 use crewlog::model::settings::Settings;
 
 use crate::commands::*;
@@ -87,11 +87,11 @@ fn who_is_waited_for() {
 
 #[test]
 fn the_wait_ends_the_run() {
-    let gone = |waited_ms| Absence {
+    let gone = |waited_ms| WorkerWait {
         waited_ms,
         gone: true,
     };
-    let first = Absence {
+    let first = WorkerWait {
         waited_ms: u64::MAX,
         gone: false,
     };

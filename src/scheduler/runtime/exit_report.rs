@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::ExitStatus;
 
-use crate::scheduler::crew::ChildEnd;
+use crate::scheduler::worker_pool::ChildEnd;
 
 /// An error is a few lines; what was said before it helps nobody here.
 const TAIL_BYTES: u64 = 4_096;
@@ -34,7 +34,7 @@ pub fn of(status: std::io::Result<ExitStatus>, said: impl Fn() -> String) -> Chi
 
 /// The last error in a file of workers' words, or else its last line; nothing is read before
 /// `from`, in bytes. Empty when there is nothing.
-pub fn last_words(path: &Path, from: u64) -> String {
+pub fn stderr_tail(path: &Path, from: u64) -> String {
     let read = || -> std::io::Result<Vec<u8>> {
         let mut file = File::open(path)?;
         let end = file.metadata()?.len();
@@ -96,7 +96,7 @@ mod tests {
     fn the_last_error_is_found_or_the_last_line() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("workers.log");
-        assert_eq!(last_words(&path, 0), "");
+        assert_eq!(stderr_tail(&path, 0), "");
         let error = "error: no\n  why: full\n next: mend it\n";
         let far = format!("{}\n{error}", "x".repeat(3 * TAIL_BYTES as usize));
         for (text, from, expected) in [
@@ -109,7 +109,7 @@ mod tests {
             ("short", 1_000, ""),
         ] {
             std::fs::write(&path, text).expect("written");
-            assert_eq!(last_words(&path, from), expected, "{text:?}");
+            assert_eq!(stderr_tail(&path, from), expected, "{text:?}");
         }
     }
 }

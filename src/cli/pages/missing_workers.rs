@@ -1,10 +1,10 @@
 //! Workers that a run waits for, in words.
 
 use crate::model::views::format;
-use crate::protocol::Lacking;
+use crate::protocol::MissingWorkers;
 
 /// What to start, and until when.
-pub fn start(lacking: &Lacking) -> String {
+pub fn start(lacking: &MissingWorkers) -> String {
     let start = format!("start `worker --kind {}`", lacking.kind.word());
     match lacking.ends_in_ms {
         None => start,
@@ -13,7 +13,7 @@ pub fn start(lacking: &Lacking) -> String {
 }
 
 /// Who is lacking, and until when, for a line that is short.
-pub fn short(lacking: &Lacking) -> String {
+pub fn short(lacking: &MissingWorkers) -> String {
     let word = lacking.kind.word();
     match lacking.ends_in_ms {
         None => format!("no {word} worker"),
@@ -28,7 +28,7 @@ mod tests {
 
     #[test]
     fn the_countdown_is_said_where_there_is_one() {
-        let lacking = |kind, ends_in_ms| Lacking { kind, ends_in_ms };
+        let lacking = |kind, ends_in_ms| MissingWorkers { kind, ends_in_ms };
         let table = [
             (
                 lacking(WorkerKind::Coding, None),

@@ -5,9 +5,9 @@ use crewlog::model::ids::{AttemptId, FeatureId};
 use crewlog::model::report::{Report, TestVerdict};
 use crewlog::model::settings::Settings;
 use crewlog::model::settings::WorkerKind::{self, Coding, Testing};
-use crewlog::protocol::{ClientMessage, Lacking, SchedulerMessage, ToClient, WorkerMessage};
-use crewlog::scheduler::crew::ChildEnd;
+use crewlog::protocol::{ClientMessage, MissingWorkers, SchedulerMessage, ToClient, WorkerMessage};
 use crewlog::scheduler::machine::Input;
+use crewlog::scheduler::worker_pool::ChildEnd;
 
 use crate::kit::{Hand, World, commit, evidence, features, mergeable, quiet, released};
 
@@ -42,7 +42,7 @@ fn lacking(world: &mut World) -> Vec<(WorkerKind, Option<u64>)> {
         ToClient::Live(live) => live
             .lacking
             .iter()
-            .map(|&Lacking { kind, ends_in_ms }| (kind, ends_in_ms))
+            .map(|&MissingWorkers { kind, ends_in_ms }| (kind, ends_in_ms))
             .collect(),
         other => panic!("{other:?}"),
     }

@@ -15,14 +15,14 @@ const SAID_BYTES_MAX: usize = 400;
 
 /// How long nobody has been there for work that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Absence {
+pub struct WorkerWait {
     /// For so long, in milliseconds.
     pub waited_ms: u64,
     /// Somebody was there before, or was to be: a run waits for its first worker without limit.
     pub gone: bool,
 }
 
-impl Absence {
+impl WorkerWait {
     /// Milliseconds until the run ends because of it; `None` when it does not.
     pub fn left_ms(self, state: &State) -> Option<u64> {
         let limit = state.settings.worker_wait_ms;
@@ -69,7 +69,7 @@ pub fn due(state: &State, now: Timestamp, world: &World) -> Option<(RunOutcome, 
     if let Some((&kind, crash)) = crash {
         return Some((RunOutcome::WaitingForPerson, crashed(state, kind, crash)));
     }
-    let over = |kind: &WorkerKind, absence: &Absence| {
+    let over = |kind: &WorkerKind, absence: &WorkerWait| {
         waits_for(state, now, *kind) && absence.left_ms(state) == Some(0)
     };
     let (kind, absence) = world.lacking.iter().find(|(kind, it)| over(kind, it))?;
@@ -79,7 +79,7 @@ pub fn due(state: &State, now: Timestamp, world: &World) -> Option<(RunOutcome, 
         "{left}, and no {word} worker has been there to do it for {waited}: `scheduler run --workers {word}=1` goes on, or start `worker --kind {word}` beside `scheduler run`"
     );
     let unfit = state.workers().values();
-    let unfit = unfit.filter(|worker| worker.kind == *kind && worker.is_unfit());
+    let unfit = unfit.filter(|worker| worker.kind == *kind && worker.is_suspended());
     let unfit: Vec<&str> = unfit.map(|worker| worker.name.as_str()).collect();
     let reason = match unfit.as_slice() {
         [] => reason,

@@ -1,8 +1,8 @@
 //! The thin loop: takes in what has arrived, lets the machine decide, has the batch made durable,
 //! and only then carries the effects out.
 
-mod carry;
-mod epitaph;
+mod execute;
+mod exit_report;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,18 +14,18 @@ use rand::{Rng, SeedableRng};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use self::carry::Carrier;
+use self::execute::Executor;
 use super::Error;
 use super::clock::SystemClock;
 use super::committer::{Committed, Committer};
 use super::core::Core;
-use super::crew::Crew;
 use super::load;
 pub use super::machine::Told;
 use super::machine::{Effect, Input, Machine};
-use super::outside::{Integration, Processes, Spool};
 use super::pipeline::{Pipeline, Turn};
+use super::ports::{Integration, Processes, Spool};
 use super::socket::{Arrival, Door, Listener};
+use super::worker_pool::WorkerPool;
 use crate::model::event::Recorded;
 use crate::model::plan::Entropy;
 use crate::model::settings::{Settings, WorkerKind};
@@ -142,7 +142,7 @@ pub async fn run(
     let seed = options.seed.unwrap_or_else(rand::random);
     // Each reign draws other numbers than the one before, and the same ones when run again.
     let entropy = Seeded(StdRng::seed_from_u64(seed ^ epoch.0.rotate_left(32)));
-    let crew = Crew::new(options.crew.clone());
+    let crew = WorkerPool::new(options.crew.clone());
     let mut clock = SystemClock::starting(state.at);
     let core = Core::new(state, epoch);
     let mut machine = Machine::new(core, Box::new(entropy), crew, std::process::id());
@@ -169,7 +169,7 @@ pub async fn run(
         clock,
         machine,
         committer,
-        carrier: Carrier::new(&options, inbox, door.clone()),
+        carrier: Executor::new(&options, inbox, door.clone()),
         pipeline: Pipeline::default(),
         wake_ms: Some(0),
         snapshot_at: options.log.head().sequence.0 + SNAPSHOT_EVENTS,
@@ -189,7 +189,7 @@ struct Loop {
     clock: SystemClock,
     machine: Machine,
     committer: Committer,
-    carrier: Carrier,
+    carrier: Executor,
     pipeline: Pipeline,
     wake_ms: Option<u64>,
     snapshot_at: u64,

@@ -19,7 +19,7 @@ fn give_back(story: &mut Story, attempt: AttemptId) {
 }
 
 fn returns(story: &Story, worker: WorkerId) -> u32 {
-    story.state.workers()[&worker].returns
+    story.state.workers()[&worker].give_backs
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn a_worker_that_is_stopped_and_started_costs_nothing_but_not_for_ever() {
         let reason = "its user stopped it".to_owned();
         story.ok(Command::Leave { worker, reason });
         let feature = story.state.feature(id(1)).unwrap();
-        assert_eq!((feature.failures, feature.lost), (0, round));
+        assert_eq!((feature.failures, feature.lost_streak), (0, round));
         assert_eq!(feature.status, Status::Pending);
     }
     let attempt = story.hire(CODING);

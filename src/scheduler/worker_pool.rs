@@ -39,27 +39,27 @@ struct Child {
     kind: WorkerKind,
     since_ms: u64,
     /// Why it leaves, as it told the scheduler itself.
-    last_words: Option<String>,
+    stderr_tail: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Pace {
+struct RestartBackoff {
     short_lives: u32,
     not_before_ms: u64,
 }
 
 /// The workers that this scheduler started.
 #[derive(Clone, Debug, Default)]
-pub struct Crew {
+pub struct WorkerPool {
     wanted: BTreeMap<WorkerKind, u32>,
     children: BTreeMap<u32, Child>,
     starting: BTreeMap<WorkerKind, u32>,
-    paces: BTreeMap<WorkerKind, Pace>,
+    paces: BTreeMap<WorkerKind, RestartBackoff>,
     /// Failures since an attempt of the kind came to an end the last time.
     crashes: BTreeMap<WorkerKind, Crash>,
 }
 
-impl Crew {
+impl WorkerPool {
     /// A crew of so many workers of each kind.
     pub fn new(wanted: BTreeMap<WorkerKind, u32>) -> Self {
         Self {
@@ -111,7 +111,7 @@ impl Crew {
                 let child = Child {
                     kind,
                     since_ms,
-                    last_words: None,
+                    stderr_tail: None,
                 };
                 self.children.insert(pid, child);
             }
@@ -138,7 +138,7 @@ impl Crew {
             crash.failures = crash.failures.saturating_add(1);
             crash.how = how;
             // What the one before has said is better than nothing: they fail alike.
-            let words = [child.last_words.unwrap_or_default(), said];
+            let words = [child.stderr_tail.unwrap_or_default(), said];
             if let Some(words) = words.into_iter().find(|words| !words.is_empty()) {
                 crash.said = words;
             }
@@ -148,7 +148,7 @@ impl Crew {
     /// A worker has said why it leaves.
     pub fn said(&mut self, pid: u32, words: &str) {
         if let Some(child) = self.children.get_mut(&pid) {
-            child.last_words = Some(words.to_owned());
+            child.stderr_tail = Some(words.to_owned());
         }
     }
 
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn fills_up_to_what_is_wanted_and_counts_who_is_there() {
-        let mut crew = Crew::new(BTreeMap::from([(Coding, 3), (Testing, 1)]));
+        let mut crew = WorkerPool::new(BTreeMap::from([(Coding, 3), (Testing, 1)]));
         let others = BTreeMap::from([(Coding, 1)]);
         assert_eq!(crew.missing(0, &others), [Coding, Coding, Testing]);
         assert!(crew.missing(0, &others).is_empty(), "starting ones count");
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_worker_that_dies_at_once_is_replaced_ever_more_slowly() {
-        let mut crew = Crew::new(BTreeMap::from([(Coding, 1)]));
+        let mut crew = WorkerPool::new(BTreeMap::from([(Coding, 1)]));
         let none = BTreeMap::new();
         let mut now = 0;
         let mut waits = Vec::new();
@@ -265,7 +265,7 @@ mod tests {
 
     #[test]
     fn failures_in_a_row_are_counted_for_each_that_is_wanted() {
-        let mut crew = Crew::new(BTreeMap::from([(Coding, 2), (Testing, 1)]));
+        let mut crew = WorkerPool::new(BTreeMap::from([(Coding, 2), (Testing, 1)]));
         for count in 1..=2 * FAILURES_MAX {
             assert!(crew.crashing().is_empty(), "after {count}");
             crew.started(0, Coding, Some(count));
@@ -288,7 +288,7 @@ mod tests {
 
     #[test]
     fn one_that_is_killed_is_no_failure_and_is_replaced_soon() {
-        let mut crew = Crew::new(BTreeMap::from([(Coding, 1)]));
+        let mut crew = WorkerPool::new(BTreeMap::from([(Coding, 1)]));
         let mut now = 0;
         for pid in 0..1_000 {
             assert_eq!(crew.missing(now, &BTreeMap::new()), [Coding]);

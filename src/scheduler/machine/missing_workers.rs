@@ -2,9 +2,9 @@
 
 use super::life::Stage;
 use super::{Machine, Now};
-use crate::model::plan::{Absence, waits_for};
+use crate::model::plan::{WorkerWait, waits_for};
 use crate::model::settings::WorkerKind;
-use crate::protocol::Lacking;
+use crate::protocol::MissingWorkers;
 
 const KINDS: [WorkerKind; 2] = [WorkerKind::Coding, WorkerKind::Testing];
 
@@ -28,7 +28,9 @@ impl Machine {
                 WorkerKind::Testing => !self.known_kinds.is_empty(),
             };
             let waited_ms = now.mono_ms.saturating_sub(since);
-            self.world.lacking.insert(kind, Absence { waited_ms, gone });
+            self.world
+                .lacking
+                .insert(kind, WorkerWait { waited_ms, gone });
         }
     }
 
@@ -39,7 +41,7 @@ impl Machine {
             let replaced = self.crew.kinds().any(|wanted| wanted == worker.kind);
             let link = self.links.get(id).filter(|link| !link.absent);
             let there = link.is_some_and(|link| link.connection.is_some() || replaced);
-            let fit = there && !worker.is_unfit();
+            let fit = there && !worker.is_suspended();
             // What waits for a tester are the last tests, which coding workers run as well.
             let takes = worker.kind == kind || kind == WorkerKind::Testing;
             takes && (fit || worker.attempt.is_some())
@@ -47,16 +49,16 @@ impl Machine {
     }
 
     /// Who is lacking, and how long the run goes on without.
-    pub(super) fn lacking(&self) -> Vec<Lacking> {
+    pub(super) fn lacking(&self) -> Vec<MissingWorkers> {
         let lacking = self.world.lacking.iter();
-        let lacking = lacking.map(|(&kind, absence)| Lacking {
+        let lacking = lacking.map(|(&kind, absence)| MissingWorkers {
             kind,
             ends_in_ms: self.patience_ms(*absence),
         });
         lacking.collect()
     }
 
-    fn patience_ms(&self, absence: Absence) -> Option<u64> {
+    fn patience_ms(&self, absence: WorkerWait) -> Option<u64> {
         let left_ms = absence.left_ms(self.core.state());
         left_ms.filter(|_| !self.world.stay)
     }

@@ -10,17 +10,17 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 
-use super::{Options, epitaph};
+use super::{Options, exit_report};
 use crate::model::ids::{AttemptId, CommitId};
 use crate::model::settings::WorkerKind;
-use crate::scheduler::crew::ChildEnd;
 use crate::scheduler::machine::{Connection, Effect, Input};
 use crate::scheduler::merging::{AfterFailure, GIT_AGAIN_MS, GIT_TRIES, after_failure};
-use crate::scheduler::outside::{Integration, Merged, Processes, Spool};
+use crate::scheduler::ports::{Integration, Merged, Processes, Spool};
 use crate::scheduler::socket::{Arrival, Door, Outbox, Outgoing};
+use crate::scheduler::worker_pool::ChildEnd;
 use crate::workspace;
 
-pub struct Carrier {
+pub struct Executor {
     inbox: mpsc::Sender<Arrival>,
     outboxes: BTreeMap<Connection, Outbox>,
     /// How to end the workers that were started here.
@@ -35,7 +35,7 @@ pub struct Carrier {
     hold_wait: Option<Duration>,
 }
 
-impl Carrier {
+impl Executor {
     pub fn new(options: &Options, inbox: mpsc::Sender<Arrival>, door: Door) -> Self {
         Self {
             inbox,
@@ -108,13 +108,13 @@ impl Carrier {
                     Input::Died { worker }
                 });
             }
-            Effect::Reap { worker, attempt } => {
+            Effect::CleanUpAttempt { worker, attempt } => {
                 let reap = self.processes.reap(attempt);
                 let spool = self.spool.clone();
                 self.answer(async move {
                     reap.await;
                     let spooled = spool.read(attempt).map(Box::new);
-                    Input::Reaped { worker, spooled }
+                    Input::CleanedUp { worker, spooled }
                 });
             }
             Effect::Kill { process, .. } => self.processes.kill(&process),
@@ -227,7 +227,7 @@ impl Carrier {
                     child.kill().await.map(|()| Default::default())
                 }
             };
-            let end = epitaph::of(status, || epitaph::last_words(&said_in, spoken));
+            let end = exit_report::of(status, || exit_report::stderr_tail(&said_in, spoken));
             match &end {
                 ChildEnd::Failed { how, said } => tracing::warn!(
                     "a {kind_word} worker ended by itself ({how}){}{said}; its last words are in {}",
@@ -359,7 +359,7 @@ mod tests {
     use super::*;
     use crate::model::branch::BranchMove;
     use crate::scheduler::merging::GIT_TRIES_MAX;
-    use crate::scheduler::outside::Answer;
+    use crate::scheduler::ports::Answer;
     use crate::workspace::Error;
 
     /// Fails so often; then somebody moves the branch.

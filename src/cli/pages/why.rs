@@ -121,7 +121,7 @@ fn see_more(page: &mut Page, why: &Why) {
 /// One entry, and below it the last lines that its failed check put out.
 pub(super) fn entry_lines(page: &mut Page, entry: &TimelineEntry, tail: &[String]) {
     let when = format!("{:>6} {} ", entry.sequence.0, time(entry.at));
-    let label = format!("{:<5}", entry.label.word());
+    let label = format!("{:<1$}", entry.label.word(), Label::WIDTH);
     let attempt = match (entry.label, entry.attempt) {
         (Label::Start, Some(attempt)) => format!("attempt {attempt}, "),
         (_, Some(attempt)) => format!("{attempt} "),
@@ -135,7 +135,7 @@ pub(super) fn entry_lines(page: &mut Page, entry: &TimelineEntry, tail: &[String
         (Style::Faint, &attempt),
         (Style::Plain, &note),
     ]);
-    let indent = " ".repeat(34);
+    let indent = " ".repeat(29 + Label::WIDTH);
     for words in entry.choice.iter().flat_map(Choice::words) {
         page.line(&[(Style::Plain, &indent), (Style::Faint, &words)]);
     }

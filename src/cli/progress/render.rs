@@ -39,7 +39,10 @@ impl RenderStyle {
 pub fn permanent(line: &EventLine, style: RenderStyle) -> String {
     let elapsed = line.elapsed_ms.map(format::duration).unwrap_or_default();
     let mut row = Row::new(style);
-    row.cell(style_of(line.label), &cell_right(line.label.word(), 5));
+    row.cell(
+        style_of(line.label),
+        &cell_right(line.label.word(), Label::WIDTH),
+    );
     row.cell(Style::Faint, &cell_right(&elapsed, 6));
     if line.features.is_empty() && line.worker.is_empty() {
         row.rest(Style::Plain, &clean(&line.note));

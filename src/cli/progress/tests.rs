@@ -154,11 +154,11 @@ fn outcomes_are_aligned_lines() {
         ),
     ];
     let expected = [
-        " PASS   3.0s    #1 Greet by name                            worker-1",
-        " FAIL   2.0s  #118 Explain the greeting ^[[2J at some length worker-2  check_failed: `sh t`",
-        " PASS   3.0s    #3 日本語で挨拶する                         worker-2",
-        "PAUSE        lunch^G",
-        " PARK         #118 Explain the greeting ^[[2J at some length           after 3 failures; `scheduler retry 118` tries again",
+        "   PASS   3.0s    #1 Greet by name                            worker-1",
+        "   FAIL   2.0s  #118 Explain the greeting ^[[2J at some length worker-2  check_failed: `sh t`",
+        "   PASS   3.0s    #3 日本語で挨拶する                         worker-2",
+        "  PAUSE        lunch^G",
+        "   PARK         #118 Explain the greeting ^[[2J at some length           after 3 failures; `scheduler retry 118` tries again",
     ];
     assert_eq!(texts, expected);
 }

@@ -17,7 +17,7 @@ use crate::model::state::State;
 /// worker holds one attempt at a time, so that this is many times the workers there can be.
 const CLOSED_REMEMBERED: usize = 4_096;
 
-/// What happened, in a word of at most five letters.
+/// What happened, in a word of at most [`Label::WIDTH`] letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(
     missing_docs,
@@ -65,6 +65,9 @@ pub enum Label {
 }
 
 impl Label {
+    /// Columns of the longest word.
+    pub const WIDTH: usize = 7;
+
     /// The word.
     pub fn word(self) -> &'static str {
         match self {
@@ -74,25 +77,25 @@ impl Label {
             Self::Skip => "SKIP",
             Self::Depends => "DEPS",
             Self::Pick => "PICK",
-            Self::Draw => "DRAW",
-            Self::Cancel => "CALL",
+            Self::Draw => "PICK",
+            Self::Cancel => "CANCEL",
             Self::Start => "START",
-            Self::Back => "BACK",
+            Self::Back => "RELEASE",
             Self::Lost => "LOST",
             Self::Late => "LATE",
             Self::Merge => "MERGE",
-            Self::Again => "AGAIN",
+            Self::Again => "REBASE",
             Self::Head => "HEAD",
             Self::Pass => "PASS",
             Self::Fail => "FAIL",
             Self::Regression => "REGR",
             Self::Test => "TEST",
-            Self::Unsure => "TEST?",
+            Self::Unsure => "UNSURE",
             Self::Park => "PARK",
             Self::Ask => "ASK",
             Self::Reply => "REPLY",
             Self::Pause => "PAUSE",
-            Self::Resume => "GO",
+            Self::Resume => "RESUME",
             Self::Retry => "RETRY",
             Self::Used => "USED",
             Self::Note => "NOTE",
@@ -103,7 +106,7 @@ impl Label {
             Self::Run => "RUN",
             Self::Join => "JOIN",
             Self::Left => "LEFT",
-            Self::Rules => "RULES",
+            Self::Rules => "CONFIG",
             Self::Refused => "DENY",
             Self::End => "END",
         }

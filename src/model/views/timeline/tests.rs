@@ -127,7 +127,7 @@ fn a_regression_and_its_repair() {
         passed(1, 7, Basis::Checks),
     ]);
     let expected = [
-        "DRAW||#1|one|worker-1|at the end of the run; weight 40: 1 file touched, 2 dependents, untested for 1m30s",
+        "PICK||#1|one|worker-1|at the end of the run; weight 40: 1 file touched, 2 dependents, untested for 1m30s",
         "START||#1|one|worker-1|test",
         "REGR|1500ms|#1|one|worker-1|check_failed: broken; suspects: #5, #4, #3, …",
     ];
@@ -185,7 +185,7 @@ fn the_rest_of_the_vocabulary() {
                 reason: "why".to_owned(),
             }
             .into(),
-            "CALL|7500ms|#1|one|w|why",
+            "CANCEL|7500ms|#1|one|w|why",
         ),
         (
             MergeAborted {
@@ -193,7 +193,7 @@ fn the_rest_of_the_vocabulary() {
                 head: commit('f'),
             }
             .into(),
-            "AGAIN|9000ms|#1|one|w|the branch is at ffffffffff; rebase and check again",
+            "REBASE|9000ms|#1|one|w|the branch is at ffffffffff; rebase and check again",
         ),
         (
             InputRequested {
@@ -226,7 +226,7 @@ fn the_rest_of_the_vocabulary() {
                 reason: "stop".to_owned(),
             }
             .into(),
-            "BACK|15000ms|#1|one|w|stop",
+            "RELEASE|15000ms|#1|one|w|stop",
         ),
         (
             WorkerLeft {
@@ -247,7 +247,7 @@ fn the_rest_of_the_vocabulary() {
             .into(),
             "PAUSE|||||lunch",
         ),
-        (RunResumed {}.into(), "GO|||||"),
+        (RunResumed {}.into(), "RESUME|||||"),
         (
             HeadMoved { head: commit('f') }.into(),
             "HEAD|||||somebody moved the branch to ffffffffff",

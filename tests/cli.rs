@@ -47,6 +47,7 @@ fn every_verb_has_one_line_and_an_example() {
         "resume",
         "retry",
         "skip",
+        "remove",
         "answer",
         "stop",
         "drill",

@@ -257,6 +257,26 @@ fn all_verbs_work_when_no_scheduler_runs() {
 }
 
 #[test]
+fn removing_works_with_a_scheduler_and_without() {
+    let project = Project::new();
+    removing_works(&project);
+    let project = Project::new();
+    let (_scheduler, _lines) = project.scheduler();
+    removing_works(&project);
+}
+
+/// Nothing waits any longer for a feature that is taken out.
+fn removing_works(project: &Project) {
+    let said = project.good(&["remove", "2"]);
+    assert!(said.contains("#2 is out of the backlog"), "{said}");
+    let left = [(1, "ready"), (3, "ready"), (4, "ready")];
+    let left: Vec<(u64, String)> = left.map(|(id, status)| (id, status.to_owned())).into();
+    assert_eq!(statuses(&project.json(&["status"])), left);
+    project.bad(&["remove", "2"], 2, "no feature #2");
+    project.bad(&["remove", "9"], 2, "no feature #9");
+}
+
+#[test]
 fn all_verbs_work_while_a_scheduler_runs() {
     let project = Project::new();
     let (mut scheduler, mut lines) = project.scheduler();

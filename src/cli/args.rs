@@ -95,6 +95,8 @@ pub enum Verb {
     Retry(commands::retry::Args),
     /// Go on without a feature
     Skip(commands::skip::Args),
+    /// Take a feature out of the backlog
+    Remove(commands::remove::Args),
     /// Answer an agent's question
     Answer(commands::answer::Args),
     /// End the running scheduler: after its open attempts, or now

@@ -103,6 +103,7 @@ fn dispatch(context: &Context, verb: &Verb) -> Result<ExitCode, Error> {
         Verb::Resume(args) => commands::resume::run(context, args),
         Verb::Retry(args) => commands::retry::run(context, args),
         Verb::Skip(args) => commands::skip::run(context, args),
+        Verb::Remove(args) => commands::remove::run(context, args),
         Verb::Answer(args) => commands::answer::run(context, args),
         Verb::Stop(args) => commands::stop::run(context, args),
         Verb::Completions(args) => commands::completions::run(context, args),

@@ -10,6 +10,7 @@ pub mod import;
 pub mod init;
 pub mod log;
 pub mod pause;
+pub mod remove;
 pub mod repair;
 pub mod replay;
 pub mod resume;

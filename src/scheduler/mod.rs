@@ -7,11 +7,11 @@
 //! | [`merging`] | whose work is merged next, so that nobody starves |
 //! | [`pipeline`] | what may be carried out: nothing before what was decided before it is durable |
 //! | [`clock`] | time that never goes back |
-//! | [`crew`] | how many workers of its own a scheduler keeps alive |
-//! | [`shell`] | the thin loop: inbox, committer, timers; carries the effects out |
+//! | [`worker_pool`] | how many workers of its own a scheduler keeps alive |
+//! | [`runtime`] | the thin loop: inbox, committer, timers; executes the effects |
 //! | [`socket`] | accepting connections, frames to inputs, messages to frames |
 //! | [`committer`] | the one thread that appends to the log |
-//! | [`outside`] | what of the world the loop needs: git, processes, spool files |
+//! | [`ports`] | what of the world the loop needs: git, processes, spool files |
 //! | [`load`] | from a log and its snapshots to a state |
 //! | [`offline`] | a person's command when no scheduler runs |
 //!

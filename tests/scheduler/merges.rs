@@ -439,3 +439,30 @@ fn what_a_lost_or_late_attempt_used_is_counted_once() {
         1
     );
 }
+
+/// The worker may be at its rebase, in a step that never ends: only an open attempt has an end.
+#[test]
+fn an_earlier_rounds_report_of_a_job_that_was_called_off_ends_nothing() {
+    let mut world = World::of(features(2));
+    let [(hand, attempt, feature), _] = at_work::<2>(&mut world);
+    let work = mergeable(&[feature], &commit(0), &commit(1));
+    let command = world.report(&hand, attempt, work.clone());
+    world.git_says(attempt, false, &commit(77));
+    let reason = "not wanted".to_owned();
+    world.person(PersonCommand::Skip { feature, reason });
+    world.heard(hand.connection);
+    let before = world.log.len();
+    world.report_as(&hand, attempt, work, command);
+    assert!(
+        world.events(before).is_empty(),
+        "{:?}",
+        world.events(before)
+    );
+    let heard = world.heard(hand.connection);
+    assert!(
+        matches!(heard[..], [SchedulerMessage::Cancel { attempt: its, .. }] if its == attempt),
+        "{heard:?}"
+    );
+    world.report(&hand, attempt, released());
+    assert_eq!(world.events(before), ["AttemptReleased"]);
+}

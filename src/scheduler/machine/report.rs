@@ -42,12 +42,35 @@ impl Machine {
         bound(open, &mut waiting.report);
         let called_off = open.cancelled.is_some();
         let finished = matches!(waiting.report, Report::Mergeable(_));
+        if finished && called_off && state.remembered().get(command).is_some() {
+            return self.report_of_an_earlier_round(now, worker, attempt);
+        }
         let merge_open = state.open_merge().is_some();
         if finished && !called_off && !self.merging.may_go(attempt, merge_open) {
             self.merging.wait(waiting);
             return;
         }
         self.submit_report(now, waiting);
+    }
+
+    /// A report whose merge did not happen comes once more, and its job is called off meanwhile. The
+    /// worker has been told to rebase and may be at that, so the attempt is not over: whoever does
+    /// not give it up is ended.
+    fn report_of_an_earlier_round(&mut self, now: Now, worker: WorkerId, attempt: AttemptId) {
+        let told = self
+            .links
+            .get(&worker)
+            .is_some_and(|link| link.cancelled.is_some());
+        match self
+            .core
+            .state()
+            .attempts()
+            .get(&attempt)
+            .and_then(|open| open.cancelled.clone())
+        {
+            Some(reason) if !told => self.call_off(now, worker, attempt, reason),
+            _ => self.repeat_cancel(worker, attempt),
+        }
     }
 
     /// The answer to a report that was recorded: the same report again gets the same answer again,

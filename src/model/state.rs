@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::estimate::{Estimates, PRIOR_MS};
 pub use self::feature::{Broken, Feature, Told, Words};
+pub use self::head::Unexplained;
 use self::index::Indexes;
 pub use self::notices::{Notices, Refused};
 pub use self::remembered::Remembered;
@@ -68,9 +69,9 @@ pub struct State {
     pub branch: String,
     /// Where it is.
     pub head: CommitId,
-    /// The head before somebody else moved the branch, and where they moved it to, until
-    /// `BranchMoved` says what that brought and cost. The process that asks git for it may die.
-    pub unexplained: Option<(CommitId, CommitId)>,
+    /// What somebody else did to the branch, until `BranchMoved` says what that brought and cost. The
+    /// process that asks git for it may die.
+    pub unexplained: Option<Unexplained>,
     /// How often the head has moved; "verified at the head" means "at this number".
     pub head_generation: u32,
     /// The run, also after its end.

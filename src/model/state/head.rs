@@ -1,7 +1,18 @@
 //! The head of the integration branch in other hands.
 
+use serde::{Deserialize, Serialize};
+
 use super::State;
 use crate::model::ids::CommitId;
+
+/// A move of the branch that is not ours and not explained yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unexplained {
+    /// The last head that was ours or explained.
+    pub from: CommitId,
+    /// Where the branch was moved to, the last time.
+    pub to: CommitId,
+}
 
 impl State {
     /// Somebody else has moved the branch; what it was before counts where that is not the first.
@@ -9,19 +20,22 @@ impl State {
         if self.head == *head || self.head.is_none() {
             return;
         }
-        let from = match self.unexplained.take() {
-            Some((from, _)) => from,
-            None => self.head.clone(),
-        };
-        self.unexplained = Some((from, head.clone()));
+        let before = self.unexplained.take().map(|it| it.from);
+        self.unexplained = Some(Unexplained {
+            from: before.unwrap_or_else(|| self.head.clone()),
+            to: head.clone(),
+        });
     }
 
     /// A move of the branch up to `to` has been explained.
     pub(in crate::model) fn head_explained(&mut self, to: &CommitId) {
-        if let Some((_, last)) = self.unexplained.take()
-            && last != *to
-        {
-            self.unexplained = Some((to.clone(), last));
-        }
+        self.unexplained =
+            self.unexplained
+                .take()
+                .filter(|it| it.to != *to)
+                .map(|it| Unexplained {
+                    from: to.clone(),
+                    to: it.to,
+                });
     }
 }

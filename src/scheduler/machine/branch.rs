@@ -18,8 +18,8 @@ impl Machine {
 
     /// Has a move explained that an earlier process did not live to explain, and one since.
     pub(super) fn look_at_earlier_moves(&mut self) {
-        if let Some((from, _)) = self.core.state().unexplained.clone() {
-            self.explain_from(from);
+        if let Some(moved) = self.core.state().unexplained.clone() {
+            self.explain_from(moved.from);
         }
     }
 

@@ -2,8 +2,8 @@
 
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock, mpsc};
+use std::time::{Duration, Instant};
 
 use super::super::Error;
 
@@ -48,11 +48,28 @@ const CLOSE_MAX: Duration = Duration::from_secs(20);
 /// Something of sled's that may be dropped whatever the disk does: with the last of its handles,
 /// sled syncs its file once more, and panics when that fails. Everything that was acknowledged
 /// has been synced by then.
-pub(super) struct CloseGuard<T: Send + 'static>(Option<T>);
+pub(super) struct CloseGuard<T: Send + 'static> {
+    held: Option<T>,
+    /// When nobody waits any longer for this database to close. Set by the first of its handles
+    /// that closes: on a disk that failed each of them may hang, and three limits would add up.
+    deadline: Arc<OnceLock<Instant>>,
+}
 
 impl<T: Send + 'static> CloseGuard<T> {
+    /// Guards a database.
     pub fn new(held: T) -> Self {
-        Self(Some(held))
+        Self {
+            held: Some(held),
+            deadline: Arc::default(),
+        }
+    }
+
+    /// Guards another handle of the same database; all of them close within one [`CLOSE_MAX`].
+    pub fn share<U: Send + 'static>(&self, held: U) -> CloseGuard<U> {
+        CloseGuard {
+            held: Some(held),
+            deadline: Arc::clone(&self.deadline),
+        }
     }
 }
 
@@ -61,7 +78,7 @@ impl<T: Send + 'static> Deref for CloseGuard<T> {
 
     fn deref(&self) -> &T {
         // Only dropping takes it out.
-        self.0.as_ref().expect("not dropped yet")
+        self.held.as_ref().expect("not dropped yet")
     }
 }
 
@@ -74,7 +91,7 @@ impl<T: Send + 'static> Drop for CloseGuard<T> {
 impl<T: Send + 'static> CloseGuard<T> {
     /// Drops it now. False when the engine failed at that, or did not come to an end.
     pub fn close(&mut self) -> bool {
-        let Some(held) = self.0.take() else {
+        let Some(held) = self.held.take() else {
             return true;
         };
         let (done, closed) = mpsc::channel();
@@ -87,7 +104,9 @@ impl<T: Send + 'static> CloseGuard<T> {
             });
             let _ = done.send(dropped);
         });
-        match closing.map(|_| closed.recv_timeout(CLOSE_MAX)) {
+        let deadline = *self.deadline.get_or_init(|| Instant::now() + CLOSE_MAX);
+        let left = deadline.saturating_duration_since(Instant::now());
+        match closing.map(|_| closed.recv_timeout(left)) {
             Ok(Ok(Ok(()))) => return true,
             Ok(Ok(Err(error))) => tracing::warn!(%error, "nothing acknowledged is lost"),
             Ok(Err(_)) | Err(_) => {

@@ -226,8 +226,8 @@ struct Opened {
 fn open_engine(dir: &Path, home: &Path) -> Result<Opened, Error> {
     let db = wait_for_engine(home).map_err(|error| unreadable(dir, error))?;
     let read = engine("open its trees", || {
-        let events = CloseGuard::new(db.open_tree("events")?);
-        let meta = CloseGuard::new(db.open_tree("meta")?);
+        let events = db.share(db.open_tree("events")?);
+        let meta = db.share(db.open_tree("meta")?);
         let (format, epoch) = (meta.get(FORMAT_KEY)?, meta.get(EPOCH_KEY)?);
         Ok((events, meta, format, epoch))
     });

@@ -117,6 +117,39 @@ impl<T: Send + 'static> CloseGuard<T> {
     }
 }
 
+/// How long a flush may take before sled is asked whether it has failed; twice as long each time.
+const NUDGE_AFTER: Duration = Duration::from_millis(500);
+
+/// The last of these comes a quarter of an hour after the first.
+const NUDGES_MAX: u32 = 11;
+
+/// Flushes what a batch wrote.
+///
+/// In sled 0.34 a flush may wait for ever after a batch on a disk that fails: the batch's manifest
+/// is written last and by another thread, and when that write fails, sled notes the error and wakes
+/// nobody (`Log::exit_reservation`). Another flush finds the error, returns it, and wakes whoever
+/// waits. So one is made when the first takes long; on a disk that is only slow, both wait for it.
+pub(super) fn flush_batch(db: &sled::Db) -> Result<(), Error> {
+    let flush = || engine("flush", || db.flush().map(drop));
+    std::thread::scope(|scope| {
+        let (done, waiting) = mpsc::channel::<()>();
+        scope.spawn(move || {
+            for nudge in 0..NUDGES_MAX {
+                let timed_out = Err(mpsc::RecvTimeoutError::Timeout);
+                if waiting.recv_timeout(NUDGE_AFTER * (1 << nudge)) != timed_out {
+                    return;
+                }
+                tracing::warn!("the disk of the log is slow: a flush takes long");
+                // What it finds is what the first flush returns.
+                scope.spawn(move || drop(flush()));
+            }
+        });
+        let flushed = flush();
+        drop(done);
+        flushed
+    })
+}
+
 /// Calls sled. Whatever it was doing when it panicked is not used again: a writer is poisoned by
 /// any error, and an open that fails gives nothing away.
 pub(super) fn engine<T>(

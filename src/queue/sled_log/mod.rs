@@ -152,7 +152,7 @@ impl SledLog {
         let mut writer = self.writer()?;
         writer.check_usable()?;
         let written = writer.note_head();
-        writer.flush_and_sync().and(written)
+        writer.flush_and_sync(false).and(written)
     }
 
     /// Says whether the log's files are still where they were opened, and puts the lock's file back
@@ -199,7 +199,8 @@ impl SledLog {
         }
         let mut values = pack::pack(&writer.tail, &encoded)?;
         writer.announce(encoded.head)?;
-        let written = write(&self.events, &values).and_then(|()| writer.flush_and_sync());
+        let written = write(&self.events, &values);
+        let written = written.and_then(|()| writer.flush_and_sync(values.len() > 1));
         let written = written.and_then(|()| self.is_in_place(&writer.data));
         written.map_err(|error| writer.poison(error))?;
         writer.tail = values.pop().unwrap_or_default();
@@ -274,8 +275,11 @@ impl Writer {
     /// Makes everything durable that was written so far. `flush` hands sled's buffer to the
     /// system and waits for the device to have it, in its cache; only the sync makes the device
     /// write it down, and the file's new length with it.
-    fn flush_and_sync(&self) -> Result<(), Error> {
-        engine("flush", || self.db.flush().map(drop))?;
+    fn flush_and_sync(&self, is_batch: bool) -> Result<(), Error> {
+        match is_batch {
+            true => engine::flush_batch(&self.db)?,
+            false => engine("flush", || self.db.flush().map(drop))?,
+        }
         (self.sync)(&self.data).map_err(|error| Error::Engine {
             what: "sync its file",
             why: error.to_string(),
@@ -321,7 +325,7 @@ impl Writer {
                 .insert(EPOCH_KEY, &epoch.0.to_le_bytes())
                 .map(drop)
         })?;
-        self.flush_and_sync()?;
+        self.flush_and_sync(false)?;
         (self.epoch, self.leads) = (epoch, true);
         Ok(())
     }

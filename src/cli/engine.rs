@@ -64,6 +64,8 @@ impl Ended {
     pub fn code(&self) -> ExitCode {
         match self.ending {
             Ending::Interrupted => ExitCode::Interrupted,
+            // Its error is what a person is told.
+            Ending::GitFailed => ExitCode::Internal,
             Ending::Finished(RunOutcome::AllPassing) => ExitCode::Passing,
             Ending::Finished(RunOutcome::SomeFailed) => ExitCode::SomeFailed,
             Ending::Finished(RunOutcome::WaitingForPerson) => ExitCode::WaitingForPerson,

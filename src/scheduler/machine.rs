@@ -8,6 +8,7 @@ mod client;
 mod death;
 mod inputs;
 mod life;
+mod merge;
 mod missing_workers;
 mod overdue;
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use self::inputs::{Connection, Effect, Ending, Input, Now, Told};
 use self::life::Stage;
 use self::refusal::Refusals;
 use super::core::Core;
+use super::merge_call::MergeCall;
 use super::merging::{Merging, Waiting};
 use super::worker_pool::WorkerPool;
 use crate::model::actor::{Actor, Caller};
@@ -86,8 +88,8 @@ pub struct Machine {
     /// Workers that report on another worker's attempt, found in the spool. They are answered
     /// when it is known what became of it; one each, because a worker has one attempt at hand.
     foreign_reports: BTreeMap<WorkerId, Waiting>,
-    /// The merge that git has been asked about.
-    asked_git: Option<AttemptId>,
+    /// The merge that git is asked about.
+    merge_call: Option<MergeCall>,
     /// Moves of the branch that git has been asked to explain.
     explaining: u32,
     /// Kinds of workers that work waits for and of which nobody is there: since when, in
@@ -140,7 +142,7 @@ impl Machine {
             watched: BTreeSet::new(),
             dead: BTreeSet::new(),
             foreign_reports: BTreeMap::new(),
-            asked_git: None,
+            merge_call: None,
             explaining: 0,
             lacking: BTreeMap::new(),
             known_kinds,
@@ -219,13 +221,13 @@ impl Machine {
             Input::Died { worker } => self.died(now, worker),
             Input::CleanedUp { worker, spooled } => self.reaped(now, worker, spooled.map(|it| *it)),
             Input::Merged { attempt, merged } => self.merged(now, attempt, &merged),
+            Input::GitFailed { attempt, failure } => self.git_failed(now, attempt, failure),
             Input::ChildStarted { kind, pid } => self.child_started(now, kind, pid),
             Input::ChildEnded { pid, end } => {
                 self.crew.ended(now.mono_ms, pid, end);
                 self.world.crashing = self.crew.crashing();
             }
             Input::Explained(moved) => self.explained(now, moved),
-            Input::Held(at) => self.held(now, at),
             Input::Confirmed => self.kills_confirmed(now),
             Input::Stop(mode) => self.stop(now, mode),
             Input::ClockJumped { by_ms } => self.clock_jumped(now, by_ms),
@@ -241,7 +243,7 @@ impl Machine {
         self.look_for_lack(now);
         self.look_for_trouble(now);
         let wake_at = self.plan(now);
-        self.open_merge();
+        self.ask_git(now);
         self.fill_crew(now);
         self.advance(now);
         let wall_wait = wake_at.map(|at| {
@@ -253,6 +255,7 @@ impl Machine {
             self.crew.wake_at_ms(now.mono_ms),
             self.deadline_ms(),
             self.patience_until_ms(now),
+            self.merge_call.as_ref().and_then(MergeCall::again_ms),
             self.trouble_until_ms(now),
         ];
         Step {
@@ -306,20 +309,6 @@ impl Machine {
         if let Err(rejection) = self.core.submit_own(now.wall, &command) {
             tracing::error!(%rejection, by_ms, "a jump of the clock was not noted");
         }
-    }
-
-    /// Asks git about the open merge, once.
-    fn open_merge(&mut self) {
-        let merge = self.core.state().open_merge();
-        let Some(merge) = merge.filter(|merge| self.asked_git != Some(merge.attempt)) else {
-            return;
-        };
-        self.asked_git = Some(merge.attempt);
-        self.effects.push(Effect::Merge {
-            attempt: merge.attempt,
-            onto: merge.onto.clone(),
-            commit: merge.commit.clone(),
-        });
     }
 
     fn fill_crew(&mut self, now: Now) {

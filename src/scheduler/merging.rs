@@ -7,9 +7,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::model::evidence::Usage;
-use crate::model::ids::{AttemptId, CommandId, CommitId, WorkerId};
+use crate::model::ids::{AttemptId, CommandId, WorkerId};
 use crate::model::report::Report;
-use crate::scheduler::ports::Merged;
 
 /// Rebases after which an attempt gets the turn.
 pub const ROUNDS_MAX: u32 = 3;
@@ -116,48 +115,6 @@ impl Merging {
                 .find(|(_, rounds)| **rounds >= ROUNDS_MAX);
             self.turn = due.map(|(&attempt, _)| attempt);
         }
-    }
-}
-
-/// How long to wait before git is asked again after it failed: its own locks are held for
-/// milliseconds, a full disk for as long as a person needs.
-pub const GIT_AGAIN_MS: u64 = 2_000;
-
-/// Failures of git in a row after which the branch is looked at: if it is where the commit should
-/// stand, the merge has not happened, and the attempt is told. Ten seconds are longer than any
-/// lock of git's is held, and shorter than a person's patience.
-pub const GIT_TRIES: u32 = 6;
-
-/// Failures in a row after which the scheduler ends, because nothing can be merged: two minutes.
-pub const GIT_TRIES_MAX: u32 = 60;
-
-/// What follows when git was asked to merge and failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AfterFailure {
-    /// Ask it again.
-    Again,
-    /// It has not happened, and is not going to.
-    Answer(Merged),
-    /// Nothing can be merged here.
-    GiveUp,
-}
-
-/// git has failed so often in a row to put a commit on `onto`. A git that fails may have done its
-/// work before: only where the branch is says so. `head` is that, where it can be read.
-pub fn after_failure(tries: u32, head: Option<CommitId>, onto: &CommitId) -> AfterFailure {
-    if planted!(FailedGitBelieved) {
-        let head = onto.clone();
-        return AfterFailure::Answer(Merged { merged: true, head });
-    }
-    if tries >= GIT_TRIES_MAX {
-        return AfterFailure::GiveUp;
-    }
-    match head.filter(|head| tries >= GIT_TRIES && head == onto) {
-        Some(head) => AfterFailure::Answer(Merged {
-            merged: false,
-            head,
-        }),
-        None => AfterFailure::Again,
     }
 }
 

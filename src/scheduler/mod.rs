@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`core`] | command in, events out: decide, record, apply; the batch that waits for the disk |
 //! | [`machine`] | everything that can happen to a scheduler, as inputs and effects, without I/O |
+//! | [`merge_call`] | the question that git is asked about a merge, until it answers |
 //! | [`merging`] | whose work is merged next, so that nobody starves |
 //! | [`pipeline`] | what may be carried out: nothing before what was decided before it is durable |
 //! | [`clock`] | time that never goes back |
@@ -23,6 +24,7 @@ pub mod core;
 mod error;
 pub mod load;
 pub mod machine;
+pub mod merge_call;
 pub mod merging;
 pub mod offline;
 pub mod pipeline;

@@ -23,10 +23,28 @@ pub struct Merged {
     pub head: CommitId,
 }
 
+/// Why the branch could not be moved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GitFailure {
+    /// Somebody has it checked out there.
+    CheckedOut {
+        /// The worktree.
+        at: String,
+    },
+    /// git failed.
+    Failed {
+        /// Where the branch is, when that could be read and no git is on its way to move it.
+        head: Option<CommitId>,
+    },
+}
+
 /// The one place where the integration branch moves.
 pub trait Integration: Send + Sync {
     /// Where the branch is.
     fn head(&self) -> Answer<'_, Result<CommitId, workspace::Error>>;
+
+    /// Where the branch is, once no git is on its way to move it any more.
+    fn head_at_rest(&self) -> Answer<'_, Result<CommitId, workspace::Error>>;
 
     /// Moves the branch from `onto` to `commit`, unless it contains `commit` already or is
     /// somewhere else. Asking twice is the same as asking once.
@@ -57,6 +75,10 @@ pub struct GitBranch {
 impl Integration for GitBranch {
     fn head(&self) -> Answer<'_, Result<CommitId, workspace::Error>> {
         Box::pin(self.repository.head(&self.branch))
+    }
+
+    fn head_at_rest(&self) -> Answer<'_, Result<CommitId, workspace::Error>> {
+        Box::pin(self.repository.head_at_rest(&self.branch))
     }
 
     fn merge<'a>(

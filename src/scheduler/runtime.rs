@@ -169,7 +169,7 @@ pub async fn run(
         clock,
         machine,
         committer,
-        carrier: Executor::new(&options, inbox, door.clone()),
+        executor: Executor::new(&options, inbox, door.clone()),
         pipeline: Pipeline::default(),
         wake_ms: Some(0),
         snapshot_at: options.log.head().sequence.0 + SNAPSHOT_EVENTS,
@@ -177,7 +177,7 @@ pub async fn run(
         options,
     };
     let ended = tokio::select! {
-        ending = running.turn(arrivals, commits) => ending,
+        ending = running.run_loop(arrivals, commits) => ending,
         () = serving => Err(Error::CommitterGone),
     };
     door.close().await;
@@ -189,7 +189,7 @@ struct Loop {
     clock: SystemClock,
     machine: Machine,
     committer: Committer,
-    carrier: Executor,
+    executor: Executor,
     pipeline: Pipeline,
     wake_ms: Option<u64>,
     snapshot_at: u64,
@@ -198,7 +198,7 @@ struct Loop {
 }
 
 impl Loop {
-    async fn turn(
+    async fn run_loop(
         &mut self,
         mut arrivals: mpsc::Receiver<Arrival>,
         mut commits: mpsc::UnboundedReceiver<Committed>,
@@ -230,7 +230,7 @@ impl Loop {
                 self.machine.step(now, Input::ClockJumped { by_ms });
             }
             for arrival in arrived.drain(..) {
-                let input = self.carrier.note(arrival)?;
+                let input = self.executor.accept(arrival);
                 self.machine.step(now, input);
             }
             let step = self.machine.finish(now);
@@ -285,9 +285,9 @@ impl Loop {
             match effect {
                 Effect::Exit(how) => ending = Some(how),
                 Effect::StartWorker { kind } if !self.machine.starts_workers() => {
-                    self.carrier.leave_out(kind);
+                    self.executor.leave_out(kind);
                 }
-                effect => self.carrier.carry(effect),
+                effect => self.executor.carry(effect),
             }
         }
         if ending.is_none() && self.options.log.head().sequence.0 >= self.snapshot_at {
@@ -340,9 +340,12 @@ impl Loop {
         }
         self.await_snapshot().await;
         self.take_snapshot();
-        self.carrier.goodbye().await;
+        self.executor.goodbye().await;
         self.await_snapshot().await;
-        Ok(ending)
+        match self.executor.take_git_error() {
+            Some(error) if ending == Ending::GitFailed => Err(error.into()),
+            _ => Ok(ending),
+        }
     }
 
     async fn await_snapshot(&mut self) {

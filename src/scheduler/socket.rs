@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 use self::peer::Peer;
 use self::speak::Speaker;
 use super::machine::{Connection, Input};
-use crate::model::ids::Sequence;
+use crate::model::ids::{AttemptId, CommitId, Sequence};
 use crate::model::settings::WorkerKind;
 use crate::protocol::{
     Codec, FrameError, PREAMBLE_BYTES, Preamble, Role, SchedulerMessage, ToClient, decode,
@@ -98,8 +98,9 @@ pub enum Arrival {
     Said(Input),
     /// A worker was started; how to end it by force.
     Child(WorkerKind, u32, Arc<Notify>),
-    /// git does not answer any more: nothing can be merged.
-    Broken(crate::workspace::Error),
+    /// git could not move the branch for an attempt; where the branch is, if it is known to stay
+    /// there; and git's words.
+    GitFailed(AttemptId, Option<CommitId>, crate::workspace::Error),
 }
 
 /// What every connection has in common, and how all of them are ended.

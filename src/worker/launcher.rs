@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use futures::future::BoxFuture;
 
 use crate::agent::process::{self, Isolation, ProcessError, Streams, Tree, TreeCommand};
-use crate::workspace::launch::{Exit, Launcher, Process, Program, Running};
+use crate::workspace::launch::{Exit, Input, Launcher, Process, Program, Running};
 
 /// Commands below a git that hangs which an error names, and the bytes of each: enough to know the
 /// filter.
@@ -27,7 +27,8 @@ pub(super) struct TreeLauncher {
 impl Launcher for TreeLauncher {
     fn launch(&self, program: Program) -> BoxFuture<'_, io::Result<Running>> {
         Box::pin(async move {
-            let has_input = program.has_input;
+            // A worker moves no branch, and so has no lock to hand on.
+            let has_input = program.input == Input::Pipe;
             let command = TreeCommand {
                 program: program.program,
                 args: program.args,

@@ -159,6 +159,16 @@ impl Repository {
         })
     }
 
+    /// The head of the integration branch when no git is on its way to move it, so that it stays
+    /// what it is until we or somebody else move it.
+    ///
+    /// # Errors
+    /// The branch does not exist, or a git of an earlier call still lives.
+    pub async fn head_at_rest(&self, branch: &str) -> Result<CommitId> {
+        let _lock = self.lock_moves().await?;
+        self.head(branch).await
+    }
+
     /// Whether the branch contains the commit. A commit that does not exist (any more) is in no
     /// branch. This is the one question that recovery asks.
     ///
@@ -203,6 +213,7 @@ impl Repository {
     ) -> Result<Advance> {
         let reference = full_name(branch);
         self.sync_commit(onto, commit).await?;
+        let lock = self.lock_moves().await?;
         let reason: String = reason.chars().filter(|c| !c.is_control()).collect();
         let reason = format!("crewlog: {reason}");
         let mut tried = 0;
@@ -211,6 +222,7 @@ impl Repository {
                 .call("move the branch")
                 .args(["update-ref", "--no-deref", "--create-reflog", "-m", &reason])
                 .args([&reference, commit.as_str(), onto.as_str()])
+                .holding(&lock)
                 .run_keeping()
                 .await?;
             if output.code != 0 {

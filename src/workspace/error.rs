@@ -93,6 +93,14 @@ pub enum Error {
         /// The worktree that has it, and how.
         at: String,
     },
+    /// A git that was asked to move the branch before has not ended yet.
+    #[error(
+        "a git process that was started earlier is still moving the integration branch (it holds {lock:?}), perhaps because the disk does not answer. The merge waits for it; `fuser {}` names the process", .lock.display()
+    )]
+    BranchBusy {
+        /// The lock that it holds.
+        lock: PathBuf,
+    },
     /// Another branch occupies a part of the name.
     #[error(
         "the branch {branch} cannot be created, because the branch {by} is in its way (git cannot have both). Rename that one (`git branch -m {by} NEW`), or set `run.branch` in .crewlog/config.toml to another name"

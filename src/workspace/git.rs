@@ -10,7 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::launch::{Direct, Exit, Launcher, Program, Reader, Running};
+use super::launch::{Direct, Exit, Input, Launcher, Program, Reader, Running};
+use super::move_lock::MoveLock;
 use super::version::Version;
 use super::{Error, Result};
 use crate::stopwatch;
@@ -115,6 +116,7 @@ impl Git {
             dir: PathBuf::from("/"),
             env: Vec::new(),
             input: Vec::new(),
+            lock: None,
             limit: SMALL_CALL,
             whole_tree: false,
         }
@@ -131,6 +133,7 @@ pub(super) struct Call {
     dir: PathBuf,
     env: Vec<(&'static str, OsString)>,
     input: Vec<u8>,
+    lock: Option<MoveLock>,
     limit: Duration,
     whole_tree: bool,
 }
@@ -189,6 +192,12 @@ impl Call {
 
     pub(super) fn input(mut self, input: impl Into<Vec<u8>>) -> Self {
         self.input = input.into();
+        self
+    }
+
+    /// A lock that git holds for as long as it lives, in the place of its input.
+    pub(super) fn holding(mut self, lock: &MoveLock) -> Self {
+        self.lock = Some(lock.clone());
         self
     }
 
@@ -342,7 +351,11 @@ impl Call {
             args,
             dir: self.dir.clone(),
             env,
-            has_input: !self.input.is_empty(),
+            input: match (&self.lock, self.input.is_empty()) {
+                (Some(lock), _) => Input::Lock(lock.clone()),
+                (None, true) => Input::Empty,
+                (None, false) => Input::Pipe,
+            },
         }
     }
 

@@ -15,6 +15,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::process::{Child, Command};
 
+use super::move_lock::MoveLock;
+
 /// How long git may take to remove its lock files when it is told to end.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -29,8 +31,19 @@ pub struct Program {
     pub dir: PathBuf,
     /// Its complete environment.
     pub env: BTreeMap<OsString, OsString>,
-    /// Whether something is written to its standard input; otherwise that is empty.
-    pub has_input: bool,
+    /// What it has as its standard input.
+    pub input: Input,
+}
+
+/// What a program has as its standard input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Nothing.
+    Empty,
+    /// A pipe that whoever started it writes to.
+    Pipe,
+    /// A locked file, so that the lock lasts for as long as the program does.
+    Lock(MoveLock),
 }
 
 /// How a program ended.
@@ -105,9 +118,10 @@ impl Launcher for Direct {
                 .env_clear()
                 .envs(&program.env)
                 .current_dir(&program.dir)
-                .stdin(match program.has_input {
-                    true => Stdio::piped(),
-                    false => Stdio::null(),
+                .stdin(match &program.input {
+                    Input::Empty => Stdio::null(),
+                    Input::Pipe => Stdio::piped(),
+                    Input::Lock(lock) => lock.share()?.into(),
                 })
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())

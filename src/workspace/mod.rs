@@ -29,6 +29,7 @@ pub mod launch;
 mod locate;
 mod locks;
 mod message;
+pub mod move_lock;
 mod moves;
 mod own_commits;
 pub mod parse;

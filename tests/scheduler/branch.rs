@@ -8,6 +8,8 @@ use crewlog::model::ids::{CommitId, ContentHash, FeatureId};
 use crewlog::model::settings::WorkerKind;
 use crewlog::protocol::{SchedulerMessage, WorkerMessage};
 use crewlog::scheduler::machine::{Effect, Input, Told};
+use crewlog::scheduler::merge_call::{GIT_AGAIN_MS, HELD_LOOK_MS};
+use crewlog::scheduler::ports::GitFailure;
 
 use crate::kit::{World, commit, features, mergeable, process};
 
@@ -160,17 +162,35 @@ fn a_branch_that_moved_before_a_merge_is_explained() {
 #[test]
 fn a_branch_that_is_checked_out_is_said_once_and_again_when_free() {
     let mut world = World::of(features(1));
+    let hand = world.coder(100);
+    let job = world.job(&hand);
+    let attempt = job.attempt;
+    let work = mergeable(&[job.features[0].id], &commit(0), &commit(1));
+    world.report(&hand, attempt, work);
+    assert!(world.merge_asked().is_some());
     let before = world.log.len();
-    let at = Some("/home/ann/project".to_owned());
-    world.step(Input::Held(at.clone()));
-    world.step(Input::Held(at));
+    let checked_out = |at: &str| {
+        let failure = GitFailure::CheckedOut { at: at.to_owned() };
+        Input::GitFailed { attempt, failure }
+    };
+    for _ in 0..2 {
+        world.step(checked_out("/home/ann/project"));
+        assert!(world.merge_asked().is_none(), "it is looked at again later");
+        world.pass(HELD_LOOK_MS);
+        assert!(world.merge_asked().is_some());
+    }
     assert_eq!(world.events(before), ["MergesHeld"]);
     assert_eq!(world.machine.state().notices.held, "/home/ann/project");
-    world.step(Input::Held(None));
-    world.step(Input::Held(None));
+    // Free, and git fails for another reason.
+    for _ in 0..2 {
+        let failure = GitFailure::Failed { head: None };
+        world.step(Input::GitFailed { attempt, failure });
+        world.pass(GIT_AGAIN_MS);
+        assert!(world.merge_asked().is_some());
+    }
     assert_eq!(world.events(before), ["MergesHeld", "MergesHeld"]);
     // A scheduler that died meanwhile: the next one cannot start before the branch is free.
-    world.step(Input::Held(Some("/x".to_owned())));
+    world.step(checked_out("/x"));
     let world = world.restart(&commit(0));
     let last = world
         .log

@@ -4,6 +4,8 @@ use crewlog::model::event::RunOutcome;
 use crewlog::model::settings::WorkerKind::{self, Coding, Testing};
 use crewlog::protocol::{SchedulerMessage, StopMode, WorkerMessage};
 use crewlog::scheduler::machine::{Effect, Ending, Input};
+use crewlog::scheduler::merge_call::{GIT_AGAIN_MS, GIT_TRIES_MAX};
+use crewlog::scheduler::ports::GitFailure;
 use crewlog::scheduler::worker_pool::ChildEnd;
 
 use crate::kit::{Hand, World, commit, features, mergeable, quiet, released};
@@ -246,6 +248,36 @@ fn stopping_ends_whatever_git_or_a_killed_worker_does() {
     assert_eq!(exit(&world), None);
     world.pass(5_000);
     assert_eq!(exit(&world), Some(Ending::Interrupted));
+}
+
+#[test]
+fn a_git_that_always_fails_ends_the_run_and_leaves_no_worker_behind() {
+    let mut world = World::of(features(2));
+    let (hand, idle) = (world.coder(100), world.coder(101));
+    let (job, other) = (world.job(&hand), world.job(&idle));
+    let attempt = job.attempt;
+    let work = mergeable(&[job.features[0].id], &commit(0), &commit(1));
+    world.report(&hand, attempt, work);
+    for failure in 1..=GIT_TRIES_MAX {
+        assert!(world.merge_asked().is_some(), "{failure}");
+        assert!(!stopped(&mut world, &idle), "{failure}");
+        let failure = GitFailure::Failed { head: None };
+        world.step(Input::GitFailed { attempt, failure });
+        world.pass(GIT_AGAIN_MS);
+    }
+    assert!(world.merge_asked().is_none(), "nobody asks it any more");
+    assert!(stopped(&mut world, &hand) && stopped(&mut world, &idle));
+    world.report(&idle, other.attempt, released());
+    goes(&mut world, &idle);
+    assert_eq!(exit(&world), None);
+    // The merge stays open: the next start asks git what has become of it.
+    world.pass(15_500);
+    assert_eq!(exit(&world), Some(Ending::GitFailed));
+    let mut world = world.restart_asking(&commit(0));
+    assert_eq!(
+        world.merge_asked().map(|(attempt, ..)| attempt),
+        Some(attempt)
+    );
 }
 
 #[test]

@@ -62,6 +62,10 @@ impl Integration for Branch {
         Box::pin(async move { Ok(head) })
     }
 
+    fn head_at_rest(&self) -> Answer<'_, Result<CommitId, workspace::Error>> {
+        self.head()
+    }
+
     fn merge<'a>(
         &'a self,
         onto: &'a CommitId,

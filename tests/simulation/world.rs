@@ -70,7 +70,8 @@ pub enum Item {
     /// A dead worker's agents end.
     TreeGone(AttemptId),
     CleanedUp(u64, WorkerId, AttemptId),
-    Git(u64, AttemptId, CommitId, CommitId),
+    /// A git ends: of which reign and boot, for whom, from where to where.
+    Git(u64, u64, AttemptId, CommitId, CommitId),
     Spawn(WorkerKind),
     Start,
     Planned(usize),
@@ -146,9 +147,10 @@ pub struct World {
     /// What this log's disk refuses or delays.
     disk_full: bool,
     disk_slow_until: u64,
-    /// git fails until then; how often it has failed in a row for an attempt, in which reign.
+    /// git fails until then.
     git_fails_until: u64,
-    git_tries: BTreeMap<(u64, AttemptId), u32>,
+    /// A git that is on its way to move the branch, and holds the lock: since which boot.
+    git_on_its_way: Option<u64>,
     /// When attempts began, and in which reign.
     began: BTreeMap<AttemptId, (u64, u64)>,
     /// The scheduler is killed as soon as it does this.
@@ -193,7 +195,7 @@ impl World {
             disk_full: false,
             disk_slow_until: 0,
             git_fails_until: 0,
-            git_tries: BTreeMap::new(),
+            git_on_its_way: None,
             began: BTreeMap::new(),
             ambush: None,
             runs_left: scenario.runs,
@@ -339,7 +341,9 @@ impl World {
             Item::Tick(who) => self.tick(who),
             Item::TreeGone(attempt) => self.tree_gone(attempt),
             Item::CleanedUp(reign, worker, attempt) => self.reap(reign, worker, attempt),
-            Item::Git(reign, attempt, onto, commit) => self.merge(reign, attempt, &onto, &commit),
+            Item::Git(reign, boot, attempt, onto, commit) => {
+                self.merge((reign, boot), attempt, &onto, &commit);
+            }
             Item::Spawn(kind) => drop(self.spawn(kind)),
             Item::Start => self.start(),
             Item::Planned(number) => self.planned(number),

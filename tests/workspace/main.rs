@@ -9,6 +9,7 @@ mod fixture;
 mod lfs;
 mod lifecycle;
 mod locks;
+mod move_lock;
 mod moves;
 mod names;
 mod rebase;

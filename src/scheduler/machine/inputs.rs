@@ -7,7 +7,7 @@ use crate::model::event::{ProcessIdentity, RunOutcome};
 use crate::model::ids::{AttemptId, CommitId, ContentHash, Sequence, Timestamp, WorkerId};
 use crate::model::settings::WorkerKind;
 use crate::protocol::{ClientMessage, SchedulerMessage, StopMode, ToClient, WorkerMessage};
-use crate::scheduler::ports::{Merged, Spooled};
+use crate::scheduler::ports::{GitFailure, Merged, Spooled};
 use crate::scheduler::worker_pool::ChildEnd;
 
 /// One connection, for as long as the scheduler lives.
@@ -90,10 +90,15 @@ pub enum Input {
         /// Where the branch is.
         merged: Merged,
     },
+    /// git could not move the branch.
+    GitFailed {
+        /// For whose merge.
+        attempt: AttemptId,
+        /// Why.
+        failure: GitFailure,
+    },
     /// git said what somebody else did to the branch; none when it could not.
     Explained(Option<Box<BranchMove>>),
-    /// The branch is checked out somewhere, so that the open merge waits; or it is free again.
-    Held(Option<String>),
     /// A worker of the scheduler's own was started, or could not be (no pid).
     ChildStarted {
         /// Which kind.
@@ -175,7 +180,7 @@ pub enum Effect {
         /// Which process.
         process: ProcessIdentity,
     },
-    /// Move the branch, and say `Merged`.
+    /// Move the branch, and say `Merged` or `GitFailed`.
     Merge {
         /// Whose work.
         attempt: AttemptId,
@@ -217,4 +222,7 @@ pub enum Ending {
     Finished(RunOutcome),
     /// It was asked to end; the run goes on another time.
     Interrupted,
+    /// git has failed too often in a row, so that nothing can be merged. The next start asks it
+    /// what has become of the open merge.
+    GitFailed,
 }

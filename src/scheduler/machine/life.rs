@@ -27,6 +27,7 @@ pub(super) enum Stage {
     Stopping {
         until_ms: u64,
         killed: bool,
+        ending: Ending,
     },
     /// Nothing is open any more; workers are leaving, at most until this time.
     Leaving {
@@ -88,10 +89,14 @@ impl Machine {
                 self.tell_workers(|reason| SchedulerMessage::Drain { reason }, reason);
             }
             // Asked to drain a second time: somebody who has asked nicely once.
-            (Stage::Working | Stage::Draining, _) => self.stop_now(now),
+            (Stage::Working | Stage::Draining, _) => {
+                self.stop_now(now, Ending::Interrupted, "the scheduler was stopped");
+            }
             // And who asks once more does not want to wait: whoever is left is killed.
             (
-                Stage::Stopping { until_ms, killed }
+                Stage::Stopping {
+                    until_ms, killed, ..
+                }
                 | Stage::Leaving {
                     until_ms, killed, ..
                 },
@@ -105,13 +110,17 @@ impl Machine {
         }
     }
 
-    fn stop_now(&mut self, now: Now) {
+    /// Ends what is open, and then the process. What is ending already ends as it was to.
+    pub(super) fn stop_now(&mut self, now: Now, ending: Ending, reason: &str) {
+        if !matches!(self.stage, Stage::Working | Stage::Draining) {
+            return;
+        }
         self.stage = Stage::Stopping {
             until_ms: now.mono_ms + STOP_GRACE_MS,
             killed: false,
+            ending,
         };
         self.world.draining = true;
-        let reason = "the scheduler was stopped";
         self.tell_workers(|reason| SchedulerMessage::Stop { reason }, reason);
     }
 
@@ -146,17 +155,22 @@ impl Machine {
                     self.advance(now);
                 }
             }
-            Stage::Stopping { until_ms, killed } => {
+            Stage::Stopping {
+                until_ms,
+                killed,
+                ending,
+            } => {
                 let late = now.mono_ms >= until_ms;
                 let over = self.nothing_open() && self.everybody_left(late || killed);
                 // Killed or not: the log is right as it is, and the next start finds out.
                 if over || (late && killed && !self.kills_wait()) {
-                    self.end(Ending::Interrupted);
+                    self.end(ending);
                 } else if late && !killed {
                     self.kill_everybody();
                     self.stage = Stage::Stopping {
                         until_ms: now.mono_ms + KILL_GRACE_MS,
                         killed: true,
+                        ending,
                     };
                 }
             }
@@ -233,7 +247,9 @@ impl Machine {
     pub(super) fn kills_confirmed(&mut self, now: Now) {
         self.unconfirmed = self.unconfirmed.saturating_sub(1);
         match &mut self.stage {
-            Stage::Stopping { until_ms, killed }
+            Stage::Stopping {
+                until_ms, killed, ..
+            }
             | Stage::Leaving {
                 until_ms, killed, ..
             } if *killed => {
@@ -259,7 +275,9 @@ impl Machine {
     pub(super) fn deadline_ms(&self) -> Option<u64> {
         let own = match self.stage {
             Stage::Working | Stage::Draining => None,
-            Stage::Stopping { until_ms, killed }
+            Stage::Stopping {
+                until_ms, killed, ..
+            }
             | Stage::Leaving {
                 until_ms, killed, ..
             } => {

@@ -9,8 +9,7 @@ use crate::model::report::{Report, TestVerdict};
 use crate::model::settings::WorkerKind;
 use crate::model::state::Attempt;
 use crate::protocol::{SchedulerMessage, Verdict};
-use crate::scheduler::merging::{REFUSALS_MAX, Waiting};
-use crate::scheduler::ports::Merged;
+use crate::scheduler::merging::Waiting;
 
 /// An event holds at most 1 MiB, and what is made of a report is little more than the report.
 const REPORT_BYTES_MAX: u64 = 900 << 10;
@@ -171,77 +170,6 @@ impl Machine {
         self.send(worker, message);
     }
 
-    /// git answered: tell the worker, and let the next one go.
-    pub(super) fn merged(&mut self, now: Now, attempt: AttemptId, merged: &Merged) {
-        let merge = self.core.state().open_merge();
-        let Some(merge) = merge.filter(|merge| merge.attempt == attempt) else {
-            tracing::error!(%attempt, "git answered a question that nobody asked");
-            return;
-        };
-        let refused = !merged.merged && merged.head == merge.onto;
-        let expected = match merged.merged {
-            true => merge.commit.clone(),
-            false => merge.onto.clone(),
-        };
-        self.asked_git = None;
-        let command = Command::SettleMerge {
-            attempt,
-            merged: merged.merged,
-            head: merged.head.clone(),
-        };
-        if let Err(rejection) = self.core.submit_own(now.wall, &command) {
-            tracing::error!(%rejection, %attempt, "a merge cannot be settled");
-            return;
-        }
-        self.look_at_move(expected);
-        let asked = self.merging.settled(attempt);
-        if let Some(verdict) = self.core.state().verdict(attempt) {
-            self.merging.ended(attempt);
-            if let Some((worker, command)) = asked {
-                self.answer(worker, command, attempt, verdict);
-            }
-            return;
-        }
-        if refused && self.merging.refused(attempt) >= REFUSALS_MAX {
-            self.unmergeable(now, attempt, asked);
-            return;
-        }
-        let Some((worker, _)) = asked else {
-            return;
-        };
-        let open = self.core.state().attempts().get(&attempt);
-        if let Some(reason) = open.and_then(|open| open.cancelled.clone()) {
-            self.call_off(now, worker, attempt, reason);
-            return;
-        }
-        self.merging.round(attempt);
-        let onto = merged.head.clone();
-        self.send(worker, SchedulerMessage::Rebase { attempt, onto });
-    }
-
-    /// git does not take this attempt's commits, although the branch is where they should stand:
-    /// that is a failure, or it would go on for ever.
-    fn unmergeable(&mut self, now: Now, attempt: AttemptId, asked: Option<(WorkerId, CommandId)>) {
-        let Some(open) = self.core.state().attempts().get(&attempt) else {
-            return;
-        };
-        let reason = "git refuses to move the branch to the commits of this attempt; the scheduler's messages say why";
-        let command = Command::Report {
-            attempt,
-            report: failed(open, reason),
-            usage: open.used,
-            jitter: self.entropy.next(),
-        };
-        if let Err(rejection) = self.core.submit_own(now.wall, &command) {
-            tracing::error!(%rejection, %attempt, "an attempt cannot be ended");
-            return;
-        }
-        self.merging.ended(attempt);
-        if let Some((worker, command)) = asked {
-            self.answer(worker, command, attempt, Verdict::Recorded);
-        }
-    }
-
     /// Lets waiting reports go ahead, as far as they may, lets the dead leave, and answers those
     /// who asked what became of another's attempt.
     pub(super) fn settle_reports(&mut self, now: Now) {
@@ -290,7 +218,7 @@ fn bound(open: &Attempt, report: &mut Report) {
 }
 
 /// The report of an attempt that failed through its worker.
-fn failed(open: &Attempt, reason: &str) -> Report {
+pub(super) fn failed(open: &Attempt, reason: &str) -> Report {
     let failure = Failure::new(FailureKind::Setup, reason);
     let remaining = open.remaining.iter();
     match open.job.kind {

@@ -6,7 +6,6 @@ use std::fs::OpenOptions;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 
@@ -14,8 +13,7 @@ use super::{Options, exit_report};
 use crate::model::ids::{AttemptId, CommitId};
 use crate::model::settings::WorkerKind;
 use crate::scheduler::machine::{Connection, Effect, Input};
-use crate::scheduler::merging::{AfterFailure, GIT_AGAIN_MS, GIT_TRIES, after_failure};
-use crate::scheduler::ports::{Integration, Merged, Processes, Spool};
+use crate::scheduler::ports::{GitFailure, Integration, Processes, Spool};
 use crate::scheduler::socket::{Arrival, Door, Outbox, Outgoing};
 use crate::scheduler::worker_pool::ChildEnd;
 use crate::workspace;
@@ -31,8 +29,8 @@ pub struct Executor {
     spool: Arc<dyn Spool>,
     worker_command: Vec<OsString>,
     worker_output: PathBuf,
-    /// How long a merge waits for a branch that is checked out; none is for ever.
-    hold_wait: Option<Duration>,
+    /// Why git could not move the branch the last time.
+    git_error: Option<workspace::Error>,
 }
 
 impl Executor {
@@ -47,20 +45,25 @@ impl Executor {
             spool: options.spool.clone(),
             worker_command: options.worker_command.clone(),
             worker_output: options.worker_output.clone(),
-            hold_wait: match options.settings.worker_wait_ms {
-                0 => None,
-                ms => Some(Duration::from_millis(ms)),
-            },
+            git_error: None,
         }
     }
 
-    /// Keeps the outbox of a new connection, and hands the input on.
-    ///
-    /// # Errors
-    /// git does not answer any more.
-    pub fn note(&mut self, arrival: Arrival) -> Result<Input, workspace::Error> {
-        Ok(match arrival {
-            Arrival::Broken(error) => return Err(error),
+    /// Keeps what only this side of the loop needs (the outbox of a new connection, a child's end,
+    /// git's words), and hands the input on.
+    pub fn accept(&mut self, arrival: Arrival) -> Input {
+        match arrival {
+            Arrival::GitFailed(attempt, head, error) => {
+                tracing::error!(%error, "git failed, trying again");
+                let failure = match &error {
+                    workspace::Error::BranchCheckedOut { at, .. } => {
+                        GitFailure::CheckedOut { at: at.clone() }
+                    }
+                    _ => GitFailure::Failed { head },
+                };
+                self.git_error = Some(error);
+                Input::GitFailed { attempt, failure }
+            }
             Arrival::Opened(connection, outbox, input) => {
                 self.outboxes.insert(connection, outbox);
                 input
@@ -78,7 +81,12 @@ impl Executor {
                 let pid = Some(pid);
                 Input::ChildStarted { kind, pid }
             }
-        })
+        }
+    }
+
+    /// Why git could not move the branch the last time.
+    pub fn take_git_error(&mut self) -> Option<workspace::Error> {
+        self.git_error.take()
     }
 
     pub fn carry(&mut self, effect: Effect) {
@@ -138,14 +146,13 @@ impl Executor {
     fn merge(&self, attempt: AttemptId, onto: CommitId, commit: CommitId) {
         let integration = self.integration.clone();
         let inbox = self.inbox.clone();
-        let wait = self.hold_wait;
         tokio::spawn(async move {
-            let again = Duration::from_millis(GIT_AGAIN_MS);
-            let inbox = &inbox;
-            let held = Hold { inbox, wait };
-            let answer = match merge(&*integration, &onto, &commit, again, &held).await {
+            let answer = match integration.merge(&onto, &commit).await {
                 Ok(merged) => Arrival::Said(Input::Merged { attempt, merged }),
-                Err(error) => Arrival::Broken(error),
+                Err(error) => {
+                    let head = integration.head_at_rest().await.ok();
+                    Arrival::GitFailed(attempt, head, error)
+                }
             };
             // A loop that is gone needs no answer.
             let _ = inbox.send(answer).await;
@@ -263,197 +270,5 @@ impl Executor {
     pub async fn goodbye(&mut self) {
         self.outboxes.clear();
         self.door.goodbye().await;
-    }
-}
-
-/// How often a branch that is checked out is looked at.
-const HELD_LOOK: Duration = Duration::from_secs(1);
-
-/// A merge that waits for its branch to be free.
-struct Hold<'a> {
-    inbox: &'a mpsc::Sender<Arrival>,
-    wait: Option<Duration>,
-}
-
-impl Hold<'_> {
-    /// Says so, once, and waits for a moment.
-    ///
-    /// # Errors
-    /// It has waited for as long as it may.
-    async fn wait(
-        &self,
-        held: &mut Option<tokio::time::Instant>,
-        branch: String,
-        at: String,
-    ) -> Result<(), workspace::Error> {
-        let since = match *held {
-            Some(since) => since,
-            None => {
-                self.say(Some(at.clone())).await;
-                *held.insert(tokio::time::Instant::now())
-            }
-        };
-        if self.wait.is_some_and(|wait| since.elapsed() >= wait) {
-            return Err(workspace::Error::BranchCheckedOut { branch, at });
-        }
-        tokio::time::sleep(self.wait.map_or(HELD_LOOK, |wait| wait.min(HELD_LOOK))).await;
-        Ok(())
-    }
-
-    async fn free(&self, held: &mut Option<tokio::time::Instant>) {
-        if held.take().is_some() {
-            self.say(None).await;
-        }
-    }
-
-    async fn say(&self, at: Option<String>) {
-        // A loop that is gone needs no word.
-        let _ = self.inbox.send(Arrival::Said(Input::Held(at))).await;
-    }
-}
-
-/// Asks git until it answers: the merge's proof is durable, so it must end one way or the other.
-///
-/// # Errors
-/// git has failed too often in a row. The next start asks it what has become of the merge.
-async fn merge(
-    integration: &dyn Integration,
-    onto: &CommitId,
-    commit: &CommitId,
-    again: Duration,
-    hold: &Hold<'_>,
-) -> Result<Merged, workspace::Error> {
-    let (mut tries, mut held) = (0, None);
-    loop {
-        let error = match integration.merge(onto, commit).await {
-            Ok(merged) => {
-                hold.free(&mut held).await;
-                return Ok(merged);
-            }
-            Err(workspace::Error::BranchCheckedOut { branch, at }) => {
-                hold.wait(&mut held, branch, at).await?;
-                continue;
-            }
-            Err(error) => error,
-        };
-        hold.free(&mut held).await;
-        tries += 1;
-        let head = match tries >= GIT_TRIES {
-            true => integration.head().await.ok(),
-            false => None,
-        };
-        match after_failure(tries, head, onto) {
-            AfterFailure::Answer(merged) => return Ok(merged),
-            AfterFailure::GiveUp => return Err(error),
-            AfterFailure::Again => {}
-        }
-        tracing::error!(%error, "git failed, trying again");
-        tokio::time::sleep(again).await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-
-    use super::*;
-    use crate::model::branch::BranchMove;
-    use crate::scheduler::merging::GIT_TRIES_MAX;
-    use crate::scheduler::ports::Answer;
-    use crate::workspace::Error;
-
-    /// Fails so often; then somebody moves the branch.
-    struct Failing {
-        fails: Mutex<u32>,
-        head: CommitId,
-        moved: CommitId,
-    }
-
-    impl Failing {
-        fn left(&self) -> u32 {
-            *self.fails.lock().expect("a number")
-        }
-    }
-
-    impl Integration for Failing {
-        fn head(&self) -> Answer<'_, Result<CommitId, Error>> {
-            let head = if self.left() == 0 {
-                &self.moved
-            } else {
-                &self.head
-            };
-            Box::pin(async move { Ok(head.clone()) })
-        }
-
-        fn merge<'a>(
-            &'a self,
-            _: &'a CommitId,
-            _: &'a CommitId,
-        ) -> Answer<'a, Result<Merged, Error>> {
-            Box::pin(async move {
-                if self.left() == 0 {
-                    let (merged, head) = (true, self.moved.clone());
-                    return Ok(Merged { merged, head });
-                }
-                *self.fails.lock().expect("a number") -= 1;
-                let branch = "main".to_owned();
-                Err(Error::BranchMissing { branch })
-            })
-        }
-
-        fn explain<'a>(
-            &'a self,
-            _: &'a CommitId,
-            _: &'a CommitId,
-            _: &'a [CommitId],
-        ) -> Answer<'a, Result<BranchMove, Error>> {
-            Box::pin(async { Ok(BranchMove::default()) })
-        }
-    }
-
-    #[tokio::test]
-    async fn git_is_asked_again_until_the_branch_is_known_to_be_where_it_was() {
-        let commit = |digit: &str| digit.repeat(40).parse::<CommitId>().expect("hex");
-        let (onto, to, other) = (commit("a"), commit("b"), commit("c"));
-        let (inbox, _arrivals) = mpsc::channel(1);
-        let (inbox, wait) = (&inbox, None);
-        let hold = Hold { inbox, wait };
-        for (fails, head, merged, asked) in [
-            (0, &onto, true, 1),
-            (GIT_TRIES - 1, &onto, true, GIT_TRIES),
-            // It is where the commit should stand: it has not moved.
-            (1_000, &onto, false, GIT_TRIES),
-            // It is elsewhere, and may contain the commit: only git can tell.
-            (20, &other, true, 21),
-            (GIT_TRIES_MAX - 1, &other, true, GIT_TRIES_MAX),
-        ] {
-            let git = Failing {
-                fails: Mutex::new(fails),
-                head: head.clone(),
-                moved: to.clone(),
-            };
-            let answer = merge(&git, &onto, &to, Duration::from_millis(1), &hold).await;
-            let answer = answer.expect("an answer");
-            assert_eq!(answer.merged, merged, "{fails} failures");
-            let calls = fails - git.left() + u32::from(answer.merged);
-            assert_eq!(calls, asked, "{fails} failures");
-        }
-    }
-
-    #[tokio::test]
-    async fn git_that_never_answers_is_given_up() {
-        let commit = |digit: &str| digit.repeat(40).parse::<CommitId>().expect("hex");
-        let git = Failing {
-            fails: Mutex::new(1_000),
-            head: commit("c"),
-            moved: commit("b"),
-        };
-        let (inbox, _arrivals) = mpsc::channel(1);
-        let (inbox, wait) = (&inbox, None);
-        let hold = Hold { inbox, wait };
-        let again = Duration::from_millis(1);
-        let answer = merge(&git, &commit("a"), &commit("b"), again, &hold).await;
-        assert!(answer.is_err_and(|error| matches!(error, Error::BranchMissing { .. })));
-        assert_eq!(1_000 - git.left(), GIT_TRIES_MAX);
     }
 }

@@ -3,8 +3,7 @@
 use super::*;
 use crate::model::branch::BranchMove;
 use crate::scheduler::machine::Effect;
-use crate::scheduler::merging::{self, AfterFailure};
-use crate::scheduler::ports::Spooled;
+use crate::scheduler::ports::{GitFailure, Spooled};
 
 impl World {
     pub(super) fn carry(&mut self, effects: Vec<Effect>) {
@@ -57,11 +56,7 @@ impl World {
                 attempt,
                 onto,
                 commit,
-            } => {
-                let slow = self.disk.percent(5) && !self.fair();
-                let ms = self.disk.between(1, if slow { 60_000 } else { 50 });
-                self.after(ms, Item::Git(reign, attempt, onto, commit));
-            }
+            } => self.start_git(attempt, onto, commit),
             Effect::Explain { from, to, merges } => {
                 let (old, new) = (self.git.ancestry(&from), self.git.ancestry(&to));
                 let only = |one: &[CommitId], other: &[CommitId]| {
@@ -121,14 +116,37 @@ impl World {
         }
     }
 
-    /// git was asked to move the branch. It does so although nobody may live to hear of it.
+    /// git is started to move the branch, unless one of an earlier scheduler is on its way: then
+    /// nobody can say where the branch will be.
+    fn start_git(&mut self, attempt: AttemptId, onto: CommitId, commit: CommitId) {
+        let reign = self.reigns;
+        if self.git_on_its_way == Some(self.boot) {
+            self.note(|| format!("git for {attempt} waits for one of an earlier scheduler"));
+            let failure = GitFailure::Failed { head: None };
+            return self.after(
+                2_000,
+                Item::Input(reign, Input::GitFailed { attempt, failure }),
+            );
+        }
+        self.git_on_its_way = Some(self.boot);
+        let slow = self.disk.percent(5) && !self.fair();
+        let ms = self.disk.between(1, if slow { 60_000 } else { 50 });
+        self.after(ms, Item::Git(reign, self.boot, attempt, onto, commit));
+    }
+
+    /// git moves the branch, although nobody may live to hear of it.
     pub(super) fn merge(
         &mut self,
-        reign: u64,
+        (reign, boot): (u64, u64),
         attempt: AttemptId,
         onto: &CommitId,
         commit: &CommitId,
     ) {
+        if boot != self.boot {
+            // It was lost with the machine's power.
+            return;
+        }
+        self.git_on_its_way = None;
         if !self.fair() && self.disk.percent(4) {
             // Somebody is faster.
             self.somebody_commits(Vec::new());
@@ -136,7 +154,6 @@ impl World {
         if self.now_ms < self.git_fails_until {
             return self.git_fails(reign, attempt, onto, commit);
         }
-        self.git_tries.remove(&(reign, attempt));
         self.ambushed(Ambush::BeforeMerge);
         let (merged, moved) = self.git.merge(onto, commit);
         self.note(|| {
@@ -154,33 +171,21 @@ impl World {
         self.after(ms, Item::Input(reign, Input::Merged { attempt, merged }));
     }
 
-    /// git hangs, dies, or finds no room: before or after it has done its work. What follows is
-    /// the shell's rule.
+    /// git hangs, dies, or finds no room, before or after it has done its work; or somebody has
+    /// the branch checked out.
     fn git_fails(&mut self, reign: u64, attempt: AttemptId, onto: &CommitId, commit: &CommitId) {
-        if self.scheduler.as_ref().is_none_or(|one| one.reign != reign) {
-            return;
-        }
-        if self.disk.percent(20) && self.git.merge(onto, commit).1 {
-            self.show(&Sight::Moved { to: commit });
-        }
-        let tries = self.git_tries.entry((reign, attempt)).or_default();
-        *tries += 1;
-        let tries = *tries;
-        self.note(|| format!("git fails for {attempt}, {tries} times in a row"));
-        let head = self.disk.percent(50).then(|| self.git.head());
-        let head = head.filter(|_| tries >= merging::GIT_TRIES);
-        match merging::after_failure(tries, head, onto) {
-            AfterFailure::Again => {
-                let again = Item::Git(reign, attempt, onto.clone(), commit.clone());
-                self.after(merging::GIT_AGAIN_MS, again);
+        let failure = if self.disk.percent(10) {
+            let at = "/home/ann/project".to_owned();
+            GitFailure::CheckedOut { at }
+        } else {
+            if self.disk.percent(20) && self.git.merge(onto, commit).1 {
+                self.show(&Sight::Moved { to: commit });
             }
-            AfterFailure::Answer(merged) => {
-                self.git_tries.remove(&(reign, attempt));
-                self.arrive(reign, Input::Merged { attempt, merged });
-            }
-            // The process ends with the error.
-            AfterFailure::GiveUp => self.scheduler_dies(),
-        }
+            let head = self.disk.percent(50).then(|| self.git.head());
+            GitFailure::Failed { head }
+        };
+        self.note(|| format!("git fails for {attempt}: {failure:?}"));
+        self.arrive(reign, Input::GitFailed { attempt, failure });
     }
 
     pub(super) fn somebody_commits(&mut self, breaks: Vec<FeatureId>) {

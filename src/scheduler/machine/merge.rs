@@ -1,0 +1,131 @@
+//! The open merge: git is asked until it answers, and the attempt's worker is told.
+
+use super::report::failed;
+use super::{Effect, Ending, Machine, Now};
+use crate::model::command::Command;
+use crate::model::ids::{AttemptId, CommandId, WorkerId};
+use crate::protocol::{SchedulerMessage, Verdict};
+use crate::scheduler::merge_call::{AfterFailure, MergeCall};
+use crate::scheduler::merging::REFUSALS_MAX;
+use crate::scheduler::ports::{GitFailure, Merged};
+
+impl Machine {
+    /// Asks git about the open merge: once, and again when it has failed and waited.
+    pub(super) fn ask_git(&mut self, now: Now) {
+        let Some(merge) = self.core.state().open_merge() else {
+            return;
+        };
+        let attempt = merge.attempt;
+        let due = match &mut self.merge_call {
+            Some(call) if call.attempt == attempt => call.is_due(now.mono_ms),
+            other => {
+                *other = Some(MergeCall::new(attempt));
+                true
+            }
+        };
+        if due {
+            self.effects.push(Effect::Merge {
+                attempt,
+                onto: merge.onto.clone(),
+                commit: merge.commit.clone(),
+            });
+        }
+    }
+
+    /// git could not move the branch.
+    pub(super) fn git_failed(&mut self, now: Now, attempt: AttemptId, failure: GitFailure) {
+        let merge = self.core.state().open_merge();
+        let merge = merge.filter(|merge| merge.attempt == attempt);
+        let (Some(merge), Some(call)) = (merge, &mut self.merge_call) else {
+            tracing::error!(%attempt, "git failed at what nobody asked");
+            return;
+        };
+        let (after, held) = match failure {
+            GitFailure::Failed { head } => (call.failed(now.mono_ms, head, &merge.onto), None),
+            GitFailure::CheckedOut { at } => {
+                let wait_ms = self.core.state().settings.worker_wait_ms;
+                (call.checked_out(now.mono_ms, wait_ms), Some(at))
+            }
+        };
+        self.held(now, held);
+        match after {
+            AfterFailure::Again => {}
+            AfterFailure::Answer(merged) => self.merged(now, attempt, &merged),
+            AfterFailure::GiveUp => {
+                self.stop_now(now, Ending::GitFailed, "git cannot move the branch");
+            }
+        }
+    }
+
+    /// git answered: tell the worker, and let the next one go.
+    pub(super) fn merged(&mut self, now: Now, attempt: AttemptId, merged: &Merged) {
+        let merge = self.core.state().open_merge();
+        let Some(merge) = merge.filter(|merge| merge.attempt == attempt) else {
+            tracing::error!(%attempt, "git answered a question that nobody asked");
+            return;
+        };
+        let refused = !merged.merged && merged.head == merge.onto;
+        let expected = match merged.merged {
+            true => merge.commit.clone(),
+            false => merge.onto.clone(),
+        };
+        self.merge_call = None;
+        self.held(now, None);
+        let command = Command::SettleMerge {
+            attempt,
+            merged: merged.merged,
+            head: merged.head.clone(),
+        };
+        if let Err(rejection) = self.core.submit_own(now.wall, &command) {
+            tracing::error!(%rejection, %attempt, "a merge cannot be settled");
+            return;
+        }
+        self.look_at_move(expected);
+        let asked = self.merging.settled(attempt);
+        if let Some(verdict) = self.core.state().verdict(attempt) {
+            self.merging.ended(attempt);
+            if let Some((worker, command)) = asked {
+                self.answer(worker, command, attempt, verdict);
+            }
+            return;
+        }
+        if refused && self.merging.refused(attempt) >= REFUSALS_MAX {
+            self.unmergeable(now, attempt, asked);
+            return;
+        }
+        let Some((worker, _)) = asked else {
+            return;
+        };
+        let open = self.core.state().attempts().get(&attempt);
+        if let Some(reason) = open.and_then(|open| open.cancelled.clone()) {
+            self.call_off(now, worker, attempt, reason);
+            return;
+        }
+        self.merging.round(attempt);
+        let onto = merged.head.clone();
+        self.send(worker, SchedulerMessage::Rebase { attempt, onto });
+    }
+
+    /// git does not take this attempt's commits, although the branch is where they should stand:
+    /// that is a failure, or it would go on for ever.
+    fn unmergeable(&mut self, now: Now, attempt: AttemptId, asked: Option<(WorkerId, CommandId)>) {
+        let Some(open) = self.core.state().attempts().get(&attempt) else {
+            return;
+        };
+        let reason = "git refuses to move the branch to the commits of this attempt; the scheduler's messages say why";
+        let command = Command::Report {
+            attempt,
+            report: failed(open, reason),
+            usage: open.used,
+            jitter: self.entropy.next(),
+        };
+        if let Err(rejection) = self.core.submit_own(now.wall, &command) {
+            tracing::error!(%rejection, %attempt, "an attempt cannot be ended");
+            return;
+        }
+        self.merging.ended(attempt);
+        if let Some((worker, command)) = asked {
+            self.answer(worker, command, attempt, Verdict::Recorded);
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The lock of whoever moves the integration branch.
+//!
+//! git is a process of its own, and may live longer than the scheduler that asked it: on a disk
+//! that hangs, a killed git ends when the disk answers, and moves the branch on its way. So it
+//! holds this lock itself, as its standard input, and the kernel releases it with the last process
+//! that has it. Whoever holds the lock knows that no earlier git is still on its way: what the
+//! branch says then is what it will say.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Result;
+use super::error::Error;
+use super::repository::Repository;
+
+/// How long a lock is waited for: another project in this repository moves its branch within
+/// milliseconds. Whoever asks for the move asks again later.
+const WAIT: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(10);
+
+/// The lock, held for as long as this value or a git that was given it lives.
+#[derive(Clone, Debug)]
+pub struct MoveLock(Arc<File>);
+
+impl MoveLock {
+    /// The same lock for another process: it is released with the last of them.
+    pub(super) fn share(&self) -> io::Result<File> {
+        self.0.try_clone()
+    }
+}
+
+impl PartialEq for MoveLock {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for MoveLock {}
+
+impl Repository {
+    /// Takes the lock.
+    ///
+    /// # Errors
+    /// [`Error::BranchBusy`] when a git of an earlier scheduler still holds it after [`WAIT`], and
+    /// what the disk says.
+    pub(super) async fn lock_moves(&self) -> Result<MoveLock> {
+        let path = self.common_dir().join("crewlog").join("move.lock");
+        let failed = |source| Error::io("lock", &path)(source);
+        let file = open(&path).map_err(failed)?;
+        let mut waited = Duration::ZERO;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(MoveLock(Arc::new(file))),
+                Err(TryLockError::Error(source)) => return Err(failed(source)),
+                Err(TryLockError::WouldBlock) if waited >= WAIT => {
+                    return Err(Error::BranchBusy { lock: path });
+                }
+                Err(TryLockError::WouldBlock) => {}
+            }
+            // Nothing tells of a lock's release without a thread that waits for it.
+            tokio::time::sleep(LOOK).await;
+            waited += LOOK;
+        }
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    if let Some(dir) = path.parent() {
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(dir)?;
+    }
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    options.open(path)
+}

@@ -5,6 +5,11 @@ mod real;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crewlog::model::actor::Actor;
+use crewlog::model::event::{FeatureParked, Recorded};
+use crewlog::model::ids::{CommandId, FeatureId, Timestamp};
+use crewlog::queue::log::EventLog;
+use crewlog::queue::{OpenOptions, SledLog};
 use real::Project;
 use serde_json::Value;
 
@@ -287,4 +292,40 @@ fn an_event_whose_text_is_lost_stays_and_pauses_the_run() {
     merged.sort();
     assert_eq!(merged, ["#1", "#3"]);
     project.wait_for_silence();
+}
+
+/// A log whose every byte is proven, and that holds what no rule brings about.
+#[test]
+fn an_event_that_the_rules_forbid_is_named() {
+    let project = worked();
+    let log = SledLog::open(&data(&project).join("log"), &OpenOptions::default());
+    let log = log.expect("nobody has it");
+    let epoch = log.lead().expect("an epoch");
+    let head = log.head().sequence;
+    let event = FeatureParked {
+        feature: FeatureId(2),
+        failures: 3,
+    };
+    let parked = Recorded {
+        sequence: head.next(),
+        epoch,
+        at: Timestamp(i64::MAX as u64 / 1_000_000),
+        cause: CommandId(1),
+        actor: Actor::Scheduler,
+        event: event.into(),
+    };
+    log.append(&[parked], head, epoch).expect("appended");
+    log.close().expect("closed");
+    let (code, verify) = said(&project, &["verify"]);
+    assert_eq!(code, Some(6), "{verify}");
+    let line = format!(
+        "unlawful  event {} (FeatureParked): feature #2 is passing",
+        head.next()
+    );
+    for expected in [&line, "the log is whole", "`scheduler export`"] {
+        assert!(verify.contains(expected), "{expected}: {verify}");
+    }
+    let json = project.scheduler(&["verify", "--format", "json"]);
+    let json: Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert_eq!(json["unlawful"].as_array().map(Vec::len), Some(1));
 }

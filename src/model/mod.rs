@@ -16,6 +16,7 @@ pub mod evidence;
 pub mod feature;
 pub mod graph;
 pub mod ids;
+pub mod lifecycle;
 pub mod nearest;
 pub mod plan;
 pub mod rank;

@@ -14,12 +14,17 @@ use crate::cli::project::Project;
 use crate::cli::source::Item;
 use crate::cli::store;
 use crate::model::apply::apply;
+use crate::model::event::Recorded;
 use crate::model::ids::Sequence;
+use crate::model::lifecycle;
 use crate::model::state::{STATE_VERSION, State};
 use crate::queue::snapshot::{self, ValidSnapshot};
 use crate::queue::verify::{Fault, Walk};
 use crate::queue::{Contents, Ending, Envelope, LostText, Verified, repair};
 use crate::scheduler::load;
+
+/// Unlawful events that are named: the first one says what is wrong, the rest follows from it.
+const UNLAWFUL_MAX: usize = 5;
 
 /// Checks the chain of hashes, and that folding from every snapshot gives the same state.
 #[derive(Debug, Clone, clap::Args)]
@@ -29,8 +34,15 @@ pub struct Args {}
 /// Carries the verb out.
 pub fn run(context: &Context, _args: &Args) -> Result<ExitCode, Error> {
     let here = ProjectContext::find(context)?;
-    let (verified, snapshots) = prove(context, &here).map_err(|error| first_bad(&here, error))?;
-    say(context, &verified, &snapshots)?;
+    let proven = prove(context, &here).map_err(|error| first_bad(&here, error))?;
+    say(context, &proven)?;
+    let verified = &proven.events;
+    if !proven.unlawful.is_empty() {
+        context.note(
+            "next: no rule of Crewlog brings such an event about; please report it with `scheduler export`",
+        );
+        return Ok(ExitCode::LogDamaged);
+    }
     if !verified.lost.iter().any(LostText::is_damage) {
         return Ok(ExitCode::Passing);
     }
@@ -44,7 +56,7 @@ pub fn run(context: &Context, _args: &Args) -> Result<ExitCode, Error> {
     Ok(ExitCode::LogDamaged)
 }
 
-fn prove(context: &Context, here: &ProjectContext) -> Result<(Verified, Snapshots), Error> {
+fn prove(context: &Context, here: &ProjectContext) -> Result<Proven, Error> {
     engine::runtime()?.block_on(async {
         let source = here.source().await?;
         let contents = here.contents();
@@ -92,6 +104,15 @@ struct Proof<'a> {
     /// No event was passed over in `state`.
     is_whole: bool,
     notes: Vec<String>,
+    unlawful: Vec<String>,
+}
+
+/// What was found of a log that can be read to its end.
+struct Proven {
+    events: Verified,
+    snapshots: Snapshots,
+    /// Events that the rules forbid where they stand, the first few.
+    unlawful: Vec<String>,
 }
 
 /// What was found of the snapshots.
@@ -128,6 +149,7 @@ impl<'a> Proof<'a> {
             folds: Vec::new(),
             is_whole: true,
             notes,
+            unlawful: Vec::new(),
         })
     }
 
@@ -137,6 +159,7 @@ impl<'a> Proof<'a> {
         };
         match self.walk.step(envelope) {
             Ok(Some(recorded)) => {
+                self.judge(&recorded);
                 apply(&mut self.state, &recorded);
                 for (_, fold) in &mut self.folds {
                     apply(fold, &recorded);
@@ -149,6 +172,21 @@ impl<'a> Proof<'a> {
             self.begin(due, envelope)?;
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// Notes an event that no rule brings about. After a lost text nobody knows what was lawful.
+    fn judge(&mut self, recorded: &Recorded) {
+        if !self.is_whole || self.unlawful.len() > UNLAWFUL_MAX {
+            return;
+        }
+        if let Err(why) = lifecycle::check(&self.state, recorded) {
+            let (sequence, name) = (recorded.sequence, recorded.event.name());
+            let line = match self.unlawful.len() {
+                UNLAWFUL_MAX => "and more".to_owned(),
+                _ => format!("event {sequence} ({name}): {why}"),
+            };
+            self.unlawful.push(line);
+        }
     }
 
     /// What the event changed is not known any more, but to later snapshots: those are compared with
@@ -177,7 +215,7 @@ impl<'a> Proof<'a> {
         Ok(())
     }
 
-    fn end(self) -> Result<(Verified, Snapshots), Error> {
+    fn end(self) -> Result<Proven, Error> {
         if let Some(snapshot) = self.ahead.first() {
             // Snapshots are written only of what is on the disk.
             return Err(Error::new(
@@ -206,7 +244,13 @@ impl<'a> Proof<'a> {
             agree.push(*sequence);
         }
         let unused = self.notes;
-        Ok((self.walk.done(), Snapshots { agree, unused }))
+        let (events, unlawful) = (self.walk.done(), self.unlawful);
+        let snapshots = Snapshots { agree, unused };
+        Ok(Proven {
+            events,
+            snapshots,
+            unlawful,
+        })
     }
 }
 
@@ -242,7 +286,8 @@ fn counted(number: u64, one: &str, more: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { more })
 }
 
-fn say(context: &Context, verified: &Verified, snapshots: &Snapshots) -> Result<(), Error> {
+fn say(context: &Context, proven: &Proven) -> Result<(), Error> {
+    let (verified, snapshots) = (&proven.events, &proven.snapshots);
     if context.out.is_json() {
         return context.out.json(&serde_json::json!({
             "events": verified.events,
@@ -254,6 +299,7 @@ fn say(context: &Context, verified: &Verified, snapshots: &Snapshots) -> Result<
             "lost": damage::lost_json(&verified.lost),
             "lost_count": verified.lost_count,
             "snapshots": snapshots,
+            "unlawful": proven.unlawful,
         }));
     }
     if context.out.quiet {
@@ -283,6 +329,9 @@ fn say(context: &Context, verified: &Verified, snapshots: &Snapshots) -> Result<
     }
     for line in damage::lost(&verified.lost, verified.lost_count) {
         out.line(format_args!("  lost      {line}"))?;
+    }
+    for line in &proven.unlawful {
+        out.line(format_args!("  unlawful  {line}"))?;
     }
     for sequence in &snapshots.agree {
         out.line(format_args!(

@@ -7,6 +7,7 @@ mod ending;
 mod folding;
 mod healthy;
 mod holder;
+mod lawful;
 mod lost;
 mod measured;
 mod merged;
@@ -26,6 +27,7 @@ pub fn all() -> Vec<Box<dyn Checker + Send>> {
         Box::new(dense::Dense::default()),
         Box::new(acknowledged::Acknowledged::default()),
         Box::new(holder::Holder::default()),
+        Box::new(lawful::Lawful::default()),
         Box::new(single::Single),
         Box::new(merged::Merged::default()),
         Box::new(dependencies::Dependencies),

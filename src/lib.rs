@@ -14,9 +14,11 @@
 //! | [`cli`] | arguments, and what people see in a terminal |
 //! | [`stopwatch`] | limits on real time, for who waits for a process |
 
-// First, because its macro is used everywhere.
+// First, because their macros are used everywhere.
 #[macro_use]
 mod planted;
+#[macro_use]
+mod bug;
 
 pub mod agent;
 pub mod cli;

@@ -24,6 +24,7 @@ use super::store::{self, now};
 use super::text::clean;
 use crate::agent::cage::probe::Support;
 use crate::agent::process;
+use crate::bug;
 use crate::model::config::{differences, words};
 use crate::model::event::{ProcessIdentity, RunOutcome};
 use crate::model::ids::AttemptId;
@@ -100,7 +101,14 @@ pub fn work(
     let screen = Screen::new(&context.global);
     logging::start(&context.global, "warn", screen.clone());
     let runtime = runtime()?;
-    runtime.block_on(work_here(context, project, config, wish, screen))
+    let ended = runtime.block_on(work_here(context, project, config, wish, screen));
+    match bug::count() {
+        0 => {}
+        bugs => context.note(format_args!(
+            "{bugs} internal errors were logged. Please report them together with the output of `scheduler export`"
+        )),
+    }
+    ended
 }
 
 /// A mistake in what workers are told is said here once, instead of by each worker in turn.

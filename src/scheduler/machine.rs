@@ -11,6 +11,7 @@ mod life;
 mod merge;
 mod missing_workers;
 mod overdue;
+mod peers;
 #[cfg(test)]
 mod planted;
 mod refusal;
@@ -19,99 +20,48 @@ mod send_job;
 mod troubles;
 mod worker;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use self::death::Departures;
 pub use self::inputs::{Connection, Effect, Ending, Input, Now, Told};
-use self::life::Stage;
+use self::life::Life;
+use self::merge::Merges;
+use self::missing_workers::MissingKinds;
+use self::overdue::Watch;
+use self::peers::{Peer, Peers};
 use self::refusal::Refusals;
 use super::core::Core;
-use super::merge_call::MergeCall;
-use super::merging::{Merging, Waiting};
 use super::worker_pool::WorkerPool;
-use crate::model::actor::{Actor, Caller};
 use crate::model::command::{Command, Rejection};
 use crate::model::event::{Event, Recorded};
 use crate::model::ids::{AttemptId, CommitId, Timestamp, WorkerId};
 use crate::model::plan::{Entropy, World};
 use crate::model::settings::{Settings, WorkerKind};
 use crate::model::state::State;
-use crate::protocol::{Phase, SchedulerMessage, ToClient};
-
-/// Who the other side of a connection turned out to be.
-#[derive(Clone, Debug)]
-enum Peer {
-    /// A worker that has not said hello.
-    Stranger { caller: Caller },
-    /// A worker.
-    Worker(WorkerId),
-    /// A command, and who gave it.
-    Client(Actor),
-}
-
-/// A live worker process as the scheduler sees it.
-#[derive(Clone, Debug, Default)]
-struct Link {
-    connection: Option<Connection>,
-    /// Its place in the queue of those that asked for a job.
-    ready: Option<u64>,
-    /// It has been silent for too long: it is given no job, and does not count as there.
-    absent: bool,
-    phase: Option<Phase>,
-    activity: String,
-    active_at: Timestamp,
-    /// When it was last heard of, in monotonic milliseconds.
-    heard_ms: u64,
-    /// Since when its attempt is known to this process, in monotonic milliseconds.
-    since_ms: u64,
-    /// It was told to give its attempt up: when, and why.
-    cancelled: Option<(u64, String)>,
-    /// It was killed, and its end is awaited.
-    killed: bool,
-}
+use crate::protocol::{SchedulerMessage, ToClient};
 
 /// The scheduler without its I/O.
 pub struct Machine {
+    /// The rules, on the working state.
     core: Core,
     entropy: Box<dyn Entropy + Send>,
-    connections: BTreeMap<Connection, Peer>,
-    links: BTreeMap<WorkerId, Link>,
-    merging: Merging,
-    crew: WorkerPool,
+    /// What `plan` is told beside the state.
     world: World,
-    asked: u64,
-    stage: Stage,
-    /// Processes whose end is awaited.
-    watched: BTreeSet<WorkerId>,
-    /// Workers of which nothing is left, but whose last report is still on its way; they leave
-    /// when it is settled.
-    dead: BTreeSet<WorkerId>,
-    /// Workers that report on another worker's attempt, found in the spool. They are answered
-    /// when it is known what became of it; one each, because a worker has one attempt at hand.
-    foreign_reports: BTreeMap<WorkerId, Waiting>,
-    /// The merge that git is asked about.
-    merge_call: Option<MergeCall>,
-    /// Moves of the branch that git has been asked to explain.
-    explaining: u32,
-    /// Kinds of workers that work waits for and of which nobody is there: since when, in
-    /// monotonic milliseconds.
-    lacking: BTreeMap<WorkerKind, u64>,
-    /// Kinds of which somebody was there, or is to be kept there.
-    known_kinds: BTreeSet<WorkerKind>,
+    peers: Peers,
+    merges: Merges,
+    departures: Departures,
+    missing: MissingKinds,
+    watch: Watch,
     /// Since when a trouble of the machine has kept the crew back, in monotonic milliseconds.
     troubled_since_ms: Option<u64>,
-    /// When workers were last looked after, and are to be the next time.
-    looked_ms: u64,
-    look_at_ms: u64,
-    /// Kills at the end of the process that may still wait for the disk.
-    unconfirmed: u32,
+    /// Workers of the scheduler's own.
+    pool: WorkerPool,
     refusals: Refusals,
     /// What workers of this run are told; empty when anything goes.
     config: String,
+    life: Life,
+    /// What the present step leads to.
     effects: Vec<Effect>,
-    pid: u32,
-    since: Timestamp,
-    /// The time of the last step.
-    now: Timestamp,
 }
 
 /// What a step leads to.
@@ -127,35 +77,22 @@ pub struct Step {
 
 impl Machine {
     /// A scheduler on what the log holds.
-    pub fn new(core: Core, entropy: Box<dyn Entropy + Send>, crew: WorkerPool, pid: u32) -> Self {
-        let known_kinds = crew.kinds().collect();
+    pub fn new(core: Core, entropy: Box<dyn Entropy + Send>, pool: WorkerPool, pid: u32) -> Self {
         Self {
             core,
             entropy,
-            connections: BTreeMap::new(),
-            links: BTreeMap::new(),
-            merging: Merging::default(),
-            crew,
             world: World::default(),
-            asked: 0,
-            stage: Stage::Working,
-            watched: BTreeSet::new(),
-            dead: BTreeSet::new(),
-            foreign_reports: BTreeMap::new(),
-            merge_call: None,
-            explaining: 0,
-            lacking: BTreeMap::new(),
-            known_kinds,
+            peers: Peers::default(),
+            merges: Merges::default(),
+            departures: Departures::default(),
+            missing: MissingKinds::knowing(pool.kinds()),
+            watch: Watch::default(),
             troubled_since_ms: None,
-            looked_ms: 0,
-            look_at_ms: 0,
-            unconfirmed: 0,
+            pool,
             refusals: Refusals::default(),
             config: String::new(),
+            life: Life::new(pid),
             effects: Vec::new(),
-            pid,
-            since: Timestamp(0),
-            now: Timestamp(0),
         }
     }
 
@@ -183,8 +120,8 @@ impl Machine {
         settings: &Settings,
         seed: u64,
     ) -> Result<(), Rejection> {
-        self.since = now.wall;
-        self.now = now.wall;
+        self.life.since = now.wall;
+        self.life.now = now.wall;
         let command = Command::StartRun {
             branch: branch.to_owned(),
             head: head.clone(),
@@ -203,11 +140,13 @@ impl Machine {
         match input {
             Input::Opened { connection, caller } => {
                 let stranger = Peer::Stranger { caller };
-                self.connections.insert(connection, stranger);
+                self.peers.connections.insert(connection, stranger);
             }
             Input::OpenedClient { connection, caller } => {
                 let actor = self.actor(&caller);
-                self.connections.insert(connection, Peer::Client(actor));
+                self.peers
+                    .connections
+                    .insert(connection, Peer::Client(actor));
             }
             Input::Worker {
                 connection,
@@ -224,8 +163,8 @@ impl Machine {
             Input::GitFailed { attempt, failure } => self.git_failed(now, attempt, failure),
             Input::ChildStarted { kind, pid } => self.child_started(now, kind, pid),
             Input::ChildEnded { pid, end } => {
-                self.crew.ended(now.mono_ms, pid, end);
-                self.world.crashing = self.crew.crashing();
+                self.pool.ended(now.mono_ms, pid, end);
+                self.world.crashing = self.pool.crashing();
             }
             Input::Explained(moved) => self.explained(now, moved),
             Input::Confirmed => self.kills_confirmed(now),
@@ -237,7 +176,7 @@ impl Machine {
 
     /// Plans what follows from the inputs, and hands out what is to be done.
     pub fn finish(&mut self, now: Now) -> Step {
-        self.now = now.wall;
+        self.life.now = now.wall;
         self.look_after_workers(now);
         self.settle_reports(now);
         self.look_for_lack(now);
@@ -252,10 +191,10 @@ impl Machine {
         });
         let wakes = [
             wall_wait,
-            self.crew.wake_at_ms(now.mono_ms),
+            self.pool.wake_at_ms(now.mono_ms),
             self.deadline_ms(),
             self.patience_until_ms(now),
-            self.merge_call.as_ref().and_then(MergeCall::again_ms),
+            self.merges.again_ms(),
             self.trouble_until_ms(now),
         ];
         Step {
@@ -267,7 +206,7 @@ impl Machine {
 
     fn plan(&mut self, now: Now) -> Option<Timestamp> {
         // A feature whose work is no longer on the branch must not count as passing meanwhile.
-        if !matches!(self.stage, Stage::Working) || self.explaining > 0 {
+        if !self.life.is_working() || self.merges.explaining > 0 {
             return None;
         }
         loop {
@@ -276,9 +215,8 @@ impl Machine {
                 return plan.wake_at;
             };
             let before = self.core.batch().len();
-            if let Err(rejection) = self.core.submit_own(now.wall, &command) {
-                // The plan and the rules disagree: that is our bug. Waiting is the safe answer.
-                tracing::error!(%rejection, ?command, "the plan was rejected");
+            if !self.record(now, &command) {
+                // The plan and the rules disagree. Waiting is the safe answer.
                 return plan.wake_at;
             }
             let fresh = self.core.batch().iter().skip(before);
@@ -302,34 +240,39 @@ impl Machine {
 
     /// The wall clock went forward by so much while no time passed for this process.
     fn clock_jumped(&mut self, now: Now, by_ms: u64) {
-        for link in self.links.values_mut() {
-            link.active_at = link.active_at.plus_ms(by_ms);
-        }
+        self.peers.clock_jumped(by_ms);
         let command = Command::NoteJump { by_ms };
-        if let Err(rejection) = self.core.submit_own(now.wall, &command) {
-            tracing::error!(%rejection, by_ms, "a jump of the clock was not noted");
+        self.record(now, &command);
+    }
+
+    /// Records what the scheduler itself knows or decides. False when the rules do not allow it:
+    /// that is a bug, and nothing has changed.
+    fn record(&mut self, now: Now, command: &Command) -> bool {
+        let recorded = self.core.submit_own(now.wall, command);
+        if let Err(rejection) = &recorded {
+            bug!("the scheduler's own command was rejected: {rejection}: {command:?}");
         }
+        recorded.is_ok()
     }
 
     fn fill_crew(&mut self, now: Now) {
-        if !matches!(self.stage, Stage::Working) || self.crew.wants_nobody() {
+        if !self.life.is_working() || self.pool.wants_nobody() {
             return;
         }
         let mut others: BTreeMap<WorkerKind, u32> = BTreeMap::new();
         for (id, worker) in self.core.state().workers() {
-            let absent = self.links.get(id).is_some_and(|link| link.absent);
-            if !absent && !self.crew.is_child(worker.process.pid) {
+            let absent = self.peers.links.get(id).is_some_and(|link| link.absent);
+            if !absent && !self.pool.is_child(worker.process.pid) {
                 *others.entry(worker.kind).or_default() += 1;
             }
         }
-        for kind in self.crew.missing(now.mono_ms, &others) {
+        for kind in self.pool.missing(now.mono_ms, &others) {
             self.effects.push(Effect::StartWorker { kind });
         }
     }
 
     fn send(&mut self, worker: WorkerId, message: SchedulerMessage) {
-        let connection = self.links.get(&worker).and_then(|link| link.connection);
-        if let Some(connection) = connection {
+        if let Some(connection) = self.peers.connection_of(worker) {
             self.send_on(connection, message);
         }
     }
@@ -342,7 +285,7 @@ impl Machine {
         });
     }
 
-    fn tell(&mut self, connection: Connection, message: ToClient) {
+    fn reply(&mut self, connection: Connection, message: ToClient) {
         let message = Box::new(message);
         self.effects.push(Effect::Tell {
             connection,

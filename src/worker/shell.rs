@@ -369,7 +369,7 @@ impl Shell {
                 }
                 busy => {
                     self.work = busy;
-                    tracing::error!(?step, "a step was to begin before the last one had ended");
+                    bug!("the step {step:?} was to begin before the last one had ended");
                 }
             },
             Effect::Interrupt => self.cancel.cancel(),

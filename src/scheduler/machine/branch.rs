@@ -30,20 +30,20 @@ impl Machine {
         merges.sort_unstable();
         merges.dedup();
         let to = state.head.clone();
-        self.explaining += 1;
+        self.merges.explaining += 1;
         self.effects.push(Effect::Explain { from, to, merges });
     }
 
     pub(super) fn explained(&mut self, now: Now, moved: Option<Box<BranchMove>>) {
-        self.explaining = self.explaining.saturating_sub(1);
+        self.merges.explaining = self.merges.explaining.saturating_sub(1);
         if let Some(moved) = moved {
-            self.submit_branch(now, &Command::ExplainMove(moved));
+            self.record(now, &Command::ExplainMove(moved));
         }
     }
 
     /// The open merge waits for the branch to be free, or does so no longer.
     pub(super) fn held(&mut self, now: Now, at: Option<String>) {
-        self.submit_branch(now, &Command::HoldMerges { at });
+        self.record(now, &Command::HoldMerges { at });
     }
 
     /// Records what the run is told. Workers that are told something else are refused from now on.
@@ -51,12 +51,6 @@ impl Machine {
     pub fn record_config(&mut self, now: Now, told: Told) {
         self.config = told.workers;
         let (content, changes) = (told.content, told.changes);
-        self.submit_branch(now, &Command::RecordConfig { content, changes });
-    }
-
-    fn submit_branch(&mut self, now: Now, command: &Command) {
-        if let Err(rejection) = self.core.submit_own(now.wall, command) {
-            tracing::error!(%rejection, "what happened to the branch cannot be recorded");
-        }
+        self.record(now, &Command::RecordConfig { content, changes });
     }
 }

@@ -1,7 +1,7 @@
 //! What people's commands ask for.
 
-use super::life::Stage;
-use super::{Connection, Effect, Machine, Now, Peer};
+use super::peers::Peer;
+use super::{Connection, Effect, Machine, Now};
 use crate::model::command::Command;
 use crate::model::event::Event;
 use crate::model::ids::AttemptId;
@@ -15,7 +15,7 @@ impl Machine {
         connection: Connection,
         message: ClientMessage,
     ) {
-        let Some(Peer::Client(actor)) = self.connections.get(&connection).cloned() else {
+        let Some(Peer::Client(actor)) = self.peers.connections.get(&connection).cloned() else {
             // Closed in the meantime.
             return;
         };
@@ -35,7 +35,7 @@ impl Machine {
                     }
                     Err(rejection) => ToClient::Rejected(rejection),
                 };
-                self.tell(connection, answer);
+                self.reply(connection, answer);
             }
             ClientMessage::Read { from, follow } => self.effects.push(Effect::Stream {
                 connection,
@@ -44,10 +44,10 @@ impl Machine {
             }),
             ClientMessage::Live => {
                 let live = self.live();
-                self.tell(connection, ToClient::Live(live));
+                self.reply(connection, ToClient::Live(live));
             }
             ClientMessage::Stop(mode) => {
-                self.tell(connection, ToClient::Stopping);
+                self.reply(connection, ToClient::Stopping);
                 self.stop(now, mode);
             }
         }
@@ -71,12 +71,12 @@ impl Machine {
                 // git decides.
                 continue;
             }
-            if let Some(waiting) = self.merging.take(attempt) {
+            if let Some(waiting) = self.merges.queue.take(attempt) {
                 // It was finished and waited for its turn, which will not come.
                 self.submit_report(now, waiting);
                 continue;
             }
-            self.merging.ended(attempt);
+            self.merges.queue.ended(attempt);
             let open = self.core.state().attempts().get(&attempt);
             if let Some(worker) = open.map(|open| open.job.worker) {
                 self.call_off(now, worker, attempt, reason);
@@ -89,7 +89,7 @@ impl Machine {
         let state = self.core.state();
         let attempts = state.attempts().iter().filter_map(|(&attempt, open)| {
             let worker = state.workers().get(&open.job.worker)?;
-            let link = self.links.get(&open.job.worker);
+            let link = self.peers.links.get(&open.job.worker);
             Some(LiveAttempt {
                 attempt,
                 feature: open.job.features.first().copied()?,
@@ -102,10 +102,10 @@ impl Machine {
         });
         Live {
             attempts: attempts.collect(),
-            pid: self.pid,
-            since: self.since,
-            now: self.now,
-            draining: !matches!(self.stage, Stage::Working),
+            pid: self.life.pid,
+            since: self.life.since,
+            now: self.life.now,
+            draining: !self.life.is_working(),
             lacking: self.lacking(),
         }
     }

@@ -1,5 +1,7 @@
 //! How workers go: by themselves, or by the end of their process.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{Effect, Machine, Now};
 use crate::model::command::Command;
 use crate::model::ids::{AttemptId, WorkerId};
@@ -8,17 +10,38 @@ use crate::scheduler::ports::Spooled;
 
 const GONE: &str = "its process is gone";
 
+/// Workers on their way out.
+#[derive(Debug, Default)]
+pub(super) struct Departures {
+    /// Processes whose end is awaited.
+    pub watched: BTreeSet<WorkerId>,
+    /// Workers of which nothing is left, but whose last report is still on its way; they leave
+    /// when it is settled.
+    dead: BTreeSet<WorkerId>,
+    /// Workers that report on another worker's attempt, found in the spool. They are answered
+    /// when it is known what became of it; one each, because a worker has one attempt at hand.
+    pub foreign_reports: BTreeMap<WorkerId, Waiting>,
+}
+
+impl Departures {
+    /// The report on this attempt that another worker has taken up.
+    fn taken_up(&self, attempt: AttemptId) -> Option<&Waiting> {
+        let mut reports = self.foreign_reports.values();
+        reports.find(|waiting| waiting.attempt == attempt)
+    }
+}
+
 impl Machine {
     /// A worker ends by itself. What it still holds, as the log has it, waits for the end of its
     /// process: only then nothing is left of its agents, and its written result is final.
     pub(super) fn leaving(&mut self, now: Now, worker: WorkerId, reason: String) {
         self.not_ready(worker);
         if let Some(known) = self.core.state().workers().get(&worker) {
-            self.crew.said(known.process.pid, &reason);
+            self.pool.said(known.process.pid, &reason);
         }
         if self.held_by(worker).is_none() {
             self.left(now, worker, &reason);
-        } else if let Some(link) = self.links.get_mut(&worker) {
+        } else if let Some(link) = self.peers.links.get_mut(&worker) {
             link.cancelled = Some((now.mono_ms, reason));
         }
     }
@@ -28,13 +51,15 @@ impl Machine {
         if planted!(LostNeverDetected) {
             return;
         }
-        self.watched.remove(&worker);
+        self.departures.watched.remove(&worker);
         self.not_ready(worker);
         let known = self.core.state().workers().get(&worker);
         match known.map(|known| known.attempt) {
             None => {}
             Some(None) => self.left(now, worker, GONE),
-            Some(Some(_)) if planted!(AgentsOutliveTheirAttempt) => drop(self.dead.insert(worker)),
+            Some(Some(_)) if planted!(AgentsOutliveTheirAttempt) => {
+                self.departures.dead.insert(worker);
+            }
             Some(Some(attempt)) => self
                 .effects
                 .push(Effect::CleanUpAttempt { worker, attempt }),
@@ -45,14 +70,14 @@ impl Machine {
     /// found it ourselves or another worker took it up first.
     pub(super) fn reaped(&mut self, now: Now, worker: WorkerId, spooled: Option<Spooled>) {
         if let Some(attempt) = self.held_by(worker)
-            && let Some(written) = self.stderr_tail(worker, attempt, spooled)
+            && let Some(written) = self.last_report(worker, attempt, spooled)
         {
             self.reported(now, written);
         }
-        self.dead.insert(worker);
+        self.departures.dead.insert(worker);
     }
 
-    fn stderr_tail(
+    fn last_report(
         &self,
         worker: WorkerId,
         attempt: AttemptId,
@@ -67,8 +92,7 @@ impl Machine {
                 usage: spooled.usage,
             });
         }
-        let mut recovered_by = self.foreign_reports.values();
-        let taken_up = recovered_by.find(|waiting| waiting.attempt == attempt)?;
+        let taken_up = self.departures.taken_up(attempt)?;
         Some(Waiting {
             worker,
             ..taken_up.clone()
@@ -77,17 +101,23 @@ impl Machine {
 
     /// Lets the dead leave whose last report is settled, or who had none. True when one did.
     pub(super) fn remove_dead(&mut self, now: Now) -> bool {
-        if self.dead.is_empty() {
+        if self.departures.dead.is_empty() {
             return false;
         }
         let settled = |worker: &WorkerId| {
             self.held_by(*worker).is_none_or(|attempt| {
-                !self.is_merging(attempt) && !self.merging.is_waiting(attempt)
+                !self.is_merging(attempt) && !self.merges.queue.is_waiting(attempt)
             })
         };
-        let settled: Vec<WorkerId> = self.dead.iter().copied().filter(settled).collect();
+        let settled: Vec<WorkerId> = self
+            .departures
+            .dead
+            .iter()
+            .copied()
+            .filter(settled)
+            .collect();
         for &worker in &settled {
-            self.dead.remove(&worker);
+            self.departures.dead.remove(&worker);
             self.left(now, worker, GONE);
         }
         !settled.is_empty()
@@ -103,14 +133,13 @@ impl Machine {
             worker,
             reason: reason.to_owned(),
         };
-        if let Err(rejection) = self.core.submit_own(now.wall, &command) {
-            tracing::error!(%rejection, %worker, "cannot leave");
+        if !self.record(now, &command) {
             return;
         }
-        self.links.remove(&worker);
-        self.foreign_reports.remove(&worker);
+        self.peers.links.remove(&worker);
+        self.departures.foreign_reports.remove(&worker);
         if let Some(attempt) = open {
-            self.merging.ended(attempt);
+            self.merges.queue.ended(attempt);
         }
     }
 }

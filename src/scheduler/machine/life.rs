@@ -1,8 +1,9 @@
 //! The scheduler's own life: recovery at the start, and the end.
 
-use super::{Effect, Ending, Link, Machine, Now};
+use super::peers::Link;
+use super::{Effect, Ending, Machine, Now};
 use crate::model::command::Command;
-use crate::model::ids::{AttemptId, WorkerId};
+use crate::model::ids::{AttemptId, Timestamp, WorkerId};
 use crate::model::settings::WorkerKind;
 use crate::protocol::{SchedulerMessage, StopMode};
 
@@ -38,12 +39,41 @@ pub(super) enum Stage {
     Ended,
 }
 
+/// What the scheduler process knows of itself.
+#[derive(Debug)]
+pub(super) struct Life {
+    pub stage: Stage,
+    /// Kills at the end of the process that may still wait for the disk.
+    unconfirmed: u32,
+    pub pid: u32,
+    /// When it started.
+    pub since: Timestamp,
+    /// The time of the last step.
+    pub now: Timestamp,
+}
+
+impl Life {
+    pub fn new(pid: u32) -> Self {
+        Self {
+            stage: Stage::Working,
+            unconfirmed: 0,
+            pid,
+            since: Timestamp(0),
+            now: Timestamp(0),
+        }
+    }
+
+    /// Whether jobs are given out.
+    pub fn is_working(&self) -> bool {
+        matches!(self.stage, Stage::Working)
+    }
+}
+
 impl Machine {
     /// Looks at what an earlier scheduler left open. Each known worker's process is watched: if
     /// it is gone, `Died` follows at once and its attempt is lost; if it lives, it comes back.
     pub(super) fn recover(&mut self, now: Now) {
-        self.looked_ms = now.mono_ms;
-        self.look_at_ms = now.mono_ms + super::overdue::LOOK_MS;
+        self.watch.begin(now.mono_ms);
         #[cfg(test)]
         if planted!(MergeForgotten) {
             self.forget_merge(now);
@@ -68,22 +98,20 @@ impl Machine {
                 active_at: now.wall,
                 ..Link::default()
             };
-            self.links.insert(worker, link);
+            self.peers.links.insert(worker, link);
             self.watch(worker, process);
         }
         for attempt in orphaned {
             let reason = "the log does not know its worker".to_owned();
             let command = Command::Lose { attempt, reason };
-            if let Err(rejection) = self.core.submit_own(now.wall, &command) {
-                tracing::error!(%rejection, %attempt, "an attempt without a worker stays open");
-            }
+            self.record(now, &command);
         }
     }
 
     pub(super) fn stop(&mut self, now: Now, mode: StopMode) {
-        match (&mut self.stage, mode) {
+        match (&mut self.life.stage, mode) {
             (Stage::Working, StopMode::Drain) => {
-                self.stage = Stage::Draining;
+                self.life.stage = Stage::Draining;
                 self.world.draining = true;
                 let reason = "the scheduler is ending";
                 self.tell_workers(|reason| SchedulerMessage::Drain { reason }, reason);
@@ -112,10 +140,10 @@ impl Machine {
 
     /// Ends what is open, and then the process. What is ending already ends as it was to.
     pub(super) fn stop_now(&mut self, now: Now, ending: Ending, reason: &str) {
-        if !matches!(self.stage, Stage::Working | Stage::Draining) {
+        if !matches!(self.life.stage, Stage::Working | Stage::Draining) {
             return;
         }
-        self.stage = Stage::Stopping {
+        self.life.stage = Stage::Stopping {
             until_ms: now.mono_ms + STOP_GRACE_MS,
             killed: false,
             ending,
@@ -127,8 +155,8 @@ impl Machine {
     /// Nothing is left to do: workers leave, and then the process ends.
     pub(super) fn begin_leaving(&mut self, now: Now, ending: Ending, reason: &str) {
         let until_ms = now.mono_ms + LEAVE_GRACE_MS;
-        let told = !matches!(self.stage, Stage::Working);
-        self.stage = Stage::Leaving {
+        let told = !self.life.is_working();
+        self.life.stage = Stage::Leaving {
             until_ms,
             killed: false,
             ending,
@@ -139,7 +167,7 @@ impl Machine {
     }
 
     fn tell_workers(&mut self, message: impl Fn(String) -> SchedulerMessage, reason: &str) {
-        let workers: Vec<WorkerId> = self.links.keys().copied().collect();
+        let workers: Vec<WorkerId> = self.peers.links.keys().copied().collect();
         for worker in workers {
             self.send(worker, message(reason.to_owned()));
         }
@@ -147,7 +175,7 @@ impl Machine {
 
     /// Moves the scheduler's own life on, when what it waits for has come.
     pub(super) fn advance(&mut self, now: Now) {
-        match self.stage {
+        match self.life.stage {
             Stage::Working | Stage::Ended => {}
             Stage::Draining => {
                 if self.nothing_open() {
@@ -167,7 +195,7 @@ impl Machine {
                     self.end(ending);
                 } else if late && !killed {
                     self.kill_everybody();
-                    self.stage = Stage::Stopping {
+                    self.life.stage = Stage::Stopping {
                         until_ms: now.mono_ms + KILL_GRACE_MS,
                         killed: true,
                         ending,
@@ -181,13 +209,13 @@ impl Machine {
             } => {
                 let late = now.mono_ms >= until_ms;
                 // Workers that others started end when they find themselves alone.
-                let own = self.crew.has_children();
+                let own = self.pool.has_children();
                 let waited = late && if killed { !self.kills_wait() } else { !own };
                 if self.everybody_left(late || killed) || waited {
                     self.end(ending);
                 } else if late && !killed {
                     self.end_children();
-                    self.stage = Stage::Leaving {
+                    self.life.stage = Stage::Leaving {
                         until_ms: now.mono_ms + KILL_GRACE_MS,
                         killed: true,
                         ending,
@@ -206,7 +234,7 @@ impl Machine {
     /// were told when it comes back; when it is late, nobody waits for that.
     fn everybody_left(&self, late: bool) -> bool {
         let here = |link: &Link| link.connection.is_some() || (!late && !link.absent);
-        !self.links.values().any(here) && !self.crew.has_children()
+        !self.peers.links.values().any(here) && !self.pool.has_children()
     }
 
     fn kill_everybody(&mut self) {
@@ -220,8 +248,8 @@ impl Machine {
     /// A worker of our own has started. One that comes when the others have been killed already
     /// would be left behind.
     pub(super) fn child_started(&mut self, now: Now, kind: WorkerKind, pid: Option<u32>) {
-        self.crew.started(now.mono_ms, kind, pid);
-        let killed = match self.stage {
+        self.pool.started(now.mono_ms, kind, pid);
+        let killed = match self.life.stage {
             Stage::Stopping { killed, .. } | Stage::Leaving { killed, .. } => killed,
             Stage::Working | Stage::Draining | Stage::Ended => false,
         };
@@ -232,7 +260,7 @@ impl Machine {
     }
 
     fn end_children(&mut self) {
-        let children = self.crew.children();
+        let children = self.pool.children();
         let ends = children.map(|pid| Effect::EndChild { pid });
         self.effects.extend(ends);
         self.confirm_kills();
@@ -240,13 +268,13 @@ impl Machine {
 
     fn confirm_kills(&mut self) {
         self.effects.push(Effect::Confirm);
-        self.unconfirmed += 1;
+        self.life.unconfirmed += 1;
     }
 
     /// The kills have been carried out: now the killed have their time to be gone.
     pub(super) fn kills_confirmed(&mut self, now: Now) {
-        self.unconfirmed = self.unconfirmed.saturating_sub(1);
-        match &mut self.stage {
+        self.life.unconfirmed = self.life.unconfirmed.saturating_sub(1);
+        match &mut self.life.stage {
             Stage::Stopping {
                 until_ms, killed, ..
             }
@@ -262,18 +290,18 @@ impl Machine {
     /// Whether a kill waits for the disk, or for a worker of which it is not known yet whether it
     /// was started. Neither takes longer than the disk does, for which the exit waits as well.
     fn kills_wait(&self) -> bool {
-        self.unconfirmed > 0 || self.crew.is_starting()
+        self.life.unconfirmed > 0 || self.pool.is_starting()
     }
 
     /// Whether workers are still to be started. One that was to be, and whose start waited for the
     /// disk until the process was ending, would be started only to be sent away.
     pub fn starts_workers(&self) -> bool {
-        matches!(self.stage, Stage::Working)
+        self.life.is_working()
     }
 
     /// When workers or the end of a grace are to be looked at next, in monotonic milliseconds.
     pub(super) fn deadline_ms(&self) -> Option<u64> {
-        let own = match self.stage {
+        let own = match self.life.stage {
             Stage::Working | Stage::Draining => None,
             Stage::Stopping {
                 until_ms, killed, ..
@@ -287,18 +315,18 @@ impl Machine {
             Stage::Ended => return None,
         };
         let workers = !self.core.state().workers().is_empty();
-        let look = workers.then_some(self.look_at_ms);
+        let look = workers.then(|| self.watch.at_ms());
         [own, look].into_iter().flatten().min()
     }
 
     fn end(&mut self, ending: Ending) {
-        for pid in self.crew.children() {
+        for pid in self.pool.children() {
             tracing::warn!(
                 pid,
                 "a worker lives although it was killed; the scheduler ends without it, and the next one finds it"
             );
         }
-        self.stage = Stage::Ended;
+        self.life.stage = Stage::Ended;
         self.effects.push(Effect::Exit(ending));
     }
 }

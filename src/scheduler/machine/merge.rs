@@ -6,8 +6,37 @@ use crate::model::command::Command;
 use crate::model::ids::{AttemptId, CommandId, WorkerId};
 use crate::protocol::{SchedulerMessage, Verdict};
 use crate::scheduler::merge_call::{AfterFailure, MergeCall};
-use crate::scheduler::merging::REFUSALS_MAX;
+use crate::scheduler::merging::{Merging, REFUSALS_MAX};
 use crate::scheduler::ports::{GitFailure, Merged};
+
+/// Finished work on its way to the branch.
+#[derive(Debug, Default)]
+pub(super) struct Merges {
+    /// Reports that wait, and whose turn it is.
+    pub queue: Merging,
+    /// The merge that git is asked about.
+    call: Option<MergeCall>,
+    /// Moves of the branch that git has been asked to explain.
+    pub explaining: u32,
+}
+
+impl Merges {
+    /// When git is asked again, in monotonic milliseconds.
+    pub fn again_ms(&self) -> Option<u64> {
+        self.call.as_ref()?.again_ms()
+    }
+
+    /// Whether git is to be asked about this attempt's merge now.
+    fn is_due(&mut self, attempt: AttemptId, now_ms: u64) -> bool {
+        match &mut self.call {
+            Some(call) if call.attempt == attempt => call.is_due(now_ms),
+            other => {
+                *other = Some(MergeCall::new(attempt));
+                true
+            }
+        }
+    }
+}
 
 impl Machine {
     /// Asks git about the open merge: once, and again when it has failed and waited.
@@ -16,14 +45,7 @@ impl Machine {
             return;
         };
         let attempt = merge.attempt;
-        let due = match &mut self.merge_call {
-            Some(call) if call.attempt == attempt => call.is_due(now.mono_ms),
-            other => {
-                *other = Some(MergeCall::new(attempt));
-                true
-            }
-        };
-        if due {
+        if self.merges.is_due(attempt, now.mono_ms) {
             self.effects.push(Effect::Merge {
                 attempt,
                 onto: merge.onto.clone(),
@@ -36,7 +58,7 @@ impl Machine {
     pub(super) fn git_failed(&mut self, now: Now, attempt: AttemptId, failure: GitFailure) {
         let merge = self.core.state().open_merge();
         let merge = merge.filter(|merge| merge.attempt == attempt);
-        let (Some(merge), Some(call)) = (merge, &mut self.merge_call) else {
+        let (Some(merge), Some(call)) = (merge, &mut self.merges.call) else {
             tracing::error!(%attempt, "git failed at what nobody asked");
             return;
         };
@@ -69,27 +91,26 @@ impl Machine {
             true => merge.commit.clone(),
             false => merge.onto.clone(),
         };
-        self.merge_call = None;
+        self.merges.call = None;
         self.held(now, None);
         let command = Command::SettleMerge {
             attempt,
             merged: merged.merged,
             head: merged.head.clone(),
         };
-        if let Err(rejection) = self.core.submit_own(now.wall, &command) {
-            tracing::error!(%rejection, %attempt, "a merge cannot be settled");
+        if !self.record(now, &command) {
             return;
         }
         self.look_at_move(expected);
-        let asked = self.merging.settled(attempt);
+        let asked = self.merges.queue.settled(attempt);
         if let Some(verdict) = self.core.state().verdict(attempt) {
-            self.merging.ended(attempt);
+            self.merges.queue.ended(attempt);
             if let Some((worker, command)) = asked {
                 self.answer(worker, command, attempt, verdict);
             }
             return;
         }
-        if refused && self.merging.refused(attempt) >= REFUSALS_MAX {
+        if refused && self.merges.queue.refused(attempt) >= REFUSALS_MAX {
             self.unmergeable(now, attempt, asked);
             return;
         }
@@ -101,7 +122,7 @@ impl Machine {
             self.call_off(now, worker, attempt, reason);
             return;
         }
-        self.merging.round(attempt);
+        self.merges.queue.round(attempt);
         let onto = merged.head.clone();
         self.send(worker, SchedulerMessage::Rebase { attempt, onto });
     }
@@ -119,11 +140,10 @@ impl Machine {
             usage: open.used,
             jitter: self.entropy.next(),
         };
-        if let Err(rejection) = self.core.submit_own(now.wall, &command) {
-            tracing::error!(%rejection, %attempt, "an attempt cannot be ended");
+        if !self.record(now, &command) {
             return;
         }
-        self.merging.ended(attempt);
+        self.merges.queue.ended(attempt);
         if let Some((worker, command)) = asked {
             self.answer(worker, command, attempt, Verdict::Recorded);
         }

@@ -18,21 +18,49 @@ const OVERTIME_MS: u64 = 120_000;
 /// seconds, and the work is kept with git, which may take long on a busy disk.
 const CANCEL_GRACE_MS: u64 = 60_000;
 /// How often workers are looked after.
-pub(super) const LOOK_MS: u64 = 10_000;
+const LOOK_MS: u64 = 10_000;
 /// Who has not looked for so long was stopped itself, and knows nothing of the others.
 const PAUSED_MS: u64 = 3 * LOOK_MS;
+
+/// When workers are looked after, in monotonic milliseconds.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    looked_ms: u64,
+    look_at_ms: u64,
+}
+
+impl Watch {
+    /// Begins now.
+    pub fn begin(&mut self, now_ms: u64) {
+        self.looked_ms = now_ms;
+        self.look_at_ms = now_ms + LOOK_MS;
+    }
+
+    /// When workers are looked after next.
+    pub fn at_ms(&self) -> u64 {
+        self.look_at_ms
+    }
+
+    /// Whether it is time: how long nobody has looked.
+    fn turn(&mut self, now_ms: u64) -> Option<u64> {
+        if now_ms < self.look_at_ms {
+            return None;
+        }
+        let unseen_ms = now_ms.saturating_sub(self.looked_ms);
+        self.begin(now_ms);
+        Some(unseen_ms)
+    }
+}
 
 impl Machine {
     /// Looks whether a worker is silent or over its limits, a few times a minute.
     pub(super) fn look_after_workers(&mut self, now: Now) {
-        if now.mono_ms < self.look_at_ms {
+        let Some(unseen_ms) = self.watch.turn(now.mono_ms) else {
             return;
-        }
-        let unseen_ms = now.mono_ms.saturating_sub(self.looked_ms);
-        self.looked_ms = now.mono_ms;
-        self.look_at_ms = now.mono_ms + LOOK_MS;
+        };
+        // This process was stopped, or its terminal took nothing more.
         if unseen_ms >= PAUSED_MS {
-            self.forgive(now, unseen_ms);
+            self.peers.forgive(now.mono_ms, unseen_ms);
             return;
         }
         let mut late: Vec<(WorkerId, Option<AttemptId>, String)> = Vec::new();
@@ -49,23 +77,11 @@ impl Machine {
         }
     }
 
-    /// This process was stopped, or its terminal took nothing more. What workers have said
-    /// meanwhile is still on its way, and must not be taken for silence.
-    fn forgive(&mut self, now: Now, unseen_ms: u64) {
-        for link in self.links.values_mut() {
-            link.heard_ms = now.mono_ms;
-            link.since_ms = link.since_ms.saturating_add(unseen_ms);
-            if let Some((since, _)) = &mut link.cancelled {
-                *since = now.mono_ms;
-            }
-        }
-    }
-
     /// Why a worker cannot be relied on any more.
     fn late(&self, now: Now, worker: WorkerId, attempt: Option<AttemptId>) -> Option<String> {
-        let link = self.links.get(&worker)?;
+        let link = self.peers.links.get(&worker)?;
         // Whoever has handed its result in waits for us, and not we for it.
-        let handed_in = |attempt| self.is_merging(attempt) || self.merging.is_waiting(attempt);
+        let handed_in = |attempt| self.is_merging(attempt) || self.merges.queue.is_waiting(attempt);
         if attempt.is_some_and(handed_in) {
             return None;
         }
@@ -94,21 +110,26 @@ impl Machine {
     fn pass_over(&mut self, worker: WorkerId, reason: &str) {
         let known = self.core.state().workers().get(&worker);
         let pid = known.map(|known| known.process.pid);
-        let Some(link) = self.links.get_mut(&worker).filter(|link| !link.absent) else {
+        let Some(link) = self
+            .peers
+            .links
+            .get_mut(&worker)
+            .filter(|link| !link.absent)
+        else {
             return;
         };
         link.absent = true;
         if let Some(place) = link.ready {
             self.world.idle.remove(&place);
         }
-        if let Some(pid) = pid.filter(|&pid| self.crew.is_child(pid)) {
+        if let Some(pid) = pid.filter(|&pid| self.pool.is_child(pid)) {
             tracing::warn!(%worker, pid, reason, "ending a worker of our own");
             self.effects.push(Effect::EndChild { pid });
         }
     }
 
     fn give_up(&mut self, now: Now, worker: WorkerId, attempt: AttemptId, reason: String) {
-        let Some(link) = self.links.get_mut(&worker) else {
+        let Some(link) = self.peers.links.get_mut(&worker) else {
             return;
         };
         match &link.cancelled {
@@ -129,7 +150,7 @@ impl Machine {
         attempt: AttemptId,
         reason: String,
     ) {
-        if let Some(link) = self.links.get_mut(&worker) {
+        if let Some(link) = self.peers.links.get_mut(&worker) {
             link.cancelled = Some((now.mono_ms, reason.clone()));
         }
         self.send(worker, SchedulerMessage::Cancel { attempt, reason });
@@ -140,7 +161,7 @@ impl Machine {
         let open = self.core.state().attempts().get(&attempt);
         let recorded = open.and_then(|open| open.cancelled.clone());
         let ordered = || {
-            let link = self.links.get(&worker)?;
+            let link = self.peers.links.get(&worker)?;
             Some(link.cancelled.as_ref()?.1.clone())
         };
         if let Some(reason) = recorded.or_else(ordered) {
@@ -154,7 +175,7 @@ impl Machine {
         let Some(process) = known.map(|known| known.process.clone()) else {
             return;
         };
-        let link = self.links.entry(worker).or_default();
+        let link = self.peers.links.entry(worker).or_default();
         if !std::mem::replace(&mut link.killed, true) {
             tracing::warn!(%worker, pid = process.pid, "killing a worker that does not answer");
             self.effects.push(Effect::Kill { worker, process });

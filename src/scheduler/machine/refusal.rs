@@ -47,7 +47,7 @@ impl Machine {
             let known = workers.values().map(|worker| &worker.process);
             let mut same =
                 known.filter(|it| (it.pid, it.start_ticks) == (kin.pid, kin.start_ticks));
-            same.next().is_some() || self.crew.is_child(kin.pid)
+            same.next().is_some() || self.pool.is_child(kin.pid)
         })
     }
 
@@ -69,9 +69,9 @@ impl Machine {
             }
         };
         self.record_refusal(now, actor, wish);
-        self.tell(connection, answer);
+        self.reply(connection, answer);
         self.effects.push(Effect::Close { connection });
-        self.connections.remove(&connection);
+        self.peers.connections.remove(&connection);
     }
 
     pub(super) fn record_refusal(&mut self, now: Now, actor: &Actor, wish: String) {
@@ -90,7 +90,7 @@ impl Machine {
         };
         let recorded = self.core.submit_own_as(actor, now.wall, &command);
         if let Err(rejection) = recorded {
-            tracing::error!(%rejection, "a refusal cannot be recorded");
+            bug!("a refusal cannot be recorded: {rejection}");
         }
     }
 }

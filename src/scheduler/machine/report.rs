@@ -30,12 +30,12 @@ impl Machine {
         };
         if open.job.worker != worker && !planted!(NoTokenCheck) {
             // Found in the spool of a worker that is dead, or will be known to be in a moment.
-            self.foreign_reports.insert(worker, waiting);
+            self.departures.foreign_reports.insert(worker, waiting);
             return;
         }
         if self.is_merging(attempt) {
             // Whatever it says now comes too late: git decides, and the answer tells.
-            self.merging.began(attempt, worker, command);
+            self.merges.queue.began(attempt, worker, command);
             return;
         }
         bound(open, &mut waiting.report);
@@ -45,8 +45,8 @@ impl Machine {
             return self.report_of_an_earlier_round(now, worker, attempt);
         }
         let merge_open = state.open_merge().is_some();
-        if finished && !called_off && !self.merging.may_go(attempt, merge_open) {
-            self.merging.wait(waiting);
+        if finished && !called_off && !self.merges.queue.may_go(attempt, merge_open) {
+            self.merges.queue.wait(waiting);
             return;
         }
         self.submit_report(now, waiting);
@@ -57,6 +57,7 @@ impl Machine {
     /// not give it up is ended.
     fn report_of_an_earlier_round(&mut self, now: Now, worker: WorkerId, attempt: AttemptId) {
         let told = self
+            .peers
             .links
             .get(&worker)
             .is_some_and(|link| link.cancelled.is_some());
@@ -111,28 +112,28 @@ impl Machine {
             }
         };
         if let (true, false, Ok(_), Some(kind)) = (was_open, given_back, &submitted, reporter) {
-            self.crew.worked(kind);
+            self.pool.worked(kind);
             self.world.crashing.remove(&kind);
         }
         match submitted {
             Ok(_) if !was_open => self.answer(worker, command, attempt, Verdict::Late),
             Ok(_) => match self.core.state().verdict(attempt) {
                 Some(verdict) => {
-                    self.merging.ended(attempt);
+                    self.merges.queue.ended(attempt);
                     self.answer(worker, command, attempt, verdict);
                 }
-                None => self.merging.began(attempt, worker, command),
+                None => self.merges.queue.began(attempt, worker, command),
             },
             Err(Rejection::HeadMoved { head }) => {
                 // It may never get to the end of another round.
                 self.spend(now, attempt, usage);
-                self.merging.round(attempt);
+                self.merges.queue.round(attempt);
                 let onto = head;
                 self.send(worker, SchedulerMessage::Rebase { attempt, onto });
             }
             Err(Rejection::MergeOpen) => {
                 if let Command::Report { report, usage, .. } = body {
-                    self.merging.wait(Waiting {
+                    self.merges.queue.wait(Waiting {
                         command,
                         attempt,
                         worker,
@@ -148,9 +149,7 @@ impl Machine {
     /// Counts what an attempt used in all, although its report changes nothing.
     fn spend(&mut self, now: Now, attempt: AttemptId, usage: Usage) {
         let command = Command::Spend { attempt, usage };
-        if let Err(rejection) = self.core.submit_own(now.wall, &command) {
-            tracing::error!(%rejection, %attempt, "what was used cannot be counted");
-        }
+        self.record(now, &command);
     }
 
     pub(super) fn answer(
@@ -176,7 +175,7 @@ impl Machine {
         loop {
             while let Some(waiting) = {
                 let open = self.core.state().open_merge().is_some();
-                self.merging.next(open)
+                self.merges.queue.next(open)
             } {
                 self.submit_report(now, waiting);
             }
@@ -185,7 +184,7 @@ impl Machine {
                 break;
             }
         }
-        if self.foreign_reports.is_empty() {
+        if self.departures.foreign_reports.is_empty() {
             return;
         }
         let state = self.core.state();
@@ -196,10 +195,15 @@ impl Machine {
             let verdict = if same { verdict } else { Verdict::Late };
             Some((worker, waiting.clone(), verdict))
         };
-        let answers: Vec<_> = self.foreign_reports.iter().filter_map(known).collect();
+        let answers: Vec<_> = self
+            .departures
+            .foreign_reports
+            .iter()
+            .filter_map(known)
+            .collect();
         for (worker, waiting, verdict) in answers {
             let (command, attempt) = (waiting.command, waiting.attempt);
-            self.foreign_reports.remove(&worker);
+            self.departures.foreign_reports.remove(&worker);
             self.spend(now, attempt, waiting.usage);
             self.answer(worker, command, attempt, verdict);
         }

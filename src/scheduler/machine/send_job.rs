@@ -21,7 +21,7 @@ impl Machine {
         let worker = open.job.worker;
         let called_off = open.cancelled.clone();
         self.not_ready(worker);
-        if let Some(link) = self.links.get_mut(&worker) {
+        if let Some(link) = self.peers.links.get_mut(&worker) {
             link.phase = None;
             link.activity.clear();
             link.active_at = now.wall;

@@ -1,6 +1,5 @@
 //! The machine's troubles: how long the crew has been kept back, and who shows that it is over.
 
-use super::life::Stage;
 use super::{Machine, Now};
 use crate::model::command::Command;
 use crate::model::ids::AttemptId;
@@ -13,7 +12,7 @@ impl Machine {
     /// monotonic clock and for this process only: the next scheduler tries anew.
     pub(super) fn look_for_trouble(&mut self, now: Now) {
         let wall = self.core.state().time(now.wall);
-        let held = matches!(self.stage, Stage::Working) && plan::holds(self.core.state(), wall);
+        let held = self.life.is_working() && plan::holds(self.core.state(), wall);
         if !held {
             self.troubled_since_ms = None;
             self.world.troubled_ms = None;
@@ -39,12 +38,7 @@ impl Machine {
         if !over {
             return;
         }
-        if let Err(rejection) = self
-            .core
-            .submit_own(now.wall, &Command::Recover { attempt })
-        {
-            tracing::error!(%rejection, %attempt, "a trouble cannot be ended");
-        }
+        self.record(now, &Command::Recover { attempt });
     }
 }
 

@@ -1,7 +1,8 @@
 //! A worker's connection as the scheduler sees it.
 
 use super::life::Stage;
-use super::{Connection, Effect, Machine, Now, Peer};
+use super::peers::Peer;
+use super::{Connection, Effect, Machine, Now};
 use crate::model::actor::Caller;
 use crate::model::command::Command;
 use crate::model::config;
@@ -36,7 +37,7 @@ impl Machine {
         connection: Connection,
         message: WorkerMessage,
     ) {
-        let peer = self.connections.get(&connection).cloned();
+        let peer = self.peers.connections.get(&connection).cloned();
         match (peer, message) {
             (
                 Some(Peer::Stranger { caller }),
@@ -81,18 +82,18 @@ impl Machine {
         let reason = reason.to_owned();
         self.send_on(connection, SchedulerMessage::Refused { reason });
         self.effects.push(Effect::Close { connection });
-        if let Some(Peer::Worker(worker)) = self.connections.remove(&connection) {
+        if let Some(Peer::Worker(worker)) = self.peers.connections.remove(&connection) {
             self.detach(worker, connection);
         }
     }
 
     pub(super) fn closed(&mut self, now: Now, connection: Connection) {
-        let Some(Peer::Worker(worker)) = self.connections.remove(&connection) else {
+        let Some(Peer::Worker(worker)) = self.peers.connections.remove(&connection) else {
             return;
         };
         // A closed connection alone requeues nothing: the process may live and come back.
         if self.detach(worker, connection)
-            && let Some(link) = self.links.get_mut(&worker)
+            && let Some(link) = self.peers.links.get_mut(&worker)
         {
             link.heard_ms = now.mono_ms;
         }
@@ -100,19 +101,15 @@ impl Machine {
 
     /// This connection is a worker's no more; true when it was the present one.
     fn detach(&mut self, worker: WorkerId, connection: Connection) -> bool {
-        let Some(link) = self.links.get_mut(&worker) else {
-            return false;
-        };
-        if link.connection != Some(connection) {
-            return false;
+        let detached = self.peers.detach(worker, connection);
+        if detached {
+            self.not_ready(worker);
         }
-        link.connection = None;
-        self.not_ready(worker);
-        true
+        detached
     }
 
     pub(super) fn not_ready(&mut self, worker: WorkerId) {
-        let link = self.links.get_mut(&worker);
+        let link = self.peers.links.get_mut(&worker);
         if let Some(place) = link.and_then(|link| link.ready.take()) {
             self.world.idle.remove(&place);
         }
@@ -120,7 +117,7 @@ impl Machine {
 
     /// A sign of life. Who asked for a job before it was silent is in the queue again.
     fn heard(&mut self, now: Now, worker: WorkerId) {
-        let Some(link) = self.links.get_mut(&worker) else {
+        let Some(link) = self.peers.links.get_mut(&worker) else {
             return;
         };
         link.heard_ms = now.mono_ms;
@@ -183,7 +180,7 @@ impl Machine {
         if let Some(worker) = hello.worker.filter(same).or_else(by_process) {
             return Ok(worker);
         }
-        if !matches!(self.stage, Stage::Working) {
+        if !self.life.is_working() {
             return Err("the scheduler is ending; start the worker again with the next run".into());
         }
         let command = Command::Join {
@@ -198,7 +195,7 @@ impl Machine {
     }
 
     pub(super) fn watch(&mut self, worker: WorkerId, process: ProcessIdentity) {
-        if self.watched.insert(worker) {
+        if self.departures.watched.insert(worker) {
             self.effects.push(Effect::Watch { worker, process });
         }
     }
@@ -215,19 +212,21 @@ impl Machine {
         let Some((name, open)) = known.map(|known| (known.name.clone(), known.attempt)) else {
             return;
         };
-        let link = self.links.entry(worker).or_default();
+        let link = self.peers.links.entry(worker).or_default();
         link.heard_ms = now.mono_ms;
         link.absent = false;
         let earlier = link.connection.replace(connection);
         if let Some(earlier) = earlier.filter(|&earlier| earlier != connection) {
-            self.connections.remove(&earlier);
+            self.peers.connections.remove(&earlier);
             self.effects.push(Effect::Close {
                 connection: earlier,
             });
         }
         self.not_ready(worker);
-        self.known_kinds.extend(kind);
-        self.connections.insert(connection, Peer::Worker(worker));
+        self.missing.known.extend(kind);
+        self.peers
+            .connections
+            .insert(connection, Peer::Worker(worker));
         let held = holding.map(|holding| holding.attempt);
         let message = SchedulerMessage::Welcome {
             worker,
@@ -249,7 +248,7 @@ impl Machine {
     /// What the process is told to do, for one that was not connected when the others were told.
     fn repeat_order(&mut self, worker: WorkerId) {
         let reason = "the scheduler is ending".to_owned();
-        match self.stage {
+        match self.life.stage {
             Stage::Working | Stage::Ended => {}
             Stage::Draining | Stage::Leaving { .. } => {
                 self.send(worker, SchedulerMessage::Drain { reason });
@@ -270,7 +269,7 @@ impl Machine {
                 if self.held_by(worker) != Some(attempt) {
                     return;
                 }
-                if let Some(link) = self.links.get_mut(&worker) {
+                if let Some(link) = self.peers.links.get_mut(&worker) {
                     let line = activity.lines().next().unwrap_or_default();
                     link.phase = Some(phase);
                     link.activity = clip(line, ACTIVITY_BYTES_MAX);
@@ -307,13 +306,8 @@ impl Machine {
             self.offer(now, attempt);
             return;
         }
-        let Some(link) = self.links.get_mut(&worker) else {
-            return;
-        };
-        if link.ready.is_none() {
-            self.asked += 1;
-            link.ready = Some(self.asked);
-            self.world.idle.insert(self.asked, (worker, kind));
+        if let Some(place) = self.peers.enqueue(worker) {
+            self.world.idle.insert(place, (worker, kind));
         }
     }
 }

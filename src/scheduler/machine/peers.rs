@@ -1,0 +1,103 @@
+//! Who is connected, and what is known of each worker beside the log.
+
+use std::collections::BTreeMap;
+
+use super::Connection;
+use crate::model::actor::{Actor, Caller};
+use crate::model::ids::{Timestamp, WorkerId};
+use crate::protocol::Phase;
+
+/// Who the other side of a connection turned out to be.
+#[derive(Clone, Debug)]
+pub(super) enum Peer {
+    /// A worker that has not said hello.
+    Stranger { caller: Caller },
+    /// A worker.
+    Worker(WorkerId),
+    /// A command, and who gave it.
+    Client(Actor),
+}
+
+/// A live worker process as the scheduler sees it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Link {
+    pub connection: Option<Connection>,
+    /// Its place in the queue of those that asked for a job.
+    pub ready: Option<u64>,
+    /// It has been silent for too long: it is given no job, and does not count as there.
+    pub absent: bool,
+    pub phase: Option<Phase>,
+    pub activity: String,
+    pub active_at: Timestamp,
+    /// When it was last heard of, in monotonic milliseconds.
+    pub heard_ms: u64,
+    /// Since when its attempt is known to this process, in monotonic milliseconds.
+    pub since_ms: u64,
+    /// It was told to give its attempt up: when, and why.
+    pub cancelled: Option<(u64, String)>,
+    /// It was killed, and its end is awaited.
+    pub killed: bool,
+}
+
+/// Everybody at the other end of a connection, and every worker that may come back on one.
+#[derive(Debug, Default)]
+pub(super) struct Peers {
+    /// Open connections.
+    pub connections: BTreeMap<Connection, Peer>,
+    /// Workers that the log knows.
+    pub links: BTreeMap<WorkerId, Link>,
+    /// The last place that was given out in the queue for jobs.
+    last_place: u64,
+}
+
+impl Peers {
+    /// The connection on which a worker is reached, if it has one.
+    pub fn connection_of(&self, worker: WorkerId) -> Option<Connection> {
+        self.links.get(&worker)?.connection
+    }
+
+    /// A worker's link, unless the worker has been silent for too long.
+    pub fn present(&self, worker: WorkerId) -> Option<&Link> {
+        self.links.get(&worker).filter(|link| !link.absent)
+    }
+
+    /// Gives a worker a place in the queue for jobs; none when it has one.
+    pub fn enqueue(&mut self, worker: WorkerId) -> Option<u64> {
+        let link = self.links.get_mut(&worker)?;
+        if link.ready.is_some() {
+            return None;
+        }
+        self.last_place += 1;
+        link.ready = Some(self.last_place);
+        link.ready
+    }
+
+    /// This connection is a worker's no more; true when it was the present one.
+    pub fn detach(&mut self, worker: WorkerId, connection: Connection) -> bool {
+        let link = self.links.get_mut(&worker);
+        let Some(link) = link.filter(|link| link.connection == Some(connection)) else {
+            return false;
+        };
+        link.connection = None;
+        true
+    }
+
+    /// This process was stopped for so long. What workers have said meanwhile is still on its way,
+    /// and must not be taken for silence.
+    pub fn forgive(&mut self, now_ms: u64, unseen_ms: u64) {
+        for link in self.links.values_mut() {
+            link.heard_ms = now_ms;
+            link.since_ms = link.since_ms.saturating_add(unseen_ms);
+            if let Some((since, _)) = &mut link.cancelled {
+                *since = now_ms;
+            }
+        }
+    }
+
+    /// The wall clock was set forward by so much.
+    pub fn clock_jumped(&mut self, by_ms: u64) {
+        for link in self.links.values_mut() {
+            link.active_at = link.active_at.plus_ms(by_ms);
+        }
+    }
+}

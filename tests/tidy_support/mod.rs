@@ -1,5 +1,8 @@
 //! Rust source, read just well enough to measure it.
 
+mod circles;
+pub mod modules;
+
 /// A word, a `::`, or one character; comments are left out, and literals are a `"`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {

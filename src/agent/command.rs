@@ -9,13 +9,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::sync::mpsc;
 
-use super::driver::{AgentEvent, Driver, Role, Session, SessionResult, cut, one_line};
+use super::driver::{AgentEvent, Driver, Role, Session, SessionResult, one_line};
 use super::lines::{Line, LineSplitter};
 use super::placeholders::{self, PlaceholderError, Values};
 use super::process::Tree;
 use super::stderr;
 use super::transcript::{Direction, Transcript};
 use super::watch::Watch;
+use crate::model::clip::clip_marked;
 use crate::model::evidence::SessionEnd;
 
 /// Lines of programs are prose; what is longer is data that nobody reads.
@@ -241,7 +242,7 @@ async fn listen(
             said.note(&text);
             let event = AgentEvent::Text {
                 role: Role::Agent,
-                text: cut(&text, AgentEvent::TEXT_BYTES_MAX),
+                text: clip_marked(&text, AgentEvent::TEXT_BYTES_MAX),
             };
             let _ = events.send(event).await;
         }

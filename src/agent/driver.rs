@@ -12,6 +12,7 @@ use super::cage::Cage;
 use super::limits::SessionLimits;
 use super::process::{Isolation, ProcessError, Streams, TreeCommand};
 use super::transcript::Transcript;
+use crate::model::clip::clip_marked;
 use crate::model::evidence::{FailureKind, SessionEnd, Usage};
 use crate::model::trouble::TroubleKind;
 
@@ -252,19 +253,7 @@ pub trait Driver: Send + Sync {
 /// The first line of `text`, cut to [`AgentEvent::LINE_BYTES_MAX`].
 pub(super) fn one_line(text: &str) -> String {
     let line = text.lines().find(|line| !line.trim().is_empty());
-    cut(line.unwrap_or("").trim(), AgentEvent::LINE_BYTES_MAX)
-}
-
-/// `text`, cut to `bytes_max` at a character's border.
-pub(super) fn cut(text: &str, bytes_max: usize) -> String {
-    if text.len() <= bytes_max {
-        return text.to_owned();
-    }
-    let mut end = bytes_max;
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}…", text.get(..end).unwrap_or(""))
+    clip_marked(line.unwrap_or("").trim(), AgentEvent::LINE_BYTES_MAX)
 }
 
 #[cfg(test)]
@@ -274,8 +263,6 @@ mod tests {
     #[test]
     fn lines_for_people_are_short_and_whole() {
         assert_eq!(one_line("\n  first \nsecond"), "first");
-        assert_eq!(cut("ää", 3), "ä…");
-        assert_eq!(cut("ää", 4), "ää");
         assert!(one_line(&"x".repeat(10_000)).len() <= AgentEvent::LINE_BYTES_MAX + "…".len());
     }
 

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::mask::{Lines, Mask};
+use crate::model::clip::clip;
 use files::Files;
 pub use files::attempt_of;
 pub use read::{Reader, open};
@@ -302,8 +303,7 @@ impl Writer {
         if text.len() as u64 > piece_max {
             // JSON takes at most six bytes for one.
             let most = usize::try_from(piece_max / 8).unwrap_or(usize::MAX);
-            let end = row.line.floor_char_boundary(most);
-            let kept = row.line.get(..end).unwrap_or_default();
+            let kept = clip(row.line, most);
             text = line(&Row {
                 line: kept,
                 cut: row.cut + (row.line.len() - kept.len()) as u64,

@@ -11,8 +11,6 @@ mod report;
 mod run;
 mod trouble;
 
-pub(super) use self::backlog::clipped;
-
 pub use self::assign::{Load, RUNNERS_UP_MAX};
 use super::command::{Command, PersonCommand, Rejection};
 use super::event::Event;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::clip::clip;
 use super::ids::{CommitId, ContentHash};
 use super::trouble::TroubleKind;
 
@@ -115,13 +116,7 @@ impl Failure {
     /// A failure without checks; the reason is cut at [`Failure::REASON_BYTES_MAX`].
     pub fn new(kind: FailureKind, reason: impl Into<String>) -> Self {
         let mut reason = reason.into();
-        if reason.len() > Self::REASON_BYTES_MAX {
-            let mut end = Self::REASON_BYTES_MAX;
-            while !reason.is_char_boundary(end) {
-                end -= 1;
-            }
-            reason.truncate(end);
-        }
+        reason.truncate(clip(&reason, Self::REASON_BYTES_MAX).len());
         Self {
             kind,
             reason,
@@ -131,14 +126,9 @@ impl Failure {
 
     /// The same failure with one more sentence. Where there is no room for both, the end of what was
     /// said before gives way: it is the less new of the two.
-    pub fn with_more(mut self, sentence: &str) -> Self {
+    pub fn with_more(self, sentence: &str) -> Self {
         let room = Self::REASON_BYTES_MAX.saturating_sub(sentence.len() + 1);
-        let mut end = self.reason.len().min(room);
-        while !self.reason.is_char_boundary(end) {
-            end -= 1;
-        }
-        self.reason.truncate(end);
-        let reason = format!("{}\n{sentence}", self.reason);
+        let reason = format!("{}\n{sentence}", clip(&self.reason, room));
         Self {
             checks: self.checks,
             ..Self::new(self.kind, reason)

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::clip::clip_chars;
+
 /// Position of an event in the log. Dense from 1; 0 means "before the first event".
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -128,7 +130,7 @@ impl FromStr for ContentHash {
     fn from_str(text: &str) -> Result<Self, HexError> {
         let wrong = || HexError {
             expected: "64 hexadecimal digits",
-            text: text.chars().take(80).collect(),
+            text: clip_chars(text, 80).to_owned(),
         };
         let mut bytes = [0; 32];
         if text.len() != 64 || !text.is_ascii() {
@@ -204,7 +206,7 @@ impl FromStr for CommitId {
         } else {
             Err(HexError {
                 expected: "a git object id (40 or 64 hexadecimal digits)",
-                text: text.chars().take(80).collect(),
+                text: clip_chars(text, 80).to_owned(),
             })
         }
     }

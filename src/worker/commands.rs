@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agent::cage::{Network, blame};
 use crate::agent::process::{self, Streams, TreeCommand};
+use crate::model::clip::clip;
 use crate::model::evidence::{CheckRun, Failure, FailureKind};
 use crate::model::ids::FeatureId;
 use crate::model::settings::WorkerKind;
@@ -17,7 +18,7 @@ use super::cage::Caged;
 use super::config;
 use super::executor::{AttemptEnv, Executor};
 use super::job::AttemptDir;
-use super::outcome::{FeatureChecks, cut};
+use super::outcome::FeatureChecks;
 use super::token::tree_token;
 use super::trouble::{self, setup};
 
@@ -237,14 +238,13 @@ fn tail(output: &str) -> String {
     // Carriage returns stay: one that a check's output has may be what made it fail.
     let trimmed = output.trim_end_matches([' ', '\n', '\t']);
     let from = trimmed.len().saturating_sub(TAIL_BYTES);
-    let begin = (from..=trimmed.len())
-        .find(|at| trimmed.is_char_boundary(*at))
-        .unwrap_or(trimmed.len());
-    let end = trimmed.get(begin..).unwrap_or_default();
+    let end = trimmed
+        .get(trimmed.ceil_char_boundary(from)..)
+        .unwrap_or_default();
     let lines: Vec<&str> = end.split('\n').collect();
     let first = lines.len().saturating_sub(TAIL_LINES);
     let text = lines.get(first..).unwrap_or_default().join("\n");
-    cut(&text, TAIL_BYTES).to_owned()
+    clip(&text, TAIL_BYTES).to_owned()
 }
 
 #[cfg(test)]

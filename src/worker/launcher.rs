@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use futures::future::BoxFuture;
 
 use crate::agent::process::{self, Isolation, ProcessError, Streams, Tree, TreeCommand};
+use crate::model::clip::clip;
 use crate::workspace::launch::{Exit, Input, Launcher, Process, Program, Running};
 
 /// Commands below a git that hangs which an error names, and the bytes of each: enough to know the
@@ -103,7 +104,7 @@ impl Process for InTree {
         // git itself is named already; what it has started is of interest.
         commands.retain(|command| !command.contains("core.hooksPath=/dev/null"));
         for command in &mut commands {
-            *command = super::outcome::cut(command, SHOWN_BYTES).to_owned();
+            *command = clip(command, SHOWN_BYTES).to_owned();
         }
         commands.sort();
         commands.dedup();

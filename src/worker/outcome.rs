@@ -1,6 +1,7 @@
 //! What an attempt came to: from the end of a session, the agent's claims and the checks' exit
 //! codes to a report. Pure.
 
+use crate::model::clip::clip;
 use crate::model::evidence::{Basis, CheckRun, Evidence, Failure, FailureKind, SessionEnd, Usage};
 use crate::model::ids::{CommitId, FeatureId, Timestamp};
 use crate::model::report::{JobFeature, Mergeable, Report, TestVerdict};
@@ -104,7 +105,7 @@ impl FeatureChecks {
             .iter()
             .chain(&others)
             .take(REMOVED_SHOWN)
-            .map(|file| cut(file, REMOVED_BYTES_MAX).to_owned())
+            .map(|file| clip(file, REMOVED_BYTES_MAX).to_owned())
             .collect();
         let more = match self.removed.len().saturating_sub(REMOVED_SHOWN) {
             0 => String::new(),
@@ -213,7 +214,7 @@ pub fn after_coding_session(features: &[JobFeature], session: &SessionResult) ->
     claims.iter().find_map(|(feature, claim)| match claim {
         Claim::Input(question) => Some(Report::InputNeeded {
             feature: *feature,
-            question: cut(question, QUESTION_BYTES_MAX).to_owned(),
+            question: clip(question, QUESTION_BYTES_MAX).to_owned(),
         }),
         Claim::Pass | Claim::Fail(_) => None,
     })
@@ -238,15 +239,6 @@ fn wordless(features: &[JobFeature], verdict: &Reading) -> Vec<(FeatureId, Failu
             (feature.id, Failure::new(FailureKind::AgentGaveUp, reason))
         })
         .collect()
-}
-
-/// The longest beginning of `text` of at most `bytes_max` bytes that ends between characters.
-pub fn cut(text: &str, bytes_max: usize) -> &str {
-    let mut end = text.len().min(bytes_max);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or_default()
 }
 
 /// The same failure for every feature of a coding job.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::model::clip::clip_chars;
 use crate::model::report::JobFeature;
 use crate::model::settings::WorkerKind;
 
@@ -90,7 +91,7 @@ impl Template {
             let known = NAMES.into_iter().find(|known| *known == name);
             let name = known.ok_or_else(|| TemplateError::Unknown {
                 line,
-                name: name.chars().take(NAME_CHARS_SHOWN).collect(),
+                name: clip_chars(name, NAME_CHARS_SHOWN).to_owned(),
                 known: NAMES.join(", "),
             })?;
             pieces.push(Piece::Text(before.to_owned()));

@@ -6,6 +6,7 @@
 
 mod values;
 
+use crate::model::clip::clip_chars;
 use crate::model::ids::FeatureId;
 use values::Value;
 
@@ -164,7 +165,7 @@ impl Reader<'_> {
                 .push("it holds no verdict that can be recognised".to_owned());
         }
         let note = (!self.problems.is_empty()).then(|| {
-            let quoted: String = text.chars().take(QUOTED_CHARS).collect();
+            let quoted = clip_chars(text, QUOTED_CHARS);
             let more = if quoted.len() < text.len() { "..." } else { "" };
             let problems = self.problems.join("; ");
             format!(
@@ -283,7 +284,7 @@ impl Reader<'_> {
         }
         let word = word.unwrap_or_default();
         let Some(meaning) = meaning(&plain(word)) else {
-            let shown: String = word.chars().take(40).collect();
+            let shown = clip_chars(word, 40);
             return self.problem(format!(
                 "it says {shown:?} of feature {id}; the words are pass, fail and input"
             ));

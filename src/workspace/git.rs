@@ -14,6 +14,7 @@ use super::launch::{Direct, Exit, Input, Launcher, Program, Reader, Running};
 use super::move_lock::MoveLock;
 use super::version::Version;
 use super::{Error, Result};
+use crate::model::clip::clip_chars;
 use crate::stopwatch;
 
 /// Calls that read and write a few objects or refs take milliseconds. Two minutes is a disk that
@@ -438,10 +439,9 @@ impl Call {
 
 /// At most 1,000 characters of a text, enough to see what happened.
 pub(super) fn shorten(text: &str) -> String {
-    match text.char_indices().nth(1_000) {
-        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
-    }
+    let shown = clip_chars(text, 1_000);
+    let mark = if shown.len() < text.len() { "..." } else { "" };
+    format!("{shown}{mark}")
 }
 
 /// What is known of a git that was ended, in sentences.

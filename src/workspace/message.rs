@@ -1,5 +1,6 @@
 //! What a commit says.
 
+use crate::model::clip::{clip, clip_chars};
 use crate::model::feature::garbles;
 use crate::model::ids::{AttemptId, FeatureId};
 
@@ -26,7 +27,7 @@ impl CommitMessage {
             .split(|c: char| c.is_whitespace() || garbles(c))
             .filter(|word| !word.is_empty())
             .collect();
-        let subject: String = words.join(" ").chars().take(SUBJECT_CHARS_MAX).collect();
+        let subject = clip_chars(&words.join(" "), SUBJECT_CHARS_MAX).to_owned();
         Self {
             subject,
             ..Self::default()
@@ -40,11 +41,7 @@ impl CommitMessage {
             .chars()
             .filter(|c| !garbles(*c) || matches!(c, '\n' | '\t'))
             .collect();
-        let mut end = clean.len().min(BODY_BYTES_MAX);
-        while !clean.is_char_boundary(end) {
-            end -= 1;
-        }
-        self.body = clean.get(..end).unwrap_or_default().trim().to_owned();
+        self.body = clip(&clean, BODY_BYTES_MAX).trim().to_owned();
         self
     }
 

@@ -7,6 +7,7 @@ use super::scenario::Scenario;
 use super::shrink::shrink;
 use super::sight::Violation;
 use super::world::{Stats, World};
+use crate::model::clip::clip;
 
 /// Lines of a trail that are shown; what led to the failure stands at its end.
 const TRAIL_MAX: usize = 160;
@@ -46,12 +47,8 @@ pub fn explain(seed: u64, violation: &Violation) -> String {
     let found = run(&mut world).err().unwrap_or_else(|| violation.clone());
     let mut text = String::new();
     let mut line = |words: String| {
-        let mut end = words.len().min(LINE_BYTES_MAX);
-        while !words.is_char_boundary(end) {
-            end -= 1;
-        }
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{}", &words[..end]);
+        let _ = writeln!(text, "{}", clip(&words, LINE_BYTES_MAX));
     };
     line(format!(
         "seed {seed}: {}: {}",

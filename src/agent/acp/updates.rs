@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::errors::by_prose;
-use crate::agent::driver::{AgentEvent, Role, cut, one_line};
+use crate::agent::driver::{AgentEvent, Role, one_line};
+use crate::model::clip::clip_marked;
 use crate::model::evidence::{SessionEnd, Usage};
 
 /// Tool calls that are remembered, so that one is not counted twice. Far beyond any step limit
@@ -54,7 +55,7 @@ impl Updates {
                 text: one_line(&update.to_string()),
             }];
         };
-        let words = cut(words, AgentEvent::TEXT_BYTES_MAX);
+        let words = clip_marked(words, AgentEvent::TEXT_BYTES_MAX);
         if role == Role::Agent {
             self.last_text.clone_from(&words);
         }
@@ -69,7 +70,7 @@ impl Updates {
                 text: one_line(&update.to_string()),
             }];
         };
-        let id = cut(id, AgentEvent::LINE_BYTES_MAX);
+        let id = clip_marked(id, AgentEvent::LINE_BYTES_MAX);
         let mut events = Vec::new();
         if !self.tools.contains_key(&id) {
             if self.tools.len() >= TOOLS_MAX {

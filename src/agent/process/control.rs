@@ -15,6 +15,7 @@ use rustix::net::{
 };
 
 use crate::agent::cage::{Cage, Exceeded};
+use crate::model::clip::clip_chars;
 
 /// Reports are a word, numbers and an error text; a longer one is broken off.
 const REPORT_BYTES_MAX: usize = 4 * 1024;
@@ -45,8 +46,7 @@ impl Report {
             Self::Exceeded(Exceeded::Memory(limit)) => format!("exceeded memory {limit}"),
             Self::Exceeded(Exceeded::Processes(limit)) => format!("exceeded processes {limit}"),
         };
-        let mut line: String = text.chars().take(1_000).collect();
-        line = line.replace('\n', " ");
+        let mut line = clip_chars(&text, 1_000).replace('\n', " ");
         line.push('\n');
         line
     }

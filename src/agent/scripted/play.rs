@@ -17,6 +17,7 @@ use agent_client_protocol::{Client, JsonRpcRequest};
 use super::job::{Feature, Job, Kind, Verdicts};
 use super::script::{Script, Step, StopReason, UsageStep};
 use super::{HUNG, Known, PromptAnswer, ScriptError, tools};
+use crate::model::clip::clip;
 
 /// Time for what was said before a crash to get out of the process; nobody acknowledges it.
 const LAST_WORDS: Duration = Duration::from_millis(50);
@@ -273,14 +274,11 @@ impl Player {
     /// Writes half of a file and dies of it.
     async fn crash(&self, path: &Path, text: &str) -> Result<(), ScriptError> {
         let full = self.known.worktree.join(path);
-        let mut half = text.len() / 2;
-        while !text.is_char_boundary(half) {
-            half -= 1;
-        }
+        let half = clip(text, text.len() / 2);
         let written = full
             .parent()
             .map_or(Ok(()), std::fs::create_dir_all)
-            .and_then(|()| std::fs::write(&full, text.get(..half).unwrap_or("")));
+            .and_then(|()| std::fs::write(&full, half));
         written.map_err(|source| ScriptError::File {
             what: "write",
             path: full,

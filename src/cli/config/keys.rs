@@ -12,6 +12,7 @@ use super::Origin;
 use super::file::File;
 use super::human::Span;
 use crate::cli::error::Error;
+use crate::model::clip::clip_chars;
 use crate::model::nearest::nearest;
 use crate::model::settings::SettingError;
 use crate::worker::config::AgentConfig;
@@ -159,7 +160,7 @@ impl Walk<'_> {
     }
 
     fn unknown(&self, name: &str, line: usize) -> Problem {
-        let shown: String = name.chars().take(NAME_BYTES_MAX).collect();
+        let shown = clip_chars(name, NAME_BYTES_MAX);
         let next = match self.meant(name) {
             Some(known) => format!("did you mean {known}?"),
             None => {

@@ -1,5 +1,6 @@
 //! Words for people who mistyped.
 
+use crate::model::clip::clip_chars;
 use crate::model::nearest::nearest;
 
 /// What people write instead of our keys, where it is too different to be a typing error.
@@ -43,8 +44,7 @@ pub(super) fn unknown_key(key: &str, known: &[&str]) -> String {
 /// A text of the file, short and harmless enough for a line of a terminal.
 pub(super) fn quoted(text: &str) -> String {
     const SHOWN: usize = 60;
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{:?}...", text.get(..end).unwrap_or_default()),
-        None => format!("{text:?}"),
-    }
+    let shown = clip_chars(text, SHOWN);
+    let mark = if shown.len() < text.len() { "..." } else { "" };
+    format!("{shown:?}{mark}")
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::model::clip::clip;
 use crate::model::command::Rejection;
 use crate::model::event::{
     DependenciesSet, Event, FeatureAdded, FeatureEdited, FeatureRemoved, FeatureSkipped,
@@ -311,7 +312,7 @@ pub fn skip(state: &State, id: FeatureId, reason: &str) -> Result<Vec<Event>, Re
         _ => {}
     }
     let mut events = cancellations(state, feature, |_| true, "the feature was skipped");
-    let reason = clipped(reason, REASON_BYTES_MAX);
+    let reason = clip(reason, REASON_BYTES_MAX).to_owned();
     events.push(
         FeatureSkipped {
             feature: id,
@@ -388,13 +389,4 @@ pub fn answer(state: &State, id: FeatureId, answer: &str) -> Result<Vec<Event>, 
         }
         .into(),
     ])
-}
-
-/// The text, cut at a character's boundary if it is longer than `limit` bytes.
-pub fn clipped(text: &str, limit: usize) -> String {
-    let mut end = text.len().min(limit);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or_default().to_owned()
 }

@@ -1,7 +1,7 @@
 //! What a worker's report leads to.
 
-use super::backlog::clipped;
 use super::{merge, trouble};
+use crate::model::clip::clip;
 use crate::model::command::Rejection;
 use crate::model::event::{
     AttemptNoted, AttemptReleased, BudgetReached, Event, FeatureFailed, InputRequested,
@@ -155,7 +155,7 @@ impl Reported<'_> {
     fn released(&self, reason: &str) -> Event {
         AttemptReleased {
             attempt: self.attempt,
-            reason: clipped(reason, Failure::REASON_BYTES_MAX),
+            reason: clip(reason, Failure::REASON_BYTES_MAX).to_owned(),
         }
         .into()
     }
@@ -181,7 +181,7 @@ impl Reported<'_> {
     fn noted(&self, notes: &[String]) -> impl Iterator<Item = Event> {
         let event = |note: &String| AttemptNoted {
             attempt: self.attempt,
-            note: clipped(note, Failure::REASON_BYTES_MAX),
+            note: clip(note, Failure::REASON_BYTES_MAX).to_owned(),
         };
         notes
             .iter()
@@ -254,7 +254,7 @@ impl Reported<'_> {
                 attempt: self.attempt,
                 kind: failure.kind,
                 until,
-                reason: clipped(&failure.reason, Failure::REASON_BYTES_MAX),
+                reason: clip(&failure.reason, Failure::REASON_BYTES_MAX).to_owned(),
             }
             .into(),
         )
@@ -291,7 +291,7 @@ impl Reported<'_> {
         let asked = InputRequested {
             feature,
             attempt: self.attempt,
-            question: clipped(question, QUESTION_BYTES_MAX),
+            question: clip(question, QUESTION_BYTES_MAX).to_owned(),
         };
         let mut events = vec![asked.into()];
         if self.open.remaining.len() > 1 {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::backlog::clipped;
 use super::parking;
 use crate::model::branch::{BranchMove, NAMED_MAX};
+use crate::model::clip::clip;
 use crate::model::command::Rejection;
 use crate::model::config::{CHANGES_MAX, ConfigChange};
 use crate::model::event::{
@@ -90,7 +90,7 @@ pub fn finish(
             "the run does not end like this".to_owned(),
         ));
     }
-    let reason = clipped(reason, Failure::REASON_BYTES_MAX);
+    let reason = clip(reason, Failure::REASON_BYTES_MAX).to_owned();
     Ok(vec![RunFinished { outcome, reason }.into()])
 }
 
@@ -101,8 +101,8 @@ pub fn join(state: &State, kind: WorkerKind, process: &ProcessIdentity) -> Vec<E
         WorkerKind::Testing => format!("tester-{number}"),
     };
     let process = ProcessIdentity {
-        host: clipped(&process.host, IDENTITY_BYTES_MAX),
-        boot_id: clipped(&process.boot_id, IDENTITY_BYTES_MAX),
+        host: clip(&process.host, IDENTITY_BYTES_MAX).to_owned(),
+        boot_id: clip(&process.boot_id, IDENTITY_BYTES_MAX).to_owned(),
         ..*process
     };
     let joined = WorkerJoined {
@@ -120,7 +120,7 @@ pub fn leave(state: &State, worker: WorkerId, reason: &str) -> Result<Vec<Event>
     if let Some(attempt) = known.attempt {
         events.extend(lose(state, attempt, reason)?);
     }
-    let reason = clipped(reason, Failure::REASON_BYTES_MAX);
+    let reason = clip(reason, Failure::REASON_BYTES_MAX).to_owned();
     events.push(WorkerLeft { worker, reason }.into());
     Ok(events)
 }
@@ -136,7 +136,7 @@ pub fn lose(state: &State, attempt: AttemptId, reason: &str) -> Result<Vec<Event
     {
         return Err(Rejection::MergeOpen);
     }
-    let reason = clipped(reason, Failure::REASON_BYTES_MAX);
+    let reason = clip(reason, Failure::REASON_BYTES_MAX).to_owned();
     Ok(vec![AttemptLost { attempt, reason }.into()])
 }
 
@@ -181,7 +181,7 @@ pub fn explain_move(state: &State, moved: &BranchMove) -> Vec<Event> {
 }
 
 pub fn hold_merges(state: &State, at: Option<&str>) -> Vec<Event> {
-    let at = clipped(at.unwrap_or_default(), Failure::REASON_BYTES_MAX);
+    let at = clip(at.unwrap_or_default(), Failure::REASON_BYTES_MAX).to_owned();
     if state.notices.held == at {
         return Vec::new();
     }
@@ -189,8 +189,8 @@ pub fn hold_merges(state: &State, at: Option<&str>) -> Vec<Event> {
 }
 
 pub fn refuse(attempt: Option<AttemptId>, wish: &str, reason: &str) -> Vec<Event> {
-    let command = clipped(wish, CommandRefused::COMMAND_BYTES_MAX);
-    let reason = clipped(reason, Failure::REASON_BYTES_MAX);
+    let command = clip(wish, CommandRefused::COMMAND_BYTES_MAX).to_owned();
+    let reason = clip(reason, Failure::REASON_BYTES_MAX).to_owned();
     let refused = CommandRefused {
         attempt,
         command,
@@ -219,7 +219,7 @@ pub fn pause(state: &State, reason: &str) -> Result<Vec<Event>, Rejection> {
     if state.paused.is_some() {
         return Err(Rejection::NoChange("the run is paused already".to_owned()));
     }
-    let reason = clipped(reason, Failure::REASON_BYTES_MAX);
+    let reason = clip(reason, Failure::REASON_BYTES_MAX).to_owned();
     Ok(vec![RunPaused { reason }.into()])
 }
 

@@ -1,6 +1,6 @@
 //! When the machine is in trouble, and when it no longer is.
 
-use super::backlog::clipped;
+use crate::model::clip::clip;
 use crate::model::event::{CrewRecovered, CrewTroubled, Event};
 use crate::model::evidence::Failure;
 use crate::model::ids::{AttemptId, Timestamp};
@@ -21,7 +21,7 @@ pub fn troubled(
         kind: trouble.kind,
         stage: trouble.stage,
         until: now.plus_ms(backoff_ms(streak, jitter)),
-        reason: clipped(&trouble.reason, Failure::REASON_BYTES_MAX),
+        reason: clip(&trouble.reason, Failure::REASON_BYTES_MAX).to_owned(),
     }
     .into()
 }

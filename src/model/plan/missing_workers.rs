@@ -3,7 +3,7 @@
 
 use super::testing::unverified;
 use super::{World, final_tests_wait, starts};
-use crate::model::decide::clipped;
+use crate::model::clip::clip;
 use crate::model::event::RunOutcome;
 use crate::model::ids::Timestamp;
 use crate::model::settings::WorkerKind;
@@ -107,7 +107,7 @@ fn crashed(state: &State, kind: WorkerKind, crash: &Crash) -> String {
     let said = match &*crash.said {
         "" => "nothing was heard of it; see workers.log in the data directory".to_owned(),
         // A reason has a limit, and what to do next must find its place in it.
-        said => format!("it said: {}", clipped(said, SAID_BYTES_MAX)),
+        said => format!("it said: {}", clip(said, SAID_BYTES_MAX)),
     };
     format!(
         "{left}, and {failures} {word} workers in a row failed before an attempt came to its end, the last one with {how}; {said}. Mend that, and `scheduler run` goes on"

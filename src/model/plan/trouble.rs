@@ -1,7 +1,7 @@
 //! What starts while the machine is in trouble, and when the run ends because of it.
 
 use super::{World, coding_remains, final_tests_wait, may_start};
-use crate::model::decide::clipped;
+use crate::model::clip::clip;
 use crate::model::event::{RankTerms, RunOutcome};
 use crate::model::ids::{FeatureId, Timestamp};
 use crate::model::state::State;
@@ -52,7 +52,7 @@ pub fn due(state: &State, world: &World) -> Option<(RunOutcome, String)> {
         return None;
     }
     let trouble = state.troubled.as_ref()?;
-    let words = clipped(trouble.reason.trim(), WORDS_BYTES_MAX);
+    let words = clip(trouble.reason.trim(), WORDS_BYTES_MAX);
     let (waited, advice) = (format::duration(waited_ms), trouble.kind.advice());
     let reason = format!(
         "no attempt has got past this for {waited}, and no feature is to blame: {words}. To continue, {advice}; then start `scheduler run` again"

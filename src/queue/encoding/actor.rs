@@ -13,6 +13,7 @@
 
 use super::DecodeError;
 use crate::model::actor::{Actor, TERMINAL_BYTES_MAX};
+use crate::model::clip::clip;
 use crate::model::ids::{AttemptId, WorkerId};
 
 /// Bytes of the longest actor: a person at a terminal with a long name.
@@ -37,8 +38,7 @@ pub(super) fn put(actor: &Actor, out: &mut Vec<u8>) {
             out.extend_from_slice(&uid.to_le_bytes());
             out.extend_from_slice(&pid.to_le_bytes());
             // `Actor::person` has cut it already; one that was made by hand is cut here.
-            let length = tty.floor_char_boundary(TERMINAL_BYTES_MAX);
-            out.extend_from_slice(tty.get(..length).unwrap_or_default().as_bytes());
+            out.extend_from_slice(clip(tty, TERMINAL_BYTES_MAX).as_bytes());
         }
         Actor::Worker(worker) => {
             out.push(WORKER);

@@ -21,6 +21,7 @@ mod types;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::model::clip::clip;
 use crate::model::event::ProcessIdentity;
 use crate::model::ids::{CommandId, Timestamp, WorkerId};
 use crate::model::settings::WorkerKind;
@@ -299,7 +300,7 @@ impl Machine {
         attempt.begun |= attempt.stage == Stage::Running(RunningStep::Session);
         let changed = attempt.phase() != before;
         let line = text.lines().next().unwrap_or_default();
-        self.progress.activity = super::outcome::cut(line, ACTIVITY_BYTES_MAX).to_owned();
+        self.progress.activity = clip(line, ACTIVITY_BYTES_MAX).to_owned();
         self.progress.unsaid = true;
         if (changed || now >= self.progress.next_at) && self.link.is_up() {
             self.say_progress(now);

@@ -11,6 +11,9 @@ use super::ids::{AttemptId, CommitId, ContentHash, FeatureId, WorkerId};
 use super::report::Report;
 use super::settings::{Settings, WorkerKind};
 
+/// Runners-up that are worth keeping for "why not this one?".
+pub const RUNNERS_UP_MAX: usize = 5;
+
 /// Something that somebody wants to happen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {

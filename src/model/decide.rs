@@ -11,7 +11,6 @@ mod report;
 mod run;
 mod trouble;
 
-pub use self::assign::{Load, RUNNERS_UP_MAX};
 use super::command::{Command, PersonCommand, Rejection};
 use super::event::Event;
 use super::ids::Timestamp;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clip::clip;
 use super::ids::{CommitId, ContentHash};
-use super::trouble::TroubleKind;
+use super::trouble::{Stage, Trouble, TroubleKind};
 
 /// How one agent session ended, for every kind of agent. Anything that is not `Completed` is a
 /// failure of some sort; `Completed` is the agent's claim and proves nothing by itself.
@@ -133,6 +133,30 @@ impl Failure {
             checks: self.checks,
             ..Self::new(self.kind, reason)
         }
+    }
+}
+
+// Here and not beside the type: a failure knows of troubles, a trouble of no failure.
+impl Trouble {
+    /// The trouble that `failure` tells of, if it is one.
+    pub fn of(failure: &Failure, stage: Stage) -> Option<Self> {
+        let FailureKind::Trouble(kind) = failure.kind else {
+            return None;
+        };
+        Some(Self {
+            kind,
+            stage,
+            reason: failure.reason.clone(),
+        })
+    }
+
+    /// As a failure of one feature, for a trouble that turns out to be its own.
+    pub fn as_failure(&self) -> Failure {
+        let kind = match self.kind {
+            TroubleKind::Hook => FailureKind::HookFailed,
+            _ => FailureKind::Setup,
+        };
+        Failure::new(kind, self.reason.clone())
     }
 }
 

@@ -3,18 +3,19 @@
 //! One wish at a time: it goes through the same door as everybody's, and the next one is made
 //! when its events are applied. Work comes before tests, and the end when both are done.
 
-pub(super) mod finish;
-pub(super) mod missing_workers;
+mod missing_workers;
 mod testing;
 pub mod trouble;
 
 use std::collections::BTreeMap;
 
-pub use self::missing_workers::{Crash, WorkerWait, waits_for};
-use super::command::Command;
-use super::decide::{Load, RUNNERS_UP_MAX};
+pub use self::missing_workers::{Crash, WorkerWait};
+use super::command::{Command, RUNNERS_UP_MAX};
+use super::ending;
 use super::event::RankTerms;
 use super::ids::{FeatureId, Timestamp, WorkerId};
+use super::load::Load;
+use super::remaining::starts;
 use super::settings::WorkerKind;
 use super::state::State;
 
@@ -77,21 +78,7 @@ fn next(
             return Some(command);
         }
     }
-    finish::finish(state, now, world)
-}
-
-/// Whether anything may start at all.
-fn starts(state: &State, now: Timestamp) -> bool {
-    may_start(state, now) && (!state.is_held_by_trouble(now) || planted!(TroubleIgnored))
-}
-
-/// The same, but for the machine's troubles.
-fn may_start(state: &State, now: Timestamp) -> bool {
-    let limited = state.limited.as_ref();
-    let limited = limited.is_some_and(|limited| limited.until > now);
-    let paused = state.paused.is_some() && !planted!(PauseIgnored);
-    let spent = state.budget_spent() && !planted!(BudgetIgnored);
-    !paused && !limited && !spent
+    finish(state, now, world)
 }
 
 fn wake_at(state: &State, now: Timestamp, world: &World) -> Option<Timestamp> {
@@ -173,28 +160,12 @@ fn coding(state: &State, now: Timestamp, world: &World) -> Option<Command> {
     })
 }
 
-/// How many passing features were not verified at the branch's head.
-pub fn unverified_count(state: &State) -> u32 {
-    u32::try_from(testing::unverified(state).count()).unwrap_or(u32::MAX)
-}
-
-/// What is said of them where no tests are wanted; none when there is nothing to say.
-pub fn unverified_words(state: &State) -> Option<String> {
-    let count = unverified_count(state);
-    (state.settings.testing == 0 && count > 0)
-        .then(|| format!("{count} not verified at the final commit (testing = 0)"))
-}
-
-/// True when all that is left is to verify passing features at the final commit.
-pub fn final_tests_wait(state: &State) -> bool {
-    state.settings.testing > 0
-        && !coding_remains(state)
-        && testing::unverified(state).next().is_some()
-}
-
-/// True while features are being worked on or will be without anybody's help.
-fn coding_remains(state: &State) -> bool {
-    state.open_attempts(WorkerKind::Coding) > 0
-        || state.ready_count() > 0
-        || state.delayed().next().is_some()
+fn finish(state: &State, now: Timestamp, world: &World) -> Option<Command> {
+    if world.stay {
+        return None;
+    }
+    let (outcome, reason) = ending::due(state)
+        .or_else(|| missing_workers::due(state, now, world))
+        .or_else(|| trouble::due(state, world))?;
+    Some(Command::FinishRun { outcome, reason })
 }

@@ -4,7 +4,6 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use super::evidence::{Failure, FailureKind};
 use super::feature::FeatureSpec;
 
 /// What the machine lacks.
@@ -180,31 +179,8 @@ pub struct Trouble {
     pub kind: TroubleKind,
     /// How far the attempt got.
     pub stage: Stage,
-    /// What failed and why; at most [`Failure::REASON_BYTES_MAX`] bytes.
+    /// What failed and why; at most [`REASON_BYTES_MAX`](super::evidence::Failure::REASON_BYTES_MAX) bytes.
     pub reason: String,
-}
-
-impl Trouble {
-    /// The trouble that `failure` tells of, if it is one.
-    pub fn of(failure: &Failure, stage: Stage) -> Option<Self> {
-        let FailureKind::Trouble(kind) = failure.kind else {
-            return None;
-        };
-        Some(Self {
-            kind,
-            stage,
-            reason: failure.reason.clone(),
-        })
-    }
-
-    /// As a failure of one feature, for a trouble that turns out to be its own.
-    pub fn as_failure(&self) -> Failure {
-        let kind = match self.kind {
-            TroubleKind::Hook => FailureKind::HookFailed,
-            _ => FailureKind::Setup,
-        };
-        Failure::new(kind, self.reason.clone())
-    }
 }
 
 /// The first wait before the next try, in milliseconds: a hiccup is over by then.

@@ -2,7 +2,8 @@
 
 use crewlog::model::event::RunOutcome;
 use crewlog::model::evidence::FailureKind;
-use crewlog::model::plan::{WorkerWait, World, waits_for};
+use crewlog::model::plan::{WorkerWait, World};
+use crewlog::model::remaining::waits_for;
 use crewlog::model::settings::Settings;
 
 use crate::commands::*;

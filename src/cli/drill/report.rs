@@ -6,7 +6,7 @@ use serde_json::{Value, json as object};
 
 use super::targets::Kind;
 use super::verdict::Findings;
-use crate::model::views::format;
+use crate::model::format;
 
 fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)

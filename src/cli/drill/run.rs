@@ -25,8 +25,8 @@ use crate::cli::client::Client;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::cli::progress::Screen;
+use crate::model::format;
 use crate::model::ids::CommitId;
-use crate::model::views::format;
 use crate::protocol::{ClientMessage, ToClient};
 use crate::queue::encoding::decode;
 

@@ -4,8 +4,9 @@ use super::{Page, time, why};
 use crate::cli::output::Output;
 use crate::cli::text::{Style, cell_right, clean, clean_lines};
 use crate::cli::transcript::{Kind, Piece};
+use crate::model::format;
 use crate::model::settings::WorkerKind;
-use crate::model::views::{AttemptTimeline, format};
+use crate::model::views::AttemptTimeline;
 
 /// Lines of a tool's output that are shown, from its beginning; `--raw` has all.
 const OUTPUT_LINES_MAX: usize = 12;

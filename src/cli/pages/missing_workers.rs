@@ -1,6 +1,6 @@
 //! Workers that a run waits for, in words.
 
-use crate::model::views::format;
+use crate::model::format;
 use crate::protocol::MissingWorkers;
 
 /// What to start, and until when.

@@ -4,12 +4,14 @@ use super::{Page, missing_workers, time};
 use crate::cli::output::Output;
 use crate::cli::text::{Style, cell, cell_right, clean, width};
 use crate::model::config;
+use crate::model::derived_status::DerivedStatus;
 use crate::model::event::RunOutcome;
+use crate::model::format;
 use crate::model::ids::Timestamp;
 use crate::model::settings::WorkerKind;
 use crate::model::state::RETURNS_MAX;
 use crate::model::views::status::{FeatureView, StatusView};
-use crate::model::views::{DerivedStatus, format, timeline};
+use crate::model::views::timeline;
 use crate::protocol::{Live, LiveAttempt};
 
 /// Features of each group that are listed; JSON has them all.

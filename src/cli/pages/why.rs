@@ -7,9 +7,10 @@ use crate::cli::commands::show::HASH_DIGITS_MIN;
 use crate::cli::output::Output;
 use crate::cli::text::{Style, clean, style_of};
 use crate::model::evidence::CheckRun;
+use crate::model::format;
 use crate::model::ids::{AttemptId, ContentHash, Sequence};
 use crate::model::views::timeline::{self, times};
-use crate::model::views::{Choice, Label, TimelineEntry, Why, format};
+use crate::model::views::{Choice, Label, TimelineEntry, Why};
 use crate::queue::content::hash;
 
 /// The last lines of failed checks' outputs, by the event that tells the failure.
@@ -198,9 +199,9 @@ fn digits(check: &CheckRun) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::derived_status::Chain;
+    use crate::model::derived_status::DerivedStatus;
     use crate::model::ids::{FeatureId, Timestamp};
-    use crate::model::views::DerivedStatus;
-    use crate::model::views::derived_status::Chain;
 
     fn entry(label: Label, attempt: u64) -> TimelineEntry {
         TimelineEntry {

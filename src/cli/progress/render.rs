@@ -3,9 +3,10 @@
 use super::view::{Active, View};
 use crate::cli::pages;
 use crate::cli::text::{Palette, Style, cell, cell_right, clean, fit, style_of, width};
+use crate::model::format;
 use crate::model::ids::Timestamp;
 use crate::model::settings::WorkerKind;
-use crate::model::views::{EventLine, Label, format};
+use crate::model::views::{EventLine, Label};
 use crate::protocol::Phase;
 
 /// Names take no more columns than this, so that the columns after them are near.

@@ -2,45 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::command::Rejection;
+use crate::model::command::{RUNNERS_UP_MAX, Rejection};
 use crate::model::event::{
     AttemptStarted, Event, FeatureAssigned, RankTerms, TestAssigned, TestTerms,
 };
-use crate::model::feature::{FeatureSpec, Status};
+use crate::model::feature::Status;
 use crate::model::ids::{FeatureId, JobId, Timestamp, WorkerId};
+use crate::model::load::Load;
 use crate::model::settings::WorkerKind;
 use crate::model::state::{Feature, State};
-
-/// Runners-up that are worth keeping for "why not this one?".
-pub const RUNNERS_UP_MAX: usize = 5;
-
-/// What the features of one job say, together. It may be as much as one feature may say, so that
-/// the job, its report and its proof fit into a frame and an event whenever those of a single
-/// feature do.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Load {
-    features: usize,
-    text_bytes: usize,
-    checks: usize,
-}
-
-impl Load {
-    /// Adds a feature if it fits; the first one always does.
-    pub fn add(&mut self, spec: &FeatureSpec) -> bool {
-        let text_bytes = self.text_bytes + spec.text_bytes();
-        let checks = self.checks + spec.checks.len();
-        let fits = text_bytes <= FeatureSpec::TEXT_BYTES_MAX && checks <= FeatureSpec::ITEMS_MAX;
-        if self.features > 0 && !fits {
-            return false;
-        }
-        *self = Self {
-            features: self.features + 1,
-            text_bytes,
-            checks,
-        };
-        true
-    }
-}
 
 fn stale(why: &str) -> Rejection {
     Rejection::Stale(why.to_owned())

@@ -7,6 +7,7 @@ use crate::model::branch::{BranchMove, NAMED_MAX};
 use crate::model::clip::clip;
 use crate::model::command::Rejection;
 use crate::model::config::{CHANGES_MAX, ConfigChange};
+use crate::model::ending;
 use crate::model::event::{
     AttemptLost, BranchMoved, BudgetReached, ClockJumped, CommandRefused, ConfigRecorded, Event,
     HeadMoved, MergesHeld, ProcessIdentity, RunFinished, RunOutcome, RunPaused, RunResumed,
@@ -15,7 +16,7 @@ use crate::model::event::{
 use crate::model::evidence::Failure;
 use crate::model::feature::Status;
 use crate::model::ids::{AttemptId, CommitId, ContentHash, Timestamp, WorkerId};
-use crate::model::plan::{finish, missing_workers, trouble};
+use crate::model::remaining::{is_stuck, nobody_at_work};
 use crate::model::settings::{Settings, WorkerKind};
 use crate::model::state::State;
 
@@ -80,11 +81,10 @@ pub fn finish(
 ) -> Result<Vec<Event>, Rejection> {
     state.open_run().ok_or(Rejection::NoRun)?;
     // Something may have come between the wish and now, such as new features.
-    let due = finish::due(state).map(|(due, _)| due);
+    let due = ending::due(state).map(|(due, _)| due);
     // For how long nobody has been there, only whoever made the wish knows.
-    let deserted =
-        outcome == RunOutcome::WaitingForPerson && missing_workers::nobody_at_work(state, now);
-    let stuck = outcome == RunOutcome::WaitingForPerson && trouble::is_stuck(state);
+    let deserted = outcome == RunOutcome::WaitingForPerson && nobody_at_work(state, now);
+    let stuck = outcome == RunOutcome::WaitingForPerson && is_stuck(state);
     if due != Some(outcome) && !deserted && !stuck {
         return Err(Rejection::Stale(
             "the run does not end like this".to_owned(),

@@ -1,14 +1,14 @@
 //! Work that nobody is there to do, or that nobody can do: after a while the run ends, so that
 //! nobody waits for ever.
 
-use super::testing::unverified;
-use super::{World, final_tests_wait, starts};
+use super::World;
 use crate::model::clip::clip;
 use crate::model::event::RunOutcome;
+use crate::model::format;
 use crate::model::ids::Timestamp;
+use crate::model::remaining::{nobody_at_work, unverified, waits_for};
 use crate::model::settings::WorkerKind;
 use crate::model::state::State;
-use crate::model::views::format;
 
 /// What a failed worker said last is a sentence or two.
 const SAID_BYTES_MAX: usize = 400;
@@ -39,22 +39,6 @@ pub struct Crash {
     pub how: String,
     /// What was heard last of one of them; may be empty.
     pub said: String,
-}
-
-/// Whether there is work that may begin, or soon may, if only a worker of this kind were there.
-pub fn waits_for(state: &State, now: Timestamp, kind: WorkerKind) -> bool {
-    let work = match kind {
-        WorkerKind::Coding => state.ready_count() > 0 || state.delayed().next().is_some(),
-        WorkerKind::Testing => final_tests_wait(state),
-    };
-    work && state.open_run().is_some() && starts(state, now)
-}
-
-/// Whether nothing is under way, and what is left needs a worker of some kind.
-pub fn nobody_at_work(state: &State, now: Timestamp) -> bool {
-    let kinds = [WorkerKind::Coding, WorkerKind::Testing];
-    let open = !state.attempts().is_empty() || state.open_merge().is_some();
-    !open && kinds.iter().any(|&kind| waits_for(state, now, kind))
 }
 
 /// How the run is to end for want of workers, and why; none while it is to go on.

@@ -1,12 +1,13 @@
 //! What to test next.
 
-use super::{Entropy, World, coding_remains, idle};
+use super::{Entropy, World, idle};
 use crate::model::command::Command;
-use crate::model::decide::Load;
 use crate::model::event::TestTerms;
 use crate::model::ids::{FeatureId, Timestamp};
+use crate::model::load::Load;
+use crate::model::remaining::{coding_remains, unverified};
 use crate::model::settings::WorkerKind;
-use crate::model::state::{Feature, State};
+use crate::model::state::State;
 
 /// Passing features that are looked at for one draw. A sample, so that a draw costs the same in
 /// a backlog of a hundred and of a hundred thousand.
@@ -61,13 +62,6 @@ pub fn testing(
         terms,
         runners_up: sample.into_iter().filter(|(id, _)| *id != first).collect(),
     })
-}
-
-/// Passing features that were not proven at the head and can be, those longest unproven first.
-pub fn unverified(state: &State) -> impl Iterator<Item = &Feature> {
-    let older = state.indexes.proven.range(..(state.head_generation, 0));
-    let features = older.filter_map(|&(_, slot)| state.in_slot(slot));
-    features.filter(|feature| !feature.untestable())
 }
 
 fn sample(state: &State, now: Timestamp, entropy: &mut dyn Entropy) -> Vec<(FeatureId, TestTerms)> {

@@ -1,11 +1,12 @@
 //! What starts while the machine is in trouble, and when the run ends because of it.
 
-use super::{World, coding_remains, final_tests_wait, may_start};
+use super::World;
 use crate::model::clip::clip;
 use crate::model::event::{RankTerms, RunOutcome};
+use crate::model::format;
 use crate::model::ids::{FeatureId, Timestamp};
+use crate::model::remaining::{coding_remains, final_tests_wait, is_stuck, may_start};
 use crate::model::state::State;
-use crate::model::views::format;
 
 /// What went wrong is a sentence or two; what to do next must find its place in the reason.
 const WORDS_BYTES_MAX: usize = 1_200;
@@ -30,12 +31,6 @@ pub fn candidates(
 pub fn holds(state: &State, now: Timestamp) -> bool {
     let work = coding_remains(state) || final_tests_wait(state);
     state.troubled.is_some() && state.open_run().is_some() && work && may_start(state, now)
-}
-
-/// True when a trouble is open, work is left, and nothing is under way.
-pub fn is_stuck(state: &State) -> bool {
-    let idle = state.attempts().is_empty() && state.open_merge().is_none();
-    state.troubled.is_some() && idle && (coding_remains(state) || final_tests_wait(state))
 }
 
 /// Milliseconds until the run ends because of a trouble that has lasted for `waited_ms`; `None`

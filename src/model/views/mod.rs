@@ -2,10 +2,8 @@
 //! `mcp`, each in its own way.
 
 pub mod attempt;
-pub mod derived_status;
 #[cfg(test)]
 mod fixtures;
-pub mod format;
 pub mod status;
 pub mod summary;
 pub mod text;
@@ -14,7 +12,6 @@ pub mod timeline_entry;
 pub mod why;
 
 pub use attempt::{AttemptFold, AttemptTimeline};
-pub use derived_status::{DerivedStatus, DerivedStatuses};
 pub use status::{StatusView, status};
 pub use summary::{Summary, summary};
 pub use text::{FeatureText, feature_text};

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::derived_status::{Chain, DerivedStatus, DerivedStatuses};
 use crate::model::config::ConfigChange;
+use crate::model::derived_status::{Chain, DerivedStatus, DerivedStatuses};
 use crate::model::event::{BranchMoved, RankTerms, RunOutcome};
 use crate::model::evidence::Usage;
 use crate::model::ids::{AttemptId, CommitId, FeatureId, Sequence, Timestamp};
-use crate::model::plan::{unverified_count, unverified_words};
+use crate::model::remaining::{unverified_count, unverified_words};
 use crate::model::settings::WorkerKind;
 use crate::model::state::{Feature, Refused, State, Tally};
 use crate::model::trouble::TroubleKind;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::derived_status::{DerivedStatus, DerivedStatuses};
+use crate::model::derived_status::{DerivedStatus, DerivedStatuses};
 use crate::model::feature::FeatureSpec;
 use crate::model::ids::{FeatureId, Timestamp};
 use crate::model::state::State;

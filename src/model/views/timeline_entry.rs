@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::format;
 use super::timeline::{Label, Timeline, rank_words, test_words};
 use crate::model::event::{Event, FeatureAssigned, RankTerms, Recorded, TestAssigned, TestTerms};
 use crate::model::evidence::{CheckRun, Failure};
+use crate::model::format;
 use crate::model::ids::{AttemptId, CommitId, FeatureId, JobId, Sequence, Timestamp};
 
 /// One thing that happened.

@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::derived_status::{Chain, DerivedStatus, DerivedStatuses};
-use super::format;
 use super::timeline::rank_words;
 use super::timeline_entry::{EntryFold, TimelineEntry};
+use crate::model::derived_status::{Chain, DerivedStatus, DerivedStatuses};
 use crate::model::event::{Event, FeatureAssigned, RankTerms, Recorded};
+use crate::model::format;
 use crate::model::ids::{FeatureId, Sequence, Timestamp};
 use crate::model::state::State;
 

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Machine, Now};
-use crate::model::plan::{WorkerWait, waits_for};
+use crate::model::plan::WorkerWait;
+use crate::model::remaining::waits_for;
 use crate::model::settings::WorkerKind;
 use crate::protocol::MissingWorkers;
 

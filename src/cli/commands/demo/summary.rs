@@ -7,7 +7,7 @@ use crate::cli::engine::Ended;
 use crate::cli::error::Error;
 use crate::cli::project::Project;
 use crate::model::feature::Status;
-use crate::model::views::format;
+use crate::model::format;
 
 /// Prints how the demo went, and how to see more.
 pub fn say(context: &Context, project: &Project, ended: &Ended, wall_ms: u64) -> Result<(), Error> {

@@ -9,9 +9,9 @@ use crate::model::event::{
     TestAssigned, TestTerms,
 };
 use crate::model::evidence::{Basis, Failure};
+use crate::model::format;
 use crate::model::ids::{AttemptId, FeatureId};
 use crate::model::settings::WorkerKind;
-use crate::model::views::format;
 
 /// Tells an event by what was known before it, and who caused it where that was a person.
 pub fn line(timeline: &Timeline, recorded: &Recorded) -> EventLine {

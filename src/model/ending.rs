@@ -1,26 +1,14 @@
 //! Whether the run is over, and how it ended.
 
-use super::testing::unverified;
-use super::{World, coding_remains, missing_workers, trouble, unverified_words};
-use crate::model::command::Command;
-use crate::model::event::RunOutcome;
-use crate::model::feature::Status;
-use crate::model::ids::{FeatureId, Timestamp};
-use crate::model::state::{Feature, State};
-use crate::model::views::derived_status::{DerivedStatus, DerivedStatuses};
+use super::derived_status::{DerivedStatus, DerivedStatuses};
+use super::event::RunOutcome;
+use super::feature::Status;
+use super::ids::FeatureId;
+use super::remaining::{coding_remains, unverified, unverified_words};
+use super::state::{Feature, State};
 
 /// Features of each sort that are named in the reason; `status` has all of them.
 const NAMED_MAX: usize = 3;
-
-pub fn finish(state: &State, now: Timestamp, world: &World) -> Option<Command> {
-    if world.stay {
-        return None;
-    }
-    let (outcome, reason) = due(state)
-        .or_else(|| missing_workers::due(state, now, world))
-        .or_else(|| trouble::due(state, world))?;
-    Some(Command::FinishRun { outcome, reason })
-}
 
 /// How the run is to end now, and why; none while it is to go on. Only what can be seen at once is
 /// looked at while it goes on; the whole backlog once, at its end.

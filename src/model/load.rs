@@ -1,0 +1,31 @@
+//! How much one job may carry.
+
+use super::feature::FeatureSpec;
+
+/// What the features of one job say, together. It may be as much as one feature may say, so that
+/// the job, its report and its proof fit into a frame and an event whenever those of a single
+/// feature do.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Load {
+    features: usize,
+    text_bytes: usize,
+    checks: usize,
+}
+
+impl Load {
+    /// Adds a feature if it fits; the first one always does.
+    pub fn add(&mut self, spec: &FeatureSpec) -> bool {
+        let text_bytes = self.text_bytes + spec.text_bytes();
+        let checks = self.checks + spec.checks.len();
+        let fits = text_bytes <= FeatureSpec::TEXT_BYTES_MAX && checks <= FeatureSpec::ITEMS_MAX;
+        if self.features > 0 && !fits {
+            return false;
+        }
+        *self = Self {
+            features: self.features + 1,
+            text_bytes,
+            checks,
+        };
+        true
+    }
+}

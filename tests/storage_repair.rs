@@ -10,7 +10,7 @@ use crewlog::model::ids::{Epoch, Sequence};
 use crewlog::queue::log::{EventLog, Head};
 use crewlog::queue::repair::{self, Findings, Repaired};
 use crewlog::queue::snapshot::{self, Snapshot};
-use crewlog::queue::{Error, OpenOptions, encoding, verify};
+use crewlog::queue::{Error, OpenOptions, directory, encoding, verify};
 use storage_common::dirs::{all, closed, copy_dir, open, reopened};
 use storage_common::{big, smalls};
 
@@ -331,7 +331,7 @@ fn a_repair_that_died_between_the_renames_is_ended_by_the_next_start() {
     let place = Place::new();
     let repaired = place.dir.path().join("log.repaired");
     fs::rename(place.log(), &repaired).unwrap();
-    assert!(repair::exists(&place.log()));
+    assert!(directory::exists(&place.log()));
     assert_eq!(open(&place.log()).unwrap().head(), place.head);
     assert!(!repaired.exists());
     // Before the renames there is the damaged log still, and the repair begins again.

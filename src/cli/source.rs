@@ -20,7 +20,7 @@ use crate::protocol::{ClientMessage, Live, ToClient};
 use crate::queue::encoding::{self, Envelope};
 use crate::queue::log::recorded;
 use crate::queue::snapshot::{self, ValidSnapshot};
-use crate::queue::{Contents, Ending, FileContents, holder, repair};
+use crate::queue::{Contents, Ending, FileContents, directory, holder};
 use crate::scheduler::load;
 
 /// Whom to ask.
@@ -253,7 +253,7 @@ impl Whom {
                 Call::Silent { pid } => return Ok(Self::Disk(Disk::of(project, Why::Silent, pid))),
                 Call::Nobody => {}
             }
-            if !repair::exists(&project.log) {
+            if !directory::exists(&project.log) {
                 store::must_not_be_lost(project)?;
                 break;
             }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::encoding::{DecodeError, EncodeError};
-use super::log::Head;
+use super::head::Head;
 use crate::model::ids::{ContentHash, Epoch, Sequence, Timestamp};
 
 /// The world failed, or the log refuses. After anything but [`Error::Conflict`],

@@ -7,23 +7,13 @@ use tokio::sync::watch;
 use super::Error;
 use super::content::Contents;
 use super::encoding::{self, ChainHash, DecodeError, Envelope};
+pub use super::head::Head;
 use crate::model::event::Recorded;
 use crate::model::ids::{Epoch, Sequence};
 
 /// Bytes of envelopes that a [`Subscription`] asks for at once, and so the most that one
 /// follower holds: a few hundred events.
 pub const SUBSCRIPTION_BYTES_MAX: usize = 64 * 1024;
-
-/// Where a log ends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Head {
-    /// The last event's position; 0 when there is none.
-    pub sequence: Sequence,
-    /// The last event's hash; zeros when there is none.
-    pub hash: ChainHash,
-    /// The last event's epoch; 0 when there is none.
-    pub epoch: Epoch,
-}
 
 /// A log of events: dense sequences from 1, each event chained to the one before by hash.
 ///

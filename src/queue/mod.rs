@@ -6,6 +6,7 @@
 //! | [`log`] | what every log promises, and following one |
 //! | [`memory`] | a log that forgets, for tests and simulation |
 //! | [`sled_log`] | a log that does not: the only code that touches sled |
+//! | [`directory`] | the names in a log's directory, who holds it, and how a new log takes its place |
 //! | [`content`] | texts too long for the log, in files named by their hash |
 //! | [`snapshot`] | states of the fold, so that a start need not read everything |
 //! | [`reader`] | reading a log past its engine, which writes nothing |
@@ -18,9 +19,11 @@
 //! or of who waits for what.
 
 pub mod content;
+pub mod directory;
 pub mod encoding;
 mod error;
 mod files;
+mod head;
 mod head_file;
 pub mod log;
 pub mod memory;
@@ -35,11 +38,13 @@ pub mod snapshot;
 pub mod verify;
 
 pub use content::{Contents, FileContents};
+pub use directory::{Holder, Lock, holder, holder_of, lock};
 pub use encoding::{ChainHash, Envelope};
 pub use error::Error;
 pub use files::remove_unfinished;
-pub use log::{Chunk, EventLog, Head, Subscription, subscribe};
+pub use head::Head;
+pub use log::{Chunk, EventLog, Subscription, subscribe};
 pub use memory::MemoryLog;
 pub use reader::{Ending, LogReader};
-pub use sled_log::{Holder, Lock, OpenOptions, SledLog, holder, holder_of, lock};
+pub use sled_log::{OpenOptions, SledLog};
 pub use verify::{LostText, Text, Verified, verify};

@@ -29,7 +29,7 @@ use sha2::{Digest, Sha256};
 use super::content::{self, Contents};
 use super::encoding::{self, ChainHash, Envelope};
 use super::log::{EventLog, Head};
-use super::{Error, OpenOptions, SledLog, pack, repair};
+use super::{Error, OpenOptions, SledLog, directory, pack};
 use crate::model::ids::{ContentHash, Epoch};
 
 const MAGIC: [u8; 8] = *b"CREWPORT";
@@ -183,7 +183,7 @@ pub fn read_portable(
 /// Makes the log in `dir` of a portable one: there must be none, or one without events. All of it
 /// is there afterwards, or nothing: it is made beside and renamed.
 pub fn import(from: impl Read + Seek, dir: &Path, options: &OpenOptions) -> Result<Head, Error> {
-    if repair::exists(dir) {
+    if directory::exists(dir) {
         let there = SledLog::open(dir, options)?;
         if there.head() != Head::default() {
             let why = "this project has a log with events already".to_owned();
@@ -191,14 +191,14 @@ pub fn import(from: impl Read + Seek, dir: &Path, options: &OpenOptions) -> Resu
         }
         there.close()?;
     }
-    let unfinished = repair::begin(dir)?;
+    let unfinished = directory::begin(dir)?;
     let log = SledLog::open(&unfinished, options)?;
     let epoch = log.lead()?;
     let read = read_portable(from, &log, epoch).and_then(|head| log.close().map(|()| head));
     match read {
-        Ok(head) => repair::install(dir).map(|()| head),
+        Ok(head) => directory::install(dir).map(|()| head),
         Err(error) => {
-            repair::give_up(dir)?;
+            directory::give_up(dir)?;
             Err(error)
         }
     }

@@ -20,7 +20,7 @@ use super::content::FileContents;
 use super::head_file::{HeadFile, Left};
 use super::log::{Chunk, Head};
 use super::salvage::index::{Chain, Index, Place};
-use super::{Error, encoding, files, repair, salvage, sled_log};
+use super::{Error, directory, encoding, files, salvage};
 use crate::model::ids::{Epoch, Sequence};
 
 /// How often a search is repeated that has missed something. Each one takes as long as reading the
@@ -53,15 +53,6 @@ pub struct LogReader {
     left: Option<Left>,
 }
 
-/// Where the log of `dir` is: a repair that died between its renames has left it beside.
-fn place(dir: &Path) -> PathBuf {
-    let repaired = repair::sibling(dir, repair::REPAIRED);
-    match !dir.exists() && repaired.exists() {
-        true => repaired,
-        false => dir.to_owned(),
-    }
-}
-
 impl LogReader {
     /// Searches the log in `dir` for its events from `from` on; 0 and 1 are the first. Earlier
     /// ones are not kept, so that a reader who has a snapshot needs no memory for them.
@@ -73,7 +64,7 @@ impl LogReader {
 
     /// The same; the event before has this hash, if that is known.
     fn after(dir: &Path, from: Sequence, hash: Option<u64>) -> Result<Self, Error> {
-        let dir = place(dir);
+        let dir = directory::place(dir);
         let from = from.max(Sequence(1));
         let hash = hash.or((from == Sequence(1)).then_some(0));
         let mut tries = 1..=SEARCHES_MAX;
@@ -237,7 +228,7 @@ impl LogReader {
 
     /// How the log was left. Reads the engine's files once more where it was closed.
     pub fn ending(&self) -> Result<Ending, Error> {
-        if self.dir.join(sled_log::PRE_OPEN_COPY).exists() {
+        if self.dir.join(directory::PRE_OPEN_COPY).exists() {
             return Ok(Ending::Altered);
         }
         let Some(Left::Closed { files, .. }) = self.left else {
@@ -333,7 +324,7 @@ fn whole_batch(reached: Sequence, notes: [Option<Left>; 2]) -> Sequence {
 
 /// Whether somebody has the log open at this moment.
 fn is_written(dir: &Path) -> bool {
-    sled_log::holder(dir).is_some()
+    directory::holder(dir).is_some()
 }
 
 impl std::fmt::Debug for LogReader {

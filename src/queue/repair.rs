@@ -16,12 +16,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::content::{self, CONTENT_BYTES_MAX, FileContents};
+use super::directory::{REPAIRED, begin, exists, finish, remove, rename, sibling};
 use super::encoding::DecodeError;
 use super::log::{EventLog, Head, hash_at};
 use super::salvage::Salvage;
 use super::snapshot::{self, ValidSnapshot};
 use super::verify::LostText;
-use super::{Ending, Error, LogReader, OpenOptions, SledLog, files, sled_log, verify};
+use super::{Ending, Error, LogReader, OpenOptions, SledLog, directory, files, verify};
 use crate::model::ids::{ContentHash, Epoch, Sequence};
 
 /// Bytes of events that are read and appended at once: some thousand events share a sync.
@@ -224,7 +225,7 @@ pub fn repair(
     let altered = link_contents(&dir.join("content"), &unfinished.join("content"))?;
     let head = write(&findings.salvage, &unfinished, options)?;
     // Held until the new log is in its place, so that nobody is quicker.
-    let held = sled_log::lock(&unfinished)?;
+    let held = directory::lock(&unfinished)?;
     rename(&unfinished, &repaired)?;
     rename(dir, aside)?;
     rename(&repaired, dir)?;
@@ -260,36 +261,6 @@ pub fn set_texts_aside(findings: &Findings, dir: &Path, aside: &Path) -> Result<
     Ok(moved)
 }
 
-/// Where a new log is made that is to take the place of the one in `dir`. What an earlier process
-/// has left there is removed; it was made of what is still to be had.
-pub(super) fn begin(dir: &Path) -> Result<PathBuf, Error> {
-    let unfinished = sibling(dir, &format!("{REPAIRED}{}", files::UNFINISHED));
-    remove(&unfinished)?;
-    remove(&sibling(dir, REPAIRED))?;
-    Ok(unfinished)
-}
-
-/// Puts the new log, which is closed, in the place of an empty one or of none.
-pub(super) fn install(dir: &Path) -> Result<(), Error> {
-    let unfinished = sibling(dir, &format!("{REPAIRED}{}", files::UNFINISHED));
-    rename(&unfinished, &sibling(dir, REPAIRED))?;
-    remove(dir)?;
-    finish(dir)
-}
-
-/// Removes the new log.
-pub(super) fn give_up(dir: &Path) -> Result<(), Error> {
-    begin(dir).map(drop)
-}
-
-/// The name of a log that is ready to take the damaged one's place.
-pub(super) const REPAIRED: &str = "repaired";
-
-/// Whether there is a log in `dir`, or one that is about to be put there.
-pub fn exists(dir: &Path) -> bool {
-    dir.exists() || sibling(dir, REPAIRED).exists()
-}
-
 /// [`Error::Lost`] where there is no log, and a sound snapshot says that there was one.
 pub fn lost(dir: &Path, snapshots: &Path) -> Result<Option<Error>, Error> {
     if exists(dir) {
@@ -301,19 +272,6 @@ pub fn lost(dir: &Path, snapshots: &Path) -> Result<Option<Error>, Error> {
         sequence: snapshot.sequence,
         snapshot: snapshot.path,
     }))
-}
-
-/// Takes the last step of a repair whose process died before it.
-pub(super) fn finish(dir: &Path) -> Result<(), Error> {
-    let repaired = sibling(dir, REPAIRED);
-    if dir.exists() || !repaired.exists() {
-        return Ok(());
-    }
-    match rename(&repaired, dir) {
-        // Somebody else was quicker.
-        Err(_) if dir.exists() => Ok(()),
-        renamed => renamed,
-    }
 }
 
 /// Writes the events into a new log in `dir`, and proves it.
@@ -381,25 +339,4 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     };
     let paths = entries.map(|entry| Ok(entry.map_err(Error::io("read", dir))?.path()));
     paths.collect()
-}
-
-/// `log` and a word: `log.word`, in the same directory.
-pub(super) fn sibling(dir: &Path, word: &str) -> PathBuf {
-    let name = dir.file_name().unwrap_or_default().to_string_lossy();
-    dir.with_file_name(format!("{name}.{word}"))
-}
-
-fn remove(dir: &Path) -> Result<(), Error> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Error::io("remove", dir)(error))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Renames durably.
-fn rename(from: &Path, to: &Path) -> Result<(), Error> {
-    fs::rename(from, to).map_err(Error::io("rename", from))?;
-    files::sync_dir(to.parent().unwrap_or(Path::new(".")))
 }

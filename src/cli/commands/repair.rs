@@ -15,6 +15,7 @@ use crate::cli::pages::{damage, time};
 use crate::cli::project::Project;
 use crate::cli::store;
 use crate::model::ids::AttemptId;
+use crate::queue::directory;
 use crate::queue::repair::{self, Findings};
 use crate::scheduler::load;
 use crate::worker::spool;
@@ -38,7 +39,7 @@ const NAMESAKES_MAX: u32 = 100;
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     let mut here = ProjectContext::find(context)?;
     // Before anything is made or moved: without a log, this writes nothing.
-    if !repair::exists(&here.project.log) {
+    if !directory::exists(&here.project.log) {
         store::must_not_be_lost(&here.project)?;
         return Err(Error::usage(
             "there is nothing to repair",

@@ -20,7 +20,7 @@ use crate::model::lifecycle;
 use crate::model::state::{STATE_VERSION, State};
 use crate::queue::snapshot::{self, ValidSnapshot};
 use crate::queue::verify::{Fault, Walk};
-use crate::queue::{Contents, Ending, Envelope, LostText, Verified, repair};
+use crate::queue::{Contents, Ending, Envelope, LostText, Verified, directory, repair};
 use crate::scheduler::load;
 
 /// Unlawful events that are named: the first one says what is wrong, the rest follows from it.
@@ -78,7 +78,7 @@ fn first_bad(here: &ProjectContext, error: Error) -> Error {
         return error;
     }
     let project = &here.project;
-    if !repair::exists(&project.log) {
+    if !directory::exists(&project.log) {
         return error;
     }
     match repair::look(&project.log, &project.snapshots) {

@@ -17,7 +17,7 @@ use self::index::{Index, Place};
 use super::content::{Contents, FileContents};
 use super::head_file::HeadFile;
 use super::log::{Chunk, EventLog, Head};
-use super::{Error, sled_log};
+use super::{Error, directory};
 use crate::model::event::Recorded;
 use crate::model::ids::{Epoch, Sequence};
 
@@ -42,13 +42,13 @@ pub struct Salvage {
     /// The greatest epoch that anything here tells of.
     pub epoch: Epoch,
     /// Nobody else has the log meanwhile; none for who only looks.
-    lock: Option<sled_log::Lock>,
+    lock: Option<directory::Lock>,
 }
 
 /// Searches the engine's files in `dir` for events from `from` on.
 pub(super) fn search(dir: &Path, from: Sequence) -> Result<(Index, Vec<File>), Error> {
     let mut files = Vec::new();
-    for home in ["sled", sled_log::PRE_OPEN_COPY] {
+    for home in ["sled", directory::PRE_OPEN_COPY] {
         for path in engine_files(&dir.join(home))? {
             match File::open(&path) {
                 // The engine has tidied up meanwhile.
@@ -68,7 +68,7 @@ impl Salvage {
     /// Searches the log in `dir`, which nobody else may have open: [`Error::Held`]. Makes nothing
     /// and changes nothing but the lock's note.
     pub fn search(dir: &Path) -> Result<Self, Error> {
-        let lock = sled_log::lock(dir)?;
+        let lock = directory::lock(dir)?;
         let mut salvage = Self::look(dir)?;
         salvage.lock = Some(lock);
         Ok(salvage)

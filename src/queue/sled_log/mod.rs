@@ -18,12 +18,8 @@
 //! that fits is added to the last one, which is written again, because sled's cost is by key.
 
 mod engine;
-mod lock;
 mod open;
 mod pre_open_copy;
-
-pub use self::lock::{Holder, Lock, holder, holder_of, lock};
-pub(super) use self::pre_open_copy::NAME as PRE_OPEN_COPY;
 
 use std::fs::File;
 use std::io;
@@ -38,6 +34,7 @@ use tokio::sync::watch;
 use self::engine::{CloseGuard, Values, engine};
 use super::Error;
 use super::content::{Contents, FileContents};
+use super::directory::Lock;
 use super::files;
 use super::head_file::{HeadFile, Left};
 use super::log::{Chunk, Envelopes, EventLog, Head};

@@ -11,10 +11,10 @@ use super::super::content::FileContents;
 use super::super::head_file::{HeadFile, Left, Slots};
 use super::super::log::{Envelopes, Head};
 use super::super::pack::{self, Value};
-use super::super::{Error, files, mounts, repair};
+use super::super::{Error, directory, files, mounts};
 use super::engine::{CloseGuard, Values, engine};
 use super::pre_open_copy::{AsFound, BYTES_MAX};
-use super::{EPOCH_KEY, FORMAT, FORMAT_KEY, OpenOptions, SledLog, Writer, lock};
+use super::{EPOCH_KEY, FORMAT, FORMAT_KEY, OpenOptions, SledLog, Writer};
 use crate::model::ids::{Epoch, Sequence};
 
 /// sled's page cache. The log is read once, in order, and then only at its end.
@@ -27,9 +27,9 @@ pub(super) fn open(dir: &Path, options: &OpenOptions) -> Result<SledLog, Error> 
     if !options.allow_network_filesystem {
         mounts::refuse_network(dir)?;
     }
-    repair::finish(dir)?;
+    directory::finish(dir)?;
     files::make_dir(dir)?;
-    let lock = lock::lock(dir)?;
+    let lock = directory::lock(dir)?;
     files::remove_unfinished(dir)?;
     let contents = FileContents::open(&dir.join("content"))?;
     contents.remove_abandoned()?;
@@ -150,7 +150,7 @@ fn unreadable(dir: &Path, error: Error) -> Error {
         // Our own lock was removed under whoever holds the engine's.
         error if is_held(&error) => Error::Held {
             path: dir.to_owned(),
-            pid: lock::holder_of(&dir.join("sled/db")).and_then(|holder| holder.pid),
+            pid: directory::holder_of(&dir.join("sled/db")).and_then(|holder| holder.pid),
             since: None,
         },
         Error::Engine { ref why, .. } if is_refusal(why) => error,
@@ -290,7 +290,7 @@ fn wait_for_engine(home: &Path) -> Result<CloseGuard<sled::Db>, Error> {
 
 /// True when another process has the engine's lock: somebody removed ours under it.
 fn is_held_elsewhere(home: &Path) -> bool {
-    let holder = lock::holder_of(&home.join("db"));
+    let holder = directory::holder_of(&home.join("db"));
     let pid = holder.and_then(|holder| holder.pid);
     pid.is_some_and(|pid| pid != std::process::id())
 }

@@ -6,11 +6,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::super::directory::PRE_OPEN_COPY as NAME;
 use super::super::files;
-
-/// The copy of a log that turned out to be damaged. The first one is kept: later ones would be of
-/// what an opening has left.
-pub(in crate::queue) const NAME: &str = "sled.as-found";
 
 /// More than this is not copied: it would take longer than a quarter of a second. Two million
 /// events, or the backlog of a hundred thousand long features, are less.

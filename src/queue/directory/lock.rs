@@ -58,7 +58,7 @@ pub fn lock(dir: &Path) -> Result<Lock, Error> {
 
 impl Lock {
     /// Puts the lock's file back when it is not in `dir` any more.
-    pub(super) fn restore(&mut self, dir: &Path) -> Result<(), Error> {
+    pub(in crate::queue) fn restore(&mut self, dir: &Path) -> Result<(), Error> {
         let path = dir.join("lock");
         let same = |found: fs::Metadata, held: fs::Metadata| {
             (found.dev(), found.ino()) == (held.dev(), held.ino())

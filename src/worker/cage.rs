@@ -8,8 +8,8 @@ use crate::agent::cage::build::{Request, build};
 use crate::agent::cage::{Access, Cage, Limits, Network, probe};
 
 use super::config::{AgentConfig, Config, Isolation};
+use super::driver::program;
 use super::executor::{AttemptEnv, Executor};
-use super::session::program;
 
 /// Who is to be caged.
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::{self, Write};
+use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -24,9 +24,10 @@ use crate::model::trouble::TroubleKind;
 use super::cage;
 use super::commands::isolation;
 use super::config::{AgentConfig, Config, Driver, Isolation, Places};
+use super::driver;
+use super::error::{PreflightError, WorkerError};
 use super::job::{agent_environment, shared_environment};
-use super::session;
-use super::shell::{WorkerError, template};
+use super::template::template;
 use super::token::tree_token;
 use super::trouble::{FREE_BYTES_MIN, free_bytes};
 
@@ -36,67 +37,6 @@ const HANDSHAKE_MS: u64 = 20_000;
 
 /// What the directory of a handshake begins with, before the number of its process.
 const HANDSHAKE: &str = "handshake-";
-
-/// The machine is not fit for work.
-#[derive(Debug, thiserror::Error)]
-pub enum PreflightError {
-    /// A program is nowhere in the path.
-    #[error(
-        "{key} is {program:?}, and there is no such program in PATH ({path}). Install it, or set {key} to its full path"
-    )]
-    NotInPath {
-        /// Which key of the config names it.
-        key: &'static str,
-        /// Its name.
-        program: String,
-        /// Where it was looked for.
-        path: String,
-    },
-    /// A program's file cannot be executed.
-    #[error("{key} is {program:?}, and {reason}. Correct the path, or run `chmod +x` on the file")]
-    NotExecutable {
-        /// Which key of the config names it.
-        key: &'static str,
-        /// Its path.
-        program: String,
-        /// What is wrong with the file.
-        reason: String,
-    },
-    /// Nothing can be written where attempts or their results are kept.
-    #[error(
-        "{what} {path:?} cannot be written: {source}. Free disk space, or correct its permissions"
-    )]
-    NotWritable {
-        /// What is kept there.
-        what: &'static str,
-        /// Which directory.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// An agent starts, and no session with it can be had.
-    #[error("no session with {program:?} can be had: {reason}. {advice}")]
-    NoSession {
-        /// The agent.
-        program: String,
-        /// What it said.
-        reason: String,
-        /// What to do.
-        advice: &'static str,
-    },
-    /// The disk is as good as full.
-    #[error(
-        "{what} {path:?} has {free_kib} KiB of free space; at least {} MiB are needed. Free disk space", FREE_BYTES_MIN >> 20
-    )]
-    DiskFull {
-        /// What is kept there.
-        what: &'static str,
-        /// Which directory.
-        path: PathBuf,
-        /// What is left of its disk.
-        free_kib: u64,
-    },
-}
 
 /// Whether a worker with this config can begin, as far as the config goes: for whoever starts
 /// workers, so that a mistake is said once and not by each of them.
@@ -110,7 +50,7 @@ pub fn check(config: &Config) -> Result<(), WorkerError> {
         return Err(WorkerError::Cage { found });
     }
     for (_, agent) in agents(config) {
-        session::driver(agent, &config.places).map_err(WorkerError::Agent)?;
+        driver::driver(agent, &config.places).map_err(WorkerError::Agent)?;
     }
     template(config, WorkerKind::Coding)?;
     template(config, WorkerKind::Testing).map(drop)
@@ -124,7 +64,7 @@ pub fn check_programs(config: &Config) -> Result<(), PreflightError> {
     for (key, agent) in agents(config) {
         let env = shared_environment(config, std::env::vars_os());
         let env = agent_environment(env, agent, std::env::vars_os());
-        let program = session::program(agent, &config.places);
+        let program = driver::program(agent, &config.places);
         find(key, &program, env.get(OsStr::new("PATH")))?;
     }
     let env = shared_environment(config, std::env::vars_os());
@@ -194,9 +134,9 @@ async fn handshake(
 ) -> Result<SessionResult, PreflightError> {
     let settings = AcpSettings {
         handshake_only: true,
-        ..session::acp_settings(agent)
+        ..driver::acp_settings(agent)
     };
-    let program = session::program(agent, &config.places);
+    let program = driver::program(agent, &config.places);
     let Ok(driver) = AcpDriver::new(program, agent.args.clone(), settings) else {
         // The config was checked before.
         return Ok(SessionResult::new(SessionEnd::Completed, ""));

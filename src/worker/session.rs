@@ -7,15 +7,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agent::cage::{Cage, blame};
 use crate::agent::{
-    AcpDriver, AcpSettings, AgentEvent, CommandDriver, Driver, JobPaths, Permission, Session,
-    SessionLimits, SessionResult, Transcript,
+    AgentEvent, Driver, JobPaths, Session, SessionLimits, SessionResult, Transcript,
 };
 use crate::model::evidence::Failure;
 use crate::model::ids::{FeatureId, Timestamp};
 use crate::model::settings::WorkerKind;
 
 use super::cage::Caged;
-use super::config::{self, AgentConfig, PermissionPolicy, Places};
+use super::driver::driver;
 use super::executor::{AttemptEnv, Executor};
 use super::job::{agent_environment, environment};
 use super::outcome;
@@ -24,43 +23,6 @@ use super::trouble::{self, refused, setup};
 
 /// Events that wait to be shown. The reader only notes the latest, so it is never far behind.
 const EVENTS_MAX: usize = 64;
-
-/// The program of an agent as it is started. A path with a slash is relative to the project, where
-/// the config file is; the agent's own working directory is another one.
-pub(super) fn program(agent: &AgentConfig, places: &Places) -> String {
-    match agent.program.contains('/') {
-        true => places.project.join(&agent.program).display().to_string(),
-        false => agent.program.clone(),
-    }
-}
-
-/// Starts one kind of agent again and again.
-pub(super) fn driver(agent: &AgentConfig, places: &Places) -> Result<Box<dyn Driver>, String> {
-    let program = program(agent, places);
-    let args = agent.args.clone();
-    match agent.driver {
-        config::Driver::Command => match CommandDriver::new(program, args, "") {
-            Ok(driver) => Ok(Box::new(driver)),
-            Err(error) => Err(error.to_string()),
-        },
-        config::Driver::Acp => match AcpDriver::new(program, args, acp_settings(agent)) {
-            Ok(driver) => Ok(Box::new(driver)),
-            Err(error) => Err(error.to_string()),
-        },
-    }
-}
-
-/// What is agreed with an agent that speaks ACP.
-pub(super) fn acp_settings(agent: &AgentConfig) -> AcpSettings {
-    AcpSettings {
-        mode: (!agent.mode.is_empty()).then(|| agent.mode.clone()),
-        permission: match agent.permission {
-            PermissionPolicy::Allow => Permission::Allow,
-            PermissionPolicy::Deny => Permission::Deny,
-        },
-        ..AcpSettings::default()
-    }
-}
 
 impl Executor {
     pub(super) async fn session(

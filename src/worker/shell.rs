@@ -9,80 +9,29 @@ use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::agent::cage::probe::LANDLOCK_LEAST;
 use crate::agent::process;
-use crate::model::encoding;
 use crate::model::ids::Timestamp;
 use crate::model::running::Running;
 use crate::model::settings::WorkerKind;
 use crate::protocol::identity;
 use crate::workspace::{self, Repository};
 
-use super::config::{Config, ConfigError};
+use super::config::Config;
 use super::connection::{Connection, ConnectionError};
+use super::error::WorkerError;
 use super::executor::{Executor, OutputStore, Parts, Templates};
 use super::machine::{Done, Effect, Exit, Input, Machine, Rules};
-use super::ports::{PortSlot, PortsError};
-use super::preflight::{self, PreflightError};
-use super::prompt::{TEMPLATE_BYTES_MAX, Template};
+use super::ports::PortSlot;
+use super::preflight;
 use super::signals::Signals;
-use super::spool::{self, SpoolError};
+use super::spool;
+use super::template::template;
 
 /// The last words to a scheduler that reads take milliseconds.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 
 /// Told one line for everything of interest, without its end.
 pub type Reporter = Arc<dyn Fn(&str) + Send + Sync>;
-
-/// A worker cannot begin.
-#[derive(Debug, thiserror::Error)]
-pub enum WorkerError {
-    /// The config cannot work.
-    #[error("the config cannot work: {0}")]
-    Config(#[from] ConfigError),
-    /// The agent cannot be driven.
-    #[error("the config cannot work: agent: {0}")]
-    Agent(String),
-    /// The kernel has no cage.
-    #[error(
-        "environment.isolation = \"cage\": the kernel's Landlock has ABI {found}, and {} is needed (Linux 6.7 or later); with \"auto\" agents run without a cage",
-        LANDLOCK_LEAST
-    )]
-    Cage {
-        /// The version of Landlock's interface; 0 where there is none.
-        found: u32,
-    },
-    /// A prompt template cannot be used.
-    #[error("the prompt template {path:?} (`{key}`) cannot be used: {problem}")]
-    Template {
-        /// The key of the config that names it.
-        key: &'static str,
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// The machine is not fit for work.
-    #[error(transparent)]
-    Machine(#[from] PreflightError),
-    /// git.
-    #[error(transparent)]
-    Repository(#[from] workspace::Error),
-    /// The spool.
-    #[error(transparent)]
-    Spool(#[from] SpoolError),
-    /// The ports.
-    #[error(transparent)]
-    Ports(#[from] PortsError),
-    /// The system refused something.
-    #[error("cannot {doing}: {source}")]
-    System {
-        /// What was to be done.
-        doing: &'static str,
-        /// Why.
-        source: std::io::Error,
-    },
-}
 
 /// All that a worker is started with.
 pub struct Launch {
@@ -202,36 +151,6 @@ async fn repository(config: &Config) -> Result<Repository, WorkerError> {
         Some(settings) => repository.with_settings(settings),
         None => repository,
     })
-}
-
-pub(super) fn template(config: &Config, kind: WorkerKind) -> Result<Template, WorkerError> {
-    let (key, own) = match kind {
-        WorkerKind::Coding => ("prompts.coding", &config.prompts.coding),
-        WorkerKind::Testing => ("prompts.testing", &config.prompts.testing),
-    };
-    let Some(path) = own else {
-        return Ok(Template::built_in(kind));
-    };
-    let path = config.places.project.join(path);
-    let refuse = |problem: String| WorkerError::Template {
-        key,
-        path: path.clone(),
-        problem,
-    };
-    let meta = std::fs::metadata(&path).map_err(|error| refuse(error.to_string()))?;
-    if meta.len() > TEMPLATE_BYTES_MAX {
-        return Err(refuse(format!(
-            "it is longer than {TEMPLATE_BYTES_MAX} bytes"
-        )));
-    }
-    let bytes = std::fs::read(&path).map_err(|error| refuse(error.to_string()))?;
-    let text = encoding::decode(&bytes).map_err(|error| {
-        refuse(format!(
-            "{error}; {}",
-            error.remedy(&path.to_string_lossy())
-        ))
-    })?;
-    Template::parse(text).map_err(|error| refuse(error.to_string()))
 }
 
 /// Wall-clock time that never jumps: where it was at the start, and for how long this worker has

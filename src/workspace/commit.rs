@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::gitdir::Filters;
+use super::blueprint::Filters;
 use super::parse::{RawEntries, unborn_repository};
 use super::places::{exists, remove_any};
 use super::repository::commit_id;

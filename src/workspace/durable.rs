@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use super::blocking::blocking;
 use super::parse::CommitObjects;
 use super::repository::Repository;
 use super::{Error, Result};
@@ -172,18 +173,6 @@ fn sync_if_there(path: &Path) -> io::Result<bool> {
         Err(error) if error.kind() == ErrorKind::NotADirectory => Ok(false),
         Err(error) => Err(error),
     }
-}
-
-/// Does disk work on a path where it may wait.
-pub(super) async fn blocking<T: Send + 'static>(
-    doing: &'static str,
-    path: PathBuf,
-    work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
-) -> Result<T> {
-    let name = path.clone();
-    let done = tokio::task::spawn_blocking(move || work(&path)).await;
-    let result = done.unwrap_or_else(|error| Err(io::Error::other(error)));
-    result.map_err(Error::io(doing, &name))
 }
 
 #[cfg(test)]

@@ -1,20 +1,12 @@
-//! Git directories of our own making: the worker's, and the one inside an attempt's working tree.
-//!
-//! Both borrow the objects of the main repository and share nothing else with it: no refs, hooks,
-//! locks, stash or index, and of its configuration only a copy. The worker's git also writes its
-//! objects into the main repository, so that a commit is there for the scheduler.
+//! The parts of a git directory: what one is made of, which objects it borrows, and which submodules
+//! lie in it.
 
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::durable::blocking;
-use super::places::{read_plain, remove_any};
-use super::repository::{ObjectFormat, Repository};
-use super::settings::{ConfigText, Settings};
-use super::version::Version;
-use super::{Author, Result, submodules};
+use super::places::{read_plain, read_small, remove_any};
 use crate::model::ids::CommitId;
 
 /// git follows alternates of alternates to this depth.
@@ -22,94 +14,7 @@ const ALTERNATES_DEPTH: u32 = 5;
 
 /// A list of alternates, of shallow commits or of refs is some lines; in the largest repositories
 /// some megabytes.
-const LIST_BYTES_MAX: u64 = 64 << 20;
-
-/// Attributes that outrank all others and switch every filter and conversion off.
-const RAW: &str = "* -text !eol -ident !filter !working-tree-encoding !merge\n";
-
-/// What the git directories of one repository's attempts have in common.
-#[derive(Debug)]
-pub(super) struct Blueprint {
-    objects: Vec<PathBuf>,
-    shallow: Option<Vec<u8>>,
-    extensions: ConfigText,
-    lfs_storage: PathBuf,
-    /// Where the agent's git-lfs keeps objects, if not in its own git directory.
-    agents_lfs: Option<PathBuf>,
-    author: Author,
-    settings: Settings,
-    /// The main repository's git directories of submodules, by their names.
-    pub(super) modules: Vec<(PathBuf, PathBuf)>,
-}
-
-impl Repository {
-    pub(super) async fn blueprint(&self) -> Result<Blueprint> {
-        let settings = self.settings().await?.clone();
-        let common = self.common_dir().to_owned();
-        let sha256 = self.format() == ObjectFormat::Sha256;
-        let author = self.author().clone();
-        let module_dirs = [self.git_dir(), common.clone()].map(|dir| dir.join("modules"));
-        blocking("prepare a git directory", common, move |common| {
-            let mut extensions = ConfigText::default();
-            let partial = settings.partial_clone();
-            let version = match sha256 || partial.is_some() {
-                true => "1",
-                false => "0",
-            };
-            extensions.set("core.repositoryformatversion", Some(version));
-            extensions.set("core.bare", Some("false"));
-            if sha256 {
-                extensions.set("extensions.objectformat", Some("sha256"));
-            }
-            if let Some(remote) = partial {
-                extensions.set("extensions.partialclone", Some(remote));
-            }
-            let set = settings.lfs_storage().map(|path| common.join(path));
-            let mut modules: Vec<(PathBuf, PathBuf)> = Vec::new();
-            for (name, dir) in module_dirs.iter().flat_map(|dir| submodules::modules(dir)) {
-                if modules.iter().all(|(known, _)| *known != name) {
-                    modules.push((name, dir));
-                }
-            }
-            Ok(Blueprint {
-                objects: object_dirs(&common.join("objects")),
-                shallow: read_plain(&common.join("shallow"), LIST_BYTES_MAX),
-                extensions,
-                lfs_storage: set.clone().unwrap_or_else(|| common.join("lfs")),
-                agents_lfs: set,
-                author,
-                settings,
-                modules,
-            })
-        })
-        .await
-    }
-
-    /// The directories outside of an attempt's own that its git reads: the main repository's
-    /// objects and those that it borrows itself, git-lfs's objects, and the objects of submodules.
-    /// Nobody needs to write them but the worker. Not all of them need to exist.
-    ///
-    /// # Errors
-    /// git cannot read its configuration.
-    pub async fn shared_read_paths(&self) -> Result<Vec<PathBuf>> {
-        let blueprint = self.blueprint().await?;
-        blocking(
-            "list the objects to read",
-            self.common_dir().to_owned(),
-            move |_| {
-                let mut paths = blueprint.objects;
-                paths.push(blueprint.lfs_storage);
-                for (_, module) in blueprint.modules {
-                    paths.extend(object_dirs(&module.join("objects")));
-                    paths.push(module.join("lfs"));
-                }
-                paths.dedup();
-                Ok(paths)
-            },
-        )
-        .await
-    }
-}
+pub(super) const LIST_BYTES_MAX: u64 = 64 << 20;
 
 /// A directory of objects, and all that it borrows from.
 pub(super) fn object_dirs(objects: &Path) -> Vec<PathBuf> {
@@ -195,100 +100,81 @@ pub(super) fn make(dir: &Path, head: &str, config: &[u8], objects: &[PathBuf]) -
     fs::write(dir.join("HEAD"), format!("{head}\n"))
 }
 
-/// How the worker's git treats contents.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Filters {
-    /// As the person has configured it.
-    Run,
-    /// Bytes stay as they are, and no program runs.
-    Off,
-}
+/// The largest projects have a few hundred submodules.
+pub(super) const MODULES_MAX: usize = 10_000;
 
-impl Blueprint {
-    /// Makes the worker's own git directory.
-    pub(super) fn make_workers(&self, dir: &Path, filters: Filters) -> io::Result<()> {
-        let text = |path: PathBuf| path.to_string_lossy().into_owned();
-        let (exclude, attributes) = (dir.join("users-exclude"), dir.join("users-attributes"));
-        let mut config = ConfigText::default();
-        if filters == Filters::Run {
-            self.settings.for_worker(&mut config);
-        }
-        config.append(&self.extensions);
-        // Where its own copies are, whatever was said before.
-        config.set("core.excludesfile", Some(&text(exclude.clone())));
-        config.set("core.attributesfile", Some(&text(attributes.clone())));
-        config.set("lfs.storage", Some(&text(self.lfs_storage.clone())));
-        make(dir, "ref: refs/heads/none", config.bytes(), &self.objects)?;
-        fs::write(exclude, &self.settings.users_exclude)?;
-        fs::write(attributes, &self.settings.users_attributes)?;
-        fs::write(dir.join("info/exclude"), &self.settings.exclude)?;
-        let attributes = match filters {
-            Filters::Run => &self.settings.attributes,
-            Filters::Off => RAW,
+/// Names of submodules may have slashes in them, and submodules have submodules.
+const DEPTH_MAX: u32 = 16;
+
+/// A configuration or a list of refs.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// The git directories of submodules below a `modules` directory, with their paths below it.
+pub(super) fn modules(top: &Path) -> Vec<(PathBuf, PathBuf)> {
+    let mut found = Vec::new();
+    let mut unseen = vec![(PathBuf::new(), 0)];
+    while let Some((below, depth)) = unseen.pop() {
+        let dir = top.join(&below);
+        let is_module = dir.join("HEAD").is_file() && dir.join("objects").is_dir();
+        let inside = match is_module {
+            true => below.join("modules"),
+            false => below.clone(),
         };
-        fs::write(dir.join("info/attributes"), attributes)?;
-        self.write_shallow(dir)
-    }
-
-    /// Makes the git directory of an attempt's working tree, at `head`, with these refs (as in a
-    /// file of packed ones) and the index of its files.
-    pub(super) fn make_agents(
-        &self,
-        dir: &Path,
-        head: &CommitId,
-        refs: &[u8],
-        index: &Path,
-    ) -> io::Result<()> {
-        let mut config = ConfigText::default();
-        self.settings.for_agent(&mut config);
-        config.append(&self.extensions);
-        config.set("core.logallrefupdates", Some("true"));
-        config.set("user.name", Some(&self.author.name));
-        config.set("user.email", Some(&self.author.email));
-        if let Some(lfs) = &self.agents_lfs {
-            config.set("lfs.storage", Some(&lfs.to_string_lossy()));
+        if is_module {
+            found.push((below, dir));
         }
-        make(dir, head.as_str(), config.bytes(), &self.objects)?;
-        if !refs.is_empty() {
-            fs::write(dir.join("packed-refs"), refs)?;
+        if depth == DEPTH_MAX || found.len() == MODULES_MAX {
+            continue;
         }
-        fs::write(dir.join("info/exclude"), &self.settings.exclude)?;
-        if !self.settings.attributes.is_empty() {
-            fs::write(dir.join("info/attributes"), &self.settings.attributes)?;
-        }
-        fs::copy(index, dir.join("index"))?;
-        for (name, main) in &self.modules {
-            let at = Path::new("modules").join(name);
-            make_below(dir, at.parent().unwrap_or(&at))?;
-            submodules::borrow_module(main, &dir.join(at))?;
-        }
-        self.write_shallow(dir)
-    }
-
-    fn write_shallow(&self, dir: &Path) -> io::Result<()> {
-        match &self.shallow {
-            Some(shallow) => fs::write(dir.join("shallow"), shallow),
-            None => Ok(()),
+        for entry in fs::read_dir(top.join(&inside))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                unseen.push((inside.join(entry.file_name()), depth + 1));
+            }
         }
     }
-
-    pub(super) fn ssh_command(&self) -> Option<String> {
-        self.settings.ssh_command()
-    }
+    found
 }
 
-/// Variables that keep git away from every configuration file but that of its git directory.
-pub(super) fn only_own_config(version: Version) -> Vec<(&'static str, &'static str)> {
-    let mut set = vec![("GIT_CONFIG_NOSYSTEM", "1")];
-    match version >= Version::CONFIG_GLOBAL {
-        true => set.push(("GIT_CONFIG_GLOBAL", "/dev/null")),
-        // Filters do not find the person's own files then; better than what an agent wrote there.
-        false => set.extend([
-            ("HOME", "/nonexistent"),
-            ("XDG_CONFIG_HOME", "/nonexistent"),
-        ]),
+/// Makes the git directory of a submodule like the main repository's, with the objects borrowed.
+pub(super) fn borrow_module(main: &Path, dir: &Path) -> io::Result<()> {
+    let config = read_plain(&main.join("config"), FILE_BYTES_MAX).unwrap_or_default();
+    make(
+        dir,
+        "ref: refs/heads/none",
+        &config,
+        &object_dirs(&main.join("objects")),
+    )?;
+    for name in ["HEAD", "packed-refs", "shallow"] {
+        if let Some(bytes) = read_plain(&main.join(name), FILE_BYTES_MAX) {
+            fs::write(dir.join(name), bytes)?;
+        }
     }
-    set
+    let mut unseen = vec![PathBuf::from("refs")];
+    let mut copied = 0;
+    while let Some(below) = unseen.pop() {
+        for entry in fs::read_dir(main.join(&below))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let path = below.join(entry.file_name());
+            let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            if is_dir {
+                unseen.push(path);
+            } else if let Some(bytes) =
+                read_small(&main.join(&path)).filter(|_| copied < MODULES_MAX)
+            {
+                copied += 1;
+                make_below(dir, &below)?;
+                fs::write(dir.join(path), bytes)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Turns a list of `ID REF` lines into a file of packed refs as a clone would have them.

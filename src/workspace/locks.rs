@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Result;
-use super::durable::blocking;
+use super::blocking::blocking;
 use super::repository::Repository;
 
 /// git holds these for as long as it writes one file; only a checkout of a large tree holds the

@@ -15,6 +15,8 @@
 //! was read at the start of the run, do run for attempts (git-lfs would otherwise commit the wrong
 //! bytes), under the attempt's limits; what is salvaged from dead ones is taken as it lies there.
 
+mod blocking;
+mod blueprint;
 mod branch;
 mod changes;
 mod commit;
@@ -36,6 +38,7 @@ pub mod parse;
 mod partial_objects;
 mod pins;
 mod places;
+mod read_settings;
 mod rebase;
 mod refs;
 mod remove;

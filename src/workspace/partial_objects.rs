@@ -8,7 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::Result;
-use super::durable::blocking;
+use super::blocking::blocking;
 use super::repository::Repository;
 use crate::model::ids::CommitId;
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::Result;
-use super::durable::blocking;
+use super::blocking::blocking;
 use super::places::Places;
 use super::repository::Repository;
 use crate::model::ids::{AttemptId, CommitId};

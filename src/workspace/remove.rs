@@ -4,12 +4,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::durable::blocking;
-use super::gitdir::Filters;
-use super::places::{FRESH, NAME, Notes, OLD_JOB, OLD_NAME, Places, exists, remove_any};
+use super::blocking::blocking;
+use super::blueprint::Filters;
+use super::places::{FRESH, NAME, Notes, OLD_JOB, OLD_NAME, Places, delete, exists, remove_any};
 use super::repository::Repository;
 use super::worktree::Worktree;
 use super::{Error, Result};
@@ -340,31 +339,4 @@ fn forget(worktrees: &Path, admin: &str, dir: &Path) -> io::Result<()> {
         return Ok(());
     }
     remove_any(&git_dir)
-}
-
-/// Deletes a tree, also one whose directories an agent made read-only.
-pub(super) fn delete(dir: &Path) -> io::Result<()> {
-    match remove_any(dir) {
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            open_up(dir)?;
-            remove_any(dir)
-        }
-        // Somebody else may be deleting it too.
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
-}
-
-fn open_up(top: &Path) -> io::Result<()> {
-    let mut dirs = vec![top.to_owned()];
-    while let Some(dir) = dirs.pop() {
-        fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))?;
-        for entry in fs::read_dir(&dir)? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                dirs.push(entry.path());
-            }
-        }
-    }
-    Ok(())
 }

@@ -7,10 +7,9 @@ use std::sync::Arc;
 use tokio::sync::OnceCell;
 
 use super::git::{Call, Git, Limits, Output};
-use super::gitdir::only_own_config;
 use super::launch::Launcher;
 use super::settings::Settings;
-use super::version::Version;
+use super::version::{Version, only_own_config};
 use super::{Author, Error, Result};
 use crate::model::ids::CommitId;
 
@@ -157,10 +156,9 @@ impl Repository {
         Self(Arc::new(inner))
     }
 
-    /// The person's configuration, read now if it is not known yet.
-    pub(super) async fn settings(&self) -> Result<&Settings> {
-        let read = || self.read_settings();
-        self.0.settings.get_or_try_init(read).await
+    /// Where the person's configuration is kept once it was read.
+    pub(super) fn known_settings(&self) -> &OnceCell<Settings> {
+        &self.0.settings
     }
 
     /// The project's directory, absolute.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Result;
-use super::durable::blocking;
+use super::blocking::blocking;
 use super::places::remove_any;
 use super::worktree::Worktree;
 use crate::model::ids::CommitId;

@@ -3,17 +3,10 @@
 //! agent for example, runs a program or changes what is committed.
 
 use std::fs;
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-
-use super::Result;
-use super::durable::blocking;
-use super::repository::Repository;
-
-/// Patterns of ignored files and of attributes are some lines. A file beyond this is none.
-const PATTERNS_BYTES_MAX: u64 = 1 << 20;
 
 /// Sections that decide what a checkout writes and a commit contains, and how git reaches the
 /// remote that lacks no object: filters download what they need (git-lfs), and partial clones too.
@@ -90,6 +83,14 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Of the answer of `config --list --show-scope -z`, without any patterns.
+    pub(super) fn of(listed: &[u8]) -> Self {
+        Self {
+            values: parse(listed),
+            ..Self::default()
+        }
+    }
+
     /// Writes them into a file, all or nothing; they are on the disk when this returns.
     ///
     /// # Errors
@@ -249,69 +250,6 @@ fn parse(stdout: &[u8]) -> Vec<Value> {
         });
     }
     values
-}
-
-impl Repository {
-    /// Reads the person's configuration as it is now.
-    ///
-    /// # Errors
-    /// git cannot read it: the error names the file and the line.
-    pub async fn read_settings(&self) -> Result<Settings> {
-        let listed = self
-            .persons_call("read git's configuration")
-            .args(["config", "--list", "--show-scope", "-z"])
-            .ok()
-            .await?;
-        let mut settings = Settings {
-            values: parse(&listed.stdout),
-            ..Settings::default()
-        };
-        let excludes = self.patterns_file("core.excludesFile", "ignore").await?;
-        let attributes = self
-            .patterns_file("core.attributesFile", "attributes")
-            .await?;
-        let info = self.common_dir().join("info");
-        let doing = "read git's configuration";
-        blocking(doing, info, move |info| {
-            settings.exclude = patterns(&info.join("exclude"))?;
-            settings.attributes = patterns(&info.join("attributes"))?;
-            settings.users_exclude = excludes.map_or(Ok(String::new()), |path| patterns(&path))?;
-            let theirs = attributes.map_or(Ok(String::new()), |path| patterns(&path));
-            settings.users_attributes = theirs?;
-            Ok(settings)
-        })
-        .await
-    }
-
-    /// The file of patterns that a key names, or the one where git looks otherwise.
-    async fn patterns_file(&self, key: &str, default: &str) -> Result<Option<PathBuf>> {
-        let call = self.persons_call("read git's configuration");
-        let call = call.args(["config", "-z", "--type=path", "--get", key]);
-        let (call, output) = call.run_keeping().await?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        match output.code {
-            0 => Ok(Some(self.project_dir().join(text.trim_end_matches('\0')))),
-            1 => Ok(config_home().map(|home| home.join("git").join(default))),
-            _ => Err(call.failed(&output)),
-        }
-    }
-}
-
-fn config_home() -> Option<PathBuf> {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    let home = || set("HOME").map(|home| PathBuf::from(home).join(".config"));
-    set("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home)
-}
-
-fn patterns(path: &Path) -> io::Result<String> {
-    // A pipe in its place would be read for ever.
-    if !fs::metadata(path).is_ok_and(|meta| meta.is_file()) {
-        return Ok(String::new());
-    }
-    let mut bytes = Vec::new();
-    let mut file = fs::File::open(path)?.take(PATTERNS_BYTES_MAX);
-    file.read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]

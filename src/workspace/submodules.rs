@@ -7,95 +7,18 @@
 //! what is inside is looked at with a git directory of our own.
 
 use std::fs;
-use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use super::durable::blocking;
+use super::blocking::blocking;
+use super::blueprint::Filters;
 use super::git::Call;
-use super::gitdir::{self, Filters, object_dirs};
+use super::gitdir::{self, MODULES_MAX, object_dirs};
 use super::own_commits::{head_of, quoted};
-use super::places::{exists, read_plain, read_small, remove_any};
+use super::places::{exists, read_small, remove_any};
 use super::worktree::Worktree;
 use super::{Error, Result};
 use crate::model::ids::CommitId;
-
-/// The largest projects have a few hundred submodules.
-const MODULES_MAX: usize = 10_000;
-
-/// Names of submodules may have slashes in them, and submodules have submodules.
-const DEPTH_MAX: u32 = 16;
-
-/// A configuration or a list of refs.
-const FILE_BYTES_MAX: u64 = 16 << 20;
-
-/// The git directories of submodules below a `modules` directory, with their paths below it.
-pub(super) fn modules(top: &Path) -> Vec<(PathBuf, PathBuf)> {
-    let mut found = Vec::new();
-    let mut unseen = vec![(PathBuf::new(), 0)];
-    while let Some((below, depth)) = unseen.pop() {
-        let dir = top.join(&below);
-        let is_module = dir.join("HEAD").is_file() && dir.join("objects").is_dir();
-        let inside = match is_module {
-            true => below.join("modules"),
-            false => below.clone(),
-        };
-        if is_module {
-            found.push((below, dir));
-        }
-        if depth == DEPTH_MAX || found.len() == MODULES_MAX {
-            continue;
-        }
-        for entry in fs::read_dir(top.join(&inside))
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                unseen.push((inside.join(entry.file_name()), depth + 1));
-            }
-        }
-    }
-    found
-}
-
-/// Makes the git directory of a submodule like the main repository's, with the objects borrowed.
-pub(super) fn borrow_module(main: &Path, dir: &Path) -> io::Result<()> {
-    let config = read_plain(&main.join("config"), FILE_BYTES_MAX).unwrap_or_default();
-    gitdir::make(
-        dir,
-        "ref: refs/heads/none",
-        &config,
-        &object_dirs(&main.join("objects")),
-    )?;
-    for name in ["HEAD", "packed-refs", "shallow"] {
-        if let Some(bytes) = read_plain(&main.join(name), FILE_BYTES_MAX) {
-            fs::write(dir.join(name), bytes)?;
-        }
-    }
-    let mut unseen = vec![PathBuf::from("refs")];
-    let mut copied = 0;
-    while let Some(below) = unseen.pop() {
-        for entry in fs::read_dir(main.join(&below))
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            let path = below.join(entry.file_name());
-            let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            if is_dir {
-                unseen.push(path);
-            } else if let Some(bytes) =
-                read_small(&main.join(&path)).filter(|_| copied < MODULES_MAX)
-            {
-                copied += 1;
-                gitdir::make_below(dir, &below)?;
-                fs::write(dir.join(path), bytes)?;
-            }
-        }
-    }
-    Ok(())
-}
 
 /// A submodule of the attempt's working tree that is checked out.
 #[derive(Debug)]

@@ -33,3 +33,17 @@ impl fmt::Display for Version {
         write!(f, "{}.{}", self.0, self.1)
     }
 }
+
+/// Variables that keep git away from every configuration file but that of its git directory.
+pub(super) fn only_own_config(version: Version) -> Vec<(&'static str, &'static str)> {
+    let mut set = vec![("GIT_CONFIG_NOSYSTEM", "1")];
+    match version >= Version::CONFIG_GLOBAL {
+        true => set.push(("GIT_CONFIG_GLOBAL", "/dev/null")),
+        // Filters do not find the person's own files then; better than what an agent wrote there.
+        false => set.extend([
+            ("HOME", "/nonexistent"),
+            ("XDG_CONFIG_HOME", "/nonexistent"),
+        ]),
+    }
+    set
+}

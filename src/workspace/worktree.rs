@@ -4,10 +4,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::durable::blocking;
+use super::blocking::blocking;
+use super::blueprint::{Blueprint, Filters};
 use super::git::{Call, Limits};
-use super::gitdir::{Blueprint, Filters, make_below, packed_refs};
-use super::places::{Notes, Places, exists, remove_any};
+use super::gitdir::{make_below, packed_refs};
+use super::places::{Notes, Places, delete, exists, remove_any};
 use super::repository::Repository;
 use super::{Author, Changes, Error, Result};
 use crate::model::ids::{AttemptId, CommitId};
@@ -263,7 +264,7 @@ fn put(fresh: &Path, link: &Path) -> io::Result<()> {
         let aside = fresh.with_extension("old");
         remove_any(&aside)?;
         fs::rename(link, &aside)?;
-        super::remove::delete(&aside)?;
+        delete(&aside)?;
     }
     fs::rename(fresh, link)
 }

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::agent::process::PROBE_ARGUMENT;
+/// The first argument of the process that tries out whether namespaces can be had.
+pub(in crate::agent) const PROBE_ARGUMENT: &str = "__probe";
 
 /// What the kernel offers for a cage.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -31,6 +31,7 @@ pub use run::{Finished, run_masked, run_to_end};
 pub use tree::{Ended, Tree};
 
 use super::cage::Cage;
+use super::cage::probe::PROBE_ARGUMENT;
 use crate::model::actor::{GUARD_STAGE, INIT_STAGE, TREE_MARKER};
 use crate::model::trouble::TroubleKind;
 use table::Choice;
@@ -40,7 +41,6 @@ pub const MARKER: &str = TREE_MARKER;
 
 const GUARD_ARGUMENT: &str = GUARD_STAGE;
 const INIT_ARGUMENT: &str = INIT_STAGE;
-pub(super) const PROBE_ARGUMENT: &str = "__probe";
 
 /// Arguments of both stages that they do nothing with: the tree's token, its directory and its
 /// `TMPDIR`. Whoever traces a process back finds them in their command lines, which everybody may

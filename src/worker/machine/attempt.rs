@@ -10,8 +10,9 @@ use crate::model::trouble;
 use crate::protocol::{Holding, JobOffer, Phase, Verdict};
 use crate::worker::outcome::{self, FeatureChecks, RebasedCommit, SessionResult};
 
-use super::ending::Ending;
-use super::{Done, Effect, Finished, HookPoint, Leftover, Machine, Spooled, Step, StepKind};
+use super::{
+    Done, Effect, Ending, Finished, HookPoint, Leftover, Machine, Spooled, Step, StepKind,
+};
 use next::Next;
 
 /// Work has its time limit, and what comes after it this one: removing a large worktree from a slow

@@ -10,28 +10,8 @@ use crate::worker::outcome;
 
 use super::attempt::{Attempt, Held, RunningStep, SETTLE_MS, Stage};
 use super::{
-    Effect, Exit, Finished, Machine, STOP_LIMIT_MS, Spooled, StepKind, Stopping, command_id,
+    Effect, Ending, Exit, Finished, Machine, STOP_LIMIT_MS, Spooled, StepKind, Stopping, command_id,
 };
-
-/// What becomes of an attempt whose step was interrupted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
-    /// Given back: cancelled by a person, or this worker stops.
-    Release {
-        /// Why.
-        reason: String,
-    },
-    /// Its time was up.
-    TimeLimit {
-        /// What was under way, and how it ended.
-        during: Option<String>,
-    },
-    /// The scheduler no longer counts on it: nothing is reported.
-    Drop {
-        /// How we know.
-        reason: String,
-    },
-}
 
 impl Machine {
     /// The attempt comes to `report`, unless that is a failure which the end of this run explains.

@@ -29,6 +29,7 @@ use crate::protocol::{HEARTBEAT_MS, SchedulerMessage, WorkerMessage};
 
 use attempt::{Attempt, RunningStep, Stage};
 use link::Link;
+use types::Ending;
 pub use types::{
     Done, Effect, Exit, Finished, HookPoint, Input, Leftover, Spooled, Step, StepKind,
 };

@@ -182,3 +182,23 @@ impl Exit {
         }
     }
 }
+
+/// What becomes of an attempt whose step was interrupted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Given back: cancelled by a person, or this worker stops.
+    Release {
+        /// Why.
+        reason: String,
+    },
+    /// Its time was up.
+    TimeLimit {
+        /// What was under way, and how it ended.
+        during: Option<String>,
+    },
+    /// The scheduler no longer counts on it: nothing is reported.
+    Drop {
+        /// How we know.
+        reason: String,
+    },
+}

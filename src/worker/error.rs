@@ -1,0 +1,123 @@
+//! Why a worker cannot begin.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::agent::cage::probe::LANDLOCK_LEAST;
+use crate::workspace;
+
+use super::config::ConfigError;
+use super::ports::PortsError;
+use super::spool::SpoolError;
+use super::trouble::FREE_BYTES_MIN;
+
+/// A worker cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The config cannot work.
+    #[error("the config cannot work: {0}")]
+    Config(#[from] ConfigError),
+    /// The agent cannot be driven.
+    #[error("the config cannot work: agent: {0}")]
+    Agent(String),
+    /// The kernel has no cage.
+    #[error(
+        "environment.isolation = \"cage\": the kernel's Landlock has ABI {found}, and {} is needed (Linux 6.7 or later); with \"auto\" agents run without a cage",
+        LANDLOCK_LEAST
+    )]
+    Cage {
+        /// The version of Landlock's interface; 0 where there is none.
+        found: u32,
+    },
+    /// A prompt template cannot be used.
+    #[error("the prompt template {path:?} (`{key}`) cannot be used: {problem}")]
+    Template {
+        /// The key of the config that names it.
+        key: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The machine is not fit for work.
+    #[error(transparent)]
+    Machine(#[from] PreflightError),
+    /// git.
+    #[error(transparent)]
+    Repository(#[from] workspace::Error),
+    /// The spool.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// The ports.
+    #[error(transparent)]
+    Ports(#[from] PortsError),
+    /// The system refused something.
+    #[error("cannot {doing}: {source}")]
+    System {
+        /// What was to be done.
+        doing: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// The machine is not fit for work.
+#[derive(Debug, thiserror::Error)]
+pub enum PreflightError {
+    /// A program is nowhere in the path.
+    #[error(
+        "{key} is {program:?}, and there is no such program in PATH ({path}). Install it, or set {key} to its full path"
+    )]
+    NotInPath {
+        /// Which key of the config names it.
+        key: &'static str,
+        /// Its name.
+        program: String,
+        /// Where it was looked for.
+        path: String,
+    },
+    /// A program's file cannot be executed.
+    #[error("{key} is {program:?}, and {reason}. Correct the path, or run `chmod +x` on the file")]
+    NotExecutable {
+        /// Which key of the config names it.
+        key: &'static str,
+        /// Its path.
+        program: String,
+        /// What is wrong with the file.
+        reason: String,
+    },
+    /// Nothing can be written where attempts or their results are kept.
+    #[error(
+        "{what} {path:?} cannot be written: {source}. Free disk space, or correct its permissions"
+    )]
+    NotWritable {
+        /// What is kept there.
+        what: &'static str,
+        /// Which directory.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// An agent starts, and no session with it can be had.
+    #[error("no session with {program:?} can be had: {reason}. {advice}")]
+    NoSession {
+        /// The agent.
+        program: String,
+        /// What it said.
+        reason: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// The disk is as good as full.
+    #[error(
+        "{what} {path:?} has {free_kib} KiB of free space; at least {} MiB are needed. Free disk space", FREE_BYTES_MIN >> 20
+    )]
+    DiskFull {
+        /// What is kept there.
+        what: &'static str,
+        /// Which directory.
+        path: PathBuf,
+        /// What is left of its disk.
+        free_kib: u64,
+    },
+}

@@ -1,0 +1,18 @@
+//! Disk work apart from the loop that waits for it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{Error, Result};
+
+/// Does disk work on a path where it may wait.
+pub(super) async fn blocking<T: Send + 'static>(
+    doing: &'static str,
+    path: PathBuf,
+    work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
+) -> Result<T> {
+    let name = path.clone();
+    let done = tokio::task::spawn_blocking(move || work(&path)).await;
+    let result = done.unwrap_or_else(|error| Err(io::Error::other(error)));
+    result.map_err(Error::io(doing, &name))
+}

@@ -157,7 +157,7 @@ fn no_name_of_a_log_reaches_the_terminal_alive() {
         assert!(!line.contains('\n'), "{line:?}");
         harmless(&line);
         let out = Output {
-            format: crewlog::cli::args::Format::Text,
+            format: crewlog::cli::globals::Format::Text,
             color: false,
             width: None,
             quiet: false,

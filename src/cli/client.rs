@@ -11,7 +11,7 @@ use tokio_util::bytes::Bytes;
 use tokio_util::codec::Framed;
 
 use super::error::Error;
-use super::store::refused;
+use super::failures::refused;
 use crate::model::command::PersonCommand;
 use crate::model::ids::{CommandId, Sequence};
 use crate::protocol::{

@@ -13,7 +13,6 @@ use tokio::sync::oneshot;
 use self::signals::end_on_signals;
 use self::watcher::Watcher;
 use super::Context;
-use super::commands::WorkerCounts;
 use super::config::Config;
 use super::error::Error;
 use super::exit::ExitCode;
@@ -22,6 +21,8 @@ use super::progress::{Progress, Screen};
 use super::project::{self, Project};
 use super::store::{self, now};
 use super::text::clean;
+use super::worker_counts::WorkerCounts;
+use super::{failures, runtime};
 use crate::agent::cage::probe::Support;
 use crate::agent::process;
 use crate::bug;
@@ -100,7 +101,7 @@ pub fn work(
     }
     let screen = Screen::new(&context.global);
     logging::start(&context.global, "warn", screen.clone());
-    let runtime = runtime()?;
+    let runtime = runtime::start()?;
     let ended = runtime.block_on(work_here(context, project, config, wish, screen));
     match bug::count() {
         0 => {}
@@ -135,14 +136,6 @@ fn unfit(error: impl std::fmt::Display) -> Error {
     Error::usage("no worker could begin", error, "")
 }
 
-/// A runtime on this thread alone: the loop, the sockets and git's answers are all quick.
-pub fn runtime() -> Result<tokio::runtime::Runtime, Error> {
-    let built = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    built.map_err(|error| Error::internal("cannot start", error, "free some memory or files"))
-}
-
 async fn work_here(
     context: &Context,
     project: &Project,
@@ -154,10 +147,10 @@ async fn work_here(
     let project = &project.settle()?;
     let held = Arc::new(store::hold(project, config).await?);
     let log: Arc<dyn EventLog> = held.clone();
-    let project = &project.claim_attempts(config)?;
+    let project = &project.claim_attempts(config.attempts_dir())?;
     project.remove_unfinished();
     check_crew(project, config, wish.crew).await?;
-    let state = load::load(&*log, &project.snapshots).map_err(store::of_scheduler)?;
+    let state = load::load(&*log, &project.snapshots).map_err(failures::of_scheduler)?;
     let branch = config.branch_of(&state);
     forget_torn(&repository, project, &state).await?;
     let known = (state.branch == branch).then_some(&state.head);
@@ -205,8 +198,8 @@ async fn work_here(
     tokio::spawn(end_on_signals(receiver, notes, context.global.clone()));
     let standing = project.standing();
     let (ending, state) = tokio::select! {
-        ended = scheduler::run(options, sender) => ended.map_err(store::of_scheduler)?,
-        error = standing.lost(|| held.check_place().map_err(|error| store::of_log(&error))) => {
+        ended = scheduler::run(options, sender) => ended.map_err(failures::of_scheduler)?,
+        error = standing.lost(|| held.check_place().map_err(|error| failures::of_log(&error))) => {
             return Err(error);
         }
     };
@@ -335,7 +328,7 @@ fn told(
     let text = config.evidence(project);
     let contents = log.contents();
     let content = contents.put(text.as_bytes());
-    let content = content.map_err(|error| store::of_log(&error))?;
+    let content = content.map_err(|error| failures::of_log(&error))?;
     let before = state.notices.told.and_then(|hash| contents.get(&hash).ok());
     let before = before.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let changes = before.map_or(Vec::new(), |before| differences(&before, &text));

@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::args::{Format, Global};
+use super::globals::{Format, Global};
 use super::output::wants_color;
 
 /// Variable of the environment that overrides `-v` with a filter of `tracing`.

@@ -8,53 +8,36 @@ pub mod boundary;
 pub mod client;
 pub mod commands;
 pub mod config;
+pub mod context;
 pub mod drill;
 pub mod engine;
 pub mod error;
 pub mod exit;
+pub mod failures;
+pub mod globals;
 pub mod logging;
 pub mod output;
 pub mod pages;
 pub mod progress;
 pub mod project;
+pub mod render;
+pub mod runtime;
 pub mod source;
 pub mod store;
 pub mod text;
 pub mod transcript;
+pub mod worker_counts;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
-use args::{Format, Global, Scheduler, Verb, Worker};
+use args::{Scheduler, Verb, Worker};
+pub use context::Context;
 use error::Error;
 use exit::ExitCode;
-use output::Output;
-
-/// What every verb gets beside its own arguments.
-#[derive(Clone, Debug)]
-pub struct Context {
-    /// The global arguments.
-    pub global: Global,
-    /// Where results go.
-    pub out: Output,
-}
-
-impl Context {
-    fn new(global: Global) -> Self {
-        let out = Output::new(&global);
-        Self { global, out }
-    }
-
-    /// A remark on standard error, for people.
-    pub fn note(&self, text: impl std::fmt::Display) {
-        if !self.global.quiet {
-            // With standard error closed nobody is there to be told.
-            let _ = writeln!(io::stderr(), "{}", text::clean_lines(&text.to_string()));
-        }
-    }
-}
+use globals::Format;
 
 /// The whole `scheduler` binary: arguments in, exit code out.
 pub fn scheduler(arguments: impl Iterator<Item = OsString>) -> ExitCode {
@@ -106,7 +89,9 @@ fn dispatch(context: &Context, verb: &Verb) -> Result<ExitCode, Error> {
         Verb::Remove(args) => commands::remove::run(context, args),
         Verb::Answer(args) => commands::answer::run(context, args),
         Verb::Stop(args) => commands::stop::run(context, args),
-        Verb::Completions(args) => commands::completions::run(context, args),
+        Verb::Completions(args) => {
+            commands::completions::run(context, args, &mut Scheduler::command())
+        }
         Verb::Worker(args) => commands::worker::run(context, args),
     }
 }

@@ -2,9 +2,9 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use super::args::{ColorChoice, Format, Global};
 use super::error::Error;
 use super::exit::ExitCode;
+use super::globals::{ColorChoice, Format, Global};
 use super::text::clean_lines;
 
 /// Standard output, and how results look there.

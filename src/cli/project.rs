@@ -17,8 +17,8 @@ use sha2::{Digest, Sha256};
 use self::identity::Identity;
 pub use self::standing::is_own;
 use super::boundary;
-use super::engine::runtime;
 use super::error::Error;
+use super::runtime;
 use crate::workspace::{self, Location};
 
 /// The directory that marks a project.
@@ -141,7 +141,7 @@ impl Project {
                 "run `scheduler init` in your repository, or name the project with -C DIR",
             ));
         };
-        let found = match runtime()?.block_on(Location::ask(root)) {
+        let found = match runtime::start()?.block_on(Location::ask(root)) {
             Err(error @ workspace::Error::NotARepository { .. }) => Err(error),
             // A git that is missing, dies or refuses keeps nobody from looking at the log.
             Err(error) => Location::read(root).ok_or(error),
@@ -155,7 +155,7 @@ impl Project {
     /// The git repository that `start` lies in, as a project that may not be set up yet.
     pub fn repository(start: Option<&Path>) -> Result<Self, Error> {
         let start = start_directory(start)?;
-        let location = runtime()?
+        let location = runtime::start()?
             .block_on(Location::ask(&start))
             .map_err(|error| no_repository("cannot set up a project here", error))?;
         boundary::check(location.home())?;

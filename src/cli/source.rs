@@ -12,7 +12,7 @@ pub use self::disk::{FromDisk, Why};
 use super::client::{self, Call, Client, READER_LIMIT};
 use super::error::Error;
 use super::project::Project;
-use super::store;
+use super::{failures, store};
 use crate::model::event::Recorded;
 use crate::model::ids::Sequence;
 use crate::model::state::{STATE_VERSION, State};
@@ -129,7 +129,7 @@ impl Source {
                     .push((envelope.sequence, envelope.name()));
                 Ok(None)
             }
-            recorded => recorded.map(Some).map_err(|error| store::of_log(&error)),
+            recorded => recorded.map(Some).map_err(|error| failures::of_log(&error)),
         }
     }
 
@@ -156,7 +156,7 @@ impl Source {
 
     /// The state after `last`, or at the end of the log.
     pub async fn state(&self, project: &Project, last: Option<Sequence>) -> Result<State, Error> {
-        let stored = snapshot::all(&project.snapshots).map_err(|error| store::of_log(&error))?;
+        let stored = snapshot::all(&project.snapshots).map_err(|error| failures::of_log(&error))?;
         for stored in stored {
             if last.is_some_and(|last| stored.sequence > last) {
                 continue;
@@ -203,7 +203,7 @@ impl Source {
                 return Ok(ControlFlow::Break(()));
             }
             let folded = load::fold(&mut state, envelope, contents);
-            if !folded.map_err(|error| store::of_log(&error))? {
+            if !folded.map_err(|error| failures::of_log(&error))? {
                 self.lost
                     .borrow_mut()
                     .push((envelope.sequence, envelope.name()));

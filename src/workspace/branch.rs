@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::move_lock::MoveLock;
 use super::repository::Repository;
 use super::{Error, Result};
 use crate::model::ids::CommitId;
@@ -165,7 +166,7 @@ impl Repository {
     /// # Errors
     /// The branch does not exist, or a git of an earlier call still lives.
     pub async fn head_at_rest(&self, branch: &str) -> Result<CommitId> {
-        let _lock = self.lock_moves().await?;
+        let _lock = MoveLock::take(self.common_dir()).await?;
         self.head(branch).await
     }
 
@@ -213,7 +214,7 @@ impl Repository {
     ) -> Result<Advance> {
         let reference = full_name(branch);
         self.sync_commit(onto, commit).await?;
-        let lock = self.lock_moves().await?;
+        let lock = MoveLock::take(self.common_dir()).await?;
         let reason: String = reason.chars().filter(|c| !c.is_control()).collect();
         let reason = format!("crewlog: {reason}");
         let mut tried = 0;

@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use super::Result;
 use super::error::Error;
-use super::repository::Repository;
 
 /// How long a lock is waited for: another project in this repository moves its branch within
 /// milliseconds. Whoever asks for the move asks again later.
@@ -27,6 +26,31 @@ const LOOK: Duration = Duration::from_millis(10);
 pub struct MoveLock(Arc<File>);
 
 impl MoveLock {
+    /// Takes the lock of the repository whose working trees share `common_dir`.
+    ///
+    /// # Errors
+    /// [`Error::BranchBusy`] when a git of an earlier scheduler still holds it after [`WAIT`], and
+    /// what the disk says.
+    pub(super) async fn take(common_dir: &Path) -> Result<Self> {
+        let path = common_dir.join("crewlog").join("move.lock");
+        let failed = |source| Error::io("lock", &path)(source);
+        let file = open(&path).map_err(failed)?;
+        let mut waited = Duration::ZERO;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self(Arc::new(file))),
+                Err(TryLockError::Error(source)) => return Err(failed(source)),
+                Err(TryLockError::WouldBlock) if waited >= WAIT => {
+                    return Err(Error::BranchBusy { lock: path });
+                }
+                Err(TryLockError::WouldBlock) => {}
+            }
+            // Nothing tells of a lock's release without a thread that waits for it.
+            tokio::time::sleep(LOOK).await;
+            waited += LOOK;
+        }
+    }
+
     /// The same lock for another process: it is released with the last of them.
     pub(super) fn share(&self) -> io::Result<File> {
         self.0.try_clone()
@@ -40,33 +64,6 @@ impl PartialEq for MoveLock {
 }
 
 impl Eq for MoveLock {}
-
-impl Repository {
-    /// Takes the lock.
-    ///
-    /// # Errors
-    /// [`Error::BranchBusy`] when a git of an earlier scheduler still holds it after [`WAIT`], and
-    /// what the disk says.
-    pub(super) async fn lock_moves(&self) -> Result<MoveLock> {
-        let path = self.common_dir().join("crewlog").join("move.lock");
-        let failed = |source| Error::io("lock", &path)(source);
-        let file = open(&path).map_err(failed)?;
-        let mut waited = Duration::ZERO;
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(MoveLock(Arc::new(file))),
-                Err(TryLockError::Error(source)) => return Err(failed(source)),
-                Err(TryLockError::WouldBlock) if waited >= WAIT => {
-                    return Err(Error::BranchBusy { lock: path });
-                }
-                Err(TryLockError::WouldBlock) => {}
-            }
-            // Nothing tells of a lock's release without a thread that waits for it.
-            tokio::time::sleep(LOOK).await;
-            waited += LOOK;
-        }
-    }
-}
 
 fn open(path: &Path) -> io::Result<File> {
     if let Some(dir) = path.parent() {

@@ -1,9 +1,6 @@
 //! `scheduler completions`: completion scripts for shells.
 
-use clap::CommandFactory;
-
 use crate::cli::Context;
-use crate::cli::args::Scheduler;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 
@@ -19,14 +16,9 @@ pub struct Args {
 }
 
 /// Carries the verb out.
-pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
+pub fn run(context: &Context, args: &Args, command: &mut clap::Command) -> Result<ExitCode, Error> {
     let mut script = Vec::new();
-    clap_complete::generate(
-        args.shell,
-        &mut Scheduler::command(),
-        "scheduler",
-        &mut script,
-    );
+    clap_complete::generate(args.shell, command, "scheduler", &mut script);
     context.out.bytes(&script)?;
     Ok(ExitCode::Passing)
 }

@@ -8,13 +8,14 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::cli::Context;
-use crate::cli::commands::WorkerCounts;
 use crate::cli::config::Config;
 use crate::cli::engine::{self, Wish};
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
+use crate::cli::runtime;
 use crate::cli::store;
 use crate::cli::text::clean;
+use crate::cli::worker_counts::WorkerCounts;
 use crate::model::backlog::{self, Format};
 use crate::model::command::PersonCommand;
 
@@ -82,6 +83,6 @@ fn import(sandbox: &sandbox_repo::SandboxRepo, config: &Config) -> Result<(), Er
         update: true,
     };
     let submitted = store::submit(&sandbox.project, config, command);
-    engine::runtime()?.block_on(submitted)?;
+    runtime::start()?.block_on(submitted)?;
     Ok(())
 }

@@ -230,7 +230,7 @@ fn of_project(report: &mut Report, project: &Project, support: &Support) {
         Err(error) => report.add("config", State::Failure, error.why, &error.next),
     }
     disk(report, "data", &project.data);
-    match Project::attempts_base(&config) {
+    match Project::attempts_base(config.attempts_dir()) {
         Ok(base) if project.worktrees.starts_with(&base) => {
             disk(report, "attempts", &project.worktrees);
         }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::cli::Context;
 use crate::cli::drill::{self, Plan};
-use crate::cli::engine;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
+use crate::cli::runtime;
 
 /// Works in a directory of its own with scripted agents; kills only processes that it has started.
 /// Any loss, double merge or orphan fails it, and the directory is kept then.
@@ -66,7 +66,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     if !context.global.quiet {
         eprintln!("the drill's seed is {}", plan.seed);
     }
-    let (findings, root) = engine::runtime()?.block_on(drill::carry_out(context, &plan))?;
+    let (findings, root) = runtime::start()?.block_on(drill::carry_out(context, &plan))?;
     if context.out.is_json() {
         context.out.json(&drill::json(&findings))?;
     } else {

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use super::{ProjectContext, event_json, say_source};
 use crate::cli::Context;
-use crate::cli::engine;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
+use crate::cli::failures;
+use crate::cli::runtime;
 use crate::cli::source::Item;
-use crate::cli::store;
 use crate::model::event::Recorded;
 use crate::model::ids::Sequence;
 use crate::queue::portable::Portable;
@@ -38,7 +38,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     if let Some(file) = &args.portable {
         return portable(context, &here, file);
     }
-    engine::runtime()?.block_on(async {
+    runtime::start()?.block_on(async {
         let source = here.source().await?;
         let mut lines = String::new();
         let each = &mut |recorded: Recorded| {
@@ -75,7 +75,7 @@ fn portable(context: &Context, here: &ProjectContext, file: &Path) -> Result<Exi
     let mut name = file.as_os_str().to_owned();
     name.push(".unfinished");
     let unfinished = PathBuf::from(name);
-    let written = engine::runtime()?.block_on(async {
+    let written = runtime::start()?.block_on(async {
         let to = File::create(&unfinished).map_err(failed)?;
         let head = write(context, here, &to).await?;
         to.sync_all().map_err(failed)?;
@@ -105,7 +105,7 @@ fn portable(context: &Context, here: &ProjectContext, file: &Path) -> Result<Exi
 }
 
 async fn write(context: &Context, here: &ProjectContext, to: &File) -> Result<Head, Error> {
-    let failed = |error: crate::queue::Error| store::of_log(&error);
+    let failed = |error: crate::queue::Error| failures::of_log(&error);
     let source = here.source().await?;
     let mut portable = Portable::begin(to).map_err(failed)?;
     let take = &mut |item: Item<'_>, contents: &dyn Contents| {

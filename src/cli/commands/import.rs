@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use super::ProjectContext;
 use crate::cli::Context;
-use crate::cli::engine;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
-use crate::cli::store;
+use crate::cli::runtime;
+use crate::cli::{failures, store};
 use crate::model::backlog::{self, BacklogErrors, BacklogFeature, FILE_BYTES_MAX, Format};
 use crate::model::command::PersonCommand;
 use crate::model::encoding;
@@ -44,7 +44,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     }
     let file = args.file.as_deref().unwrap_or(Path::new("-"));
     let parsed = read(file)?;
-    engine::runtime()?.block_on(async {
+    runtime::start()?.block_on(async {
         let state = {
             let source = here.source().await?;
             source.state(&here.project, None).await?
@@ -213,7 +213,7 @@ fn portable(context: &Context, here: &ProjectContext, file: &Path) -> Result<Exi
             let next = "nothing was imported; a portable log goes into a project without events";
             return Err(Error::usage(what(), why, next));
         }
-        imported => imported.map_err(|error| store::of_log(&error))?,
+        imported => imported.map_err(|error| failures::of_log(&error))?,
     };
     if context.out.is_json() {
         let json = serde_json::json!({ "events": head.sequence, "hash": head.hash.to_string() });

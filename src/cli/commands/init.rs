@@ -6,10 +6,10 @@ use std::path::Path;
 
 use crate::cli::Context;
 use crate::cli::config::TEMPLATE;
-use crate::cli::engine;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::cli::project::Project;
+use crate::cli::runtime;
 use crate::workspace::Repository;
 
 /// Nothing that exists is overwritten.
@@ -82,7 +82,7 @@ fn missing(project: &Project) -> Option<String> {
         repository.check_commit().await
     };
     // Without a runtime nothing can be asked, and the run will say so.
-    let result = engine::runtime().ok()?.block_on(check);
+    let result = runtime::start().ok()?.block_on(check);
     result.err().map(|error| error.to_string())
 }
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::{ProjectContext, event_json, say_source};
 use crate::cli::Context;
 use crate::cli::client::{Call, Client, READER_LIMIT};
-use crate::cli::engine;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::cli::pages;
-use crate::cli::progress::render::RenderStyle;
+use crate::cli::render::RenderStyle;
+use crate::cli::runtime;
 use crate::cli::source::{Item, Source};
 use crate::cli::text::Palette;
 use crate::model::event::Recorded;
@@ -45,7 +45,7 @@ const NAME_COLUMNS: usize = 32;
 /// Carries the verb out.
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     let here = ProjectContext::find(context)?;
-    engine::runtime()?.block_on(async {
+    runtime::start()?.block_on(async {
         let mut fold = EntryFold::new(context, args);
         loop {
             let source = here.source().await?;

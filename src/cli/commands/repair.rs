@@ -13,7 +13,7 @@ use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::cli::pages::{damage, time};
 use crate::cli::project::Project;
-use crate::cli::store;
+use crate::cli::{failures, store};
 use crate::model::ids::AttemptId;
 use crate::queue::directory;
 use crate::queue::repair::{self, Findings};
@@ -49,7 +49,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     }
     here.project = here.project.settle()?;
     let project = &here.project;
-    let failed = |error: crate::queue::Error| store::of_log(&error);
+    let failed = |error: crate::queue::Error| failures::of_log(&error);
     let findings = repair::examine(&project.log, &project.snapshots).map_err(failed)?;
     if findings.is_whole() {
         say_whole(context, &findings)?;
@@ -123,7 +123,7 @@ fn texts(
     let repaired = yes || asked(context)?;
     if repaired {
         let moved = repair::set_texts_aside(findings, &project.log, &aside);
-        moved.map_err(|error| store::of_log(&error))?;
+        moved.map_err(|error| failures::of_log(&error))?;
     }
     if out.is_json() {
         out.json(&json(repaired))?;
@@ -141,7 +141,7 @@ fn texts(
 /// What is in the place of the log now is what a scheduler will find.
 fn prove(here: &ProjectContext) -> Result<(), Error> {
     let log = store::open(&here.project, &here.config)?;
-    load::load(&log, &here.project.snapshots).map_err(store::of_scheduler)?;
+    load::load(&log, &here.project.snapshots).map_err(failures::of_scheduler)?;
     Ok(())
 }
 

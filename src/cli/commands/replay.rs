@@ -2,10 +2,10 @@
 
 use super::{ProjectContext, say_source};
 use crate::cli::Context;
-use crate::cli::engine;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::cli::pages;
+use crate::cli::runtime;
 use crate::model::ids::Sequence;
 use crate::model::views;
 
@@ -21,7 +21,7 @@ pub struct Args {
 /// Carries the verb out.
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     let here = ProjectContext::find(context)?;
-    engine::runtime()?.block_on(async {
+    runtime::start()?.block_on(async {
         let source = here.source().await?;
         let last = args.to.map(Sequence);
         let state = source.state(&here.project, last).await?;

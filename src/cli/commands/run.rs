@@ -1,12 +1,12 @@
 //! `scheduler run`: work on the backlog until it is done.
 
-use super::WorkerCounts;
 use crate::cli::Context;
 use crate::cli::config::Config;
 use crate::cli::engine::{self, Ended, Wish};
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::cli::project::Project;
+use crate::cli::worker_counts::WorkerCounts;
 use crate::model::feature::Status;
 
 /// Waits for workers when it starts none itself.

@@ -8,9 +8,10 @@ use std::str::FromStr;
 
 use super::ProjectContext;
 use crate::cli::Context;
-use crate::cli::engine;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
+use crate::cli::pages::HASH_DIGITS_MIN;
+use crate::cli::runtime;
 use crate::model::ids::{AttemptId, FeatureId};
 
 /// `status`, `log` and `why` name features, attempts and outputs; this shows them.
@@ -40,10 +41,6 @@ pub enum Target {
     /// A content file: the first digits of its hash.
     Output(String),
 }
-
-/// The shortest beginning of a hash that names an output, and what `why` prints of one. No number
-/// of a feature or of an attempt is so long, so that the three cannot be mistaken for each other.
-pub const HASH_DIGITS_MIN: usize = 12;
 
 impl FromStr for Target {
     type Err = String;
@@ -78,7 +75,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
             "name an attempt, for example a2034; `scheduler why N` names those of a feature",
         ));
     }
-    let runtime = engine::runtime()?;
+    let runtime = runtime::start()?;
     runtime.block_on(async {
         match &args.what {
             Target::Feature(id) => feature::show(context, &here, *id).await,

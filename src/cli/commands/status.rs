@@ -7,11 +7,11 @@ use serde::Serialize;
 use self::watch::Watch;
 use super::{ProjectContext, say_source};
 use crate::cli::Context;
-use crate::cli::engine;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::cli::output::terminal_rows;
 use crate::cli::pages;
+use crate::cli::runtime;
 use crate::cli::source::FromDisk;
 use crate::cli::store;
 use crate::model::state::State;
@@ -32,7 +32,7 @@ pub struct Args {
 /// Carries the verb out.
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     let here = ProjectContext::find(context)?;
-    engine::runtime()?.block_on(async {
+    runtime::start()?.block_on(async {
         let source = here.source().await?;
         let state = source.state(&here.project, None).await?;
         let live = source.live().await?;

@@ -2,10 +2,10 @@
 
 use crate::cli::Context;
 use crate::cli::client::{self, Client};
-use crate::cli::engine::runtime;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::cli::project::Project;
+use crate::cli::runtime;
 use crate::cli::store;
 use crate::protocol::StopMode;
 use crate::queue;
@@ -27,7 +27,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     } else {
         StopMode::Drain
     };
-    let stopped = runtime()?.block_on(async {
+    let stopped = runtime::start()?.block_on(async {
         for _ in 0..client::TRIES {
             if let Some(mut client) = Client::connect(&project.socket).await? {
                 client.stop(mode, true).await?;

@@ -6,13 +6,13 @@ use serde::Serialize;
 
 use super::{ProjectContext, say_source};
 use crate::cli::Context;
-use crate::cli::engine;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
+use crate::cli::failures;
 use crate::cli::pages::damage;
 use crate::cli::project::Project;
+use crate::cli::runtime;
 use crate::cli::source::Item;
-use crate::cli::store;
 use crate::model::apply::apply;
 use crate::model::event::Recorded;
 use crate::model::ids::Sequence;
@@ -57,7 +57,7 @@ pub fn run(context: &Context, _args: &Args) -> Result<ExitCode, Error> {
 }
 
 fn prove(context: &Context, here: &ProjectContext) -> Result<Proven, Error> {
-    engine::runtime()?.block_on(async {
+    runtime::start()?.block_on(async {
         let source = here.source().await?;
         let contents = here.contents();
         let mut proof = Proof::new(&here.project, &contents)?;
@@ -126,7 +126,7 @@ struct Snapshots {
 
 impl<'a> Proof<'a> {
     fn new(project: &Project, contents: &'a dyn Contents) -> Result<Self, Error> {
-        let stored = snapshot::all(&project.snapshots).map_err(|error| store::of_log(&error))?;
+        let stored = snapshot::all(&project.snapshots).map_err(|error| failures::of_log(&error))?;
         let (mut ahead, mut notes) = (Vec::new(), Vec::new());
         for stored in stored {
             match snapshot::check(&stored) {
@@ -225,7 +225,7 @@ impl<'a> Proof<'a> {
                     "there is a snapshot of event {}, and the log ends before it",
                     snapshot.sequence
                 ),
-                store::DAMAGED_NEXT,
+                failures::DAMAGED_NEXT,
             ));
         }
         let bytes = |state: &State| {
@@ -260,7 +260,7 @@ fn altered() -> Error {
         ExitCode::LogDamaged,
         "the log's files are damaged, and every event can still be read",
         "the storage engine's files are not as they were when the log was closed",
-        store::DAMAGED_NEXT,
+        failures::DAMAGED_NEXT,
     )
 }
 
@@ -269,7 +269,7 @@ fn damaged(fault: Fault) -> Error {
         ExitCode::LogDamaged,
         "the log is damaged",
         fault,
-        store::DAMAGED_NEXT,
+        failures::DAMAGED_NEXT,
     )
 }
 

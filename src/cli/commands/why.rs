@@ -4,10 +4,10 @@ use std::ops::ControlFlow;
 
 use super::{ProjectContext, say_source};
 use crate::cli::Context;
-use crate::cli::engine;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::cli::pages::{self, why::Tails};
+use crate::cli::runtime;
 use crate::cli::store::now;
 use crate::cli::text::{clean_lines, trimmed};
 use crate::model::apply::apply;
@@ -32,7 +32,7 @@ pub struct Args {
 /// Carries the verb out.
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     let here = ProjectContext::find(context)?;
-    engine::runtime()?.block_on(async {
+    runtime::start()?.block_on(async {
         let source = here.source().await?;
         let mut fold = WhyFold::new(args.feature);
         let mut state = State::default();

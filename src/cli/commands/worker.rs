@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::cli::config::Config;
-use crate::cli::engine::runtime;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::cli::project::Project;
+use crate::cli::runtime;
 use crate::cli::text::clean;
-use crate::cli::{Context, logging, store};
+use crate::cli::{Context, failures, logging, store};
 use crate::model::ids::ContentHash;
 use crate::model::settings::WorkerKind;
 use crate::queue::{Contents, FileContents};
@@ -62,17 +62,17 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
         Some(frozen) => Config::load_frozen(&project, frozen),
         None => Config::load(&project),
     }?;
-    let project = project.join_attempts(&config)?;
+    let project = project.join_attempts(config.attempts_dir())?;
     let mut config = config.worker(&project)?;
     config.crew = args.crew;
     let outputs = FileContents::open(&store::contents(&project));
-    let outputs = Outputs(outputs.map_err(|error| store::of_log(&error))?);
+    let outputs = Outputs(outputs.map_err(|error| failures::of_log(&error))?);
     let reporter = Arc::new(|line: &str| tracing::info!("{}", clean(line)));
     let kind = args.kind.into();
     let connect = args.connect.clone();
     let working = worker::run(config, kind, connect, Arc::new(outputs), reporter);
     let standing = project.standing();
-    let exit = runtime()?.block_on(async {
+    let exit = runtime::start()?.block_on(async {
         tokio::select! {
             exit = working => exit.map_err(|error| {
                 let next = "mend that and start the worker again";

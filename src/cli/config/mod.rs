@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 pub use file::File;
 pub use human::{Bytes, Dollars, Memory, Span};
 
-use super::commands::WorkerCounts;
 use super::error::Error;
 use super::project::Project;
+use super::worker_counts::WorkerCounts;
 use crate::model::encoding;
 use crate::model::settings::{Settings, WorkerKind};
 use crate::worker;

@@ -413,7 +413,7 @@ async fn feed(
 pub async fn run(context: &Context, plan: &Plan, sandbox: &SandboxRepo) -> Result<Outcome, Error> {
     let observer = Arc::new(Mutex::new(Observer::default()));
     let mut interrupts = Interrupts::listen()?;
-    let users_head = super::verdict::users_head(&sandbox.project).await?;
+    let users_head = super::sandbox_repo::users_head(&sandbox.project).await?;
     let load = tokio::sync::Mutex::new(Load::new(sandbox, observer.clone())?);
     load.lock().await.refill(sandbox).await?;
     let follower = follow(sandbox.project.socket.clone(), observer.clone());

@@ -11,7 +11,7 @@ use crate::cli::error::Error;
 use crate::cli::project::Project;
 use crate::model::backlog::{self, Format};
 use crate::model::feature::FeatureSpec;
-use crate::model::ids::FeatureId;
+use crate::model::ids::{CommitId, FeatureId};
 use crate::workspace::{Author, Repository};
 
 /// The integration branch's own name.
@@ -175,4 +175,15 @@ fn config(dir: &Path, scripts: &Path) -> Result<String, Error> {
         quoted(&own),
         quoted(scripts),
     ))
+}
+
+/// A failure of git in the drill's repository.
+pub(super) fn of_git(error: crate::workspace::Error) -> Error {
+    Error::internal("cannot look at the drill's repository", error, "")
+}
+
+/// Where the user's branch is.
+pub async fn users_head(project: &Project) -> Result<CommitId, Error> {
+    let repository = Repository::discover(&project.root).await.map_err(of_git)?;
+    repository.users_head().await.map_err(of_git)
 }

@@ -5,14 +5,15 @@ use std::fs;
 use std::time::Duration;
 
 use super::run::Outcome;
+use super::sandbox_repo::of_git;
 use super::sandbox_repo::{BRANCH, USERS};
 use super::targets::Kind;
 use crate::cli::config::Config;
 use crate::cli::error::Error;
 use crate::cli::project::Project;
-use crate::cli::store;
+use crate::cli::{failures, store};
 use crate::model::feature::Status;
-use crate::model::ids::{CommitId, FeatureId};
+use crate::model::ids::FeatureId;
 use crate::queue::{self, EventLog, SledLog};
 use crate::scheduler::load;
 use crate::workspace::Repository;
@@ -65,16 +66,6 @@ impl Findings {
     pub fn kills(&self) -> u32 {
         self.kills.values().sum()
     }
-}
-
-fn of_git(error: crate::workspace::Error) -> Error {
-    Error::internal("cannot look at the drill's repository", error, "")
-}
-
-/// Where the user's branch is.
-pub async fn users_head(project: &Project) -> Result<CommitId, Error> {
-    let repository = Repository::discover(&project.root).await.map_err(of_git)?;
-    repository.users_head().await.map_err(of_git)
 }
 
 /// Looks at everything.
@@ -169,7 +160,7 @@ fn features(
     log: &SledLog,
     findings: &mut Findings,
 ) -> Result<Vec<String>, Error> {
-    let state = load::load(log, &project.snapshots).map_err(store::of_scheduler)?;
+    let state = load::load(log, &project.snapshots).map_err(failures::of_scheduler)?;
     let (wanted, _) = findings.features;
     for id in (1..=wanted).map(FeatureId) {
         match state.feature(id).map(|feature| feature.status) {

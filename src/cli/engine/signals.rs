@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use crate::cli::args::{Format, Global};
+use crate::cli::globals::{Format, Global};
 use crate::cli::progress::Screen;
 use crate::protocol::StopMode;
 use crate::scheduler::Handle;

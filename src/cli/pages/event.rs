@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::time;
-use crate::cli::progress::render::{RenderStyle, permanent};
+use crate::cli::render::{RenderStyle, permanent};
 use crate::cli::text::{Style, cell_right};
 use crate::model::actor::Actor;
 use crate::model::event::{Event, Recorded};

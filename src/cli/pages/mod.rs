@@ -14,6 +14,10 @@ use super::output::Output;
 use super::text::{Palette, Style, fit, width};
 use crate::model::ids::Timestamp;
 
+/// The shortest beginning of a hash that names an output, and what `why` prints of one. No number
+/// of a feature or of an attempt is so long, so that the three cannot be mistaken for each other.
+pub const HASH_DIGITS_MIN: usize = 12;
+
 /// A time as people and programs read it: `2026-11-22T15:04:05Z`.
 pub fn time(at: Timestamp) -> String {
     // humantime panics in the year 10000; a wild clock must not do that.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::HASH_DIGITS_MIN;
 use super::{Page, time};
-use crate::cli::commands::show::HASH_DIGITS_MIN;
 use crate::cli::output::Output;
 use crate::cli::text::{Style, clean, style_of};
 use crate::model::evidence::CheckRun;
@@ -246,7 +246,7 @@ mod tests {
             entries: marks.map(|(label, attempt)| entry(label, attempt)).into(),
         };
         let told = |all: bool| -> Vec<String> {
-            let out = Output::new(&crate::cli::args::Global::default());
+            let out = Output::new(&crate::cli::globals::Global::default());
             let page = page(&why, &Tails::new(), all, &out);
             let words = page.lines().filter_map(|line| {
                 let mut words = line.split_whitespace();

@@ -6,11 +6,12 @@ pub mod view;
 
 use std::time::{Duration, Instant};
 
+use super::render::{RenderStyle, permanent};
 use crate::model::event::Recorded;
 use crate::model::ids::Timestamp;
 use crate::model::state::State;
 use crate::protocol::{Live, MissingWorkers};
-use render::{Load, RenderStyle};
+use render::Load;
 pub use screen::{DisplayMode, Screen};
 use view::View;
 
@@ -48,7 +49,7 @@ impl Progress {
         let line = self.view.event(recorded);
         if (line.label.is_outcome() && news) || self.everything {
             let style = self.style();
-            self.screen.permanent(|| render::permanent(&line, style));
+            self.screen.permanent(|| permanent(&line, style));
         }
         self.draw(recorded.at, false);
     }

@@ -2,86 +2,17 @@
 
 use super::view::{Active, View};
 use crate::cli::pages;
-use crate::cli::text::{Palette, Style, cell, cell_right, clean, fit, style_of, width};
+use crate::cli::render::{RenderStyle, Row, subject};
+use crate::cli::text::{Style, cell, cell_right, clean};
 use crate::model::format;
 use crate::model::ids::Timestamp;
 use crate::model::settings::WorkerKind;
-use crate::model::views::{EventLine, Label};
 use crate::protocol::Phase;
 
-/// Names take no more columns than this, so that the columns after them are near.
-const NAME_COLUMNS_MAX: usize = 40;
 /// An agent that was silent for so long is worth a remark.
 const SILENT_MS: u64 = 5_000;
 /// Columns of the bar before the totals.
 const BAR_COLUMNS: usize = 20;
-
-/// How a view is shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RenderStyle {
-    /// Colours.
-    pub palette: Palette,
-    /// Columns of the terminal; `None` cuts nothing.
-    pub width: Option<usize>,
-    /// Columns of the longest feature's name.
-    pub name_columns: usize,
-}
-
-impl RenderStyle {
-    /// Columns that names get.
-    fn names(&self) -> usize {
-        let wanted = self.name_columns.clamp(8, NAME_COLUMNS_MAX);
-        self.width
-            .map_or(wanted, |width| wanted.min((width / 3).max(8)))
-    }
-}
-
-/// One finished thing as a line that stays: `PASS  4m12s  #118 name  worker-3  note`.
-pub fn permanent(line: &EventLine, style: RenderStyle) -> String {
-    let elapsed = line.elapsed_ms.map(format::duration).unwrap_or_default();
-    let mut row = Row::new(style);
-    row.cell(
-        style_of(line.label),
-        &cell_right(line.label.word(), Label::WIDTH),
-    );
-    row.cell(Style::Faint, &cell_right(&elapsed, 6));
-    if line.features.is_empty() && line.worker.is_empty() {
-        row.rest(Style::Plain, &clean(&line.note));
-        return row.end();
-    }
-    let (id, name) = subject(
-        line.features.first().copied(),
-        line.features.len(),
-        &line.name,
-    );
-    row.cell(Style::Strong, &cell_right(&id, 5));
-    // Where nothing is cut, a long name moves the columns after it.
-    let columns = match style.width {
-        Some(_) => style.names(),
-        None => style.names().max(width(&name)),
-    };
-    row.cell(Style::Plain, &cell(&name, columns));
-    row.cell(Style::Faint, &cell(&clean(&line.worker), 9));
-    let note = match line.label {
-        Label::Fail | Label::Regression | Label::Park | Label::Ask => Style::Plain,
-        _ => Style::Faint,
-    };
-    row.rest(note, &clean(&line.note));
-    row.end()
-}
-
-fn subject(
-    first: Option<crate::model::ids::FeatureId>,
-    count: usize,
-    name: &str,
-) -> (String, String) {
-    let id = first.map(|id| id.to_string()).unwrap_or_default();
-    let more = match count {
-        0 | 1 => String::new(),
-        count => format!(" +{}", count - 1),
-    };
-    (id, clean(name) + &more)
-}
 
 /// What is running now: a line for every open attempt, at most `rows` of them, and the totals.
 pub fn lines(
@@ -229,56 +160,4 @@ pub fn totals(view: &View, now: Timestamp, load: Option<Load>, style: RenderStyl
         row.glue(Style::Faint, &format!(", {spent}"));
     }
     row.end()
-}
-
-/// A line under construction, never wider than the terminal.
-struct Row {
-    style: RenderStyle,
-    text: String,
-    columns: usize,
-}
-
-impl Row {
-    fn new(style: RenderStyle) -> Self {
-        Self {
-            style,
-            text: String::new(),
-            columns: 0,
-        }
-    }
-
-    /// A piece after a gap.
-    fn cell(&mut self, style: Style, text: &str) {
-        if self.columns > 0 {
-            self.glue(Style::Plain, " ");
-        }
-        self.glue(style, text);
-    }
-
-    /// A piece without a gap before it.
-    fn glue(&mut self, style: Style, text: &str) {
-        let room = self
-            .style
-            .width
-            .map_or(usize::MAX, |width| width.saturating_sub(self.columns));
-        let text = fit(text, room);
-        self.columns += width(&text);
-        self.text
-            .push_str(&self.style.palette.palette(style, &text));
-    }
-
-    /// The last piece; nothing when there is hardly room for a word of it.
-    fn rest(&mut self, style: Style, text: &str) {
-        let room = self
-            .style
-            .width
-            .map_or(usize::MAX, |width| width.saturating_sub(self.columns));
-        if room >= 8 && !text.is_empty() {
-            self.cell(style, text);
-        }
-    }
-
-    fn end(self) -> String {
-        self.text.trim_end().to_owned()
-    }
 }

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::cli::args::{Global, ProgressMode};
+use crate::cli::globals::{Global, ProgressMode};
 use crate::cli::output::{terminal_width, wants_color};
 use crate::cli::text::Palette;
 

@@ -1,7 +1,8 @@
-use super::render::{Load, RenderStyle, lines, permanent, totals};
+use super::render::{Load, lines, totals};
 use super::screen::DisplayMode;
 use super::view::{Counts, View};
-use crate::cli::args::ProgressMode;
+use crate::cli::globals::ProgressMode;
+use crate::cli::render::{RenderStyle, permanent};
 use crate::cli::text::{Palette, width};
 use crate::model::event::*;
 use crate::model::evidence::{Basis, Evidence, Failure, FailureKind, Usage};

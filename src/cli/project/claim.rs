@@ -8,7 +8,6 @@ use rustix::fs::Access;
 
 use super::identity::{IDENTITY, Identity, OWNER};
 use super::{Project, attempts, cannot, legible, private_directory};
-use crate::cli::config::Config;
 use crate::cli::error::Error;
 
 /// In a project's own directory below the base, what attempts make.
@@ -20,9 +19,9 @@ impl Project {
     ///
     /// # Errors
     /// No such directory can be had, it lies in the repository, or something is in its way.
-    pub fn claim_attempts(&self, config: &Config) -> Result<Self, Error> {
+    pub fn claim_attempts(&self, attempts_dir: &str) -> Result<Self, Error> {
         let (mut identity, fresh) = self.identity()?;
-        let wanted = Self::attempts_base(config)?;
+        let wanted = Self::attempts_base(attempts_dir)?;
         let key = match identity.attempts.as_deref().and_then(Path::parent) {
             // Named for what the project was called at first.
             Some(own) => own.file_name().unwrap_or_default().to_owned(),
@@ -46,8 +45,8 @@ impl Project {
     ///
     /// # Errors
     /// `run.attempts_dir` is no such path, or there is no home directory.
-    pub fn attempts_base(config: &Config) -> Result<PathBuf, Error> {
-        Ok(attempts::really(&attempts::base(config.attempts_dir())?))
+    pub fn attempts_base(attempts_dir: &str) -> Result<PathBuf, Error> {
+        Ok(attempts::really(&attempts::base(attempts_dir)?))
     }
 
     /// The project with the directory for attempts that a scheduler has claimed; claims one where
@@ -55,7 +54,7 @@ impl Project {
     ///
     /// # Errors
     /// As for [`Project::claim_attempts`].
-    pub fn join_attempts(&self, config: &Config) -> Result<Self, Error> {
+    pub fn join_attempts(&self, attempts_dir: &str) -> Result<Self, Error> {
         match self.identity()? {
             (
                 Identity {
@@ -67,7 +66,7 @@ impl Project {
                 worktrees,
                 ..self.clone()
             }),
-            _ => self.claim_attempts(config),
+            _ => self.claim_attempts(attempts_dir),
         }
     }
 

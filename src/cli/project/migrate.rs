@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use super::{Project, cannot};
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
-use crate::cli::store;
+use crate::cli::failures;
 use crate::model::ids::AttemptId;
 use crate::queue;
 use crate::worker::spool;
@@ -49,7 +49,7 @@ impl Project {
     fn hold_old(&self) -> Result<Option<queue::Lock>, Error> {
         let log = self.old.join("log");
         let held = match log.is_dir() {
-            true => Some(queue::lock(&log).map_err(|error| store::of_log(&error))?),
+            true => Some(queue::lock(&log).map_err(|error| failures::of_log(&error))?),
             false => None,
         };
         let spooled = spool::after(&self.old, AttemptId(0))

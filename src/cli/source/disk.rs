@@ -9,8 +9,8 @@ use super::{Each, Item};
 use crate::cli::client::process;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
+use crate::cli::failures;
 use crate::cli::project::Project;
-use crate::cli::store;
 use crate::model::ids::Sequence;
 use crate::queue::snapshot::{self, Stored};
 use crate::queue::{self, Ending, LogReader};
@@ -126,7 +126,7 @@ impl Disk {
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn failed(error: queue::Error) -> Error {
-    store::of_log(&error)
+    failures::of_log(&error)
 }
 
 /// A snapshot is written only of what is on the disk: a sound one of an event beyond the log's end
@@ -141,6 +141,6 @@ fn must_not_be_ahead(snapshots: &[Stored], head: Sequence) -> Result<(), Error> 
         ExitCode::LogDamaged,
         "the project's log is damaged",
         format!("it ends at event {head}, and there is a snapshot of event {sequence}"),
-        store::DAMAGED_NEXT,
+        failures::DAMAGED_NEXT,
     ))
 }

@@ -4,9 +4,9 @@ use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use crate::cli::engine;
 use crate::cli::error::Error;
 use crate::cli::project::Project;
+use crate::cli::runtime;
 use crate::workspace::{Author, Repository};
 
 /// Every file of the example: its name below the example's directory, and its bytes.
@@ -116,7 +116,7 @@ fn lay_out(project: &Project) -> Result<(), Error> {
             email: "demo@crewlog.invalid".to_owned(),
         };
         let created = Repository::found(&project.root, &author, "A shoebox to begin with");
-        engine::runtime()?
+        runtime::start()?
             .block_on(created)
             .map_err(|error| Error::internal("cannot set the demo up", error, ""))?;
     }

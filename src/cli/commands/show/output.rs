@@ -3,7 +3,7 @@
 use crate::cli::Context;
 use crate::cli::commands::ProjectContext;
 use crate::cli::error::Error;
-use crate::cli::store;
+use crate::cli::failures;
 use crate::cli::text::clean_lines;
 use crate::model::ids::ContentHash;
 use crate::queue::{Contents, FileContents};
@@ -17,7 +17,9 @@ pub fn show(
 ) -> Result<(), Error> {
     let contents = here.contents();
     let hash = find(&contents, digits)?;
-    let bytes = contents.get(&hash).map_err(|error| store::of_log(&error))?;
+    let bytes = contents
+        .get(&hash)
+        .map_err(|error| failures::of_log(&error))?;
     if raw {
         return context.out.bytes(&bytes);
     }
@@ -39,7 +41,7 @@ pub fn show(
 fn find(contents: &FileContents, digits: &str) -> Result<ContentHash, Error> {
     let found = contents
         .find(digits)
-        .map_err(|error| store::of_log(&error))?;
+        .map_err(|error| failures::of_log(&error))?;
     let (why, next) = match found.as_slice() {
         [hash] => return Ok(*hash),
         [] => (

@@ -11,8 +11,8 @@ use crate::cli::Context;
 use crate::cli::client::{self, Call, Client, READER_LIMIT};
 use crate::cli::commands::ProjectContext;
 use crate::cli::error::Error;
+use crate::cli::failures;
 use crate::cli::source::{FromDisk, Item, Why, received};
-use crate::cli::store;
 use crate::model::ids::Sequence;
 use crate::model::state::State;
 use crate::protocol::{ClientMessage, ToClient};
@@ -112,7 +112,7 @@ impl<'a> Watch<'a> {
         let from = state.sequence.next();
         let take = &mut |item: Item<'_>, contents: &dyn Contents| {
             if let Item::Event(envelope) = item {
-                load::fold(state, envelope, contents).map_err(|error| store::of_log(&error))?;
+                load::fold(state, envelope, contents).map_err(|error| failures::of_log(&error))?;
             }
             Ok(ControlFlow::Continue(()))
         };
@@ -167,7 +167,7 @@ impl<'a> Watch<'a> {
                 for bytes in &envelopes {
                     let envelope = received(bytes)?;
                     let folded = load::fold(&mut self.state, &envelope, &self.contents);
-                    folded.map_err(|error| store::of_log(&error))?;
+                    folded.map_err(|error| failures::of_log(&error))?;
                 }
                 self.state.settle();
                 // A program is told of every change; people see it with the next second.

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use super::*;
 use crate::cli::drill::observer::Observer;
+use crate::cli::drill::sandbox_repo::users_head;
 use crate::cli::drill::targets::Target;
 use crate::model::command::PersonCommand;
 use crate::model::feature::FeatureSpec;

@@ -15,13 +15,12 @@ use super::project::Project;
 use super::{failures, store};
 use crate::model::event::Recorded;
 use crate::model::ids::Sequence;
-use crate::model::state::{STATE_VERSION, State};
+use crate::model::state::State;
 use crate::protocol::{ClientMessage, Live, ToClient};
 use crate::queue::encoding::{self, Envelope};
 use crate::queue::log::recorded;
-use crate::queue::snapshot::{self, ValidSnapshot};
-use crate::queue::{Contents, Ending, FileContents, directory, holder};
-use crate::scheduler::load;
+use crate::queue::{self, Contents, Ending, FileContents, directory, holder};
+use crate::scheduler::load::Fold;
 
 /// Whom to ask.
 pub struct Source {
@@ -156,63 +155,20 @@ impl Source {
 
     /// The state after `last`, or at the end of the log.
     pub async fn state(&self, project: &Project, last: Option<Sequence>) -> Result<State, Error> {
-        let stored = snapshot::all(&project.snapshots).map_err(|error| failures::of_log(&error))?;
-        for stored in stored {
-            if last.is_some_and(|last| stored.sequence > last) {
-                continue;
-            }
-            // A snapshot only saves time, so that one that does not fit is passed over.
-            let Ok(mut sound) = snapshot::check(&stored) else {
-                continue;
+        let failed = |error: queue::Error| failures::of_log(&error);
+        for mut fold in Fold::starts(&project.snapshots, last).map_err(failed)? {
+            let from = fold.from();
+            let take = &mut |item: Item<'_>, contents: &dyn Contents| match item {
+                Item::Event(envelope) => fold.take(envelope, contents).map_err(failed),
+                Item::End => Ok(ControlFlow::Continue(())),
             };
-            if sound.state_version != STATE_VERSION {
-                continue;
-            }
-            let Ok(state) = load::read(&mut sound) else {
-                continue;
-            };
-            if let Some(state) = self.fold(state, Some(&sound), last).await? {
+            self.read(from, false, take).await?;
+            self.lost.borrow_mut().extend_from_slice(fold.lost());
+            if let Some(state) = fold.done() {
                 return Ok(state);
             }
         }
-        let state = self.fold(State::default(), None, last).await?;
-        Ok(state.unwrap_or_default())
-    }
-
-    /// Folds what comes after `state`; `None` when its snapshot is of another log.
-    async fn fold(
-        &self,
-        mut state: State,
-        snapshot: Option<&ValidSnapshot>,
-        last: Option<Sequence>,
-    ) -> Result<Option<State>, Error> {
-        let from = snapshot.map_or(Sequence(1), |snapshot| snapshot.sequence);
-        let mut belongs = snapshot.is_none();
-        let take = &mut |item: Item<'_>, contents: &dyn Contents| {
-            let Item::Event(envelope) = item else {
-                return Ok(ControlFlow::Continue(()));
-            };
-            if let Some(snapshot) = snapshot.filter(|_| !belongs) {
-                belongs = envelope.hash() == snapshot.chain_hash;
-                return Ok(match belongs {
-                    true => ControlFlow::Continue(()),
-                    false => ControlFlow::Break(()),
-                });
-            }
-            if last.is_some_and(|last| envelope.sequence > last) {
-                return Ok(ControlFlow::Break(()));
-            }
-            let folded = load::fold(&mut state, envelope, contents);
-            if !folded.map_err(|error| failures::of_log(&error))? {
-                self.lost
-                    .borrow_mut()
-                    .push((envelope.sequence, envelope.name()));
-            }
-            Ok(ControlFlow::Continue(()))
-        };
-        self.read(from, false, take).await?;
-        state.settle();
-        Ok(belongs.then_some(state))
+        Ok(State::default())
     }
 
     /// What goes on beside the log; `None` when no scheduler runs, or none that answers.

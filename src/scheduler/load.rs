@@ -1,5 +1,6 @@
 //! From a log and its snapshots to a state.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::Error;
@@ -8,7 +9,7 @@ use crate::model::ids::Sequence;
 use crate::model::state::{STATE_VERSION, State};
 use crate::queue::log::{hash_at, recorded};
 use crate::queue::snapshot::{self, Snapshot, ValidSnapshot};
-use crate::queue::{self, Contents, Envelope, EventLog};
+use crate::queue::{self, ChainHash, Contents, Envelope, EventLog};
 
 /// Bytes of events that are read at once while folding.
 const CHUNK_BYTES: usize = 4 << 20;
@@ -26,9 +27,21 @@ pub fn resume(log: &dyn EventLog, earlier: Option<State>) -> Result<State, queue
     if planted!(SnapshotOffByOne) && state.sequence.0 > 0 {
         state.sequence = state.sequence.next();
     }
-    fold_to(log, &mut state, None)?;
-    state.settle();
-    Ok(state)
+    let mut fold = Fold::of(state);
+    let mut from = fold.from();
+    loop {
+        let chunk = log.read(from, CHUNK_BYTES)?;
+        if chunk.is_empty() {
+            return Ok(fold.done().unwrap_or_default());
+        }
+        for envelope in chunk.envelopes() {
+            let sequence = from;
+            let envelope = envelope.map_err(|source| queue::Error::Decode { sequence, source })?;
+            from = envelope.sequence.next();
+            // A fold without a last event takes whatever there is.
+            let _ = fold.take(&envelope, log.contents())?;
+        }
+    }
 }
 
 /// A snapshot is written only of what is on the disk: a sound one of an event beyond the log's end
@@ -67,25 +80,97 @@ pub fn read(sound: &mut ValidSnapshot) -> Result<State, Error> {
     Ok(State::from_reader(bytes, bytes_max)?)
 }
 
-/// Folds the events after the state's own position, up to `last` or the log's head.
-pub fn fold_to(
-    log: &dyn EventLog,
-    state: &mut State,
+/// Events of a log on their way into a state, wherever they come from.
+#[derive(Debug, Default)]
+pub struct Fold {
+    state: State,
+    /// The hash of the snapshot's own event, until the log has shown that it has that event.
+    unproven: Option<ChainHash>,
     last: Option<Sequence>,
-) -> Result<(), queue::Error> {
-    loop {
-        let chunk = log.read(state.sequence.next(), CHUNK_BYTES)?;
-        if chunk.is_empty() {
-            return Ok(());
+    lost: Vec<(Sequence, &'static str)>,
+}
+
+impl Fold {
+    /// Goes on from a state of the same log.
+    pub fn of(state: State) -> Self {
+        Self {
+            state,
+            ..Self::default()
         }
-        for envelope in chunk.envelopes() {
-            let sequence = state.sequence.next();
-            let envelope = envelope.map_err(|source| queue::Error::Decode { sequence, source })?;
-            if last.is_some_and(|last| envelope.sequence > last) {
-                return Ok(());
+    }
+
+    /// Where a fold of a log can begin, the best place first: at each snapshot in `dir` that reads,
+    /// and at last at the first event. A snapshot may turn out to be of another log; it only saves
+    /// time. Events after `last` are not folded.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn starts(
+        dir: &Path,
+        last: Option<Sequence>,
+    ) -> Result<impl Iterator<Item = Self>, queue::Error> {
+        let stored = snapshot::all(dir)?.into_iter();
+        let stored = stored.filter(move |it| last.is_none_or(|last| it.sequence <= last));
+        let starts = stored.filter_map(move |stored| {
+            let mut sound = snapshot::check(&stored).ok()?;
+            let fits = sound.state_version == STATE_VERSION;
+            let state = fits.then(|| read(&mut sound).ok()).flatten()?;
+            Some(Self {
+                unproven: Some(sound.chain_hash),
+                last,
+                ..Self::of(state)
+            })
+        });
+        let whole = Self {
+            last,
+            ..Self::default()
+        };
+        Ok(starts.chain([whole]))
+    }
+
+    /// The first event that it wants to see. With a snapshot, that is the snapshot's own.
+    pub fn from(&self) -> Sequence {
+        match self.unproven {
+            Some(_) => self.state.sequence,
+            None => self.state.sequence.next(),
+        }
+    }
+
+    /// Takes the next event. Breaks off after the last one that is wanted, or where the snapshot is
+    /// of another log.
+    ///
+    /// # Errors
+    /// The event does not read.
+    pub fn take(
+        &mut self,
+        envelope: &Envelope<'_>,
+        contents: &dyn Contents,
+    ) -> Result<ControlFlow<()>, queue::Error> {
+        if let Some(hash) = self.unproven {
+            if envelope.hash() != hash {
+                return Ok(ControlFlow::Break(()));
             }
-            fold(state, &envelope, log.contents())?;
+            self.unproven = None;
+            return Ok(ControlFlow::Continue(()));
         }
+        if self.last.is_some_and(|last| envelope.sequence > last) {
+            return Ok(ControlFlow::Break(()));
+        }
+        if !fold(&mut self.state, envelope, contents)? {
+            self.lost.push((envelope.sequence, envelope.name()));
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// The events that were passed over because their texts are lost.
+    pub fn lost(&self) -> &[(Sequence, &'static str)] {
+        &self.lost
+    }
+
+    /// The state; none where the log never showed that it has the snapshot's event.
+    pub fn done(mut self) -> Option<State> {
+        self.state.settle();
+        self.unproven.is_none().then_some(self.state)
     }
 }
 

@@ -73,9 +73,7 @@ async fn backlog_on(mut wish: Wish) {
     let state = load::load(&*rig.log, &snapshots).expect("a state");
     assert_eq!(state.count(Status::Passing), 20);
     assert!(snapshots.read_dir().expect("snapshots").next().is_some());
-    let mut folded = crewlog::model::state::State::default();
-    load::fold_to(&*rig.log, &mut folded, None).expect("it folds");
-    folded.settle();
+    let folded = load::resume(&*rig.log, None).expect("it folds");
     let bytes = |state: &crewlog::model::state::State| state.to_bytes().expect("bytes");
     assert!(
         bytes(&folded) == bytes(&state),

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use crewlog::cli::output::Output;
 use crewlog::cli::pages;
-use crewlog::cli::progress::render::RenderStyle;
+use crewlog::cli::render::RenderStyle;
 use crewlog::model::actor::Actor;
 use crewlog::model::apply::apply;
 use crewlog::model::backlog::{Format, parse, resolve};

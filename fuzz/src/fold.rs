@@ -2,7 +2,7 @@
 //! what people see of it can be told.
 
 use crewlog::cli::pages::event;
-use crewlog::cli::progress::render::RenderStyle;
+use crewlog::cli::render::RenderStyle;
 use crewlog::model::actor::Actor;
 use crewlog::model::apply::apply;
 use crewlog::model::event::{Event, Recorded};

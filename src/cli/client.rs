@@ -5,7 +5,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio_util::bytes::Bytes;
 use tokio_util::codec::Framed;
@@ -15,9 +14,9 @@ use super::failures::refused;
 use crate::model::command::PersonCommand;
 use crate::model::ids::{CommandId, Sequence};
 use crate::protocol::{
-    ClientMessage, Codec, PREAMBLE_BYTES, Preamble, Role, StopMode, ToClient, decode, encode,
+    ClientMessage, Codec, HandshakeError, Role, StopMode, ToClient, connect, decode, encode,
+    handshake,
 };
-use crate::scheduler::socket;
 
 /// How often a command looks again while a scheduler is starting or ending.
 pub const TRIES: u32 = 20;
@@ -114,7 +113,7 @@ impl Client {
 
     /// Connects, and waits so long for the scheduler's first word.
     pub async fn call(path: &Path, limit: Duration) -> Result<Call, Error> {
-        let mut stream = match socket::connect(path).await {
+        let mut stream = match connect(path).await {
             Ok(stream) => stream,
             Err(error) => {
                 return match error.kind() {
@@ -132,19 +131,19 @@ impl Client {
         let pid = stream.peer_cred().ok().and_then(|peer| peer.pid());
         let pid = pid.map(i32::unsigned_abs);
         let role = Role::Client;
-        let hello = Preamble { role }.encode();
-        let mut bytes = [0; PREAMBLE_BYTES];
-        let greeted = tokio::time::timeout(limit, async {
-            stream.write_all(&hello).await?;
-            stream.read_exact(&mut bytes).await
-        });
-        match greeted.await {
-            Err(_) => return Ok(Call::Silent { pid }),
-            Ok(Err(error)) if nobody(&error) => return Ok(Call::Nobody),
-            Ok(greeted) => greeted.map_err(broken)?,
-        };
-        Preamble::decode(bytes)
-            .map_err(|error| Error::usage("cannot speak to the scheduler that runs", error, ""))?;
+        match handshake(&mut stream, role, limit).await {
+            Ok(_) => {}
+            Err(HandshakeError::Silent) => return Ok(Call::Silent { pid }),
+            Err(HandshakeError::Broken(error)) if nobody(&error) => return Ok(Call::Nobody),
+            Err(HandshakeError::Broken(error)) => return Err(broken(error)),
+            Err(HandshakeError::Frame(error)) => {
+                return Err(Error::usage(
+                    "cannot speak to the scheduler that runs",
+                    error,
+                    "",
+                ));
+            }
+        }
         let frames = Framed::new(stream, role.codec());
         Ok(Call::Answered(Box::new(Self { frames, pid })))
     }

@@ -7,10 +7,12 @@
 //! Both sides name processes in the same way, so [`identity`] lives here, too, and [`caller`], by
 //! which it is known who speaks; they read `/proc`.
 //!
-//! Knows nothing of sockets, git, agents or disks.
+//! How a connection is made and begins is here, too, in `handshake`; what is done with its frames
+//! is not. Knows nothing of git, agents or disks.
 
 pub mod caller;
 mod frame;
+mod handshake;
 pub mod identity;
 mod message;
 
@@ -18,6 +20,7 @@ pub use crate::model::report::Verdict;
 pub use frame::{
     Codec, FrameError, PREAMBLE_BYTES, Preamble, Role, VERSION, decode, encode, encode_into,
 };
+pub use handshake::{HandshakeError, connect, handshake};
 pub use message::{
     ClientMessage, HEARTBEAT_MS, Holding, JobOffer, Live, LiveAttempt, MissingWorkers, Phase,
     SchedulerMessage, StopMode, ToClient, WorkerMessage,

@@ -13,7 +13,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::codec::{FramedRead, FramedWrite};
@@ -25,9 +24,7 @@ use self::speak::Speaker;
 use super::machine::{Connection, Input};
 use crate::model::ids::{AttemptId, CommitId, Sequence};
 use crate::model::settings::WorkerKind;
-use crate::protocol::{
-    Codec, FrameError, PREAMBLE_BYTES, Preamble, Role, SchedulerMessage, ToClient, decode,
-};
+use crate::protocol::{Codec, Role, SchedulerMessage, ToClient, decode, handshake};
 use crate::queue::EventLog;
 
 /// Connections at once: a thousand workers and as many people looking on.
@@ -271,12 +268,6 @@ fn short(directory: &File, path: &Path) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd())).join(name)
 }
 
-/// Connects to the socket at `path`, however long the path is.
-pub async fn connect(path: &Path) -> io::Result<UnixStream> {
-    let directory = File::open(parent(path))?;
-    UnixStream::connect(short(&directory, path)).await
-}
-
 /// A command that has seen enough just goes; anything else is worth a line.
 fn tell(error: &io::Error) {
     match error.kind() {
@@ -291,18 +282,6 @@ fn invalid(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-async fn greet(stream: &mut UnixStream) -> io::Result<Role> {
-    let role = Role::Scheduler;
-    stream.write_all(&Preamble { role }.encode()).await?;
-    let mut bytes = [0; PREAMBLE_BYTES];
-    let limit = Duration::from_millis(PREAMBLE_MS);
-    tokio::time::timeout(limit, stream.read_exact(&mut bytes)).await??;
-    match Preamble::decode(bytes).map_err(invalid)?.role {
-        Role::Scheduler => Err(invalid(FrameError::NotCrewlog)),
-        role => Ok(role),
-    }
-}
-
 async fn talk(
     mut stream: UnixStream,
     connection: Connection,
@@ -313,8 +292,9 @@ async fn talk(
     let prefix = door.tree_prefix.clone();
     let caller = tokio::task::spawn_blocking(move || peer.recognise(&prefix));
     let caller = caller.await.map_err(io::Error::other)?;
+    let limit = Duration::from_millis(PREAMBLE_MS);
     let role = tokio::select! {
-        role = greet(&mut stream) => role?,
+        role = handshake(&mut stream, Role::Scheduler, limit) => role?,
         () = door.closed.cancelled() => return Ok(()),
     };
     let (queue, mut waiting) = mpsc::channel(WAITING_MAX);

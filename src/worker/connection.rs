@@ -1,24 +1,18 @@
 //! The connection to the scheduler: a unix socket, preambles, and frames both ways. Neither
 //! reading nor writing ever holds the worker up.
 
-use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::bytes::Bytes;
 use tokio_util::codec::{FramedRead, FramedWrite};
 
-use crate::protocol::{
-    self, FrameError, PREAMBLE_BYTES, Preamble, Role, SchedulerMessage, WorkerMessage,
-};
+use crate::protocol::{self, FrameError, HandshakeError, Role, SchedulerMessage, WorkerMessage};
 
 /// A scheduler that listens answers with its preamble at once.
 const PREAMBLE_LIMIT: Duration = Duration::from_secs(10);
@@ -29,9 +23,6 @@ const OUTBOX_MAX: usize = 32;
 
 /// Messages on their way in, likewise.
 const INBOX_MAX: usize = 32;
-
-/// The longest path that fits a socket address, less its terminator.
-const ADDRESS_BYTES_MAX: usize = 107;
 
 /// There is no connection, or no longer one.
 #[derive(Debug, thiserror::Error)]
@@ -73,26 +64,18 @@ impl Connection {
     /// # Errors
     /// Nobody listens there, or somebody who does not speak our protocol.
     pub async fn open(path: &Path) -> Result<Self, ConnectionError> {
-        let mut stream = connect(path)
-            .await
-            .map_err(|source| ConnectionError::Connect {
-                path: path.to_owned(),
-                source,
-            })?;
-        let greeting = async {
-            let ours = Preamble { role: Role::Worker };
-            stream.write_all(&ours.encode()).await?;
-            let mut theirs = [0; PREAMBLE_BYTES];
-            stream.read_exact(&mut theirs).await?;
-            let theirs = Preamble::decode(theirs)?;
-            match theirs.role {
-                Role::Scheduler => Ok::<(), ConnectionError>(()),
-                Role::Worker | Role::Client => Err(FrameError::NotCrewlog.into()),
-            }
-        };
-        match tokio::time::timeout(PREAMBLE_LIMIT, greeting).await {
-            Ok(greeted) => greeted?,
-            Err(_) => return Err(ConnectionError::Stuck("answer")),
+        let mut stream =
+            protocol::connect(path)
+                .await
+                .map_err(|source| ConnectionError::Connect {
+                    path: path.to_owned(),
+                    source,
+                })?;
+        match protocol::handshake(&mut stream, Role::Worker, PREAMBLE_LIMIT).await {
+            Ok(_) => {}
+            Err(HandshakeError::Broken(error)) => return Err(error.into()),
+            Err(HandshakeError::Frame(error)) => return Err(error.into()),
+            Err(HandshakeError::Silent) => return Err(ConnectionError::Stuck("answer")),
         }
         Ok(Self::over(stream))
     }
@@ -170,24 +153,4 @@ impl Drop for Connection {
         self.reader.abort();
         self.writer.abort();
     }
-}
-
-/// Connects to a socket whose path may be longer than an address: then through the directory's
-/// descriptor.
-async fn connect(path: &Path) -> io::Result<UnixStream> {
-    if path.as_os_str().len() <= ADDRESS_BYTES_MAX {
-        return UnixStream::connect(path).await;
-    }
-    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::ErrorKind::InvalidInput.into());
-    };
-    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY;
-    let dir = File::options()
-        .read(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(dir)?;
-    let short = Path::new("/proc/self/fd")
-        .join(dir.as_raw_fd().to_string())
-        .join(name);
-    UnixStream::connect(short).await
 }

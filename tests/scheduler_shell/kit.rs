@@ -25,11 +25,11 @@ use crewlog::model::report::{Mergeable, Report};
 use crewlog::model::settings::{Settings, WorkerKind};
 use crewlog::protocol::{
     ClientMessage, Codec, JobOffer, PREAMBLE_BYTES, Preamble, Role, SchedulerMessage, ToClient,
-    WorkerMessage, decode, encode,
+    WorkerMessage, connect, decode, encode,
 };
 use crewlog::queue::{EventLog, MemoryLog, OpenOptions, SledLog};
 use crewlog::scheduler::ports::{Answer, Integration, Merged, Processes, Spool, Spooled};
-use crewlog::scheduler::{self, Ending, Handle, Options, Silent, load, socket};
+use crewlog::scheduler::{self, Ending, Handle, Options, Silent, load};
 use crewlog::workspace;
 
 pub fn commit(number: u64) -> CommitId {
@@ -364,7 +364,7 @@ impl Peer {
 
 /// A connection that has read the scheduler's preamble and said nothing.
 pub async fn raw(path: &Path) -> UnixStream {
-    let mut stream = socket::connect(path).await.expect("a connection");
+    let mut stream = connect(path).await.expect("a connection");
     let mut bytes = [0; PREAMBLE_BYTES];
     stream.read_exact(&mut bytes).await.expect("a preamble");
     let preamble = Preamble::decode(bytes).expect("a scheduler's");

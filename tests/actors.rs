@@ -206,7 +206,7 @@ END
     let run = project.scheduler(&["run", "--workers", "coding=1"]);
     assert_eq!(run.status.code(), Some(3), "{run:?}");
     let said = kept(&project, "said.txt");
-    assert_eq!(said.matches("cannot steer the run").count(), 6, "{said}");
+    assert_eq!(said.matches("cannot control the run").count(), 6, "{said}");
     let refused = refused(&project);
     let words: Vec<&str> = refused
         .iter()

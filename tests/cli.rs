@@ -90,10 +90,7 @@ fn wrong_arguments_end_with_2_and_say_what_is_right() {
     let table: &[(&[&str], &str)] = &[
         (&["statsu"], "status"),
         (&["run", "--workers", "coding"], "coding=3,testing=1"),
-        (
-            &["run", "--workers", "cooking=1"],
-            "only coding and testing",
-        ),
+        (&["run", "--workers", "cooking=1"], "use coding or testing"),
         (&["run", "--workers", "coding=1,coding=2"], "given twice"),
         (&["run", "--workers", "coding=1001"], "0 to 1000"),
         (&["skip", "0"], "1 to 1000000"),

@@ -89,7 +89,7 @@ fn what_why_names_can_be_shown() {
     );
     assert!(!why.contains('\x1b'), "{why:?}");
 
-    let feature = good(&project, &offered(&why, "what the backlog says"));
+    let feature = good(&project, &offered(&why, "the feature's text"));
     for words in [
         "#7 say yes: passing",
         "manners",
@@ -115,7 +115,7 @@ fn what_why_names_can_be_shown() {
         "{attempt:?}"
     );
 
-    let output = offered(&why, "all that a check put out");
+    let output = offered(&why, "the whole output of a check");
     assert_eq!(good(&project, &output), "looking\nno\n");
     let raw = good(&project, &[&output[..], &["--raw"]].concat());
     assert_eq!(raw, "\x1b[1mlooking\x1b[0m\nno\n");
@@ -151,13 +151,17 @@ fn a_prompt_can_be_read_and_a_transcript_be_had() {
     let transcript = json["transcript"].as_str().expect("a path");
     std::fs::remove_file(transcript).expect("it is there");
     let page = good(&project, &["show", &attempt]);
-    assert!(page.contains("it has no transcript: "), "{page}");
+    assert!(page.contains("there is no transcript "), "{page}");
     bad(
         &project,
         &["show", &attempt, "--raw"],
-        "it has no transcript: ",
+        "there is no transcript ",
     );
-    bad(&project, &["show", &attempt, "--prompt"], "is not there");
+    bad(
+        &project,
+        &["show", &attempt, "--prompt"],
+        "there is no transcript ",
+    );
 }
 
 #[test]
@@ -168,17 +172,17 @@ fn what_is_not_there_is_said() {
     bad(
         &project,
         &["show", "0123456789ab"],
-        "nothing is kept under this hash",
+        "no output has this hash",
     );
     bad(
         &project,
         &["show", "lunch"],
-        "no feature (118), no attempt (a2034)",
+        "not a feature (118), an attempt (a2034)",
     );
     bad(
         &project,
         &["show", "3", "--prompt"],
-        "only an attempt has one",
+        "only attempts have prompts",
     );
     bad(
         &project,
@@ -207,7 +211,7 @@ fn a_test_without_a_verdict_is_named() {
     assert!(status.contains("without a verdict (1)"), "{status}");
     assert!(status.contains("(scheduler retry 4)"), "{status}");
     let why = good(&project, &["why", "4"]);
-    assert!(why.contains("its last tests came to no verdict"), "{why}");
+    assert!(why.contains("its last tests gave no verdict"), "{why}");
     assert!(
         why.contains("wrote no verdict to $CREWLOG_VERDICT"),
         "{why}"

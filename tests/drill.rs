@@ -79,7 +79,7 @@ fn a_second_ctrl_c_ends_it_with_all_its_processes() {
     for line in BufReader::new(lines).lines() {
         let line = line.expect("a line");
         // The first ends the killing; what is alive then may complete, unless there is a second.
-        if line.starts_with("killing") || line.starts_with("letting it complete") {
+        if line.starts_with("killing") || line.starts_with("completing") {
             root = root.or_else(|| left_in(dir.path()).pop().map(|name| dir.path().join(name)));
             interrupt();
         }
@@ -98,7 +98,7 @@ fn what_cannot_be_is_said_before_anything_is_done() {
     let table: [(&[&str], &str); 4] = [
         (&["--dir", &named], "is not empty"),
         (&["--for", "10ms"], "from 1s"),
-        (&["--kill-every", "soon"], "such as 500ms"),
+        (&["--kill-every", "soon"], "for example: 500ms"),
         (&["--kill-every", "1ms"], "from 50ms"),
     ];
     for (args, says) in table {

@@ -217,7 +217,7 @@ fn a_log_that_lost_its_end_is_never_taken_for_whole() {
     project.wait_for_silence();
     // Everything is gone but the snapshot, which proves that there was something.
     fs::remove_dir_all(project.root.join(".git/crewlog/main/log")).expect("removed");
-    let says = "the project's log is gone";
+    let says = "the project's log is missing";
     for verb in ["verify", "run", "status", "pause"] {
         let refused = project.scheduler(&[verb]);
         assert_eq!(refused.status.code(), Some(6), "{verb}: {refused:?}");
@@ -310,7 +310,8 @@ fn a_paused_run_says_that_it_waits_and_status_tells_what_is_ready_again() {
     let mut run = command.stderr(errors).spawn().expect("the scheduler");
     wait_until("it says that it waits", || {
         let said = fs::read_to_string(&said).ok()?;
-        said.contains("the run is paused and waits").then_some(())
+        said.contains("the run is paused; continue it with")
+            .then_some(())
     });
     interrupt(&run);
     assert_eq!(wait(&mut run), Some(130));

@@ -46,10 +46,10 @@ fn work_that_somebody_rewound_is_named_and_done_again() {
     merged.sort();
     assert_eq!(merged, ["#1", "#2"]);
     let log = text(&project, &["log"]);
-    assert!(log.contains("foreign commits: 1 lost ("), "{log}");
+    assert!(log.contains("commits of somebody else: 1 lost ("), "{log}");
     assert!(log.contains(subject.trim()), "{subject}: {log}");
     assert!(
-        log.contains("is no longer on the branch; it is work again"),
+        log.contains("is no longer on the branch, so it must be done again"),
         "{log}"
     );
     let status = text(&project, &["status"]);

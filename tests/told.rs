@@ -73,7 +73,7 @@ fn a_run_says_which_values_changed_since_the_last_one() {
     let status = project.scheduler(&["status"]);
     let status = String::from_utf8_lossy(&status.stdout).into_owned();
     assert!(
-        status.contains("changed since the run before: "),
+        status.contains("changed since the previous run: "),
         "{status}"
     );
     let after = recorded(&project);

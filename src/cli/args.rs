@@ -1,4 +1,4 @@
-//! The arguments of both binaries.
+//! The command-line arguments of both binaries.
 
 use clap::builder::styling::{AnsiColor, Style, Styles};
 use clap::{Parser, Subcommand};
@@ -10,9 +10,11 @@ use super::globals::Global;
 const SCHEDULER_LONG: &str = "Runs a crew of coding agents on one repository's feature backlog.
 
 Try it:            scheduler demo
-In a repository:   scheduler init, edit features.toml, scheduler import features.toml,
+In a repository:   scheduler init
+                   edit .crewlog/config.toml and features.toml
+                   scheduler import features.toml
                    scheduler run --workers coding=3,testing=1
-Each verb explains itself: scheduler VERB --help";
+Help on a command: scheduler COMMAND --help";
 
 /// Arguments of the `scheduler` binary.
 #[derive(Debug, Parser)]
@@ -29,10 +31,10 @@ Each verb explains itself: scheduler VERB --help";
     max_term_width = 100
 )]
 pub struct Scheduler {
-    /// What holds for every verb.
+    /// Options that every command accepts.
     #[command(flatten)]
     pub global: Global,
-    /// The verb.
+    /// The command to run.
     #[command(subcommand)]
     pub verb: Verb,
 }
@@ -42,69 +44,69 @@ pub struct Scheduler {
 #[command(
     name = "worker",
     version,
-    about = "Takes jobs of one kind from the project's scheduler, one at a time",
+    about = "Works on jobs of one kind for the project's scheduler, one at a time",
     after_help = ExitCode::table(),
     styles = styles(),
     arg_required_else_help = true,
     max_term_width = 100
 )]
 pub struct Worker {
-    /// What holds everywhere.
+    /// Options that every command accepts.
     #[command(flatten)]
     pub global: Global,
-    /// The worker's own.
+    /// Options of the worker alone.
     #[command(flatten)]
     pub args: commands::worker::Args,
 }
 
-/// The verbs, in the order in which a newcomer needs them.
+/// The commands, in the order in which a newcomer needs them.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Watch the shipped example go from its backlog to merged commits
+    /// Run the bundled example, from its backlog to merged commits
     Demo(commands::demo::Args),
     /// Set up this repository: write .crewlog/config.toml and a sample backlog
     Init(commands::init::Args),
-    /// Check this machine: the agents' cage, git, disks, and what the config allows
+    /// Check what a run needs on this machine: the cage, git, disks and agents
     Doctor(commands::doctor::Args),
-    /// Bring a backlog file (TOML or JSON) into the log, all of it or nothing
+    /// Import a backlog file (TOML or JSON): all features, or none if one is invalid
     Import(commands::import::Args),
-    /// Work on the backlog until it is done, stuck, or out of budget
+    /// Work on the backlog until everything is done, blocked, or out of budget
     Run(commands::run::Args),
-    /// Show the backlog: what passes, runs, waits and for what, and what comes next
+    /// Show what passes, what runs, what waits and for what, and what comes next
     Status(commands::status::Args),
-    /// Show what happened, one line for every event
+    /// Show what happened, one line per event
     Log(commands::log::Args),
-    /// Fold the log up to a point and show the state there
+    /// Show the state at a point in the log
     Replay(commands::replay::Args),
-    /// Explain from the log alone why a feature is where it is
+    /// Explain a feature's status, and why each of its attempts was chosen
     Why(commands::why::Args),
-    /// Show a feature's text, what an agent did in an attempt, or the output of a check
+    /// Show a feature's text, the agent's work in an attempt, or a check's output
     Show(commands::show::Args),
-    /// Prove that the log is whole and that every snapshot agrees with it
+    /// Prove that the log is complete and that every snapshot agrees with it
     Verify(commands::verify::Args),
-    /// Make a damaged log whole of all that is proven; show first what it drops
+    /// Rebuild a damaged log from every event that can be verified
     Repair(commands::repair::Args),
-    /// Write the whole log to standard output as JSON lines
+    /// Print the log as JSON lines, or write it to one checksummed file
     Export(commands::export::Args),
-    /// Start no new attempts until resumed
+    /// Start no new attempts until you resume
     Pause(commands::pause::Args),
-    /// Start attempts again after a pause
+    /// Continue after a pause, or try again now after a problem of the machine
     Resume(commands::resume::Args),
-    /// Forgive failures: try these features again, or all that failed for good
+    /// Try features again with their failures forgiven
     Retry(commands::retry::Args),
-    /// Go on without a feature
+    /// Continue without a feature
     Skip(commands::skip::Args),
-    /// Take a feature out of the backlog
+    /// Remove a feature from the backlog
     Remove(commands::remove::Args),
     /// Answer an agent's question
     Answer(commands::answer::Args),
-    /// End the running scheduler: after its open attempts, or now
+    /// End the running scheduler, after its open attempts or immediately
     Stop(commands::stop::Args),
     /// Kill schedulers, workers and agents at random, and count what was lost
     Drill(commands::drill::Args),
-    /// Print a completion script for a shell
+    /// Print completions for your shell
     Completions(commands::completions::Args),
-    /// The same as the `worker` binary; how `run` starts its workers
+    /// Same as the `worker` binary; `run` starts its workers with it
     #[command(hide = true)]
     Worker(commands::worker::Args),
 }

@@ -1,4 +1,4 @@
-//! No command of a person is an agent's to give, whether or not a scheduler runs.
+//! Refuses commands from inside an attempt, whether or not a scheduler is running.
 
 use std::path::Path;
 
@@ -7,15 +7,15 @@ use crate::model::actor::may_use;
 use crate::protocol::caller;
 use crate::worker::tree_prefix;
 
-/// Refuses a command that finds itself inside an attempt, unless the project at `root` (absolute,
-/// without links) lies in the attempt's own directories.
+/// Fails if this process runs inside an attempt, unless the project at `root` (absolute, without
+/// symbolic links) is in the attempt's own directories.
 pub fn check(root: &Path) -> Result<(), Error> {
     let around = caller::surroundings();
     may_use(&around, root, &tree_prefix(root)).map_err(|why| {
         Error::usage(
-            "refused: agents of an attempt cannot steer the run",
+            "the command was refused: an attempt's agents, checks and hooks cannot control the run",
             why,
-            "write into the verdict file what a person should know; people run this command outside of the attempt",
+            "an agent reports through its verdict file ($CREWLOG_VERDICT); run this command outside the attempt",
         )
     })
 }

@@ -1,4 +1,4 @@
-//! Speaking to a scheduler that runs.
+//! Client of a running scheduler's socket.
 
 use std::io;
 use std::path::Path;
@@ -18,42 +18,42 @@ use crate::protocol::{
     handshake,
 };
 
-/// How often a command looks again while a scheduler is starting or ending.
+/// How often a command tries to connect while a scheduler is starting or ending.
 pub const TRIES: u32 = 20;
 
-/// The wait between two looks.
+/// Waits between two tries.
 pub async fn pause() {
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
-/// A scheduler that works answers a reader within milliseconds. After so long a reader shows what
-/// is on the disk instead.
+/// How long a reader waits for the scheduler before it shows what is on the disk. A healthy scheduler
+/// answers within milliseconds.
 pub const READER_LIMIT: Duration = Duration::from_secs(2);
 
-/// A command that changes something has nobody else to go to, and waits longer: the scheduler's
-/// disk may be slow.
+/// How long a command that changes something waits for the scheduler. It is longer than for readers
+/// because only the scheduler can carry it out, and its disk may be slow.
 const COMMAND_LIMIT: Duration = Duration::from_secs(10);
 
-/// What comes of calling the scheduler.
+/// The result of connecting to the scheduler.
 pub enum Call {
-    /// It has answered.
+    /// The scheduler answered.
     Answered(Box<Client>),
-    /// Nobody listens.
+    /// No scheduler listens.
     Nobody,
-    /// Somebody has the socket and says nothing: it was stopped, or waits for its disk.
+    /// The scheduler accepted the connection but does not answer: it is stopped, or waits for its disk.
     Silent {
-        /// Its process, where the kernel names it.
+        /// The scheduler's process, if the kernel reports it.
         pid: Option<u32>,
     },
 }
 
-/// A connection to the scheduler that runs.
+/// A connection to the running scheduler.
 pub struct Client {
     frames: Framed<UnixStream, Codec>,
     pid: Option<u32>,
 }
 
-/// A process, as people are told of it.
+/// ` (pid 123)`, or nothing if the process is not known.
 pub fn process(pid: Option<u32>) -> String {
     pid.map_or_else(String::new, |pid| format!(" (pid {pid})"))
 }
@@ -64,24 +64,24 @@ fn silent(pid: Option<u32>) -> Error {
         super::exit::ExitCode::LogHeld,
         format!("the scheduler{} does not answer", process(pid)),
         format!(
-            "it has said nothing for {} s; it is stopped (SIGSTOP), or its disk does not answer",
+            "it did not answer for {} s; it is stopped (SIGSTOP), or its disk does not respond",
             COMMAND_LIMIT.as_secs()
         ),
         format!(
-            "continue it with `kill -CONT {number}`, or end it with `kill -KILL {number}`: nothing acknowledged is lost"
+            "continue it with `kill -CONT {number}`, or end it with `kill -KILL {number}`; nothing acknowledged is lost"
         ),
     )
 }
 
-/// What failed when a scheduler ends in the middle of a conversation.
-const LOST: &str = "lost the scheduler";
+/// `what` of the error when the connection breaks before the answer.
+const LOST: &str = "the connection to the scheduler was lost";
 
-/// Whether a conversation broke off: whoever has the log now can be asked instead.
+/// Whether the connection broke. Another process may hold the log by now and can be asked instead.
 pub fn is_lost(error: &Error) -> bool {
     error.what == LOST
 }
 
-/// Whether a scheduler that is just ending had still taken the connection, and nobody listens.
+/// Whether an ending scheduler accepted the connection but no longer listens.
 fn nobody(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
     matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
@@ -91,18 +91,18 @@ fn broken(why: impl std::fmt::Display) -> Error {
     Error::internal(
         LOST,
         why,
-        "see with `scheduler status` whether the command was carried out",
+        "check with `scheduler status` whether the command took effect",
     )
 }
 
-/// The scheduler's no to whoever speaks, and not to what was said.
+/// The scheduler refused this client, whatever it asked for.
 pub fn turned_away(reason: &str) -> Error {
     let (why, next) = reason.split_once("; ").unwrap_or((reason, ""));
     Error::usage("the scheduler refused", why, next)
 }
 
 impl Client {
-    /// Connects; `None` when no scheduler listens. Fails when one does and says nothing.
+    /// Connects. `None` when no scheduler listens; an error when one does not answer.
     pub async fn connect(path: &Path) -> Result<Option<Self>, Error> {
         match Self::call(path, COMMAND_LIMIT).await? {
             Call::Answered(client) => Ok(Some(*client)),
@@ -111,19 +111,19 @@ impl Client {
         }
     }
 
-    /// Connects, and waits so long for the scheduler's first word.
+    /// Connects, and waits at most `limit` for the scheduler's preamble.
     pub async fn call(path: &Path, limit: Duration) -> Result<Call, Error> {
         let mut stream = match connect(path).await {
             Ok(stream) => stream,
             Err(error) => {
                 return match error.kind() {
                     io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Ok(Call::Nobody),
-                    // More wait to be let in than the kernel has places for.
+                    // The kernel's queue of waiting connections is full.
                     io::ErrorKind::WouldBlock => Ok(Call::Silent { pid: None }),
                     _ => Err(Error::internal(
                         "cannot reach the scheduler",
                         format!("{}: {error}", path.display()),
-                        "check that the project is yours",
+                        "make sure that you can access the project's files",
                     )),
                 };
             }
@@ -137,10 +137,11 @@ impl Client {
             Err(HandshakeError::Broken(error)) if nobody(&error) => return Ok(Call::Nobody),
             Err(HandshakeError::Broken(error)) => return Err(broken(error)),
             Err(HandshakeError::Frame(error)) => {
+                let next = "use the same version of Crewlog for both";
                 return Err(Error::usage(
-                    "cannot speak to the scheduler that runs",
+                    "cannot talk to the running scheduler",
                     error,
-                    "",
+                    next,
                 ));
             }
         }
@@ -148,13 +149,13 @@ impl Client {
         Ok(Call::Answered(Box::new(Self { frames, pid })))
     }
 
-    /// The scheduler's process, where the kernel names it.
+    /// The scheduler's process, if the kernel reports it.
     pub fn pid(&self) -> Option<u32> {
         self.pid
     }
 
-    /// The next message; [`None`] when it does not come within the limit. The connection is of no
-    /// use then.
+    /// The next message; [`None`] if it does not come within the limit. The connection must not be
+    /// used after that.
     pub async fn next_within(
         &mut self,
         limit: Duration,
@@ -162,13 +163,13 @@ impl Client {
         tokio::time::timeout(limit, self.next()).await.ok()
     }
 
-    /// Says something.
+    /// Sends one message.
     pub async fn send(&mut self, message: &ClientMessage) -> Result<(), Error> {
         let frame = encode(Role::Client, message).map_err(broken)?;
         self.frames.send(Bytes::from(frame)).await.map_err(broken)
     }
 
-    /// The next message; `None` when the scheduler has gone.
+    /// The next message; `None` when the scheduler has disconnected.
     pub async fn next(&mut self) -> Result<Option<ToClient>, Error> {
         let Some(frame) = self.frames.next().await else {
             return Ok(None);
@@ -180,10 +181,10 @@ impl Client {
 
     async fn answer(&mut self) -> Result<ToClient, Error> {
         let answer = self.next().await?;
-        answer.ok_or_else(|| broken("it ended before it answered"))
+        answer.ok_or_else(|| broken("the scheduler ended before it answered"))
     }
 
-    /// Has a command decided; its events are durable when this returns.
+    /// Sends a command. Its events are durable when this returns.
     pub async fn command(
         &mut self,
         id: CommandId,
@@ -194,11 +195,11 @@ impl Client {
             ToClient::Accepted { first, last } => Ok((first, last)),
             ToClient::Rejected(rejection) => Err(refused(&rejection)),
             ToClient::Refused { reason } => Err(turned_away(&reason)),
-            other => Err(broken(format!("it answered {other:?}"))),
+            other => Err(broken(format!("unexpected answer {other:?}"))),
         }
     }
 
-    /// Asks the scheduler to end, and waits until it has when `wait`.
+    /// Asks the scheduler to end; with `wait`, returns after it has ended.
     pub async fn stop(&mut self, mode: StopMode, wait: bool) -> Result<(), Error> {
         self.send(&ClientMessage::Stop(mode)).await?;
         while wait && self.next().await.ok().flatten().is_some() {}

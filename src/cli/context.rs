@@ -6,12 +6,12 @@ use super::globals::Global;
 use super::output::Output;
 use super::text;
 
-/// What every verb gets beside its own arguments.
+/// What every command gets besides its own arguments.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// The global arguments.
+    /// Options that every command accepts.
     pub global: Global,
-    /// Where results go.
+    /// Where results go, and how they look there.
     pub out: Output,
 }
 
@@ -22,10 +22,10 @@ impl Context {
         Self { global, out }
     }
 
-    /// A remark on standard error, for people.
+    /// Prints a note on standard error, unless `--quiet`.
     pub fn note(&self, text: impl std::fmt::Display) {
         if !self.global.quiet {
-            // With standard error closed nobody is there to be told.
+            // If standard error is closed, there is nowhere to report it.
             let _ = writeln!(io::stderr(), "{}", text::clean_lines(&text.to_string()));
         }
     }

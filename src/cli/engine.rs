@@ -1,4 +1,4 @@
-//! A run from beginning to end, for the verbs that make one: `run` and `demo`.
+//! A run from start to end, for the commands `run` and `demo`.
 
 mod signals;
 mod watcher;
@@ -40,29 +40,29 @@ use crate::worker::config::Isolation;
 use crate::worker::{self, Signals, cage, spool, tree_prefix, tree_token};
 use crate::workspace::Repository;
 
-/// What the verb decides of a run beside the config.
+/// What the command decides about a run, in addition to the config.
 #[derive(Clone, Debug, Default)]
-pub struct Wish {
-    /// Workers to keep alive.
-    pub crew: WorkerCounts,
-    /// The seed of all that is drawn.
+pub struct RunOptions {
+    /// Workers to start and keep running.
+    pub workers: WorkerCounts,
+    /// Seed for all random choices; random by default.
     pub seed: Option<u64>,
     /// Keep the run open when everything is done.
     pub stay: bool,
-    /// A line to say at the start.
+    /// A line to print at the start.
     pub note: Option<String>,
 }
 
-/// How a run ended, and the state at its end.
+/// How a run ended, and the state at that point.
 pub struct Ended {
-    /// How.
+    /// Finished with an outcome, or interrupted.
     pub ending: Ending,
-    /// Where the backlog is now.
+    /// The state after the run's last event.
     pub state: State,
 }
 
 impl Ended {
-    /// How the process ends after it.
+    /// The exit code for this end.
     pub fn code(&self) -> ExitCode {
         match self.ending {
             Ending::Interrupted => ExitCode::Interrupted,
@@ -75,7 +75,7 @@ impl Ended {
         }
     }
 
-    /// Why it ended, in words.
+    /// Why the run ended, in words; empty after an interruption.
     pub fn reason(&self) -> &str {
         let finished = self
             .state
@@ -86,14 +86,14 @@ impl Ended {
     }
 }
 
-/// Makes the run: holds the log, listens, and returns when it is over or was ended.
+/// Runs the scheduler: holds the log, listens, and returns when the run is over or was stopped.
 pub fn work(
     context: &Context,
     project: &Project,
     config: &Config,
-    wish: Wish,
+    run: RunOptions,
 ) -> Result<Ended, Error> {
-    if wish.crew.coding + wish.crew.testing > 0 {
+    if run.workers.coding + run.workers.testing > 0 {
         let worker = can_work(project, config)?;
         cage::notes(&worker)
             .iter()
@@ -102,7 +102,7 @@ pub fn work(
     let screen = Screen::new(&context.global);
     logging::start(&context.global, "warn", screen.clone());
     let runtime = runtime::start()?;
-    let ended = runtime.block_on(work_here(context, project, config, wish, screen));
+    let ended = runtime.block_on(work_here(context, project, config, run, screen));
     match bug::count() {
         0 => {}
         bugs => context.note(format_args!(
@@ -112,19 +112,19 @@ pub fn work(
     ended
 }
 
-/// A mistake in what workers are told is said here once, instead of by each worker in turn.
+/// Reports a mistake in the workers' config here, once, instead of by each worker in turn.
 fn can_work(project: &Project, config: &Config) -> Result<worker::Config, Error> {
     let worker = config.worker(project)?;
     let next = format!("edit {}", project.config.display());
-    worker::check(&worker).map_err(|error| Error::usage("no worker could begin", error, next))?;
+    worker::check(&worker).map_err(|error| Error::usage("workers cannot start", error, next))?;
     if worker.isolation == Isolation::Cage {
         let support = Support::probe(Path::new(process::TreeCommand::OWN_EXECUTABLE));
         let lacks = support.lacks().join("; ");
         if !support.cages() || support.no_namespace.is_some() {
             return Err(Error::usage(
-                "environment.isolation = \"cage\" cannot be had",
+                "environment.isolation is \"cage\", but this machine cannot provide it",
                 lacks,
-                "mend the kernel's settings, or set environment.isolation = \"auto\"",
+                "change the kernel's settings, or set environment.isolation = \"auto\"",
             ));
         }
     }
@@ -133,14 +133,14 @@ fn can_work(project: &Project, config: &Config) -> Result<worker::Config, Error>
 }
 
 fn unfit(error: impl std::fmt::Display) -> Error {
-    Error::usage("no worker could begin", error, "")
+    Error::usage("workers cannot start", error, "")
 }
 
 async fn work_here(
     context: &Context,
     project: &Project,
     config: &Config,
-    wish: Wish,
+    run: RunOptions,
     screen: Screen,
 ) -> Result<Ended, Error> {
     let repository = Repository::discover(&project.root).await.map_err(of_git)?;
@@ -149,7 +149,7 @@ async fn work_here(
     let log: Arc<dyn EventLog> = held.clone();
     let project = &project.claim_attempts(config.attempts_dir())?;
     project.remove_unfinished();
-    check_crew(project, config, wish.crew).await?;
+    check_workers(project, config, run.workers).await?;
     let state = load::load(&*log, &project.snapshots).map_err(failures::of_scheduler)?;
     let branch = config.branch_of(&state);
     forget_torn(&repository, project, &state).await?;
@@ -159,7 +159,7 @@ async fn work_here(
     let progress = Progress::new(screen, &state, now(), context.global.verbose > 0);
     let repository = with_settings(repository, project).await?;
     sweep(&repository, project, &branch, &state).await;
-    if let Some(note) = wish.note.as_ref().filter(|_| !context.global.quiet) {
+    if let Some(note) = run.note.as_ref().filter(|_| !context.global.quiet) {
         progress.note(note);
     }
     let quiet = context.global.quiet;
@@ -187,11 +187,11 @@ async fn work_here(
         spool: Arc::new(SpoolFiles(project.data.clone())),
         settings: config.settings(),
         told: Some(told),
-        seed: wish.seed,
-        crew: crew(wish.crew),
+        seed: run.seed,
+        crew: by_kind(run.workers),
         worker_command: worker_command(project, &config.freeze(project)?)?,
         worker_output: project.data.join("workers.log"),
-        stay: wish.stay,
+        stay: run.stay,
         observer: Box::new(Watcher::new(progress, quiet)),
     };
     let (sender, receiver) = oneshot::channel();
@@ -207,9 +207,13 @@ async fn work_here(
     Ok(Ended { ending, state })
 }
 
-/// What workers of this run would fail at is found before the first attempt.
-async fn check_crew(project: &Project, config: &Config, crew: WorkerCounts) -> Result<(), Error> {
-    if crew.coding + crew.testing == 0 {
+/// Finds problems that would make workers of this run fail, before the first attempt.
+async fn check_workers(
+    project: &Project,
+    config: &Config,
+    workers: WorkerCounts,
+) -> Result<(), Error> {
+    if workers.coding + workers.testing == 0 {
         return Ok(());
     }
     let config = config.worker(project)?;
@@ -219,7 +223,7 @@ async fn check_crew(project: &Project, config: &Config, crew: WorkerCounts) -> R
     agents.await.map_err(unfit)
 }
 
-/// What a power cut has left of earlier versions' worktrees goes, because git fails on it.
+/// Removes what a power cut left of worktrees of earlier versions, because git fails on it.
 async fn forget_torn(
     repository: &Repository,
     project: &Project,
@@ -230,30 +234,29 @@ async fn forget_torn(
     forgotten.map_err(of_git)
 }
 
-/// The repository with the person's configuration as it is now; locks that are in the person's way
-/// are named.
+/// The repository with the person's git configuration as it is now. Warns about stale lock files.
 async fn with_settings(repository: Repository, project: &Project) -> Result<Repository, Error> {
     for lock in repository.stale_locks().await.map_err(of_git)? {
         let lock = lock.display();
         tracing::warn!(
-            "{lock} was left by a git that was killed, and other git commands fail on it; if no git is running here, delete it"
+            "a killed git left the lock file {lock}, on which other git commands fail; if no git is running here, delete it"
         );
     }
-    // What the person has configured is read once; workers and later salvage go by it.
+    // The person's configuration is read once; workers and the removal of old worktrees use it.
     let settings = repository.read_settings().await.map_err(of_git)?;
     let kept = settings.write(&worker::git_settings(&project.data));
     kept.map_err(|error| {
-        let what = format!("cannot keep git's settings in {}", project.data.display());
+        let what = format!("cannot write git's settings to {}", project.data.display());
         Error::internal(
             what,
             error,
-            "check that its disk is neither full nor read-only",
+            "make sure that the disk is not full or read-only",
         )
     })?;
     Ok(repository.with_settings(settings))
 }
 
-/// The open attempts whose workers live; after a power cut, no worker of the log does.
+/// The open attempts whose workers are alive; after a power cut, none is.
 fn alive(project: &Project, state: &State) -> Vec<AttemptId> {
     let lives = |attempt: &Attempt| {
         let worker = state.workers().get(&attempt.job.worker);
@@ -267,8 +270,8 @@ fn alive(project: &Project, state: &State) -> Vec<AttemptId> {
         .collect()
 }
 
-/// Ends what killed workers left running: processes of this project's attempts that descend from
-/// no living worker. Those of an open attempt are ended here, too, before it is declared lost.
+/// Ends processes that killed workers left running: those of this project's attempts without a
+/// living worker above them. This includes open attempts, before they are declared lost.
 async fn end_strays(root: &Path, state: &State) {
     let workers = state.workers().values();
     let living = workers.filter(|worker| identity::is_alive(&worker.process));
@@ -278,11 +281,11 @@ async fn end_strays(root: &Path, state: &State) {
     match swept {
         Ok(ended) if ended.is_empty() => {}
         Ok(ended) => tracing::warn!(?ended, "ended processes that killed workers left running"),
-        Err(error) => tracing::error!(%error, "cannot look for left-over processes"),
+        Err(error) => tracing::error!(%error, "cannot search for leftover processes"),
     }
 }
 
-/// The same when the run is over: a signal ends it, and the next start goes on with it.
+/// [`sweep`] at the end of a run. A signal cuts it short; the next start does the rest.
 async fn sweep_unless_told(
     repository: &Repository,
     project: &Project,
@@ -292,7 +295,7 @@ async fn sweep_unless_told(
     match Signals::new() {
         Ok(mut signals) => tokio::select! {
             () = sweep(repository, project, branch, state) => {}
-            _ = signals.next() => tracing::warn!("left-over worktrees are left for the next start"),
+            _ = signals.next() => tracing::warn!("interrupted: the next start removes leftover worktrees"),
         },
         Err(_) => sweep(repository, project, branch, state).await,
     }
@@ -300,8 +303,8 @@ async fn sweep_unless_told(
     project.release_attempts();
 }
 
-/// Removes worktrees of attempts that are over and whose workers were killed before they could
-/// clean up; what was not merged is preserved. Living workers' worktrees are not touched.
+/// Removes worktrees of ended attempts whose workers were killed before they could clean up. Unmerged
+/// work is preserved, and living workers' worktrees are not touched.
 async fn sweep(repository: &Repository, project: &Project, branch: &str, state: &State) {
     end_strays(&project.root, state).await;
     let live: Vec<AttemptId> = state.attempts().keys().copied().collect();
@@ -310,15 +313,15 @@ async fn sweep(repository: &Repository, project: &Project, branch: &str, state: 
         match repository.sweep(&dir, &live, next, branch).await {
             Ok(swept) => {
                 for (attempt, error) in swept.failed {
-                    tracing::warn!(%attempt, %error, "left a worktree for the next start to remove");
+                    tracing::warn!(%attempt, %error, "cannot remove a worktree; the next start tries again");
                 }
             }
-            Err(error) => tracing::warn!(%error, "cannot look for left-over worktrees"),
+            Err(error) => tracing::warn!(%error, "cannot search for leftover worktrees"),
         }
     }
 }
 
-/// What this run is told, and how that differs from what the last one was told, which is said.
+/// Records the config for this run, and prints which values changed since the last run.
 fn told(
     (log, state): (&dyn EventLog, &State),
     project: &Project,
@@ -346,8 +349,8 @@ fn told(
 
 fn of_git(error: crate::workspace::Error) -> Error {
     match error.is_internal() {
-        true => Error::internal("git has failed", error, "try again"),
-        false => Error::usage("the repository cannot be used", error, ""),
+        true => Error::internal("git failed", error, "run the command again"),
+        false => Error::usage("cannot use the repository", error, ""),
     }
 }
 
@@ -376,26 +379,31 @@ fn reap(root: PathBuf) -> CleanUpAttempt {
             let swept = tokio::task::spawn_blocking(move || process::sweep(&token)).await;
             match swept {
                 Ok(killed) if !killed.is_empty() => {
-                    tracing::info!(%attempt, ?killed, "ended what a dead worker had left behind");
+                    tracing::info!(%attempt, ?killed, "ended processes that a dead worker left running");
                 }
                 Ok(_) => {}
-                Err(error) => tracing::error!(%error, "cannot look for left-over processes"),
+                Err(error) => tracing::error!(%error, "cannot search for leftover processes"),
             }
         })
     })
 }
 
-fn crew(counts: WorkerCounts) -> BTreeMap<WorkerKind, u32> {
+fn by_kind(counts: WorkerCounts) -> BTreeMap<WorkerKind, u32> {
     BTreeMap::from([
         (WorkerKind::Coding, counts.coding),
         (WorkerKind::Testing, counts.testing),
     ])
 }
 
-/// Workers of the scheduler's own are its executable again, with the hidden verb.
+/// The scheduler starts its workers from its own executable, with the hidden command `worker`.
 fn worker_command(project: &Project, told: &Path) -> Result<Vec<OsString>, Error> {
-    let own = std::env::current_exe()
-        .map_err(|error| Error::internal("cannot find my own program file", error, ""))?;
+    let own = std::env::current_exe().map_err(|error| {
+        Error::internal(
+            "cannot find this program's own executable",
+            error,
+            "mount /proc, and start the program again",
+        )
+    })?;
     let root = project.root.clone().into_os_string();
     let mut command = vec![own.into(), "worker".into(), "-C".into(), root];
     command.extend(["--told".into(), told.as_os_str().to_owned()]);

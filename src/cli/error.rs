@@ -1,11 +1,11 @@
-//! The one form in which a command fails: what failed, why, and what to do next.
+//! Errors of commands: what failed, why, and what to do next.
 
 use std::fmt;
 
 use super::exit::ExitCode;
 use super::text::clean_lines;
 
-/// A command failed. Printed as
+/// An error of a command. It is printed as
 ///
 /// ```text
 /// error: cannot read the config
@@ -14,18 +14,18 @@ use super::text::clean_lines;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Error {
-    /// How the process ends.
+    /// The process's exit code.
     pub code: ExitCode,
-    /// What failed.
+    /// What failed. Starts with the thing, not with an apology.
     pub what: String,
-    /// Why.
+    /// Why, with the value that caused it.
     pub why: String,
-    /// What to do next; empty when the reason says so already.
+    /// What to do next, with the exact command or key; empty when `why` already says it.
     pub next: String,
 }
 
 impl Error {
-    /// A failure that ends the process with `code`.
+    /// An error that ends the process with `code`.
     pub fn new(
         code: ExitCode,
         what: impl Into<String>,
@@ -40,12 +40,12 @@ impl Error {
         }
     }
 
-    /// The person asked for something that cannot be.
+    /// An error of the person: exit code 2.
     pub fn usage(what: impl Into<String>, why: impl fmt::Display, next: impl Into<String>) -> Self {
         Self::new(ExitCode::Usage, what, why, next)
     }
 
-    /// The world failed.
+    /// An error of the machine or of Crewlog: exit code 1.
     pub fn internal(
         what: impl Into<String>,
         why: impl fmt::Display,
@@ -54,7 +54,7 @@ impl Error {
         Self::new(ExitCode::Internal, what, why, next)
     }
 
-    /// The failure for a script: one JSON object in a line. What there is nothing to say of is null.
+    /// The error for programs: one JSON object on one line. Empty parts are null.
     pub fn json(&self) -> String {
         let said = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         serde_json::json!({
@@ -80,7 +80,7 @@ fn part(f: &mut fmt::Formatter<'_>, label: &str, text: &str) -> fmt::Result {
     if label != "error" {
         f.write_str("\n")?;
     }
-    // A text may quote what an agent or a file says. Further lines stand under the first one.
+    // The text may quote an agent or a file, so it is cleaned. Further lines are indented.
     let text = clean_lines(text.trim_end());
     write!(f, "{label}: {}", text.replace('\n', "\n       "))
 }

@@ -1,11 +1,10 @@
-//! How the `scheduler` and `worker` commands end, as one number.
+//! Exit codes of `scheduler` and `worker`.
 
-/// What the process's exit code says. The numbers are part of the interface: scripts decide by
-/// them, so a number never changes its meaning.
+/// The process's exit code. Scripts depend on the numbers, so a number never changes its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum ExitCode {
-    /// The command did what it was asked; of a run: every feature passes.
+    /// The command succeeded; for a run: every feature passes.
     Passing = 0,
     /// Crewlog or the machine failed; nothing acknowledged is lost.
     Internal = 1,
@@ -14,8 +13,8 @@ pub enum ExitCode {
     /// The run is over and some features failed for good: parked, unreachable, or not
     /// verified.
     SomeFailed = 3,
-    /// Nothing can go on without a person: a question is open, nobody has started the workers that
-    /// the rest needs, or nothing is runnable.
+    /// The run cannot continue without a person: a question is open, the remaining work needs workers
+    /// that are not running, or nothing is runnable.
     WaitingForPerson = 4,
     /// Another process holds the log.
     LogHeld = 5,
@@ -41,15 +40,15 @@ impl ExitCode {
         Self::Interrupted,
     ];
 
-    /// The number that the process ends with.
+    /// The exit code as a number.
     pub fn code(self) -> u8 {
         self as u8
     }
 
-    /// What it means, in the words of `--help`.
+    /// What the code means, as printed by `--help`.
     pub fn meaning(self) -> &'static str {
         match self {
-            Self::Passing => "done; of a run: all features pass",
+            Self::Passing => "success; for a run: all features pass",
             Self::Internal => "Crewlog or the machine failed",
             Self::Usage => "wrong arguments, config or backlog, or the command was refused",
             Self::SomeFailed => {
@@ -63,7 +62,7 @@ impl ExitCode {
         }
     }
 
-    /// The table that `--help` ends with.
+    /// The table at the end of `--help`.
     pub fn table() -> String {
         let mut out = String::from("Exit codes:\n");
         for code in Self::ALL {

@@ -7,19 +7,19 @@ use super::exit::ExitCode;
 use crate::model::command::Rejection;
 use crate::{queue, scheduler, workspace};
 
-/// What to do about a damaged log.
-pub const DAMAGED_NEXT: &str = "`scheduler verify` names the first bad event; `scheduler repair` shows what can be kept, and asks";
+/// Advice for a damaged log.
+pub const DAMAGED_NEXT: &str = "`scheduler verify` names the first bad event; `scheduler repair` shows what can be kept, and asks before it changes anything";
 
-/// What to do about a log that is gone.
-pub const LOST_NEXT: &str = "put the log's directory back where it was, or import a backup with `scheduler import --portable FILE`; to begin with an empty log, move the snapshots away";
+/// Advice for a deleted log.
+pub const LOST_NEXT: &str = "restore the log's directory, or import a backup with `scheduler import --portable FILE`; to start with an empty log, move the snapshots away";
 
-/// A failure of the log in the words and with the exit code of a command.
+/// Turns an error of the log into an error of a command.
 pub fn of_log(error: &queue::Error) -> Error {
     let (code, what, next) = match error {
         queue::Error::Held { .. } => (
             ExitCode::LogHeld,
             "the project's log is in use",
-            "wait for that process, or end it with `scheduler stop`",
+            "wait for that process to end, or end it with `scheduler stop`",
         ),
         queue::Error::Damaged { why, .. } => {
             return Error::new(
@@ -29,7 +29,11 @@ pub fn of_log(error: &queue::Error) -> Error {
                 DAMAGED_NEXT,
             );
         }
-        queue::Error::Lost { .. } => (ExitCode::LogDamaged, "the project's log is gone", LOST_NEXT),
+        queue::Error::Lost { .. } => (
+            ExitCode::LogDamaged,
+            "the project's log is missing",
+            LOST_NEXT,
+        ),
         queue::Error::Decode { .. }
         | queue::Error::ContentMissing(_)
         | queue::Error::ContentAltered(_) => (
@@ -39,29 +43,29 @@ pub fn of_log(error: &queue::Error) -> Error {
         ),
         queue::Error::Vanished { .. } => (
             ExitCode::Internal,
-            "the project's log has vanished",
-            "if the project was moved, start again where it is now; if the files were deleted, put them back from a backup, or import one with `scheduler import --portable`",
+            "the project's log was moved or deleted while it was in use",
+            "if the project was moved, start again at its new place; if files were deleted, restore them from a backup, or import one with `scheduler import --portable FILE`",
         ),
         queue::Error::NetworkFilesystem { .. } => (
             ExitCode::Usage,
             "the project's log cannot be kept here",
-            "or give --allow-network-filesystem if you know that its locks and syncs hold",
+            "or use --allow-network-filesystem if you know that locking and fsync are reliable there",
         ),
         queue::Error::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied => (
             ExitCode::Internal,
             "the project's log cannot be opened",
-            "run the command as the user whose project it is",
+            "run the command as the user who owns the project",
         ),
         _ => (
             ExitCode::Internal,
             "the project's log failed",
-            "check the disk (is it full, or read-only?), then start again; nothing acknowledged is lost",
+            "check whether the disk is full or read-only, then start again; nothing acknowledged is lost",
         ),
     };
     Error::new(code, what, error, next)
 }
 
-/// A failure of the scheduler in the words and with the exit code of a command.
+/// Turns an error of the scheduler into an error of a command.
 pub fn of_scheduler(error: scheduler::Error) -> Error {
     match error {
         scheduler::Error::Log(error) => of_log(&error),
@@ -69,21 +73,25 @@ pub fn of_scheduler(error: scheduler::Error) -> Error {
         scheduler::Error::Workspace(error @ workspace::Error::BranchCheckedOut { .. }) => {
             Error::new(
                 ExitCode::WaitingForPerson,
-                "nothing could be merged for as long as `run.worker_wait` allows",
+                "nothing could be merged within `run.worker_wait`",
                 error,
-                "run `git switch -` there and start the run again; the open merge is carried out then",
+                "run `git switch -` there and start the run again; it then completes the open merge",
             )
         }
         scheduler::Error::Workspace(error) => Error::internal(
             "git failed",
             error,
-            "mend the repository and start again; nothing is lost, an open merge is looked at then",
+            "fix the repository and start the run again; nothing is lost, and it then completes an open merge",
         ),
-        other => Error::internal("the scheduler failed", other, "start it again"),
+        other => Error::internal(
+            "the scheduler failed",
+            other,
+            "start the run again; nothing acknowledged is lost",
+        ),
     }
 }
 
-/// The domain's no, in the words of a command.
+/// Turns a rejection into an error of a command.
 pub fn refused(rejection: &Rejection) -> Error {
     let text = rejection.to_string();
     // A rejection says what is wrong and, where that alone is no help, what to do about it.

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-/// What holds for every verb.
+/// Options that every command accepts.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Everywhere")]
+#[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// Directory of the project [default: the current one or the nearest above with .crewlog/]
+    /// Project directory [default: the nearest one with .crewlog/, from the current directory up]
     #[arg(short = 'C', long = "project", value_name = "DIR", global = true)]
     pub project: Option<PathBuf>,
-    /// Form of the results on standard output
+    /// Format of results on standard output
     #[arg(
         long,
         value_enum,
@@ -31,7 +31,7 @@ pub struct Global {
         hide_possible_values = true
     )]
     pub progress: ProgressMode,
-    /// When to colour; NO_COLOR in the environment means never
+    /// When to use colour; `auto` respects NO_COLOR
     #[arg(
         long,
         value_enum,
@@ -41,13 +41,13 @@ pub struct Global {
         hide_possible_values = true
     )]
     pub color: ColorChoice,
-    /// Print results and errors only
+    /// Print only results and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Log more to standard error: -v, -vv, -vvv
+    /// Write more log lines to standard error (-v, -vv, -vvv)
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     pub verbose: u8,
-    /// Form of the log lines on standard error
+    /// Format of log lines on standard error
     #[arg(
         long,
         value_enum,
@@ -59,13 +59,13 @@ pub struct Global {
     pub log_format: Format,
 }
 
-/// For people, or for programs.
+/// Format of the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// For programs.
+    /// One JSON object per line, for programs.
     Json,
 }
 
@@ -75,22 +75,22 @@ pub enum ProgressMode {
     /// Bars in a terminal, plain lines elsewhere.
     #[default]
     Auto,
-    /// A line for every running attempt and one total; plain lines without a terminal.
+    /// One line per running attempt and a total; plain lines without a terminal.
     Bar,
-    /// One line of totals, renewed in place; plain lines without a terminal.
+    /// One line of totals, updated in place; plain lines without a terminal.
     Counter,
-    /// Nothing.
+    /// No progress at all.
     None,
 }
 
-/// When to colour.
+/// When to use colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ColorChoice {
     /// In a terminal, unless NO_COLOR is set.
     #[default]
     Auto,
-    /// Always.
+    /// Even when the output is not a terminal.
     Always,
-    /// Never.
+    /// Not even in a terminal.
     Never,
 }

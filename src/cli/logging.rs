@@ -1,5 +1,4 @@
-//! Log lines on standard error. Silent by default: what a person wants to see of a run is its
-//! progress, and what failed is an error.
+//! Log lines on standard error. Silent by default: people see a run's progress, and errors.
 
 use std::io::{self, IsTerminal};
 
@@ -9,10 +8,10 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::globals::{Format, Global};
 use super::output::wants_color;
 
-/// Variable of the environment that overrides `-v` with a filter of `tracing`.
+/// Environment variable with a `tracing` filter, which overrides `-v`.
 pub const FILTER_VARIABLE: &str = "CREWLOG_LOG";
 
-/// Sends the log lines to `writer` from now on; a second call changes nothing.
+/// Sends log lines to `writer`. A second call has no effect.
 pub fn start<W>(global: &Global, quietest: &str, writer: W)
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
@@ -28,12 +27,12 @@ where
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(global.verbose > 1)
-        // It would complain about a full disk or a terminal that is gone there where it could not
-        // write, and panic; the work goes on without its log lines.
+        // On a full disk or a closed terminal, it would report the failed write to the same place
+        // and panic; the run continues without log lines instead.
         .log_internal_errors(false)
         .with_ansi(wants_color(global.color, io::stderr().is_terminal()))
         .with_writer(writer);
-    // A test or an embedding program may have its own subscriber already; that one stays.
+    // A test or an embedding program may already have its own subscriber, which stays.
     let _ = match global.log_format {
         Format::Text => builder.try_init(),
         Format::Json => builder.json().try_init(),

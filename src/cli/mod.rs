@@ -1,7 +1,6 @@
-//! Arguments and what people see in a terminal: results on standard output, progress, log lines
-//! and errors on standard error.
+//! The command line: results on standard output; progress, log lines and errors on standard error.
 //!
-//! Knows no rule of the run: it asks, sends commands, and prints projections.
+//! This module has no rules of the run: it reads the log, sends commands, and prints views.
 
 pub mod args;
 pub mod boundary;
@@ -39,11 +38,11 @@ use error::Error;
 use exit::ExitCode;
 use globals::Format;
 
-/// The whole `scheduler` binary: arguments in, exit code out.
+/// Runs the `scheduler` binary.
 pub fn scheduler(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let mut arguments: Vec<OsString> = arguments.collect();
     if arguments.len() < 2 {
-        // Whoever types the bare name wants to know what there is; that is no mistake.
+        // The bare name asks for help; that is not an error.
         arguments = vec!["scheduler".into(), "--help".into()];
     }
     match Scheduler::try_parse_from(arguments) {
@@ -55,7 +54,7 @@ pub fn scheduler(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// The whole `worker` binary: arguments in, exit code out.
+/// Runs the `worker` binary.
 pub fn worker(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     match Worker::try_parse_from(arguments) {
         Ok(Worker { global, args }) => {
@@ -96,7 +95,7 @@ fn dispatch(context: &Context, verb: &Verb) -> Result<ExitCode, Error> {
     }
 }
 
-/// Prints the failure, if it is one, and says how the process ends.
+/// Prints the error, if any, and returns the exit code.
 fn finish(context: &Context, result: Result<ExitCode, Error>) -> ExitCode {
     match result {
         Ok(code) => code,
@@ -106,7 +105,7 @@ fn finish(context: &Context, result: Result<ExitCode, Error>) -> ExitCode {
                     Format::Text => error.to_string(),
                     Format::Json => error.json(),
                 };
-                // With standard error closed too, the exit code is all that is left to say it.
+                // If standard error is closed too, only the exit code reports the error.
                 let _ = writeln!(io::stderr(), "{text}");
             }
             error.code
@@ -114,10 +113,10 @@ fn finish(context: &Context, result: Result<ExitCode, Error>) -> ExitCode {
     }
 }
 
-/// Help and version are results; everything else that clap says is a wrong argument.
+/// Help and version are results; everything else from clap is a wrong argument.
 fn refused(error: &clap::Error) -> ExitCode {
     use clap::error::ErrorKind;
-    // `print` chooses the stream; a closed one is nothing to panic about.
+    // `print` chooses the stream; a closed stream is no reason to panic.
     let _ = error.print();
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::Passing,

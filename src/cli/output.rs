@@ -1,4 +1,4 @@
-//! Results on standard output. A reader that went away ends the process quietly.
+//! Results on standard output. If the reader closes its end (`| head`), the process ends quietly.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -10,21 +10,21 @@ use super::text::clean_lines;
 /// Standard output, and how results look there.
 #[derive(Clone, Debug)]
 pub struct Output {
-    /// For people or for programs.
+    /// Text for people, or JSON for programs.
     pub format: Format,
-    /// Whether to colour what people read.
+    /// Whether to use colour.
     pub color: bool,
-    /// Columns of the terminal; `None` when the output is no terminal and nothing is cut.
+    /// Columns of the terminal; `None` when the output is not a terminal and lines are not cut.
     pub width: Option<usize>,
-    /// Print results only, no remarks.
+    /// Whether to leave out notes.
     pub quiet: bool,
 }
 
-/// Marks the error of a reader that went away (`scheduler log | head`). It is not printed.
+/// `what` of the error when the reader closed its end (`scheduler log | head`). Never printed.
 const READER_GONE: &str = "the reader of standard output went away";
 
 impl Output {
-    /// What the arguments and the terminal say.
+    /// The output that the arguments and the terminal ask for.
     pub fn new(global: &Global) -> Self {
         let stdout = io::stdout();
         Self {
@@ -38,7 +38,7 @@ impl Output {
         }
     }
 
-    /// The same without an end of lines: for who asks to see all.
+    /// The same without a width, so that no line is cut.
     pub fn uncut(&self) -> Self {
         Self {
             width: None,
@@ -46,13 +46,13 @@ impl Output {
         }
     }
 
-    /// True when programs read the results.
+    /// True with `--format json`.
     pub fn is_json(&self) -> bool {
         self.format == Format::Json
     }
 
-    /// Writes text without colours of ours, and a line's end. Whatever it quotes (a reason, a path,
-    /// what git says), a terminal shows it and does not obey it.
+    /// Writes one line without colour. Control characters in quoted text (a reason, a path, git's
+    /// message) are shown by name, so the terminal does not act on them.
     pub fn line(&self, text: impl std::fmt::Display) -> Result<(), Error> {
         let text = clean_lines(&text.to_string());
         self.bytes(format!("{text}\n").as_bytes())
@@ -75,18 +75,18 @@ impl Output {
             _ => Error::internal(
                 "cannot write to standard output",
                 error,
-                "look where it leads to: a full disk, or a closed terminal",
+                "check where the output goes: the disk may be full, or the terminal closed",
             ),
         })
     }
 }
 
-/// True for the error that only says that nobody reads any more.
+/// Whether the error only says that the reader closed its end.
 pub fn is_reader_gone(error: &Error) -> bool {
     error.what == READER_GONE
 }
 
-/// Whether to colour a stream. NO_COLOR counts when it is not empty (no-color.org).
+/// Whether to use colour on a stream. An empty NO_COLOR has no effect (no-color.org).
 pub fn wants_color(choice: ColorChoice, terminal: bool) -> bool {
     match choice {
         ColorChoice::Always => true,
@@ -98,15 +98,15 @@ pub fn wants_color(choice: ColorChoice, terminal: bool) -> bool {
     }
 }
 
-/// Rows of the terminal behind a stream.
+/// Rows of the terminal behind a stream; `None` below 5, where nothing useful fits.
 pub fn terminal_rows(stream: &impl rustix::fd::AsFd) -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(stream).ok()?;
     (size.ws_row >= 5).then_some(usize::from(size.ws_row))
 }
 
-/// Columns of the terminal behind a stream.
+/// Columns of the terminal behind a stream; `None` below 20, where nothing useful fits.
 pub fn terminal_width(stream: &impl rustix::fd::AsFd) -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(stream).ok()?;
-    // A terminal that says 0 does not know; a handful of columns shows nothing of use.
+    // A terminal that does not know its size reports 0.
     (size.ws_col >= 20).then_some(usize::from(size.ws_col))
 }

@@ -1,4 +1,4 @@
-//! Where a project's files are.
+//! A project and the places of its files.
 
 mod attempts;
 mod claim;
@@ -21,60 +21,61 @@ use super::error::Error;
 use super::runtime;
 use crate::workspace::{self, Location};
 
-/// The directory that marks a project.
+/// Name of the directory that marks a project.
 const MARK: &str = ".crewlog";
 
-/// In a git common directory, what belongs to Crewlog.
+/// Name of Crewlog's directory in the common git directory.
 const HOME: &str = "crewlog";
 
-/// A name that is made of another one is cut after so many characters: file names may have 255
-/// bytes, and two of them and their hashes stand in one.
+/// Names derived from others are cut after this many characters: a file name may have 255 bytes,
+/// and contains two of them and their hashes.
 const NAME_CHARS_MAX: usize = 60;
 
-/// A project: the user's repository, and Crewlog's own files in it. All paths are absolute.
+/// A project: the user's repository, and Crewlog's files in it. All paths are absolute.
 ///
-/// Several working trees of one repository, and several directories of one working tree, are
-/// projects of their own, each with a data directory of its own in the common git directory.
+/// Each working tree of a repository, and each directory of a working tree, can be a separate
+/// project with its own data directory in the common git directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Project {
-    /// The directory that holds `.crewlog`.
+    /// The directory that contains `.crewlog`.
     pub root: PathBuf,
-    /// The top of the working tree that `root` lies in, or the bare repository.
+    /// The top of the working tree that contains `root`, or the bare repository.
     pub top: PathBuf,
-    /// The git directory that all working trees share.
+    /// The git directory shared by all working trees.
     pub common_dir: PathBuf,
-    /// The config; may be absent.
+    /// The config file; may be absent.
     pub config: PathBuf,
-    /// Everything that Crewlog writes for itself, but attempts; readable by its user only.
+    /// The data directory, readable only by its user: everything that Crewlog writes for itself,
+    /// except attempts.
     pub data: PathBuf,
-    /// The event log.
+    /// Directory of the event log.
     pub log: PathBuf,
-    /// Texts that are too long for events, named by their hash.
+    /// Directory of texts that are too long for events, named by their hash.
     pub content: PathBuf,
-    /// Folded states.
+    /// Directory of snapshots of the state.
     pub snapshots: PathBuf,
-    /// What agents said, one file for each attempt.
+    /// Directory of transcripts, one file per attempt.
     pub transcripts: PathBuf,
-    /// Results that no scheduler has acknowledged yet.
+    /// Directory of results that no scheduler has acknowledged yet.
     pub spool: PathBuf,
-    /// The scheduler's unix socket; may be longer than a socket address can be.
+    /// The scheduler's Unix socket; the path may be longer than a socket address can be.
     pub socket: PathBuf,
-    /// The attempts' working directories, outside of the repository. Before the first run, a place
-    /// where nothing is made; see [`Project::claim_attempts`].
+    /// Parent of the attempts' directories, outside the repository. Before the first run this is a
+    /// placeholder that is never created; see [`Project::claim_attempts`].
     pub worktrees: PathBuf,
-    /// It began as a copy of a project that lived on, so that processes in its log may be the
-    /// other's. Known once attempts are claimed.
+    /// True for a copy of a project that still exists: processes in its log may belong to the
+    /// original. Known once attempts are claimed.
     pub copied: bool,
-    /// Where [`Project::data`] belongs. It is elsewhere only in a project that an older build has
-    /// laid out, until the first command that writes.
+    /// Where [`Project::data`] belongs. A project from an older version has it elsewhere until the
+    /// first command that writes.
     home: PathBuf,
-    /// Where older builds had it.
+    /// Where older versions kept the data.
     old: PathBuf,
 }
 
 impl Project {
-    /// The project at the top of an ordinary repository, `root`, whether or not either has been
-    /// made yet. For repositories of our own making; [`Project::find`] asks git.
+    /// The project at `root`, the top of an ordinary repository; neither needs to exist yet. Only
+    /// for repositories that Crewlog creates; [`Project::find`] asks git.
     pub fn at(root: &Path) -> Self {
         let git_dir = root.join(".git");
         let location = Location {
@@ -103,7 +104,7 @@ impl Project {
         }
     }
 
-    /// What follows from where the data is; the rest is empty.
+    /// A project with the paths inside `data`; the other fields are empty.
     fn with_data(data: PathBuf, home: PathBuf) -> Self {
         let identity = Identity::read(&data.join(identity::IDENTITY));
         let claimed = identity.ok().flatten().filter(|who| who.data == data);
@@ -127,23 +128,22 @@ impl Project {
         }
     }
 
-    /// The project at `start`, or at the nearest directory above that has been set up. `start`
-    /// is the current directory when the arguments name none.
+    /// The project at `start` (default: the current directory) or the nearest directory above it.
     pub fn find(start: Option<&Path>) -> Result<Self, Error> {
         let start = start_directory(start)?;
         let Some(root) = start.ancestors().find(|dir| dir.join(MARK).exists()) else {
             return Err(Error::usage(
-                "found no Crewlog project",
+                "no Crewlog project found",
                 format!(
                     "neither {} nor any directory above it has {MARK}/",
                     start.display()
                 ),
-                "run `scheduler init` in your repository, or name the project with -C DIR",
+                "run `scheduler init` in your repository, or give the project's directory with -C DIR",
             ));
         };
         let found = match runtime::start()?.block_on(Location::ask(root)) {
             Err(error @ workspace::Error::NotARepository { .. }) => Err(error),
-            // A git that is missing, dies or refuses keeps nobody from looking at the log.
+            // The log can be read even if git is missing, crashes or refuses.
             Err(error) => Location::read(root).ok_or(error),
             found => found,
         };
@@ -152,7 +152,7 @@ impl Project {
         Ok(Self::of(root, &location))
     }
 
-    /// The git repository that `start` lies in, as a project that may not be set up yet.
+    /// The git repository that contains `start`, as a project that may not be set up yet.
     pub fn repository(start: Option<&Path>) -> Result<Self, Error> {
         let start = start_directory(start)?;
         let location = runtime::start()?
@@ -162,11 +162,11 @@ impl Project {
         Ok(Self::of(location.home(), &location))
     }
 
-    /// The project with its data where it belongs: moved there from where an older build had it,
-    /// or made. For every command that writes.
+    /// The project with its data directory in place: created, or moved from where an older version
+    /// kept it. Every command that writes calls this.
     ///
     /// # Errors
-    /// An older build uses the data where it is, or the disk refuses.
+    /// If a process of an older version uses the data, or on an I/O error.
     pub fn settle(&self) -> Result<Self, Error> {
         self.migrate()?;
         let settled = Self {
@@ -181,20 +181,19 @@ impl Project {
         Ok(settled)
     }
 
-    /// The directory of attempts in the layout of older builds; may be absent.
+    /// The directory of attempts in the layout of older versions; may be absent.
     pub fn old_worktrees(&self) -> PathBuf {
         self.root.join(MARK).join("worktrees")
     }
 
-    /// Makes the data directory when there is none, closed to other users: what agents say and
-    /// the socket by which they are commanded are nobody else's business. Nothing is made where
-    /// there is no repository any more.
+    /// Creates the data directory if it is missing, with access only for its user, because it has
+    /// transcripts and the scheduler's socket. Fails if the repository no longer exists.
     pub fn create_data(&self) -> Result<(), Error> {
         for dir in [self.data.parent().unwrap_or(&self.data), &self.data] {
             let made = std::fs::DirBuilder::new().mode(0o700).create(dir);
             match made {
                 Err(_) if dir.is_dir() => {}
-                made => made.map_err(|error| cannot("make", dir, error))?,
+                made => made.map_err(|error| cannot("create", dir, error))?,
             }
         }
         Ok(())
@@ -205,7 +204,7 @@ fn cannot(doing: &str, path: &Path, error: io::Error) -> Error {
     Error::internal(
         format!("cannot {doing} {}", path.display()),
         error,
-        "check that the directory is yours and that its disk is neither full nor read-only",
+        "make sure that you can write to the directory, and that its disk is not full or read-only",
     )
 }
 
@@ -214,17 +213,17 @@ fn no_repository(what: &str, error: workspace::Error) -> Error {
         workspace::Error::NotARepository { dir } => Error::usage(
             what,
             format!(
-                "{} is in no git repository, and agents' work is kept as commits",
+                "{} is not in a git repository, and Crewlog keeps agents' work as commits",
                 dir.display()
             ),
-            "run `git init` and make a first commit, or name your repository with -C DIR",
+            "run `git init` and make a first commit, or give your repository with -C DIR",
         ),
         error => Error::usage(what, error, ""),
     }
 }
 
-/// What the project is called among those of its repository. It does not change when the
-/// repository, or a linked worktree, is moved.
+/// The project's name among those of its repository. It stays the same when the repository or a
+/// linked worktree is moved.
 fn name(root: &Path, location: &Location) -> String {
     let linked = location.common_dir.join("worktrees");
     let tree = match location.git_dir.strip_prefix(linked) {
@@ -239,7 +238,7 @@ fn name(root: &Path, location: &Location) -> String {
     }
 }
 
-/// A name that is as good as the one it is made of, and can be part of a file's name.
+/// A unique name for a path that can be part of a file name.
 fn plain(path: &Path) -> String {
     let legible = legible(path);
     match path.to_str() {
@@ -248,7 +247,7 @@ fn plain(path: &Path) -> String {
     }
 }
 
-/// What people recognise of a path; others may give the same.
+/// The readable part of a path; not unique.
 fn legible(path: &Path) -> String {
     let allowed = |c: char| match c.is_ascii_alphanumeric() || "-_.".contains(c) {
         true => c,
@@ -258,7 +257,7 @@ fn legible(path: &Path) -> String {
     text.chars().take(NAME_CHARS_MAX).map(allowed).collect()
 }
 
-/// Eight hexadecimal digits: enough to tell the directories of one repository apart.
+/// Eight hexadecimal digits of a path's hash: enough to distinguish directories of a repository.
 fn hash(path: &Path) -> String {
     let digest = Sha256::digest(path.as_os_str().as_bytes());
     digest
@@ -268,7 +267,7 @@ fn hash(path: &Path) -> String {
         .collect()
 }
 
-/// Makes a directory and those above it, all with mode 0700; an existing one stays as it is.
+/// Creates a directory and its parents with mode 0700; existing ones keep their mode.
 fn private_directory(path: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -282,7 +281,7 @@ fn start_directory(start: Option<&Path>) -> Result<PathBuf, Error> {
         Error::usage(
             format!("cannot use the directory {}", start.display()),
             why,
-            "name an existing directory with -C DIR",
+            "give an existing directory with -C DIR",
         )
     };
     let path = start
@@ -291,7 +290,7 @@ fn start_directory(start: Option<&Path>) -> Result<PathBuf, Error> {
     if path.is_dir() {
         Ok(path)
     } else {
-        Err(failed("it is no directory".to_owned()))
+        Err(failed("not a directory".to_owned()))
     }
 }
 

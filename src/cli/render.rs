@@ -5,22 +5,22 @@ use crate::model::format;
 use crate::model::ids::FeatureId;
 use crate::model::views::{EventLine, Label};
 
-/// Names take no more columns than this, so that the columns after them are near.
+/// Most terminal columns for a feature's name, so that the columns after it stay close.
 const NAME_COLUMNS_MAX: usize = 40;
 
 /// How a view is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RenderStyle {
-    /// Colours.
+    /// Whether to use colour.
     pub palette: Palette,
     /// Columns of the terminal; `None` cuts nothing.
     pub width: Option<usize>,
-    /// Columns of the longest feature's name.
+    /// Columns of the longest feature name.
     pub name_columns: usize,
 }
 
 impl RenderStyle {
-    /// Columns that names get.
+    /// Columns for names.
     pub(super) fn names(&self) -> usize {
         let wanted = self.name_columns.clamp(8, NAME_COLUMNS_MAX);
         self.width
@@ -28,7 +28,7 @@ impl RenderStyle {
     }
 }
 
-/// One finished thing as a line that stays: `PASS  4m12s  #118 name  worker-3  note`.
+/// An event as a permanent line: `PASS  4m12s  #118 name  worker-3  note`.
 pub fn permanent(line: &EventLine, style: RenderStyle) -> String {
     let elapsed = line.elapsed_ms.map(format::duration).unwrap_or_default();
     let mut row = Row::new(style);
@@ -47,7 +47,7 @@ pub fn permanent(line: &EventLine, style: RenderStyle) -> String {
         &line.name,
     );
     row.cell(Style::Strong, &cell_right(&id, 5));
-    // Where nothing is cut, a long name moves the columns after it.
+    // If lines are not cut, a long name shifts the columns after it.
     let columns = match style.width {
         Some(_) => style.names(),
         None => style.names().max(width(&name)),
@@ -71,7 +71,7 @@ pub(super) fn subject(first: Option<FeatureId>, count: usize, name: &str) -> (St
     (id, clean(name) + &more)
 }
 
-/// A line under construction, never wider than the terminal.
+/// A line under construction. It is never wider than the terminal.
 pub(super) struct Row {
     style: RenderStyle,
     text: String,
@@ -87,7 +87,7 @@ impl Row {
         }
     }
 
-    /// A piece after a gap.
+    /// Adds a piece after a space.
     pub(super) fn cell(&mut self, style: Style, text: &str) {
         if self.columns > 0 {
             self.glue(Style::Plain, " ");
@@ -95,7 +95,7 @@ impl Row {
         self.glue(style, text);
     }
 
-    /// A piece without a gap before it.
+    /// Adds a piece without a space before it.
     pub(super) fn glue(&mut self, style: Style, text: &str) {
         let room = self
             .style
@@ -107,7 +107,7 @@ impl Row {
             .push_str(&self.style.palette.palette(style, &text));
     }
 
-    /// The last piece; nothing when there is hardly room for a word of it.
+    /// Adds the last piece, unless fewer than 8 columns are left.
     pub(super) fn rest(&mut self, style: Style, text: &str) {
         let room = self
             .style

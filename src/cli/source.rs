@@ -1,6 +1,5 @@
-//! The project's events, wherever they are to be had: from the scheduler that runs, or from the
-//! log's files when none does, or when it does not answer. Nothing is written, made or locked here,
-//! whoever has the log.
+//! Reads the project's events: from the running scheduler, or from the log's files when none is
+//! running or it does not answer. Reading never writes, creates or locks anything.
 
 mod disk;
 
@@ -22,7 +21,7 @@ use crate::queue::log::recorded;
 use crate::queue::{self, Contents, Ending, FileContents, directory, holder};
 use crate::scheduler::load::Fold;
 
-/// Whom to ask.
+/// Where the project's events come from.
 pub struct Source {
     project: Project,
     whom: Whom,
@@ -30,48 +29,48 @@ pub struct Source {
 }
 
 enum Whom {
-    /// A scheduler runs and has the log. Each question gets a connection of its own, because the
-    /// rest of an answer that nobody wants any more would be taken for the next one.
+    /// A scheduler is running. Each request uses its own connection; otherwise the rest of an answer
+    /// that was cut short would be taken for the next answer.
     Running(Running),
-    /// None does, or none that answers.
+    /// No scheduler is running, or it does not answer.
     Disk(Disk),
     /// There is no log yet.
     Nothing,
 }
 
-/// A scheduler that runs, and where to look for the log when it has ended meanwhile.
+/// A running scheduler, and where the log is if the scheduler ends meanwhile.
 struct Running {
     project: Project,
     contents: FileContents,
-    /// The connection by which it was found, for the first question.
+    /// The connection that found the scheduler; the first request uses it.
     first: RefCell<Option<Client>>,
-    /// Where the events came from in the end, when it did not answer.
+    /// Set when the events came from the disk because the scheduler did not answer.
     instead: RefCell<Option<FromDisk>>,
 }
 
-/// What came of asking a scheduler.
+/// The result of reading from a scheduler.
 enum Asked {
-    /// All was handed over, or `each` has had enough.
+    /// Everything was read, or `each` stopped.
     Done,
-    /// The connection broke off.
+    /// The connection broke.
     Lost,
-    /// It says nothing.
+    /// The scheduler does not answer.
     Silent(Option<u32>),
 }
 
-/// What comes out of a source.
+/// One step of reading a source.
 pub enum Item<'a> {
     /// The next event as the log stores it.
     Event(&'a Envelope<'a>),
-    /// The end of what there is at this moment; more may follow.
+    /// The end of the log at this moment; with `follow`, more may come.
     End,
 }
 
-/// Takes one item; says whether to go on.
+/// Takes one item and says whether to continue.
 pub type Each<'a> = &'a mut dyn FnMut(Item<'_>, &dyn Contents) -> Result<ControlFlow<()>, Error>;
 
 impl Source {
-    /// Finds out whom to ask. Makes nothing.
+    /// Finds the running scheduler, or the log's files. Creates nothing.
     pub async fn open(project: &Project) -> Result<Self, Error> {
         let whom = Whom::find(project).await?;
         let project = project.clone();
@@ -83,12 +82,12 @@ impl Source {
         })
     }
 
-    /// True when a scheduler runs and answers.
+    /// True when a scheduler is running and answers.
     pub fn is_running(&self) -> bool {
         matches!(self.whom, Whom::Running(..))
     }
 
-    /// Why the events that were read are the disk's and not the scheduler's, if one has the log.
+    /// Set when a process holds the log but the events were read from the disk.
     pub fn from_disk(&self) -> Option<FromDisk> {
         match &self.whom {
             Whom::Running(running) => running.instead.borrow().clone(),
@@ -97,7 +96,7 @@ impl Source {
         }
     }
 
-    /// How the log was left, by its files; `None` while a scheduler has it and answers.
+    /// How the log was closed, according to its files; `None` while a scheduler answers.
     pub fn ending(&self) -> Result<Option<Ending>, Error> {
         match &self.whom {
             Whom::Disk(disk) => disk.ending(),
@@ -105,8 +104,8 @@ impl Source {
         }
     }
 
-    /// Hands over every event from `from` on, then [`Item::End`]; with `follow` it goes on with
-    /// what happens, until the scheduler ends or `each` says so.
+    /// Calls `each` with every event from `from` on, then with [`Item::End`]. With `follow`, continues
+    /// with new events until the scheduler ends or `each` stops.
     pub async fn read(&self, from: Sequence, follow: bool, each: Each<'_>) -> Result<(), Error> {
         match &self.whom {
             Whom::Nothing => each(Item::End, &FileContents::at(&self.project.content)).map(drop),
@@ -115,7 +114,7 @@ impl Source {
         }
     }
 
-    /// The event of an envelope; none where its text is lost, which is told by [`Source::lost`].
+    /// Decodes an event; `None` if its text is lost, which [`Source::lost`] then reports.
     pub fn decode(
         &self,
         envelope: &Envelope<'_>,
@@ -132,12 +131,12 @@ impl Source {
         }
     }
 
-    /// The events that were read and whose texts are lost, and what they are called.
+    /// Takes the events read so far whose texts are lost, with the name of each event's type.
     pub fn lost(&self) -> Vec<(Sequence, &'static str)> {
         self.lost.take()
     }
 
-    /// Every event from `from` on, decoded; those whose texts are lost are left out.
+    /// Every event from `from` on, decoded, except those whose texts are lost.
     pub async fn events(
         &self,
         from: Sequence,
@@ -171,7 +170,7 @@ impl Source {
         Ok(State::default())
     }
 
-    /// What goes on beside the log; `None` when no scheduler runs, or none that answers.
+    /// The scheduler's current activity; `None` when none is running or it does not answer.
     pub async fn live(&self) -> Result<Option<Live>, Error> {
         if !self.is_running() || self.from_disk().is_some() {
             return Ok(None);
@@ -194,8 +193,8 @@ impl Source {
 
 impl Whom {
     async fn find(project: &Project) -> Result<Self, Error> {
-        // A scheduler may be starting or ending at this moment, and another command may have the
-        // log for a moment.
+        // A scheduler may be starting or ending right now, and another command may hold the log
+        // briefly.
         for attempt in 1.. {
             match Client::call(&project.socket, READER_LIMIT).await? {
                 Call::Answered(client) => {
@@ -226,8 +225,8 @@ impl Whom {
 }
 
 impl Running {
-    /// Reads from the scheduler; from whoever has the log then when it ends on the way, and from
-    /// the disk when it does not answer.
+    /// Reads from the scheduler. If it ends meanwhile, continues with the process that then holds the
+    /// log; if it does not answer, with the disk.
     async fn read_on(&self, from: Sequence, follow: bool, each: Each<'_>) -> Result<(), Error> {
         let mut next = from.max(Sequence(1));
         for _ in 0..client::TRIES {
@@ -255,7 +254,7 @@ impl Running {
         Err(cut_short())
     }
 
-    /// One connection's worth. `next` follows what was handed over.
+    /// Reads over one connection. `next` advances past each event that `each` got.
     async fn read_here(
         &self,
         next: &mut Sequence,
@@ -281,7 +280,7 @@ impl Running {
         };
         let mut caught_up = false;
         loop {
-            // Once it has told all that there is, silence only says that nothing happens.
+            // After the scheduler has sent everything, silence only means that nothing happens.
             let message = match asked {
                 Ok(()) if caught_up => client.next().await,
                 Ok(()) => match client.next_within(READER_LIMIT).await {
@@ -305,18 +304,18 @@ impl Running {
     }
 }
 
-/// An event as the scheduler sent it.
+/// Decodes an envelope that the scheduler sent.
 pub(super) fn received(bytes: &[u8]) -> Result<Envelope<'_>, Error> {
     encoding::decode(bytes).map_err(|error| {
         Error::internal(
-            "cannot read what the scheduler sent",
+            "cannot decode an event from the scheduler",
             error,
-            "use the same build of Crewlog for both",
+            "use the same version of Crewlog for both",
         )
     })
 }
 
-/// Takes one message apart. Continues with true when everything up to now was sent.
+/// Handles one message. Continues with true when everything up to now was sent.
 fn answer(
     message: ToClient,
     contents: &dyn Contents,
@@ -340,15 +339,15 @@ fn answer(
         other => Err(Error::internal(
             "cannot understand the scheduler",
             format!("it answered {other:?}"),
-            "use the same build of Crewlog for both",
+            "use the same version of Crewlog for both",
         )),
     }
 }
 
 fn cut_short() -> Error {
     Error::internal(
-        "lost the scheduler",
-        "it ended while the log was being read",
+        "the connection to the scheduler was lost",
+        "the scheduler ended while the log was being read",
         "run the command again",
     )
 }

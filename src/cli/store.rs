@@ -1,5 +1,5 @@
-//! The project's log, from a command's point of view: held by this command, or by a scheduler
-//! that runs and is asked through its socket.
+//! Access to the project's log: a command holds the log itself, or asks the running scheduler that
+//! holds it.
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -16,23 +16,23 @@ use crate::protocol::caller;
 use crate::queue::{self, OpenOptions, SledLog, repair};
 use crate::scheduler::offline;
 
-/// Now, by the wall clock.
+/// The current wall-clock time.
 pub fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     Timestamp(since.map_or(0, |since| since.as_millis() as u64))
 }
 
-/// A name for a new command that nobody else will ever give.
+/// A new, globally unique command id.
 pub fn new_command() -> CommandId {
     CommandId(ulid::Ulid::generate().0)
 }
 
-/// Where a project's scheduler keeps its content files.
+/// The directory of the project's content files.
 pub fn contents(project: &Project) -> std::path::PathBuf {
     project.log.join("content")
 }
 
-/// How the config wants the log to be opened.
+/// The options for opening the log, from the config.
 pub fn open_options(config: &Config) -> OpenOptions {
     OpenOptions {
         allow_network_filesystem: config.allow_network_filesystem(),
@@ -40,16 +40,16 @@ pub fn open_options(config: &Config) -> OpenOptions {
     }
 }
 
-/// Opens the project's log for this process alone.
+/// Opens the project's log and holds it.
 ///
-/// Makes none where there was one and is gone: that would hide the loss.
+/// If the log was deleted but its snapshots remain, this fails: a new log would hide the loss.
 pub fn open(project: &Project, config: &Config) -> Result<SledLog, Error> {
     must_not_be_lost(project)?;
     project.create_data()?;
     SledLog::open(&project.log, &open_options(config)).map_err(|error| failures::of_log(&error))
 }
 
-/// Where there is no log, there must be nothing that was made of one.
+/// Fails if there is no log although snapshots of one remain.
 pub fn must_not_be_lost(project: &Project) -> Result<(), Error> {
     let lost = repair::lost(&project.log, &project.snapshots);
     match lost.map_err(|error| failures::of_log(&error))? {
@@ -58,8 +58,8 @@ pub fn must_not_be_lost(project: &Project) -> Result<(), Error> {
     }
 }
 
-/// Opens the project's log for a scheduler. A command that only looks has it for a moment, so
-/// that this waits for a moment, too, unless it is a scheduler that has it.
+/// Opens the project's log for a scheduler. A command holds the log only briefly, so this tries again
+/// for a short time, unless a scheduler holds it.
 pub async fn hold(project: &Project, config: &Config) -> Result<SledLog, Error> {
     for _ in 1..client::TRIES {
         match open(project, config) {
@@ -75,17 +75,17 @@ pub async fn hold(project: &Project, config: &Config) -> Result<SledLog, Error> 
     open(project, config).map_err(|error| if_unheard(project, error))
 }
 
-/// Somebody has the log, and nobody listens: what is missing, and what to do.
+/// The error when a process holds the log but does not answer at the socket.
 pub fn unheard(project: &Project, pid: Option<u32>) -> Error {
     let holder = pid.map_or("another process".to_owned(), |pid| format!("process {pid}"));
     let end = pid.map_or("end that process".to_owned(), |pid| format!("`kill {pid}`"));
     let socket = project.socket.display();
     let why = match project.socket.exists() {
-        true => format!("{holder} has it and does not answer at {socket}"),
-        false => format!("{holder} has it, and its socket {socket} is missing"),
+        true => format!("{holder} holds it and does not answer at {socket}"),
+        false => format!("{holder} holds it, but its socket {socket} is missing"),
     };
     let next = format!(
-        "a scheduler puts its socket back within a second: try again; if that does not help, {end} and start it again, nothing is lost"
+        "try again in a second, when the scheduler has restored its socket; if that does not help, {end} and start it again (nothing is lost)"
     );
     Error::new(ExitCode::LogHeld, "the project's log is in use", why, next)
 }
@@ -97,8 +97,8 @@ fn if_unheard(project: &Project, error: Error) -> Error {
     }
 }
 
-/// Has a person's command decided: by the scheduler that runs, or right here when none does.
-/// Returns the first and the last event that it caused; the last is less when there was none.
+/// Submits a person's command: to the running scheduler, or directly to the log if none is running.
+/// Returns the first and last event that it caused; the last is lower if it caused none.
 pub async fn submit(
     project: &Project,
     config: &Config,
@@ -107,7 +107,7 @@ pub async fn submit(
     submit_as(project, config, new_command(), command).await
 }
 
-/// The same under a name that the caller gives, so that a repetition is carried out once.
+/// The same with a command id from the caller; a repeated id takes effect only once.
 pub async fn submit_as(
     project: &Project,
     config: &Config,
@@ -115,11 +115,11 @@ pub async fn submit_as(
     command: PersonCommand,
 ) -> Result<(Sequence, Sequence), Error> {
     let project = &project.settle()?;
-    // A scheduler may be starting or ending at this moment: whoever has the log is the one to ask.
+    // A scheduler may be starting or ending right now: ask the process that holds the log.
     for _ in 0..client::TRIES {
         if let Some(mut client) = Client::connect(&project.socket).await? {
             match client.command(id, command.clone()).await {
-                // It has ended; whether it had carried the command out, its name will tell.
+                // The scheduler ended. The repeated command id shows whether the command took effect.
                 Err(error) if client::is_lost(&error) => {
                     client::pause().await;
                     continue;

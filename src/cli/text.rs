@@ -1,25 +1,25 @@
-//! Text for a terminal: made harmless, measured, cut and coloured.
+//! Text for a terminal: cleaned, measured, cut and coloured.
 
 use unicode_width::UnicodeWidthChar;
 
 use crate::model::feature::garbles;
 use crate::model::views::Label;
 
-/// What a backlog, an agent or a program wrote, as one harmless line: control characters (they could
-/// move the cursor, set the window's title, or make a command fail for a reason that nobody sees) and
-/// marks that turn the direction of writing are shown by their names, and line ends as spaces.
+/// Text from a backlog, an agent or a program as one safe line. Control characters (which could move
+/// the cursor, set the window's title, or break a command invisibly) and marks that change the
+/// direction of writing are shown by name; line ends become spaces.
 pub fn clean(text: &str) -> String {
     let text = clean_lines(trimmed(text));
     text.replace(['\n', '\t'], " ")
 }
 
-/// The text without spaces and line ends around it. A carriage return stays: it is shown.
+/// The text without surrounding spaces and line ends. Carriage returns stay, because they are shown.
 pub fn trimmed(text: &str) -> &str {
     text.trim_matches([' ', '\n', '\t'])
 }
 
-/// The same, as harmless lines: line ends and tabs stay. Colours are left out; a carriage return, by
-/// which programs write over what they wrote before, is shown as `^M` and ends the line.
+/// Like [`clean`], but line ends and tabs stay. Colours are removed. A carriage return, with which
+/// programs overwrite a line, is shown as `^M` and ends the line.
 pub fn clean_lines(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -44,25 +44,25 @@ pub fn clean_lines(text: &str) -> String {
     out
 }
 
-/// A character, by its name where a terminal would obey it: `^G` and the like as `cat -v` has them.
+/// Adds a character; one that would control the terminal is shown by name, like `^G` (as in `cat -v`).
 fn show(letter: char, out: &mut String) {
     match letter {
         '\n' | '\t' => out.push(letter),
         '\u{7f}' => out.push_str("^?"),
-        // `^@` to `^_`: the letter is 64 places behind.
+        // `^@` to `^_`: the letter's code is 64 higher.
         letter if letter.is_ascii_control() => {
             let code = u8::try_from(letter).unwrap_or_default();
             out.extend(['^', char::from(code.saturating_add(64))]);
         }
-        // Marks without width that right-to-left scripts need; they turn nothing.
+        // Marks without width that right-to-left scripts need; they do not change the direction.
         '\u{200e}' | '\u{200f}' => {}
         letter if garbles(letter) => out.push_str(&format!("<U+{:04X}>", u32::from(letter))),
         letter => out.push(letter),
     }
 }
 
-/// What follows a sequence that only sets colours and the like (`ESC [ ... m`), whose escape character
-/// was read; `None` for any other sequence.
+/// If `after`, the text after an escape character, continues a colour sequence (`ESC [ ... m`), the
+/// text after that sequence; otherwise `None`.
 fn colour(after: &str) -> Option<&str> {
     let body = after.strip_prefix('[')?;
     let end =
@@ -70,7 +70,7 @@ fn colour(after: &str) -> Option<&str> {
     body.get(end..)?.strip_prefix('m')
 }
 
-/// Columns that a text takes. Control characters take none, so clean it first.
+/// Terminal columns of a text. Control characters count as none, so clean the text first.
 pub fn width(text: &str) -> usize {
     text.chars().map(columns).sum()
 }
@@ -79,7 +79,7 @@ fn columns(letter: char) -> usize {
     letter.width().unwrap_or(0)
 }
 
-/// The text, cut so that it takes at most `most` columns; a cut is shown by `…`.
+/// The text, cut to at most `most` columns; a cut ends with `…`.
 pub fn fit(text: &str, most: usize) -> String {
     if width(text) <= most {
         return text.to_owned();
@@ -99,40 +99,40 @@ pub fn fit(text: &str, most: usize) -> String {
     out
 }
 
-/// The text in exactly `columns` columns, cut or filled up on the right.
+/// The text in exactly `columns` columns, cut or padded on the right.
 pub fn cell(text: &str, columns: usize) -> String {
     let text = fit(text, columns);
     let filling = columns.saturating_sub(width(&text));
     text + &" ".repeat(filling)
 }
 
-/// The text in exactly `columns` columns, cut or filled up on the left.
+/// The text in exactly `columns` columns, cut or padded on the left.
 pub fn cell_right(text: &str, columns: usize) -> String {
     let text = fit(text, columns);
     let filling = columns.saturating_sub(width(&text));
     " ".repeat(filling) + &text
 }
 
-/// What a text means, for its colour.
+/// The meaning of a text, which determines its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
-    /// Nothing special.
+    /// Ordinary text, in the terminal's own colour.
     Plain,
-    /// Stands out.
+    /// Bold, for titles and names.
     Strong,
-    /// Stands back.
+    /// Dimmed, for details.
     Faint,
-    /// As wished.
+    /// Green: success.
     Good,
-    /// Needs an eye.
+    /// Yellow: needs attention.
     Warning,
-    /// Not as wished.
+    /// Red: failure.
     Bad,
-    /// Under way, or of interest.
+    /// Cyan: in progress.
     Note,
 }
 
-/// Whether and how to colour.
+/// Whether to use colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Palette {
     /// False writes no escape sequences at all.
@@ -140,7 +140,7 @@ pub struct Palette {
 }
 
 impl Palette {
-    /// The text in its colour. Takes as many columns as the text alone.
+    /// The text in its colour. Escape sequences take no columns.
     pub fn palette(self, style: Style, text: &str) -> String {
         // The sixteen basic colours follow the user's own palette, light or dark.
         let code = match style {
@@ -160,7 +160,7 @@ impl Palette {
     }
 }
 
-/// The colour of what happened.
+/// The style of an event's label.
 pub fn style_of(label: Label) -> Style {
     match label {
         Label::Pass => Style::Good,

@@ -23,14 +23,14 @@ impl FromStr for WorkerCounts {
         let (mut coding, mut testing) = (None, None);
         for part in text.split(',') {
             let (kind, count) = part.split_once('=').ok_or_else(|| {
-                format!("{part:?} is not KIND=N; write for example coding=3,testing=1")
+                format!("{part:?} is not KIND=N; for example: coding=3,testing=1")
             })?;
             let slot = match kind.trim() {
                 "coding" => &mut coding,
                 "testing" => &mut testing,
                 other => {
                     return Err(format!(
-                        "there are no {other:?} workers, only coding and testing"
+                        "unknown kind of worker {other:?}; use coding or testing"
                     ));
                 }
             };

@@ -1,4 +1,4 @@
-//! Wishes. A command may be rejected; what was accepted is told by the events that it caused.
+//! Commands: requests that may be rejected. The events of a command say what it changed.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,284 +14,284 @@ use super::settings::{Settings, WorkerKind};
 /// Runners-up that are worth keeping for "why not this one?".
 pub const RUNNERS_UP_MAX: usize = 5;
 
-/// Something that somebody wants to happen.
+/// A request to change the state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// A person, through a command line, a page or a tool.
+    /// A person's command, from the command line or a tool.
     Person(PersonCommand),
-    /// Begin a run, or go on with an unfinished one under these settings.
+    /// Start a run, or continue an unfinished one with these settings.
     StartRun {
         /// The integration branch.
         branch: String,
-        /// Where it is.
+        /// Current head of the branch.
         head: CommitId,
-        /// The rules.
+        /// Settings of the run.
         settings: Settings,
-        /// The seed of all that is drawn.
+        /// Seed for all random choices.
         seed: u64,
     },
     /// End the run.
     FinishRun {
-        /// How.
+        /// How the run ended.
         outcome: RunOutcome,
-        /// In words.
+        /// Why, as text for people.
         reason: String,
     },
-    /// A worker process came.
+    /// A worker process connected for the first time.
     Join {
-        /// What it takes.
+        /// Kind of jobs it takes.
         kind: WorkerKind,
-        /// Which process it is.
+        /// Identity of its process.
         process: ProcessIdentity,
     },
-    /// A worker process went; its open attempt, if any, is lost.
+    /// A worker process ended; its open attempt, if any, is lost.
     Leave {
-        /// Which.
+        /// The worker that ended.
         worker: WorkerId,
-        /// How it is known.
+        /// How the scheduler knows.
         reason: String,
     },
     /// Give ready features to an idle coding worker.
     Assign {
-        /// Whom.
+        /// The idle worker.
         worker: WorkerId,
-        /// Which, the one of highest rank first.
+        /// The job's features, highest rank first.
         features: Vec<FeatureId>,
-        /// By what terms the first was chosen.
+        /// Rank of the first feature.
         terms: RankTerms,
-        /// The next best.
+        /// The next best features, best first.
         runners_up: Vec<(FeatureId, RankTerms)>,
-        /// How many were ready.
+        /// Number of ready features.
         ready: u32,
     },
     /// Give passing features to an idle testing worker.
     AssignTest {
-        /// Whom.
+        /// The idle worker.
         worker: WorkerId,
-        /// Which.
+        /// Features to test.
         features: Vec<FeatureId>,
-        /// True at the end of a run.
+        /// True for the verification at the end of a run.
         last: bool,
-        /// The number drawn.
+        /// The random number that chose the first feature.
         draw: u64,
-        /// By what terms the first weighed.
+        /// Weight of the first feature.
         terms: TestTerms,
-        /// The other candidates.
+        /// The other candidates of the draw.
         runners_up: Vec<(FeatureId, TestTerms)>,
     },
     /// A worker reports on its attempt.
     Report {
-        /// The attempt, which is at the same time the token.
+        /// The attempt. Its number is also the fencing token: reports on ended attempts are ignored.
         attempt: AttemptId,
-        /// What it says.
+        /// Result of the attempt.
         report: Report,
-        /// What the attempt used.
+        /// Tokens and money that the attempt used in total.
         usage: Usage,
-        /// A number drawn for the jitter of the backoff.
+        /// Random number for the jitter of the backoff.
         jitter: u64,
     },
-    /// An attempt used so much in all so far, whatever becomes of its report.
+    /// Record what an attempt has used so far, even if its report is ignored.
     Spend {
-        /// Which.
+        /// The attempt.
         attempt: AttemptId,
-        /// How much.
+        /// Tokens and money used in total.
         usage: Usage,
     },
-    /// git answered whether the branch moved to the open merge's commit.
+    /// Complete or abort the open merge, after git said whether the branch contains its commit.
     SettleMerge {
-        /// Whose merge.
+        /// The attempt whose commit is merged.
         attempt: AttemptId,
-        /// True when the branch contains the commit.
+        /// True if the branch contains the commit.
         merged: bool,
-        /// Where the branch is.
+        /// Current head of the branch.
         head: CommitId,
     },
-    /// An attempt is over because its worker cannot be relied on any more.
+    /// End an attempt whose worker is dead or does not respond.
     Lose {
-        /// Which.
+        /// The attempt.
         attempt: AttemptId,
-        /// How it is known.
+        /// How the scheduler knows.
         reason: String,
     },
-    /// An attempt has got further than the trouble that keeps the crew back.
+    /// An attempt got past the problem of the machine, so others may start again.
     Recover {
-        /// Which.
+        /// The attempt.
         attempt: AttemptId,
     },
-    /// The wall clock has jumped forward.
+    /// Record that the wall clock jumped forward.
     NoteJump {
-        /// By how much, in milliseconds.
+        /// Milliseconds of the jump.
         by_ms: u64,
     },
-    /// Record that a process of an attempt was refused what only people may do.
+    /// Record that a command was refused because it came from a process of an attempt.
     Refuse {
-        /// The attempt that it belongs to, if that is known.
+        /// The attempt, if known.
         attempt: Option<AttemptId>,
-        /// What it wanted, in words.
+        /// The refused command, as text.
         wish: String,
-        /// Why not.
+        /// Why it was refused.
         reason: String,
     },
-    /// What the run is told.
+    /// Record the config of the run.
     RecordConfig {
-        /// The text's content file.
+        /// Content file with the config's text.
         content: ContentHash,
-        /// What differs from the last text that was recorded.
+        /// Values that differ from the last recorded config.
         changes: Vec<ConfigChange>,
     },
-    /// git says what lies between the recorded head and the one that the branch has.
+    /// Record which commits somebody else added to the branch or removed from it, as found by git.
     ExplainMove(Box<BranchMove>),
-    /// The branch is checked out at a place (or free again), so that merges wait.
+    /// Record that merges wait because the branch is checked out, or that it is free again.
     HoldMerges {
-        /// Where; none when it is free.
+        /// Where the branch is checked out; `None` if it is free.
         at: Option<String>,
     },
-    /// The branch is not where the log says.
+    /// Record that somebody else moved the branch.
     MoveHead {
-        /// Where it is.
+        /// Current head of the branch.
         head: CommitId,
     },
 }
 
-/// What people may ask for.
+/// A command that only people may give.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PersonCommand {
-    /// Bring features into the backlog, all or none.
+    /// Add features to the backlog: all, or none if one is invalid.
     Import {
-        /// Numbers and texts.
+        /// Numbers and specs of the features.
         features: Vec<(FeatureId, FeatureSpec)>,
-        /// Features that exist already and differ are changed instead of refused.
+        /// Change existing features that differ, instead of rejecting the import.
         update: bool,
     },
-    /// Take a feature out of the backlog.
+    /// Remove a feature from the backlog.
     Remove {
-        /// Which.
+        /// The feature to remove.
         feature: FeatureId,
     },
-    /// Go on without a feature.
+    /// Continue without a feature.
     Skip {
-        /// Which.
+        /// The feature to skip.
         feature: FeatureId,
-        /// Why.
+        /// The person's reason; may be empty.
         reason: String,
     },
-    /// Try features again, their failures forgiven.
+    /// Try features again with their failures forgiven.
     Retry {
-        /// Which; none means every one that failed for good: parked, or without a verdict.
+        /// Features; empty means every one that failed for good: parked, or without a verdict.
         features: Vec<FeatureId>,
     },
     /// Answer an agent's question.
     Answer {
-        /// For which feature.
+        /// The feature whose agent asked.
         feature: FeatureId,
-        /// What.
+        /// The answer, at most 64 KiB.
         answer: String,
     },
-    /// Start no attempts until resumed.
+    /// Start no new attempts until `Resume`.
     Pause {
-        /// Why.
+        /// The person's reason; may be empty.
         reason: String,
     },
-    /// Start attempts again.
+    /// Start attempts again after a pause, a provider's limit or a problem of the machine.
     Resume,
-    /// Change the rules.
+    /// Change the run's settings.
     ChangeSettings {
-        /// All of them.
+        /// All settings, changed or not.
         settings: Settings,
     },
 }
 
-/// The domain's no. Nothing was changed.
+/// Why a command was rejected. A rejected command changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Rejection {
-    /// No such feature.
-    #[error("there is no feature {0}; `scheduler status` lists the backlog")]
+    /// The log has no such feature.
+    #[error("there is no feature {0}; `scheduler status --format json` lists every feature")]
     UnknownFeature(FeatureId),
-    /// The number is taken by a feature that says something else.
+    /// The number belongs to an existing feature with a different spec.
     #[error(
-        "feature {feature} ({name:?}) is in the backlog already and differs; import with --update to change it"
+        "feature {feature} ({name:?}) is already in the backlog and differs; to change it, import with --update"
     )]
     FeatureExists {
-        /// Which.
+        /// The existing feature.
         feature: FeatureId,
-        /// Its present name.
+        /// Its current name.
         name: String,
     },
-    /// The name is taken.
-    #[error(
-        "the name {name:?} belongs to feature {feature} already; give the new feature another name"
-    )]
+    /// The name belongs to another feature.
+    #[error("feature {feature} already has the name {name:?}; give the new feature another name")]
     NameTaken {
-        /// By which.
+        /// The feature that has the name.
         feature: FeatureId,
-        /// The name.
+        /// The name that is taken.
         name: String,
     },
-    /// A text is empty, too long, or holds what it must not.
+    /// A feature's spec is invalid.
     #[error("feature {feature}: {problem}")]
     BadFeature {
-        /// Which.
+        /// The invalid feature.
         feature: FeatureId,
         /// What is wrong and what to do.
         problem: String,
     },
-    /// Dependencies would go in a circle.
-    #[error("these features would wait for each other for ever: {}; take one dependency out", chain(.0))]
+    /// The dependencies contain a cycle.
+    #[error("dependency cycle: {}; remove one of these dependencies", chain(.0))]
     Cycle(Vec<FeatureId>),
-    /// A dependency names no feature.
-    #[error("feature {feature} depends on {missing}, which is not in the backlog")]
+    /// A dependency does not exist.
+    #[error(
+        "feature {feature} depends on {missing}, which is not in the backlog; add it, or remove the dependency"
+    )]
     UnknownDependency {
-        /// Which.
+        /// The feature with the dependency.
         feature: FeatureId,
-        /// On what.
+        /// The feature that does not exist.
         missing: FeatureId,
     },
-    /// The backlog is as large as it may be.
+    /// The backlog would become too large.
     #[error("the backlog would have {0} features; at most {limit} are supported", limit = super::state::FEATURES_MAX)]
     TooManyFeatures(u64),
-    /// The feature is in a state where this makes no sense.
+    /// The command does not apply to a feature with this status.
     #[error("feature {feature} is {status}: {problem}")]
     WrongStatus {
-        /// Which.
+        /// The feature.
         feature: FeatureId,
-        /// Its status, in words.
+        /// Name of its status.
         status: String,
-        /// Why not, and what to do.
+        /// Why the command does not apply, and what to do.
         problem: String,
     },
-    /// No run is open.
+    /// The command needs an open run.
     #[error("no run is open; start one with `scheduler run`")]
     NoRun,
     /// A setting is out of its range.
     #[error(transparent)]
     Setting(#[from] super::settings::SettingError),
-    /// The head is not where the work stands; rebase, check, and report again.
+    /// The branch moved since the work was checked: rebase, check, and report again.
     #[error("the branch has moved to {head}")]
     HeadMoved {
-        /// Where it is.
+        /// Current head of the branch.
         head: CommitId,
     },
-    /// Another merge is open; wait for its end.
-    #[error("another merge is under way")]
+    /// Another merge is open; report again when it has ended.
+    #[error("another merge is in progress")]
     MergeOpen,
-    /// The attempt is not open, or not that worker's.
+    /// The attempt has ended, or belongs to another worker.
     #[error("attempt {0} is not open")]
     NotOpen(AttemptId),
-    /// The assignment no longer fits: somebody was faster, or the rules changed.
-    #[error("the assignment no longer fits: {0}")]
+    /// The command was decided on an older state and no longer applies.
+    #[error("out of date: {0}")]
     Stale(String),
-    /// It is so already.
+    /// The state is already as the command asks.
     #[error("nothing to do: {0}")]
     NoChange(String),
-    /// A process of an attempt may not steer the run that it is part of.
+    /// The command came from a process of an attempt, which must not control its run.
     #[error(
-        "agents of an attempt cannot steer the run; this refusal is recorded, and people see it"
+        "an attempt's agents, checks and hooks cannot control the run; this refusal is recorded, and people see it"
     )]
     Agent,
 }
 
 impl PersonCommand {
-    /// The command's verb and what it is about, for people: `skip #9`.
+    /// The command as text for people: `skip #9`.
     pub fn wish(&self) -> String {
         match self {
             Self::Import { features, update } => {
@@ -310,7 +310,7 @@ impl PersonCommand {
     }
 }
 
-/// Feature numbers, the first few.
+/// The first few feature numbers.
 fn names(features: &[FeatureId]) -> String {
     const NAMED_MAX: usize = 10;
     let named = features.iter().take(NAMED_MAX).map(ToString::to_string);
@@ -322,7 +322,7 @@ fn names(features: &[FeatureId]) -> String {
 }
 
 fn chain(ids: &[FeatureId]) -> String {
-    // A cycle of thousands is as good as its beginning and its end for a person who mends it.
+    // Of a long cycle, the start and the end are enough to find a dependency to remove.
     let words: Vec<String> = ids.iter().map(ToString::to_string).collect();
     if words.len() <= 12 {
         return words.join(" -> ");

@@ -97,8 +97,8 @@ fn person(state: &State, command: &PersonCommand) -> Result<Vec<Event>, Rejectio
         PersonCommand::Skip { feature, reason } => backlog::skip(state, *feature, reason),
         PersonCommand::Retry { features } => backlog::retry(state, features),
         PersonCommand::Answer { feature, answer } => backlog::answer(state, *feature, answer),
-        PersonCommand::Pause { reason } => run::pause(state, reason),
-        PersonCommand::Resume => run::resume(state),
+        PersonCommand::Pause { reason } => Ok(run::pause(state, reason)),
+        PersonCommand::Resume => Ok(run::resume(state)),
         PersonCommand::ChangeSettings { settings } => run::change_settings(state, settings),
     }
 }

@@ -1,4 +1,5 @@
-//! Where each feature stands, and what it waits for: its status, seen together with the others'.
+//! Derived status: a feature's status combined with those of the features it depends on, and what it
+//! waits for.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -8,33 +9,35 @@ use crate::model::feature::Status;
 use crate::model::ids::{FeatureId, Timestamp};
 use crate::model::state::{Feature, State};
 
-/// Where a feature stands. In the order in which people want to hear of them.
+/// A feature's status as people see it, in the order in which `status` lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DerivedStatus {
-    /// An attempt works on it.
+    /// An attempt is working on it.
     Running,
-    /// An agent needs an answer before it can go on.
+    /// Its agent asked a question that a person must answer.
     NeedsInput,
-    /// Its tries are used up.
+    /// It failed for good: its tries are used up.
     Parked,
-    /// It waits for one that is parked or skipped, and so for a person.
+    /// It depends on a parked or skipped feature, so a person must act.
     Unreachable,
-    /// It may be tried now.
+    /// It can be tried now.
     Ready,
-    /// It may be tried after a wait.
+    /// It can be tried again after a backoff.
     Delayed,
-    /// It waits for others.
+    /// It waits for features that it depends on.
     Blocked,
-    /// A person decided to go without it.
+    /// A person skipped it.
     Skipped,
-    /// Merged and proven.
+    /// It is merged and its checks passed.
     Passing,
+    /// A person removed it from the backlog. Only `why` shows removed features.
+    Removed,
 }
 
 impl DerivedStatus {
-    /// All of them, in order.
-    pub const ALL: [Self; 9] = [
+    /// Every status, in order.
+    pub const ALL: [Self; 10] = [
         Self::Running,
         Self::NeedsInput,
         Self::Parked,
@@ -44,9 +47,10 @@ impl DerivedStatus {
         Self::Blocked,
         Self::Skipped,
         Self::Passing,
+        Self::Removed,
     ];
 
-    /// As people read it.
+    /// The status's name for people.
     pub fn word(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -58,38 +62,39 @@ impl DerivedStatus {
             Self::Blocked => "blocked",
             Self::Skipped => "skipped",
             Self::Passing => "passing",
+            Self::Removed => "removed",
         }
     }
 }
 
-/// Links of a chain that are told; people look at its beginning and at its end.
+/// Links kept at the start of a chain; people look at its start and its end.
 const LINKS_MAX: usize = 16;
 
-/// What a feature waits for: itself, what it waits for, and so on to the one that decides.
+/// What a feature waits for: the feature itself, what it waits for, and so on to the last one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Chain {
-    /// The first links, beginning with the feature itself; empty when it waits for nothing.
+    /// The first links, starting with the feature itself; empty if it waits for nothing.
     pub links: Vec<FeatureId>,
-    /// How many links there are in all.
+    /// Total number of links.
     pub length: u32,
-    /// The last one.
+    /// The last link.
     pub end: FeatureId,
 }
 
-/// The statuses of a whole backlog, computed together in time proportional to its size.
+/// The derived statuses of a whole backlog, computed in time linear in its size.
 pub struct DerivedStatuses<'a> {
     state: &'a State,
     now: Timestamp,
-    /// For a feature behind one that waits for a person: the next one on the way to it.
+    /// For each feature that waits for one that needs a person: the next feature on the way to it.
     stuck_by: BTreeMap<FeatureId, FeatureId>,
-    /// Those of them whose way leads to one that is parked or skipped.
+    /// Those of them that wait for a parked or skipped feature.
     unreachable: BTreeSet<FeatureId>,
-    /// For every feature on a chain: how many links there are from it, and the last one.
+    /// For every feature, the length and the last link of its chain.
     ends: BTreeMap<FeatureId, (u32, FeatureId)>,
 }
 
 impl<'a> DerivedStatuses<'a> {
-    /// Looks at all features as they are in `state` at `now`.
+    /// Computes the statuses of all features in `state` at `now`.
     pub fn of(state: &'a State, now: Timestamp) -> Self {
         let mut statuses = Self {
             state,
@@ -98,7 +103,7 @@ impl<'a> DerivedStatuses<'a> {
             unreachable: BTreeSet::new(),
             ends: BTreeMap::new(),
         };
-        // The hopeless first: whoever waits for both is unreachable.
+        // Parked and skipped first: a feature that waits for both kinds is unreachable.
         statuses.spread(&[Status::Parked, Status::Skipped]);
         statuses.unreachable = statuses.stuck_by.keys().copied().collect();
         statuses.spread(&[Status::NeedsInput]);
@@ -106,7 +111,7 @@ impl<'a> DerivedStatuses<'a> {
         statuses
     }
 
-    /// Follows every chain once: it stops where another has been before.
+    /// Follows every chain, and stops where an earlier one was followed.
     fn find_ends(&mut self) {
         let mut path = Vec::new();
         for feature in self.state.features() {
@@ -128,8 +133,8 @@ impl<'a> DerivedStatuses<'a> {
         }
     }
 
-    /// Walks from features of these statuses to all that wait for them, breadth first, so that
-    /// the chains it leaves are the shortest.
+    /// Walks breadth-first from features of these statuses to all that wait for them, so that the
+    /// chains are the shortest.
     fn spread(&mut self, from: &[Status]) {
         let sources = self.state.features().filter(|it| from.contains(&it.status));
         let mut queue: VecDeque<FeatureId> = sources.map(|it| it.id).collect();
@@ -146,14 +151,15 @@ impl<'a> DerivedStatuses<'a> {
         }
     }
 
-    /// Where a feature stands.
+    /// The derived status of a feature.
     pub fn of_feature(&self, feature: &Feature) -> DerivedStatus {
         match feature.status {
             Status::Running => DerivedStatus::Running,
             Status::Passing => DerivedStatus::Passing,
             Status::NeedsInput => DerivedStatus::NeedsInput,
             Status::Parked => DerivedStatus::Parked,
-            Status::Skipped | Status::Removed => DerivedStatus::Skipped,
+            Status::Skipped => DerivedStatus::Skipped,
+            Status::Removed => DerivedStatus::Removed,
             Status::Pending | Status::Regressed => {
                 if self.unreachable.contains(&feature.id) {
                     DerivedStatus::Unreachable
@@ -168,8 +174,8 @@ impl<'a> DerivedStatuses<'a> {
         }
     }
 
-    /// What a blocked or unreachable feature waits for. Where a person has to act, the shortest
-    /// way there; otherwise the way of the longest expected time, for which it will wait.
+    /// What a blocked or unreachable feature waits for. If a person must act, this is the shortest
+    /// chain to there; otherwise the chain with the longest expected time.
     pub fn chain(&self, from: FeatureId) -> Chain {
         let &(length, end) = self.ends.get(&from).unwrap_or(&(1, from));
         let steps = std::iter::successors(Some(from), |&at| self.next(at));
@@ -193,7 +199,7 @@ impl<'a> DerivedStatuses<'a> {
         unmet.max_by_key(|id| (chain_ms(id), std::cmp::Reverse(*id)))
     }
 
-    /// A chain in words: `#7 waits for #4 waits for #1 (parked)`, its middle left out when long.
+    /// A chain as text: `#7 waits for #4 waits for #1 (parked)`. The middle of a long one is left out.
     pub fn chain_words(&self, chain: &Chain) -> String {
         let mut words: Vec<String> = chain.links.iter().map(ToString::to_string).collect();
         if chain.length > 8 {
@@ -202,7 +208,7 @@ impl<'a> DerivedStatuses<'a> {
             words.push(chain.end.to_string());
         }
         let end = self.state.feature(chain.end);
-        let end = end.map_or("gone", |end| self.of_feature(end).word());
+        let end = end.map_or("removed", |end| self.of_feature(end).word());
         format!("{} ({end})", words.join(" waits for "))
     }
 }

@@ -1,4 +1,4 @@
-//! Numbers in a few letters.
+//! Short texts for durations, counts and costs.
 
 use crate::model::evidence::Usage;
 
@@ -26,7 +26,7 @@ pub fn count(number: u64) -> String {
     }
 }
 
-/// Dollars and cents, to a tenth of a cent below a dollar: `$0.004`, `$12.30`.
+/// Dollars with two digits after the point, or three below one dollar: `$12.30`, `$0.004`.
 pub fn dollars(microusd: u64) -> String {
     if microusd < 1_000_000 {
         return format!("$0.{:03}", microusd / 1_000);
@@ -35,7 +35,7 @@ pub fn dollars(microusd: u64) -> String {
     format!("${}.{:02}", cents / 100, cents % 100)
 }
 
-/// What was used, in words; empty when nothing was.
+/// Tokens and money used: `12.3k tokens, $0.40`; empty if nothing was used.
 pub fn usage(usage: Usage) -> String {
     let mut parts = Vec::new();
     if usage.tokens() > 0 {
@@ -47,12 +47,12 @@ pub fn usage(usage: Usage) -> String {
     parts.join(", ")
 }
 
-/// Why nothing is merged, and what to do; or that merges go on.
+/// Why nothing is merged and what to do; for an empty `at`, that merges continue.
 pub fn held(at: &str) -> String {
     match at {
         "" => "the branch is free again: merges continue".to_owned(),
         at => format!(
-            "nothing is merged while the branch is checked out at {at}; run `git switch -` there"
+            "nothing can be merged while the branch is checked out at {at}; run `git switch -` there"
         ),
     }
 }

@@ -69,7 +69,7 @@ fn from_snapshot(log: &dyn EventLog, dir: &Path) -> Result<Option<State>, Error>
     for snapshot in passed_over {
         tracing::warn!(path = %snapshot.path.display(), why = snapshot.why, "a snapshot is not used");
     }
-    // A snapshot only saves time, so that one that does not read is passed over, too.
+    // A snapshot only saves time, so one that cannot be read is ignored too.
     Ok(sound.and_then(|mut sound| read(&mut sound).ok()))
 }
 

@@ -160,7 +160,7 @@ fn the_doctor_says_whether_a_run_can_start_and_what_the_config_gives_away() {
     assert_eq!(doctor.status.code(), Some(2));
     let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
     assert!(
-        said.contains("no-such-agent") && said.contains("no run can start"),
+        said.contains("no-such-agent") && said.contains("a run cannot start"),
         "{said}"
     );
 }

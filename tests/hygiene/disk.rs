@@ -181,7 +181,7 @@ fn words_that_cannot_be_written_stop_nobody() {
     let words = [
         "standard output",
         "No space left on device",
-        "look where it leads",
+        "the disk may be full",
     ];
     crate::kit::assert_refused(&status.expect("started"), 1, &words);
     crate::kit::assert_nothing_left(&project);

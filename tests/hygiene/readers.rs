@@ -285,7 +285,7 @@ fn a_log_that_is_gone_is_told_by_every_verb_and_made_anew_by_none() {
         let text = said(&output);
         assert_eq!(output.status.code(), Some(6), "{verb:?}: {text}");
         assert!(
-            text.contains("the project's log is gone"),
+            text.contains("the project's log is missing"),
             "{verb:?}: {text}"
         );
         assert!(!data.join("log").exists(), "{verb:?} made a log");

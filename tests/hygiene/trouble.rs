@@ -85,7 +85,7 @@ fn a_disk_that_is_full_for_a_while_costs_no_try() {
     says(
         &run,
         &[
-            "not the feature's failure",
+            "a problem of the machine, not of the feature",
             "free disk space",
             "works again",
         ],

@@ -91,7 +91,7 @@ fn an_empty_directory_named_git_is_no_repository() {
     let refused = place.scheduler("home/code", &["init"]);
     let told = said(&refused);
     assert_eq!(refused.status.code(), Some(2), "{told}");
-    assert!(told.contains("is in no git repository"), "{told}");
+    assert!(told.contains("is not in a git repository"), "{told}");
     assert!(!place.top.join("home/code/.crewlog").exists());
     // Above it there is one.
     place.git("home", &["init", "-q"]);

@@ -284,7 +284,7 @@ fn workers_come_and_go() {
     story.ok(leave(first));
     assert_eq!(names_of(&story), ["tester-1", "worker-2"]);
     assert_eq!(story.status(1), Status::Pending);
-    expect(&story, "twice", &leave(first), Err("gone already"));
+    expect(&story, "twice", &leave(first), Err("already left"));
     story.join(CODING);
     assert_eq!(
         names_of(&story).last().unwrap(),

@@ -68,30 +68,22 @@ fn what_people_may_do_in_every_status() {
         );
     };
     let edit = edited(1, &[], |spec| spec.description = "else".to_owned());
-    let gone: Expected<'_> = Err("there is no feature");
+    let gone: Expected<'_> = Err("is removed: it is no longer in the backlog");
     let removed: Expected<'_> = Ok(&["FeatureRemoved"]);
     let skipped: Expected<'_> = Ok(&["FeatureSkipped"]);
     let again: Expected<'_> = Ok(&["RetryRequested"]);
     let changed: Expected<'_> = Ok(&["FeatureEdited"]);
-    let nobody: Expected<'_> = Err("nobody asked");
+    let nobody: Expected<'_> = Err("has not asked a question");
+    let nothing: Expected<'_> = Ok(&[]);
     //  status     remove   skip     retry   edit     answer
     let table: [(Status, [Expected<'_>; 5]); 8] = [
-        (
-            Pending,
-            [
-                removed,
-                skipped,
-                Err("#1 is ready: there is no failure to forgive"),
-                changed,
-                nobody,
-            ],
-        ),
+        (Pending, [removed, skipped, nothing, changed, nobody]),
         (
             Running,
             [
                 Ok(&["JobCancelled", "FeatureRemoved"]),
                 Ok(&["JobCancelled", "FeatureSkipped"]),
-                Err("an attempt is at work"),
+                Err("an attempt is working on it"),
                 Ok(&["JobCancelled", "FeatureEdited"]),
                 nobody,
             ],
@@ -100,8 +92,8 @@ fn what_people_may_do_in_every_status() {
             Passing,
             [
                 removed,
-                Err("on the branch already"),
-                Err("nothing to try"),
+                Err("already on the branch"),
+                nothing,
                 changed,
                 nobody,
             ],
@@ -117,18 +109,9 @@ fn what_people_may_do_in_every_status() {
                 Ok(&["InputAnswered"]),
             ],
         ),
-        (
-            Skipped,
-            [
-                removed,
-                Err("nothing is left to do"),
-                again,
-                changed,
-                nobody,
-            ],
-        ),
+        (Skipped, [removed, nothing, again, changed, nobody]),
         (Parked, [removed, skipped, again, changed, nobody]),
-        (Removed, [gone, gone, gone, Err("was removed"), gone]),
+        (Removed, [nothing, gone, gone, Err("was removed"), gone]),
     ];
     for (status, expected) in table {
         let story = in_status(status);
@@ -151,12 +134,7 @@ fn unknown_features_and_empty_words_are_refused() {
     expect(&story, "skip", &skip(77), Err("no feature #77"));
     expect(&story, "remove", &remove(77), Err("no feature #77"));
     expect(&story, "retry", &retry(&[77]), Err("no feature #77"));
-    expect(
-        &story,
-        "retry all",
-        &retry(&[]),
-        Err("no feature is parked"),
-    );
+    expect(&story, "retry all", &retry(&[]), Ok(&[]));
     expect(&story, "answer", &answer(77, "x"), Err("no feature #77"));
     expect(
         &story,
@@ -170,12 +148,7 @@ fn unknown_features_and_empty_words_are_refused() {
         &answer(1, &"x".repeat(65_537)),
         Err("longer than 64 KiB"),
     );
-    expect(
-        &story,
-        "nothing to forgive",
-        &retry(&[2, 2]),
-        Err("#2 is blocked: there is no failure to forgive"),
-    );
+    expect(&story, "nothing to forgive", &retry(&[2, 2]), Ok(&[]));
 }
 
 #[test]
@@ -195,7 +168,12 @@ fn a_skipped_feature_is_given_out_again_only_when_its_attempt_has_ended() {
     let mut story = Story::of(&[(1, &[])]);
     let attempt = story.hire(CODING);
     story.ok(skip(1));
-    expect(&story, "at once", &retry(&[1]), Err("is being ended"));
+    expect(
+        &story,
+        "at once",
+        &retry(&[1]),
+        Err("its attempt is ending"),
+    );
     let released = "the feature was skipped".to_owned();
     story
         .report(attempt, Report::Released { reason: released })

@@ -137,12 +137,7 @@ fn stricter_rules_park_at_once() {
         &start("crewlog/main", 1, strict),
         parks,
     );
-    expect(
-        &story,
-        "the same",
-        &rules(Settings::default()),
-        Err("these are the settings"),
-    );
+    expect(&story, "the same", &rules(Settings::default()), Ok(&[]));
     let wrong = Settings {
         step_limit: 0,
         ..Settings::default()
@@ -191,9 +186,9 @@ fn paused_is_paused_for_everything_new() {
     let mut story = Story::of(&[(1, &[]), (2, &[])]);
     story.implement();
     let open = story.hire(CODING);
-    expect(&story, "resume what runs", &resume(), Err("not paused"));
+    expect(&story, "resume what runs", &resume(), Ok(&[]));
     story.ok(pause());
-    expect(&story, "pause twice", &pause(), Err("paused already"));
+    expect(&story, "pause twice", &pause(), Ok(&[]));
     let idle = [story.join(CODING), story.join(TESTING)];
     assert_eq!(story.plan(&idle).command, None);
     story.fail(open, FailureKind::CheckFailed);

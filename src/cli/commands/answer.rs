@@ -1,4 +1,4 @@
-//! `scheduler answer`: what an agent asked for.
+//! `scheduler answer`: answers an agent's question.
 
 use crate::cli::Context;
 use crate::cli::error::Error;
@@ -6,14 +6,16 @@ use crate::cli::exit::ExitCode;
 use crate::model::command::PersonCommand;
 use crate::model::ids::FeatureId;
 
-/// The answer goes into the prompt of the feature's next attempt.
+/// Answer an agent's question. The answer is part of the prompt of the feature's next attempt.
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = "Example:\n  scheduler answer 118 \"Use the existing session table.\"")]
+#[command(
+    after_help = "Example:\n  scheduler answer 118 \"Use the existing session table.\"\n\nThe feature's next attempt gets your answer in its prompt."
+)]
 pub struct Args {
     /// The feature's number
     #[arg(value_name = "N", value_parser = super::feature_id)]
     pub feature: FeatureId,
-    /// The answer
+    /// Your answer
     #[arg(value_name = "TEXT")]
     pub answer: String,
 }
@@ -24,5 +26,10 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
         feature: args.feature,
         answer: args.answer.clone(),
     };
-    super::submit(context, command, "the next attempt gets the answer")
+    super::submit(
+        context,
+        command,
+        "answered: the feature's next attempt gets your answer in its prompt",
+        "already answered",
+    )
 }

@@ -1,16 +1,16 @@
-//! `scheduler completions`: completion scripts for shells.
+//! `scheduler completions`: prints completions for shells.
 
 use crate::cli::Context;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 
-/// Written to standard output.
+/// Print completions for your shell to standard output.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
     after_help = "Example:\n  scheduler completions bash > ~/.local/share/bash-completion/completions/scheduler"
 )]
 pub struct Args {
-    /// Which shell
+    /// Shell to print completions for
     #[arg(value_enum)]
     pub shell: clap_complete::Shell,
 }

@@ -1,4 +1,4 @@
-//! `scheduler demo`: the shipped example, from its backlog to merged commits.
+//! `scheduler demo`: runs the bundled example, from its backlog to merged commits.
 
 mod sandbox_repo;
 mod summary;
@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use crate::cli::Context;
 use crate::cli::config::Config;
-use crate::cli::engine::{self, Wish};
+use crate::cli::engine::{self, RunOptions};
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::cli::runtime;
@@ -19,20 +19,25 @@ use crate::cli::worker_counts::WorkerCounts;
 use crate::model::backlog::{self, Format};
 use crate::model::command::PersonCommand;
 
-/// Copy the example into a fresh directory, import it, run it, and sum it up.
+/// Run the bundled example, from its backlog to merged commits.
+///
+/// The demo copies the example into a new directory, imports its backlog, runs it with scripted
+/// agents, and prints a summary.
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = "Example:\n  scheduler demo --dir /tmp/crewlog-demo")]
+#[command(
+    after_help = "Example:\n  scheduler demo --dir /tmp/crewlog-demo\n\nThe demo copies the example into a new directory, imports its backlog, runs it with scripted\nagents, and prints a summary. It needs no agent and no network."
+)]
 pub struct Args {
-    /// Where to put the copy: an empty or new directory, or that of an earlier demo, which goes on
+    /// Directory for the copy: new, empty, or of an earlier demo, which then continues
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
-    /// Seed of everything that is drawn [default: drawn]
+    /// Seed for all random choices [default: random]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
 }
 
-/// Three coding workers are what the example's rivals need to meet.
-const CREW: WorkerCounts = WorkerCounts {
+/// The example's conflicting features meet only with three coding workers.
+const WORKERS: WorkerCounts = WorkerCounts {
     coding: 3,
     testing: 1,
 };
@@ -47,13 +52,13 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
         import(&sandbox, &config)?;
         sandbox.mark_ready()?;
     }
-    let wish = Wish {
-        crew: CREW,
+    let options = RunOptions {
+        workers: WORKERS,
         seed: args.seed,
         stay: false,
         note: None,
     };
-    let ended = engine::work(context, &sandbox.project, &config, wish)?;
+    let ended = engine::work(context, &sandbox.project, &config, options)?;
     let wall_ms = began.elapsed().as_millis() as u64;
     summary::say(context, &sandbox.project, &ended, wall_ms)?;
     Ok(ended.code())
@@ -62,11 +67,11 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
 fn say_where(context: &Context, sandbox: &sandbox_repo::SandboxRepo) {
     if !context.global.quiet {
         let what = if sandbox.fresh {
-            "the demo works in"
+            "the demo runs in"
         } else {
-            "the demo goes on in"
+            "the demo continues in"
         };
-        // Where nobody can be told, the demo works all the same.
+        // The demo runs even if standard error is closed.
         let root = clean(&sandbox.project.root.display().to_string());
         let _ = writeln!(io::stderr(), "{what} {root}");
     }
@@ -74,7 +79,11 @@ fn say_where(context: &Context, sandbox: &sandbox_repo::SandboxRepo) {
 
 fn import(sandbox: &sandbox_repo::SandboxRepo, config: &Config) -> Result<(), Error> {
     let broken = |error: backlog::BacklogErrors| {
-        Error::internal("the example's backlog is broken", error, "report this")
+        Error::internal(
+            "the example's backlog is invalid",
+            error,
+            "this is a bug in Crewlog; please report it",
+        )
     };
     let parsed = backlog::parse(&sandbox.backlog, Format::Toml).map_err(broken)?;
     let features = backlog::resolve(parsed, &Default::default()).map_err(broken)?;

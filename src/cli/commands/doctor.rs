@@ -1,4 +1,4 @@
-//! `scheduler doctor`: what a run finds on this machine.
+//! `scheduler doctor`: checks what a run needs on this machine.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,25 +16,25 @@ use crate::cli::project::Project;
 use crate::worker;
 use crate::worker::config::Isolation;
 
-/// Less than this fills up with one build.
+/// Warn below this much free space: one build can fill it.
 const DISK_LEAST_BYTES: u64 = 1 << 30;
 
-/// Says what a run finds here: the kernel's cage, git, disks, agents, and what the config gives
-/// away.
+/// Check what a run needs on this machine: the cage, git, disks and agents, and what the config
+/// exposes to agents.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
-    after_help = "Example:\n  scheduler doctor --format json | jq '.findings[] | select(.state != \"ok\")'\n\nExits with 0 if a run can start here, and with 2 if not."
+    after_help = "Example:\n  scheduler doctor --format json | jq '.findings[] | select(.state != \"ok\")'\n\nExits with 0 if a run can start here, and with 2 if it cannot."
 )]
 pub struct Args {}
 
-/// How a finding is.
+/// How serious a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum State {
     Ok,
-    /// A run can start, and is weaker or may end early.
+    /// A run can start, but is less protected or may end early.
     Warning,
-    /// No run can start.
+    /// A run cannot start.
     Failure,
 }
 
@@ -43,7 +43,7 @@ struct Finding {
     name: &'static str,
     state: State,
     what: String,
-    /// What to do; empty when there is nothing to.
+    /// What to do; empty if nothing.
     next: String,
 }
 
@@ -115,7 +115,7 @@ fn print(context: &Context, report: &Report) -> Result<(), Error> {
     }
     context.out.line(match report.can_run {
         true => "a run can start here",
-        false => "no run can start here",
+        false => "a run cannot start here",
     })
 }
 
@@ -127,7 +127,7 @@ fn kernel(report: &mut Report, support: &Support) {
         abi => report.add(
             "landlock",
             State::Warning,
-            format!("ABI {abi}, too old"),
+            format!("ABI {abi} is too old"),
             "",
         ),
     }
@@ -137,24 +137,24 @@ fn kernel(report: &mut Report, support: &Support) {
     }
     let cgroup = match std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers") {
         Ok(controllers) => format!(
-            "cgroup v2 with {}; limits are kept by the tree's own init",
+            "cgroup v2 with {}; the cage's own init enforces the limits",
             controllers.trim()
         ),
-        Err(_) => "no cgroup v2; limits are kept by the tree's own init".to_owned(),
+        Err(_) => "no cgroup v2; the cage's own init enforces the limits".to_owned(),
     };
     report.add("limits", State::Ok, cgroup, "");
 }
 
-/// What the cage will be.
+/// Reports which protection the cage gives here.
 fn cage(report: &mut Report, support: &Support, isolation: Isolation) {
     let namespaces = support.no_namespace.is_none() && isolation != Isolation::Subreaper;
     if isolation == Isolation::None {
-        let what = "none: environment.isolation = \"none\"; agents may do whatever you may";
+        let what = "none, because environment.isolation is \"none\"; agents can do everything that you can";
         return report.add(
             "cage",
             State::Warning,
             what,
-            "remove the line to have a cage",
+            "remove that line to use the cage",
         );
     }
     let lacks = support.lacks().join("; ");
@@ -162,18 +162,21 @@ fn cage(report: &mut Report, support: &Support, isolation: Isolation) {
         let (state, what) = match isolation {
             Isolation::Cage => (
                 State::Failure,
-                "environment.isolation = \"cage\" cannot be had",
+                "environment.isolation is \"cage\", but this machine cannot provide it",
             ),
-            _ => (State::Warning, "none: agents may do whatever you may"),
+            _ => (
+                State::Warning,
+                "none; agents can do everything that you can",
+            ),
         };
         return report.add("cage", state, what, &lacks);
     }
     match namespaces {
-        true => report.add("cage", State::Ok, "mounts and Landlock; caches are copies", &lacks),
+        true => report.add("cage", State::Ok, "mount namespaces and Landlock; caches are copies", &lacks),
         false => report.add(
             "cage",
             State::Warning,
-            "Landlock alone: /tmp and directories that lead to hidden ones cannot be listed, sockets with a path can be reached, and caches are shared with you",
+            "Landlock only: /tmp and the parents of hidden directories cannot be listed, sockets in the file system can be reached, and caches are shared with you",
             &lacks,
         ),
     }
@@ -187,7 +190,7 @@ fn git(report: &mut Report) {
             report.add("git", State::Ok, version, "");
         }
         Ok(output) => {
-            let why = format!("git --version ended with {}", output.status);
+            let why = format!("`git --version` failed: {}", output.status);
             report.add("git", State::Failure, why, "reinstall git");
         }
         Err(error) => {
@@ -220,7 +223,7 @@ fn of_project(report: &mut Report, project: &Project, support: &Support) {
             );
             cage(report, support, worker.isolation);
             for what in worker::cage::gives_away(&worker) {
-                report.add("gives away", State::Warning, what, "");
+                report.add("exposed", State::Warning, what, "");
             }
             let agents = [Some(&worker.agent), worker.testing_agent.as_ref()];
             for agent in agents.into_iter().flatten() {
@@ -234,7 +237,7 @@ fn of_project(report: &mut Report, project: &Project, support: &Support) {
         Ok(base) if project.worktrees.starts_with(&base) => {
             disk(report, "attempts", &project.worktrees);
         }
-        // None is claimed yet, or another than the config wants now.
+        // The project has not claimed one yet, or the config now names another one.
         Ok(base) => disk(report, "attempts", &base),
         Err(error) => report.add("attempts", State::Failure, error.why, &error.next),
     }
@@ -256,12 +259,12 @@ fn program(report: &mut Report, project: &Project, name: &str) {
             "agent",
             State::Failure,
             format!("{name} is not in PATH or not executable"),
-            "install it, or set agent.program to one that is listed below",
+            "install it, or set agent.program in .crewlog/config.toml to an agent listed below",
         ),
     }
 }
 
-/// The agents that could be configured.
+/// Reports which known agents are in PATH and could be configured.
 fn agents(report: &mut Report) {
     let names = lists::PROFILES.iter().flat_map(|(names, ..)| names.iter());
     let found: Vec<&str> = names
@@ -272,7 +275,7 @@ fn agents(report: &mut Report) {
         true => report.add(
             "agents",
             State::Ok,
-            "no agent that this knows is in PATH",
+            "none of the agents known to Crewlog is in PATH",
             "",
         ),
         false => report.add(
@@ -294,25 +297,25 @@ fn is_executable(path: &Path) -> bool {
     path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
 }
 
-/// Whether a directory can be written, and how much room there is.
+/// Reports whether a directory is writable and how much space its disk has.
 fn disk(report: &mut Report, name: &'static str, path: &Path) {
     let Some(there) = path.ancestors().find(|path| path.exists()) else {
         return;
     };
     if let Err(error) = rustix::fs::access(there, rustix::fs::Access::WRITE_OK) {
-        let what = format!("{} cannot be written: {error}", there.display());
+        let what = format!("cannot write to {}: {error}", there.display());
         return report.add(
             name,
             State::Failure,
             what,
-            "make it yours, or its disk writable",
+            "make the directory writable, or choose another one",
         );
     }
     let room = rustix::fs::statvfs(there).map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize));
     let room = room.unwrap_or(u64::MAX);
     let what = format!("{}: {} MiB free", path.display(), room >> 20);
     match room < DISK_LEAST_BYTES {
-        true => report.add(name, State::Warning, what, "free some disk"),
+        true => report.add(name, State::Warning, what, "free some disk space"),
         false => report.add(name, State::Ok, what, ""),
     }
 }

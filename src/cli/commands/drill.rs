@@ -1,4 +1,4 @@
-//! `scheduler drill`: kill everything at random for a while, and count what is lost.
+//! `scheduler drill`: kills processes at random for a while and counts what was lost.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,28 +9,32 @@ use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::cli::runtime;
 
-/// Works in a directory of its own with scripted agents; kills only processes that it has started.
-/// Any loss, double merge or orphan fails it, and the directory is kept then.
+/// Kill schedulers, workers and agents at random, and count what was lost.
+///
+/// The drill uses scripted agents in its own directory, and kills only processes that it started.
+/// It fails if anything is lost, merged twice or left running; it then keeps the directory.
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = "Example:\n  scheduler drill --for 30s --kill-every 300ms")]
+#[command(
+    after_help = "Example:\n  scheduler drill --for 30s --kill-every 300ms\n\nThe drill uses scripted agents in its own directory, and kills only processes that it started.\nIt fails if anything is lost, merged twice or left running; it then keeps the directory."
+)]
 pub struct Args {
-    /// How long to kill
+    /// How long to keep killing
     #[arg(long = "for", value_name = "TIME", default_value = "2m", value_parser = length)]
     pub length: Duration,
-    /// Time between two strikes, on average; each kills one or more processes
+    /// Average time between two strikes; each strike kills one or more processes
     #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = pause)]
     pub kill_every: Duration,
-    /// Seed of everything that is drawn [default: drawn]
+    /// Seed for all random choices [default: random]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Where to work: an empty or new directory, which is kept [default: a fresh one]
+    /// Directory to work in, empty or new; it is kept [default: a new temporary directory]
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
 }
 
-/// A day shows whatever a drill can show.
+/// Longest drill: after a day, more of the same shows nothing new.
 const LENGTH_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-/// Faster than this, no scheduler would live long enough to do anything.
+/// Shortest time between strikes: below this, no scheduler lives long enough to do anything.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 
 fn length(text: &str) -> Result<Duration, String> {
@@ -43,14 +47,14 @@ fn pause(text: &str) -> Result<Duration, String> {
 
 fn between(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
     let parsed = humantime::parse_duration(text)
-        .map_err(|_| "write a time such as 500ms, 30s or 2m".to_owned())?;
+        .map_err(|_| "not a time; for example: 500ms, 30s or 2m".to_owned())?;
     let (shown_least, shown_most) = (
         humantime::format_duration(least),
         humantime::format_duration(most),
     );
     match (least..=most).contains(&parsed) {
         true => Ok(parsed),
-        false => Err(format!("it is to be from {shown_least} to {shown_most}")),
+        false => Err(format!("must be from {shown_least} to {shown_most}")),
     }
 }
 
@@ -64,7 +68,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
         dir: args.dir.clone(),
     };
     if !context.global.quiet {
-        eprintln!("the drill's seed is {}", plan.seed);
+        eprintln!("drill seed: {}", plan.seed);
     }
     let (findings, root) = runtime::start()?.block_on(drill::carry_out(context, &plan))?;
     if context.out.is_json() {
@@ -74,10 +78,10 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     }
     if !findings.clean() {
         return Err(Error::internal(
-            "the drill found what must not be",
-            "see the faults above",
+            "the drill found faults",
+            "each is listed above",
             format!(
-                "everything is kept in {}; report it with the seed {}",
+                "report them with the seed {1}; all files are kept in {0}",
                 root.display(),
                 plan.seed
             ),

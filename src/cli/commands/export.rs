@@ -1,4 +1,4 @@
-//! `scheduler export`: the log as JSON lines, or as a portable log.
+//! `scheduler export`: prints the log as JSON lines, or writes it to one portable file.
 
 use std::fs::{self, File};
 use std::ops::ControlFlow;
@@ -16,20 +16,21 @@ use crate::model::ids::Sequence;
 use crate::queue::portable::Portable;
 use crate::queue::{Contents, Head};
 
-/// One JSON object for every event, in order, on standard output. Or, with --portable, the events
-/// as the log has them, in one file that proves to be whole: the way to another machine, to a later
-/// version, and to a backup. Outputs of checks and transcripts are not in it.
+/// Print the log as JSON lines, one object per event.
+///
+/// With --portable, write the log's events to one checksummed file, for a backup or to move to
+/// another machine or version. The file does not contain check outputs and transcripts.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
-    after_help = "Examples:\n  scheduler export > log.jsonl\n  scheduler export --portable backup.crewlog"
+    after_help = "Examples:\n  scheduler export > log.jsonl\n  scheduler export --portable backup.crewlog\n\nA portable log is one checksummed file, for a backup or to move to another machine or version.\nIt does not contain the outputs of checks and the transcripts."
 )]
 pub struct Args {
-    /// Write a portable log to this file, which must not exist, for `scheduler import --portable`
+    /// Write the log to this new file, for `scheduler import --portable`
     #[arg(long, value_name = "FILE")]
     pub portable: Option<PathBuf>,
 }
 
-/// Bytes of lines that are written at once.
+/// Lines are collected up to this many bytes before they are written.
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Carries the verb out.
@@ -62,14 +63,14 @@ fn portable(context: &Context, here: &ProjectContext, file: &Path) -> Result<Exi
         Error::internal(
             format!("cannot write {}", file.display()),
             error,
-            "name a file in a directory that is yours, on a disk with room",
+            "choose a file in a directory that you can write to, on a disk with free space",
         )
     };
     if file.exists() {
         return Err(Error::usage(
             format!("{} exists already", file.display()),
-            "an export overwrites nothing",
-            "name another file, or remove this one",
+            "an export does not overwrite files",
+            "choose another name, or delete that file",
         ));
     }
     let mut name = file.as_os_str().to_owned();
@@ -86,7 +87,7 @@ fn portable(context: &Context, here: &ProjectContext, file: &Path) -> Result<Exi
         Ok(head)
     });
     if written.is_err() {
-        // Half a file is of no use to anybody.
+        // An incomplete export is useless.
         let _ = fs::remove_file(&unfinished);
     }
     let head = written?;

@@ -1,4 +1,4 @@
-//! `scheduler import`: a backlog file into the log, or a portable log into an empty project.
+//! `scheduler import`: imports a backlog file, or a portable log into a project without one.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,19 +19,19 @@ use crate::model::ids::FeatureId;
 use crate::model::state::{Feature, State};
 use crate::queue;
 
-/// The file is validated as a whole first; then all of it is imported or nothing.
+/// Import a backlog file: all of its features, or none if one is invalid.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
-    after_help = "Examples:\n  scheduler import features.toml\n  scheduler import --portable backup.crewlog"
+    after_help = "Examples:\n  scheduler import features.toml\n  scheduler import --portable backup.crewlog\n\nImporting the same file again changes nothing."
 )]
 pub struct Args {
-    /// The backlog: TOML or JSON; `-` reads standard input
+    /// Backlog file, TOML or JSON; `-` reads standard input
     #[arg(value_name = "FILE", required_unless_present = "portable")]
     pub file: Option<PathBuf>,
-    /// Change features that exist and differ, instead of refusing the file
+    /// Change existing features that differ, instead of refusing the file
     #[arg(long)]
     pub update: bool,
-    /// Take a log from `scheduler export --portable`, into a project that has none yet
+    /// Import a log from `scheduler export --portable`; this project must not have one yet
     #[arg(long, value_name = "FILE", conflicts_with_all = ["file", "update"])]
     pub portable: Option<PathBuf>,
 }
@@ -62,7 +62,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     })
 }
 
-/// Every number that was ever used and its feature's name, empty where it was removed.
+/// Every feature number ever used, with the feature's name; empty if the feature was removed.
 fn names(state: &State) -> BTreeMap<FeatureId, String> {
     let slots = (0..).map_while(|slot| state.in_slot(slot));
     let name = |feature: &Feature| match feature.status {
@@ -77,11 +77,11 @@ fn read(file: &Path) -> Result<Vec<BacklogFeature>, Error> {
         Error::usage(
             format!("cannot read the backlog {}", file.display()),
             why,
-            "name a TOML or JSON file; `scheduler init` writes a sample",
+            "give a TOML or JSON file; `scheduler init` writes a sample",
         )
     };
     let mut bytes = Vec::new();
-    // One byte more than allowed, so that the parser can say that it is too long.
+    // One byte more than allowed, so that the parser can report that the file is too long.
     let limit = FILE_BYTES_MAX as u64 + 1;
     let read = match file.to_str() {
         Some("-") => std::io::stdin().lock().take(limit).read_to_end(&mut bytes),
@@ -112,11 +112,11 @@ fn broken(file: &Path, error: &BacklogErrors) -> Error {
     Error::usage(
         format!("cannot import {}", file.display()),
         error,
-        "nothing was imported; mend the file and import it again",
+        "nothing was imported; correct the file and import it again",
     )
 }
 
-/// What an import does to how many features.
+/// How many features an import adds, changes and leaves as they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counts {
     added: usize,
@@ -181,10 +181,10 @@ fn say(context: &Context, file: &Path, counts: &Counts, events: u64) -> Result<(
         return Ok(());
     }
     let file = file.display();
-    // The same file again causes no event, and is no mistake.
+    // Importing the same file again causes no event, and is not an error.
     if events == 0 {
         return context.out.line(format_args!(
-            "nothing to do: the log has all of {file} already"
+            "nothing to do: everything in {file} is already imported"
         ));
     }
     context
@@ -195,7 +195,7 @@ fn say(context: &Context, file: &Path, counts: &Counts, events: u64) -> Result<(
         .line("next: scheduler run --workers coding=3,testing=1")
 }
 
-/// A log from elsewhere: every event, byte by byte.
+/// Imports a log that another project exported, byte for byte.
 fn portable(context: &Context, here: &ProjectContext, file: &Path) -> Result<ExitCode, Error> {
     let what = || format!("cannot import {}", file.display());
     let opened = File::open(file);
@@ -203,14 +203,15 @@ fn portable(context: &Context, here: &ProjectContext, file: &Path) -> Result<Exi
         Error::usage(
             what(),
             error,
-            "name a file from `scheduler export --portable`",
+            "give a file from `scheduler export --portable`",
         )
     })?;
     let project = here.project.settle()?;
     let options = store::open_options(&here.config);
     let head = match queue::portable::import(opened, &project.log, &options) {
         Err(queue::Error::Import(why)) => {
-            let next = "nothing was imported; a portable log goes into a project without events";
+            let next =
+                "nothing was imported; import a portable log into a project that has no events";
             return Err(Error::usage(what(), why, next));
         }
         imported => imported.map_err(|error| failures::of_log(&error))?,
@@ -221,7 +222,7 @@ fn portable(context: &Context, here: &ProjectContext, file: &Path) -> Result<Exi
     } else if !context.out.quiet {
         let (events, hash, file) = (head.sequence, head.hash, file.display());
         context.out.line(format_args!(
-            "imported {events} events from {file}\n  head      {hash}\nnext: `scheduler status` shows where the backlog is"
+            "imported {events} events from {file}\n  head      {hash}\nnext: scheduler status"
         ))?;
     }
     Ok(ExitCode::Passing)

@@ -1,4 +1,4 @@
-//! `scheduler init`: the files that a project needs.
+//! `scheduler init`: writes the files that a project needs.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -12,15 +12,17 @@ use crate::cli::project::Project;
 use crate::cli::runtime;
 use crate::workspace::Repository;
 
-/// Nothing that exists is overwritten.
+/// Set up this repository: write .crewlog/config.toml and a sample backlog. Existing files are kept.
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = "Example:\n  cd my-repository && scheduler init")]
+#[command(
+    after_help = "Example:\n  cd my-repository && scheduler init\n\nExisting files are kept."
+)]
 pub struct Args {}
 
-/// The backlog that a new project starts from; every field of a feature is in it.
+/// The sample backlog. It shows every field of a feature.
 pub const SAMPLE: &str = include_str!("sample.toml");
 
-const NEXT: &str = "name your agent in .crewlog/config.toml, edit features.toml, then: scheduler import features.toml";
+const NEXT: &str = "set your agent in .crewlog/config.toml, describe features in features.toml, then run: scheduler import features.toml";
 
 /// Carries the verb out.
 pub fn run(context: &Context, _args: &Args) -> Result<ExitCode, Error> {
@@ -31,7 +33,7 @@ pub fn run(context: &Context, _args: &Args) -> Result<ExitCode, Error> {
         (
             ".crewlog/config.toml",
             TEMPLATE,
-            "the rules of the run, explained",
+            "the config, every key explained",
         ),
         ("features.toml", SAMPLE, "a sample backlog"),
     ];
@@ -65,7 +67,7 @@ pub fn run(context: &Context, _args: &Args) -> Result<ExitCode, Error> {
         for name in kept {
             context
                 .out
-                .line(format_args!("  kept  {name:<22} it was there before"))?;
+                .line(format_args!("  kept  {name:<22} already exists"))?;
         }
         context.out.line(format_args!("next: {NEXT}"))?;
     }
@@ -75,19 +77,20 @@ pub fn run(context: &Context, _args: &Args) -> Result<ExitCode, Error> {
     Ok(ExitCode::Passing)
 }
 
-/// What the repository lacks for a run, in git's terms; said now, and not only by the first run.
+/// What the repository still needs before a run, in git's words. `init` says it early; the first
+/// run would fail with the same message.
 fn missing(project: &Project) -> Option<String> {
     let check = async {
         let repository = Repository::discover(&project.root).await?;
         repository.check_commit().await
     };
-    // Without a runtime nothing can be asked, and the run will say so.
+    // Without a runtime git cannot be asked; the run reports the problem.
     let result = runtime::start().ok()?.block_on(check);
     result.err().map(|error| error.to_string())
 }
 
-/// Writes a file that is not there yet: all of it or nothing, also after a power cut. Half a
-/// config that is kept as "it was there before" would be worse than none.
+/// Writes a file that does not exist yet: all of it or nothing, even after a power cut. Half a
+/// config that the next `init` keeps as existing would be worse than none.
 fn write_new(path: &Path, content: &str) -> io::Result<()> {
     if path.exists() {
         return Err(io::ErrorKind::AlreadyExists.into());
@@ -110,6 +113,6 @@ fn failed(path: &Path, error: &io::Error) -> Error {
     Error::internal(
         format!("cannot write {}", path.display()),
         error,
-        "check that the directory is yours and that its disk is neither full nor read-only",
+        "make sure that you can write to the directory, and that its disk is not full or read-only",
     )
 }

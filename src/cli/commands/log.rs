@@ -1,4 +1,4 @@
-//! `scheduler log`: what happened, event by event.
+//! `scheduler log`: shows what happened, one line per event.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -18,28 +18,28 @@ use crate::model::ids::{FeatureId, Sequence};
 use crate::model::views::Timeline;
 use crate::queue::Contents;
 
-/// Works while a scheduler runs and when none does.
+/// Show what happened, one line per event.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
     after_help = "Examples:\n  scheduler log --follow\n  scheduler log --feature 118\n  scheduler log --from 2000 --format json"
 )]
 pub struct Args {
-    /// Go on with new events as they happen, until Ctrl-C
+    /// Continue with new events as they happen, until Ctrl-C
     #[arg(short, long)]
     pub follow: bool,
-    /// Begin at this sequence number
+    /// First event to show
     #[arg(long, value_name = "SEQ", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub from: u64,
-    /// Only events that concern this feature
+    /// Show only events about this feature
     #[arg(long, value_name = "N", value_parser = super::feature_id)]
     pub feature: Option<FeatureId>,
 }
 
-/// Bytes of lines that are written at once while catching up.
+/// While catching up, lines are collected up to this many bytes before they are written.
 const BUFFER_BYTES: usize = 64 * 1024;
-/// How often it looks for the next scheduler when none runs.
+/// How often `--follow` looks for the next scheduler when none is running.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Columns of a feature's name.
+/// Terminal columns for a feature's name.
 const NAME_COLUMNS: usize = 32;
 
 /// Carries the verb out.
@@ -59,7 +59,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
             if !args.follow {
                 return Ok(ExitCode::Passing);
             }
-            // One that does not answer may do so again.
+            // A scheduler that does not answer may recover.
             let socket = &here.project.socket;
             while !matches!(Client::call(socket, READER_LIMIT).await?, Call::Answered(_)) {
                 tokio::time::sleep(LOOK_EVERY).await;
@@ -76,13 +76,14 @@ struct EntryFold<'a> {
     next: Sequence,
     lines: String,
     caught_up: bool,
-    /// Something was said that was asked for.
+    /// At least one matching event was shown.
     said: bool,
 }
 
 impl<'a> EntryFold<'a> {
     fn new(context: &'a Context, args: &'a Args) -> Self {
-        // Names come from the beginning of the log; only raw events need none.
+        // Feature names come from earlier events, so reading starts at the beginning of the log; raw
+        // events need no names.
         let raw = context.out.is_json() && args.feature.is_none();
         Self {
             context,
@@ -132,7 +133,7 @@ impl<'a> EntryFold<'a> {
         } else {
             let out = &self.context.out;
             let palette = Palette { color: out.color };
-            // Lines are told before the longest name is known; longer ones move what follows.
+            // The longest name is not known yet; a longer one shifts the rest of its line.
             let (width, name_columns) = (out.width, NAME_COLUMNS);
             let style = RenderStyle {
                 palette,
@@ -148,23 +149,23 @@ impl<'a> EntryFold<'a> {
         Ok(())
     }
 
-    /// Says why nothing was said; a reader who waits for more has not asked in vain yet.
+    /// Explains an empty result. With `--follow`, matching events may still come.
     fn check(&self) -> Result<(), Error> {
         if self.said || self.args.follow {
             return Ok(());
         }
         if let Some(feature) = self.args.feature.filter(|it| !self.timeline.knows(*it)) {
             return Err(Error::usage(
-                format!("cannot tell the timeline of {feature}"),
-                "there is no such feature in the log",
-                "`scheduler status` lists the backlog",
+                format!("cannot show events about {feature}"),
+                "the log has no such feature",
+                "`scheduler status --format json` lists every feature",
             ));
         }
         self.context
             .note(match (self.args.feature, self.args.from) {
                 (None, 1) => "the log is empty".to_owned(),
                 (None, from) => format!("the log ends before event {from}"),
-                (Some(feature), from) => format!("no event from {from} on concerns {feature}"),
+                (Some(feature), from) => format!("no event from {from} on is about {feature}"),
             });
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! One file for each verb: its arguments, and what carries it out.
+//! One file per command: its arguments and its `run` function.
 
 pub mod answer;
 pub mod completions;
@@ -35,7 +35,7 @@ use crate::model::event::Recorded;
 use crate::model::ids::FeatureId;
 use crate::queue::FileContents;
 
-/// A feature's number, with or without the `#` in front of it.
+/// Parses a feature's number, with or without a leading `#`.
 fn feature_id(text: &str) -> Result<FeatureId, String> {
     text.strip_prefix('#')
         .unwrap_or(text)
@@ -43,10 +43,10 @@ fn feature_id(text: &str) -> Result<FeatureId, String> {
         .ok()
         .filter(|number| (1..=FeatureId::MAX).contains(number))
         .map(FeatureId)
-        .ok_or_else(|| format!("a feature's number is 1 to {}", FeatureId::MAX))
+        .ok_or_else(|| format!("a feature's number is from 1 to {}", FeatureId::MAX))
 }
 
-/// A project and its config: what every verb but `init` and `demo` stands on.
+/// The project and its config, which every command except `init` and `demo` needs.
 struct ProjectContext {
     project: Project,
     config: Config,
@@ -63,50 +63,58 @@ impl ProjectContext {
         Source::open(&self.project).await
     }
 
-    /// Content files, for reading.
+    /// The project's content files, for reading only.
     fn contents(&self) -> FileContents {
         FileContents::at(&store::contents(&self.project))
     }
 }
 
-/// Says where the events came from, if not from where they should.
+/// Warns when the events came from the disk instead of the scheduler, and about lost texts.
 fn say_source(context: &Context, source: &Source) {
     if let Some(from_disk) = source.from_disk() {
         context.note(from_disk);
     }
     for (sequence, name) in source.lost() {
         context.note(format_args!(
-            "the text of event {sequence} ({name}) is lost; what it changed is left out (`scheduler verify` names the file)"
+            "the text of event {sequence} ({name}) is lost, so its changes are not shown; `scheduler verify` names the file"
         ));
     }
 }
 
-/// Has a person's command decided, and says so: `said` to people.
-fn submit(context: &Context, command: PersonCommand, said: &str) -> Result<ExitCode, Error> {
-    submit_counted(context, command, |_| said.to_owned())
+/// Submits a person's command and prints `done`, or `already` if it changed nothing because
+/// everything was already as the command asks.
+fn submit(
+    context: &Context,
+    command: PersonCommand,
+    done: &str,
+    already: &str,
+) -> Result<ExitCode, Error> {
+    let text = |events| if events == 0 { already } else { done };
+    submit_counted(context, command, |events| text(events).to_owned())
 }
 
-/// The same for a command that says of how many events it caused.
+/// Submits a person's command and prints what `text` makes of the number of its events.
 fn submit_counted(
     context: &Context,
     command: PersonCommand,
-    said: impl FnOnce(u64) -> String,
+    text: impl FnOnce(u64) -> String,
 ) -> Result<ExitCode, Error> {
     let here = ProjectContext::find(context)?;
     let submitted = store::submit(&here.project, &here.config, command);
     let (first, last) = runtime::start()?.block_on(submitted)?;
+    let events = (last.0 + 1).saturating_sub(first.0);
     if context.out.is_json() {
-        let json = serde_json::json!({ "accepted": true, "first": first, "last": last });
+        let json = serde_json::json!({
+            "accepted": true, "events": events, "first": first, "last": last,
+        });
         context.out.json(&json)?;
     } else if !context.out.quiet {
-        context
-            .out
-            .line(said((last.0 + 1).saturating_sub(first.0)))?;
+        context.out.line(text(events))?;
     }
     Ok(ExitCode::Passing)
 }
 
-/// An event as a line of JSON.
+/// The event as one line of JSON, without the line end.
 fn event_json(recorded: &Recorded) -> Result<String, Error> {
     pages::event::json(recorded)
         .map_err(|error| Error::internal("cannot write an event as JSON", error, ""))

@@ -1,15 +1,17 @@
-//! `scheduler pause`: no new attempts.
+//! `scheduler pause`: starts no new attempts.
 
 use crate::cli::Context;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::model::command::PersonCommand;
 
-/// Open attempts go on to their end.
+/// Start no new attempts until you resume. Open attempts continue.
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = "Example:\n  scheduler pause --reason \"reviewing the first merges\"")]
+#[command(
+    after_help = "Example:\n  scheduler pause --reason \"reviewing the first merges\"\n\nOpen attempts continue."
+)]
 pub struct Args {
-    /// Why, for those who read the log later
+    /// Reason, kept in the log
     #[arg(
         long,
         value_name = "TEXT",
@@ -27,6 +29,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     super::submit(
         context,
         command,
-        "paused: open attempts go on, nothing new starts until `scheduler resume`",
+        "paused: open attempts continue, no new ones start until `scheduler resume`",
+        "already paused; `scheduler resume` continues the run",
     )
 }

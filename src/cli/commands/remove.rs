@@ -1,4 +1,4 @@
-//! `scheduler remove`: take a feature out of the backlog.
+//! `scheduler remove`: removes a feature from the backlog.
 
 use crate::cli::Context;
 use crate::cli::error::Error;
@@ -6,10 +6,14 @@ use crate::cli::exit::ExitCode;
 use crate::model::command::PersonCommand;
 use crate::model::ids::FeatureId;
 
-/// Features that wait for it wait for it no longer. What is merged stays on the branch, and the log
-/// keeps its history; its number is not given out again.
+/// Remove a feature from the backlog.
+///
+/// Features that depend on it no longer wait for it. What is already merged stays on the branch,
+/// and the log keeps the feature's history. Its number is not used again.
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = "Example:\n  scheduler remove 118")]
+#[command(
+    after_help = "Example:\n  scheduler remove 118\n\nFeatures that depend on it no longer wait for it. What is already merged stays on the branch,\nand the log keeps the feature's history. Its number is not used again."
+)]
 pub struct Args {
     /// The feature's number
     #[arg(value_name = "N", value_parser = super::feature_id)]
@@ -24,7 +28,8 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
         context,
         command,
         &format!(
-            "{feature} is out of the backlog; what is merged of it stays, and `scheduler log` keeps its history"
+            "removed {feature}; what is merged stays on the branch, and the log keeps its history"
         ),
+        &format!("{feature} is already removed"),
     )
 }

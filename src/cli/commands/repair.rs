@@ -1,4 +1,4 @@
-//! `scheduler repair`: a whole log again, of all that is proven.
+//! `scheduler repair`: rebuilds a damaged log from every event that can be verified.
 
 use std::fs;
 use std::io::{self, BufRead, IsTerminal, Write};
@@ -20,31 +20,31 @@ use crate::queue::repair::{self, Findings};
 use crate::scheduler::load;
 use crate::worker::spool;
 
-/// Keeps the events that are proven to be as they were written, byte by byte, in a new log. The
-/// damaged one is moved beside it. Shows what would be dropped, and asks.
+/// Rebuild a damaged log from every event that can be verified. Shows what it would drop, and asks
+/// first.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
-    after_help = "Examples:\n  scheduler repair          # shows what it would do; in a terminal it asks\n  scheduler repair --yes    # does it\n\nNothing is deleted: the damaged log is kept in log.damaged-TIME beside it. Features whose\nsuccess was in the dropped events are worked on once more; what is merged stays merged."
+    after_help = "Examples:\n  scheduler repair          # show what a repair does; in a terminal, ask\n  scheduler repair --yes    # repair without asking\n\nNothing is deleted: the damaged log is kept next to the new one, in log.damaged-TIME. Features\nthat passed in dropped events are worked on again; what is merged stays merged."
 )]
 pub struct Args {
-    /// Do it without asking
+    /// Repair without asking
     #[arg(long)]
     pub yes: bool,
 }
 
-/// More repairs in one second are a mistake.
+/// Most repairs in the same second; more can only be a mistake.
 const NAMESAKES_MAX: u32 = 100;
 
 /// Carries the verb out.
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     let mut here = ProjectContext::find(context)?;
-    // Before anything is made or moved: without a log, this writes nothing.
+    // Before anything is created or moved: without a log, this command writes nothing.
     if !directory::exists(&here.project.log) {
         store::must_not_be_lost(&here.project)?;
         return Err(Error::usage(
             "there is nothing to repair",
             "this project has no log yet",
-            "",
+            "`scheduler import FILE` starts one",
         ));
     }
     here.project = here.project.settle()?;
@@ -88,7 +88,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     Ok(ExitCode::Passing)
 }
 
-/// Nothing but texts is damaged: they are moved aside, and the log stays as it is.
+/// Repairs a log in which only texts are damaged: moves those files away and leaves the log as it is.
 fn texts(
     context: &Context,
     project: &Project,
@@ -128,9 +128,9 @@ fn texts(
     if out.is_json() {
         out.json(&json(repaired))?;
     } else if repaired {
-        out.line("repaired: every event is there, and what was altered is set aside")?;
+        out.line("repaired: every event is kept, and the altered files are moved away")?;
     } else {
-        out.line("nothing was changed; `scheduler repair --yes` does it")?;
+        out.line("nothing was changed; to repair, run `scheduler repair --yes`")?;
     }
     Ok(match repaired {
         true => ExitCode::Passing,
@@ -138,14 +138,14 @@ fn texts(
     })
 }
 
-/// What is in the place of the log now is what a scheduler will find.
+/// Opens and folds the new log, as the next scheduler will.
 fn prove(here: &ProjectContext) -> Result<(), Error> {
     let log = store::open(&here.project, &here.config)?;
     load::load(&log, &here.project.snapshots).map_err(failures::of_scheduler)?;
     Ok(())
 }
 
-/// Where the damaged log is to be kept: a name that nobody has.
+/// Path under which the damaged log is kept; nothing exists there yet.
 fn aside(project: &Project) -> Result<PathBuf, Error> {
     let at = time(store::now()).replace([':', '-'], "");
     let free = (1..NAMESAKES_MAX).find_map(|number| {
@@ -156,11 +156,17 @@ fn aside(project: &Project) -> Result<PathBuf, Error> {
         let path = project.data.join(name);
         (!path.exists()).then_some(path)
     });
-    free.ok_or_else(|| Error::internal("cannot name the damaged log", "all names are taken", ""))
+    free.ok_or_else(|| {
+        Error::internal(
+            "cannot choose a name for the damaged log",
+            format!("{NAMESAKES_MAX} logs were moved aside in this second"),
+            "try again in a second",
+        )
+    })
 }
 
-/// Files of attempts that began after the proven events. The numbers will be given again, to
-/// other attempts, and an old result must not be taken for a new one's.
+/// Files of attempts that started after the last verified event. Their numbers will be used again
+/// for other attempts, and an old result must not be taken for a new one.
 struct Beside {
     results: Vec<PathBuf>,
     held: Vec<PathBuf>,
@@ -170,7 +176,7 @@ struct Beside {
 impl Beside {
     fn find(project: &Project, last: AttemptId) -> Result<Self, Error> {
         let failed = |error: spool::SpoolError| {
-            Error::internal("cannot look for results of attempts", error, "")
+            Error::internal("cannot search for results of attempts", error, "")
         };
         let spooled = spool::after(&project.data, last).map_err(failed)?;
         let held = spooled.iter().filter(|(_, held)| *held);
@@ -181,20 +187,21 @@ impl Beside {
         })
     }
 
-    /// A living worker would report under a number that has become another attempt's.
+    /// Fails while a living worker holds such an attempt: it would report under a number that then
+    /// belongs to another attempt.
     fn nobody_works(&self) -> Result<(), Error> {
         let Some(path) = self.held.first() else {
             return Ok(());
         };
         Err(Error::new(
             ExitCode::LogHeld,
-            "a worker is still at an attempt that would be dropped",
+            "a worker is still running an attempt that the repair would drop",
             format!("it holds {}", path.display()),
-            "end that worker (Ctrl-C; its work is kept in refs/crewlog/preserved), then repair",
+            "stop that worker with Ctrl-C, then repair again; its work is kept under refs/crewlog/preserved",
         ))
     }
 
-    /// Moves them into the damaged log's directory, with which they are kept.
+    /// Moves the files into the damaged log's directory, so that they are kept with it.
     fn set_aside(&self, log: &Path) -> Result<(), Error> {
         for (name, files) in [("spool", &self.results), ("transcripts", &self.transcripts)] {
             let dir = log.join(name);
@@ -205,7 +212,7 @@ impl Beside {
                 Error::internal(
                     format!("cannot move files to {}", dir.display()),
                     error,
-                    "the log is as it was; mend this and repair again",
+                    "the log was not changed; fix this and repair again",
                 )
             })?;
         }
@@ -235,21 +242,27 @@ fn move_into(dir: &Path, files: &[PathBuf]) -> io::Result<()> {
     Ok(())
 }
 
-/// Asks, where somebody is there to answer.
+/// Asks whether to repair. False without a terminal.
 fn asked(context: &Context) -> Result<bool, Error> {
     if context.out.is_json() || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Ok(false);
     }
     let mut answer = String::new();
     let mut stderr = io::stderr().lock();
-    let read = write!(stderr, "do it? [y/N] ")
+    let read = write!(stderr, "repair the log? [y/N] ")
         .and_then(|()| stderr.flush())
         .and_then(|()| io::stdin().lock().read_line(&mut answer));
-    read.map_err(|error| Error::internal("cannot ask", error, "give --yes"))?;
+    read.map_err(|error| {
+        Error::internal(
+            "cannot ask for confirmation",
+            error,
+            "to repair without asking, use --yes",
+        )
+    })?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// What would be done.
+/// What a repair would do.
 struct Plan<'a> {
     context: &'a Context,
     findings: &'a Findings,
@@ -267,7 +280,7 @@ impl Plan<'_> {
         out.line("a repair")?;
         let head = findings.head().sequence;
         match head.0 {
-            0 => out.line("  keeps     no event: it begins an empty log")?,
+            0 => out.line("  keeps     no events: it starts an empty log")?,
             1 => out.line("  keeps     event 1")?,
             _ => out.line(format_args!("  keeps     events 1 to {head}"))?,
         }
@@ -298,7 +311,7 @@ impl Plan<'_> {
             let many = if count == 1 { "" } else { "s" };
             if count > 0 {
                 out.line(format_args!(
-                    "            and {count} {what}{many} of dropped {of}"
+                    "            and {count} {what}{many} from dropped {of}"
                 ))?;
             }
         }
@@ -311,7 +324,7 @@ impl Plan<'_> {
         }
         self.context
             .out
-            .line("nothing was changed; `scheduler repair --yes` does it")
+            .line("nothing was changed; to repair, run `scheduler repair --yes`")
     }
 
     fn json(&self, repaired: bool) -> serde_json::Value {
@@ -342,7 +355,7 @@ fn say_whole(context: &Context, findings: &Findings) -> Result<(), Error> {
     if context.out.quiet {
         return Ok(());
     }
-    let text = format!("the log is whole: {kept} events; there is nothing to repair");
+    let text = format!("nothing to repair: the log is complete, {kept} events");
     context.out.line(text)?;
     for line in damage::lost(&findings.lost, findings.lost.len() as u64) {
         context.out.line(format_args!("  {line}"))?;
@@ -353,12 +366,12 @@ fn say_whole(context: &Context, findings: &Findings) -> Result<(), Error> {
 fn say_repaired(context: &Context, repaired: &repair::Repaired, aside: &Path) -> Result<(), Error> {
     let out = &context.out;
     out.line(format_args!(
-        "repaired: the log has {} events, each chained to the one before",
+        "repaired: the log has {} events, all verified",
         repaired.head.sequence
     ))?;
     if repaired.altered > 0 {
         out.line(format_args!(
-            "{} content files are not as they were written and stay with the damaged log",
+            "{} altered content files stay with the damaged log",
             repaired.altered
         ))?;
     }
@@ -366,5 +379,5 @@ fn say_repaired(context: &Context, repaired: &repair::Repaired, aside: &Path) ->
         "the damaged log is kept in {}",
         aside.display()
     ))?;
-    out.line("next: `scheduler status` shows where the backlog is now, `scheduler run` goes on")
+    out.line("next: `scheduler status` shows the backlog, `scheduler run` continues")
 }

@@ -1,4 +1,4 @@
-//! `scheduler replay`: the state at a point of the log.
+//! `scheduler replay`: shows the state at a point in the log.
 
 use super::{ProjectContext, say_source};
 use crate::cli::Context;
@@ -9,11 +9,11 @@ use crate::cli::runtime;
 use crate::model::ids::Sequence;
 use crate::model::views;
 
-/// Folds the log; changes nothing.
+/// Show the state at a point in the log. Changes nothing.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Example:\n  scheduler replay --to 1200")]
 pub struct Args {
-    /// The last sequence number to fold [default: the head]
+    /// Last event to include [default: the end of the log]
     #[arg(long, value_name = "SEQ")]
     pub to: Option<u64>,
 }
@@ -30,10 +30,10 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
             return Err(Error::usage(
                 format!("cannot replay to event {wanted}"),
                 format!("the log ends at event {}", state.sequence),
-                "name an earlier event, or leave --to out for the last one",
+                "give an earlier event, or omit --to to replay the whole log",
             ));
         }
-        // Seen from that moment: what was to be tried later is not yet due.
+        // The view is as of that moment: a retry that was scheduled for later is not yet due.
         let now = state.at;
         let view = views::status(&state, now);
         if context.out.is_json() {

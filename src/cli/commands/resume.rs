@@ -1,11 +1,11 @@
-//! `scheduler resume`: attempts start again.
+//! `scheduler resume`: ends a pause, or a wait after a problem of the machine.
 
 use crate::cli::Context;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::model::command::PersonCommand;
 
-/// Ends a pause.
+/// Start attempts again after a pause, or try again now after a problem of the machine.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Example:\n  scheduler resume")]
 pub struct Args {}
@@ -13,5 +13,10 @@ pub struct Args {}
 /// Carries the verb out.
 pub fn run(context: &Context, _args: &Args) -> Result<ExitCode, Error> {
     let command = PersonCommand::Resume;
-    super::submit(context, command, "attempts start again")
+    super::submit(
+        context,
+        command,
+        "resumed: new attempts start again",
+        "nothing to resume: the run is not paused, and nothing holds it up",
+    )
 }

@@ -1,4 +1,4 @@
-//! `scheduler retry`: failures forgiven.
+//! `scheduler retry`: forgives features their failures and tries them again.
 
 use crate::cli::Context;
 use crate::cli::error::Error;
@@ -6,13 +6,16 @@ use crate::cli::exit::ExitCode;
 use crate::model::command::PersonCommand;
 use crate::model::ids::FeatureId;
 
-/// All that failed for good when none is named: parked ones, and those without a verdict.
+/// Try features again with their failures forgiven.
+///
+/// Without numbers, this retries every feature that failed for good: parked features, and features
+/// whose tests gave no verdict.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
     after_help = "Examples:\n  scheduler retry          # every feature that failed for good\n  scheduler retry 7 118"
 )]
 pub struct Args {
-    /// Numbers of features
+    /// Feature numbers [default: all that failed for good]
     #[arg(value_name = "N", value_parser = super::feature_id)]
     pub features: Vec<FeatureId>,
 }
@@ -22,11 +25,18 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     let command = PersonCommand::Retry {
         features: args.features.clone(),
     };
-    // One event for each feature.
+    // Each feature has one event.
     super::submit_counted(context, command, |features| match features {
-        1 => "its failures are forgiven; a run tries it again".to_owned(),
+        0 if args.features.is_empty() => {
+            "nothing to retry: no feature has failed for good".to_owned()
+        }
+        0 => {
+            "nothing to retry: no failures to forgive; what does not pass yet is tried in its turn"
+                .to_owned()
+        }
+        1 => "its failures are forgiven; the run tries it again".to_owned(),
         features => {
-            format!("the failures of {features} features are forgiven; a run tries them again")
+            format!("the failures of {features} features are forgiven; the run tries them again")
         }
     })
 }

@@ -1,30 +1,32 @@
-//! `scheduler run`: work on the backlog until it is done.
+//! `scheduler run`: works on the backlog until it is done.
 
 use crate::cli::Context;
 use crate::cli::config::Config;
-use crate::cli::engine::{self, Ended, Wish};
+use crate::cli::engine::{self, Ended, RunOptions};
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::cli::project::Project;
 use crate::cli::worker_counts::WorkerCounts;
 use crate::model::feature::Status;
 
-/// Waits for workers when it starts none itself.
+/// Work on the backlog until everything is done, blocked, or out of budget.
+///
+/// Without --workers, the run waits for workers that you start yourself.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(
-    after_help = "Examples:\n  scheduler run --workers coding=3,testing=1\n  scheduler run        # and `worker --kind coding` in other terminals\n\nCtrl-C lets the open attempts finish; a second Ctrl-C ends them now. Nothing is lost either way."
+    after_help = "Examples:\n  scheduler run --workers coding=3,testing=1\n  scheduler run        # and `worker --kind coding` in other terminals\n\nCtrl-C lets open attempts finish; a second Ctrl-C ends them immediately. `scheduler run`\ncontinues where the run ended; nothing is lost either way."
 )]
 pub struct Args {
-    /// Workers to start and to keep running [example: coding=3,testing=1]
+    /// Workers to start and keep running, for example coding=3,testing=1
     #[arg(long, value_name = "KIND=N,…")]
     pub workers: Option<WorkerCounts>,
-    /// Keep the log on a network file system all the same; a lock may not hold there
+    /// Allow the log on a network file system (locking may be unreliable there)
     #[arg(long)]
     pub allow_network_filesystem: bool,
-    /// Keep the run open when everything is done, for features that are still to come
+    /// Keep the run open when everything is done, and wait for new features
     #[arg(long)]
     pub stay: bool,
-    /// Seed of everything that is drawn [default: drawn]
+    /// Seed for all random choices [default: random]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
 }
@@ -39,22 +41,22 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     if args.allow_network_filesystem {
         config.set_allow_network_filesystem();
     }
-    let wish = Wish {
-        crew: config.worker_counts(),
+    let options = RunOptions {
+        workers: config.worker_counts(),
         seed: args.seed,
         stay: args.stay,
         note: raised,
     };
-    let ended = engine::work(context, &project, &config, wish)?;
+    let ended = engine::work(context, &project, &config, options)?;
     say_end(context, &ended)?;
     Ok(ended.code())
 }
 
-/// The last word of a run, on standard output.
+/// Prints how the run ended, on standard output.
 fn say_end(context: &Context, ended: &Ended) -> Result<(), Error> {
     let interrupted = ended.code() == ExitCode::Interrupted;
     let reason = match ended.reason() {
-        _ if interrupted => "interrupted; `scheduler run` goes on where it ended",
+        _ if interrupted => "interrupted; `scheduler run` continues where it ended",
         reason => reason,
     };
     if context.out.is_json() {

@@ -1,4 +1,4 @@
-//! `scheduler show`: what stands behind a number that another verb has named.
+//! `scheduler show`: shows a feature's text, an attempt, or the output of a check.
 
 mod attempt;
 mod feature;
@@ -14,31 +14,31 @@ use crate::cli::pages::HASH_DIGITS_MIN;
 use crate::cli::runtime;
 use crate::model::ids::{AttemptId, FeatureId};
 
-/// `status`, `log` and `why` name features, attempts and outputs; this shows them.
+/// Show a feature's text, what the agent did in an attempt, or the output of a check.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
-    after_help = "Examples:\n  scheduler show 118             # what the backlog says of a feature\n  scheduler show a2034           # what the agent did in an attempt\n  scheduler show a2034 --prompt  # what the agent was told\n  scheduler show 9f86d081884c    # what a check put out"
+    after_help = "Examples:\n  scheduler show 118             # a feature's text\n  scheduler show a2034           # what the agent did in an attempt\n  scheduler show a2034 --prompt  # the agent's prompt\n  scheduler show 9f86d081884c    # the output of a check"
 )]
 pub struct Args {
-    /// A feature (118), an attempt (a2034) or an output (the first 12 digits of its hash, or more)
+    /// A feature (118), an attempt (a2034), or an output (at least 12 digits of its hash)
     #[arg(value_name = "WHAT")]
     pub what: Target,
-    /// Print it as it is stored, terminal control characters included: a transcript as JSON lines
+    /// Print the stored bytes, including terminal control characters; a transcript is JSON lines
     #[arg(long, conflicts_with = "prompt")]
     pub raw: bool,
-    /// Of an attempt: print only what the agent was told
+    /// Print only the prompt that the attempt's agent got
     #[arg(long)]
     pub prompt: bool,
 }
 
-/// What can be shown.
+/// What `show` can show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// A feature's text.
     Feature(FeatureId),
     /// An attempt and its transcript.
     Attempt(AttemptId),
-    /// A content file: the first digits of its hash.
+    /// A content file, by the first digits of its hash.
     Output(String),
 }
 
@@ -60,7 +60,7 @@ impl FromStr for Target {
             return super::feature_id(text).map(Self::Feature);
         }
         Err(format!(
-            "it is no feature (118), no attempt (a2034), and no output (the first {HASH_DIGITS_MIN} digits of its hash, or more)"
+            "not a feature (118), an attempt (a2034), or an output (at least {HASH_DIGITS_MIN} digits of its hash)"
         ))
     }
 }
@@ -71,8 +71,8 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     if args.prompt && !matches!(args.what, Target::Attempt(_)) {
         return Err(Error::usage(
             "cannot show a prompt",
-            "only an attempt has one",
-            "name an attempt, for example a2034; `scheduler why N` names those of a feature",
+            "only attempts have prompts",
+            "give an attempt, for example a2034; `scheduler why N` lists the attempts of a feature",
         ));
     }
     let runtime = runtime::start()?;

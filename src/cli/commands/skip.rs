@@ -1,4 +1,4 @@
-//! `scheduler skip`: go on without a feature.
+//! `scheduler skip`: continues without a feature.
 
 use crate::cli::Context;
 use crate::cli::error::Error;
@@ -6,14 +6,17 @@ use crate::cli::exit::ExitCode;
 use crate::model::command::PersonCommand;
 use crate::model::ids::FeatureId;
 
-/// What depends on it becomes unreachable; `retry N` brings it back.
+/// Continue without a feature. Features that depend on it become unreachable; `retry N` brings it
+/// back.
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = "Example:\n  scheduler skip 118 --reason \"postponed to the next release\"")]
+#[command(
+    after_help = "Example:\n  scheduler skip 118 --reason \"postponed to the next release\"\n\nFeatures that depend on it become unreachable. `scheduler retry N` brings it back."
+)]
 pub struct Args {
     /// The feature's number
     #[arg(value_name = "N", value_parser = super::feature_id)]
     pub feature: FeatureId,
-    /// Why, for those who read the log later
+    /// Reason, kept in the log
     #[arg(
         long,
         value_name = "TEXT",
@@ -25,16 +28,18 @@ pub struct Args {
 
 /// Carries the verb out.
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
+    let feature = args.feature;
+    let number = feature.0;
     let command = PersonCommand::Skip {
-        feature: args.feature,
+        feature,
         reason: args.reason.clone(),
     };
     super::submit(
         context,
         command,
         &format!(
-            "the run goes on without it; `scheduler retry {}` brings it back",
-            args.feature.0
+            "skipped {feature}: the run continues without it; `scheduler retry {number}` brings it back"
         ),
+        &format!("{feature} is already skipped; `scheduler retry {number}` brings it back"),
     )
 }

@@ -1,4 +1,4 @@
-//! `scheduler status`: the backlog at a glance.
+//! `scheduler status`: shows the backlog at a glance.
 
 mod watch;
 
@@ -18,13 +18,13 @@ use crate::model::state::State;
 use crate::model::views::{self, StatusView};
 use crate::protocol::Live;
 
-/// Works while a scheduler runs and when none does.
+/// Show what passes, what runs, what waits and for what, and what comes next.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
     after_help = "Examples:\n  scheduler status\n  scheduler status --watch\n  scheduler status --format json"
 )]
 pub struct Args {
-    /// Show it again whenever something happens, until the scheduler that runs has ended
+    /// Keep the view up to date until the running scheduler ends
     #[arg(short, long)]
     pub watch: bool,
 }
@@ -49,12 +49,12 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     })
 }
 
-/// What is known beside the log's events.
+/// What is known in addition to the log's events.
 #[derive(Default, Serialize)]
 struct Beside {
-    /// What goes on beside the log; null when no scheduler runs.
+    /// The scheduler's current activity; null when no scheduler is running.
     live: Option<Live>,
-    /// Null unless a scheduler has the log and was not asked.
+    /// Set when a process holds the log but could not be asked.
     from_disk: Option<FromDisk>,
 }
 
@@ -72,11 +72,11 @@ fn say(context: &Context, state: &State, beside: &Beside, again: bool) -> Result
         page.insert_str(0, &format!("{from_disk}\n"));
     }
     if again && context.out.width.is_some() {
-        // A page that is longer than the window would scroll its beginning away.
+        // A page that is longer than the window would scroll its first lines out of sight.
         if let Some(rows) = terminal_rows(&std::io::stdout()) {
             page = fit_rows(&page, rows - 1);
         }
-        // Over what was there before: to the first column of the first row, and the rest away.
+        // Overwrites the page before: cursor to the top left, then clear to the end.
         page.insert_str(0, "\x1b[H\x1b[J");
     } else if again {
         page.push('\n');
@@ -84,7 +84,7 @@ fn say(context: &Context, state: &State, beside: &Beside, again: bool) -> Result
     context.out.bytes(page.as_bytes())
 }
 
-/// The first lines of a page, and in the last row how many there are more.
+/// The first lines of a page; the last row says how many more there are.
 fn fit_rows(page: &str, rows: usize) -> String {
     let lines: Vec<&str> = page.lines().collect();
     if lines.len() <= rows {

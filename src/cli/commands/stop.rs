@@ -1,4 +1,4 @@
-//! `scheduler stop`: end the running scheduler.
+//! `scheduler stop`: ends the running scheduler.
 
 use crate::cli::Context;
 use crate::cli::client::{self, Client};
@@ -10,11 +10,14 @@ use crate::cli::store;
 use crate::protocol::StopMode;
 use crate::queue;
 
-/// Nothing is lost either way; `run` goes on where it ended.
+/// End the running scheduler, after its open attempts or immediately. `scheduler run` continues
+/// where it ended; nothing is lost.
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = "Example:\n  scheduler stop --now")]
+#[command(
+    after_help = "Example:\n  scheduler stop --now\n\nNothing is lost; `scheduler run` continues where it ended."
+)]
 pub struct Args {
-    /// End the open attempts too, instead of waiting for them
+    /// End open attempts immediately instead of letting them finish
     #[arg(long)]
     pub now: bool,
 }
@@ -33,7 +36,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
                 client.stop(mode, true).await?;
                 return Ok(true);
             }
-            // Another command may have the log for a moment, and a scheduler may be starting.
+            // Another command may hold the log briefly, and a scheduler may be starting.
             if queue::holder(&project.log).is_none() {
                 return Ok(false);
             }
@@ -45,9 +48,9 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
         }
     })?;
     let text = if stopped {
-        "the scheduler has ended; `scheduler run` goes on where it ended"
+        "the scheduler has ended; `scheduler run` continues where it ended"
     } else {
-        "no scheduler runs here"
+        "no scheduler is running here"
     };
     if context.out.is_json() {
         context

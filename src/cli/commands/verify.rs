@@ -1,4 +1,4 @@
-//! `scheduler verify`: the proof that the log is whole.
+//! `scheduler verify`: proves that the log is complete.
 
 use std::ops::ControlFlow;
 
@@ -26,9 +26,14 @@ use crate::scheduler::load;
 /// Unlawful events that are named: the first one says what is wrong, the rest follows from it.
 const UNLAWFUL_MAX: usize = 5;
 
-/// Checks the chain of hashes, and that folding from every snapshot gives the same state.
+/// Prove that the log is complete and that every snapshot agrees with it.
+///
+/// Each event contains a hash of the one before. Verify checks this chain, and that every snapshot
+/// leads to the same state as the whole log.
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = "Example:\n  scheduler verify && echo whole")]
+#[command(
+    after_help = "Example:\n  scheduler verify && echo complete\n\nEach event contains a hash of the one before. `verify` checks this chain, and that every snapshot\nleads to the same state as the whole log."
+)]
 pub struct Args {}
 
 /// Carries the verb out.
@@ -49,8 +54,8 @@ pub fn run(context: &Context, _args: &Args) -> Result<ExitCode, Error> {
     if !context.out.is_json() {
         let altered = verified.lost.iter().any(|lost| lost.altered);
         context.note(match altered {
-            true => "next: `scheduler repair` moves what was altered aside; every event stays",
-            false => "next: put the files back from a backup if you have one; every event stays",
+            true => "next: `scheduler repair` moves the altered files away and keeps every event",
+            false => "next: restore the files from a backup if you have one; every event is kept",
         });
     }
     Ok(ExitCode::LogDamaged)
@@ -72,7 +77,7 @@ fn prove(context: &Context, here: &ProjectContext) -> Result<Proven, Error> {
     })
 }
 
-/// Where the log is damaged, the first bad event, also where the storage engine gives none.
+/// Replaces an error about a damaged log by one that names the first bad event.
 fn first_bad(here: &ProjectContext, error: Error) -> Error {
     if error.code != ExitCode::LogDamaged {
         return error;
@@ -86,22 +91,23 @@ fn first_bad(here: &ProjectContext, error: Error) -> Error {
             ExitCode::LogDamaged,
             damage::what(&findings),
             damage::why(&findings).join("\n"),
-            "`scheduler repair` shows what it would keep, and deletes nothing",
+            "`scheduler repair` shows what it would keep; it deletes nothing",
         ),
-        // It is a snapshot that is wrong, or what the scheduler has told.
+        // The log's files are good: a snapshot is wrong, or what the scheduler sent.
         _ => error,
     }
 }
 
-/// The whole log, and beside it the fold and every snapshot's own.
+/// A proof in progress: the chain of hashes, the fold of the whole log, and a fold from each
+/// snapshot.
 struct Proof<'a> {
     walk: Walk<'a>,
     state: State,
-    /// Snapshots that the fold has not reached yet, the oldest last.
+    /// Snapshots that the fold has not reached yet, oldest last.
     ahead: Vec<ValidSnapshot>,
-    /// Folds that began at a snapshot.
+    /// Folds that started from a snapshot, with its event.
     folds: Vec<(Sequence, State)>,
-    /// No event was passed over in `state`.
+    /// Every event so far was applied to `state`; false after an event whose text is lost.
     is_whole: bool,
     notes: Vec<String>,
     unlawful: Vec<String>,
@@ -115,12 +121,12 @@ struct Proven {
     unlawful: Vec<String>,
 }
 
-/// What was found of the snapshots.
+/// What `verify` found out about the snapshots.
 #[derive(Serialize)]
 struct Snapshots {
-    /// Those whose fold is the same.
+    /// Events of the snapshots that lead to the same state.
     agree: Vec<Sequence>,
-    /// Those that are not used, and why. They only save time.
+    /// Snapshots that are not used, and why. Snapshots only save time.
     unused: Vec<String>,
 }
 
@@ -132,7 +138,7 @@ impl<'a> Proof<'a> {
             match snapshot::check(&stored) {
                 Ok(it) if it.state_version == STATE_VERSION => ahead.push(it),
                 Ok(it) => notes.push(format!(
-                    "of event {}: written by another version",
+                    "of event {} was written by another version",
                     it.sequence
                 )),
                 Err(passed_over) => {
@@ -189,23 +195,23 @@ impl<'a> Proof<'a> {
         }
     }
 
-    /// What the event changed is not known any more, but to later snapshots: those are compared with
-    /// each other.
+    /// Notes that an event's text is lost. Only later snapshots know what the event changed, so
+    /// from here on they are compared with each other.
     fn lose(&mut self, sequence: Sequence) {
         self.is_whole = false;
         for (earlier, _) in self.folds.drain(..) {
             self.notes.push(format!(
-                "of event {earlier}: cannot be compared, for the text of event {sequence} is lost"
+                "of event {earlier} cannot be compared, because the text of event {sequence} is lost"
             ));
         }
     }
 
-    /// Begins the fold of a snapshot whose event has just been applied.
+    /// Starts the fold of a snapshot whose event was just applied.
     fn begin(&mut self, mut snapshot: ValidSnapshot, envelope: &Envelope<'_>) -> Result<(), Error> {
         let sequence = snapshot.sequence;
         if sequence < envelope.sequence || envelope.hash() != snapshot.chain_hash {
             self.notes
-                .push(format!("of event {sequence}: of another log"));
+                .push(format!("of event {sequence} belongs to another log"));
             return Ok(());
         }
         match load::read(&mut snapshot) {
@@ -220,9 +226,9 @@ impl<'a> Proof<'a> {
             // Snapshots are written only of what is on the disk.
             return Err(Error::new(
                 ExitCode::LogDamaged,
-                "the log has lost its end",
+                "the end of the log is missing",
                 format!(
-                    "there is a snapshot of event {}, and the log ends before it",
+                    "there is a snapshot of event {}, but the log ends before it",
                     snapshot.sequence
                 ),
                 failures::DAMAGED_NEXT,
@@ -238,7 +244,7 @@ impl<'a> Proof<'a> {
         let mut agree = Vec::new();
         for (sequence, fold) in &self.folds {
             if bytes(fold)? != whole {
-                let why = "its fold ends in another state than the whole log's";
+                let why = "it leads to a different state than the whole log";
                 return Err(disagrees(*sequence, why));
             }
             agree.push(*sequence);
@@ -254,12 +260,12 @@ impl<'a> Proof<'a> {
     }
 }
 
-/// Every event is proven, and the next start may not get them all the same.
+/// Every event is readable now, but the storage engine may lose some at the next start.
 fn altered() -> Error {
     Error::new(
         ExitCode::LogDamaged,
-        "the log's files are damaged, and every event can still be read",
-        "the storage engine's files are not as they were when the log was closed",
+        "the log's files are damaged, but every event can still be read",
+        "the storage engine's files changed after the log was closed",
         failures::DAMAGED_NEXT,
     )
 }
@@ -278,7 +284,7 @@ fn disagrees(sequence: Sequence, why: impl std::fmt::Display) -> Error {
         ExitCode::LogDamaged,
         format!("the snapshot of event {sequence} disagrees with the log"),
         why,
-        "the log itself is whole: move the files in `snapshots` beside it away and start again",
+        "the log itself is complete: move the files in its `snapshots` directory away and try again",
     )
 }
 
@@ -309,21 +315,21 @@ fn say(context: &Context, proven: &Proven) -> Result<(), Error> {
     let damage = verified.lost.iter().any(LostText::is_damage);
     let events = counted(verified.events, "event", "events");
     out.line(match damage {
-        false => format!("the log is whole: {events}, each chained to the one before"),
+        false => format!("the log is complete: {events}, all verified"),
         true => format!(
-            "every event is there: {events}, each chained to the one before; {} lost or altered",
+            "every event is verified: {events}; {} missing or altered",
             counted(verified.lost_count, "text is", "texts are")
         ),
     })?;
     out.line(format_args!("  head      {}", verified.head.hash))?;
     out.line(format_args!(
-        "  contents  {}, {}, all as written",
+        "  contents  {}, {}, all verified",
         counted(verified.outputs, "output", "outputs"),
         counted(verified.long_bodies, "long body", "long bodies")
     ))?;
     if verified.outputs_missing > 0 {
         out.line(format_args!(
-            "  missing   {} of checks; no work is lost with it",
+            "  missing   {} of checks; no work is lost",
             counted(verified.outputs_missing, "output", "outputs")
         ))?;
     }
@@ -334,12 +340,10 @@ fn say(context: &Context, proven: &Proven) -> Result<(), Error> {
         out.line(format_args!("  unlawful  {line}"))?;
     }
     for sequence in &snapshots.agree {
-        out.line(format_args!(
-            "  snapshot  of event {sequence}: its fold is the same"
-        ))?;
+        out.line(format_args!("  snapshot  of event {sequence} agrees"))?;
     }
     for note in &snapshots.unused {
-        out.line(format_args!("  snapshot  {note}; it is not used"))?;
+        out.line(format_args!("  snapshot  {note}; not used"))?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `scheduler why`: why a feature is where it is.
+//! `scheduler why`: explains a feature's status.
 
 use std::ops::ControlFlow;
 
@@ -17,14 +17,14 @@ use crate::model::state::State;
 use crate::model::views::{TimelineEntry, Why, WhyFold};
 use crate::queue::Contents;
 
-/// From the log alone: why it was or was not chosen, by what terms and against which others.
+/// Explain a feature's status, and why each of its attempts was chosen over others.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Example:\n  scheduler why 118")]
 pub struct Args {
     /// The feature's number
     #[arg(value_name = "N", value_parser = super::feature_id)]
     pub feature: FeatureId,
-    /// Every test that passed, too, not only the last of several in a row
+    /// Show every passed test, not only the last of several in a row
     #[arg(long)]
     pub all: bool,
 }
@@ -46,9 +46,9 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
         state.settle();
         let why = fold.answer(&state, now()).ok_or_else(|| {
             Error::usage(
-                format!("cannot say anything about {}", args.feature),
-                "there is no such feature in the log",
-                "`scheduler status` lists the backlog",
+                format!("cannot explain {}", args.feature),
+                "the log has no such feature",
+                "`scheduler status --format json` lists every feature",
             )
         })?;
         if context.out.is_json() {
@@ -61,12 +61,12 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     })
 }
 
-/// Failures whose outputs are looked at, the last ones: older ones were told to later attempts.
+/// Outputs are shown for this many failures, the latest ones.
 const TAILS_MAX: usize = 3;
-/// Lines of an output that are shown; most test runners say at the end what failed.
+/// Last lines shown of an output; most test runners say at the end what failed.
 const TAIL_LINES_MAX: usize = 10;
 
-/// The last lines of what failed checks put out. One that is gone is passed over: `show` says so.
+/// The last lines of failed checks' outputs. Missing outputs are left out; `show` reports them.
 fn tails(here: &ProjectContext, why: &Why) -> Tails {
     let contents = here.contents();
     let tail = |entry: &TimelineEntry| {

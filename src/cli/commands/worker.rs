@@ -1,4 +1,4 @@
-//! The worker: takes jobs, one at a time.
+//! `worker`: works on jobs for the scheduler, one at a time.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,32 +15,35 @@ use crate::model::settings::WorkerKind;
 use crate::queue::{Contents, FileContents};
 use crate::worker::{self, Exit, OutputStore};
 
-/// Finds the scheduler by the project directory, waits for it, and survives its restart.
+/// Work on jobs of one kind for the project's scheduler, one at a time.
+///
+/// The worker finds the scheduler by the project's directory, waits for it, and survives its
+/// restart.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
-    after_help = "Examples:\n  worker --kind coding         # in as many terminals as you like\n  worker --kind testing -C ~/my-repository"
+    after_help = "Examples:\n  worker --kind coding         # in as many terminals as you like\n  worker --kind testing -C ~/my-repository\n\nThe worker finds the scheduler by the project's directory, waits for it, and survives its restart."
 )]
 pub struct Args {
-    /// Which jobs to take
+    /// Kind of jobs to work on
     #[arg(long, value_enum)]
     pub kind: Kind,
-    /// Socket of another scheduler [default: that of the project]
+    /// Socket of the scheduler [default: the project's]
     #[arg(long, value_name = "PATH")]
     pub connect: Option<PathBuf>,
-    /// Its scheduler has started it: without one, and with nothing at hand, it ends soon
+    /// Started by a scheduler: end soon when there is no scheduler and no open job
     #[arg(long, hide = true)]
     pub crew: bool,
-    /// Where its scheduler wrote down what the run is told
+    /// Directory with the config that the scheduler recorded for this run
     #[arg(long, value_name = "DIR", hide = true)]
     pub told: Option<PathBuf>,
 }
 
-/// The jobs that a worker takes.
+/// The kind of jobs that a worker takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Kind {
-    /// Implements features.
+    /// Implements features
     Coding,
-    /// Tests passing features; changes no code.
+    /// Tests passing features; changes no code
     Testing,
 }
 
@@ -75,10 +78,10 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     let exit = runtime::start()?.block_on(async {
         tokio::select! {
             exit = working => exit.map_err(|error| {
-                let next = "mend that and start the worker again";
-                Error::usage("the worker cannot begin", error, next)
+                let next = "fix this and start the worker again";
+                Error::usage("the worker cannot start", error, next)
             }),
-            // What it has started ends with it.
+            // Every process that the worker started ends with it.
             error = standing.lost(|| Ok(())) => Err(error),
         }
     })?;
@@ -87,16 +90,16 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
         Exit::Interrupted => Ok(ExitCode::Interrupted),
         Exit::NoScheduler => Err(Error::new(
             ExitCode::WaitingForPerson,
-            "the worker found no scheduler for too long",
-            format!("nobody listens at {}", project.socket.display()),
-            "start one with `scheduler run`; what the worker had finished is kept",
+            "the worker waited too long for a scheduler",
+            format!("no scheduler listens at {}", project.socket.display()),
+            "start one with `scheduler run`; work that the worker finished is kept",
         )),
         Exit::Refused(reason) => Err(Error::usage("the scheduler refused the worker", reason, "")),
-        Exit::Failed(reason) => Err(Error::internal("the worker cannot go on", reason, "")),
+        Exit::Failed(reason) => Err(Error::internal("the worker cannot continue", reason, "")),
     }
 }
 
-/// Outputs of checks become content files beside the log.
+/// Stores outputs of checks as content files beside the log.
 struct Outputs(FileContents);
 
 impl OutputStore for Outputs {

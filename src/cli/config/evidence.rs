@@ -1,4 +1,4 @@
-//! The config as evidence: what a run was told, as text, and the files that its workers read.
+//! The config as evidence: the text that a run records, and the files that its workers read.
 
 use std::fs;
 use std::io;
@@ -10,30 +10,29 @@ use crate::cli::project::Project;
 use crate::model::config::digest;
 use crate::model::settings::WorkerKind;
 
-/// In the data directory, the config and the prompt templates that the running scheduler's own
-/// workers read: what lies in the project may change at any time, what a run was told may not.
+/// Directory in the data directory with the config and prompt templates for the scheduler's own
+/// workers. The project's files may change at any time; the config of a run may not.
 const FROZEN: &str = "run-config";
 
-/// Sections that say nothing to a worker: their values come with every job, or are the scheduler's.
+/// Sections that workers do not read: their values come with each job, or concern the scheduler.
 const NOT_WORKERS: [&str; 3] = ["run.", "workers.", "log."];
 
-/// Tables of variables. Their values may be secrets: only digests of them are recorded.
+/// Tables of environment variables. Their values may be secret, so only digests are recorded.
 const VARIABLES: [&str; 3] = ["agent.env", "agent.testing.env", "environment.env"];
 
-/// The templates' keys, and their names in the frozen directory.
+/// Keys of the prompt templates; a worker kind's name is the file name in the frozen directory.
 const TEMPLATES: [(&str, WorkerKind); 2] = [
     ("prompts.coding", WorkerKind::Coding),
     ("prompts.testing", WorkerKind::Testing),
 ];
 
 impl Config {
-    /// All that is in force, one `key = value` a line, ascending, with digests of the prompt
-    /// templates.
+    /// All values in force, one `key = value` per line, sorted, with digests of the prompt templates.
     pub fn evidence(&self, project: &Project) -> String {
         self.lines(project, |_| true)
     }
 
-    /// The part of it that a worker acts on.
+    /// The part of [`Config::evidence`] that workers use.
     pub fn worker_evidence(&self, project: &Project) -> String {
         self.lines(project, |key| {
             !NOT_WORKERS.iter().any(|section| key.starts_with(section))
@@ -46,7 +45,7 @@ impl Config {
             let secret = |table: &str| entry.key.starts_with(table) && entry.value != "{}";
             let value = match VARIABLES.iter().any(|table| secret(table)) {
                 true => digest(entry.value.as_bytes()),
-                // The directory's name is no config, and changes with a move.
+                // The directory's name is not part of the config, and changes with a move.
                 false if entry.key == "run.branch" && !self.names_branch() => "\"\"".to_owned(),
                 false => entry.value.replace('\n', "\\n").replace('\r', "\\r"),
             };
@@ -55,7 +54,7 @@ impl Config {
             }
         }
         for (key, kind) in TEMPLATES {
-            // A template that cannot be read keeps workers from starting, who say why.
+            // If a template cannot be read, workers fail to start and report it.
             let text = self.template(project, kind).map(fs::read);
             if let Some(Ok(text)) = text {
                 lines.push(format!("{key}.text = {}\n", digest(&text)));
@@ -65,7 +64,7 @@ impl Config {
         lines.concat()
     }
 
-    /// The project's own template for this kind of worker, if it has one.
+    /// Path of the project's own template for this kind of worker, if it has one.
     fn template(&self, project: &Project, kind: WorkerKind) -> Option<PathBuf> {
         let name = match kind {
             WorkerKind::Coding => &self.file.prompts.coding,
@@ -80,15 +79,15 @@ impl Config {
         }
     }
 
-    /// Where this config's own templates lie, for a worker.
+    /// Directory of the frozen templates; `None` for a config that was read from the project.
     pub(super) fn frozen_prompts(&self) -> Option<&Path> {
         self.frozen.as_deref()
     }
 
-    /// Writes the config and the templates down for the workers of this run.
+    /// Writes the config and the templates to the data directory for the workers of this run.
     ///
     /// # Errors
-    /// The disk refuses.
+    /// On an I/O error.
     pub fn freeze(&self, project: &Project) -> Result<PathBuf, Error> {
         let frozen = project.data.join(FROZEN);
         let write = || -> io::Result<()> {
@@ -99,7 +98,7 @@ impl Config {
             fs::create_dir_all(&frozen)?;
             fs::write(frozen.join("config.toml"), &self.text)?;
             for (_, kind) in TEMPLATES {
-                // Of one that cannot be read, workers say what is wrong with it.
+                // If a template cannot be read, workers report it.
                 if let Some(Ok(text)) = self.template(project, kind).map(fs::read) {
                     fs::write(frozen.join(kind.word()), text)?;
                 }
@@ -110,13 +109,13 @@ impl Config {
             Error::internal(
                 format!("cannot write {}", frozen.display()),
                 error,
-                "check the disk: is it full, or read-only?",
+                "make sure that the disk is not full or read-only",
             )
         })?;
         Ok(frozen)
     }
 
-    /// The config that a scheduler wrote down for its workers.
+    /// Loads the config that [`Config::freeze`] wrote.
     pub fn load_frozen(project: &Project, frozen: &Path) -> Result<Self, Error> {
         let path = frozen.join("config.toml");
         let text = read(&path)?.unwrap_or_default();

@@ -1,5 +1,4 @@
-//! The config file's sections. `Default` is what an empty file means; the field names are the
-//! keys.
+//! The config file's sections. Field names are the keys; `Default` is the value of an empty file.
 
 use std::collections::BTreeMap;
 
@@ -11,33 +10,33 @@ use crate::worker::config::{
     self as worker, AgentConfig, Checks, Driver, Isolation, PermissionPolicy, Ports,
 };
 
-/// The whole file.
+/// The whole config file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct File {
-    /// The rules of the run.
+    /// Settings of the run.
     pub run: Run,
-    /// Which workers `scheduler run` starts.
+    /// Workers that `scheduler run` starts.
     pub workers: Workers,
-    /// The agents.
+    /// The coding agent and the testing agent.
     pub agent: Agents,
-    /// The project's own commands around an attempt.
+    /// Commands of the project that run before and after an attempt.
     pub hooks: Hooks,
-    /// What the checks find beside the commit.
+    /// What checks find besides the commit.
     pub checks: Checks,
-    /// The ports of the attempts' dev servers.
+    /// Ports for the attempts' development servers.
     pub ports: Ports,
-    /// Prompts of the project's own.
+    /// Prompt templates of the project.
     pub prompts: Prompts,
-    /// What agents, checks and hooks see of the machine.
+    /// Environment of agents, checks and hooks.
     pub environment: Environment,
-    /// What the cage allows, and how much may be used up in it.
+    /// What programs in the cage can access, and their limits.
     pub cage: Cage,
-    /// The event log.
+    /// Storage of the event log.
     pub log: Log,
 }
 
-/// `[run]`
+/// Section `[run]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(
@@ -103,7 +102,7 @@ impl Default for Run {
 }
 
 impl Run {
-    /// The rules as the scheduler takes them.
+    /// The settings for the scheduler.
     pub fn settings(&self) -> Settings {
         Settings {
             max_concurrency: self.max_concurrency,
@@ -124,7 +123,7 @@ impl Run {
     }
 }
 
-/// `[workers]`
+/// Section `[workers]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(
@@ -147,7 +146,7 @@ impl Default for Workers {
     }
 }
 
-/// `[agent]`: the coding agent, and in it the testing agent.
+/// Section `[agent]`: the coding agent, with the testing agent in `[agent.testing]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(
@@ -187,7 +186,7 @@ impl Default for Agents {
 }
 
 impl Agents {
-    /// The coding agent's keys alone.
+    /// The coding agent alone.
     pub fn coding(&self) -> AgentConfig {
         AgentConfig {
             driver: self.driver,
@@ -202,7 +201,7 @@ impl Agents {
     }
 }
 
-/// `[hooks]`
+/// Section `[hooks]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(
@@ -230,7 +229,7 @@ impl Default for Hooks {
     }
 }
 
-/// `[prompts]`
+/// Section `[prompts]`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(
@@ -242,7 +241,7 @@ pub struct Prompts {
     pub testing: String,
 }
 
-/// `[environment]`
+/// Section `[environment]`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(
@@ -255,7 +254,7 @@ pub struct Environment {
     pub env: BTreeMap<String, String>,
 }
 
-/// `[cage]`
+/// Section `[cage]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(
@@ -277,17 +276,17 @@ impl Default for Cage {
             read: Vec::new(),
             write: Vec::new(),
             hide: Vec::new(),
-            // Enough for any build that this machine can do, and not enough to stop it.
+            // Enough for any build on this machine, but not enough to make it swap.
             memory: Memory::Percent(75),
-            // A wide build has hundreds, a browser test a thousand; a fork bomb has all there are.
+            // A parallel build needs hundreds, a browser test a thousand.
             processes: 4_096,
-            // What a file watcher of a large project needs, many times over.
+            // Many times what a file watcher of a large project needs.
             open_files: 65_536,
         }
     }
 }
 
-/// `[log]`
+/// Section `[log]`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(

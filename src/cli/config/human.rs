@@ -1,4 +1,4 @@
-//! Values as people write them.
+//! Config values in the form in which people write them.
 
 use std::fmt;
 use std::time::Duration;
@@ -34,13 +34,13 @@ impl de::Visitor<'_> for SpanVisitor {
     type Value = Span;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a duration such as \"90s\", \"10m\" or \"2h\"")
+        f.write_str("a duration, for example \"90s\", \"10m\" or \"2h\"")
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
         let wrong = || {
             E::custom(format!(
-                "{text:?} is no duration such as \"90s\", \"10m\" or \"2h\""
+                "{text:?} is not a duration; for example: \"90s\", \"10m\" or \"2h\""
             ))
         };
         let duration = humantime::parse_duration(text).map_err(|_| wrong())?;
@@ -53,14 +53,14 @@ impl de::Visitor<'_> for SpanVisitor {
 /// An amount of memory, written as `"8GiB"`, `"512MiB"`, `"75%"` of the machine's, or `"none"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Memory {
-    /// Bytes; 0 is no limit.
+    /// A number of bytes; 0 means no limit.
     Bytes(u64),
-    /// Of the machine's memory; 1 to 100.
+    /// A percentage of the machine's memory, 1 to 100.
     Percent(u8),
 }
 
 impl Memory {
-    /// Bytes on this machine; 0 is no limit, also where the machine does not say how much it has.
+    /// Bytes on this machine; 0 means no limit, or that the machine's memory is unknown.
     pub fn bytes(self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes,
@@ -78,7 +78,7 @@ impl Memory {
                 .contains(&percent)
                 .then_some(Self::Percent(percent));
         }
-        // A number alone is more likely a slip than so many bytes.
+        // A number without a unit is more likely a mistake than a number of bytes.
         let text = (!text.ends_with(|c: char| c.is_ascii_digit())).then_some(text)?;
         let bytes = Bytes::parse(text)?;
         (bytes > 0).then_some(Self::Bytes(bytes))
@@ -113,7 +113,7 @@ impl<'de> Deserialize<'de> for Memory {
         let text = String::deserialize(deserializer)?;
         Self::parse(&text).ok_or_else(|| {
             de::Error::custom(format!(
-                "{text:?} is no amount of memory such as \"8GiB\", \"512MiB\", \"75%\" or \"none\""
+                "{text:?} is not an amount of memory; for example: \"8GiB\", \"512MiB\", \"75%\" or \"none\""
             ))
         })
     }
@@ -124,7 +124,7 @@ impl<'de> Deserialize<'de> for Memory {
 pub struct Dollars(pub u64);
 
 impl Dollars {
-    /// A budget beyond this is a slip of the keyboard.
+    /// Highest budget in dollars; a higher one is a mistake.
     const MAX: f64 = 1e9;
 }
 
@@ -140,10 +140,10 @@ impl<'de> Deserialize<'de> for Dollars {
         let dollars = f64::deserialize(deserializer)?;
         if !(0.0..=Self::MAX).contains(&dollars) {
             return Err(de::Error::custom(format!(
-                "{dollars} is no sum of money from 0 to a billion dollars"
+                "{dollars} is not an amount from 0 to 1000000000 dollars"
             )));
         }
-        // In range, so that the cast neither saturates nor wraps.
+        // The value is in range, so the cast does not saturate.
         Ok(Self((dollars * 1e6).round() as u64))
     }
 }
@@ -152,7 +152,7 @@ impl<'de> Deserialize<'de> for Dollars {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bytes(pub u64);
 
-/// Units of sizes, the greatest first; a size is shown in the first that it is a multiple of.
+/// Units of sizes, largest first. A size is shown in the first unit that divides it.
 const UNITS: [(&str, u64); 7] = [
     ("GiB", 1 << 30),
     ("MiB", 1 << 20),
@@ -209,14 +209,14 @@ impl de::Visitor<'_> for BytesVisitor {
     type Value = Bytes;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a size such as \"64MiB\" or \"500kB\"")
+        f.write_str("a size, for example \"64MiB\" or \"500kB\"")
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Bytes, E> {
         let bytes = Bytes::parse(text);
         bytes.map(Bytes).ok_or_else(|| {
             E::custom(format!(
-                "{text:?} is no size such as \"64MiB\" or \"500kB\""
+                "{text:?} is not a size; for example: \"64MiB\" or \"500kB\""
             ))
         })
     }
@@ -224,6 +224,6 @@ impl de::Visitor<'_> for BytesVisitor {
     fn visit_i64<E: de::Error>(self, bytes: i64) -> Result<Bytes, E> {
         u64::try_from(bytes)
             .map(Bytes)
-            .map_err(|_| E::custom(format!("{bytes} is no size such as \"64MiB\"")))
+            .map_err(|_| E::custom(format!("{bytes} is not a size; for example: \"64MiB\"")))
     }
 }

@@ -1,5 +1,4 @@
-//! The keys of the config file: which there are, on which line they stand, and which one was
-//! meant.
+//! The keys of the config file: which exist, on which line they are, and which one a typo meant.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -17,28 +16,28 @@ use crate::model::nearest::nearest;
 use crate::model::settings::SettingError;
 use crate::worker::config::AgentConfig;
 
-/// All integration branches are below this.
+/// Prefix of all integration branches.
 pub const BRANCH_PREFIX: &str = "crewlog/";
 
-/// A key that is longer is not quoted whole.
+/// Longer keys are cut in messages.
 const NAME_BYTES_MAX: usize = 100;
 
-/// Tables whose keys are the user's own: names of environment variables.
+/// Tables whose keys are names of environment variables, chosen by the user.
 const FREE_TABLES: [&str; 3] = ["agent.env", "agent.testing.env", "environment.env"];
 
-/// The file cannot be used as it is.
+/// A mistake in the config file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Where, from 1, if it is known.
+    /// Line, from 1, if known.
     pub line: Option<usize>,
-    /// What is wrong.
+    /// What is wrong, with the key and its value.
     pub problem: String,
-    /// What to do; empty when the problem says so.
+    /// What to do; empty for the general advice.
     pub next: String,
 }
 
 impl Problem {
-    /// The failure of a command that read this file.
+    /// The error of a command that read the file at `path`.
     pub fn at(self, path: &Path) -> Error {
         let place: &dyn fmt::Display = &path.display();
         let why = match self.line {
@@ -46,13 +45,13 @@ impl Problem {
             None => format!("{place}: {}", self.problem),
         };
         let next = match self.next.is_empty() {
-            true => "mend the line; `scheduler init` in an empty repository writes a file with every key explained".to_owned(),
+            true => "correct this line; `scheduler init` in an empty repository writes a file that explains every key".to_owned(),
             false => self.next,
         };
-        Error::usage("the config cannot be used", why, next)
+        Error::usage("cannot use the config", why, next)
     }
 
-    /// What the parser says, with the line it says it of.
+    /// The parser's error, with its line.
     pub fn from_toml(text: &str, error: &toml::de::Error) -> Self {
         Self {
             line: error.span().map(|span| line_of(text, span.start)),
@@ -61,7 +60,7 @@ impl Problem {
         }
     }
 
-    /// What the parser says of a value, with its key and in the words of a person.
+    /// The parser's error about a value, with its key and with common names for types.
     pub fn of_value(
         text: &str,
         error: &toml::de::Error,
@@ -69,7 +68,7 @@ impl Problem {
     ) -> Self {
         let mut problem = Self::from_toml(text, error);
         problem.problem = in_words(&problem.problem);
-        // A value may go on below its key.
+        // A value may end on a later line than its key.
         let line = |origin: &Origin| match origin {
             Origin::File(line) => Some(*line),
             Origin::Default | Origin::Flag(_) => None,
@@ -85,7 +84,7 @@ impl Problem {
     }
 }
 
-/// The parser's names of types, and what people call them.
+/// The parser's names of types, and their common names.
 const TYPES: [(&str, &str); 9] = [
     (
         "expected u32",
@@ -95,7 +94,7 @@ const TYPES: [(&str, &str); 9] = [
     ("expected u64", "expected a whole number, 0 or more"),
     ("expected f64", "expected a number"),
     ("expected a boolean", "expected true or false"),
-    ("expected a string", "expected a text in quotes"),
+    ("expected a string", "expected text in quotes"),
     (
         "expected a sequence",
         "expected a list such as [\"one\", \"two\"]",
@@ -112,7 +111,7 @@ fn in_words(problem: &str) -> String {
     TYPES.iter().fold(problem.to_owned(), words)
 }
 
-/// The lines of all keys that `text` sets; refuses keys that do not exist.
+/// The lines of all keys that `text` sets. Fails on unknown keys.
 pub fn origins(text: &str) -> Result<BTreeMap<String, Origin>, Problem> {
     let document = DeTable::parse(text).map_err(|error| Problem::from_toml(text, &error))?;
     let mut walk = Walk {
@@ -145,7 +144,7 @@ impl Walk<'_> {
                     return Err(Problem {
                         line: Some(line),
                         problem: format!("`{name}` is a section"),
-                        next: format!("write [{name}] on a line of its own, its keys below"),
+                        next: format!("write [{name}] on a separate line, with its keys below it"),
                     });
                 }
                 _ => return Err(self.unknown(&name, line)),
@@ -165,7 +164,7 @@ impl Walk<'_> {
             Some(known) => format!("did you mean {known}?"),
             None => {
                 let section = name.rsplit_once('.').map(|(section, _)| section);
-                format!("known here: {}", self.siblings(section).join(", "))
+                format!("valid keys here: {}", self.siblings(section).join(", "))
             }
         };
         Problem {
@@ -175,8 +174,9 @@ impl Walk<'_> {
         }
     }
 
-    /// The key or section that may have been meant: one of the same section first, then one of the
-    /// same name in another section (at the top of the file, a section may have been forgotten).
+    /// The key or section that a typo probably meant: a similar one in the same section, else one of
+    /// the same name in another section (at the top of the file, a similar one, because the section
+    /// may be missing).
     fn meant(&self, name: &str) -> Option<String> {
         let quoted = |known: &str| format!("`{known}`");
         let (section, own) = match name.rsplit_once('.') {
@@ -193,7 +193,7 @@ impl Walk<'_> {
             Some((leaf, known))
         });
         let leaf = match section {
-            // In a section, a word that is merely like one of another section means nothing.
+            // In a section, a key that only resembles one of another section is no match.
             Some(_) => leaves
                 .clone()
                 .map(|(leaf, _)| leaf)
@@ -205,7 +205,7 @@ impl Walk<'_> {
         Some(found.join(" or "))
     }
 
-    /// The keys of a section, or the sections themselves.
+    /// The keys of a section; without a section, the sections.
     fn siblings(&self, section: Option<&str>) -> Vec<String> {
         let prefix = section
             .map(|section| format!("{section}."))
@@ -220,7 +220,7 @@ impl Walk<'_> {
     }
 }
 
-/// Every key, with its section.
+/// Every known key, with its section.
 fn known() -> BTreeSet<String> {
     let mut file = File::default();
     file.agent.testing = Some(AgentConfig::default());
@@ -229,10 +229,10 @@ fn known() -> BTreeSet<String> {
     keys
 }
 
-/// Every key and its value as the file would have it, sections in alphabetical order.
+/// Every key with its value in TOML, in alphabetical order of sections.
 pub fn flatten(file: &File) -> Vec<(String, String)> {
     let mut out = Vec::new();
-    // Plain data of our own, which always serializes; an empty listing would show at once.
+    // Our own plain data always serializes.
     if let Ok(value) = Value::try_from(file) {
         flatten_into("", &value, &mut out);
     }
@@ -262,7 +262,7 @@ fn line_of(text: &str, offset: usize) -> usize {
     1 + before.iter().filter(|byte| **byte == b'\n').count()
 }
 
-/// The key in the file of a setting that the model refuses, and the problem in the file's terms.
+/// The file's key of a setting that the model rejects, and the problem in the file's units.
 pub fn of_setting(error: &SettingError) -> (String, String) {
     let (name, in_time) = match error.name.as_str() {
         "retry_backoff_ms_max" => ("retry_backoff_max", true),
@@ -286,7 +286,7 @@ pub fn of_setting(error: &SettingError) -> (String, String) {
     (key, problem)
 }
 
-/// The key in the file of a value that the worker names.
+/// The file's key of a value in the worker's config.
 pub fn of_worker(name: &'static str) -> &'static str {
     match name {
         "testing_agent.program" => "agent.testing.program",
@@ -297,7 +297,7 @@ pub fn of_worker(name: &'static str) -> &'static str {
     }
 }
 
-/// A branch's name from the project's directory: what git allows of it, or `main`.
+/// A branch name from the project's directory, without what git does not allow, or `main`.
 pub fn branch_from_directory(root: &Path) -> String {
     let directory = root.file_name().unwrap_or_default().to_string_lossy();
     let plain = |c: char| {
@@ -315,7 +315,7 @@ pub fn branch_from_directory(root: &Path) -> String {
     }
 }
 
-/// Says what git would not allow in a branch's name; an empty one stands for the default.
+/// Fails with what git does not allow in the branch name. An empty name stands for the default.
 pub fn check_branch(name: &str) -> Result<(), String> {
     let wrong = |why: &str| Err(format!("run.branch = {name:?}: {why}"));
     if name.is_empty() {
@@ -328,16 +328,16 @@ pub fn check_branch(name: &str) -> Result<(), String> {
         .chars()
         .any(|c| c.is_control() || " ~^:?*[\\".contains(c))
     {
-        return wrong("a branch's name has no spaces and none of ~^:?*[\\");
+        return wrong("a branch name must not contain spaces or any of ~^:?*[\\");
     }
     if name.contains("..") || name.contains("@{") || name == "@" {
-        return wrong("a branch's name contains neither `..` nor `@{`");
+        return wrong("a branch name must not contain `..` or `@{`");
     }
     for part in name.split('/') {
         let bad_end = part.ends_with('.') || part.to_ascii_lowercase().ends_with(".lock");
         if part.is_empty() || part.starts_with(['.', '-']) || bad_end {
             return wrong(
-                "no part of a branch's name is empty, begins with `.` or `-`, or ends with `.` or `.lock`",
+                "no part of a branch name may be empty, start with `.` or `-`, or end with `.` or `.lock`",
             );
         }
     }

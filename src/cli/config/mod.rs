@@ -1,5 +1,5 @@
-//! The project's config: defaults, the file, and the command line, each over the one before;
-//! and for every value where it came from.
+//! The project's config: defaults, overridden by the file, overridden by the command line. Every
+//! value knows where it came from.
 
 mod evidence;
 mod file;
@@ -21,20 +21,20 @@ use crate::model::settings::{Settings, WorkerKind};
 use crate::worker;
 use crate::worker::config::{Hooks, Places, Prompts};
 
-/// The commented file that `scheduler init` writes; every value in it is the default.
+/// The commented file that `scheduler init` writes. Every value in it is the default.
 pub const TEMPLATE: &str = include_str!("template.toml");
 
-/// Longest config file that is read: far beyond any that a person writes.
+/// Longest config file that is read.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Where a value came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody said anything.
+    /// The built-in default.
     Default,
     /// A line of the file, from 1.
     File(usize),
-    /// An argument.
+    /// A command-line option.
     Flag(&'static str),
 }
 
@@ -48,36 +48,36 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One value that is in force.
+/// One value in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The key with its section: `run.idle_limit`.
     pub key: String,
-    /// The value, as the file would have it.
+    /// The value in TOML.
     pub value: String,
-    /// Where it came from.
+    /// Where the value came from.
     pub origin: Origin,
 }
 
 /// The config in force.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// The values.
+    /// All values in force.
     file: File,
-    /// Where those that are no defaults came from.
+    /// Where values that are not defaults came from.
     origins: BTreeMap<String, Origin>,
-    /// The file, for messages.
+    /// Path of the file, for messages.
     path: PathBuf,
-    /// The branch's name when the file names none.
+    /// The branch name if the file has none.
     branch: String,
-    /// The file's text.
+    /// Content of the file.
     text: String,
-    /// Where a scheduler wrote it down, and the prompt templates beside it.
+    /// Directory of a frozen config and its prompt templates.
     frozen: Option<PathBuf>,
 }
 
 impl Config {
-    /// The project's config; defaults when it has no file.
+    /// Loads the project's config; without a file, the defaults.
     pub fn load(project: &Project) -> Result<Self, Error> {
         let branch = keys::branch_from_directory(&project.root);
         match read(&project.config)? {
@@ -86,8 +86,7 @@ impl Config {
         }
     }
 
-    /// The config that `text`, the content of the file at `path`, says; `branch` is the branch's
-    /// name when it names none.
+    /// Parses `text`, the content of the file at `path`; `branch` is the branch name if it has none.
     pub fn parse(text: &str, path: &Path, branch: String) -> Result<Self, Error> {
         let origins = keys::origins(text).map_err(|problem| problem.at(path))?;
         let file: File = toml::from_str(text)
@@ -121,7 +120,7 @@ impl Config {
                 return Err(self.wrong(key, problem));
             }
         }
-        // Without a program everything but a worker works, so that only a worker asks for it.
+        // Only workers need an agent, so that only they report that it is missing.
         let mut worker = self.worker_config(Places::default());
         if worker.agent.program.trim().is_empty() {
             "none yet".clone_into(&mut worker.agent.program);
@@ -136,9 +135,9 @@ impl Config {
         })
     }
 
-    /// The failure that the value of `key` cannot work.
+    /// The error for an invalid value of `key`.
     fn wrong(&self, key: &str, problem: String) -> Error {
-        // The problem of a whole section is shown at the first of its keys.
+        // A problem of a whole section is reported at its first key.
         let section = format!("{key}.");
         let within = |(name, _): &(&String, &Origin)| *name == key || name.starts_with(&section);
         let line = |(_, origin): (&String, &Origin)| match origin {
@@ -159,7 +158,7 @@ impl Config {
         self.origins.get(key).copied().unwrap_or(Origin::Default)
     }
 
-    /// Every value that is in force, in the order of the file.
+    /// Every value in force, in the order of the file.
     pub fn entries(&self) -> Vec<Entry> {
         let mut entries = keys::flatten(&self.file);
         for (key, value) in &mut entries {
@@ -177,13 +176,13 @@ impl Config {
         entries.into_iter().map(entry).collect()
     }
 
-    /// The rules of the run.
+    /// The run's settings.
     pub fn settings(&self) -> Settings {
         self.file.run.settings()
     }
 
-    /// The branch of a project in this state. A directory may get another name; the branch that
-    /// holds the work stays what it is.
+    /// The branch of a project in this state. The branch that has the work stays the same, even if the
+    /// project's directory is renamed.
     pub fn branch_of(&self, state: &crate::model::state::State) -> String {
         match state.branch.as_str() {
             known if !known.is_empty() && !self.names_branch() => known.to_owned(),
@@ -191,8 +190,8 @@ impl Config {
         }
     }
 
-    /// The integration branch, without `refs/heads/`; always below `crewlog/`, so that no branch
-    /// of the user's own can be meant by mistake.
+    /// The integration branch, without `refs/heads/`. It is always below `crewlog/`, so that it cannot
+    /// be one of the user's branches by mistake.
     pub fn branch(&self) -> String {
         let name = match self.file.run.branch.as_str() {
             "" => &self.branch,
@@ -202,12 +201,12 @@ impl Config {
         format!("{}{name}", keys::BRANCH_PREFIX)
     }
 
-    /// Whether the file says how the branch is called.
+    /// Whether the file sets the branch.
     pub fn names_branch(&self) -> bool {
         !self.file.run.branch.is_empty()
     }
 
-    /// The workers that `scheduler run` starts itself.
+    /// The workers that `scheduler run` starts.
     pub fn worker_counts(&self) -> WorkerCounts {
         WorkerCounts {
             coding: self.file.workers.coding,
@@ -215,7 +214,7 @@ impl Config {
         }
     }
 
-    /// The directory below which attempts have theirs; empty for that of the user's state.
+    /// Parent directory for attempts; empty for the default in the user's state directory.
     pub fn attempts_dir(&self) -> &str {
         &self.file.run.attempts_dir
     }
@@ -225,8 +224,8 @@ impl Config {
         self.file.log.allow_network_filesystem
     }
 
-    /// The argument `--workers` wins over the file, and over the limits there that would keep its
-    /// workers idle. Returns a line for the person when a limit was raised.
+    /// Applies `--workers`, which overrides the file, and raises limits that would keep these workers
+    /// idle. Returns a line for the person if a limit was raised.
     pub fn set_worker_counts(&mut self, counts: WorkerCounts) -> Option<String> {
         self.file.workers.coding = counts.coding;
         self.file.workers.testing = counts.testing;
@@ -256,7 +255,7 @@ impl Config {
         (!raised.is_empty()).then(|| format!("--workers: {raised} for this run"))
     }
 
-    /// The argument `--allow-network-filesystem` wins over the file.
+    /// Applies `--allow-network-filesystem`, which overrides the file.
     pub fn set_allow_network_filesystem(&mut self) {
         self.file.log.allow_network_filesystem = true;
         let flag = Origin::Flag("--allow-network-filesystem");
@@ -264,7 +263,7 @@ impl Config {
             .insert("log.allow_network_filesystem".to_owned(), flag);
     }
 
-    /// What a worker of this project has to be told.
+    /// The config for a worker of this project.
     pub fn worker(&self, project: &Project) -> Result<worker::Config, Error> {
         let mut config = self.worker_config(Places {
             project: project.root.clone(),
@@ -329,14 +328,14 @@ impl Config {
     }
 }
 
-/// The content of the file, `None` when there is none.
+/// Reads the file; `None` if there is none.
 fn read(path: &Path) -> Result<Option<String>, Error> {
     use std::io::Read;
     let failed = |why: &dyn fmt::Display| {
         Error::usage(
             "cannot read the config",
             format!("{}: {why}", path.display()),
-            "mend the file, or move it away and run `scheduler init` for a fresh one",
+            "correct the file, or move it away and run `scheduler init` to write a new one",
         )
     };
     let file = match std::fs::File::open(path) {

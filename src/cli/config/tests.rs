@@ -144,9 +144,9 @@ fn what_is_wrong_is_said_with_its_line() {
         (
             "[run]\nlog = 1",
             "`run.log`",
-            "known here: attempts_dir, batch_size, branch",
+            "valid keys here: attempts_dir, batch_size, branch",
         ),
-        ("foo = 1", "`foo`", "known here: agent"),
+        ("foo = 1", "`foo`", "valid keys here: agent"),
         ("[agnet]", "`agnet`", "`agent`?"),
         (
             "[agent]\nargs = \"x\"",
@@ -160,7 +160,7 @@ fn what_is_wrong_is_said_with_its_line() {
         ),
         (
             "[agent]\nargs = [\n \"x\",\n 7]",
-            ":4: agent.args: invalid type: integer `7`, expected a text in quotes",
+            ":4: agent.args: invalid type: integer `7`, expected text in quotes",
             "",
         ),
         (
@@ -176,7 +176,7 @@ fn what_is_wrong_is_said_with_its_line() {
         ),
         (
             "[run]\n\nidle_limit = \"10 minits\"",
-            ":3: run.idle_limit: \"10 minits\" is no duration",
+            ":3: run.idle_limit: \"10 minits\" is not a duration",
             "",
         ),
         (
@@ -196,7 +196,7 @@ fn what_is_wrong_is_said_with_its_line() {
         ),
         (
             "[run]\nbudget_usd = -1",
-            ":2: run.budget_usd: -1 is no sum of money",
+            ":2: run.budget_usd: -1 is not an amount",
             "",
         ),
         (

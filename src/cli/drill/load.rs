@@ -1,4 +1,4 @@
-//! The backlog of a drill never runs dry while the killing goes on.
+//! Keeps the backlog of a drill from running dry while it kills.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,26 +12,26 @@ use crate::model::command::PersonCommand;
 use crate::model::feature::FeatureSpec;
 use crate::model::ids::{CommandId, FeatureId};
 
-/// Fewer unmerged features than this, and more are imported.
+/// More features are imported when fewer than this are unmerged.
 const LOW: u32 = 18;
 
-/// An import that has not been acknowledged yet keeps its name, so that it is carried out once,
-/// however often it is repeated.
+/// An import that is not acknowledged yet. It keeps its command id, so that it takes effect once even
+/// if it is repeated.
 type Pending = (CommandId, Vec<(FeatureId, FeatureSpec)>);
 
-/// Imports features, wave by wave.
+/// Imports features in waves.
 pub struct Load {
     observer: Arc<Mutex<Observer>>,
     config: Config,
     pending: Option<Pending>,
-    /// Features whose import was acknowledged; they are numbered from 1.
+    /// Number of features whose import was acknowledged; they are numbered from 1.
     pub acknowledged: u32,
-    /// How often an import was repeated, because its answer did not come.
+    /// Imports that were repeated because no answer came.
     pub repeated: u32,
 }
 
 impl Load {
-    /// Nothing is imported yet.
+    /// A load that has not imported anything yet.
     pub fn new(sandbox: &SandboxRepo, observer: Arc<Mutex<Observer>>) -> Result<Self, Error> {
         Ok(Self {
             observer,
@@ -51,20 +51,20 @@ impl Load {
         self.acknowledged.saturating_sub(passed) < LOW
     }
 
-    /// Whether an import waits for its answer.
+    /// Whether an import is waiting for its answer.
     pub fn is_pending(&self) -> bool {
         self.pending.is_some()
     }
 
-    /// Imports the next wave if it is time. A scheduler that dies meanwhile leaves it pending.
+    /// Imports the next wave if it is time. If the scheduler dies meanwhile, the import stays pending.
     ///
     /// # Errors
-    /// The import is refused, which no kill may cause.
+    /// If the import is refused, which no kill may cause.
     pub async fn refill(&mut self, sandbox: &SandboxRepo) -> Result<(), Error> {
         if self.pending.is_none() && !self.low() {
             return Ok(());
         }
-        // It stays pending until it is acknowledged, also when nobody waits for this any more.
+        // The import stays pending until it is acknowledged, even if this future is dropped.
         let (id, features) = match &self.pending {
             Some(pending) => {
                 self.repeated += 1;

@@ -1,5 +1,5 @@
-//! The crash drill: a real project whose scheduler, workers and agents are killed at random for
-//! a while, and then everything is counted. What is killed is the drill's own, and nothing else.
+//! The crash drill: kills the scheduler, workers and agents of a real project at random for a while,
+//! then counts what was lost. It kills only processes that it started.
 
 mod load;
 mod observer;
@@ -21,24 +21,24 @@ use super::error::Error;
 use super::exit::ExitCode;
 use super::project::Project;
 
-/// What the user asks for.
+/// What the user asked for.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// How long to kill.
+    /// How long to keep killing.
     pub length: Duration,
-    /// The time between two strikes, on average.
+    /// Average time between two strikes.
     pub every: Duration,
-    /// The seed of all that is drawn.
+    /// Seed for all random choices.
     pub seed: u64,
-    /// Where to work; a fresh directory that vanishes when `None`.
+    /// Directory to work in; `None` for a temporary one that is removed at the end.
     pub dir: Option<PathBuf>,
 }
 
-/// Carries the drill out, and says where, too.
+/// Runs the drill; returns its findings and its directory.
 ///
 /// # Errors
-/// It cannot be set up, or the scheduler cannot be kept running. What the kills have done is in
-/// the findings.
+/// If the drill cannot be set up or the scheduler cannot be kept running. Damage from kills is not an
+/// error, but in the findings.
 pub async fn carry_out(context: &Context, plan: &Plan) -> Result<(Findings, PathBuf), Error> {
     let mut sandbox = sandbox_repo::SandboxRepo::prepare(plan.dir.as_deref(), plan.seed).await?;
     let outcome = run::run(context, plan, &sandbox).await;
@@ -47,7 +47,7 @@ pub async fn carry_out(context: &Context, plan: &Plan) -> Result<(Findings, Path
             sandbox.keep();
         }
     })?;
-    // The run has found a place for its attempts meanwhile.
+    // Only now the project knows the directory that the run claimed for its attempts.
     let project = Project::at(&sandbox.project.root);
     let findings = verdict::examine(&project, outcome).await;
     let findings = findings.inspect_err(|_| sandbox.keep())?;

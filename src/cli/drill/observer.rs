@@ -1,5 +1,5 @@
-//! What a follower of the log was told while the killing went on: facts, for ever. And how long
-//! everything took to recover, which is read off the same events.
+//! What a follower of the log received during the drill, which must stay true forever; and from the
+//! same events, how long each recovery took.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -8,18 +8,18 @@ use super::targets::{Kind, Target};
 use crate::model::event::{Event, Recorded};
 use crate::model::ids::{AttemptId, Epoch, Sequence, WorkerId};
 
-/// What would show that something has recovered.
+/// What shows that a recovery is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sign {
-    /// A later scheduler than this one's records something.
+    /// A scheduler of a later epoch records an event.
     Reign(Epoch),
-    /// The worker is known to be gone; its work is free from then on.
+    /// The log says that the worker left, so its work can be assigned again.
     Left(WorkerId),
-    /// The attempt is over.
+    /// The attempt has ended.
     Over(AttemptId),
 }
 
-/// One wait.
+/// A recovery in progress.
 #[derive(Clone, Copy, Debug)]
 struct Open {
     kind: Kind,
@@ -27,18 +27,18 @@ struct Open {
     sign: Sign,
 }
 
-/// All that was told.
+/// Everything that the follower received.
 #[derive(Default)]
 pub struct Observer {
-    /// The bytes of every event.
+    /// The bytes of every event, by its number.
     pub envelopes: BTreeMap<Sequence, Vec<u8>>,
-    /// Events that were told twice, and differently.
+    /// Events that came twice with different bytes.
     pub changed: BTreeSet<Sequence>,
-    /// Features that were merged.
+    /// Number of features that were merged.
     pub passed: u32,
-    /// Attempts that were started.
+    /// Number of attempts that started.
     pub attempts: u32,
-    /// The follower is connected to a scheduler.
+    /// True while the follower is connected to a scheduler.
     pub connected: bool,
     epoch: Epoch,
     joined: BTreeMap<u32, WorkerId>,
@@ -48,13 +48,13 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// The event to ask for next.
+    /// The next event to ask for.
     pub fn next(&self) -> Sequence {
         let last = self.envelopes.last_key_value();
         last.map_or(Sequence(1), |(last, _)| last.next())
     }
 
-    /// Notes the bytes of an event as they were told.
+    /// Records the bytes of an event as they were received.
     pub fn told(&mut self, sequence: Sequence, bytes: &[u8]) {
         let before = self.envelopes.insert(sequence, bytes.to_vec());
         if before.is_some_and(|before| before != bytes) {
@@ -62,7 +62,7 @@ impl Observer {
         }
     }
 
-    /// Notes what an event means.
+    /// Records what an event means.
     pub fn happened(&mut self, recorded: &Recorded, now: Instant) {
         self.epoch = self.epoch.max(recorded.epoch);
         let attempt_id = AttemptId(recorded.sequence.0);
@@ -101,8 +101,8 @@ impl Observer {
         });
     }
 
-    /// Notes that a process was killed. One that nobody has heard of yet leaves nothing to
-    /// recover, and neither does one whose attempt is over already.
+    /// Records a kill. A process that the log does not know yet, or whose attempt has ended, leaves
+    /// nothing to recover.
     pub fn killed(&mut self, target: &Target, now: Instant) {
         let sign = match target.kind {
             Kind::Scheduler => Some(Sign::Reign(self.epoch)),
@@ -119,23 +119,23 @@ impl Observer {
         }));
     }
 
-    /// Whether something has not recovered yet: a kill that strikes now strikes a recovery.
+    /// Whether a recovery is in progress, so that a kill now hits it.
     pub fn recovering(&self) -> bool {
         !self.open.is_empty()
     }
 
-    /// How long each recovery took, by what had been killed.
+    /// How long each recovery took, with what was killed.
     pub fn recoveries(&self) -> &[(Kind, Duration)] {
         &self.recovered
     }
 
-    /// How many kills were never recovered from.
+    /// Number of kills without a complete recovery.
     pub fn unrecovered(&self) -> usize {
         self.open.len()
     }
 }
 
-/// The attempt that an event ends. A job of a drill has one feature.
+/// The attempt that an event ends. Each job of a drill has one feature.
 fn ended(event: &Event) -> Option<AttemptId> {
     match event {
         Event::AttemptReleased(event) => Some(event.attempt),

@@ -1,4 +1,4 @@
-//! The findings as people and programs read them.
+//! The drill's findings as text and JSON.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn plural(count: usize, one: &str) -> String {
     }
 }
 
-/// Median and longest of sorted durations, in milliseconds.
+/// Median and maximum of sorted durations, in milliseconds.
 fn median_and_longest(sorted: &[Duration]) -> Option<(u64, u64)> {
     let median = sorted.get(sorted.len() / 2)?;
     Some((ms(*median), ms(*sorted.last()?)))
@@ -27,7 +27,7 @@ fn median_and_longest(sorted: &[Duration]) -> Option<(u64, u64)> {
 
 fn recovery(sorted: &[Duration]) -> String {
     match median_and_longest(sorted) {
-        Some((median, longest)) => format!("median {median} ms, longest {longest} ms"),
+        Some((median, longest)) => format!("median {median} ms, at most {longest} ms"),
         None => "none".to_owned(),
     }
 }
@@ -38,7 +38,7 @@ fn all_recoveries(findings: &Findings) -> Vec<Duration> {
     all
 }
 
-/// A row for each thing that was counted, and the faults below them.
+/// One row per number, then the faults.
 pub fn text(findings: &Findings) -> String {
     let kinds = Kind::ALL.map(|kind| {
         let count = findings.kills.get(&kind).copied().unwrap_or(0);
@@ -58,7 +58,7 @@ pub fn text(findings: &Findings) -> String {
         (
             "",
             format!(
-                "{} of several at once, {} during a recovery",
+                "{} hit several processes, {} hit during a recovery",
                 plural(findings.at_once as usize, "strike"),
                 findings.in_recovery
             ),
@@ -75,7 +75,7 @@ pub fn text(findings: &Findings) -> String {
         (
             "lost",
             format!(
-                "{} of {} acknowledged events, {features} features and their merges",
+                "{} of {} acknowledged events and {features} features",
                 findings.lost, findings.acknowledged
             ),
         ),
@@ -103,7 +103,7 @@ pub fn text(findings: &Findings) -> String {
     out.trim_end().to_owned()
 }
 
-/// The same for programs; durations in milliseconds.
+/// The findings as JSON; durations are in milliseconds.
 pub fn json(findings: &Findings) -> Value {
     let spans = |sorted: &[Duration]| {
         median_and_longest(sorted).map(|(median, longest)| {
@@ -174,8 +174,8 @@ mod tests {
         assert!(text.contains("kills         5 in 5.0s: 2 schedulers, 0 workers, 3 agents"));
         assert!(text.contains("lost          0 of 300 acknowledged events"));
         assert!(text.contains("merged twice  0\n"));
-        assert!(text.contains("recovery      median 80 ms, longest 400 ms"));
-        assert!(text.contains("  agents      median 30 ms, longest 400 ms"));
+        assert!(text.contains("recovery      median 80 ms, at most 400 ms"));
+        assert!(text.contains("  agents      median 30 ms, at most 400 ms"));
         assert!(findings().clean());
     }
 

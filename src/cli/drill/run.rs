@@ -1,5 +1,5 @@
-//! The killing: a scheduler that is started again and again, strikes at random, and a follower
-//! that is told what is committed.
+//! The run of a drill: restarts the scheduler whenever it ends, kills at random, and follows the
+//! committed events.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -30,50 +30,50 @@ use crate::model::ids::CommitId;
 use crate::protocol::{ClientMessage, ToClient};
 use crate::queue::encoding::decode;
 
-/// The crew that is killed: as many as keep two cores busy.
-const CREW: &str = "coding=3,testing=1";
-/// Schedulers that ended by themselves in a way that they should not: more of them, and
-/// starting another shows nothing new.
+/// Workers of the drill: enough to keep two cores busy.
+const WORKERS: &str = "coding=3,testing=1";
+/// After this many schedulers that failed without being killed, the drill stops.
 const FAULTS_MAX: usize = 5;
-/// After the last kill at most thirty features are open, of a second each on a slow machine.
+/// Longest wait for the run's end after the last kill: at most thirty features are open then, and
+/// each takes about a second on a slow machine.
 const FINISH_MAX: Duration = Duration::from_secs(300);
-/// The longest that whatever was killed or ended may take to vanish.
+/// Longest wait for killed or ended processes to disappear.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
-/// An import that is still open after the last kill; each try waits for seconds by itself.
+/// Tries for an import that is still pending after the last kill; each waits some seconds.
 const REPEATS_MAX: usize = 10;
-/// How often a socket or `/proc` is looked at again.
+/// How often a socket or `/proc` is checked.
 const LOOK: Duration = Duration::from_millis(20);
-/// How often progress is shown in a terminal, and how many times less often elsewhere.
+/// How often progress is shown in a terminal, and how many times more rarely elsewhere.
 const SHOW: Duration = Duration::from_millis(250);
 const SHOWS_PER_LINE: u64 = 40;
 
-/// What the killing was, and what was left.
+/// What the drill did, and what it left.
 pub struct Outcome {
-    /// The plan's seed.
+    /// Seed of the plan.
     pub seed: u64,
-    /// What the follower was told.
+    /// What the follower received.
     pub observer: Observer,
-    /// Kills by kind.
+    /// Number of kills by kind.
     pub kills: BTreeMap<Kind, u32>,
-    /// Strikes that hit several at once.
+    /// Number of strikes that hit several processes.
     pub at_once: u32,
-    /// Strikes while something was recovering from an earlier one.
+    /// Number of strikes during a recovery from an earlier one.
     pub in_recovery: u32,
-    /// Schedulers that were started after the first.
+    /// Number of schedulers started after the first.
     pub restarts: u32,
-    /// Features whose import was acknowledged.
+    /// Number of features whose import was acknowledged.
     pub features: u32,
-    /// Imports that were repeated because their answer did not come.
+    /// Number of imports that were repeated because no answer came.
     pub repeated: u32,
-    /// What must not have happened, in words.
+    /// Faults, in words.
     pub faults: Vec<String>,
-    /// Processes that outlived the run.
+    /// Processes that were still alive after the run.
     pub orphans: Vec<Target>,
-    /// Where the user's branch was before it all.
+    /// The user's branch before the drill.
     pub users_head: CommitId,
-    /// How long it was killed.
+    /// How long the drill killed.
     pub killing: Duration,
-    /// The user ended the killing early.
+    /// True if the user ended the drill early.
     pub interrupted: bool,
 }
 
@@ -81,7 +81,7 @@ fn locked(observer: &Mutex<Observer>) -> MutexGuard<'_, Observer> {
     observer.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Follows the log through every scheduler's life.
+/// Follows the log from one scheduler to the next.
 async fn follow(socket: std::path::PathBuf, observer: Arc<Mutex<Observer>>) {
     loop {
         if let Ok(Some(mut client)) = Client::connect(&socket).await {
@@ -109,14 +109,14 @@ fn note(observer: &Mutex<Observer>, message: ToClient) {
             continue;
         };
         observer.told(envelope.sequence, &bytes);
-        // The body of a long event is elsewhere; those that are waited for are short.
+        // The bodies of long events are not sent; the events that matter here are short.
         if let Ok(recorded) = envelope.recorded() {
             observer.happened(&recorded, now);
         }
     }
 }
 
-/// Ctrl-C, or what a service manager sends: the first ends the killing, the second everything.
+/// Ctrl-C or SIGTERM: the first ends the killing, the second ends everything.
 struct Interrupts {
     keyboard: Signal,
     manager: Signal,
@@ -125,7 +125,9 @@ struct Interrupts {
 impl Interrupts {
     fn listen() -> Result<Self, Error> {
         let listen = |kind| {
-            signal(kind).map_err(|error| Error::internal("cannot listen to signals", error, ""))
+            signal(kind).map_err(|error| {
+                Error::internal("cannot handle signals", error, "start the drill again")
+            })
         };
         Ok(Self {
             keyboard: listen(SignalKind::interrupt())?,
@@ -141,7 +143,7 @@ impl Interrupts {
     }
 }
 
-/// Everything that is alive during a drill. Dropped, it leaves none of it behind.
+/// Everything that runs during a drill. Dropping it kills all of it.
 struct Run<'a> {
     sandbox: &'a SandboxRepo,
     plan: &'a Plan,
@@ -160,7 +162,7 @@ struct Run<'a> {
 impl Drop for Run<'_> {
     fn drop(&mut self) {
         let pid = self.pid();
-        // Workers end with the last of their agents' processes; twice finds who was born meanwhile.
+        // Twice, to catch processes that started during the first pass.
         for _ in 0..2 {
             for target in self.killer.look(pid) {
                 self.killer.kill(&target, pid);
@@ -175,7 +177,13 @@ impl Run<'_> {
     }
 
     fn start(&mut self) -> Result<(), Error> {
-        let failed = |error: std::io::Error| Error::internal("cannot start a scheduler", error, "");
+        let failed = |error: std::io::Error| {
+            Error::internal(
+                "cannot start a scheduler",
+                error,
+                "free some memory or processes, then start the drill again",
+            )
+        };
         let own = std::env::current_exe().map_err(failed)?;
         let said = self
             .sandbox
@@ -190,12 +198,12 @@ impl Run<'_> {
         let child = Command::new(own)
             .arg("-C")
             .arg(&self.sandbox.project.root)
-            .args(["run", "--workers", CREW, "--quiet", "--seed"])
+            .args(["run", "--workers", WORKERS, "--quiet", "--seed"])
             .arg(self.plan.seed.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(said)
-            // A group of its own: the terminal's Ctrl-C is for the drill.
+            // Its own process group, because the terminal's Ctrl-C is for the drill alone.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
@@ -204,7 +212,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Waits for the scheduler's end.
+    /// Waits until the scheduler ends.
     async fn end(&mut self) -> std::io::Result<ExitStatus> {
         match self.scheduler.as_mut() {
             Some(child) => child.wait().await,
@@ -212,7 +220,7 @@ impl Run<'_> {
         }
     }
 
-    /// A scheduler has ended: killed, done, or by a fault.
+    /// Handles the end of a scheduler: killed, done, or failed.
     fn ended(&mut self, status: &std::io::Result<ExitStatus>) -> Result<(), Error> {
         use std::os::unix::process::ExitStatusExt;
         self.scheduler = None;
@@ -220,8 +228,10 @@ impl Run<'_> {
             Ok(status) if status.signal() == Some(9) || status.success() => return Ok(()),
             Ok(status) => self
                 .faults
-                .push(format!("a scheduler ended by itself: {status}")),
-            Err(error) => self.faults.push(format!("cannot wait for it: {error}")),
+                .push(format!("a scheduler ended without being killed: {status}")),
+            Err(error) => self
+                .faults
+                .push(format!("cannot wait for a scheduler: {error}")),
         }
         if self.faults.len() <= FAULTS_MAX {
             return Ok(());
@@ -235,13 +245,13 @@ impl Run<'_> {
         let last: Vec<&str> = text.lines().rev().take(3).collect();
         let last: Vec<&str> = last.into_iter().rev().collect();
         Err(Error::internal(
-            "the drill's scheduler ends again and again",
+            "the drill's scheduler keeps failing",
             last.join("\n"),
             format!("see {}", said.display()),
         ))
     }
 
-    /// Kills somebody. How long the successor of a scheduler has before it is killed, too.
+    /// Kills processes. Returns the milliseconds until the next scheduler is killed too, if it is.
     fn strike(&mut self) -> Option<u64> {
         let pid = self.pid();
         let alive = self.killer.look(pid);
@@ -261,7 +271,7 @@ impl Run<'_> {
             .flatten()
     }
 
-    /// Kills until the time is over. Whether the user ended it.
+    /// Kills until the time is over. Returns true if the user ended it.
     async fn kill_for_a_while(
         &mut self,
         load: &tokio::sync::Mutex<Load>,
@@ -294,7 +304,7 @@ impl Run<'_> {
         Ok(false)
     }
 
-    /// Lets the run complete in peace.
+    /// Lets the run complete without further kills.
     async fn finish(&mut self, interrupts: &mut Interrupts) -> Result<(), Error> {
         let began = tokio::time::Instant::now();
         let mut show = interval(SHOW);
@@ -311,16 +321,16 @@ impl Run<'_> {
                     }
                 }
                 () = sleep_until(began + FINISH_MAX) => {
-                    self.faults.push(format!("the run did not end within {} s of peace", FINISH_MAX.as_secs()));
+                    self.faults.push(format!("the run did not end within {} s after the last kill", FINISH_MAX.as_secs()));
                     return Ok(());
                 }
                 () = interrupts.recv() => return Err(interrupted()),
-                _ = show.tick() => self.show(began.elapsed(), "letting it complete"),
+                _ = show.tick() => self.show(began.elapsed(), "completing"),
             }
         }
     }
 
-    /// All of it; how long was killed, and whether the user ended that early.
+    /// The whole drill. Returns how long it killed, and whether the user ended that early.
     async fn work(
         &mut self,
         load: &tokio::sync::Mutex<Load>,
@@ -343,7 +353,7 @@ impl Run<'_> {
         Ok((killing, interrupted))
     }
 
-    /// Kills whatever is left, and waits until it is gone.
+    /// Kills what is left and waits until it has ended.
     async fn end_all(&mut self) {
         let began = tokio::time::Instant::now();
         while began.elapsed() < SILENCE_MAX {
@@ -377,7 +387,7 @@ impl Run<'_> {
         }
     }
 
-    /// Whoever is left when the run is over.
+    /// Processes that are still alive after the run.
     async fn orphans(&self) -> Vec<Target> {
         let began = tokio::time::Instant::now();
         loop {
@@ -391,11 +401,11 @@ impl Run<'_> {
 }
 
 fn interrupted() -> Error {
-    let why = "its processes were ended";
+    let why = "you pressed Ctrl-C twice, so its processes were killed";
     Error::new(ExitCode::Interrupted, "the drill was interrupted", why, "")
 }
 
-/// Imports more whenever features run low, as long as a scheduler is there to be asked.
+/// Imports more features whenever they run low and a scheduler is running.
 async fn feed(
     sandbox: &SandboxRepo,
     load: &tokio::sync::Mutex<Load>,
@@ -409,7 +419,7 @@ async fn feed(
     }
 }
 
-/// Carries the killing out, and waits for what must follow it.
+/// Runs the drill and waits for the run to complete.
 pub async fn run(context: &Context, plan: &Plan, sandbox: &SandboxRepo) -> Result<Outcome, Error> {
     let observer = Arc::new(Mutex::new(Observer::default()));
     let mut interrupts = Interrupts::listen()?;

@@ -1,4 +1,4 @@
-//! Where a drill works: a repository of its own, with a scripted agent and a backlog that grows.
+//! The drill's repository, with a scripted agent and a growing backlog.
 
 use std::fs;
 use std::io;
@@ -14,32 +14,33 @@ use crate::model::feature::FeatureSpec;
 use crate::model::ids::{CommitId, FeatureId};
 use crate::workspace::{Author, Repository};
 
-/// The integration branch's own name.
+/// Name of the integration branch, without its prefix.
 pub const BRANCH: &str = "drill";
-/// The branch that stands for the user's, which nobody may touch.
+/// The branch that stands for the user's; nothing may touch it.
 pub const USERS: &str = "main";
-/// Features that are handed over at once: enough for every worker, and few enough that the run
-/// can be completed soon after the last kill.
+/// Features per import: enough for every worker, but few enough that the run completes soon after
+/// the last kill.
 pub const WAVE: u32 = 12;
-/// Parallel lanes of features that depend on one another.
+/// Number of parallel chains of dependent features.
 const LANES: u32 = 4;
 
-/// The project of a drill.
+/// A drill's directory and project.
 pub struct SandboxRepo {
-    /// Where everything is.
+    /// The repository's project.
     pub project: Project,
-    /// What holds the project, and its attempts beside it.
+    /// Parent of the repository and of the attempts' directory.
     dir: PathBuf,
     scripts: PathBuf,
     seed: u64,
-    /// Removed at the end of a drill that found nothing, unless the user named it.
+    /// Whether to remove the directory on drop: if the drill found no faults and the user did not name
+    /// the directory.
     ours: bool,
 }
 
 impl Drop for SandboxRepo {
     fn drop(&mut self) {
         if self.ours {
-            // What cannot be removed is in the directory for temporary files.
+            // A failure leaves files in the directory for temporary files.
             let _ = fs::remove_dir_all(&self.dir);
         }
     }
@@ -47,9 +48,9 @@ impl Drop for SandboxRepo {
 
 fn failed(path: &Path, error: &io::Error) -> Error {
     Error::usage(
-        "cannot set the drill up",
+        "cannot set up the drill",
         format!("{}: {error}", path.display()),
-        "name another directory with --dir DIR",
+        "choose another directory with --dir DIR",
     )
 }
 
@@ -62,11 +63,11 @@ fn write(path: &Path, text: &str) -> Result<(), Error> {
 }
 
 impl SandboxRepo {
-    /// Sets it up in `dir`, which must be new or empty, or in a fresh directory that vanishes
-    /// with the value.
+    /// Sets up the project in `dir`, which must be new or empty, or in a temporary directory that is
+    /// removed on drop.
     ///
     /// # Errors
-    /// The directory holds something, or cannot be written; git is missing.
+    /// If the directory is not empty or not writable, or git is missing.
     pub async fn prepare(dir: Option<&Path>, seed: u64) -> Result<Self, Error> {
         let fresh =
             || std::env::temp_dir().join(format!("crewlog-drill-{}", ulid::Ulid::generate()));
@@ -95,18 +96,24 @@ impl SandboxRepo {
             email: "drill@crewlog.invalid".to_owned(),
         };
         let founded = Repository::found(root, &author, "Before the drill").await;
-        founded.map_err(|error| Error::internal("cannot set the drill up", error, ""))
+        founded.map_err(|error| {
+            Error::internal(
+                "cannot set up the drill",
+                error,
+                "choose another directory with --dir DIR",
+            )
+        })
     }
 
-    /// Keeps the directory, so that what went wrong can be looked at.
+    /// Keeps the directory, so that the user can look for the cause of a fault.
     pub fn keep(&mut self) {
         self.ours = false;
     }
 
-    /// The next features from number `first` on, with their scripts in place.
+    /// The next wave of features, from number `first` on. Writes their scripts.
     ///
     /// # Errors
-    /// A script cannot be written.
+    /// If a script cannot be written.
     pub fn wave(&self, first: u32) -> Result<Vec<(FeatureId, FeatureSpec)>, Error> {
         let mut text = String::new();
         for id in first..first + WAVE {
@@ -122,7 +129,11 @@ impl SandboxRepo {
             ));
         }
         let broken = |error: backlog::BacklogErrors| {
-            Error::internal("the drill's backlog is broken", error, "report this")
+            Error::internal(
+                "the drill's backlog is invalid",
+                error,
+                "this is a bug in Crewlog; please report it",
+            )
         };
         let parsed = backlog::parse(&text, Format::Toml).map_err(broken)?;
         let known = (1..first).map(|id| (FeatureId(id), format!("Feature {id}")));
@@ -136,15 +147,15 @@ fn empty(dir: &Path) -> Result<PathBuf, Error> {
     match entries.next() {
         None => fs::canonicalize(dir).map_err(|error| failed(dir, &error)),
         Some(_) => Err(Error::usage(
-            "the drill needs a directory of its own",
+            "the drill needs its own directory",
             format!("{} is not empty", dir.display()),
-            "name an empty or new directory with --dir DIR",
+            "choose an empty or new directory with --dir DIR",
         )),
     }
 }
 
-/// A session that takes a moment, writes its file in two steps, and every third time leaves a
-/// detached process behind, which must not outlive it.
+/// A session that writes its file in two steps with pauses. Every third one leaves a detached process
+/// behind, which must not outlive the session.
 fn script(id: u32, seed: u64) -> String {
     let mut random = StdRng::seed_from_u64(seed ^ u64::from(id) << 32);
     let (before, between) = (random.random_range(100..500), random.random_range(100..500));
@@ -160,11 +171,15 @@ fn script(id: u32, seed: u64) -> String {
     )
 }
 
-/// Killed agents cost tries like any that crash, so that many are allowed; and everything that
-/// waits waits shortly.
+/// Short waits, and many tries, because every killed agent costs one.
 fn config(dir: &Path, scripts: &Path) -> Result<String, Error> {
-    let own = std::env::current_exe()
-        .map_err(|error| Error::internal("cannot find my own program file", error, ""))?;
+    let own = std::env::current_exe().map_err(|error| {
+        Error::internal(
+            "cannot find this program's own executable",
+            error,
+            "mount /proc, and start the program again",
+        )
+    })?;
     let quoted = |path: &Path| toml::Value::String(path.to_string_lossy().into_owned()).to_string();
     Ok(format!(
         "[run]\nbranch = \"{BRANCH}\"\nmax_attempts = 100\nretry_backoff = \"20ms\"\n\
@@ -179,10 +194,14 @@ fn config(dir: &Path, scripts: &Path) -> Result<String, Error> {
 
 /// A failure of git in the drill's repository.
 pub(super) fn of_git(error: crate::workspace::Error) -> Error {
-    Error::internal("cannot look at the drill's repository", error, "")
+    Error::internal(
+        "cannot read the drill's repository",
+        error,
+        "run `git status` in the drill's directory",
+    )
 }
 
-/// Where the user's branch is.
+/// The commit of the user's branch.
 pub async fn users_head(project: &Project) -> Result<CommitId, Error> {
     let repository = Repository::discover(&project.root).await.map_err(of_git)?;
     repository.users_head().await.map_err(of_git)

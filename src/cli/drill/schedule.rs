@@ -1,12 +1,12 @@
-//! Whom a strike hits. Pure, but for the seeded numbers.
+//! Decides which processes a strike hits, from seeded random numbers alone.
 
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
 
 use super::targets::{Kind, Target};
 
-/// Of a hundred strikes, how many hit whom. Schedulers and workers hold reservations and are
-/// what recovers; an agent's death has to be noticed by its worker alone.
+/// How many of a hundred strikes hit which processes. Schedulers and workers are hit more often,
+/// because they hold reservations and must recover; only its worker must notice an agent's death.
 const SHAPES: [(u32, Shape); 6] = [
     (25, Shape::One(Kind::Scheduler)),
     (27, Shape::One(Kind::Worker)),
@@ -16,9 +16,9 @@ const SHAPES: [(u32, Shape); 6] = [
     (5, Shape::All),
 ];
 
-/// Of ten killed schedulers, the successors of so many are killed while they start.
+/// Of ten killed schedulers, this many have a successor that is killed while it starts.
 const AGAIN_OF_TEN: u32 = 3;
-/// A scheduler is ready after some tens of milliseconds.
+/// Longest delay of that kill; a scheduler is ready after some tens of milliseconds.
 const AGAIN_MS_MAX: u64 = 60;
 
 #[derive(Clone, Copy, Debug)]
@@ -28,8 +28,8 @@ enum Shape {
     All,
 }
 
-/// Draws who is hit now. When none of the kind that was drawn lives, anybody is; nobody when
-/// nobody lives.
+/// Draws the targets of a strike. If no process of the drawn kind is alive, any process is hit; if
+/// none is alive at all, the result is empty.
 pub fn draw(alive: &[Target], random: &mut StdRng) -> Vec<Target> {
     let mut at = random.random_range(0..SHAPES.iter().map(|(share, _)| share).sum());
     let shape = SHAPES.iter().find_map(|(share, shape)| {
@@ -67,12 +67,12 @@ fn pick<'a>(from: &[&'a Target], random: &mut StdRng) -> Option<&'a Target> {
     from.get(usize::try_from(at).unwrap_or(0)).copied()
 }
 
-/// The time until the next strike: `every_ms` on average.
+/// Milliseconds until the next strike; the mean is `every_ms`.
 pub fn pause_ms(every_ms: u64, random: &mut StdRng) -> u64 {
     random.random_range(every_ms / 2..=every_ms + every_ms / 2)
 }
 
-/// Whether the successor of a killed scheduler is killed while it starts, and after how long.
+/// If the successor of a killed scheduler is to be killed too, after how many milliseconds.
 pub fn again_ms(random: &mut StdRng) -> Option<u64> {
     let again = random.random_range(0..10) < AGAIN_OF_TEN;
     let after = random.random_range(0..=AGAIN_MS_MAX);

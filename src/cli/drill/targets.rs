@@ -1,4 +1,4 @@
-//! The processes of a drill's project, and how one of them is killed: nobody else's, ever.
+//! Finds and kills processes of the drill's project, and never any others.
 
 use std::fs;
 use std::path::Path;
@@ -8,22 +8,22 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use crate::model::ids::AttemptId;
 use crate::worker::tree_token;
 
-/// What a process is to the drill.
+/// The role of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// Ours, started by the drill.
+    /// The scheduler, started by the drill.
     Scheduler,
-    /// Ours, started by the scheduler.
+    /// A worker, started by the scheduler.
     Worker,
-    /// Of an attempt: the agent, what holds its tree together, and what it has started.
+    /// A process of an attempt: the agent, its guard, or one of their children.
     Agent,
 }
 
 impl Kind {
-    /// All of them.
+    /// Every kind.
     pub const ALL: [Self; 3] = [Self::Scheduler, Self::Worker, Self::Agent];
 
-    /// In the plural, for a table.
+    /// The kind's name in the plural.
     pub fn word(self) -> &'static str {
         match self {
             Self::Scheduler => "schedulers",
@@ -36,23 +36,23 @@ impl Kind {
 /// A process that may be killed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// Which.
+    /// Process id.
     pub pid: u32,
-    /// What it is.
+    /// Role of the process.
     pub kind: Kind,
-    /// For which attempt it works; agents only.
+    /// The attempt that it works for; agents only.
     pub attempt: Option<AttemptId>,
 }
 
-/// Knows the project's processes from all others.
+/// Recognises and kills the project's processes.
 pub struct Killer {
     root: Vec<u8>,
-    /// How the marker of each of this project's attempts begins in an environment.
+    /// Start of the environment variable that marks every process of this project's attempts.
     marker: Vec<u8>,
 }
 
 impl Killer {
-    /// For the project at `root`.
+    /// A killer for the project at `root`.
     pub fn new(root: &Path) -> Self {
         let token = tree_token(root, AttemptId(0));
         let project = token.trim_end_matches("0.");
@@ -62,7 +62,7 @@ impl Killer {
         }
     }
 
-    /// Every living process of the project; `scheduler` is the drill's own child.
+    /// Every living process of the project; `scheduler` is the drill's child.
     pub fn look(&self, scheduler: Option<u32>) -> Vec<Target> {
         let listing = fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = listing.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -95,14 +95,14 @@ impl Killer {
         number.parse().ok().map(AttemptId)
     }
 
-    /// Kills a process with SIGKILL, if it is still the one that was seen. Whether it was.
+    /// Kills a process with SIGKILL if its pid still belongs to it. Returns whether it did.
     pub fn kill(&self, target: &Target, scheduler: Option<u32>) -> bool {
         let pid = i32::try_from(target.pid).ok().and_then(Pid::from_raw);
         let handle = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
         let Some(handle) = handle else {
             return false;
         };
-        // Looked at again with the handle held: the number may be another process's by now.
+        // Checked again while the pidfd is held, because the pid may be reused by now.
         self.recognise(target.pid, scheduler).as_ref() == Some(target)
             && pidfd_send_signal(&handle, Signal::KILL).is_ok()
     }

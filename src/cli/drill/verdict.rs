@@ -1,4 +1,4 @@
-//! What the killing has done, by looking at what is left: the log, the branch, the processes.
+//! Determines the damage after a drill from the log, the branch and the processes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,57 +21,56 @@ use crate::workspace::Repository;
 /// The result of a drill.
 #[derive(Clone, Debug, Default)]
 pub struct Findings {
-    /// By which it can be drilled again; the machine's timing is not in it.
+    /// Seed to repeat the drill; the machine's timing still differs.
     pub seed: u64,
-    /// Kills by kind.
+    /// Number of kills by kind.
     pub kills: BTreeMap<Kind, u32>,
-    /// Strikes that hit several at once.
+    /// Number of strikes that hit several processes.
     pub at_once: u32,
-    /// Strikes while something was recovering from an earlier one.
+    /// Number of strikes during a recovery from an earlier one.
     pub in_recovery: u32,
-    /// Schedulers that were started after the first.
+    /// Number of schedulers started after the first.
     pub restarts: u32,
-    /// Attempts that were started.
+    /// Number of attempts that started.
     pub attempts: u32,
-    /// Features whose import was acknowledged, and how many of them are merged.
+    /// Number of features whose import was acknowledged, and how many of them are merged.
     pub features: (u32, u32),
-    /// Imports that were repeated because their answer did not come.
+    /// Number of imports that were repeated because no answer came.
     pub repeated: u32,
-    /// Events that had been acknowledged before the end.
+    /// Number of events that were acknowledged.
     pub acknowledged: usize,
-    /// Acknowledged events, imports and merges that are missing or altered.
+    /// Number of acknowledged events, imports and merges that are missing or altered.
     pub lost: usize,
-    /// Merges beyond the first of a feature.
+    /// Number of second and further merges of a feature.
     pub merged_twice: usize,
-    /// Processes, worktrees and files that outlived the run.
+    /// Number of processes, worktrees and files left after the run.
     pub orphans: usize,
-    /// What must not have happened, in words: an explanation of every number above that should
-    /// be 0, and other faults.
+    /// Faults in words: one for every number above that should be 0, and others.
     pub faults: Vec<String>,
-    /// Recoveries by what had been killed, each sorted.
+    /// Durations of recoveries by what was killed, sorted.
     pub recoveries: BTreeMap<Kind, Vec<Duration>>,
-    /// How long it was killed.
+    /// How long the drill killed.
     pub killing: Duration,
-    /// The user ended the killing early.
+    /// True if the user ended the drill early.
     pub interrupted: bool,
 }
 
 impl Findings {
-    /// Nothing was found.
+    /// True if the drill found no faults.
     pub fn clean(&self) -> bool {
         self.lost == 0 && self.merged_twice == 0 && self.orphans == 0 && self.faults.is_empty()
     }
 
-    /// All kills.
+    /// Total number of kills.
     pub fn kills(&self) -> u32 {
         self.kills.values().sum()
     }
 }
 
-/// Looks at everything.
+/// Examines the log, the branch and the processes.
 ///
 /// # Errors
-/// It cannot be looked at.
+/// If the log or the repository cannot be read.
 pub async fn examine(project: &Project, outcome: Outcome) -> Result<Findings, Error> {
     let mut findings = Findings {
         seed: outcome.seed,
@@ -96,7 +95,7 @@ pub async fn examine(project: &Project, outcome: Outcome) -> Result<Findings, Er
         let count = outcome.observer.unrecovered();
         findings
             .faults
-            .push(format!("{count} kills were never recovered from"));
+            .push(format!("{count} kills without a complete recovery"));
     }
     orphans(project, &outcome, &mut findings);
     let config = Config::load(project)?;
@@ -114,7 +113,7 @@ fn orphans(project: &Project, outcome: &Outcome, findings: &mut Findings) {
     };
     for target in &outcome.orphans {
         note(format!(
-            "process {} outlived the run: {target:?}",
+            "process {} is still running after the run: {target:?}",
             target.pid
         ));
     }
@@ -129,7 +128,7 @@ fn orphans(project: &Project, outcome: &Outcome, findings: &mut Findings) {
     }
 }
 
-/// Everything that the follower was told is in the log as it was told.
+/// Checks that the log has every event that the follower received, byte for byte.
 fn events(log: &SledLog, outcome: &Outcome, findings: &mut Findings) {
     if let Err(fault) = queue::verify(log) {
         findings.lost += 1;
@@ -148,13 +147,13 @@ fn events(log: &SledLog, outcome: &Outcome, findings: &mut Findings) {
     }
     findings.lost += lost.len();
     let told = lost.iter().take(3);
-    let told =
-        told.map(|sequence| format!("event {sequence} was acknowledged and is gone or another"));
+    let told = told
+        .map(|sequence| format!("event {sequence} was acknowledged, but is missing or different"));
     findings.faults.extend(told);
 }
 
-/// Every feature whose import was acknowledged is there and passes. The names under which all
-/// passing features are to be found in the branch.
+/// Checks that every feature whose import was acknowledged exists and passes. Returns the names of
+/// the passing features, which the branch must contain.
 fn features(
     project: &Project,
     log: &SledLog,
@@ -172,7 +171,7 @@ fn features(
                 findings.lost += 1;
                 findings
                     .faults
-                    .push(format!("{id} was imported and is not there"));
+                    .push(format!("{id} was imported, but is missing"));
             }
         }
     }
@@ -182,8 +181,8 @@ fn features(
     Ok(passing.map(|feature| feature.id.to_string()).collect())
 }
 
-/// The branch has one commit for every passing feature, all of it is readable, and what is the
-/// user's is as it was.
+/// Checks that the branch has one commit per passing feature, that it can be read, and that the
+/// user's branch and files are unchanged.
 async fn git(
     project: &Project,
     outcome: &Outcome,
@@ -195,7 +194,7 @@ async fn git(
     let merged = repository.merged_features(&branch).await.map_err(of_git)?;
     for feature in passing.iter().filter(|name| !merged.contains_key(*name)) {
         findings.lost += 1;
-        let what = format!("{feature} passes, and no commit of it is on the branch");
+        let what = format!("{feature} passes, but the branch has no commit of it");
         findings.faults.push(what);
     }
     for (feature, count) in merged.iter().filter(|(_, count)| **count > 1) {

@@ -1,4 +1,4 @@
-//! Ending a run by signals.
+//! Ends a run on signals.
 
 use tokio::sync::oneshot;
 
@@ -8,14 +8,14 @@ use crate::protocol::StopMode;
 use crate::scheduler::Handle;
 use crate::worker::{Asked, Signals};
 
-/// Ends the run when the process is asked to: gently first, then at once.
+/// Ends the run on signals: the first lets open attempts finish, the second ends them.
 pub(super) async fn end_on_signals(
     handle: oneshot::Receiver<Handle>,
     screen: Screen,
     global: Global,
 ) {
     let Ok(mut signals) = Signals::new() else {
-        tracing::error!("cannot listen to signals; `scheduler stop` ends the run");
+        tracing::error!("cannot handle signals; end the run with `scheduler stop`");
         return;
     };
     let Ok(handle) = handle.await else {
@@ -24,18 +24,18 @@ pub(super) async fn end_on_signals(
     let mut mode = StopMode::Drain;
     loop {
         if signals.next().await == Asked::Hangup {
-            // Nobody can see it work, or ask again.
+            // The terminal is gone, so nobody could press Ctrl-C again.
             mode = StopMode::Now;
         }
         let text = match mode {
             StopMode::Drain => {
-                "ending: open attempts may finish, nothing new starts; once more ends them now"
+                "ending: open attempts may finish, no new ones start; Ctrl-C again ends them now"
             }
-            StopMode::Now => "ending now: open attempts are given back",
+            StopMode::Now => "ending now: open attempts are given up",
         };
         match (global.log_format, global.quiet) {
             (Format::Json, _) => tracing::warn!("{text}"),
-            // Who pressed the key is told so, and wants no time and no level with it.
+            // An answer to a key press needs no time and no level.
             (Format::Text, false) => screen.note(text),
             (Format::Text, true) => {}
         }

@@ -1,4 +1,4 @@
-//! What a person is shown of a run while it goes on.
+//! Shows a person what happens during a run.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,29 +10,29 @@ use crate::model::settings::WorkerKind;
 use crate::protocol::Live;
 use crate::scheduler::Observer;
 
-/// A worker that was just started needs a moment to join; after this long, one is missing.
-const LACKING: Duration = Duration::from_secs(3);
+/// A worker that was just started needs a moment to join; after this time, it counts as missing.
+const MISSING_AFTER: Duration = Duration::from_secs(3);
 
-/// Shows a person what happens, and says what the run waits for.
+/// Shows a person what happens and what the run waits for.
 pub(super) struct Watcher {
     progress: Progress,
-    /// Kinds of workers that are waited for: since when, and whether that was said.
-    lacking: BTreeMap<WorkerKind, (Instant, bool)>,
+    /// Kinds of workers that are missing: since when, and whether that was printed.
+    missing: BTreeMap<WorkerKind, (Instant, bool)>,
     paused: Paused,
     quiet: bool,
 }
 
-/// How often a run that waits for a person says so again: rare enough for a log file.
+/// How often a paused run prints that it waits: rarely enough for a log file.
 const PAUSED_AGAIN: Duration = Duration::from_secs(30 * 60);
 
-/// Whether it was said that the run waits because it is paused.
+/// When it was last printed that the run is paused.
 #[derive(Default)]
 struct Paused {
     said: Option<Instant>,
 }
 
 impl Paused {
-    /// True when it is to be said now.
+    /// True if it must be printed now.
     fn is_due(&mut self, waits: bool, now: Instant) -> bool {
         if !waits {
             self.said = None;
@@ -54,7 +54,7 @@ impl Watcher {
             progress,
             paused: Paused::default(),
             quiet,
-            lacking: BTreeMap::new(),
+            missing: BTreeMap::new(),
         }
     }
 }
@@ -65,19 +65,19 @@ impl Observer for Watcher {
     }
 
     fn live(&mut self, live: &Live) {
-        let lacks = |kind: &WorkerKind| live.lacking.iter().any(|it| it.kind == *kind);
-        self.lacking.retain(|kind, _| lacks(kind));
-        let mut missing = Vec::new();
-        for lacking in &live.lacking {
-            let entry = self.lacking.entry(lacking.kind);
+        let is_missing = |kind: &WorkerKind| live.lacking.iter().any(|it| it.kind == *kind);
+        self.missing.retain(|kind, _| is_missing(kind));
+        let mut shown = Vec::new();
+        for missing in &live.lacking {
+            let entry = self.missing.entry(missing.kind);
             let (since, said) = entry.or_insert((Instant::now(), false));
-            if since.elapsed() <= LACKING {
+            if since.elapsed() <= MISSING_AFTER {
                 continue;
             }
-            missing.push(*lacking);
+            shown.push(*missing);
             if !std::mem::replace(said, true) {
-                let word = lacking.kind.word();
-                let start = pages::missing_workers::start(lacking);
+                let word = missing.kind.word();
+                let start = pages::missing_workers::start(missing);
                 self.progress
                     .note(&format!("waiting for a {word} worker: {start}"));
             }
@@ -85,10 +85,10 @@ impl Observer for Watcher {
         let waits = self.progress.is_paused() && live.attempts.is_empty() && !live.draining;
         if self.paused.is_due(waits, Instant::now()) && !self.quiet {
             self.progress.note(
-                "the run is paused and waits: `scheduler resume` continues it, Ctrl-C ends it",
+                "the run is paused; continue it with `scheduler resume`, or end it with Ctrl-C",
             );
         }
-        self.progress.lacking(missing);
+        self.progress.missing_workers(shown);
         self.progress.live(live, live.now);
     }
 }

@@ -1,4 +1,4 @@
-//! An attempt and what its agent did, as pages.
+//! Pages about an attempt and its transcript.
 
 use super::{Page, time, why};
 use crate::cli::output::Output;
@@ -8,12 +8,12 @@ use crate::model::format;
 use crate::model::settings::WorkerKind;
 use crate::model::views::AttemptTimeline;
 
-/// Lines of a tool's output that are shown, from its beginning; `--raw` has all.
+/// First lines shown of a tool's output; `--raw` has all.
 const OUTPUT_LINES_MAX: usize = 12;
-/// Columns before the words of a piece.
+/// Terminal columns before the text of a transcript's piece.
 const INDENT: usize = 17;
 
-/// What the log knows of the attempt. Nothing of it is cut.
+/// The page about an attempt. Its lines are not cut to the terminal's width.
 pub fn page(timeline: &AttemptTimeline, preserved: Option<&str>, out: &Output) -> String {
     let mut page = Page::new(&out.uncut());
     let kind = match timeline.kind {
@@ -41,7 +41,7 @@ pub fn page(timeline: &AttemptTimeline, preserved: Option<&str>, out: &Output) -
         time(timeline.started),
         timeline.base.short()
     );
-    fact("began", &began);
+    fact("started", &began);
     if timeline.open {
         fact("ended", "not yet");
     }
@@ -62,7 +62,7 @@ pub fn page(timeline: &AttemptTimeline, preserved: Option<&str>, out: &Output) -
     page.end()
 }
 
-/// One piece of the transcript.
+/// One piece of the transcript, as lines.
 pub fn piece(piece: &Piece, out: &Output) -> String {
     let mut page = Page::new(&out.uncut());
     let tone = match piece.kind {
@@ -77,11 +77,11 @@ pub fn piece(piece: &Piece, out: &Output) -> String {
     match piece.kind {
         Kind::Prompt => {
             lines.truncate(1);
-            more = "(--prompt prints all of it)".to_owned();
+            more = "(--prompt prints the whole prompt)".to_owned();
         }
         Kind::Output | Kind::Failed if lines.len() > OUTPUT_LINES_MAX => {
             more = format!(
-                "({} more lines; --raw has them)",
+                "({} more lines; --raw prints them)",
                 lines.len() - OUTPUT_LINES_MAX
             );
             lines.truncate(OUTPUT_LINES_MAX);

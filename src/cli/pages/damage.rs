@@ -1,30 +1,30 @@
-//! What is wrong with a log, for people.
+//! Text about a damaged log.
 
 use super::time;
 use crate::cli::text::clean;
 use crate::queue::repair::Findings;
 use crate::queue::{LostText, Text};
 
-/// Dropped events that are shown one by one; the others are counted.
+/// Dropped events that are listed; the rest is only counted.
 const SHOWN_MAX: usize = 20;
 
-/// One line.
+/// What is damaged, in one line.
 pub fn what(findings: &Findings) -> String {
     match &findings.bad {
         Some((sequence, _)) => {
             format!("the log is damaged: event {sequence} is the first bad one")
         }
         None if findings.engine.is_some() => {
-            "the log's files are damaged, and every event can still be read".to_owned()
+            "the log's files are damaged, but every event can still be read".to_owned()
         }
         None if !findings.foreign_snapshots.is_empty() => {
-            "there are snapshots of what is not in the log".to_owned()
+            "there are snapshots of events that the log does not have".to_owned()
         }
-        None => "texts are not as they were written; every event is there".to_owned(),
+        None => "texts were altered or are missing; every event is verified".to_owned(),
     }
 }
 
-/// The reasons, a line each.
+/// Why the log counts as damaged, one line per reason.
 pub fn why(findings: &Findings) -> Vec<String> {
     let head = findings.head().sequence;
     let mut lines = Vec::new();
@@ -32,32 +32,29 @@ pub fn why(findings: &Findings) -> Vec<String> {
         lines.push(format!("event {sequence}: {why}"));
     }
     lines.push(match head.0 {
-        0 => "no event is proven to be as it was written".to_owned(),
-        1 => "event 1 is as it was written".to_owned(),
-        _ => format!("events 1 to {head} are as they were written"),
+        0 => "no event is verified".to_owned(),
+        1 => "event 1 is verified".to_owned(),
+        _ => format!("events 1 to {head} are verified"),
     });
     if findings.bad.is_some() {
         lines.push(match findings.salvage.unlinked_events() {
             0 => "no event after it can be read".to_owned(),
-            1 => "one event after it can be read, and nothing proves what it follows".to_owned(),
+            1 => "one event after it can be read, but not verified, because it no longer follows a verified one".to_owned(),
             count => {
-                format!("{count} events after it can be read, and nothing proves what they follow")
+                format!("{count} events after it can be read, but not verified, because they no longer follow a verified one")
             }
         });
         if findings.known > head {
-            lines.push(format!(
-                "the log is known to have reached event {}; whether it went on is not known",
-                findings.known
-            ));
+            lines.push(format!("the log had at least {} events", findings.known));
         }
     }
     if let Some(engine) = &findings.engine {
-        lines.push(format!("as it stands: {}", clean(engine)));
+        lines.push(format!("when opened: {}", clean(engine)));
     }
     lines
 }
 
-/// The events that a repair would drop, a line each, as far as they read.
+/// The events that a repair would drop and that can be read, one line each.
 pub fn dropped(findings: &Findings) -> Vec<String> {
     let count = findings.salvage.unlinked_events();
     let shown = findings.salvage.first_unlinked(SHOWN_MAX);
@@ -74,7 +71,7 @@ pub fn dropped(findings: &Findings) -> Vec<String> {
     lines
 }
 
-/// The texts that are missing or altered, a line each; `count` is how many there are.
+/// The missing or altered texts, one line each. `lost` may be only the first of `count`.
 pub fn lost(lost: &[LostText], count: u64) -> Vec<String> {
     let mut lines: Vec<String> = lost.iter().take(SHOWN_MAX).map(text).collect();
     let more = count.saturating_sub(lines.len() as u64);
@@ -100,7 +97,7 @@ fn text(lost: &LostText) -> String {
     format!("{what}: {how}, content {}", lost.content)
 }
 
-/// The same for a script.
+/// The missing or altered texts as JSON.
 pub fn lost_json(lost: &[LostText]) -> Vec<serde_json::Value> {
     let each = lost.iter().map(|lost| {
         let (event, altered) = (lost.event, lost.altered);

@@ -1,4 +1,4 @@
-//! One event, for people and for programs.
+//! One event, as a line of text or JSON.
 
 use serde::Serialize;
 
@@ -15,14 +15,14 @@ struct Json<'a> {
     epoch: u64,
     at: u64,
     time: String,
-    /// The command's ULID: a number of 128 bits is more than most readers of JSON can hold.
+    /// The command's ULID as text, because most JSON readers cannot hold a number of 128 bits.
     cause: String,
     actor: &'a Actor,
     #[serde(flatten)]
     event: &'a Event,
 }
 
-/// The event as one line of JSON, without the line's end.
+/// The event as one line of JSON, without the line end.
 pub fn json(recorded: &Recorded) -> Result<String, serde_json::Error> {
     serde_json::to_string(&Json {
         sequence: recorded.sequence.0,
@@ -35,7 +35,7 @@ pub fn json(recorded: &Recorded) -> Result<String, serde_json::Error> {
     })
 }
 
-/// The event as one line for people: its number, its time, and what happened.
+/// The event as one line of text: its number, its time, and what happened.
 pub fn text(line: &EventLine, style: RenderStyle) -> String {
     let number = cell_right(&line.sequence.to_string(), 6);
     let prefix = format!("{number} {} ", time(line.at));

@@ -1,14 +1,14 @@
-//! A feature's text as a page.
+//! The page with a feature's text.
 
 use super::Page;
 use crate::cli::output::Output;
 use crate::cli::text::{Style, clean, clean_lines, trimmed};
 use crate::model::views::text::{FeatureText, Neighbour};
 
-/// Features that are listed; JSON has them all.
+/// Features listed; JSON has all.
 const NEIGHBOURS_MAX: usize = 20;
 
-/// The page. Nothing of the text is cut.
+/// The page. Its lines are not cut to the terminal's width.
 pub fn page(text: &FeatureText, out: &Output) -> String {
     let mut page = Page::new(&out.uncut());
     let spec = &text.spec;
@@ -29,7 +29,10 @@ pub fn page(text: &FeatureText, out: &Output) -> String {
         fact("priority", spec.priority.to_string());
     }
     if spec.checks.is_empty() {
-        fact("checks", "none; it passes on the agent's word".to_owned());
+        fact(
+            "checks",
+            "none; the feature passes on the agent's word".to_owned(),
+        );
     }
     if !spec.description.trim().is_empty() {
         page.gap();
@@ -41,7 +44,7 @@ pub fn page(text: &FeatureText, out: &Output) -> String {
     neighbours(&mut page, "unblocks", &text.unblocks);
     page.gap();
     let next = format!("scheduler why {}", text.feature.0);
-    page.line(&[(Style::Faint, "its timeline: "), (Style::Plain, &next)]);
+    page.line(&[(Style::Faint, "its history: "), (Style::Plain, &next)]);
     page.end()
 }
 

@@ -1,4 +1,4 @@
-//! Views as text and as JSON.
+//! Prints views as text or JSON.
 
 pub mod attempt;
 pub mod damage;
@@ -14,18 +14,18 @@ use super::output::Output;
 use super::text::{Palette, Style, fit, width};
 use crate::model::ids::Timestamp;
 
-/// The shortest beginning of a hash that names an output, and what `why` prints of one. No number
-/// of a feature or of an attempt is so long, so that the three cannot be mistaken for each other.
+/// Fewest digits of a hash that name an output; `why` prints this many. Feature and attempt numbers
+/// are always shorter, so the three cannot be confused.
 pub const HASH_DIGITS_MIN: usize = 12;
 
-/// A time as people and programs read it: `2026-11-22T15:04:05Z`.
+/// A time in UTC by RFC 3339: `2026-11-22T15:04:05Z`.
 pub fn time(at: Timestamp) -> String {
-    // humantime panics in the year 10000; a wild clock must not do that.
+    // humantime panics from the year 10000 on, which a wrong clock can show.
     let seconds = (at.0 / 1_000).min(253_402_300_799);
     humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
 }
 
-/// Lines under construction, cut to the terminal's width.
+/// A page under construction. Its lines are cut to the terminal's width.
 pub struct Page {
     palette: Palette,
     width: Option<usize>,
@@ -43,7 +43,7 @@ impl Page {
         }
     }
 
-    /// A line of pieces, one after the other with nothing between them.
+    /// Adds a line of pieces, without space between them.
     pub fn line(&mut self, pieces: &[(Style, &str)]) {
         let mut room = self.width.unwrap_or(usize::MAX);
         let mut line = String::new();
@@ -56,12 +56,12 @@ impl Page {
         self.text.push('\n');
     }
 
-    /// An empty line.
+    /// Adds an empty line.
     pub fn gap(&mut self) {
         self.text.push('\n');
     }
 
-    /// All of it, with the last line's end.
+    /// The text of the page; it ends with a line end.
     pub fn end(self) -> String {
         self.text
     }

@@ -1,4 +1,4 @@
-//! The status as a page.
+//! The page of `scheduler status`.
 
 use super::{Page, missing_workers, time};
 use crate::cli::output::Output;
@@ -14,22 +14,23 @@ use crate::model::views::status::{FeatureView, StatusView};
 use crate::model::views::timeline;
 use crate::protocol::{Live, LiveAttempt};
 
-/// Features of each group that are listed; JSON has them all.
+/// Features listed per group; JSON has all.
 const ROWS_MAX: usize = 10;
-/// Numbers of passing features that are listed.
+/// Passing features listed by number.
 const NUMBERS_MAX: usize = 30;
+/// Most terminal columns for a feature's name.
 const NAME_COLUMNS_MAX: usize = 40;
 
-/// From when the status is looked at.
+/// The moment that the status describes.
 #[derive(Clone, Copy, Debug)]
 pub enum AsOf<'a> {
-    /// From now; with what goes on beside the log, when a scheduler runs.
+    /// Now, with the scheduler's activity if one is running.
     Now(Option<&'a Live>),
-    /// From the moment of the log's last event that is looked at.
+    /// The moment of the last event that was read.
     Sequence,
 }
 
-/// The page.
+/// The page for `view`, as of `now`.
 pub fn page(view: &StatusView, as_of: AsOf<'_>, now: Timestamp, out: &Output) -> String {
     let (live, replayed) = match as_of {
         AsOf::Now(live) => (live, false),
@@ -99,7 +100,7 @@ impl Writer<'_> {
             .map(|(it, count)| format!("{count} {}", it.word()))
             .collect();
         let text = match view.features.len() {
-            0 => "none yet; `scheduler import FILE` brings them in".to_owned(),
+            0 => "none yet; add some with `scheduler import FILE`".to_owned(),
             all => format!("{all}: {}", counts.join(", ")),
         };
         self.fact("features", Style::Plain, &text);
@@ -121,7 +122,7 @@ impl Writer<'_> {
         );
     }
 
-    /// What a person should know before anything else.
+    /// Facts that need attention, printed first.
     fn warnings(&mut self) {
         let view = self.view;
         if let Some((at, moved)) = &view.moved {
@@ -131,20 +132,20 @@ impl Writer<'_> {
         }
         if let (total @ 1.., changes) = &view.config {
             let text = clean(&config::words(changes, *total));
-            let text = format!("changed since the run before: {text}");
+            let text = format!("changed since the previous run: {text}");
             self.fact("config", Style::Warning, &text);
         }
         if !view.held.is_empty() {
             self.fact("held", Style::Warning, &clean(&format::held(&view.held)));
         }
         if let Some(reason) = &view.paused {
-            let text = format!("{}; `scheduler resume` goes on", clean(reason));
+            let text = format!("{}; `scheduler resume` continues the run", clean(reason));
             self.fact("paused", Style::Warning, text.trim_start_matches("; "));
         }
         if let Some((count, last)) = &view.refused {
             let more = match count.saturating_sub(1) {
                 0 => String::new(),
-                more => format!(" ({more} more before; `scheduler log` has them)"),
+                more => format!(" (and {more} earlier; `scheduler log` shows them)"),
             };
             let text = format!("{} tried to {}{more}", last.actor, clean(&last.command));
             self.fact("refused", Style::Warning, &text);
@@ -159,7 +160,10 @@ impl Writer<'_> {
         }
         if let Some(trouble) = &view.troubled {
             let (kind, reason) = (trouble.kind.word(), clean(&trouble.reason));
-            let text = format!("by the machine ({kind}): {reason}; {}", trouble.advice);
+            let text = format!(
+                "problem of the machine ({kind}): {reason}; {}",
+                trouble.advice
+            );
             self.fact("held", Style::Warning, &text);
         }
     }
@@ -168,7 +172,7 @@ impl Writer<'_> {
         let Some(run) = &self.view.run else {
             return (
                 Style::Plain,
-                "none yet; `scheduler run` starts one".to_owned(),
+                "none yet; start one with `scheduler run`".to_owned(),
             );
         };
         if let Some(outcome) = run.outcome {
@@ -189,7 +193,7 @@ impl Writer<'_> {
                     "features are"
                 };
                 let text = format!(
-                    "not running, {waiting} {features} ready: `scheduler run` continues (the last run ended: {reason})"
+                    "not running, {waiting} {features} ready; continue with `scheduler run` (the last run ended: {reason})"
                 );
                 return (Style::Warning, text);
             }
@@ -216,7 +220,7 @@ impl Writer<'_> {
             ),
             None if self.replayed => (Style::Plain, format!("open for {since} at this event")),
             None => {
-                let text = "interrupted; `scheduler run` goes on where it ended";
+                let text = "interrupted; `scheduler run` continues where it ended";
                 (Style::Warning, text.to_owned())
             }
         }
@@ -238,9 +242,9 @@ impl Writer<'_> {
         if !self.view.unfit.is_empty() {
             let names = clean(&self.view.unfit.join(", "));
             let text = format!(
-                "{names}: gave back {RETURNS_MAX} jobs in a row, gets no more; see what it says, and start it again"
+                "{names}: gave up {RETURNS_MAX} jobs in a row and gets no more; check its output, then restart it"
             );
-            self.fact("unfit", Style::Warning, &text);
+            self.fact("suspended", Style::Warning, &text);
         }
     }
 
@@ -308,7 +312,7 @@ impl Writer<'_> {
         self.more(features.len());
     }
 
-    /// Passing features of which nobody knows whether they still work.
+    /// Passing features whose last tests gave no verdict.
     fn unproven(&mut self) {
         let view = self.view;
         let features: Vec<&FeatureView> = view.features.iter().filter(|it| it.unproven).collect();
@@ -341,7 +345,7 @@ impl Writer<'_> {
             ),
             DerivedStatus::Delayed => {
                 let wait = format::duration(feature.not_before.since_ms(self.now));
-                (Style::Plain, format!("again in {wait}: {}", feature.note))
+                (Style::Plain, format!("retried in {wait}: {}", feature.note))
             }
             DerivedStatus::Unreachable => (Style::Bad, feature.note.clone()),
             _ => (Style::Faint, feature.note.clone()),

@@ -1,4 +1,4 @@
-//! The answer to "why?" as a page.
+//! The page of `scheduler why`.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ use crate::model::views::timeline::{self, times};
 use crate::model::views::{Choice, Label, TimelineEntry, Why};
 use crate::queue::content::hash;
 
-/// The last lines of failed checks' outputs, by the event that tells the failure.
+/// The last lines of failed checks' outputs, by the event of the failure.
 pub type Tails = BTreeMap<Sequence, Vec<String>>;
 
-/// The page. Nothing of it is cut: who asks wants to know all.
+/// The page. Its lines are not cut to the terminal's width. `all` lists every passed test.
 pub fn page(why: &Why, tails: &Tails, all: bool, out: &Output) -> String {
     let mut page = Page::new(&out.uncut());
     let status = format!(": {}", why.status.word());
@@ -34,9 +34,8 @@ pub fn page(why: &Why, tails: &Tails, all: bool, out: &Output) -> String {
     }
     if let Some(over) = &why.passed_over {
         let text = format!(
-            "  {} time{} another was chosen before it, last {} at event {}: {}; its own: {}",
-            over.times,
-            if over.times == 1 { "" } else { "s" },
+            "  passed over {}, last for {} at event {} ({}, against {})",
+            times(over.times, "time"),
             over.chosen,
             over.sequence,
             timeline::rank_words(&over.terms),
@@ -64,8 +63,8 @@ pub fn page(why: &Why, tails: &Tails, all: bool, out: &Output) -> String {
     page.end()
 }
 
-/// Tests that passed, but for the last of several in a row: nobody wants to read of each. With the
-/// last one that is left out stands how many of them there are, with the others 0.
+/// Passed tests that the page leaves out: all but the last of several in a row. The last one left out
+/// has the number of them, which the page prints instead; the others have 0.
 fn routine(why: &Why) -> BTreeMap<AttemptId, u32> {
     let mut routine = BTreeMap::new();
     let mut row = Vec::new();
@@ -79,7 +78,7 @@ fn routine(why: &Why) -> BTreeMap<AttemptId, u32> {
         // The last one is shown.
         row.pop();
         let count = row.len() as u32;
-        // Instead of a single one nothing shorter could stand.
+        // A note in place of a single test would not be shorter.
         let last = row.pop().filter(|_| count > 1);
         let hidden = row.drain(..).map(|attempt| (attempt, 0));
         if let Some(last) = last {
@@ -89,16 +88,16 @@ fn routine(why: &Why) -> BTreeMap<AttemptId, u32> {
     routine
 }
 
-/// The commands that show what this page only names, ready to be copied.
+/// Commands that show what this page only mentions, ready to copy.
 fn see_more(page: &mut Page, why: &Why) {
     page.gap();
     let mut line = |what: &str, about: &str| {
         let command = format!("  {:<28} ", format!("scheduler show {what}"));
         page.line(&[(Style::Plain, &command), (Style::Faint, about)]);
     };
-    line(&why.feature.0.to_string(), "what the backlog says of it");
+    line(&why.feature.0.to_string(), "the feature's text");
     let entries = || why.entries.iter().rev();
-    // Tests mostly have no agent, and what other events tell is in the outcome's attempt, too.
+    // Most tests have no agent, and other events belong to the same attempt as an outcome.
     let outcome = entries().find(|it| {
         matches!(
             it.label,
@@ -108,18 +107,18 @@ fn see_more(page: &mut Page, why: &Why) {
     if let Some(attempt) = outcome.and_then(|it| it.attempt) {
         line(
             &attempt.to_string(),
-            "its last attempt, and what the agent did",
+            "its last attempt and what the agent did",
         );
     }
     let checks = || entries().flat_map(|it| it.checks.iter().rev());
     let checks = || checks().filter(|check| has_output(check));
     let failed = checks().find(|check| check.exit_code != 0);
     if let Some(check) = failed.or(checks().next()) {
-        line(&digits(check), "all that a check put out");
+        line(&digits(check), "the whole output of a check");
     }
 }
 
-/// One entry, and below it the last lines that its failed check put out.
+/// One entry, and below it the last lines of its failed check's output.
 pub(super) fn entry_lines(page: &mut Page, entry: &TimelineEntry, tail: &[String]) {
     let when = format!("{:>6} {} ", entry.sequence.0, time(entry.at));
     let label = format!("{:<1$}", entry.label.word(), Label::WIDTH);
@@ -153,7 +152,7 @@ pub(super) fn entry_lines(page: &mut Page, entry: &TimelineEntry, tail: &[String
             (Style::Plain, line),
         ]);
     }
-    // What a check put out is in the reason, too.
+    // The reason may quote the check's output.
     let told = |more: &&String| !tail.iter().any(|line| line.trim() == more.trim());
     if let Some(more) = entry.more.as_ref().filter(told) {
         page.line(&[(Style::Plain, &indent), (Style::Plain, &clean(more))]);
@@ -176,7 +175,7 @@ fn check_words(check: &CheckRun) -> String {
     let output = match (has_output(check), check.output == ContentHash::default()) {
         (true, _) => format!("output {}", digits(check)),
         (false, false) => "no output".to_owned(),
-        (false, true) => "its output was not kept".to_owned(),
+        (false, true) => "output not kept".to_owned(),
     };
     let took = format::duration(check.duration_ms);
     let command = clean(&check.command);
@@ -184,12 +183,12 @@ fn check_words(check: &CheckRun) -> String {
     format!("`{command}` exited with {code} after {took}, {output}")
 }
 
-/// True when there is something to be shown.
+/// True if the output was kept and is not empty.
 fn has_output(check: &CheckRun) -> bool {
     check.output != ContentHash::default() && check.output != hash(&[])
 }
 
-/// As much of the hash as `show` wants.
+/// The digits of the hash that `show` accepts.
 fn digits(check: &CheckRun) -> String {
     let mut digits = check.output.to_string();
     digits.truncate(HASH_DIGITS_MIN);

@@ -1,4 +1,4 @@
-//! What people see of a run while it goes on, on standard error.
+//! A run's progress, on standard error.
 
 pub mod render;
 pub mod screen;
@@ -15,23 +15,23 @@ use render::Load;
 pub use screen::{DisplayMode, Screen};
 use view::View;
 
-/// Faster than this nobody reads.
+/// Shortest time between two draws; nobody reads faster.
 const DRAW_EVERY: Duration = Duration::from_millis(80);
-/// The load is the mean of a minute; asking more often shows nothing new.
+/// How often the machine's load is read. It is a mean over a minute, so more often is no use.
 const LOAD_EVERY: Duration = Duration::from_secs(2);
 
-/// A run as people watch it. Gets every event, and what workers say beside the log.
+/// Shows a run's progress. Gets every event, and the workers' activity.
 pub struct Progress {
     screen: Screen,
     view: View,
-    /// Every event as a line that stays, not only outcomes.
+    /// Print every event as a permanent line, not only outcomes.
     everything: bool,
     drawn: Option<Instant>,
     load: Option<(Instant, Load)>,
 }
 
 impl Progress {
-    /// Progress that goes on where `state` ends. `everything` shows also how things come about.
+    /// Progress that continues from `state`. `everything` prints every event, not only outcomes.
     pub fn new(screen: Screen, state: &State, now: Timestamp, everything: bool) -> Self {
         let view = View::after(state, now);
         Self {
@@ -54,7 +54,7 @@ impl Progress {
         self.draw(recorded.at, false);
     }
 
-    /// Takes what workers say beside the log, and draws anew.
+    /// Takes the workers' activity, and redraws.
     pub fn live(&mut self, live: &Live, now: Timestamp) {
         self.view.live(live);
         self.draw(now, true);
@@ -65,22 +65,22 @@ impl Progress {
         self.view.paused
     }
 
-    /// Notes whom the run waits for.
-    pub fn lacking(&mut self, lacking: Vec<MissingWorkers>) {
-        self.view.lacking = lacking;
+    /// Sets the workers that the run waits for.
+    pub fn missing_workers(&mut self, missing: Vec<MissingWorkers>) {
+        self.view.missing_workers = missing;
     }
 
-    /// Draws anew, so that times go on while nothing happens. A few times a second is enough.
+    /// Redraws, so that elapsed times advance while nothing happens. Call it a few times a second.
     pub fn tick(&mut self, now: Timestamp) {
         self.draw(now, true);
     }
 
-    /// Says something that stays: what Ctrl-C has begun, for example.
+    /// Prints a permanent line, for example what Ctrl-C does.
     pub fn note(&self, text: &str) {
         self.screen.note(text);
     }
 
-    /// Takes what is no longer true off the screen.
+    /// Removes the redrawn lines from the screen.
     pub fn finish(self) {
         self.screen.clear();
     }

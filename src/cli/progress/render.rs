@@ -1,4 +1,4 @@
-//! A run's view, as text: no terminal, no clock.
+//! Renders a run's view as text, without a terminal or clock.
 
 use super::view::{Active, View};
 use crate::cli::pages;
@@ -9,12 +9,12 @@ use crate::model::ids::Timestamp;
 use crate::model::settings::WorkerKind;
 use crate::protocol::Phase;
 
-/// An agent that was silent for so long is worth a remark.
+/// Milliseconds of an agent's silence after which the line shows it.
 const SILENT_MS: u64 = 5_000;
-/// Columns of the bar before the totals.
+/// Terminal columns of the bar before the totals.
 const BAR_COLUMNS: usize = 20;
 
-/// What is running now: a line for every open attempt, at most `rows` of them, and the totals.
+/// The redrawn lines: one per open attempt, at most `rows`, and the totals.
 pub fn lines(
     view: &View,
     now: Timestamp,
@@ -25,7 +25,7 @@ pub fn lines(
     let active: Vec<&Active> = view.active().collect();
     let shown = match active.len() {
         count if count <= rows => count,
-        // One row says how many are not shown.
+        // The last row says how many are not shown.
         _ => rows.saturating_sub(1),
     };
     let mut out: Vec<String> = active
@@ -92,21 +92,21 @@ fn phase(kind: WorkerKind, phase: Option<Phase>) -> &'static str {
     }
 }
 
-/// How busy the machine is.
+/// The machine's load.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Load {
-    /// Runnable processes, the mean of the last minute.
+    /// Mean number of runnable processes over the last minute.
     pub one_minute: f64,
-    /// Processors.
+    /// Number of processors.
     pub processors: usize,
 }
 
-/// All of the run in one line.
+/// The whole run in one line.
 pub fn totals(view: &View, now: Timestamp, load: Option<Load>, style: RenderStyle) -> String {
     let count = view.counts();
     let mut row = Row::new(style);
     let done = BAR_COLUMNS * count.passing as usize / count.total.max(1) as usize;
-    // The bar is the first thing to go when there is little room.
+    // In a narrow terminal, the bar is left out first.
     if style.width.is_none_or(|width| width >= 70) {
         row.cell(Style::Good, &"━".repeat(done));
         row.glue(Style::Faint, &"─".repeat(BAR_COLUMNS - done));
@@ -135,9 +135,9 @@ pub fn totals(view: &View, now: Timestamp, load: Option<Load>, style: RenderStyl
     if view.draining {
         row.glue(Style::Warning, ", ending");
     }
-    for lacking in &view.lacking {
+    for missing in &view.missing_workers {
         row.glue(Style::Plain, ", ");
-        row.glue(Style::Warning, &pages::missing_workers::short(lacking));
+        row.glue(Style::Warning, &pages::missing_workers::short(missing));
     }
     if let Some(since) = view.since {
         row.glue(

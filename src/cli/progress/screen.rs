@@ -1,4 +1,4 @@
-//! Standard error as a screen: lines that stay, and below them lines that are drawn over.
+//! Standard error as a screen: permanent lines, and below them lines that are redrawn in place.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -9,26 +9,26 @@ use crate::cli::globals::{Global, ProgressMode};
 use crate::cli::output::{terminal_width, wants_color};
 use crate::cli::text::Palette;
 
-/// Redraws a second, at most.
+/// Most redraws per second.
 const DRAWS_PER_SECOND: u8 = 12;
-/// Rows that stay free above the running attempts, so that what scrolls by can be read.
+/// Rows left free above the running attempts for permanent lines.
 const ROWS_FREE: usize = 6;
 
-/// What is shown.
+/// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DisplayMode {
-    /// Lines that stay, and below them a line for every open attempt and one total.
+    /// Permanent lines, and below them one line per open attempt and one of totals.
     Bars,
     /// One line of totals.
     Counter,
-    /// Lines that stay; the only form without a terminal.
+    /// Permanent lines only, also used without a terminal.
     Plain,
-    /// Nothing but notes.
+    /// Only notes.
     Silent,
 }
 
 impl DisplayMode {
-    /// The form that the arguments ask for and the stream can show.
+    /// The mode that the arguments ask for and the stream supports.
     pub fn choose(mode: ProgressMode, quiet: bool, terminal: bool) -> Self {
         match (mode, terminal) {
             _ if quiet => Self::Silent,
@@ -40,17 +40,17 @@ impl DisplayMode {
     }
 }
 
-/// Standard error. Copies share it, so that log lines and progress don't overwrite each other.
+/// Standard error. Clones share it, so that log lines and progress do not overwrite each other.
 #[derive(Clone)]
 pub struct Screen {
     mode: DisplayMode,
     palette: Palette,
-    /// One for all lines, so that they are always drawn together; shared by copies.
+    /// One bar for all redrawn lines, so that they are drawn together; shared by clones.
     bar: ProgressBar,
 }
 
 impl Screen {
-    /// What the arguments and the terminal allow.
+    /// The screen that the arguments ask for and the terminal supports.
     pub fn new(global: &Global) -> Self {
         let terminal = io::stderr().is_terminal();
         let mode = DisplayMode::choose(global.progress, global.quiet, terminal);
@@ -69,34 +69,34 @@ impl Screen {
         }
     }
 
-    /// What is shown.
+    /// How progress is shown.
     pub fn mode(&self) -> DisplayMode {
         self.mode
     }
 
-    /// Colours or not.
+    /// Whether to use colour.
     pub fn palette(&self) -> Palette {
         self.palette
     }
 
-    /// Whether anything is drawn over.
+    /// Whether lines are redrawn in place.
     pub fn draws(&self) -> bool {
         matches!(self.mode, DisplayMode::Bars | DisplayMode::Counter)
     }
 
-    /// Columns at this moment; people resize their windows.
+    /// The terminal's current columns; people resize their windows.
     pub fn width(&self) -> Option<usize> {
         self.draws().then(|| terminal_width(&io::stderr()))?
     }
 
-    /// Rows for running attempts at this moment.
+    /// Current number of rows for running attempts.
     pub fn rows(&self) -> usize {
         let size = rustix::termios::tcgetwinsize(io::stderr());
         let rows = size.map_or(24, |size| usize::from(size.ws_row));
         rows.saturating_sub(ROWS_FREE).max(2)
     }
 
-    /// Writes a line that stays, unless the form shows none.
+    /// Writes a permanent line, if this mode shows them.
     pub fn permanent(&self, text: impl FnOnce() -> String) {
         match self.mode {
             DisplayMode::Bars => self.note(&text()),
@@ -105,21 +105,21 @@ impl Screen {
         }
     }
 
-    /// Writes a line that stays, whatever the form.
+    /// Writes a permanent line in every mode.
     pub fn note(&self, text: &str) {
-        // Progress is a courtesy: a run goes on when nobody can see it any more.
+        // A run continues even if nothing can be written to standard error.
         match self.draws() && !self.bar.is_finished() {
             true => self.bar.println(text),
             false => write_line(text),
         }
     }
 
-    /// Draws these lines over those drawn before.
+    /// Replaces the lines drawn before by these.
     pub fn draw(&self, lines: &[String]) {
         self.bar.set_message(lines.join("\n"));
     }
 
-    /// Takes everything off that was drawn; nothing is drawn after it.
+    /// Removes the drawn lines; nothing is drawn after this.
     pub fn clear(&self) {
         self.bar.finish_and_clear();
     }
@@ -130,11 +130,11 @@ fn message_only() -> ProgressStyle {
 }
 
 fn write_line(text: &str) {
-    // One write for the whole line, so that lines of several processes don't mix.
+    // One write for the whole line, so that lines of several processes do not mix.
     drop(io::stderr().write_all(format!("{text}\n").as_bytes()));
 }
 
-/// Writes log lines above what is drawn.
+/// Writes log lines above the redrawn lines.
 impl<'a> MakeWriter<'a> for Screen {
     type Writer = LogLine;
 
@@ -146,7 +146,7 @@ impl<'a> MakeWriter<'a> for Screen {
     }
 }
 
-/// One log line; written as a whole when it is dropped.
+/// One log line, written as a whole when it is dropped.
 pub struct LogLine {
     screen: Screen,
     bytes: Vec<u8>,

@@ -194,14 +194,14 @@ fn open_attempts_have_a_line_each_and_the_run_one() {
         "──────────────────── 0/3 passing, 2 running, ending, 11s, load 1.2/2",
     ];
     assert_eq!(shown, expected);
-    run.view.lacking = vec![MissingWorkers {
+    run.view.missing_workers = vec![MissingWorkers {
         kind: WorkerKind::Testing,
         ends_in_ms: Some(119_000),
     }];
     let totals = totals(&run.view, Timestamp(12_000), None, run.style(None));
-    let told = "2 running, ending, no testing worker, ends in 1m59s, 11s";
+    let told = "2 running, ending, no testing worker (run ends in 1m59s), 11s";
     assert!(totals.ends_with(told), "{totals}");
-    run.view.lacking.clear();
+    run.view.missing_workers.clear();
     let few = lines(&run.view, Timestamp(12_000), None, 1, run.style(Some(60)));
     assert_eq!(few, ["  and 2 more", "0/3 passing, 2 running, ending, 11s"]);
 }

@@ -1,4 +1,4 @@
-//! What a run's view knows: a fold of events, and of what workers say beside them.
+//! The state behind a run's progress: a fold of events and of the workers' activity.
 
 use std::collections::BTreeMap;
 
@@ -14,77 +14,77 @@ use crate::model::views::timeline::OpenAttempt;
 use crate::model::views::{EventLine, Timeline};
 use crate::protocol::{Live, LiveAttempt, MissingWorkers, Phase};
 
-/// An open attempt as people see it.
+/// An open attempt as shown in the progress.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Active {
-    /// Who.
+    /// Name of the worker.
     pub worker: String,
-    /// On what.
+    /// Features that the attempt works on.
     pub features: Vec<FeatureId>,
-    /// The first one's name.
+    /// Name of the first feature.
     pub name: String,
-    /// Coding or testing.
+    /// Whether the attempt codes or tests.
     pub kind: WorkerKind,
-    /// Since when.
+    /// Start time without clock jumps; see [`View::steady`].
     pub started: Timestamp,
-    /// The stage, once the worker said so.
+    /// The phase, once the worker has reported it.
     pub phase: Option<Phase>,
-    /// The last thing that happened.
+    /// The agent's last activity.
     pub activity: String,
-    /// When it happened.
+    /// When that activity happened.
     pub active_at: Option<Timestamp>,
-    /// False when the worker lives but is not connected.
+    /// False when the worker is alive but disconnected.
     pub connected: bool,
 }
 
-/// How the backlog stands.
+/// Numbers of features and attempts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Features that are to pass: all but the skipped.
+    /// Features that must pass: all except skipped and removed ones.
     pub total: u32,
     /// Features that pass.
     pub passing: u32,
-    /// Open attempts.
+    /// Attempts in progress.
     pub running: u32,
-    /// Attempts that failed since the view began.
+    /// Attempts that failed since the view started.
     pub failed: u32,
-    /// Features that passed once and do not now.
+    /// Features that passed before and no longer do.
     pub regressed: u32,
-    /// Features whose tries are used up.
+    /// Features that failed for good.
     pub parked: u32,
     /// Features that wait for a person's answer.
     pub asking: u32,
 }
 
-/// The view's knowledge.
+/// The state behind a run's progress.
 #[derive(Clone, Debug, Default)]
 pub struct View {
     timeline: Timeline,
     statuses: BTreeMap<FeatureId, Status>,
-    /// How many features have each status; a backlog may be too long to be counted every time.
+    /// Number of features per status, kept up to date because counting a long backlog is slow.
     by_status: BTreeMap<Status, u32>,
     active: BTreeMap<AttemptId, Active>,
     failed: u32,
     /// Columns of the longest name.
     pub name_columns: usize,
-    /// When the run began, as far as this view goes.
+    /// Start of the run, or of this view if that is later.
     pub since: Option<Timestamp>,
-    /// What was used since the view began.
+    /// Tokens and money used since the view started.
     pub spent: Usage,
-    /// A person has paused the run.
+    /// True while a person has paused the run.
     pub paused: bool,
-    /// The machine's trouble that keeps the crew back, in a word.
+    /// Kind of the machine's problem that stops new attempts.
     pub troubled: Option<TroubleKind>,
-    /// The attempt that met it last.
+    /// The last attempt that met the problem.
     excused: Option<AttemptId>,
-    /// The scheduler is ending.
+    /// True while the scheduler is ending.
     pub draining: bool,
     /// Workers that the run waits for.
-    pub lacking: Vec<MissingWorkers>,
+    pub missing_workers: Vec<MissingWorkers>,
 }
 
 impl View {
-    /// A view that goes on where `state` ends.
+    /// A view that continues from `state`.
     pub fn after(state: &State, now: Timestamp) -> Self {
         let mut view = Self {
             timeline: Timeline::after(state),
@@ -101,7 +101,7 @@ impl View {
         view
     }
 
-    /// Folds an event, and tells it.
+    /// Folds an event and describes it.
     pub fn event(&mut self, recorded: &Recorded) -> EventLine {
         let line = self.timeline.describe(recorded);
         let at = self.steady(recorded.at);
@@ -120,7 +120,7 @@ impl View {
             Event::RegressionFound(it) => self.set(it.feature, Status::Regressed),
             Event::FeatureParked(it) => self.set(it.feature, Status::Parked),
             Event::InputRequested(it) => self.set(it.feature, Status::NeedsInput),
-            Event::InputAnswered(it) => self.set(it.feature, self.rest(it.feature)),
+            Event::InputAnswered(it) => self.set(it.feature, self.retried_status(it.feature)),
             Event::UsageRecorded(it) => self.spent = self.spent.plus(it.usage),
             Event::RunPaused(_) => self.paused = true,
             Event::RunResumed(_) => (self.paused, self.troubled) = (false, None),
@@ -135,8 +135,8 @@ impl View {
         line
     }
 
-    /// True for an event that says nothing new while a trouble goes on: that it goes on, and that
-    /// the attempts which meet it are given back. To be asked before the event is folded.
+    /// True for an event that says nothing new during a problem of the machine: that the problem
+    /// persists, or that an attempt gave up because of it. Call it before the event is folded.
     pub fn is_repetition(&self, event: &Event) -> bool {
         match event {
             Event::CrewTroubled(_) => self.troubled.is_some(),
@@ -145,7 +145,7 @@ impl View {
         }
     }
 
-    /// Takes over what is known of the open attempts beside the log.
+    /// Updates the open attempts from the scheduler's activity.
     pub fn live(&mut self, live: &Live) {
         self.draining = live.draining;
         for now in &live.attempts {
@@ -155,17 +155,17 @@ impl View {
         }
     }
 
-    /// A time of the wall clock on the scale of this view's times: without the clock's jumps.
+    /// Converts a wall-clock time to this view's time, which leaves out jumps of the clock.
     pub fn steady(&self, at: Timestamp) -> Timestamp {
         self.timeline.steady(at)
     }
 
-    /// The open attempts, the oldest first.
+    /// The open attempts, oldest first.
     pub fn active(&self) -> impl Iterator<Item = &Active> {
         self.active.values()
     }
 
-    /// How the backlog stands.
+    /// Current numbers of features and attempts.
     pub fn counts(&self) -> Counts {
         let count = |status: Status| self.by_status.get(&status).copied().unwrap_or(0);
         let all: u32 = self.by_status.values().sum();
@@ -184,12 +184,12 @@ impl View {
         let waits = [Status::Parked, Status::Skipped, Status::NeedsInput];
         let status = self.statuses.get(&feature);
         if status.is_some_and(|status| waits.contains(status)) {
-            self.set(feature, self.rest(feature));
+            self.set(feature, self.retried_status(feature));
         }
     }
 
-    /// Where a feature returns to when it may be tried again.
-    fn rest(&self, feature: FeatureId) -> Status {
+    /// The status of a feature that may be tried again.
+    fn retried_status(&self, feature: FeatureId) -> Status {
         match self.timeline.is_broken(feature) {
             true => Status::Regressed,
             false => Status::Pending,
@@ -209,7 +209,7 @@ impl View {
         self.name_columns = self.name_columns.max(width(&clean(name)));
     }
 
-    /// Brings the open attempts into line with the timeline's.
+    /// Updates the open attempts from the timeline.
     fn refresh(&mut self) {
         let open = self.timeline.open();
         self.active.retain(|id, _| open.contains_key(id));

@@ -1,12 +1,12 @@
-//! Where attempts work: outside of the repository, so that no tool that searches upwards from an
-//! attempt finds a file of the person's.
+//! The directory for attempts. It is outside the repository, so that a tool that searches upwards
+//! from an attempt does not find the person's files.
 
 use std::path::{Path, PathBuf};
 
 use crate::cli::error::Error;
 
-/// The directory below which each project has one for its attempts: the value of
-/// `run.attempts_dir`, or that of the user's state.
+/// The directory in which each project has one for its attempts: `run.attempts_dir`, or a directory
+/// in the user's state directory.
 pub fn base(configured: &str) -> Result<PathBuf, Error> {
     if configured.is_empty() {
         return from_environment(
@@ -23,18 +23,18 @@ pub fn base(configured: &str) -> Result<PathBuf, Error> {
         return Ok(path);
     }
     Err(Error::usage(
-        "the directory for attempts cannot be used",
+        "cannot use the directory for attempts",
         format!("run.attempts_dir = {configured:?} is a relative path"),
-        "write an absolute path, or one that begins with ~/",
+        "set an absolute path, or one that starts with ~/, in .crewlog/config.toml",
     ))
 }
 
-/// The home directory: `HOME`, or what the system knows of the user.
+/// The home directory: `HOME`, or the entry in the user database.
 fn home() -> Option<PathBuf> {
     std::env::home_dir().filter(|home| home.is_absolute())
 }
 
-/// The default. A relative `XDG_STATE_HOME` is none, by its specification.
+/// The default directory. By its specification, a relative `XDG_STATE_HOME` is ignored.
 fn from_environment(state: Option<PathBuf>, home: Option<PathBuf>) -> Result<PathBuf, Error> {
     let state = state.filter(|state| state.is_absolute());
     let state = state.or_else(|| home.map(|home| home.join(".local/state")));
@@ -46,29 +46,29 @@ fn from_environment(state: Option<PathBuf>, home: Option<PathBuf>) -> Result<Pat
 fn homeless() -> Error {
     Error::usage(
         "cannot find a directory for attempts",
-        "HOME is not set, and the system knows no home directory of this user",
-        "set HOME, or name a directory with `run.attempts_dir` in .crewlog/config.toml",
+        "HOME is not set, and the user database has no home directory for this user",
+        "set HOME, or set `run.attempts_dir` in .crewlog/config.toml",
     )
 }
 
-/// Refuses a directory for attempts that lies below one of `places`, whatever links lead there.
+/// Fails if the directory for attempts, with symbolic links resolved, is in one of `places`.
 pub fn refuse_below(attempts: &Path, places: &[&Path]) -> Result<(), Error> {
     let real = really(attempts);
     match places.iter().find(|place| real.starts_with(place)) {
         None => Ok(()),
         Some(place) => Err(Error::usage(
-            "the directory for attempts cannot be used",
+            "cannot use the directory for attempts",
             format!(
-                "{} lies inside of {}, where an attempt would find files that are not its own",
+                "{} is inside {}, where attempts would find files that are not their own",
                 attempts.display(),
                 place.display()
             ),
-            "name a directory outside of the repository with `run.attempts_dir` in .crewlog/config.toml",
+            "set `run.attempts_dir` in .crewlog/config.toml to a directory outside the repository",
         )),
     }
 }
 
-/// Where a path leads whose last parts may not exist yet.
+/// Resolves a path's symbolic links; its last parts need not exist yet.
 pub fn really(path: &Path) -> PathBuf {
     for above in path.ancestors() {
         if let (Ok(real), Ok(rest)) = (above.canonicalize(), path.strip_prefix(above)) {

@@ -1,4 +1,4 @@
-//! Taking possession of a directory for attempts.
+//! Claims a directory for a project's attempts.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -10,20 +10,20 @@ use super::identity::{IDENTITY, Identity, OWNER};
 use super::{Project, attempts, cannot, legible, private_directory};
 use crate::cli::error::Error;
 
-/// In a project's own directory below the base, what attempts make.
+/// Name of the attempts' directory in the project's directory below the base.
 const ATTEMPTS: &str = "attempts";
 
 impl Project {
-    /// The project with a directory for its attempts, where the config wants it, made when there
-    /// is none. For who holds the log: the place may change.
+    /// The project with a directory for its attempts at the place that the config sets, created if
+    /// it is missing. The caller must hold the log, because the place may change.
     ///
     /// # Errors
-    /// No such directory can be had, it lies in the repository, or something is in its way.
+    /// If the directory cannot be created, is in the repository, or belongs to somebody else.
     pub fn claim_attempts(&self, attempts_dir: &str) -> Result<Self, Error> {
         let (mut identity, fresh) = self.identity()?;
         let wanted = Self::attempts_base(attempts_dir)?;
         let key = match identity.attempts.as_deref().and_then(Path::parent) {
-            // Named for what the project was called at first.
+            // Keeps the name from when the project got its first directory.
             Some(own) => own.file_name().unwrap_or_default().to_owned(),
             None => self.key(&identity).into(),
         };
@@ -41,16 +41,15 @@ impl Project {
         })
     }
 
-    /// The directory below which a run would claim one for the attempts of this project.
+    /// The directory in which a run would claim one for this project's attempts.
     ///
     /// # Errors
-    /// `run.attempts_dir` is no such path, or there is no home directory.
+    /// If `run.attempts_dir` is not a valid path, or there is no home directory.
     pub fn attempts_base(attempts_dir: &str) -> Result<PathBuf, Error> {
         Ok(attempts::really(&attempts::base(attempts_dir)?))
     }
 
-    /// The project with the directory for attempts that a scheduler has claimed; claims one where
-    /// none has yet.
+    /// The project with the directory for attempts that a scheduler claimed; claims one if none has.
     ///
     /// # Errors
     /// As for [`Project::claim_attempts`].
@@ -70,8 +69,8 @@ impl Project {
         }
     }
 
-    /// Who this project is, and whether the file has to be written. A copy of a project's data,
-    /// whose original is alive, is a project of its own; data that was moved is what it was.
+    /// The project's identity, and whether its file must be written. Data copied from a project that
+    /// still exists gets a new identity; data that was moved keeps its own.
     fn identity(&self) -> Result<(Identity, bool), Error> {
         let file = self.data.join(IDENTITY);
         let found = Identity::read(&file).map_err(|error| cannot("read", &file, error))?;
@@ -90,8 +89,7 @@ impl Project {
         })
     }
 
-    /// Whether the data directory that an identity names is another than ours, and the same
-    /// project's.
+    /// Whether an identity names a different data directory that exists and has the same identity.
     pub(super) fn is_other(&self, known: &Identity) -> bool {
         let there = Identity::read(&known.data.join(IDENTITY)).ok().flatten();
         let same = |path: &Path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
@@ -107,7 +105,7 @@ impl Project {
 
     fn key(&self, identity: &Identity) -> String {
         let name = self.root.file_name().unwrap_or_default();
-        // The last characters of an identifier are its random ones.
+        // Only the last characters of a ULID are random.
         let id = identity.id.to_ascii_lowercase();
         let random = id.get(id.len().saturating_sub(12)..).unwrap_or_default();
         format!("{}-{random}", legible(Path::new(name)))
@@ -118,7 +116,7 @@ impl Project {
         attempts::refuse_below(attempts, &places.map(PathBuf::as_path))
     }
 
-    /// Makes the directory and writes down whose it is. One that is somebody else's is left alone.
+    /// Creates the directory and its owner file. Fails if it belongs to somebody else.
     fn own(&self, attempts: &Path, identity: &Identity) -> Result<(), Error> {
         let own = attempts.parent().unwrap_or(attempts);
         let file = own.join(OWNER);
@@ -129,22 +127,22 @@ impl Project {
         };
         if !ours {
             return Err(Error::usage(
-                "the directory for attempts cannot be used",
+                "cannot use the directory for attempts",
                 match owner {
                     Some(owner) => format!("{} belongs to {}", own.display(), owner.data.display()),
                     None => format!(
-                        "{} is there already, and Crewlog did not make it",
+                        "{} already exists, and Crewlog did not create it",
                         own.display()
                     ),
                 },
-                "move it away, or name another place with `run.attempts_dir` in .crewlog/config.toml",
+                "move it away, or set `run.attempts_dir` in .crewlog/config.toml to another directory",
             ));
         }
         let unusable = |error| {
             Error::usage(
-                "the directory for attempts cannot be used",
+                "cannot use the directory for attempts",
                 format!("{}: {error}", attempts.display()),
-                "make it writable, or name another place with `run.attempts_dir` in .crewlog/config.toml",
+                "make it writable, or set `run.attempts_dir` in .crewlog/config.toml to another directory",
             )
         };
         private_directory(attempts).map_err(unusable)?;

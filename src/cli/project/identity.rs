@@ -1,5 +1,5 @@
-//! Who a project is, whatever its directory is called: a file in its data directory, and one in
-//! its directory for attempts, by which the two know each other.
+//! A project's identity, which does not depend on its path: a file in its data directory, and one
+//! next to its directory for attempts, which link the two.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -8,37 +8,37 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// The file in the data directory.
+/// Name of the file in the data directory.
 pub const IDENTITY: &str = "identity";
-/// The file beside a project's directory for attempts.
+/// Name of the file next to a project's directory for attempts.
 pub const OWNER: &str = "owner";
 
 const MAGIC: &str = "crewlog-project-1";
 
-/// A longer file is none of ours.
+/// Longest file that is read; Crewlog writes shorter ones.
 const FILE_BYTES_MAX: u64 = 64 << 10;
 
-/// Directories that are remembered; who changes the place of attempts more often has emptied the
-/// first ones long ago.
+/// Earlier directories for attempts that are remembered. After this many changes, the oldest ones
+/// are long empty.
 const BEFORE_MAX: usize = 8;
 
-/// What the file says.
+/// The content of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// Tells this project from every other, copies of it among them.
+    /// A ULID that is unique to this project, even among copies.
     pub id: String,
-    /// The data directory that it was written for.
+    /// The data directory for which the file was written.
     pub data: PathBuf,
-    /// Where attempts work; `None` before the first run.
+    /// Directory for attempts; `None` before the first run.
     pub attempts: Option<PathBuf>,
-    /// Where attempts worked before; something may be left there.
+    /// Earlier directories for attempts, which may have leftovers.
     pub before: Vec<PathBuf>,
-    /// It began as a copy of a project that lived on: processes in its log may be the other's.
+    /// True for a copy of a project that still exists: processes in its log may belong to the original.
     pub copied: bool,
 }
 
 impl Identity {
-    /// A project that was never seen before.
+    /// The identity of a new project.
     pub fn new(data: &Path) -> Self {
         Self {
             id: ulid::Ulid::generate().to_string(),
@@ -49,7 +49,7 @@ impl Identity {
         }
     }
 
-    /// What the file says, if it is there and whole.
+    /// Reads the file; `None` if it is missing or incomplete.
     pub fn read(file: &Path) -> io::Result<Option<Self>> {
         let bytes = match File::open(file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -63,7 +63,7 @@ impl Identity {
         Ok(Self::decode(&bytes))
     }
 
-    /// Puts it into a file, whole or not at all, and on the disk.
+    /// Writes and syncs the file atomically.
     pub fn write(&self, file: &Path) -> io::Result<()> {
         let unfinished = file.with_extension(format!("{}.unfinished", std::process::id()));
         let mut out = OpenOptions::new();
@@ -72,7 +72,7 @@ impl Identity {
         let written = out.write_all(&self.encode()).and_then(|()| out.sync_all());
         let renamed = written.and_then(|()| fs::rename(&unfinished, file));
         if renamed.is_err() {
-            // What cannot be removed now is removed at the next start.
+            // If this fails, the next start removes it.
             let _ = fs::remove_file(&unfinished);
         }
         renamed?;
@@ -80,7 +80,7 @@ impl Identity {
             .map_or(Ok(()), |dir| File::open(dir)?.sync_all())
     }
 
-    /// Attempts work elsewhere from now on.
+    /// Sets a new directory for attempts and remembers the current one.
     pub fn move_attempts(&mut self, to: PathBuf) {
         self.before.retain(|before| *before != to);
         if let Some(before) = self.attempts.replace(to) {
@@ -130,7 +130,7 @@ impl Identity {
                 b"attempts" => attempts = Some(path()),
                 b"before" => before.push(path()),
                 b"copied" => copied = true,
-                // A later build may say more.
+                // A later version may add lines.
                 _ => {}
             }
         }
@@ -144,7 +144,7 @@ impl Identity {
     }
 }
 
-/// A path in one line: `\n` and `\\` stand for a line feed and a backslash.
+/// Escapes a path for one line: `\n` is a line feed and `\\` a backslash.
 fn escaped(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     for byte in bytes {

@@ -1,5 +1,5 @@
-//! What killed processes leave in the data directory and in directories for attempts: half-written
-//! files, and places where attempts worked once.
+//! Removes what killed processes leave behind: half-written files in the data directory, and empty
+//! directories for attempts.
 
 use std::fs;
 use std::io;
@@ -11,30 +11,30 @@ use crate::queue;
 use crate::worker::spool;
 
 impl Project {
-    /// Removes half-written files. For who holds the log, at the start and at the end of a run,
-    /// whether or not there is anything to do.
+    /// Removes half-written files, at the start and end of every run. The caller must hold the log.
     pub fn remove_unfinished(&self) {
         let no_worker = spool::remove_unfinished(&self.data);
         let removed = queue::remove_unfinished(&self.data)
             .and_then(|()| queue::remove_unfinished(&self.snapshots));
         if let Err(error) = &removed {
-            tracing::warn!(%error, "left half-written files for the next start");
+            tracing::warn!(%error, "cannot remove half-written files; the next start tries again");
         }
         match no_worker {
             Ok(true) => {
                 let contents = queue::FileContents::open(&self.log.join("content"));
                 if let Err(error) = contents.and_then(|contents| contents.remove_unfinished()) {
-                    tracing::warn!(%error, "left half-written outputs for the next start");
+                    tracing::warn!(%error, "cannot remove half-written outputs; the next start tries again");
                 }
             }
-            // Living workers may be writing; what is old was removed when the log was opened.
+            // Living workers may be writing; old files were removed when the log was opened.
             Ok(false) => {}
-            Err(error) => tracing::warn!(%error, "left half-written results for the next start"),
+            Err(error) => {
+                tracing::warn!(%error, "cannot remove half-written results; the next start tries again")
+            }
         }
     }
 
-    /// Every directory in which attempts of this project work, or have worked: the first is that
-    /// of today. Those that are another project's by now are not among them.
+    /// The current directory for attempts, then earlier ones that still belong to this project.
     pub fn all_attempts(&self) -> Vec<PathBuf> {
         let mut all = vec![self.worktrees.clone()];
         if let Ok(Some(identity)) = Identity::read(&self.data.join(IDENTITY)) {
@@ -51,16 +51,16 @@ impl Project {
         owner.is_some_and(|owner| owner.id == identity.id && !self.is_other(&owner))
     }
 
-    /// Removes directories for attempts in which nothing is left. The next run makes its own again.
+    /// Removes empty directories for attempts. The next run creates its own again.
     pub fn release_attempts(&self) {
         for attempts in self.all_attempts() {
             let emptied = fs::remove_dir(&attempts);
-            // A directory that holds something stays, and so does the file that says whose it is.
+            // A directory that is not empty stays, with its owner file.
             if let Some(own) = attempts.parent().filter(|_| emptied.is_ok())
                 && fs::remove_file(own.join(OWNER)).is_ok()
                 && let Err(error) = fs::remove_dir(own)
             {
-                tracing::debug!(%error, "kept the directory around that of the attempts");
+                tracing::debug!(%error, "kept the parent of the directory for attempts");
             }
             if let Err(error) = emptied
                 && error.kind() != io::ErrorKind::NotFound

@@ -1,8 +1,8 @@
-//! Bringing the data of an older layout, `.crewlog/data`, to its place in the git directory.
+//! Moves the data of an older layout, `.crewlog/data`, to its place in the git directory.
 //!
-//! Within one file system it is one rename. Otherwise it is copied under another name, synced,
-//! renamed, and what it was copied from is removed. A process may die anywhere: the next start
-//! goes on, and at every moment one of the two places holds all of it.
+//! Within one file system this is one rename. Otherwise the data is copied under another name,
+//! synced and renamed, and then the originals are removed. If the process dies anywhere, the next
+//! start continues; at every moment one of the two places has all the data.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
@@ -17,21 +17,21 @@ use crate::model::ids::AttemptId;
 use crate::queue;
 use crate::worker::spool;
 
-/// In a copy, which files it was made of: as long as it is there, the originals may be there, too.
+/// File in a copy with a fingerprint of the originals. While it exists, the originals may exist too.
 const COPIED: &str = "copied-from";
 
-/// What ends the name of a copy that is being made, and of originals that are being removed.
+/// Extension of an unfinished copy, and of originals that are being removed.
 const MOVING: &str = "moving";
 
-/// What is asked before each step that changes something on the disk; tests refuse one of them.
+/// Called before each step that changes the disk; tests make one step fail.
 type Step<'a> = &'a mut dyn FnMut(&'static str) -> io::Result<()>;
 
 impl Project {
-    /// Moves the data to its place, unless it is there.
+    /// Moves the data to its place, unless it is already there.
     ///
     /// # Errors
-    /// [`ExitCode::LogHeld`] where a scheduler or a worker of an older build uses the data where it
-    /// is; what the system says otherwise. Nothing is lost then.
+    /// [`ExitCode::LogHeld`] if a scheduler or worker of an older version uses the data; I/O errors.
+    /// Nothing is lost in either case.
     pub(super) fn migrate(&self) -> Result<(), Error> {
         let (old, new) = (&self.old, &self.home);
         let _held = match old.is_dir() {
@@ -45,7 +45,7 @@ impl Project {
         }
     }
 
-    /// Sees to it that nobody uses the data in its old place, and that nobody begins to.
+    /// Makes sure that no process uses the data in its old place, now or during the move.
     fn hold_old(&self) -> Result<Option<queue::Lock>, Error> {
         let log = self.old.join("log");
         let held = match log.is_dir() {
@@ -53,29 +53,29 @@ impl Project {
             false => None,
         };
         let spooled = spool::after(&self.old, AttemptId(0))
-            .map_err(|error| Error::internal("cannot look for living workers", error, ""))?;
+            .map_err(|error| Error::internal("cannot search for living workers", error, ""))?;
         match spooled.iter().find(|(_, held)| *held) {
             None => Ok(held),
             Some((path, _)) => Err(Error::new(
                 ExitCode::LogHeld,
-                "the project's data cannot be moved to its new place",
+                "cannot move the project's data to its new place",
                 match queue::holder_of(path).and_then(|holder| holder.pid) {
                     Some(pid) => format!(
-                        "worker {pid} of an older build is at work in {}",
+                        "worker {pid} of an older version is running in {}",
                         self.old.display()
                     ),
                     None => format!(
-                        "a worker of an older build is at work: it holds {}",
+                        "a worker of an older version is running: it holds {}",
                         path.display()
                     ),
                 },
-                "wait for its end, or end it, and run the command again",
+                "wait until it ends, or end it, then run the command again",
             )),
         }
     }
 }
 
-/// Does what is left to do, wherever an earlier process has died. False where there are two logs.
+/// Does the remaining steps, wherever an earlier process died. False if there are two logs.
 fn go_on(
     old: &Path,
     new: &Path,
@@ -95,16 +95,16 @@ fn two(old: &Path, new: &Path) -> Error {
     Error::usage(
         "this project has two logs",
         format!(
-            "one in {} and one in {}, which an older build has begun",
+            "one in {} and one in {}, which an older version created",
             new.display(),
             old.display()
         ),
-        "move the one away that you do not want to go on with",
+        "move away the one that you do not want to keep",
     )
 }
 
-/// Brings a directory to a place where nothing is. The name that a power cut leaves of a rename
-/// leads to all of it, whichever it is.
+/// Moves a directory to a free place. If a power cut interrupts the rename, either name leads to the
+/// whole directory.
 fn carry(old: &Path, new: &Path, step: Step<'_>) -> io::Result<()> {
     let above = parent(new)?;
     make(above, step)?;
@@ -121,7 +121,7 @@ fn carry(old: &Path, new: &Path, step: Step<'_>) -> io::Result<()> {
     }
 }
 
-/// The same on another file system.
+/// Moves a directory to another file system.
 fn copy(old: &Path, new: &Path, step: Step<'_>) -> io::Result<()> {
     make(parent(new)?, step)?;
     let half = new.with_added_extension(MOVING);
@@ -139,8 +139,7 @@ fn copy(old: &Path, new: &Path, step: Step<'_>) -> io::Result<()> {
     drop_originals(old, new, step)
 }
 
-/// Removes what the data was copied from. It gets another name first, so that nobody takes what is
-/// left of it for a project's data.
+/// Removes the originals. They are renamed first, so that a remainder is not taken for data.
 fn drop_originals(old: &Path, new: &Path, step: Step<'_>) -> io::Result<()> {
     let aside = aside(old);
     if old.exists() {
@@ -160,14 +159,14 @@ fn drop_originals(old: &Path, new: &Path, step: Step<'_>) -> io::Result<()> {
     sync(new)
 }
 
-/// Whether `new` was copied from `old` as it is now: nobody has appended to it since.
+/// Whether `new` is a copy of `old` and `old` has not changed since.
 fn is_copy(new: &Path, old: &Path) -> bool {
     let noted = fs::read_to_string(new.join(COPIED));
     let gone = !old.exists();
     noted.is_ok_and(|noted| gone || fingerprint(old).is_ok_and(|found| found == noted))
 }
 
-/// Changes when anything is appended to the log in `data`, or when it is another one.
+/// A text that changes when the log in `data` grows or is replaced.
 fn fingerprint(data: &Path) -> io::Result<String> {
     let meta = fs::metadata(data)?;
     let mut text = format!("{} {}\n", meta.dev(), meta.ino());

@@ -1,4 +1,4 @@
-//! Whether a project is still where it was when it was opened.
+//! Notices when a project is moved or deleted while it is in use.
 
 use std::fs::{self, File};
 use std::io;
@@ -10,16 +10,16 @@ use std::time::Duration;
 use super::Project;
 use crate::cli::error::Error;
 
-/// How often it is looked. A look costs a few calls.
+/// How often the paths are checked. A check costs a few system calls.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// The directories of a project, held open: by that they are known wherever they go.
+/// A project's directories, held open so that they can be found after a move.
 pub struct Standing {
     places: Vec<(PathBuf, File)>,
 }
 
 impl Project {
-    /// Remembers the project's directories as they are now.
+    /// Opens the project's directories at their current paths.
     pub fn standing(&self) -> Standing {
         let open = |path: &PathBuf| Some((path.clone(), File::open(path).ok()?));
         let places = [&self.root, &self.data].into_iter().filter_map(open);
@@ -29,8 +29,8 @@ impl Project {
     }
 }
 
-/// Whether a process of a project's log is this project's own: its workers hold its data directory
-/// open, which a copy of the project tells from the original. What cannot be seen is ours.
+/// Whether a process named in the log belongs to this project and not to the original of a copy. A
+/// project's workers hold its data directory open. A process that cannot be inspected counts as own.
 pub fn is_own(project: &Project, pid: u32) -> bool {
     let same = |path: PathBuf| fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
     let data = same(project.data.clone());
@@ -41,16 +41,16 @@ pub fn is_own(project: &Project, pid: u32) -> bool {
 }
 
 impl Standing {
-    /// Says whether the project was moved, deleted or replaced.
+    /// Checks whether the project is still at its paths.
     ///
     /// # Errors
-    /// It was; the error names where it is now, if it still is anywhere.
+    /// If it was moved, deleted or replaced; the error has the new path, if there is one.
     pub fn check(&self) -> Result<(), Error> {
         for (path, held) in &self.places {
             let same = match (fs::metadata(path), held.metadata()) {
                 (Ok(found), Ok(held)) => (found.dev(), found.ino()) == (held.dev(), held.ino()),
                 (Err(error), _) => error.kind() != io::ErrorKind::NotFound,
-                // A disk that fails says nothing about names.
+                // An I/O error does not mean that the path changed.
                 (Ok(_), Err(_)) => true,
             };
             if !same {
@@ -60,7 +60,7 @@ impl Standing {
         Ok(())
     }
 
-    /// Looks every second, and at what `also` looks at, until something is wrong.
+    /// Checks every second, together with `also`, and returns the first error.
     pub async fn lost(&self, also: impl Fn() -> Result<(), Error>) -> Error {
         loop {
             tokio::time::sleep(EVERY).await;
@@ -77,13 +77,13 @@ fn gone(path: &std::path::Path, held: &File) -> Error {
     match now.ok().filter(|now| !deleted && now.exists()) {
         Some(now) => Error::internal(
             "the project was moved while it was in use",
-            format!("{} is at {} now", path.display(), now.display()),
-            "start again there; nothing that was acknowledged is lost",
+            format!("{} is now at {}", path.display(), now.display()),
+            "start again there; nothing acknowledged is lost",
         ),
         None => Error::internal(
             "the project's directory was deleted while it was in use",
-            format!("{} is not what it was", path.display()),
-            "put it back from a backup; nothing was acknowledged since",
+            format!("{} no longer exists or was replaced", path.display()),
+            "restore it from a backup; nothing was acknowledged since then",
         ),
     }
 }

@@ -1,4 +1,4 @@
-//! The log's files, read past their engine.
+//! Reads the log's files directly, without the storage engine.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -15,27 +15,27 @@ use crate::model::ids::Sequence;
 use crate::queue::snapshot::{self, Stored};
 use crate::queue::{self, Ending, LogReader};
 
-/// Bytes of events that are read at once.
+/// Events are read in chunks of this many bytes.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// Why the disk is read although somebody has the log.
+/// Why the disk is read although a process holds the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Why {
-    /// It has taken the connection and says nothing.
+    /// The process accepted the connection but does not answer.
     Silent,
-    /// Nobody listens at the socket.
+    /// No process listens at the socket.
     NoSocket,
 }
 
-/// What was read is what the disk had, and not what the scheduler knows.
+/// The events came from the disk and may be older than what the scheduler has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FromDisk {
-    /// The scheduler's process, where the kernel names it.
+    /// The process that holds the log, if known.
     pub pid: Option<u32>,
-    /// Why it was not asked.
+    /// Why that process was not asked.
     pub why: Why,
-    /// The last event on the disk.
+    /// The last event that was read from the disk.
     pub as_of: Sequence,
 }
 
@@ -46,11 +46,11 @@ impl fmt::Display for FromDisk {
             Why::Silent => write!(f, "the scheduler{process} does not answer")?,
             Why::NoSocket => write!(
                 f,
-                "the process that has the log{process} cannot be asked: nobody listens at its socket"
+                "the process that holds the log{process} cannot be asked, because it does not listen at its socket"
             )?,
         }
         let as_of = self.as_of;
-        write!(f, "; showing what is on the disk as of event {as_of}")
+        write!(f, "; this is what is on the disk, up to event {as_of}")
     }
 }
 
@@ -58,12 +58,12 @@ impl fmt::Display for FromDisk {
 pub struct Disk {
     project: Project,
     instead: Option<(Why, Option<u32>)>,
-    /// The last reader, with what it has found.
+    /// The last reader, with what it found.
     reader: RefCell<Option<LogReader>>,
 }
 
 impl Disk {
-    /// Nobody has the log.
+    /// A log that no process holds.
     pub fn at_rest(project: &Project) -> Self {
         Self {
             project: project.clone(),
@@ -72,7 +72,7 @@ impl Disk {
         }
     }
 
-    /// This process has the log and cannot be asked.
+    /// A log that process `pid` holds, which cannot be asked.
     pub fn of(project: &Project, why: Why, pid: Option<u32>) -> Self {
         let pid = pid.or_else(|| queue::holder(&project.log)?.pid);
         Self {
@@ -81,9 +81,9 @@ impl Disk {
         }
     }
 
-    /// Hands over every event from `from` on, then [`Item::End`].
+    /// Calls `each` with every event from `from` on, then with [`Item::End`].
     pub fn read(&self, from: Sequence, each: Each<'_>) -> Result<(), Error> {
-        // Looked for first, so that none is newer than the events that are found.
+        // Snapshots are listed first, so that none is newer than the events found after it.
         let snapshots = snapshot::all(&self.project.snapshots).map_err(failed)?;
         let reader = LogReader::open(&self.project.log, from).map_err(failed)?;
         let mut slot = self.reader.borrow_mut();
@@ -107,7 +107,7 @@ impl Disk {
         }
     }
 
-    /// What to say of the events that were read, if somebody else knows better.
+    /// Set when a process holds the log, which may have newer events.
     pub fn told(&self) -> Option<FromDisk> {
         let (why, pid) = self.instead?;
         let reader = self.reader.borrow();
@@ -116,7 +116,7 @@ impl Disk {
         Some(FromDisk { pid, why, as_of })
     }
 
-    /// How the log was left; `None` before anything was read.
+    /// How the log was closed; `None` before the first read.
     pub fn ending(&self) -> Result<Option<Ending>, Error> {
         let reader = self.reader.borrow();
         let ending = reader.as_ref().map(LogReader::ending);
@@ -129,8 +129,8 @@ fn failed(error: queue::Error) -> Error {
     failures::of_log(&error)
 }
 
-/// A snapshot is written only of what is on the disk: a sound one of an event beyond the log's end
-/// proves that the log has lost its end.
+/// Fails if a valid snapshot is newer than the log's last event: snapshots are written only of events
+/// that are on the disk, so the end of the log is missing.
 fn must_not_be_ahead(snapshots: &[Stored], head: Sequence) -> Result<(), Error> {
     let mut ahead = snapshots.iter().filter(|stored| stored.sequence > head);
     let Some(sound) = ahead.find(|stored| snapshot::check(stored).is_ok()) else {
@@ -140,7 +140,7 @@ fn must_not_be_ahead(snapshots: &[Stored], head: Sequence) -> Result<(), Error> 
     Err(Error::new(
         ExitCode::LogDamaged,
         "the project's log is damaged",
-        format!("it ends at event {head}, and there is a snapshot of event {sequence}"),
+        format!("it ends at event {head}, but there is a snapshot of event {sequence}"),
         failures::DAMAGED_NEXT,
     ))
 }

@@ -1,5 +1,4 @@
-//! Messages of the Agent Client Protocol in words. Soft: what is not understood is left out, since
-//! the whole of it can be seen with `--raw`.
+//! Messages of the Agent Client Protocol as text. Unknown messages are left out; `--raw` shows all.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +6,13 @@ use serde_json::Value;
 
 use super::Kind;
 
-/// Tool calls whose titles are remembered until they end; a session has few at a time.
+/// Most tool calls whose titles are remembered; a session has few open at a time.
 const TOOLS_MAX: usize = 1_000;
 
-/// What later messages refer to.
+/// What later messages may refer to.
 #[derive(Debug, Default)]
 pub(super) struct Conversation {
-    /// Tool calls that were told.
+    /// Titles of tool calls that were shown, by id.
     tools: BTreeMap<String, String>,
 }
 
@@ -24,7 +23,7 @@ fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
 }
 
 impl Conversation {
-    /// What a line says; `None` when it is no message of the protocol.
+    /// The text of a line; `None` if it is not a message of the protocol.
     pub(super) fn message(&mut self, line: &str, from_agent: bool) -> Option<Told> {
         if !line.starts_with('{') {
             return None;
@@ -72,7 +71,7 @@ impl Conversation {
         }
     }
 
-    /// A call is told once, also when only its end was announced; and its output when it ends.
+    /// Shows a call once, even if only its end was announced, and its output when it ends.
     fn tool(&mut self, update: &Value) -> Told {
         let Some(id) = text(update, "/toolCallId") else {
             return Vec::new();
@@ -108,7 +107,7 @@ fn prompt(message: &Value) -> String {
     texts.collect::<Vec<_>>().join("\n")
 }
 
-/// What the agent answers to us: who it is, how its turn ended, or what went wrong.
+/// An agent's response: its name and version, why its turn ended, or an error.
 fn response(message: &Value) -> Told {
     if let Some(error) = message.get("error") {
         let words = text(error, "/message").unwrap_or("no reason given");
@@ -116,7 +115,7 @@ fn response(message: &Value) -> Told {
         let data = data.map(|data| format!(" ({data})")).unwrap_or_default();
         return vec![(
             Kind::Note,
-            format!("the agent answers with an error: {words}{data}"),
+            format!("the agent answered with an error: {words}{data}"),
         )];
     }
     let result = message.get("result").unwrap_or(&Value::Null);
@@ -131,7 +130,7 @@ fn response(message: &Value) -> Told {
     vec![(Kind::Note, words.trim_end().to_owned())]
 }
 
-/// What we answered when the agent asked for permission.
+/// Our answer to a request for permission.
 fn permission(message: &Value) -> Option<(Kind, String)> {
     let outcome = message.pointer("/result/outcome")?;
     let words = text(outcome, "/optionId").or_else(|| text(outcome, "/outcome"))?;
@@ -152,7 +151,7 @@ fn plan(update: &Value) -> Option<(Kind, String)> {
     Some((Kind::Note, format!("plan:\n{}", lines.join("\n"))))
 }
 
-/// What a tool call came to: texts, and the names of files that it changed.
+/// The output of a tool call: texts, and names of changed files.
 fn output(update: &Value) -> String {
     let content = update.get("content").and_then(Value::as_array);
     let part = |part: &Value| match text(part, "/type") {

@@ -1,46 +1,46 @@
-//! An attempt's transcript as people read it: who said and did what, and when.
+//! An attempt's transcript as text: who said and did what, and when.
 //!
-//! The file is what went over the agent's pipes, a JSON object for every line. Lines that are
-//! messages of the Agent Client Protocol are told in words; all others are shown as they are.
+//! The file has what went through the agent's pipes, one JSON object per line. Messages of the Agent
+//! Client Protocol are shown as text; all other lines as they are.
 
 mod acp;
 
 use serde::Deserialize;
 
-/// Longest line of a transcript that is read. An agent's line has at most 1 MiB, and each of its
-/// bytes takes at most six in JSON.
+/// Longest line of a transcript that is read. An agent's line has at most 1 MiB, and JSON takes at most
+/// six bytes for each of them.
 pub const LINE_BYTES_MAX: usize = 8 << 20;
 
-/// Texts are put together from pieces up to this length; then what there is is shown.
+/// Pieces of a text are joined up to this length.
 const TEXT_BYTES_MAX: usize = 64 * 1024;
 
-/// Who speaks, or what happens.
+/// Kind of a piece: who speaks, or what happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// What the agent was told.
+    /// The agent's prompt.
     Prompt,
-    /// The agent, to its user.
+    /// Text from the agent to its user.
     Agent,
-    /// The agent, to itself.
+    /// The agent's thoughts.
     Thought,
-    /// It uses a tool.
+    /// The agent calls a tool.
     Tool,
-    /// What the tool put out.
+    /// Output of a tool.
     Output,
-    /// What the tool put out when it failed.
+    /// Output of a failed tool.
     Failed,
-    /// It asks whether it may.
+    /// The agent asks for permission.
     Ask,
-    /// What it was told then.
+    /// The answer to a request for permission.
     Answer,
-    /// Its standard error.
+    /// The agent's standard error.
     Complaint,
-    /// The end of its turn, a failure of the protocol, and what else is worth a line.
+    /// Anything else, such as the end of a turn or an error of the protocol.
     Note,
 }
 
 impl Kind {
-    /// In at most seven letters.
+    /// Name of the kind, at most seven letters.
     pub fn word(self) -> &'static str {
         match self {
             Self::Prompt => "prompt",
@@ -56,7 +56,7 @@ impl Kind {
         }
     }
 
-    /// True for texts that agents send in pieces of a word or two.
+    /// True for texts that agents send in pieces of a few words.
     fn comes_in_pieces(self) -> bool {
         matches!(self, Self::Agent | Self::Thought)
     }
@@ -65,11 +65,11 @@ impl Kind {
 /// One thing that was said or done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
-    /// Milliseconds since the session began.
+    /// Milliseconds since the session started.
     pub at_ms: u64,
-    /// Who or what.
+    /// Who speaks, or what happens.
     pub kind: Kind,
-    /// The words; may hold anything that an agent or a program wrote.
+    /// The text, not cleaned: it may contain anything that an agent or program wrote.
     pub text: String,
 }
 
@@ -91,12 +91,12 @@ struct Row {
 #[derive(Debug, Default)]
 pub struct Reader {
     acp: acp::Conversation,
-    /// A text whose next piece may follow.
+    /// A text that the next piece may continue.
     open: Option<Piece>,
 }
 
 impl Reader {
-    /// What the next line of the file completes, in order.
+    /// Takes the next line of the file and returns the pieces that it completes, in order.
     pub fn line(&mut self, line: &str) -> Vec<Piece> {
         let mut out = Vec::new();
         for piece in self.pieces(line) {
@@ -118,7 +118,7 @@ impl Reader {
         out
     }
 
-    /// What is left when the file has ended.
+    /// The unfinished piece at the end of the file.
     pub fn end(&mut self) -> Option<Piece> {
         self.open.take()
     }
@@ -128,8 +128,8 @@ impl Reader {
             return Vec::new();
         }
         let Ok(row) = serde_json::from_str::<Row>(line) else {
-            // The last line of a session that was killed may be half a line.
-            let text = "a line of the transcript that cannot be read".to_owned();
+            // The last line of a killed session may be incomplete.
+            let text = "this line of the transcript cannot be read".to_owned();
             return vec![Piece {
                 at_ms: 0,
                 kind: Kind::Note,
@@ -156,7 +156,7 @@ impl Reader {
                 .collect(),
             (None, "err") => vec![piece(Kind::Complaint, row.line)],
             (None, "in") => vec![piece(Kind::Prompt, row.line)],
-            // A program's lines are whole, so that each gets its end back.
+            // A program's lines are whole, so each gets its line end back.
             (None, _) => vec![piece(Kind::Agent, row.line + "\n")],
         };
         if row.cut > 0 {

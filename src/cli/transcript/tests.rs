@@ -86,7 +86,11 @@ fn a_session_over_the_protocol_is_told_in_words() {
         (9, Kind::Failed, "1 failed\nchanged /w/a.rs"),
         (10, Kind::Complaint, "warning: low battery"),
         (12, Kind::Note, "the agent ended its turn: end_turn"),
-        (13, Kind::Note, "the agent answers with an error: no credit"),
+        (
+            13,
+            Kind::Note,
+            "the agent answered with an error: no credit",
+        ),
     ];
     let expected = expected.map(|(at, kind, text)| (at, kind, text.to_owned()));
     assert_eq!(read(&lines), expected);
@@ -112,11 +116,7 @@ fn a_program_is_shown_as_it_spoke() {
             "77 more bytes of this line were not recorded",
         ),
         (0, Kind::Note, "the transcript is full"),
-        (
-            0,
-            Kind::Note,
-            "a line of the transcript that cannot be read",
-        ),
+        (0, Kind::Note, "this line of the transcript cannot be read"),
     ];
     let expected = expected.map(|(at, kind, text)| (at, kind, text.to_owned()));
     assert_eq!(read(&lines), expected);

@@ -14,9 +14,9 @@ use crate::model::ids::{AttemptId, FeatureId};
 use crate::model::settings::WorkerKind;
 use crate::model::state::{Attempt, FEATURES_MAX, Feature, State};
 
-/// Answers go into prompts.
+/// Longest answer: it becomes part of a prompt.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// Reasons stand in one line.
+/// Longest reason of a person's command: it is shown on one line.
 const REASON_BYTES_MAX: usize = 1_000;
 
 pub fn import(
@@ -178,7 +178,7 @@ fn depending(feature: FeatureId, depends_on: &[FeatureId]) -> Event {
     .into()
 }
 
-/// Calls off those of a feature's attempts that were not called off already.
+/// Cancels the feature's attempts that are not cancelled yet.
 fn cancellations(
     state: &State,
     feature: &Feature,
@@ -196,7 +196,7 @@ fn cancellations(
     feature.attempts.iter().filter(open).map(cancel).collect()
 }
 
-/// Every dependency exists, and nothing waits for itself.
+/// Checks that every dependency exists and that there is no cycle.
 fn connected(
     state: &State,
     added: &BTreeMap<FeatureId, u32>,
@@ -235,14 +235,14 @@ fn connected(
 fn well_formed(id: FeatureId, spec: &FeatureSpec) -> Result<(), Rejection> {
     let name = spec.name.trim();
     let problem = if id.0 == 0 || id.0 > FeatureId::MAX {
-        format!("the number must be 1 to {}", FeatureId::MAX)
+        format!("its number must be from 1 to {}", FeatureId::MAX)
     } else if name.is_empty() {
         "it has no name; give it one".to_owned()
     } else if spec.name.len() > FeatureSpec::NAME_BYTES_MAX {
         let limit = FeatureSpec::NAME_BYTES_MAX;
         format!("its name is longer than {limit} bytes; shorten it")
     } else if spec.name.chars().chain(spec.category.chars()).any(garbles) {
-        "its name or category holds control characters or marks that turn the direction of writing; take them out".to_owned()
+        "its name or category contains control characters or marks that change the direction of writing; remove them".to_owned()
     } else if spec.text_bytes() > FeatureSpec::TEXT_BYTES_MAX {
         let limit = FeatureSpec::TEXT_BYTES_MAX;
         format!("its texts are longer than {limit} bytes together; shorten them")
@@ -251,13 +251,13 @@ fn well_formed(id: FeatureId, spec: &FeatureSpec) -> Result<(), Rejection> {
         format!("it has more than {limit} steps or checks; split it")
     } else if spec.depends_on.len() > FeatureSpec::DEPENDENCIES_MAX {
         let limit = FeatureSpec::DEPENDENCIES_MAX;
-        format!("it depends on more than {limit} features; depend on a milestone")
+        format!("it depends on more than {limit} features; depend on one milestone feature instead")
     } else if spec.checks.iter().any(|check| check.trim().is_empty()) {
-        "one of its checks is empty; an empty command proves nothing".to_owned()
+        "one of its checks is empty; remove it, or write a command".to_owned()
     } else if spec.checks.iter().any(|check| check.contains('\0')) {
-        "one of its checks holds a zero byte, which no shell takes; take it out".to_owned()
+        "one of its checks contains a zero byte, which no shell accepts; remove it".to_owned()
     } else if spec.depends_on.iter().collect::<BTreeSet<_>>().len() < spec.depends_on.len() {
-        "it names a dependency twice".to_owned()
+        "it has the same dependency twice; remove one".to_owned()
     } else {
         return Ok(());
     };
@@ -275,7 +275,21 @@ fn taken(feature: FeatureId, name: &str) -> Rejection {
 }
 
 fn known(state: &State, id: FeatureId) -> Result<&Feature, Rejection> {
-    state.feature(id).ok_or(Rejection::UnknownFeature(id))
+    state
+        .feature(id)
+        .ok_or_else(|| match is_removed(state, id) {
+            true => Rejection::WrongStatus {
+                feature: id,
+                status: Status::Removed.word().to_owned(),
+                problem: "it is no longer in the backlog".to_owned(),
+            },
+            false => Rejection::UnknownFeature(id),
+        })
+}
+
+fn is_removed(state: &State, id: FeatureId) -> bool {
+    let feature = state.slot(id).and_then(|slot| state.in_slot(slot));
+    feature.is_some_and(|feature| feature.status == Status::Removed)
 }
 
 fn wrong(feature: &Feature, problem: &str) -> Rejection {
@@ -286,7 +300,7 @@ fn wrong(feature: &Feature, problem: &str) -> Rejection {
     }
 }
 
-/// A feature whose commit is on its way to the branch cannot be taken back any more.
+/// Fails while the feature's commit is being merged, because a merge cannot be stopped.
 fn not_merging(state: &State, feature: &Feature) -> Result<(), Rejection> {
     let merging = state.open_merge().map(|merge| merge.attempt);
     if merging.is_some_and(|attempt| feature.attempts.contains(&attempt)) {
@@ -296,6 +310,9 @@ fn not_merging(state: &State, feature: &Feature) -> Result<(), Rejection> {
 }
 
 pub fn remove(state: &State, id: FeatureId) -> Result<Vec<Event>, Rejection> {
+    if is_removed(state, id) {
+        return Ok(Vec::new());
+    }
     let feature = known(state, id)?;
     not_merging(state, feature)?;
     let mut events = cancellations(state, feature, |_| true, "the feature was removed");
@@ -307,8 +324,11 @@ pub fn skip(state: &State, id: FeatureId, reason: &str) -> Result<Vec<Event>, Re
     let feature = known(state, id)?;
     not_merging(state, feature)?;
     match feature.status {
-        Status::Passing => return Err(wrong(feature, "its work is on the branch already")),
-        Status::Skipped => return Err(wrong(feature, "nothing is left to do")),
+        Status::Passing => {
+            let problem = "its work is already on the branch; to take it out of the backlog, use `scheduler remove`";
+            return Err(wrong(feature, problem));
+        }
+        Status::Skipped => return Ok(Vec::new()),
         _ => {}
     }
     let mut events = cancellations(state, feature, |_| true, "the feature was skipped");
@@ -328,41 +348,30 @@ pub fn retry(state: &State, ids: &[FeatureId]) -> Result<Vec<Event>, Rejection> 
     if ids.is_empty() {
         let failed = |it: &&Feature| it.status == Status::Parked || state.is_unproven(it);
         let failed = state.features().filter(failed).map(|feature| feature.id);
-        let events: Vec<Event> = failed.map(again).collect();
-        if events.is_empty() {
-            let why = "no feature is parked, and none is without a verdict";
-            return Err(Rejection::NoChange(why.to_owned()));
-        }
-        return Ok(events);
+        return Ok(failed.map(again).collect());
     }
     let mut events = Vec::new();
     for &id in &ids.iter().copied().collect::<BTreeSet<_>>() {
         let feature = known(state, id)?;
         match feature.status {
-            Status::Passing if feature.inconclusive == 0 && feature.lost_streak == 0 => {
-                return Err(wrong(feature, "there is nothing to try again"));
+            // There is nothing to forgive: it passes, or a run tries it anyway.
+            Status::Passing if feature.inconclusive == 0 && feature.lost_streak == 0 => {}
+            Status::Pending | Status::Regressed
+                if feature.is_unblemished() && !state.being_coded(feature) => {}
+            Status::Running => {
+                return Err(wrong(
+                    feature,
+                    "an attempt is working on it; try again when that has ended",
+                ));
             }
-            Status::Running => return Err(wrong(feature, "an attempt is at work")),
             Status::NeedsInput => {
-                let problem = "its agent asked something; `scheduler answer` answers";
+                let problem = "its agent asked a question; answer it with `scheduler answer`";
                 return Err(wrong(feature, problem));
             }
             _ if state.being_coded(feature) => {
-                // Nothing is given out anew before the old agent is known to be gone.
-                let problem = "the attempt at it is being ended; try again in a second";
+                // The feature is not assigned again before the old agent is known to have ended.
+                let problem = "its attempt is ending; try again in a second";
                 return Err(wrong(feature, problem));
-            }
-            Status::Pending | Status::Regressed if feature.is_unblemished() => {
-                let status = match state.unmet(id) {
-                    0 => "ready",
-                    _ => "blocked",
-                };
-                return Err(Rejection::WrongStatus {
-                    feature: id,
-                    status: status.to_owned(),
-                    problem: "there is no failure to forgive; a run tries it in its turn"
-                        .to_owned(),
-                });
             }
             _ => events.push(again(id)),
         }
@@ -373,7 +382,7 @@ pub fn retry(state: &State, ids: &[FeatureId]) -> Result<Vec<Event>, Rejection> 
 pub fn answer(state: &State, id: FeatureId, answer: &str) -> Result<Vec<Event>, Rejection> {
     let feature = known(state, id)?;
     if feature.status != Status::NeedsInput {
-        return Err(wrong(feature, "nobody asked anything"));
+        return Err(wrong(feature, "its agent has not asked a question"));
     }
     if answer.trim().is_empty() {
         return Err(bad(id, "the answer is empty"));

@@ -115,7 +115,7 @@ pub fn join(state: &State, kind: WorkerKind, process: &ProcessIdentity) -> Vec<E
 
 pub fn leave(state: &State, worker: WorkerId, reason: &str) -> Result<Vec<Event>, Rejection> {
     let known = state.workers.get(&worker);
-    let known = known.ok_or_else(|| Rejection::NoChange(format!("{worker} is gone already")))?;
+    let known = known.ok_or_else(|| Rejection::NoChange(format!("{worker} has already left")))?;
     let mut events = Vec::new();
     if let Some(attempt) = known.attempt {
         events.extend(lose(state, attempt, reason)?);
@@ -215,25 +215,25 @@ pub fn note_jump(state: &State, by_ms: u64) -> Vec<Event> {
     }
 }
 
-pub fn pause(state: &State, reason: &str) -> Result<Vec<Event>, Rejection> {
+pub fn pause(state: &State, reason: &str) -> Vec<Event> {
     if state.paused.is_some() {
-        return Err(Rejection::NoChange("the run is paused already".to_owned()));
+        return Vec::new();
     }
     let reason = clip(reason, Failure::REASON_BYTES_MAX).to_owned();
-    Ok(vec![RunPaused { reason }.into()])
+    vec![RunPaused { reason }.into()]
 }
 
-pub fn resume(state: &State) -> Result<Vec<Event>, Rejection> {
+pub fn resume(state: &State) -> Vec<Event> {
     if state.paused.is_none() && state.limited.is_none() && state.troubled.is_none() {
-        return Err(Rejection::NoChange("the run is not paused".to_owned()));
+        return Vec::new();
     }
-    Ok(vec![RunResumed {}.into()])
+    vec![RunResumed {}.into()]
 }
 
 pub fn change_settings(state: &State, settings: &Settings) -> Result<Vec<Event>, Rejection> {
     settings.validate()?;
     if *settings == state.settings {
-        return Err(Rejection::NoChange("these are the settings".to_owned()));
+        return Ok(Vec::new());
     }
     Ok(changed(state, settings))
 }

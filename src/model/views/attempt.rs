@@ -1,4 +1,4 @@
-//! One attempt: who worked on what, from when to when, and what came of it.
+//! One attempt: its worker, features, times and result.
 
 use serde::Serialize;
 
@@ -8,34 +8,34 @@ use crate::model::evidence::Usage;
 use crate::model::ids::{AttemptId, CommitId, FeatureId, JobId, Timestamp};
 use crate::model::settings::WorkerKind;
 
-/// An attempt as the log tells it.
+/// An attempt, folded from the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AttemptTimeline {
-    /// Which.
+    /// Number of the attempt.
     pub attempt: AttemptId,
-    /// Coding or testing.
+    /// Whether the attempt codes or tests.
     pub kind: WorkerKind,
-    /// What it worked on, with the names of that time.
+    /// Its features, with their names at the time.
     pub features: Vec<(FeatureId, String)>,
-    /// Which try it was, from 1.
+    /// Number of the try, from 1.
     pub number: u32,
-    /// Who.
+    /// Name of the worker.
     pub worker: String,
-    /// The commit that it began from.
+    /// The commit from which it started.
     pub base: CommitId,
-    /// When it began.
+    /// Start time.
     pub started: Timestamp,
-    /// It has not ended yet.
+    /// True until it ends.
     pub open: bool,
-    /// The commit that was merged, if its work was.
+    /// Its merged commit, if its work was merged.
     pub merged: Option<CommitId>,
-    /// What it used.
+    /// Tokens and money used.
     pub spent: Usage,
-    /// What happened in it, in order.
+    /// Its events, in order.
     pub entries: Vec<TimelineEntry>,
 }
 
-/// Collects what concerns one attempt while the log goes by.
+/// A fold that collects the events of one attempt.
 pub struct AttemptFold {
     attempt: AttemptId,
     fold: EntryFold,
@@ -45,7 +45,7 @@ pub struct AttemptFold {
 }
 
 impl AttemptFold {
-    /// Begins before the first event.
+    /// A fold that has not seen any event yet.
     pub fn new(attempt: AttemptId) -> Self {
         Self {
             attempt,
@@ -55,7 +55,7 @@ impl AttemptFold {
         }
     }
 
-    /// Takes the next event.
+    /// Folds the next event; events come in order from the first.
     pub fn event(&mut self, recorded: &Recorded) {
         let told = self.fold.describe(recorded);
         match &recorded.event {
@@ -99,7 +99,7 @@ impl AttemptFold {
             features: told.features.iter().map(name).collect(),
             number: told.number,
             worker: told.worker.clone(),
-            // An attempt follows its assignment; only a log that was cut by hand has others.
+            // An attempt directly follows its assignment, except in a log that was edited.
             base: if assigned == job {
                 base
             } else {
@@ -113,7 +113,7 @@ impl AttemptFold {
         });
     }
 
-    /// The answer after the last event; `None` when no such attempt ever started.
+    /// The result after the last event; `None` if no such attempt ever started.
     pub fn answer(self) -> Option<AttemptTimeline> {
         let open = self.fold.timeline().open().contains_key(&self.attempt);
         let timeline = self.timeline?;

@@ -1,4 +1,4 @@
-//! Events for the views' tests.
+//! Events for tests of the views.
 
 use crate::model::actor::Actor;
 use crate::model::apply::apply;
@@ -101,7 +101,7 @@ pub fn failed(feature: u32, attempt: u64, reason: &str) -> Event {
     .into()
 }
 
-/// A log as it grows, each event a second after the one before, and its fold.
+/// A growing log with its state; each event is a second later than the one before.
 #[derive(Default)]
 pub struct Log {
     pub events: Vec<Recorded>,

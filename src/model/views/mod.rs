@@ -1,5 +1,4 @@
-//! What people see of the log and of the state: pure projections, printed by `cli`, `web` and
-//! `mcp`, each in its own way.
+//! Views: pure projections of the log and the state for people. `cli` prints them.
 
 pub mod attempt;
 #[cfg(test)]

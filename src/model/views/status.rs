@@ -1,4 +1,4 @@
-//! A run and its backlog at a glance.
+//! The view behind `scheduler status`: a run and its backlog.
 
 use std::collections::BTreeMap;
 
@@ -14,77 +14,77 @@ use crate::model::settings::WorkerKind;
 use crate::model::state::{Feature, Refused, State, Tally};
 use crate::model::trouble::TroubleKind;
 
-/// How many of the ready features are listed with their terms.
+/// Ready features listed with their rank.
 const NEXT_MAX: usize = 5;
 
-/// All of it.
+/// A run and its backlog.
 #[derive(Clone, Debug, Serialize)]
 pub struct StatusView {
-    /// The event up to which this holds.
+    /// The last event included.
     pub sequence: Sequence,
-    /// When it happened.
+    /// Time of that event.
     pub at: Timestamp,
     /// The integration branch; empty before the first run.
     pub branch: String,
-    /// Where it is.
+    /// Head of the branch.
     pub head: CommitId,
-    /// The present or last run.
+    /// The current or last run.
     pub run: Option<RunView>,
-    /// How often processes of attempts were refused what only people may do, and the last time.
+    /// Number of refused commands from processes of attempts, and the last one.
     pub refused: Option<(u32, Refused)>,
-    /// How many values this run is told otherwise than the one before, and the first few.
+    /// Number of config values that changed since the previous run, and the first few.
     pub config: (u32, Vec<ConfigChange>),
-    /// Where the branch is checked out, so that nothing is merged; empty when it is free.
+    /// Where the branch is checked out, which stops merges; empty if it is free.
     pub held: String,
-    /// What somebody else last did to the branch in this run, and when.
+    /// The last change that somebody else made to the branch in this run, and its time.
     pub moved: Option<(Timestamp, BranchMoved)>,
-    /// Why the run is paused, if it is.
+    /// Why the run is paused; `None` if it is not.
     pub paused: Option<String>,
-    /// The provider's words and the end of its limit, if there is one.
+    /// End of the provider's limit and its message, if there is one.
     pub limited: Option<(Timestamp, String)>,
-    /// The machine's trouble that keeps the crew back, if there is one.
+    /// The machine's problem that stops new attempts, if there is one.
     pub troubled: Option<TroubleView>,
-    /// How many passing features were not verified at `head`.
+    /// Number of passing features that were not verified at `head`.
     pub unverified: u32,
-    /// What is to be said of them.
+    /// A note about those features.
     pub unverified_note: Option<String>,
-    /// How many features stand where.
+    /// Number of features by status.
     pub counts: BTreeMap<DerivedStatus, u32>,
-    /// The open attempts, the oldest first.
+    /// The open attempts, oldest first.
     pub attempts: Vec<AttemptView>,
-    /// The ready features that come next.
+    /// The first ready features, by rank.
     pub next: Vec<NextView>,
-    /// Every feature.
+    /// Every feature, by status and number.
     pub features: Vec<FeatureView>,
-    /// Workers that are there: their names and what they take.
+    /// Names and kinds of the connected workers.
     pub workers: Vec<(String, WorkerKind)>,
-    /// Those of them that are given no more jobs, because they give back whatever they take.
+    /// Workers that get no more jobs, because they gave up several in a row.
     pub unfit: Vec<String>,
-    /// What was used since the log began.
+    /// Tokens and money used since the start of the log.
     pub spent: Usage,
-    /// What happened since the log began.
+    /// Counts of what happened since the start of the log.
     pub tally: Tally,
 }
 
-/// A run.
+/// A run, open or finished.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunView {
-    /// When it began.
+    /// Start time.
     pub started_at: Timestamp,
-    /// For how long it has gone on, without jumps of the clock, in milliseconds.
+    /// Milliseconds since the start, without jumps of the clock.
     pub ran_ms: u64,
-    /// The seed of all that is drawn.
+    /// Seed for all random choices.
     pub seed: u64,
-    /// How it ended, if it did.
+    /// How it ended; `None` while it is open.
     pub outcome: Option<RunOutcome>,
-    /// Why it ended so.
+    /// Why it ended; empty while it is open.
     pub reason: String,
 }
 
-/// A trouble of the machine.
+/// A problem of the machine.
 #[derive(Clone, Debug, Serialize)]
 pub struct TroubleView {
-    /// What the machine lacks.
+    /// Kind of the problem.
     pub kind: TroubleKind,
     /// What failed and why.
     pub reason: String,
@@ -92,72 +92,72 @@ pub struct TroubleView {
     pub advice: &'static str,
     /// When the first attempt met it.
     pub began: Timestamp,
-    /// When the next attempt may start.
+    /// When the next probe may start.
     pub until: Timestamp,
-    /// Attempts in a row that met it.
+    /// Number of attempts in a row that met it.
     pub streak: u32,
 }
 
 /// An open attempt.
 #[derive(Clone, Debug, Serialize)]
 pub struct AttemptView {
-    /// Which.
+    /// Number of the attempt.
     pub attempt: AttemptId,
-    /// Who.
+    /// Name of the worker.
     pub worker: String,
-    /// Coding or testing.
+    /// Whether the attempt codes or tests.
     pub kind: WorkerKind,
-    /// On what.
+    /// Its features.
     pub features: Vec<FeatureId>,
-    /// The first one's name.
+    /// Name of the first feature.
     pub name: String,
-    /// Since when.
+    /// Start time.
     pub started: Timestamp,
-    /// For how long it has gone on, without jumps of the clock, in milliseconds.
+    /// Milliseconds since the start, without jumps of the clock.
     pub ran_ms: u64,
-    /// Which try, from 1.
+    /// Number of the try, from 1.
     pub number: u32,
 }
 
-/// A ready feature and the terms of its place in the order.
+/// A ready feature and its rank.
 #[derive(Clone, Debug, Serialize)]
 pub struct NextView {
-    /// Which.
+    /// Number of the feature.
     pub feature: FeatureId,
-    /// Its name.
+    /// Name of the feature.
     pub name: String,
-    /// By what it is ordered.
+    /// Its rank.
     pub terms: RankTerms,
 }
 
-/// A feature in a table.
+/// A feature as a row of the status.
 #[derive(Clone, Debug, Serialize)]
 pub struct FeatureView {
-    /// Which.
+    /// Number of the feature.
     pub feature: FeatureId,
-    /// Its name.
+    /// Name of the feature.
     pub name: String,
-    /// Its category.
+    /// Category of the feature; may be empty.
     pub category: String,
-    /// Where it stands.
+    /// Its derived status.
     pub status: DerivedStatus,
-    /// It passed before and does not any more.
+    /// True if it passed before and no longer does.
     pub regressed: bool,
-    /// It passes, and its last tests came to no verdict.
+    /// True if it passes, but its last tests gave no verdict.
     pub unproven: bool,
-    /// Tries that failed since it last passed or was last forgiven.
+    /// Failed tries since it last passed or was forgiven.
     pub failures: u32,
-    /// Attempts in all.
+    /// Total number of attempts.
     pub tries: u32,
     /// What it waits for.
     pub chain: Chain,
-    /// What a person wants to know: the last failure, the question, the chain in words.
+    /// The last failure, the question or the chain, as text; depends on the status.
     pub note: String,
-    /// Not to be tried before; 0 when at any time.
+    /// Earliest time of the next try; 0 if there is none.
     pub not_before: Timestamp,
 }
 
-/// Puts the view together.
+/// The status of `state` at `now`.
 pub fn status(state: &State, now: Timestamp) -> StatusView {
     let now = state.time(now);
     let statuses = DerivedStatuses::of(state, now);
@@ -278,9 +278,9 @@ fn feature_view(state: &State, statuses: &DerivedStatuses<'_>, feature: &Feature
         DerivedStatus::NeedsInput => feature.words.question.clone().unwrap_or_default(),
         DerivedStatus::Skipped => feature.words.skipped.clone(),
         DerivedStatus::Passing if state.is_unproven(feature) => {
-            "its last tests came to no verdict".to_owned()
+            "its last tests gave no verdict".to_owned()
         }
-        DerivedStatus::Passing => String::new(),
+        DerivedStatus::Passing | DerivedStatus::Removed => String::new(),
         DerivedStatus::Running
         | DerivedStatus::Parked
         | DerivedStatus::Ready

@@ -1,4 +1,4 @@
-//! What a run came to, in a few numbers.
+//! A run's result in a few numbers.
 
 use std::collections::BTreeMap;
 
@@ -10,36 +10,36 @@ use crate::model::feature::Status;
 use crate::model::ids::{CommitId, Timestamp};
 use crate::model::state::State;
 
-/// The numbers. Attempts and failures are those since the log began.
+/// A run's result. Attempts and failures are counted since the start of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Summary {
-    /// How the run ended, if it did.
+    /// How the run ended; `None` while it is open.
     pub outcome: Option<RunOutcome>,
-    /// Why, in words.
+    /// Why it ended; empty while it is open.
     pub reason: String,
     /// The integration branch.
     pub branch: String,
-    /// Where it is.
+    /// Head of the branch.
     pub head: CommitId,
-    /// Features by status; only those that there are.
+    /// Number of features by status, without zeros.
     pub features: BTreeMap<&'static str, u32>,
-    /// Coding attempts.
+    /// Number of coding attempts.
     pub coding_attempts: u64,
-    /// Testing attempts.
+    /// Number of testing attempts.
     pub testing_attempts: u64,
-    /// Attempts lost with their worker, or given back.
+    /// Number of attempts that were lost with their worker or given up.
     pub unfinished_attempts: u64,
-    /// Merges.
+    /// Number of merges.
     pub merged: u64,
-    /// Failures by kind.
+    /// Number of failures by kind.
     pub failures: BTreeMap<&'static str, u64>,
-    /// Regressions that tests found.
+    /// Number of regressions found by tests.
     pub regressions: u64,
-    /// Tests that found nothing.
+    /// Number of tests that passed.
     pub tests_passed: u64,
-    /// What was used.
+    /// Tokens and money used.
     pub spent: Usage,
-    /// From the run's beginning to the last event, in milliseconds.
+    /// Milliseconds from the start of the run to the last event.
     pub wall_ms: u64,
 }
 
@@ -53,7 +53,7 @@ const STATUSES: [Status; 7] = [
     Status::Skipped,
 ];
 
-/// Adds it up. `since` is when this run began to be watched; the run's own beginning otherwise.
+/// The summary of `state`. The wall time counts from `since`, or else from the start of the run.
 pub fn summary(state: &State, since: Option<Timestamp>) -> Summary {
     let run = state.run.as_ref();
     let jumped_ms = run.map_or(state.jumped_ms, |run| run.jumped_ms);

@@ -1,4 +1,4 @@
-//! A feature as the backlog has it, and its neighbours.
+//! The view behind `scheduler show N`: a feature's text and its neighbours.
 
 use serde::Serialize;
 
@@ -7,36 +7,36 @@ use crate::model::feature::FeatureSpec;
 use crate::model::ids::{FeatureId, Timestamp};
 use crate::model::state::State;
 
-/// A feature's text and where it stands.
+/// A feature's text and status.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FeatureText {
-    /// Which.
+    /// Number of the feature.
     pub feature: FeatureId,
-    /// Where it stands.
+    /// Its derived status.
     pub status: DerivedStatus,
-    /// What the backlog says of it.
+    /// Its spec in the backlog.
     #[serde(flatten)]
     pub spec: FeatureSpec,
-    /// Who skipped it and why; empty when nobody did.
+    /// Why it was skipped; empty if it was not, or without a reason.
     pub skipped: String,
-    /// What must pass before it.
+    /// Features that it directly depends on.
     pub waits_for: Vec<Neighbour>,
-    /// What waits for it, directly.
+    /// Features that directly depend on it.
     pub unblocks: Vec<Neighbour>,
 }
 
-/// Another feature that this one waits for, or that waits for this one.
+/// A feature that this one depends on, or that depends on this one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Neighbour {
-    /// Which.
+    /// Number of the feature.
     pub feature: FeatureId,
-    /// Its name.
+    /// Name of the feature.
     pub name: String,
-    /// Where it stands.
+    /// Its derived status.
     pub status: DerivedStatus,
 }
 
-/// Puts the text together; `None` when there is no such feature.
+/// The text of feature `id`; `None` if there is no such feature.
 pub fn feature_text(state: &State, id: FeatureId, now: Timestamp) -> Option<FeatureText> {
     let feature = state.feature(id)?;
     let statuses = DerivedStatuses::of(state, now);

@@ -1,6 +1,6 @@
-//! The log as a timeline: each event as one line for people.
+//! The log as a timeline: one line of text per event.
 //!
-//! A fold that keeps names only, so that it can begin anywhere: at the first event, or at a state.
+//! The fold only keeps names, so that it can start at the first event or at any state.
 
 mod describe;
 
@@ -13,16 +13,13 @@ use crate::model::ids::{AttemptId, FeatureId, JobId, Sequence, Timestamp, Worker
 use crate::model::settings::WorkerKind;
 use crate::model::state::State;
 
-/// Closed attempts whose features and workers are still known, for reports that come late. A
-/// worker holds one attempt at a time, so that this is many times the workers there can be.
+/// Ended attempts that are remembered for reports that come late. A worker holds one attempt at a
+/// time, so this is far more than needed.
 const CLOSED_REMEMBERED: usize = 4_096;
 
-/// What happened, in a word of at most [`Label::WIDTH`] letters.
+/// What happened, as a word of at most [`Label::WIDTH`] letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(
-    missing_docs,
-    reason = "each is explained by its word and by the event it is made from"
-)]
+#[allow(missing_docs, reason = "the word and the event explain each")]
 pub enum Label {
     Add,
     Edit,
@@ -65,10 +62,10 @@ pub enum Label {
 }
 
 impl Label {
-    /// Columns of the longest word.
+    /// Length of the longest word.
     pub const WIDTH: usize = 7;
 
-    /// The word.
+    /// The label as printed.
     pub fn word(self) -> &'static str {
         match self {
             Self::Add => "ADD",
@@ -112,7 +109,7 @@ impl Label {
         }
     }
 
-    /// True for what people watch a run for; the rest is for those who ask how it came about.
+    /// True for outcomes, which a run's progress shows; false for details.
     pub fn is_outcome(self) -> bool {
         match self {
             Self::Skip | Self::Back | Self::Lost | Self::Late | Self::Head | Self::Pass => true,
@@ -127,61 +124,61 @@ impl Label {
     }
 }
 
-/// One event for people.
+/// One event as a line of text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventLine {
-    /// Which event.
+    /// Number of the event.
     pub sequence: Sequence,
-    /// When.
+    /// Time of the event.
     pub at: Timestamp,
-    /// What, in a word.
+    /// What happened.
     pub label: Label,
-    /// For how long the attempt had run, in milliseconds.
+    /// Milliseconds that the attempt had run, for events of an attempt.
     pub elapsed_ms: Option<u64>,
-    /// Which features it concerns, the first being the subject.
+    /// Features that it concerns; the first is the subject.
     pub features: Vec<FeatureId>,
-    /// The subject's name; may hold anything that the backlog's author wrote.
+    /// The subject's name, not cleaned: it may contain anything that the backlog's author wrote.
     pub name: String,
-    /// The worker's name; empty when there is none.
+    /// The worker's name; empty if there is none.
     pub worker: String,
-    /// The particulars; may hold anything that an agent or a program wrote.
+    /// Details, not cleaned: they may contain anything that an agent or program wrote.
     pub note: String,
 }
 
-/// An attempt, for as long as somebody may speak of it.
+/// An attempt to which later events may refer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenAttempt {
-    /// What it works on; the first is the subject.
+    /// Its features; the first is the subject.
     pub features: Vec<FeatureId>,
-    /// Those without an outcome.
+    /// Features without an outcome yet.
     pub remaining: Vec<FeatureId>,
-    /// Coding or testing.
+    /// Whether the attempt codes or tests.
     pub kind: WorkerKind,
-    /// Who.
+    /// Name of the worker.
     pub worker: String,
-    /// Since when, on the time of [`Timeline::steady`].
+    /// Start time without clock jumps; see [`Timeline::steady`].
     pub started: Timestamp,
-    /// Which try, from 1.
+    /// Number of the try, from 1.
     pub number: u32,
 }
 
-/// The names that lines need.
+/// A fold of the names that lines need.
 #[derive(Clone, Debug, Default)]
 pub struct Timeline {
     names: BTreeMap<FeatureId, String>,
-    /// Features that were found broken and have not passed since.
+    /// Features with a regression that have not passed since.
     broken: std::collections::BTreeSet<FeatureId>,
     workers: BTreeMap<WorkerId, String>,
     /// A job whose attempt has not started yet.
     job: Option<(JobId, OpenAttempt)>,
     open: BTreeMap<AttemptId, OpenAttempt>,
     closed: VecDeque<(AttemptId, OpenAttempt)>,
-    /// By how much the wall clock has jumped forward in all.
+    /// Milliseconds by which the wall clock jumped forward in total.
     jumped_ms: u64,
 }
 
 impl Timeline {
-    /// A timeline that goes on where `state` ends.
+    /// A timeline that continues from `state`.
     pub fn after(state: &State) -> Self {
         let names = state.features().map(|it| (it.id, it.spec.name.clone()));
         let broken = state.features().filter(|it| it.regressed).map(|it| it.id);
@@ -216,40 +213,39 @@ impl Timeline {
         }
     }
 
-    /// The name of a feature; empty when it is not known.
+    /// The name of a feature; empty if it is not known.
     pub fn name(&self, feature: FeatureId) -> &str {
         self.names.get(&feature).map_or("", String::as_str)
     }
 
-    /// True for a feature that was ever added.
+    /// True for every feature ever added, even if it was removed.
     pub fn knows(&self, feature: FeatureId) -> bool {
         self.names.contains_key(&feature)
     }
 
-    /// True for a feature that was found broken and has not passed since.
+    /// True for a feature with a regression that has not passed since.
     pub fn is_broken(&self, feature: FeatureId) -> bool {
         self.broken.contains(&feature)
     }
 
-    /// A time of the wall clock as it would be without the clock's jumps so far. Durations are
-    /// differences of such times.
+    /// A wall-clock time minus the clock's jumps so far. Differences of such times are durations.
     pub fn steady(&self, at: Timestamp) -> Timestamp {
         before(at, self.jumped_ms)
     }
 
-    /// The open attempts.
+    /// The open attempts by number.
     pub fn open(&self) -> &BTreeMap<AttemptId, OpenAttempt> {
         &self.open
     }
 
-    /// Tells one event, and remembers what later lines need of it. Events come in order.
+    /// Describes an event and folds it. Events must come in order.
     pub fn describe(&mut self, recorded: &Recorded) -> EventLine {
         let line = describe::line(self, recorded);
         self.fold(recorded);
         line
     }
 
-    /// Remembers what later lines need of an event without telling it.
+    /// Folds an event without describing it.
     pub fn fold(&mut self, recorded: &Recorded) {
         match &recorded.event {
             Event::FeatureAdded(it) => {

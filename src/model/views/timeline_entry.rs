@@ -1,5 +1,4 @@
-//! One thing that happened, with its particulars: how an attempt was chosen, and what proves or
-//! refutes its work.
+//! An event with its details: why an attempt was chosen, and which checks passed or failed.
 
 use std::collections::BTreeMap;
 
@@ -11,56 +10,56 @@ use crate::model::evidence::{CheckRun, Failure};
 use crate::model::format;
 use crate::model::ids::{AttemptId, CommitId, FeatureId, JobId, Sequence, Timestamp};
 
-/// One thing that happened.
+/// An event with its details.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TimelineEntry {
-    /// Which event.
+    /// Number of the event.
     pub sequence: Sequence,
-    /// When.
+    /// Time of the event.
     pub at: Timestamp,
-    /// What.
+    /// What happened.
     #[serde(serialize_with = "word")]
     pub label: Label,
-    /// The particulars in words.
+    /// Details as text.
     pub note: String,
-    /// The last line of a failure's reason that has several: what to do about it, often.
+    /// The last line of a failure's reason of several lines; often what to do about it.
     pub more: Option<String>,
-    /// The attempt it begins or ends, if any.
+    /// The attempt that the event belongs to, if any.
     pub attempt: Option<AttemptId>,
-    /// How an attempt was chosen.
+    /// Why the attempt was chosen, for its start.
     pub choice: Option<Choice>,
-    /// The checks that prove or refute.
+    /// Checks that ran.
     pub checks: Vec<CheckRun>,
-    /// Merges that may have broken it, oldest first.
+    /// Merges that may have caused a regression, oldest first.
     pub suspects: Vec<(FeatureId, CommitId)>,
 }
 
-/// By what terms an attempt's job was chosen, and against which others.
+/// Why an attempt's job was chosen over others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Choice {
-    /// To be implemented.
+    /// A coding job, chosen by rank.
     Ranked {
-        /// The first feature of the job, whose terms these are.
+        /// The job's first feature.
         first: FeatureId,
-        /// Its terms.
+        /// Rank of that feature.
         terms: RankTerms,
-        /// The next best.
+        /// The next best features, best first.
         runners_up: Vec<(FeatureId, RankTerms)>,
-        /// How many were ready.
+        /// Number of ready features.
         ready: u32,
     },
-    /// To be tested.
+    /// A testing job, chosen by a weighted random draw.
     Drawn {
-        /// The first feature of the job, whose terms these are.
+        /// The job's first feature.
         first: FeatureId,
-        /// Its terms.
+        /// Weight of that feature.
         terms: TestTerms,
-        /// The other candidates.
+        /// The other candidates of the draw.
         runners_up: Vec<(FeatureId, TestTerms)>,
-        /// The number that was drawn.
+        /// The random number.
         draw: u64,
-        /// Verification at the end of a run.
+        /// True for the verification at the end of a run.
         last: bool,
     },
 }
@@ -89,7 +88,7 @@ impl Choice {
         }
     }
 
-    /// The choice in words: the terms, then those of the others, best first.
+    /// The choice as lines of text: the chosen feature, then the others, best first.
     pub fn words(&self) -> Vec<String> {
         match self {
             Self::Ranked {
@@ -98,10 +97,13 @@ impl Choice {
                 runners_up,
                 ready,
             } => {
-                let head = format!("{first} was first of {ready} ready: {}", rank_words(terms));
+                let head = format!(
+                    "{first} ranked first of {ready} ready: {}",
+                    rank_words(terms)
+                );
                 let others = runners_up.iter();
                 let others =
-                    others.map(|(id, terms)| format!("before {id}: {}", rank_words(terms)));
+                    others.map(|(id, terms)| format!("ahead of {id}: {}", rank_words(terms)));
                 std::iter::once(head).chain(others).collect()
             }
             Self::Drawn {
@@ -109,35 +111,36 @@ impl Choice {
                 terms,
                 runners_up,
                 last,
-                // A number without its meaning explains nothing; who checks it has the JSON.
+                // The random number alone explains nothing; the JSON has it.
                 draw: _,
             } => {
                 let head = match last {
-                    true => format!("{first} was to be verified at the end of the run"),
+                    true => format!("{first} was verified at the end of the run"),
                     false => format!(
-                        "{first} was drawn by lot, the heavier the likelier: {}",
+                        "{first} was drawn at random by weight: {}",
                         test_words(terms)
                     ),
                 };
                 let others = runners_up.iter().filter(|_| !last);
-                let others = others.map(|(id, terms)| format!("not {id}: {}", test_words(terms)));
+                let others =
+                    others.map(|(id, terms)| format!("instead of {id}: {}", test_words(terms)));
                 std::iter::once(head).chain(others).collect()
             }
         }
     }
 }
 
-/// Tells events as entries. Gets every event of the log, in order.
+/// A fold that turns events into entries. It must get every event of the log, in order.
 #[derive(Default)]
 pub struct EntryFold {
     timeline: Timeline,
-    /// Choices whose attempt has not started yet, with the features of their jobs.
+    /// Choices whose attempt has not started yet.
     choices: BTreeMap<JobId, Choice>,
 }
 
 impl EntryFold {
-    /// Tells the next event: which features it concerns, and the entry; `None` for what is told
-    /// by the events that follow from it.
+    /// Folds the next event. Returns the features that it concerns, and its entry; `None` for events
+    /// whose details are part of a later entry.
     pub fn describe(&mut self, recorded: &Recorded) -> Option<(Vec<FeatureId>, TimelineEntry)> {
         let line = self.timeline.describe(recorded);
         match &recorded.event {
@@ -176,7 +179,7 @@ impl EntryFold {
         Some((line.features, entry))
     }
 
-    /// The names that are known so far.
+    /// The names known so far.
     pub fn timeline(&self) -> &Timeline {
         &self.timeline
     }

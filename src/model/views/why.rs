@@ -1,81 +1,89 @@
-//! Why a feature is where it is, from the log alone.
+//! The view behind `scheduler why N`: a feature's status explained from the log alone.
 
 use serde::Serialize;
 
 use super::timeline::rank_words;
 use super::timeline_entry::{EntryFold, TimelineEntry};
+use crate::model::actor::Actor;
 use crate::model::derived_status::{Chain, DerivedStatus, DerivedStatuses};
 use crate::model::event::{Event, FeatureAssigned, RankTerms, Recorded};
 use crate::model::format;
 use crate::model::ids::{FeatureId, Sequence, Timestamp};
 use crate::model::state::State;
 
-/// Ready features ahead of this one that are named.
+/// Ready features ahead of this one that are listed.
 const AHEAD_MAX: usize = 5;
 
-/// The answer.
+/// An explanation of a feature's status.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Why {
-    /// Which.
+    /// Number of the feature.
     pub feature: FeatureId,
-    /// Its name.
+    /// Name of the feature.
     pub name: String,
-    /// Where it stands.
+    /// Its derived status.
     pub status: DerivedStatus,
-    /// Why it stands there, in sentences.
+    /// The reasons for the status, one sentence each.
     pub because: Vec<String>,
     /// What it waits for.
     pub chain: Chain,
-    /// The terms of its place in the order.
+    /// Its rank among the ready features.
     pub terms: Option<RankTerms>,
-    /// The ready features ahead of it, best first, the first few.
+    /// The first ready features ahead of it, best first.
     pub ahead: Vec<(FeatureId, RankTerms)>,
-    /// How many features are ahead of it.
+    /// Number of ready features ahead of it.
     pub ahead_total: u32,
-    /// How often another was chosen while it was among the next best, and when last, and which.
+    /// When it was among the next best, but another feature was chosen.
     pub passed_over: Option<PassedOver>,
     /// What happened to it, in order.
     pub entries: Vec<TimelineEntry>,
 }
 
-/// Being ready and not chosen.
+/// How often a ready feature was not chosen, and why the last time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PassedOver {
-    /// How often.
+    /// Number of times.
     pub times: u32,
-    /// The event of the last time.
+    /// The last assignment of another feature.
     pub sequence: Sequence,
-    /// Which feature was chosen.
+    /// The feature that was chosen then.
     pub chosen: FeatureId,
-    /// By what terms.
+    /// Rank of the chosen feature then.
     pub terms: RankTerms,
-    /// This feature's own terms at that time.
+    /// Rank of this feature then.
     pub own: RankTerms,
 }
 
-/// Collects what concerns one feature while the log goes by.
+/// A fold that collects the events of one feature.
 pub struct WhyFold {
     feature: FeatureId,
     fold: EntryFold,
     passed_over: Option<PassedOver>,
+    /// The event that removed the feature, its time, and who caused it.
+    removed: Option<(Sequence, Timestamp, Actor)>,
     entries: Vec<TimelineEntry>,
 }
 
 impl WhyFold {
-    /// Begins before the first event.
+    /// A fold that has not seen any event yet.
     pub fn new(feature: FeatureId) -> Self {
         Self {
             feature,
             fold: EntryFold::default(),
             passed_over: None,
+            removed: None,
             entries: Vec::new(),
         }
     }
 
-    /// Takes the next event.
+    /// Folds the next event; events come in order from the first.
     pub fn event(&mut self, recorded: &Recorded) {
-        if let Event::FeatureAssigned(it) = &recorded.event {
-            self.assigned(recorded.sequence, it);
+        match &recorded.event {
+            Event::FeatureAssigned(it) => self.assigned(recorded.sequence, it),
+            Event::FeatureRemoved(it) if it.feature == self.feature => {
+                self.removed = Some((recorded.sequence, recorded.at, recorded.actor.clone()));
+            }
+            _ => {}
         }
         if let Some((features, entry)) = self.fold.describe(recorded)
             && features.contains(&self.feature)
@@ -100,10 +108,10 @@ impl WhyFold {
         }
     }
 
-    /// The answer at `state`, which is the fold of the same events; `None` when there is no such
-    /// feature.
+    /// The explanation at `state`, the fold of the same events; `None` if there was never such
+    /// a feature.
     pub fn answer(self, state: &State, now: Timestamp) -> Option<Why> {
-        let feature = state.feature(self.feature)?;
+        let feature = state.in_slot(state.slot(self.feature)?)?;
         let statuses = DerivedStatuses::of(state, now);
         let status = statuses.of_feature(feature);
         let chain = match status {
@@ -121,19 +129,29 @@ impl WhyFold {
             name: feature.spec.name.clone(),
             status,
             because: Vec::new(),
-            terms: state.terms(self.feature),
+            terms: state
+                .feature(self.feature)
+                .and_then(|it| state.terms(it.id)),
             ahead: ahead().take(AHEAD_MAX).collect(),
             ahead_total: ahead().count() as u32,
             passed_over: self.passed_over,
             entries: self.entries,
             chain,
         };
-        why.because = because(&why, state, &statuses, now);
+        why.because = match (&self.removed, status) {
+            (Some((sequence, at, actor)), DerivedStatus::Removed) => {
+                let since = format::duration(now.since_ms(*at));
+                vec![format!(
+                    "{actor} removed it from the backlog {since} ago (event {sequence})"
+                )]
+            }
+            _ => because(&why, state, &statuses, now),
+        };
         Some(why)
     }
 }
 
-/// The present, in sentences.
+/// The reasons for the status, one sentence each.
 fn because(
     why: &Why,
     state: &State,
@@ -145,23 +163,25 @@ fn because(
     };
     let mut out = Vec::new();
     match why.status {
-        DerivedStatus::Running => out.push("an attempt works on it".to_owned()),
+        DerivedStatus::Running => out.push("an attempt is working on it".to_owned()),
         DerivedStatus::Passing => out.push(match feature.basis {
             Some(crate::model::evidence::Basis::AgentWord) => {
-                "it has no checks; an agent said that it is done".to_owned()
+                "it has no checks, and its agent said that it is done".to_owned()
             }
             _ => "its checks passed on the tree that was merged".to_owned(),
         }),
         DerivedStatus::NeedsInput => {
             let question = feature.words.question.as_deref().unwrap_or("something");
             let number = why.feature.0;
-            out.push(format!("an agent asks: {question}"));
+            out.push(format!("its agent asks: {question}"));
             out.push(format!("answer with `scheduler answer {number} TEXT`"));
         }
         DerivedStatus::Parked => {
             let number = why.feature.0;
-            out.push("its tries are used up".to_owned());
-            out.push(format!("`scheduler retry {number}` forgives its failures"));
+            out.push("it failed too often".to_owned());
+            out.push(format!(
+                "`scheduler retry {number}` forgives its failures and tries again"
+            ));
         }
         DerivedStatus::Skipped if feature.words.skipped.is_empty() => {
             out.push("a person skipped it".to_owned());
@@ -175,18 +195,19 @@ fn because(
         DerivedStatus::Delayed => {
             let wait = format::duration(feature.not_before.since_ms(now));
             out.push(format!(
-                "after its last failure it waits for another {wait}"
+                "it is tried again in {wait}, because its last attempt failed"
             ));
         }
         DerivedStatus::Ready => out.extend(ready(why, state)),
+        DerivedStatus::Removed => out.push("it was removed from the backlog".to_owned()),
     }
     if state.is_unproven(feature) {
         let number = why.feature.0;
-        out.push("its last tests came to no verdict, so that nobody knows whether it still works; a testing agent writes its verdict to $CREWLOG_VERDICT".to_owned());
+        out.push("its last tests gave no verdict, so it is not known whether it still works; a testing agent must write its verdict to $CREWLOG_VERDICT".to_owned());
         out.push(format!("`scheduler retry {number}` tests it again"));
     }
     if let (DerivedStatus::Ready | DerivedStatus::Delayed, Some(_)) = (why.status, &state.paused) {
-        out.push("the run is paused; `scheduler resume` goes on".to_owned());
+        out.push("the run is paused; `scheduler resume` continues it".to_owned());
     }
     out
 }
@@ -194,12 +215,12 @@ fn because(
 fn ready(why: &Why, state: &State) -> Vec<String> {
     let mut out = Vec::new();
     if let Some(terms) = &why.terms {
-        out.push(format!("it may be tried now: {}", rank_words(terms)));
+        out.push(format!("it can be tried now: {}", rank_words(terms)));
     }
     match (why.ahead_total, state.open_run()) {
-        (_, None) => out.push("no run is open; `scheduler run` starts one".to_owned()),
-        (0, Some(_)) => out.push("it is the next one".to_owned()),
-        (ahead, Some(_)) => out.push(format!("{ahead} ready before it")),
+        (_, None) => out.push("no run is open; start one with `scheduler run`".to_owned()),
+        (0, Some(_)) => out.push("it is next".to_owned()),
+        (ahead, Some(_)) => out.push(format!("{ahead} ready features rank higher")),
     }
     out
 }

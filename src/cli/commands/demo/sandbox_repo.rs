@@ -1,4 +1,4 @@
-//! Where the demo works: a copy of the example that is a repository and a project.
+//! The demo's directory: a copy of the example that is a repository and a project.
 
 use std::fs;
 use std::io;
@@ -9,19 +9,19 @@ use crate::cli::project::Project;
 use crate::cli::runtime;
 use crate::workspace::{Author, Repository};
 
-/// Every file of the example: its name below the example's directory, and its bytes.
+/// Every file of the example: its path in the example's directory, and its bytes.
 const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/example.rs"));
 
-/// In `.crewlog/demo/` when everything is in its place, so that an earlier demo is recognised.
+/// File in `.crewlog/demo/` that marks a completely set up demo, which a later call continues.
 const READY: &str = "ready";
 
-/// The copy.
+/// The copy of the example in which a demo runs.
 pub struct SandboxRepo {
-    /// The project.
+    /// The project at the copy's root.
     pub project: Project,
-    /// The example's backlog.
+    /// Text of the example's backlog file.
     pub backlog: String,
-    /// It was made just now.
+    /// False for an earlier demo that this call continues.
     pub fresh: bool,
 }
 
@@ -30,7 +30,7 @@ impl SandboxRepo {
         project.root.join(".crewlog/demo")
     }
 
-    /// Notes that the backlog is imported too: from here on a demo that was interrupted goes on.
+    /// Marks the demo as set up, backlog included: from now on, an interrupted demo can continue.
     pub fn mark_ready(&self) -> Result<(), Error> {
         let path = Self::demo(&self.project).join(READY);
         fs::write(&path, "").map_err(|error| failed(&path, &error))
@@ -39,9 +39,9 @@ impl SandboxRepo {
 
 fn failed(path: &Path, error: &io::Error) -> Error {
     Error::usage(
-        "cannot set the demo up",
+        "cannot set up the demo",
         format!("{}: {error}", path.display()),
-        "name another directory with --dir DIR",
+        "choose another directory with --dir DIR",
     )
 }
 
@@ -50,7 +50,7 @@ fn file(name: &str) -> &'static [u8] {
     found.map_or(b"", |(_, bytes)| bytes)
 }
 
-/// Puts the example into `dir`, or into a fresh directory; takes up an earlier demo there.
+/// Copies the example into `dir` or a new temporary directory, or continues an earlier demo in `dir`.
 pub fn prepare(dir: Option<&Path>) -> Result<SandboxRepo, Error> {
     let root = match dir {
         Some(dir) => dir.to_owned(),
@@ -72,7 +72,7 @@ pub fn prepare(dir: Option<&Path>) -> Result<SandboxRepo, Error> {
     })
 }
 
-/// An empty directory may be filled, and one in which an earlier demo was not finished.
+/// Fails unless the directory is empty or has an earlier demo that was not set up completely.
 fn must_be_ours(root: &Path, project: &Project) -> Result<(), Error> {
     if SandboxRepo::demo(project).is_dir() {
         return Ok(());
@@ -82,9 +82,9 @@ fn must_be_ours(root: &Path, project: &Project) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::usage(
-        "the demo needs a directory of its own",
-        format!("{} is not empty and holds no earlier demo", root.display()),
-        "name an empty or new directory with --dir DIR",
+        "the demo needs its own directory",
+        format!("{} is not empty and has no earlier demo", root.display()),
+        "choose an empty or new directory with --dir DIR",
     ))
 }
 
@@ -116,9 +116,13 @@ fn lay_out(project: &Project) -> Result<(), Error> {
             email: "demo@crewlog.invalid".to_owned(),
         };
         let created = Repository::found(&project.root, &author, "A shoebox to begin with");
-        runtime::start()?
-            .block_on(created)
-            .map_err(|error| Error::internal("cannot set the demo up", error, ""))?;
+        runtime::start()?.block_on(created).map_err(|error| {
+            Error::internal(
+                "cannot set up the demo",
+                error,
+                "choose another directory with --dir DIR",
+            )
+        })?;
     }
     Ok(())
 }
@@ -133,16 +137,21 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     written().map_err(|error| failed(path, &error))
 }
 
-/// The rules of the demo: everything goes faster than with real agents, and the agent is this
-/// executable, playing the example's script.
+/// The demo's config: limits that are shorter than for real agents, and this executable as the
+/// agent, which follows the example's script.
 fn config(demo: &Path) -> Result<String, Error> {
-    let own = std::env::current_exe()
-        .map_err(|error| Error::internal("cannot find my own program file", error, ""))?;
+    let own = std::env::current_exe().map_err(|error| {
+        Error::internal(
+            "cannot find this program's own executable",
+            error,
+            "mount /proc, and start the program again",
+        )
+    })?;
     let (own, script) = (own.to_string_lossy(), demo.join("script"));
     let script = script.to_string_lossy();
     let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
     Ok(format!(
-        "# The demo's config: short limits, and an agent that plays a script.\n\
+        "# The demo's config: short limits, and an agent that follows a script.\n\
          [run]\nbranch = \"demo\"\nmax_attempts = 4\nretry_backoff = \"300ms\"\nretry_backoff_max = \"1s\"\n\
          idle_limit = \"3s\"\ntime_limit = \"30s\"\ncheck_limit = \"15s\"\n\n\
          [agent]\ndriver = \"acp\"\nprogram = {}\nargs = [\"scripted-agent\", \"--script\", {}]\n",

@@ -1,4 +1,4 @@
-//! The last words of the demo, on standard output.
+//! The demo's summary, on standard output.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::cli::project::Project;
 use crate::model::feature::Status;
 use crate::model::format;
 
-/// Prints how the demo went, and how to see more.
+/// Prints how the demo went and which commands show more.
 pub fn say(context: &Context, project: &Project, ended: &Ended, wall_ms: u64) -> Result<(), Error> {
     if context.out.is_json() {
         return context.out.json(&as_json(project, ended, wall_ms));
@@ -36,13 +36,16 @@ pub fn say(context: &Context, project: &Project, ended: &Ended, wall_ms: u64) ->
         ("failures", format!("{failures}: {}", kinds.join(", "))),
         (
             "regressions",
-            format!("{} found and repaired", tally.regressions),
+            format!("{} found and fixed", tally.regressions),
         ),
         (
             "merged",
             format!("{} commits on {}", tally.merged, state.branch),
         ),
-        ("lost", format!("{} attempts with their worker", tally.lost)),
+        (
+            "lost",
+            format!("{} attempts, because their worker ended", tally.lost),
+        ),
         ("spent", format::usage(state.spent)),
         ("wall time", format::duration(wall_ms)),
     ];
@@ -61,7 +64,7 @@ pub fn say(context: &Context, project: &Project, ended: &Ended, wall_ms: u64) ->
     ))
 }
 
-/// How this program was called, so that its next commands can be copied.
+/// The name by which this program was called, so that the commands it prints can be copied.
 fn own_name() -> String {
     let name = std::env::args().next();
     name.filter(|name| !name.is_empty())

@@ -1,4 +1,4 @@
-//! What happened in an attempt, and what its agent did.
+//! `scheduler show aN`: what happened in an attempt, and what its agent did.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -43,7 +43,7 @@ pub async fn show(
         };
     }
     let preserved = match Repository::discover(&here.project.root).await {
-        // Where the work is kept is a hint; git has a verb of its own for saying what is wrong.
+        // Where the work is kept is only a hint; without it, the rest is still shown.
         Ok(repository) => repository.preserved(id).await.ok().flatten(),
         Err(_) => None,
     };
@@ -78,7 +78,7 @@ async fn timeline(
         Error::usage(
             format!("cannot show attempt {id}"),
             "the log has no such attempt",
-            "`scheduler why N` names the attempts at a feature",
+            "`scheduler why N` lists the attempts of a feature",
         )
     })
 }
@@ -87,21 +87,23 @@ fn unreadable(path: &Path, error: &io::Error) -> Error {
     Error::internal(
         "cannot read the transcript",
         format!("{}: {error}", path.display()),
-        "check that the project is yours",
+        "make sure that you can read the file",
     )
 }
 
-/// Why an attempt has no transcript.
+/// The error that says why an attempt has no transcript.
 fn none(timeline: &AttemptTimeline, path: &Path) -> Error {
     let why = match timeline.kind {
-        WorkerKind::Testing => "no agent took part in it: its checks were run".to_owned(),
+        WorkerKind::Testing => {
+            "no agent took part: the attempt only ran the feature's checks".to_owned()
+        }
         WorkerKind::Coding => format!(
-            "it has no transcript: {} is not there; its session never began, or the file was removed",
+            "there is no transcript {}: the session never started, or the file was deleted",
             path.display()
         ),
     };
     let next = format!(
-        "`scheduler show {}` shows what the log knows of it",
+        "`scheduler show {}` shows what the log has about the attempt",
         timeline.attempt
     );
     Error::usage(
@@ -111,7 +113,7 @@ fn none(timeline: &AttemptTimeline, path: &Path) -> Error {
     )
 }
 
-/// The rows as they are.
+/// Prints the transcript's rows as they are stored.
 fn copy(context: &Context, mut file: transcript::Reader, path: &Path) -> Result<(), Error> {
     loop {
         let row = file.row(u64::MAX);
@@ -123,7 +125,7 @@ fn copy(context: &Context, mut file: transcript::Reader, path: &Path) -> Result<
     }
 }
 
-/// Every piece of the transcript, in order.
+/// Calls `each` with every piece of the transcript, in order.
 fn pieces(
     mut file: transcript::Reader,
     path: &Path,
@@ -142,7 +144,7 @@ fn pieces(
     reader.end().map_or(Ok(()), each)
 }
 
-/// What the agent was told, and nothing else.
+/// Prints only the prompt.
 fn prompt(context: &Context, file: transcript::Reader, path: &Path) -> Result<(), Error> {
     pieces(file, path, &mut |piece| match piece.kind {
         Kind::Prompt => context.out.line(clean_lines(&piece.text).trim_end()),

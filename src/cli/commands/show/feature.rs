@@ -1,4 +1,4 @@
-//! What the backlog says of a feature.
+//! `scheduler show N`: a feature's text.
 
 use crate::cli::Context;
 use crate::cli::commands::{ProjectContext, say_source};
@@ -24,7 +24,7 @@ pub async fn show(context: &Context, here: &ProjectContext, id: FeatureId) -> Re
 fn unknown(id: FeatureId) -> Error {
     Error::usage(
         format!("cannot show feature {id}"),
-        "there is no such feature in the backlog",
-        "`scheduler status` lists the backlog",
+        "the backlog has no such feature",
+        "`scheduler status --format json` lists every feature",
     )
 }

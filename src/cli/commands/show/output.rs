@@ -1,4 +1,4 @@
-//! What a check put out.
+//! `scheduler show HASH`: the output of a check.
 
 use crate::cli::Context;
 use crate::cli::commands::ProjectContext;
@@ -45,13 +45,13 @@ fn find(contents: &FileContents, digits: &str) -> Result<ContentHash, Error> {
     let (why, next) = match found.as_slice() {
         [hash] => return Ok(*hash),
         [] => (
-            "nothing is kept under this hash; `scheduler verify` says whether outputs are missing"
+            "no output has this hash; it may have been deleted (`scheduler verify` counts missing outputs)"
                 .to_owned(),
-            "`scheduler why N` names the outputs of a feature's checks",
+            "`scheduler why N` lists the outputs of a feature's checks",
         ),
         several => (
             format!("{} outputs begin with these digits", several.len()),
-            "give more digits of the hash; `--format json` has all 64",
+            "give more digits; `scheduler why N --format json` has all 64",
         ),
     };
     Err(Error::usage(

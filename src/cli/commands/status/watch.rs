@@ -1,4 +1,5 @@
-//! Following the events: one connection for each scheduler, and its files when it has ended.
+//! `scheduler status --watch`: follows each scheduler over one connection, and reads the log's files
+//! when it has ended.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -19,13 +20,14 @@ use crate::protocol::{ClientMessage, ToClient};
 use crate::queue::{Contents, Ending, FileContents, holder};
 use crate::scheduler::load;
 
-/// The view is renewed so often, so that elapsed times go on.
+/// How often the view is refreshed, so that elapsed times advance.
 const RENEW_EVERY: Duration = Duration::from_secs(1);
-/// How soon it looks for the next scheduler when none runs, at first and later on.
+/// How often to look for the next scheduler when none is running, at first.
 const LOOK_SOON: Duration = Duration::from_millis(250);
+/// The same after a while.
 const LOOK_LATE: Duration = Duration::from_secs(2);
 
-/// What is watched.
+/// A watch in progress: the state shown last, and where further events come from.
 pub struct Watch<'a> {
     context: &'a Context,
     here: &'a ProjectContext,
@@ -34,14 +36,14 @@ pub struct Watch<'a> {
     beside: Beside,
     /// The last event that was shown.
     said: Sequence,
-    /// A scheduler was seen, so that its end ends the watch.
+    /// A scheduler was seen, so its end ends the watch.
     followed: bool,
-    /// When the log's note was last written, as of the last look at the disk.
+    /// Modification time of the log's head file at the last look at the disk.
     noted: Option<SystemTime>,
 }
 
 impl<'a> Watch<'a> {
-    /// Goes on from a state that was shown; `running` tells whether a scheduler was there.
+    /// Continues from a state that was shown; `running` says whether a scheduler was running.
     pub fn new(
         context: &'a Context,
         here: &'a ProjectContext,
@@ -60,8 +62,8 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Shows what happens until a scheduler that was seen has ended of its own accord, and then the
-    /// last state. Where it has died, or none has begun, the next one is waited for.
+    /// Shows what happens until the scheduler that was seen ends on its own, then the last state. If
+    /// the scheduler was killed, or none has started yet, this waits for the next one.
     pub async fn run(mut self) -> Result<(), Error> {
         let mut wait = LOOK_SOON;
         loop {
@@ -90,7 +92,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Reads what the scheduler that has gone has left. True when that was its own end.
+    /// Reads what the last scheduler left on the disk. True when it ended on its own.
     async fn at_rest(&mut self) -> Result<bool, Error> {
         self.beside = Beside::default();
         let log = &self.here.project.log;
@@ -105,7 +107,7 @@ impl<'a> Watch<'a> {
         Ok(ended && self.followed)
     }
 
-    /// Folds what is on the disk beyond the state. True when nobody has the log and it was closed.
+    /// Folds events on the disk that follow the state. True when the log is closed and not held.
     async fn catch_up(&mut self) -> Result<bool, Error> {
         let source = self.here.source().await?;
         let state = &mut self.state;
@@ -122,8 +124,8 @@ impl<'a> Watch<'a> {
         Ok(closed && holder(&self.here.project.log).is_none())
     }
 
-    /// One connection's worth: committed events as they come, and once a second what goes on beside
-    /// them. Returns when it breaks off.
+    /// Follows one connection until it breaks: committed events as they come, and once a second the
+    /// scheduler's activity.
     async fn follow(&mut self, mut client: Client) -> Result<(), Error> {
         let from = self.state.sequence.next();
         let follow = true;
@@ -170,7 +172,7 @@ impl<'a> Watch<'a> {
                     folded.map_err(|error| failures::of_log(&error))?;
                 }
                 self.state.settle();
-                // A program is told of every change; people see it with the next second.
+                // Programs get every change; people see it with the next refresh.
                 match self.context.out.is_json() {
                     true => self.say(false),
                     false => Ok(()),
@@ -184,13 +186,11 @@ impl<'a> Watch<'a> {
                 };
                 Ok(())
             }
-            ToClient::Refused { reason } => {
-                Err(Error::internal("the scheduler refused", reason, ""))
-            }
+            ToClient::Refused { reason } => Err(client::turned_away(&reason)),
             other => Err(Error::internal(
                 "cannot understand the scheduler",
                 format!("it answered {other:?}"),
-                "use the same build of Crewlog for both",
+                "use the same version of Crewlog for both",
             )),
         }
     }
@@ -206,7 +206,7 @@ impl<'a> Watch<'a> {
         };
     }
 
-    /// What is read by a program is told only when it has changed, or is the last.
+    /// Shows the state. Programs get it only when it changed, or is the last.
     fn say(&mut self, last: bool) -> Result<(), Error> {
         if let Some(from_disk) = &mut self.beside.from_disk {
             from_disk.as_of = self.state.sequence;
@@ -219,7 +219,7 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// True when the other side is gone.
+/// True when the other side has disconnected.
 fn sent(sent: Result<(), Error>) -> Result<bool, Error> {
     match sent {
         Err(error) if client::is_lost(&error) => Ok(true),

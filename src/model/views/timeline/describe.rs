@@ -1,4 +1,4 @@
-//! One line for every event.
+//! Describes each event as one line.
 
 use super::{EventLine, Label, Timeline};
 use crate::model::branch::NamedCommit;
@@ -10,13 +10,13 @@ use crate::model::event::{
 };
 use crate::model::evidence::{Basis, Failure};
 use crate::model::format;
-use crate::model::ids::{AttemptId, FeatureId};
+use crate::model::ids::{AttemptId, FeatureId, Timestamp};
 use crate::model::settings::WorkerKind;
 
-/// Tells an event by what was known before it, and who caused it where that was a person.
+/// Describes an event from the names known before it, and says who caused it if it was a person.
 pub fn line(timeline: &Timeline, recorded: &Recorded) -> EventLine {
     let line = told(timeline, recorded);
-    // Who imported each of a hundred thousand features is in the JSON; a refusal names its actor.
+    // The person is left out for imported features (the JSON has it), and is part of a refusal.
     if matches!(line.label, Label::Add | Label::Refused) {
         return line;
     }
@@ -62,7 +62,7 @@ fn told(timeline: &Timeline, recorded: &Recorded) -> EventLine {
     }
 }
 
-/// What attempts do and come to.
+/// Describes events of attempts.
 fn attempts(fold: &EntryFold<'_>) -> EventLine {
     match &fold.recorded.event {
         Event::AttemptStarted(it) => fold.started(it.job),
@@ -70,13 +70,16 @@ fn attempts(fold: &EntryFold<'_>) -> EventLine {
         Event::AttemptReleased(it) => fold.attempt(Label::Back, it.attempt, None, &it.reason),
         Event::AttemptLost(it) => fold.attempt(Label::Lost, it.attempt, None, &it.reason),
         Event::LateResultIgnored(it) => {
-            let note = format!("{:?} came after the end and changed nothing", it.report);
+            let note = format!(
+                "{:?} came after the attempt had ended, and was ignored",
+                it.report
+            );
             fold.attempt(Label::Late, it.attempt, None, note)
         }
         Event::MergeStarted(it) => fold.attempt(Label::Merge, it.attempt, None, merge(it)),
         Event::MergeAborted(it) => {
             let note = format!(
-                "the branch is at {}; rebase and check again",
+                "the branch moved to {}; rebasing and checking again",
                 it.head.short()
             );
             fold.attempt(Label::Again, it.attempt, None, note)
@@ -107,32 +110,33 @@ fn attempts(fold: &EntryFold<'_>) -> EventLine {
             fold.attempt(Label::Used, it.attempt, None, format::usage(it.usage))
         }
         Event::ProviderLimited(it) => {
-            let wait = match it.until.0 {
-                u64::MAX => "until `scheduler resume`".to_owned(),
-                _ => format!(
-                    "for {}",
-                    format::duration(it.until.since_ms(fold.recorded.at))
-                ),
-            };
-            let note = format!("{wait}: {}", it.reason);
+            let note = format!("{}: {}", limited(fold.recorded.at, it.until), it.reason);
             fold.attempt(Label::Limit, it.attempt, None, note)
         }
         Event::CrewTroubled(it) => {
             let wait = format::duration(it.until.since_ms(fold.recorded.at));
             let (reason, advice) = (it.reason.trim_end(), it.kind.advice());
-            let note =
-                format!("not the feature's failure: {reason}; {advice} (next try in {wait})");
+            let note = format!(
+                "a problem of the machine, not of the feature: {reason}; {advice} (next try in {wait})"
+            );
             fold.attempt(Label::Trouble, it.attempt, None, note)
         }
         Event::CrewRecovered(it) => {
-            let note = "the machine works again".to_owned();
-            fold.attempt(Label::Well, it.attempt, None, note)
+            fold.attempt(Label::Well, it.attempt, None, "the machine works again")
         }
         _ => run(fold),
     }
 }
 
-/// What concerns the run as a whole.
+/// For how long a provider refuses.
+fn limited(now: Timestamp, until: Timestamp) -> String {
+    match until.0 {
+        u64::MAX => "until `scheduler resume`".to_owned(),
+        _ => format!("for {}", format::duration(until.since_ms(now))),
+    }
+}
+
+/// Describes events of the run.
 fn run(fold: &EntryFold<'_>) -> EventLine {
     match &fold.recorded.event {
         Event::HeadMoved(it) => fold.plain(
@@ -143,7 +147,7 @@ fn run(fold: &EntryFold<'_>) -> EventLine {
         Event::RunResumed(_) => fold.plain(Label::Resume, ""),
         Event::BudgetReached(it) => {
             let spent = format::usage(it.spent);
-            fold.plain(Label::Spent, format!("the budget: {spent}"))
+            fold.plain(Label::Spent, format!("the budget is spent: {spent}"))
         }
         Event::RunStarted(it) => {
             let head = it.head.short();
@@ -177,7 +181,7 @@ fn run(fold: &EntryFold<'_>) -> EventLine {
             let by = format::duration(it.by_ms);
             fold.plain(
                 Label::Run,
-                format!("the clock went forward by {by}; durations leave that out"),
+                format!("the clock jumped forward by {by}; durations do not count this"),
             )
         }
         Event::SettingsChanged(_) => fold.plain(Label::Rules, "the settings changed"),
@@ -186,17 +190,18 @@ fn run(fold: &EntryFold<'_>) -> EventLine {
         Event::BranchMoved(it) => fold.plain(Label::Head, moved(it)),
         Event::WorkLost(it) => {
             let commit = it.commit.short();
-            let note = format!("its merge {commit} is no longer on the branch; it is work again");
+            let note =
+                format!("its commit {commit} is no longer on the branch, so it must be done again");
             fold.about(Label::Regression, it.feature, note)
         }
         Event::MergesHeld(it) => fold.plain(Label::Head, format::held(&it.at)),
         Event::RunFinished(it) => fold.plain(Label::End, ended(it)),
-        // The functions before this one tell all the others.
+        // The functions above describe all other events.
         _ => fold.plain(Label::Run, fold.recorded.event.name()),
     }
 }
 
-/// What a run was told, against the run before.
+/// Describes how the config differs from the previous run.
 fn configured(it: &ConfigRecorded) -> String {
     match it.changes_total {
         0 => format!("the config is recorded as {}", it.content),
@@ -226,7 +231,7 @@ impl EntryFold<'_> {
         }
     }
 
-    /// An agent's wish, as a line about its attempt.
+    /// A refused command of an agent, as a line about its attempt.
     fn refused(&self, it: &CommandRefused) -> EventLine {
         let note = format!("{} tried to {}", self.recorded.actor, it.command);
         match it.attempt {
@@ -243,7 +248,7 @@ impl EntryFold<'_> {
         }
     }
 
-    /// A line about an attempt, or about one feature of it.
+    /// A line about an attempt, or about one of its features.
     fn attempt(
         &self,
         label: Label,
@@ -324,7 +329,7 @@ impl EntryFold<'_> {
         let mut notes = Vec::new();
         let number = self.timeline.told(it.attempt).map_or(1, |told| told.number);
         if self.timeline.broken.contains(&it.feature) {
-            notes.push("repaired".to_owned());
+            notes.push("fixed".to_owned());
         }
         if number > 1 {
             notes.push(format!("try {number}"));
@@ -346,7 +351,7 @@ impl EntryFold<'_> {
 
     fn regression(&self, it: &RegressionFound) -> EventLine {
         let mut note = failure(&it.failure);
-        // The newest suspects are the likeliest, and three of them fill a line.
+        // The newest suspects are the most likely ones, and three fill a line.
         let suspects = it.suspects.iter().rev().take(3);
         let names: Vec<String> = suspects.map(|(feature, _)| feature.to_string()).collect();
         if !names.is_empty() {
@@ -357,8 +362,7 @@ impl EntryFold<'_> {
     }
 }
 
-/// A failure's kind and the first line of its reason.
-/// What somebody else did to the branch, in a line.
+/// Describes what somebody else did to the branch.
 pub fn moved(it: &BranchMoved) -> String {
     let mut parts = Vec::new();
     for (commits, total, what) in [
@@ -373,11 +377,12 @@ pub fn moved(it: &BranchMoved) -> String {
         }
     }
     match parts.is_empty() {
-        true => "the head that was recorded does not exist any more".to_owned(),
-        false => format!("foreign commits: {}", parts.join(", ")),
+        true => "the recorded head no longer exists".to_owned(),
+        false => format!("commits of somebody else: {}", parts.join(", ")),
     }
 }
 
+/// A failure's kind and the first line of its reason.
 fn failure(failure: &Failure) -> String {
     let first = failure.reason.trim().split('\n').next().unwrap_or_default();
     match first {
@@ -386,7 +391,7 @@ fn failure(failure: &Failure) -> String {
     }
 }
 
-/// The terms of a rank, in words.
+/// A rank as text.
 pub fn rank(terms: &RankTerms) -> String {
     let mut words = String::new();
     if terms.regressed {
@@ -400,10 +405,10 @@ pub fn rank(terms: &RankTerms) -> String {
     words
 }
 
-/// The terms of a test's weight, in words.
+/// A test's weight as text.
 pub fn test(terms: &TestTerms) -> String {
     format!(
-        "weight {}: {} touched, {}, untested for {}",
+        "weight {}: {} changed, {}, untested for {}",
         terms.weight,
         times(terms.touched_since, "file"),
         times(terms.dependents, "dependent"),
@@ -421,7 +426,7 @@ fn merge(it: &MergeStarted) -> String {
 }
 
 fn waits(on: &[FeatureId]) -> String {
-    // A feature may wait for thousands; the first ten say what it is about.
+    // A feature may depend on thousands; ten are shown.
     let words: Vec<String> = on.iter().take(10).map(ToString::to_string).collect();
     match on.len() {
         0 => String::new(),
@@ -432,8 +437,8 @@ fn waits(on: &[FeatureId]) -> String {
 
 fn ended(it: &RunFinished) -> String {
     let word = match it.outcome {
-        RunOutcome::AllPassing => "all passing",
-        RunOutcome::SomeFailed => "some failed",
+        RunOutcome::AllPassing => "all features pass",
+        RunOutcome::SomeFailed => "some features failed",
         RunOutcome::WaitingForPerson => "waiting for a person",
         RunOutcome::BudgetSpent => "budget spent",
     };

@@ -88,7 +88,7 @@ fn a_feature_on_its_way() {
         "MERGE|1500ms|#1,#2|one|worker-1|bbbbbbbbbb onto aaaaaaaaaa, 1 file",
         "PASS|3000ms|#1|one|worker-1|try 2, on the agent's word",
         "PASS|4500ms|#2|two|worker-1|try 2",
-        "LATE|6000ms|#1,#2|one|worker-1|\"failed\" came after the end and changed nothing",
+        "LATE|6000ms|#1,#2|one|worker-1|\"failed\" came after the attempt had ended, and was ignored",
     ];
     assert_eq!(texts, expected);
     assert!(timeline.open().is_empty());
@@ -127,12 +127,12 @@ fn a_regression_and_its_repair() {
         passed(1, 7, Basis::Checks),
     ]);
     let expected = [
-        "PICK||#1|one|worker-1|at the end of the run; weight 40: 1 file touched, 2 dependents, untested for 1m30s",
+        "PICK||#1|one|worker-1|at the end of the run; weight 40: 1 file changed, 2 dependents, untested for 1m30s",
         "START||#1|one|worker-1|test",
         "REGR|1500ms|#1|one|worker-1|check_failed: broken; suspects: #5, #4, #3, …",
     ];
     assert_eq!(texts[2..5], expected);
-    assert_eq!(texts[7], "PASS|1500ms|#1|one|worker-1|repaired");
+    assert_eq!(texts[7], "PASS|1500ms|#1|one|worker-1|fixed");
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn the_rest_of_the_vocabulary() {
                 head: commit('f'),
             }
             .into(),
-            "REBASE|9000ms|#1|one|w|the branch is at ffffffffff; rebase and check again",
+            "REBASE|9000ms|#1|one|w|the branch moved to ffffffffff; rebasing and checking again",
         ),
         (
             InputRequested {
@@ -238,7 +238,7 @@ fn the_rest_of_the_vocabulary() {
         ),
         (
             BudgetReached { spent: usage }.into(),
-            "SPENT|||||the budget: 1.5k tokens, $2.50",
+            "SPENT|||||the budget is spent: 1.5k tokens, $2.50",
         ),
         (
             RunPaused {
@@ -281,7 +281,7 @@ fn the_rest_of_the_vocabulary() {
                 reason: "done".to_owned(),
             }
             .into(),
-            "END|||||all passing: done",
+            "END|||||all features pass: done",
         ),
     ];
     let (events, expected): (Vec<_>, Vec<_>) = events.into_iter().unzip();

@@ -152,8 +152,8 @@ fn each_attempt_says_how_it_was_chosen_and_how_it_ended() {
     assert_eq!(told, expected);
     let choice = why.entries[1].choice.as_ref().expect("a choice");
     let expected = [
-        "#1 was first of 4 ready: chain 1m00s, unblocks 2",
-        "before #9: chain 1m00s, unblocks 2, priority -1",
+        "#1 ranked first of 4 ready: chain 1m00s, unblocks 2",
+        "ahead of #9: chain 1m00s, unblocks 2, priority -1",
     ];
     assert_eq!(choice.words(), expected);
 }
@@ -163,12 +163,15 @@ fn the_present_is_explained_wherever_a_feature_stands() {
     let log = busy();
     let table = [
         (1, "its checks passed on the tree that was merged"),
-        (2, "it may be tried now: chain 15m01s, unblocks 3"),
-        (2, "it is the next one"),
+        (2, "it can be tried now: chain 15m01s, unblocks 3"),
+        (2, "it is next"),
         (3, "a person skipped it: later"),
-        (4, "`scheduler retry 4` forgives its failures"),
+        (
+            4,
+            "`scheduler retry 4` forgives its failures and tries again",
+        ),
         (6, "#6 waits for #5 waits for #4 (parked)"),
-        (7, "an agent asks: Which port?"),
+        (7, "its agent asks: Which port?"),
         (9, "#9 waits for #2 (ready)"),
     ];
     for (feature, expected) in table {
@@ -181,6 +184,29 @@ fn the_present_is_explained_wherever_a_feature_stands() {
         .expect("it was among the runners-up");
     assert_eq!((passed_over.times, passed_over.chosen), (4, FeatureId(7)));
     assert_eq!(why(&log, 2).passed_over, None);
+}
+
+#[test]
+fn a_removed_feature_says_who_removed_it_and_when() {
+    let mut log = busy();
+    let sequence = log.record(FeatureRemoved {
+        feature: FeatureId(3),
+    });
+    let person = crate::model::actor::Actor::person(1000, 7, "pts/3");
+    log.events.last_mut().expect("the removal").actor = person;
+    log.record(RunPaused {
+        reason: String::new(),
+    });
+    let why = why(&log, 3);
+    assert_eq!(
+        (why.status, why.name.as_str()),
+        (DerivedStatus::Removed, "feature 3")
+    );
+    let expected =
+        format!("uid 1000 (pid 7, pts/3) removed it from the backlog 1.0s ago (event {sequence})");
+    assert_eq!(why.because, [expected]);
+    let view = status(&log.state, log.state.at);
+    assert!(view.features.iter().all(|it| it.feature != FeatureId(3)));
 }
 
 #[test]
@@ -205,8 +231,8 @@ fn a_draw_shows_its_weights() {
         last: false,
     };
     let expected = [
-        "#1 was drawn by lot, the heavier the likelier: weight 30: 1 file touched, 0 dependents, untested for 1.0s",
-        "not #2: weight 12: 1 file touched, 0 dependents, untested for 1.0s",
+        "#1 was drawn at random by weight: weight 30: 1 file changed, 0 dependents, untested for 1.0s",
+        "instead of #2: weight 12: 1 file changed, 0 dependents, untested for 1.0s",
     ];
     assert_eq!(choice.words(), expected);
 }

@@ -29,8 +29,8 @@ const TRIES: [(&str, &str); 8] = [
     ("answer 1 yes", "answer #1"),
     ("retry 1", "retry #1"),
     ("export", "read the log"),
-    ("status", "look at the run"),
-    ("stop --now", "stop the scheduler at once"),
+    ("status", "read the status"),
+    ("stop --now", "stop the scheduler immediately"),
 ];
 
 const WEAK: &str = "[[feature]]\nid = 1\nname = \"feature 1\"\nchecks = [\"true\"]\n";
@@ -212,7 +212,7 @@ END
         .iter()
         .map(|(command, _)| command.as_str())
         .collect();
-    let both = ["stop the scheduler at once", "look at the run"];
+    let both = ["stop the scheduler immediately", "read the status"];
     assert_eq!(words, both.repeat(3));
     for (command, actor) in &refused {
         assert!(actor["agent"]["attempt"].is_u64(), "{command}: {actor}");
@@ -242,7 +242,7 @@ fn without_a_scheduler_an_agent_steers_nothing_either() {
         let mut scheduler = project.start(&["run"]);
         let mut worker = project.start(&["worker", "--kind", "coding"]);
         let attempts = || tree_of(&project);
-        let tree = wait_until("the agent works", attempts);
+        let tree = wait_until("the agent is working", attempts);
         scheduler.kill().expect("killed");
         wait(&mut scheduler);
         let before = events(&project).len();

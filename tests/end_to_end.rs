@@ -116,7 +116,9 @@ fn ctrl_c_twice_gives_attempts_back_and_leaves_no_process() {
     let agent = "setsid sleep 301 & echo x > started.txt; exec sleep 302";
     let project = project(agent, "", &feature(1, ""));
     let mut child = project.start(&RUN);
-    wait_until("the agent works", || project.in_an_attempt("started.txt"));
+    wait_until("the agent is working", || {
+        project.in_an_attempt("started.txt")
+    });
     interrupt(&child);
     wait_until("it drains", || {
         let live = project.scheduler(&["status"]);
@@ -156,7 +158,9 @@ fn a_session_survives_the_schedulers_death() {
     );
     let project = project(agent, &env, &feature(1, ""));
     let mut first = project.start(&RUN);
-    wait_until("the agent works", || project.in_an_attempt("started.txt"));
+    wait_until("the agent is working", || {
+        project.in_an_attempt("started.txt")
+    });
     first.kill().expect("a kill");
     first.wait().expect("its end");
     let mut second = project.start(&RUN);

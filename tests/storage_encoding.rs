@@ -165,13 +165,13 @@ fn what_is_not_ours_or_not_whole_is_refused() {
         bytes[96..104].copy_from_slice(&u64::MAX.to_le_bytes())
     });
     let table: [(&str, &[u8], &str); 10] = [
-        ("magic", &set(0, b'X'), "no event begins here"),
+        ("magic", &set(0, b'X'), "no event starts here"),
         ("envelope version", &set(4, 3), "envelope version 3"),
         ("codec", &set(5, 2), "codec 2"),
         (
             "content without its hash",
             &set(5, 1),
-            "the body is said to be",
+            "the envelope gives a body of",
         ),
         ("unknown type", &set(6, 250), "event type 250"),
         ("newer version", &set(8, 2), "AttemptReleased of version 2"),
@@ -183,7 +183,7 @@ fn what_is_not_ours_or_not_whole_is_refused() {
         (
             "huge length",
             &huge,
-            "the body is said to be 4294967295 bytes",
+            "the envelope gives a body of 4294967295 bytes",
         ),
         (
             "huge text",

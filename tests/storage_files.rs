@@ -221,8 +221,8 @@ fn snapshots_of_other_logs_futures_and_shapes_are_passed_over() {
     assert_eq!(
         reasons,
         [
-            "it reaches beyond the end of the log",
-            "it is of another log"
+            "it is newer than the end of the log",
+            "it belongs to another log"
         ]
     );
     let (found, passed_over) = latest(dir.path(), &log, 5);
@@ -398,7 +398,9 @@ fn a_file_that_changes_while_it_is_imported_is_noticed() {
     let epoch = log.lead().unwrap();
     let error = read_portable(Shifty(Cursor::new(one), other), &log, epoch).unwrap_err();
     assert!(
-        error.to_string().contains("changed while it was read"),
+        error
+            .to_string()
+            .contains("changed while it was being read"),
         "{error}"
     );
 }

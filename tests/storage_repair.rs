@@ -323,7 +323,7 @@ fn a_log_of_a_newer_build_is_not_cut() {
     }
     let examined = repair::examine(&dir.path().join("log"), &dir.path().join("snapshots"));
     let error = examined.err().unwrap().to_string();
-    assert!(error.contains("use a newer one"), "{error}");
+    assert!(error.contains("use a newer version of Crewlog"), "{error}");
 }
 
 #[test]

@@ -201,7 +201,7 @@ async fn the_first_signal_drains_and_the_second_stops() {
     // Signals that come at the same moment may count as one.
     let said = project.root().join("said");
     until("it is heard", || {
-        fs::read_to_string(&said).is_ok_and(|said| said.contains("once more to stop"))
+        fs::read_to_string(&said).is_ok_and(|said| said.contains("Ctrl-C again stops"))
     })
     .await;
     process.signal(Signal::TERM);
@@ -249,7 +249,10 @@ async fn living_workers_have_ports_of_their_own_and_leave_each_other_alone() {
     }
     // Its result is not answered: it stays for the next one.
     drop((two, scheduler));
-    until("it is noticed", || second.has_said("the scheduler is gone")).await;
+    until("it is noticed", || {
+        second.has_said("disconnected from the scheduler")
+    })
+    .await;
     first.exit().await;
     third.exit().await;
     let spool = &project.config.places.data;

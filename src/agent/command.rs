@@ -104,7 +104,7 @@ impl CommandDriver {
             None => result_of(ended.exit_code, &last_words, &said),
         };
         if let (None, Some(exceeded)) = (stop, ended.exceeded) {
-            result.reason = format!("the agent was ended: {exceeded}");
+            result.reason = format!("the agent was ended because {exceeded}");
         }
         result.left = ended.left;
         result
@@ -189,7 +189,7 @@ fn result_of(exit_code: i32, last_words: &str, said: &Said) -> SessionResult {
         code if code > 128 => (
             SessionEnd::Crashed,
             format!(
-                "the program was ended by signal {}{colon}{last_words}",
+                "the program was killed by signal {}{colon}{last_words}",
                 code - 128
             ),
         ),

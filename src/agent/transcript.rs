@@ -279,7 +279,7 @@ impl State {
         let Err(error) = result else {
             return false;
         };
-        tracing::warn!(%error, "the transcript cannot be written; the session continues without it");
+        tracing::warn!(%error, "cannot write the transcript; the session continues without it");
         self.writer = None;
         true
     }

@@ -192,13 +192,11 @@ pub fn may_use(surroundings: &[Surrounding], root: &Path, prefix: &str) -> Resul
             None => "an attempt".to_owned(),
         };
         if !around.token.is_empty() && around.token.starts_with(prefix) {
-            return Err(format!(
-                "this process belongs to {name} of the same project"
-            ));
+            return Err(format!("this process belongs to {name} of this project"));
         }
         if !around.places.iter().any(|place| root.starts_with(place)) {
             return Err(format!(
-                "this process belongs to {name}, and {} lies outside of its directories",
+                "this process belongs to {name}, and {} is outside its directories",
                 root.display()
             ));
         }

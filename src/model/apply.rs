@@ -92,6 +92,6 @@ pub fn pass_over(
     state.remembered.note(cause, sequence);
     state.promote();
     state.paused = Some(format!(
-        "the text of event {sequence} ({name}) is lost, so it is not known what it changed: look at the features with `scheduler status`, import again what is missing"
+        "the text of event {sequence} ({name}) is lost, so it is not known what it changed: check the features with `scheduler status`, and import again what is missing"
     ));
 }

@@ -12,7 +12,7 @@
 //! | `steps` | a list of texts |
 //! | `checks` | a list of shell commands; a single one may stand without a list |
 //! | `depends_on` (or `dependencies`) | a list of numbers (`4`, `"#4"`) and names, mixed |
-//! | `priority` | an integer; **greater is sooner**, 0 when absent |
+//! | `priority` | an integer; **a higher number goes first**, 0 when absent |
 //!
 //! Lists that were written for AutoForge have the same keys and can be read as they are, with one
 //! difference in meaning: there, a lower priority number is earlier. Priority only orders features

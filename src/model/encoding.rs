@@ -116,11 +116,11 @@ impl fmt::Display for NotUtf8 {
         match *self {
             Self::Utf16 { big_endian } => {
                 let order = order(big_endian);
-                write!(f, "the file is UTF-16 ({order} endian), not UTF-8")
+                write!(f, "the file is in UTF-16 ({order} endian), not UTF-8")
             }
             Self::Utf32 { big_endian } => {
                 let order = order(big_endian);
-                write!(f, "the file is UTF-32 ({order} endian), not UTF-8")
+                write!(f, "the file is in UTF-32 ({order} endian), not UTF-8")
             }
             Self::Byte { byte, line, column } => write!(
                 f,

@@ -1,4 +1,4 @@
-//! Whether the run is over, and how it ended.
+//! Decides whether the run is over, and how it ended.
 
 use super::derived_status::{DerivedStatus, DerivedStatuses};
 use super::event::RunOutcome;
@@ -7,36 +7,36 @@ use super::ids::FeatureId;
 use super::remaining::{coding_remains, unverified, unverified_words};
 use super::state::{Feature, State};
 
-/// Features of each sort that are named in the reason; `status` has all of them.
+/// Features of each kind that the reason names; `status` lists all.
 const NAMED_MAX: usize = 3;
 
-/// How the run is to end now, and why; none while it is to go on. Only what can be seen at once is
-/// looked at while it goes on; the whole backlog once, at its end.
+/// How and why the run ends now; `None` while it continues. While it continues, this only looks at
+/// counts; it walks the whole backlog once, at the end.
 pub fn due(state: &State) -> Option<(RunOutcome, String)> {
     if !state.attempts().is_empty() || state.open_merge().is_some() {
         return None;
     }
     let left = if coding_remains(state) {
-        "features are left to do"
+        "features remain to be implemented"
     } else if state.settings.testing > 0 && unverified(state).next().is_some() {
-        "passing features are left to verify"
+        "passing features remain to be verified"
     } else {
         return Some(outcome(state));
     };
     if let Some(words) = refused(state) {
-        let reason = format!("the provider refuses: {words}; {left}");
+        let reason = format!("stopped: the provider refuses ({words}), and {left}");
         return Some((RunOutcome::WaitingForPerson, reason));
     }
     if state.paused.is_some() || !state.budget_spent() {
         return None;
     }
     let reason = format!(
-        "the budget is spent; {left}. Raise `run.budget_usd` or `run.budget_tokens`, and `scheduler run` continues"
+        "stopped: the budget is spent, and {left}. Raise `run.budget_usd` or `run.budget_tokens`, then continue with `scheduler run`"
     );
     Some((RunOutcome::BudgetSpent, reason))
 }
 
-/// The provider's words, when it will not change its mind by waiting.
+/// The provider's message, if waiting does not help.
 fn refused(state: &State) -> Option<&str> {
     let limited = state.limited.as_ref()?;
     (limited.until.0 == u64::MAX).then_some(limited.reason.as_str())
@@ -49,7 +49,7 @@ fn outcome(state: &State) -> (RunOutcome, String) {
     let waiting = state.count(Status::Pending) + state.count(Status::Regressed);
     let passing = state.count(Status::Passing);
     if passing + waiting + asking + parked + skipped == 0 {
-        let reason = "the backlog is empty; bring features in with `scheduler import FILE`";
+        let reason = "the backlog is empty; add features with `scheduler import FILE`";
         return (RunOutcome::WaitingForPerson, reason.to_owned());
     }
     let unproven: Vec<FeatureId> = unproven(state).collect();
@@ -65,21 +65,25 @@ fn outcome(state: &State) -> (RunOutcome, String) {
     if parked > 0 {
         let their = if parked == 1 { "its" } else { "their" };
         let which = names(of(Status::Parked));
-        reasons.push(format!("{parked} parked after {their} last try ({which})"));
+        reasons.push(format!(
+            "{parked} parked after {their} last try ({which}; `scheduler retry` tries again)"
+        ));
     }
     if !unproven.is_empty() {
         let (count, which) = (unproven.len(), names(unproven.iter().copied()));
         let their = if count == 1 { "its" } else { "their" };
         reasons.push(format!(
-            "{count} without a verdict from {their} last tests ({which}; a testing agent writes one to $CREWLOG_VERDICT, and `scheduler retry` tests again)"
+            "{count} without a verdict from {their} last tests ({which}; a testing agent must write one to $CREWLOG_VERDICT, and `scheduler retry` tests again)"
         ));
     }
     if asking > 0 {
         let which = names(of(Status::NeedsInput));
-        reasons.push(format!("{asking} waiting for an answer ({which})"));
+        reasons.push(format!(
+            "{asking} waiting for your answer ({which}; `scheduler answer N TEXT`)"
+        ));
     }
     if held > 0 {
-        reasons.push(format!("{held} waiting behind those"));
+        reasons.push(format!("{held} waiting for those"));
     }
     if waiting > held {
         reasons.push(format!("{} unreachable", waiting - held));
@@ -93,7 +97,7 @@ fn outcome(state: &State) -> (RunOutcome, String) {
         RunOutcome::WaitingForPerson
     } else {
         reasons.push(match passing {
-            0 => "no feature is left".to_owned(),
+            0 => "no features remain".to_owned(),
             1 => "the only feature passes".to_owned(),
             passing => format!("all {passing} features pass"),
         });
@@ -108,7 +112,7 @@ fn outcome(state: &State) -> (RunOutcome, String) {
     (outcome, reasons.join("; "))
 }
 
-/// The first few of them by number, and how many more there are: `#1, #4, #9 and 2 more`.
+/// The first few features, and how many more: `#1, #4, #9 and 2 more`.
 fn names(features: impl Iterator<Item = FeatureId>) -> String {
     let all: Vec<FeatureId> = features.collect();
     let first: Vec<String> = all
@@ -122,13 +126,14 @@ fn names(features: impl Iterator<Item = FeatureId>) -> String {
     }
 }
 
-/// Passing features that no test could verify at the head.
+/// Passing features whose last tests gave no verdict.
 fn unproven(state: &State) -> impl Iterator<Item = FeatureId> {
     let features = state.features();
     features.filter(|it| state.is_unproven(it)).map(|it| it.id)
 }
 
-/// At the end of a run nothing is ready, so that whoever has not begun waits for somebody.
+/// Whether a feature waits for others. At the end of a run nothing is ready, so every feature that
+/// has not started waits.
 fn waits(feature: &&Feature) -> bool {
     matches!(feature.status, Status::Pending | Status::Regressed)
 }

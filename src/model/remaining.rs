@@ -19,7 +19,7 @@ pub fn may_start(state: &State, now: Timestamp) -> bool {
     !paused && !limited && !spent
 }
 
-/// Whether there is work that may begin, or soon may, if only a worker of this kind were there.
+/// Whether there is work that a worker of this kind could start now or soon.
 pub fn waits_for(state: &State, now: Timestamp, kind: WorkerKind) -> bool {
     let work = match kind {
         WorkerKind::Coding => state.ready_count() > 0 || state.delayed().next().is_some(),
@@ -28,7 +28,7 @@ pub fn waits_for(state: &State, now: Timestamp, kind: WorkerKind) -> bool {
     work && state.open_run().is_some() && starts(state, now)
 }
 
-/// Whether nothing is under way, and what is left needs a worker of some kind.
+/// Whether nothing is in progress, and the remaining work needs a worker.
 pub fn nobody_at_work(state: &State, now: Timestamp) -> bool {
     let kinds = [WorkerKind::Coding, WorkerKind::Testing];
     let open = !state.attempts().is_empty() || state.open_merge().is_some();

@@ -61,11 +61,13 @@ impl TroubleKind {
             Self::Disk => "free disk space, or move the attempts to another disk",
             Self::Memory => "free memory, or run fewer workers (`--workers coding=1`)",
             Self::Program => "install the program, or put it in PATH",
-            Self::Permission => "correct the permissions",
-            Self::Hook => "correct the hook in .crewlog/config.toml, or what it needs",
-            Self::Git => "correct what git reports",
-            Self::Agent => "start the agent by hand to see what it needs, or correct [agent]",
-            Self::Other => "correct what the message says",
+            Self::Permission => "fix the permissions",
+            Self::Hook => "fix the hook in .crewlog/config.toml, or install what it needs",
+            Self::Git => "fix what git reports",
+            Self::Agent => {
+                "start the agent by hand to see what it needs, or fix [agent] in .crewlog/config.toml"
+            }
+            Self::Other => "fix what the message says",
         }
     }
 

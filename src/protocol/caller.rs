@@ -27,15 +27,13 @@ pub enum Unrecognised {
     #[error("it is in another pid namespace; run commands, workers and scheduler in the same one")]
     Outside,
     /// It ended before it could be looked at.
-    #[error("its process {0} has ended already; wait for the answer before you end it")]
+    #[error("its process {0} has already ended; wait for the answer before ending it")]
     Ended(u32),
     /// Its parents are too many, or change all the time.
-    #[error(
-        "the parents of process {0} cannot be traced; start the command from an ordinary shell"
-    )]
+    #[error("cannot trace the parents of process {0}; start the command from an ordinary shell")]
     Untraceable(u32),
     /// `/proc` does not show its environment.
-    #[error("/proc/{pid}/environ cannot be read: {source}; run the command as the project's owner")]
+    #[error("cannot read /proc/{pid}/environ: {source}; run the command as the project's owner")]
     Hidden {
         /// The process.
         pid: u32,
@@ -197,7 +195,7 @@ fn origin(pid: u32, marker: Option<Vec<u8>>, own: &Own, prefix: &str) -> Option<
 fn status(pid: u32) -> io::Result<Status> {
     let text = fs::read(format!("/proc/{pid}/stat"))?;
     parse_status(&String::from_utf8_lossy(&text))
-        .ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat is not understood")))
+        .ok_or_else(|| io::Error::other(format!("cannot parse /proc/{pid}/stat")))
 }
 
 /// In how many nested pid namespaces the process has a number, counted from the one that `/proc`

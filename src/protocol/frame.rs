@@ -49,18 +49,18 @@ impl Role {
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
     /// The peer is no Crewlog.
-    #[error("the other side does not speak Crewlog's protocol; check the address")]
+    #[error("the other side does not use Crewlog's protocol; check the path of the socket")]
     NotCrewlog,
     /// The peer is of another version.
     #[error(
-        "the other side speaks version {0} of the protocol, this build version {VERSION}; use the same build of Crewlog for scheduler and workers"
+        "the other side uses version {0} of the protocol, but this build uses {VERSION}; use the same version of Crewlog for the scheduler, workers and commands"
     )]
     Version(u16),
     /// The peer named a role that does not exist.
-    #[error("the other side claims to be {0}, which is no known role")]
+    #[error("the other side has the unknown role {0}; use the same version of Crewlog for both")]
     Role(u16),
     /// The frame is longer than allowed.
-    #[error("a message of {bytes} bytes is longer than the {limit} that are allowed")]
+    #[error("a message of {bytes} bytes exceeds the limit of {limit}")]
     TooLong {
         /// What it has.
         bytes: usize,
@@ -68,7 +68,7 @@ pub enum FrameError {
         limit: usize,
     },
     /// The frame's body is not a message.
-    #[error("a message cannot be read: {0}")]
+    #[error("a message cannot be decoded: {0}")]
     Body(#[from] bincode::Error),
 }
 

@@ -70,7 +70,7 @@ pub fn boot_id() -> io::Result<String> {
 fn stat(pid: u32) -> io::Result<(char, u64)> {
     let text = fs::read(format!("/proc/{pid}/stat"))?;
     parse_stat(&String::from_utf8_lossy(&text))
-        .ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat is not understood")))
+        .ok_or_else(|| io::Error::other(format!("cannot parse /proc/{pid}/stat")))
 }
 
 /// What `/proc/PID/stat` says of a process.

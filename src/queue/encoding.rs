@@ -90,7 +90,7 @@ impl fmt::Debug for ChainHash {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// The bytes end too early.
-    #[error("truncated: {needed} bytes are needed and {found} are there")]
+    #[error("truncated: {needed} bytes are needed, but only {found} are there")]
     Truncated {
         /// Bytes that the envelope takes.
         needed: usize,
@@ -98,24 +98,24 @@ pub enum DecodeError {
         found: usize,
     },
     /// The first bytes are others.
-    #[error("no event begins here: the magic bytes are {0:02x?}")]
+    #[error("no event starts here: the magic bytes are {0:02x?}")]
     Magic([u8; 4]),
     /// Written by a newer build.
     #[error(
-        "envelope version {0}; this build reads up to version {ENVELOPE_VERSION}: use a newer one"
+        "envelope version {0} is unknown; this build reads up to version {ENVELOPE_VERSION}: use a newer version of Crewlog"
     )]
     EnvelopeVersion(u8),
     /// Written by a newer build.
-    #[error("codec {0}; this build reads 0 and 1: use a newer one")]
+    #[error("codec {0} is unknown; this build reads 0 and 1: use a newer version of Crewlog")]
     Codec(u8),
     /// The length field cannot be right.
-    #[error("the body is said to be {0} bytes long; at most {BODY_BYTES_MAX} are allowed")]
+    #[error("the envelope gives a body of {0} bytes; at most {BODY_BYTES_MAX} are allowed")]
     BodyLength(usize),
     /// The actor's length or bytes are none that this build writes.
-    #[error("the actor does not read: {0}; use a newer build")]
+    #[error("the actor cannot be decoded: {0}; use a newer version of Crewlog")]
     Actor(&'static str),
     /// Some bit is not as it was written.
-    #[error("the checksum is {found:08x} and should be {written:08x}: the bytes were altered")]
+    #[error("the checksum is {found:08x}, but should be {written:08x}: the bytes were altered")]
     Checksum {
         /// What stands in the envelope.
         written: u32,
@@ -123,11 +123,11 @@ pub enum DecodeError {
         found: u32,
     },
     /// Written by a newer build.
-    #[error("event type {0}; this build does not know it: use a newer one")]
+    #[error("event type {0} is unknown: use a newer version of Crewlog")]
     UnknownType(u16),
     /// Written by a newer build.
     #[error(
-        "{name} of version {version}; this build reads up to version {newest}: use a newer one"
+        "version {version} of {name} is unknown; this build reads up to version {newest}: use a newer version of Crewlog"
     )]
     NewerVersion {
         /// The event.
@@ -138,7 +138,7 @@ pub enum DecodeError {
         newest: u16,
     },
     /// The body is not what its type says.
-    #[error("the body of {name} does not read: {why}")]
+    #[error("the body of {name} cannot be decoded: {why}")]
     Body {
         /// The event.
         name: &'static str,

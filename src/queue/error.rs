@@ -15,7 +15,7 @@ use crate::model::ids::{ContentHash, Epoch, Sequence, Timestamp};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Somebody else appended first. Nothing was written.
-    #[error("the log ends at event {}, not at {expected}: read what was appended, decide again", head.sequence)]
+    #[error("the log ends at event {}, not at {expected}: read the new events and decide again", head.sequence)]
     Conflict {
         /// Where the log really ends.
         head: Head,
@@ -24,7 +24,7 @@ pub enum Error {
     },
     /// A later writer leads the log. Nothing was written, and this writer must stop.
     #[error(
-        "a newer scheduler (epoch {current}) took the log over from this one (epoch {given}): stop"
+        "a newer scheduler (epoch {current}) took over the log from this one (epoch {given}), which must stop"
     )]
     Fenced {
         /// The epoch of the writer that leads.
@@ -44,7 +44,7 @@ pub enum Error {
     #[error(transparent)]
     Encode(#[from] EncodeError),
     /// A value is larger than the engine keeps safely. Nothing was written.
-    #[error("{what} of {bytes} bytes is over the limit of {bytes_max}: nothing was written")]
+    #[error("{what} of {bytes} bytes exceeds the limit of {bytes_max}; nothing was written")]
     Oversized {
         /// What was to be written.
         what: &'static str,
@@ -54,7 +54,9 @@ pub enum Error {
         bytes_max: usize,
     },
     /// An earlier append failed, so that nobody knows what is on the disk.
-    #[error("an earlier append failed ({why}), so it is not known what is on the disk: restart")]
+    #[error(
+        "an earlier append failed ({why}), so it is not known what is on the disk; start again"
+    )]
     Poisoned {
         /// What failed.
         why: String,
@@ -70,7 +72,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The storage engine failed.
-    #[error("the storage engine failed to {what}: {why}; restart")]
+    #[error("the storage engine failed to {what}: {why}; start again")]
     Engine {
         /// What was tried: a verb.
         what: &'static str,
@@ -86,7 +88,7 @@ pub enum Error {
         why: String,
     },
     /// There was a log, and it is gone.
-    #[error("{} is not there, and {} is of its event {sequence}", path.display(), snapshot.display())]
+    #[error("{} is missing, but {} is a snapshot of its event {sequence}", path.display(), snapshot.display())]
     Lost {
         /// Where the log was.
         path: PathBuf,
@@ -97,7 +99,7 @@ pub enum Error {
     },
     /// The log's files are not where they were opened: deleted, replaced, or moved with their
     /// directory. Nothing was acknowledged since.
-    #[error("the log's file {} has vanished while the log was open: {what}. Nothing was acknowledged since", path.display())]
+    #[error("the log's file {} was lost while the log was open: {what}. Nothing was acknowledged since then", path.display())]
     Vanished {
         /// The engine's file.
         path: PathBuf,
@@ -105,7 +107,7 @@ pub enum Error {
         what: &'static str,
     },
     /// Another process has the log open.
-    #[error("the log in {} is held by {}: talk to that one, or stop it", path.display(), Holder { pid: *pid, since: *since })]
+    #[error("the log in {} is held by {}", path.display(), Holder { pid: *pid, since: *since })]
     Held {
         /// The data directory.
         path: PathBuf,
@@ -115,7 +117,7 @@ pub enum Error {
         since: Option<Timestamp>,
     },
     /// Locks and syncs cannot be relied upon there.
-    #[error("{} is on a network file system ({kind}, mounted on {}), where locks and syncs cannot be relied upon: use a local directory, or set `log.allow_network_filesystem = true` in .crewlog/config.toml, or give --allow-network-filesystem", path.display(), mount.display())]
+    #[error("{} is on a network file system ({kind}, mounted on {}), where locking and fsync may be unreliable: use a local directory, or set `log.allow_network_filesystem = true` in .crewlog/config.toml", path.display(), mount.display())]
     NetworkFilesystem {
         /// The data directory.
         path: PathBuf,
@@ -125,7 +127,7 @@ pub enum Error {
         kind: String,
     },
     /// The directory was made by another version.
-    #[error("the log in {} has format {found}; this build reads format {supported}: use the version that wrote it to export, and import that", path.display())]
+    #[error("the log in {} has format {found}, but this build reads format {supported}: export it with the version that wrote it (`scheduler export --portable FILE`), and import that file", path.display())]
     Format {
         /// The data directory.
         path: PathBuf,
@@ -135,7 +137,7 @@ pub enum Error {
         supported: u32,
     },
     /// An event that is there does not read.
-    #[error("event {sequence} does not read: {source}")]
+    #[error("event {sequence} cannot be decoded: {source}")]
     Decode {
         /// Which.
         sequence: Sequence,
@@ -143,10 +145,10 @@ pub enum Error {
         source: DecodeError,
     },
     /// A content file is not there.
-    #[error("content {0} is missing")]
+    #[error("content file {0} is missing")]
     ContentMissing(ContentHash),
     /// A content file is not what was written.
-    #[error("content {0} was altered: its bytes have another hash")]
+    #[error("content file {0} was altered: its hash is different")]
     ContentAltered(ContentHash),
     /// A portable log cannot be imported. Nothing was.
     #[error("not imported: {0}")]

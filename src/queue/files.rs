@@ -103,7 +103,7 @@ pub(super) fn make_dir(dir: &Path) -> Result<(), Error> {
     match DirBuilder::new().mode(0o700).create(dir) {
         // Somebody else was quicker.
         Err(_) if dir.is_dir() => Ok(()),
-        Err(error) => Err(Error::io("make directory", dir)(error)),
+        Err(error) => Err(Error::io("create the directory", dir)(error)),
         Ok(()) => sync_dir(parent),
     }
 }
@@ -113,7 +113,7 @@ pub(super) fn make_last_dir(dir: &Path) -> Result<(), Error> {
     let parent = dir.parent().unwrap_or(Path::new("."));
     match DirBuilder::new().mode(0o700).create(dir) {
         Err(_) if dir.is_dir() => Ok(()),
-        Err(error) => Err(Error::io("make directory", dir)(error)),
+        Err(error) => Err(Error::io("create the directory", dir)(error)),
         Ok(()) => sync_dir(parent),
     }
 }

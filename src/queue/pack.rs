@@ -64,7 +64,10 @@ pub(super) fn encode(batch: &[Recorded], head: Head, epoch: Epoch) -> Result<Enc
         let after = encoded.head;
         check_next(sequence, after.sequence)?;
         if recorded.epoch != epoch {
-            let why = format!("its epoch is {}, its writer's is {epoch}", recorded.epoch);
+            let why = format!(
+                "its epoch is {}, but its writer's is {epoch}",
+                recorded.epoch
+            );
             return Err(Error::NotNext { sequence, why });
         }
         let (hash, long) = encoding::encode(recorded, &after.hash, &mut encoded.bytes)?;
@@ -101,12 +104,12 @@ pub(super) fn follow(head: Head, envelope: &Envelope<'_>) -> Result<Head, Error>
     check_next(sequence, head.sequence)?;
     let why = if envelope.previous != head.hash {
         format!(
-            "it follows {}, and the event before it is {}",
+            "it follows event {}, but the event before it is {}",
             envelope.previous, head.hash
         )
     } else if epoch < head.epoch {
         format!(
-            "its epoch {epoch} is before its predecessor's, {}",
+            "its epoch {epoch} is lower than its predecessor's, {}",
             head.epoch
         )
     } else {
@@ -125,7 +128,7 @@ fn check_next(sequence: Sequence, after: Sequence) -> Result<(), Error> {
     if after.0.checked_add(1) == Some(sequence.0) {
         return Ok(());
     }
-    let why = format!("it is to follow event {after}");
+    let why = format!("it must follow event {after}");
     Err(Error::NotNext { sequence, why })
 }
 

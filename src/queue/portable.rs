@@ -149,7 +149,7 @@ pub fn read_portable(
 ) -> Result<Head, Error> {
     if log.head() != Head::default() {
         return Err(Error::Import(
-            "the log that is to take it is not empty".to_owned(),
+            "the log that must receive it is not empty".to_owned(),
         ));
     }
     let start = from
@@ -174,7 +174,7 @@ pub fn read_portable(
     let head = log.append_copied(&pending, log.head().sequence, epoch)?;
     if head != checked {
         return Err(Error::Import(
-            "the file changed while it was read".to_owned(),
+            "the file changed while it was being read".to_owned(),
         ));
     }
     Ok(head)
@@ -186,7 +186,7 @@ pub fn import(from: impl Read + Seek, dir: &Path, options: &OpenOptions) -> Resu
     if directory::exists(dir) {
         let there = SledLog::open(dir, options)?;
         if there.head() != Head::default() {
-            let why = "this project has a log with events already".to_owned();
+            let why = "this project already has a log with events".to_owned();
             return Err(Error::Import(why));
         }
         there.close()?;
@@ -215,12 +215,14 @@ fn walk(
     };
     if reader.array()? != MAGIC {
         return Err(Error::Import(
-            "this is not a portable log of Crewlog".to_owned(),
+            "the file is not a portable log of Crewlog".to_owned(),
         ));
     }
     let layout = u32::from_le_bytes(reader.array()?);
     if layout != LAYOUT {
-        let why = format!("it has layout {layout}, this build reads {LAYOUT}: use a newer one");
+        let why = format!(
+            "it has layout {layout}, but this build reads {LAYOUT}: use a newer version of Crewlog"
+        );
         return Err(Error::Import(why));
     }
     let mut head = Head::default();
@@ -231,7 +233,7 @@ fn walk(
             [END] => break,
             [other] => {
                 return Err(Error::Import(format!(
-                    "{other} where an event should begin"
+                    "{other} where an event should start"
                 )));
             }
         }
@@ -252,13 +254,13 @@ fn check_event(head: Head, bytes: &[u8], long: &[u8]) -> Result<Head, Error> {
     let wrong = |why: String| Error::Import(format!("event {sequence}: {why}"));
     let envelope = encoding::decode(bytes).map_err(|why| wrong(why.to_string()))?;
     if envelope.bytes.len() != bytes.len() {
-        return Err(wrong("bytes follow it".to_owned()));
+        return Err(wrong("unexpected bytes follow it".to_owned()));
     }
     pack::check_value(bytes).map_err(|why| wrong(why.to_string()))?;
     let body = match envelope.content() {
         None if long.is_empty() => envelope.body,
         Some(hash) if hash == content::hash(long) => long,
-        _ => return Err(wrong("its long body is another's".to_owned())),
+        _ => return Err(wrong("its long body belongs to another event".to_owned())),
     };
     envelope
         .recorded_with(body)
@@ -283,7 +285,7 @@ impl<R: Read> Reader<R> {
     fn field(&mut self, into: &mut Vec<u8>, bytes_max: usize) -> Result<(), Error> {
         let length = u32::from_le_bytes(self.array()?) as usize;
         if length > bytes_max {
-            let why = format!("a field of {length} bytes, over the limit of {bytes_max}");
+            let why = format!("a field of {length} bytes exceeds the limit of {bytes_max}");
             return Err(Error::Import(why));
         }
         into.clear();
@@ -308,7 +310,7 @@ impl<R: Read> Reader<R> {
         }
         match self.inner.read(&mut [0]) {
             Ok(0) => Ok(head),
-            Ok(_) => Err(Error::Import("bytes follow its end".to_owned())),
+            Ok(_) => Err(Error::Import("unexpected bytes follow its end".to_owned())),
             Err(error) => Err(broken(error)),
         }
     }
@@ -317,6 +319,6 @@ impl<R: Read> Reader<R> {
 fn broken(error: io::Error) -> Error {
     Error::Import(match error.kind() {
         io::ErrorKind::UnexpectedEof => "it is truncated".to_owned(),
-        _ => format!("it does not read: {error}"),
+        _ => format!("it cannot be read: {error}"),
     })
 }

@@ -110,10 +110,10 @@ impl LogReader {
             Err(Error::Damaged { path, why })
         };
         if let Some(bad) = chain.bad {
-            return damaged(format!("event {bad} is another than it was"));
+            return damaged(format!("event {bad} is different than before"));
         }
         if noted.is_empty() && !chain.places.is_empty() {
-            let why = "the file `head` is missing or does not check";
+            let why = "the file `head` is missing or damaged";
             return damaged(format!(
                 "{why}, so it is not known whether the log is complete"
             ));
@@ -133,8 +133,7 @@ impl LogReader {
         if let Some(missing) = earlier.or(later) {
             let why = self.index.why(missing, Sequence(missing.0 - 1));
             let (path, known) = (self.dir.clone(), known.max(reached));
-            let why =
-                format!("event {missing}: {why}; the log is known to have reached event {known}");
+            let why = format!("event {missing}: {why}; the log had at least {known} events");
             return Err(Error::Damaged { path, why });
         }
         let last = whole_batch(reached, [self.left, before]);
@@ -260,7 +259,7 @@ impl LogReader {
             *self = Self::after(&self.dir, chunk.first, before)?;
         }
         let path = self.dir.clone();
-        let why = format!("event {from} is moved faster than it can be read");
+        let why = format!("event {from} keeps moving while it is read; try again");
         Err(Error::Damaged { path, why })
     }
 

@@ -127,7 +127,7 @@ fn altered(dir: &Path) -> Result<Option<String>, Error> {
     let ending = LogReader::open(dir, Sequence(u64::MAX)).and_then(|reader| reader.ending());
     match ending {
         Ok(Ending::Altered) => {
-            let why = "the storage engine's files are not as they were when the log was closed";
+            let why = "the storage engine's files changed after the log was closed";
             Ok(Some(why.to_owned()))
         }
         Ok(Ending::Open | Ending::Closed) | Err(Error::Damaged { .. }) => Ok(None),
@@ -287,7 +287,7 @@ fn write(events: &Salvage, dir: &Path, options: &OpenOptions) -> Result<Head, Er
     }
     let verified = verify(&log).map_err(|fault| fault.why)?;
     if verified.head != end {
-        let why = "the new log is not what was to be written".to_owned();
+        let why = "the new log does not have the events that were written".to_owned();
         let path = dir.to_owned();
         return Err(Error::Damaged { path, why });
     }

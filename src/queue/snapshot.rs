@@ -164,7 +164,10 @@ pub fn check(stored: &Stored) -> Result<ValidSnapshot, PassedOver> {
     };
     let sound = open(&stored.path).map_err(passed_over)?;
     if sound.sequence != stored.sequence {
-        let why = format!("it is of event {}, unlike its name", sound.sequence);
+        let why = format!(
+            "it is of event {}, but its name says otherwise",
+            sound.sequence
+        );
         return Err(passed_over(why));
     }
     Ok(sound)
@@ -240,7 +243,7 @@ pub fn latest(
             Err(passed) => passed.why,
             Ok(sound) if sound.state_version != state_version => {
                 format!(
-                    "its state has version {}, not {state_version}",
+                    "its state has version {}, but this build uses {state_version}",
                     sound.state_version
                 )
             }
@@ -248,8 +251,8 @@ pub fn latest(
                 Some(hash) if hash == sound.chain_hash => {
                     return Ok((Some(sound), passed_over));
                 }
-                Some(_) => "it is of another log".to_owned(),
-                None => "it reaches beyond the end of the log".to_owned(),
+                Some(_) => "it belongs to another log".to_owned(),
+                None => "it is newer than the end of the log".to_owned(),
             },
         };
         passed_over.push(PassedOver {

@@ -75,7 +75,7 @@ pub struct Verified {
 
 /// The first event that is not as it was written.
 #[derive(Debug, thiserror::Error)]
-#[error("event {sequence}: {why}; the {verified} events before it are as they were written")]
+#[error("event {sequence}: {why}; the {verified} events before it are verified")]
 pub struct Fault {
     /// Which.
     pub sequence: Sequence,
@@ -115,7 +115,7 @@ pub fn verify(log: &dyn EventLog) -> Result<Verified, Fault> {
     }
     if walk.head.hash != end.hash {
         let why = format!(
-            "its hash is {} and the log's head says {}",
+            "its hash is {}, but the log's head file says {}",
             walk.head.hash, end.hash
         );
         let sequence = end.sequence;

@@ -26,9 +26,9 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The committing thread is gone.
-    #[error("the thread that writes the log ended; start again, nothing acknowledged is lost")]
+    #[error("the thread that writes the log ended; start again (nothing acknowledged is lost)")]
     CommitterGone,
     /// The state cannot be written as a snapshot, or read from one.
-    #[error("the state of a snapshot cannot be written or read: {0}")]
+    #[error("cannot write or read the state of a snapshot: {0}")]
     State(#[from] bincode::Error),
 }

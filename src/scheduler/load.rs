@@ -53,7 +53,7 @@ fn must_not_be_ahead(log: &dyn EventLog, dir: &Path) -> Result<(), Error> {
     for stored in ahead {
         if snapshot::check(stored).is_ok() {
             let why = format!(
-                "it ends at event {head}, and there is a snapshot of event {} in {}",
+                "it ends at event {head}, but there is a snapshot of event {} in {}",
                 stored.sequence,
                 dir.display()
             );
@@ -67,7 +67,7 @@ fn must_not_be_ahead(log: &dyn EventLog, dir: &Path) -> Result<(), Error> {
 fn from_snapshot(log: &dyn EventLog, dir: &Path) -> Result<Option<State>, Error> {
     let (sound, passed_over) = snapshot::latest(dir, log, STATE_VERSION)?;
     for snapshot in passed_over {
-        tracing::warn!(path = %snapshot.path.display(), why = snapshot.why, "a snapshot is not used");
+        tracing::warn!(path = %snapshot.path.display(), why = snapshot.why, "ignoring a snapshot");
     }
     // A snapshot only saves time, so one that cannot be read is ignored too.
     Ok(sound.and_then(|mut sound| read(&mut sound).ok()))
@@ -184,7 +184,7 @@ pub fn fold(
         Ok(recorded) => apply(state, &recorded),
         Err(error) if error.is_lost_text() => {
             let (sequence, name) = (envelope.sequence, envelope.name());
-            tracing::warn!(%sequence, name, %error, "an event is passed over");
+            tracing::warn!(%sequence, name, %error, "ignoring an event whose text is lost");
             pass_over(state, sequence, envelope.at, envelope.cause, name);
             return Ok(false);
         }

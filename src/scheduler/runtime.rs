@@ -352,7 +352,7 @@ impl Loop {
         if let Some(task) = self.snapshot.take()
             && let Err(error) = task.await
         {
-            tracing::warn!(%error, "a snapshot was not written");
+            tracing::warn!(%error, "the snapshot thread failed");
         }
     }
 }

@@ -179,11 +179,11 @@ impl Listener {
         match bind(&self.directory, &self.path) {
             Ok((listener, inode)) => {
                 self.inode.store(inode, Ordering::Relaxed);
-                tracing::warn!(path = %self.path.display(), "the socket was deleted; it is back");
+                tracing::warn!(path = %self.path.display(), "the socket was deleted and is restored");
                 Some(listener)
             }
             Err(error) => {
-                tracing::warn!(%error, path = %self.path.display(), "the socket was deleted");
+                tracing::warn!(%error, path = %self.path.display(), "cannot restore the deleted socket");
                 None
             }
         }
@@ -312,7 +312,7 @@ async fn talk(
     let caller = match caller {
         Ok(caller) => caller,
         Err(error) => {
-            let refused = speaker.refuse(format!("cannot tell who this is: {error}"));
+            let refused = speaker.refuse(format!("cannot identify this process: {error}"));
             let limit = Duration::from_millis(LINGER_MS);
             return tokio::time::timeout(limit, refused).await?;
         }
@@ -332,7 +332,7 @@ async fn talk(
         read = receive(role, connection, frames, &door.inbox, &asking) => read,
         written = speaker.send(&mut waiting) => {
             if let Err(error) = written {
-                tracing::debug!(%error, "a connection cannot be written to");
+                tracing::debug!(%error, "cannot write to a connection");
             }
             Ok(())
         }
@@ -365,7 +365,7 @@ async fn receive(
             Err(error) => {
                 let limit = role.frame_bytes_max();
                 let why = format!(
-                    "a message cannot be read ({error}); each is a length, at most {limit} bytes, and as many bytes"
+                    "a message cannot be decoded ({error}); each is a length of at most {limit}, followed by as many bytes"
                 );
                 return Err(io::Error::new(error.kind(), why));
             }

@@ -99,11 +99,11 @@ impl Executor {
 /// What a person is to know of the cage before a run, each in a sentence.
 pub fn notes(config: &Config) -> Vec<String> {
     let mut notes = Vec::new();
-    let without = "agents, checks and hooks may do whatever you may";
+    let without = "agents, checks and hooks can do everything that you can";
     match config.isolation {
         Isolation::None => notes.push(format!("environment.isolation = \"none\": {without}")),
         Isolation::Namespace | Isolation::Subreaper => notes.push(
-            "environment.isolation = \"namespace\" and \"subreaper\" only say how processes are held; \
+            "environment.isolation = \"namespace\" and \"subreaper\" only choose how processes are contained; \
              they are caged all the same. Use \"auto\", \"cage\" or \"none\""
                 .to_owned(),
         ),

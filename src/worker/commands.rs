@@ -115,7 +115,7 @@ impl Executor {
         }
         let how = match finished.timed_out {
             true => format!(
-                "took longer than {} s (`hooks.time_limit`)",
+                "took longer than its limit of {} s (`hooks.time_limit`)",
                 limit.as_secs_f64()
             ),
             false => format!("exited with {}", finished.exit_code),
@@ -146,7 +146,7 @@ impl Executor {
             ));
         }
         let script = script(command, &env.dir)
-            .map_err(trouble::refused("a long command cannot be written down"))?;
+            .map_err(trouble::refused("cannot write a long command to a file"))?;
         let tree = TreeCommand {
             program: "sh".into(),
             args: vec!["-c".into(), script],
@@ -171,11 +171,11 @@ impl Executor {
             tracing::warn!(
                 command,
                 left = finished.left,
-                "processes that cannot be ended"
+                "some processes cannot be ended"
             );
         }
         let blamed = match finished.exceeded {
-            Some(exceeded) => Some(format!("it was ended: {exceeded}")),
+            Some(exceeded) => Some(format!("it was ended because {exceeded}")),
             None if finished.exit_code == 0 => None,
             None => cage.and_then(|cage| blame::explain(&finished.output, &cage)),
         };

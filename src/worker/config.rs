@@ -268,8 +268,7 @@ impl Default for Config {
 const TRANSCRIPT_BYTES_MAX: u64 = 4 << 30;
 
 /// What a worker without an agent is told.
-const NO_PROGRAM: &str =
-    "names no program; set it to your agent, for example program = \"claude-agent-acp\"";
+const NO_PROGRAM: &str = "is not set; set it to your agent, for example program = \"claude-agent-acp\" (`scheduler doctor` lists the agents it finds here)";
 
 /// A value of the worker's config cannot work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -315,28 +314,26 @@ impl Config {
             if let Some(path) = paths.iter().find(|path| !sound(path)) {
                 return wrong(
                     name,
-                    &format!(
-                        "{path:?} is neither absolute nor below the home directory; begin it with / or ~/"
-                    ),
+                    &format!("{path:?} is a relative path; start it with / or ~/"),
                 );
             }
         }
         if !self.checks.is_sound() {
             return wrong(
                 "checks.keep_ignored",
-                "a pattern is one line, not empty, and begins with neither `!` nor `#`",
+                "a pattern must be one line that is not empty and does not start with `!` or `#`",
             );
         }
         if !(1..=Ports::COUNT_MAX).contains(&self.ports.count) || self.ports.base < 1024 {
             return wrong(
                 "ports",
-                "`base` must be at least 1024 and `count` 1 to 1000",
+                "`base` must be at least 1024, and `count` from 1 to 1000",
             );
         }
         if u32::from(self.ports.base) + u32::from(self.ports.count) > 65_536 {
             return wrong(
                 "ports",
-                "not even the first range ends at or below port 65535",
+                "the first range would end above port 65535; lower `base` or `count`",
             );
         }
         if !(100..=86_400_000).contains(&self.hooks.limit_ms) {

@@ -36,7 +36,7 @@ pub enum ConnectionError {
         source: io::Error,
     },
     /// The stream broke.
-    #[error("the connection is broken: {0}")]
+    #[error("the connection broke: {0}")]
     Broken(#[from] io::Error),
     /// The other side is none of ours.
     #[error(transparent)]

@@ -15,10 +15,10 @@ use super::trouble::FREE_BYTES_MIN;
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
     /// The config cannot work.
-    #[error("the config cannot work: {0}")]
+    #[error("the config is invalid: {0}")]
     Config(#[from] ConfigError),
     /// The agent cannot be driven.
-    #[error("the config cannot work: agent: {0}")]
+    #[error("the config is invalid: agent: {0}")]
     Agent(String),
     /// The kernel has no cage.
     #[error(
@@ -30,7 +30,7 @@ pub enum WorkerError {
         found: u32,
     },
     /// A prompt template cannot be used.
-    #[error("the prompt template {path:?} (`{key}`) cannot be used: {problem}")]
+    #[error("cannot use the prompt template {path:?} (`{key}`): {problem}")]
     Template {
         /// The key of the config that names it.
         key: &'static str,
@@ -66,7 +66,7 @@ pub enum WorkerError {
 pub enum PreflightError {
     /// A program is nowhere in the path.
     #[error(
-        "{key} is {program:?}, and there is no such program in PATH ({path}). Install it, or set {key} to its full path"
+        "{key} is {program:?}, but there is no such program in PATH ({path}). Install it, or set {key} to its full path"
     )]
     NotInPath {
         /// Which key of the config names it.
@@ -77,7 +77,7 @@ pub enum PreflightError {
         path: String,
     },
     /// A program's file cannot be executed.
-    #[error("{key} is {program:?}, and {reason}. Correct the path, or run `chmod +x` on the file")]
+    #[error("{key} is {program:?}, but {reason}. Correct the path, or run `chmod +x` on the file")]
     NotExecutable {
         /// Which key of the config names it.
         key: &'static str,
@@ -87,9 +87,7 @@ pub enum PreflightError {
         reason: String,
     },
     /// Nothing can be written where attempts or their results are kept.
-    #[error(
-        "{what} {path:?} cannot be written: {source}. Free disk space, or correct its permissions"
-    )]
+    #[error("cannot write to {what} {path:?}: {source}. Free disk space, or fix its permissions")]
     NotWritable {
         /// What is kept there.
         what: &'static str,
@@ -99,7 +97,7 @@ pub enum PreflightError {
         source: io::Error,
     },
     /// An agent starts, and no session with it can be had.
-    #[error("no session with {program:?} can be had: {reason}. {advice}")]
+    #[error("cannot start a session with {program:?}: {reason}. {advice}")]
     NoSession {
         /// The agent.
         program: String,

@@ -200,7 +200,7 @@ impl Executor {
     fn env_of(&self, attempt: AttemptId) -> Result<&AttemptEnv, Failure> {
         let env = self.env.as_ref();
         env.filter(|env| env.offer.attempt == attempt)
-            .ok_or_else(|| setup("the attempt's worktree was never made"))
+            .ok_or_else(|| setup("the attempt's worktree was not created"))
     }
 
     /// The attempt's worktree, for a step that `cancel` ends.
@@ -212,7 +212,7 @@ impl Executor {
         let env = self.env.as_mut();
         let env = env
             .filter(|env| env.offer.attempt == attempt)
-            .ok_or_else(|| setup("the attempt's worktree was never made"))?;
+            .ok_or_else(|| setup("the attempt's worktree was not created"))?;
         env.worktree.set_limits(limits(&env.offer, cancel));
         Ok(&mut env.worktree)
     }
@@ -258,7 +258,7 @@ impl Executor {
         let worktree = worktree.map_err(setup)?;
         let dir = AttemptDir::of(&self.worktrees, offer.attempt);
         dir.make()
-            .map_err(refused(format!("cannot make {:?}", dir.path())))?;
+            .map_err(refused(format!("cannot create {:?}", dir.path())))?;
         let tree = repository.tree_of(&offer.base).await.map_err(setup)?;
         let shared = repository.shared_read_paths().await.map_err(setup)?;
         let rebased = RebasedCommit {
@@ -328,7 +328,7 @@ impl Executor {
             HookPoint::AfterRun => ("after_run", &hooks.after_run),
         };
         let Some(env) = &self.env else {
-            return Err(setup("the attempt's worktree was never made"));
+            return Err(setup("the attempt's worktree was not created"));
         };
         self.run_hook(env, name, command, cancel).await
     }
@@ -392,7 +392,7 @@ impl Executor {
         limits.idle = limits.idle.map(|idle| idle.min(PRESERVE_IDLE));
         worktree.set_limits(limits);
         worktree
-            .preserve("The attempt that made this came to nothing.")
+            .preserve("Unmerged work of an attempt.")
             .await
             .map_err(setup)
     }
@@ -455,7 +455,7 @@ impl Executor {
             tracing::info!(
                 attempt = attempt.0,
                 ?pids,
-                "ended what a dead worker left running"
+                "ended processes that a dead worker left running"
             );
         }
         let entry = self.spool.iter().find(|one| one.entry().attempt == attempt);

@@ -240,7 +240,7 @@ impl AttemptDir {
         };
         let plain = file.metadata().is_ok_and(|meta| meta.is_file());
         if !plain {
-            return Reading::unread("is no plain file");
+            return Reading::unread("is not a regular file");
         }
         let mut text = Vec::new();
         if let Err(error) = file.take(VERDICT_BYTES_MAX + 1).read_to_end(&mut text) {
@@ -473,6 +473,9 @@ mod tests {
             0,
         );
         fifo.expect("a pipe");
-        assert_eq!(dir.verdict(&features), Reading::unread("is no plain file"));
+        assert_eq!(
+            dir.verdict(&features),
+            Reading::unread("is not a regular file")
+        );
     }
 }

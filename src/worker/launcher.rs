@@ -81,7 +81,7 @@ impl Process for InTree {
         Box::pin(async {
             let ended = self.tree.kill().await;
             if ended.left > 0 {
-                tracing::warn!(left = ended.left, "processes that cannot be ended");
+                tracing::warn!(left = ended.left, "some processes cannot be ended");
             }
         })
     }

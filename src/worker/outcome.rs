@@ -69,7 +69,7 @@ impl FeatureChecks {
         let last = self.runs.last().filter(|run| run.exit_code != 0)?;
         let how = match last.exit_code {
             124 => "took longer than its limit, `run.check_limit` (exit code 124)".to_owned(),
-            KILLED => "was killed from outside (exit code 137); if memory is short, lower `run.max_concurrency`".to_owned(),
+            KILLED => "was killed by another process or the kernel (exit code 137); if memory is short, lower `run.max_concurrency`".to_owned(),
             code => format!("exited with {code}"),
         };
         let mut reason = format!("`{}` {how}", last.command.trim_matches([' ', '\n', '\t']));
@@ -113,7 +113,7 @@ impl FeatureChecks {
         };
         (!shown.is_empty()).then(|| {
             format!(
-                "Removed before the checks, because git ignores them: {}{more}. If a check needs one, take it out of .gitignore so that it is committed, or name it in `checks.keep_ignored`.",
+                "Removed before the checks, because git ignores them: {}{more}. If a check needs one, remove it from .gitignore so that it is committed, or add it to `checks.keep_ignored`.",
                 shown.join(", ")
             )
         })
@@ -156,7 +156,7 @@ impl SessionResult {
             ),
             SessionEnd::ContextOverflow => (
                 FailureKind::ContextOverflow,
-                "the conversation outgrew the model's context window",
+                "the conversation exceeded the model's context window",
             ),
             SessionEnd::TurnOrBudgetCap => (
                 FailureKind::TurnOrBudgetCap,
@@ -233,7 +233,7 @@ fn wordless(features: &[JobFeature], verdict: &Reading) -> Vec<(FeatureId, Failu
     without
         .map(|feature| {
             let reason = format!(
-                "{note}. {} has no checks that could decide instead; write the verdict as JSON, for example {{\"feature\": {}, \"verdict\": \"pass\"}}",
+                "{note}. {} has no checks to decide instead; write the verdict as JSON, for example {{\"feature\": {}, \"verdict\": \"pass\"}}",
                 feature.id, feature.id.0
             );
             (feature.id, Failure::new(FailureKind::AgentGaveUp, reason))

@@ -23,7 +23,7 @@ const BLOCK: u32 = 10;
 pub enum PortsError {
     /// More workers than ranges, or other programs in all that are left.
     #[error(
-        "no free port range: of {slots} ranges of {count} ports from {base} on, {by_workers} are held by workers and {by_others} have a port that another program uses{}; end some of them, or set `ports.base` or `ports.count` lower",
+        "no free port range: of {slots} ranges of {count} ports from {base} on, {by_workers} are held by workers and {by_others} have a port that another program uses{}; end some of them, or lower `ports.base` or `ports.count`",
         example.map(|port| format!(" (port {port}, for example)")).unwrap_or_default()
     )]
     AllTaken {
@@ -112,7 +112,7 @@ impl PortSlot {
         let used = used_port(&self.ports).map_err(|source| PortsError::Io { source })?;
         if let Some(port) = used {
             let other = Self::take_named(&self.name, self.config)?;
-            tracing::info!(port, ports = ?other.ports, "another program uses a port of this worker; taking other ports");
+            tracing::info!(port, ports = ?other.ports, "another program uses a port of this worker; switching to other ports");
             *self = other;
         }
         Ok(())

@@ -31,7 +31,7 @@ const NAMES: [&str; 9] = [
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// No such placeholder.
-    #[error("line {line}: there is no placeholder {{{{{name}}}}}; known are {known}")]
+    #[error("line {line}: unknown placeholder {{{{{name}}}}}; known ones are {known}")]
     Unknown {
         /// Where, from 1.
         line: usize,
@@ -41,7 +41,9 @@ pub enum TemplateError {
         known: String,
     },
     /// A placeholder without an end.
-    #[error("line {line}: a placeholder begins with {{{{ and does not end with }}}} on its line")]
+    #[error(
+        "line {line}: a placeholder starts with {{{{ but does not end with }}}} on the same line"
+    )]
     Open {
         /// Where, from 1.
         line: usize,

@@ -36,7 +36,7 @@ impl Executor {
         attempt_env
             .dir
             .lay_out(&view, &prompt)
-            .map_err(refused("the job cannot be laid out"))?;
+            .map_err(refused("cannot write the job's files"))?;
         let agent = match attempt_env.offer.kind {
             WorkerKind::Coding => &self.config.agent,
             WorkerKind::Testing => self.config.testing_agent(),
@@ -77,7 +77,7 @@ impl Executor {
         if result.left > 0 {
             tracing::warn!(
                 left = result.left,
-                "processes of the agent that cannot be ended"
+                "some processes of the agent cannot be ended"
             );
         }
         if let Some(failure) = trouble::unstarted(&result).filter(|_| !started) {
@@ -137,7 +137,7 @@ impl Executor {
             .and_then(|()| Transcript::create(&path, self.config.transcript_limit));
         let made = made.map(|transcript| transcript.masked(Arc::clone(&self.mask)));
         made.unwrap_or_else(|error| {
-            tracing::warn!(?path, %error, "no transcript of this session");
+            tracing::warn!(?path, %error, "cannot write a transcript of this session");
             Transcript::none()
         })
     }
@@ -146,14 +146,14 @@ impl Executor {
 /// An event as a line for people; `None` when it says nothing to them.
 fn line(event: &AgentEvent) -> Option<String> {
     let text = match event {
-        AgentEvent::Started { .. } => "the agent works",
+        AgentEvent::Started { .. } => "the agent is working",
         AgentEvent::Text { text, .. } => text.as_str(),
         AgentEvent::ToolStart { title, .. } => title.as_str(),
         AgentEvent::ToolEnd { ok: true, .. } | AgentEvent::Usage(_) => return None,
         AgentEvent::ToolEnd { summary, .. } => return Some(format!("failed: {summary}")),
         AgentEvent::Denied { what } => return Some(format!("denied: {what}")),
         AgentEvent::Limit { .. } => "the provider limits the agent",
-        AgentEvent::Retry { reason } => return Some(format!("tries again: {reason}")),
+        AgentEvent::Retry { reason } => return Some(format!("retrying: {reason}")),
         AgentEvent::Raw { .. } => return None,
     };
     let line = text.lines().map(str::trim).find(|line| !line.is_empty());

@@ -78,7 +78,7 @@ pub async fn run(
 pub async fn launch(launch: Launch) -> Result<Exit, WorkerError> {
     let system = |doing| move |source| WorkerError::System { doing, source };
     // First, so that no signal from now on ends the process at a random moment.
-    let signals = Signals::new().map_err(system("listen for signals"))?;
+    let signals = Signals::new().map_err(system("handle signals"))?;
     let config = launch.config;
     preflight::check(&config)?;
     // One of the crew is started in the middle of a run, where what is missing is told as a trouble.
@@ -90,10 +90,10 @@ pub async fn launch(launch: Launch) -> Result<Exit, WorkerError> {
             preflight::check_agents(&config, &launch.own_executable).await?;
         }
     }
-    process::become_subreaper().map_err(system("adopt what agents leave behind"))?;
-    let process = identity::own_identity().map_err(system("find out which process this is"))?;
+    process::become_subreaper().map_err(system("become a subreaper"))?;
+    let process = identity::own_identity().map_err(system("identify this process"))?;
     let data = config.places.data.clone();
-    std::fs::create_dir_all(&data).map_err(system("make the data directory"))?;
+    std::fs::create_dir_all(&data).map_err(system("create the data directory"))?;
     let mut clock = Clock::new();
     let rules = Rules {
         kind: launch.kind,
@@ -144,7 +144,7 @@ pub fn git_settings(data: &Path) -> PathBuf {
 /// any scheduler reads it itself.
 async fn repository(config: &Config) -> Result<Repository, WorkerError> {
     let repository = Repository::discover(&config.places.project).await?;
-    let doing = "read what the scheduler has noted of git's configuration";
+    let doing = "read git's configuration as the scheduler recorded it";
     let read = workspace::Settings::read(&git_settings(&config.places.data));
     let settings = read.map_err(|source| WorkerError::System { doing, source })?;
     Ok(match settings {
@@ -288,7 +288,7 @@ impl Shell {
                 }
                 busy => {
                     self.work = busy;
-                    bug!("the step {step:?} was to begin before the last one had ended");
+                    bug!("the step {step:?} started before the last one ended");
                 }
             },
             Effect::Interrupt => self.cancel.cancel(),

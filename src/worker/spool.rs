@@ -34,7 +34,7 @@ const MAGIC: &str = "crewlog-spool-1";
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
     /// The system refused something.
-    #[error("cannot {doing} {path:?}: {source}; free space or mend the permissions")]
+    #[error("cannot {doing} {path:?}: {source}; free disk space, or fix the permissions")]
     Io {
         /// What was to be done.
         doing: &'static str,
@@ -233,7 +233,7 @@ fn take(data: &Path, attempt: AttemptId) -> Option<(Leftover, SpoolFile)> {
     let entry = match content(&mut file).and_then(|bytes| decode(&bytes)) {
         Ok(entry) => entry,
         Err(error) => {
-            tracing::warn!(?path, %error, "a damaged spool file; its attempt is cleaned up");
+            tracing::warn!(?path, %error, "a spool file is damaged; cleaning up its attempt");
             Entry {
                 attempt,
                 kind: WorkerKind::Coding,
@@ -353,7 +353,7 @@ fn content(file: &mut File) -> io::Result<Vec<u8>> {
 /// # Errors
 /// They are not as they were written.
 pub fn decode(bytes: &[u8]) -> io::Result<Entry> {
-    let damaged = || io::Error::other("is not what was written there");
+    let damaged = || io::Error::other("has altered content");
     let end = bytes.iter().position(|byte| *byte == b'\n');
     let (head, body) = bytes.split_at(end.ok_or_else(damaged)?);
     let body = body.get(1..).unwrap_or_default();

@@ -117,7 +117,7 @@ pub(super) fn refused(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Fai
 /// What a check printed cannot be kept: wherever that is, no feature can bring it about.
 pub(super) fn unstored(error: io::Error) -> Failure {
     let kind = TroubleKind::of_io(&error).filter(|&kind| kind != TroubleKind::Permission);
-    let words = format!("the output of a check cannot be stored: {error}");
+    let words = format!("cannot store the output of a check: {error}");
     Failure::new(
         FailureKind::Trouble(kind.unwrap_or(TroubleKind::Disk)),
         words,
@@ -135,7 +135,7 @@ pub(super) fn unstarted(result: &agent::SessionResult) -> Option<Failure> {
         (None, SessionEnd::AuthFailed | SessionEnd::QuotaExhausted) => return None,
         _ => FailureKind::Trouble(TroubleKind::Agent),
     };
-    let words = format!("no session with the agent came to be: {}", result.reason);
+    let words = format!("cannot start a session with the agent: {}", result.reason);
     Some(Failure::new(kind, words))
 }
 
@@ -198,7 +198,7 @@ pub(super) fn on_disk(
     };
     let full = |reason: &str| {
         let words = format!(
-            "the disk of the attempt is full ({} KiB are left): {reason}",
+            "the attempt's disk is full ({} KiB left): {reason}",
             free >> 10
         );
         Failure::new(FailureKind::Trouble(TroubleKind::Disk), words)

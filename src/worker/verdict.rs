@@ -162,7 +162,7 @@ impl Reader<'_> {
         self.claims.retain(|(id, _)| !contradicted.contains(id));
         if self.claims.is_empty() && self.problems.is_empty() && text != "[]" {
             self.problems
-                .push("it holds no verdict that can be recognised".to_owned());
+                .push("it contains no recognizable verdict".to_owned());
         }
         let note = (!self.problems.is_empty()).then(|| {
             let quoted = clip_chars(text, QUOTED_CHARS);
@@ -218,7 +218,7 @@ impl Reader<'_> {
             Some(_) => "",
         };
         if twice(&VERDICT_KEYS[..1]) || twice(&FEATURE_KEYS) {
-            return self.problem("it gives a key twice with different values".to_owned());
+            return self.problem("it has a key twice with different values".to_owned());
         }
         let said = |keys: &[&str]| match first(keys) {
             Some(Value::Text(text)) => text.trim().to_owned(),
@@ -275,31 +275,32 @@ impl Reader<'_> {
                 return self.problem("it does not say which feature it is about".to_owned());
             }
             (Some(None), _) => {
-                return self
-                    .problem("it names a feature by something that is no number".to_owned());
+                return self.problem("its feature is not a number".to_owned());
             }
         };
         if !self.features.contains(&id) {
-            return self.problem(format!("it names feature {id}, which is not in this job"));
+            return self.problem(format!(
+                "it is about feature {id}, which is not in this job"
+            ));
         }
         let word = word.unwrap_or_default();
         let Some(meaning) = meaning(&plain(word)) else {
             let shown = clip_chars(word, 40);
             return self.problem(format!(
-                "it says {shown:?} of feature {id}; the words are pass, fail and input"
+                "its verdict on feature {id} is {shown:?}, but must be pass, fail or input"
             ));
         };
         let claim = match meaning {
             Meaning::Pass => Claim::Pass,
             Meaning::Fail if reason.is_empty() => {
-                Claim::Fail("the agent says that it failed, and gives no reason".to_owned())
+                Claim::Fail("the agent reported a failure without a reason".to_owned())
             }
             Meaning::Fail => Claim::Fail(reason.to_owned()),
             Meaning::Input if !question.is_empty() => Claim::Input(question.to_owned()),
             Meaning::Input if !reason.is_empty() => Claim::Input(reason.to_owned()),
             Meaning::Input => {
                 return self.problem(format!(
-                    "it asks something of feature {id} without a question"
+                    "its verdict on feature {id} is input, but it has no question"
                 ));
             }
         };
@@ -308,7 +309,7 @@ impl Reader<'_> {
             Some((_, earlier)) if *earlier == claim => {}
             Some(_) => {
                 self.contradicted.push(id);
-                self.problem(format!("it says different things of feature {id}"));
+                self.problem(format!("it has different verdicts on feature {id}"));
             }
         }
     }

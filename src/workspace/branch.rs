@@ -73,7 +73,7 @@ impl Repository {
         };
         let start = match known {
             Some(known) => {
-                tracing::warn!(branch, at = %known, "the branch was deleted, putting it back");
+                tracing::warn!(branch, at = %known, "the branch was deleted and is restored");
                 known
             }
             None => self.user_head().await?,
@@ -90,7 +90,7 @@ impl Repository {
     pub(super) async fn find_branch(&self, branch: &str) -> Result<Option<CommitId>> {
         let first = branch.split('/').next().unwrap_or(branch);
         let listed = self
-            .call("look for the integration branch")
+            .call("find the integration branch")
             .args(["for-each-ref", "--format"])
             .arg("%(refname)%00%(objectname)%00%(worktreepath)%00")
             .arg(full_name(first))
@@ -178,7 +178,7 @@ impl Repository {
     pub async fn contains(&self, branch: &str, commit: &CommitId) -> Result<bool> {
         let reference = full_name(branch);
         let (call, output) = self
-            .call("look for a commit in the branch")
+            .call("search for a commit in the branch")
             .args(["merge-base", "--is-ancestor", commit.as_str(), &reference])
             .run_keeping()
             .await?;
@@ -249,7 +249,7 @@ impl Repository {
         let modified = fs::symlink_metadata(&lock).and_then(|meta| meta.modified());
         let age = modified.ok().and_then(|time| time.elapsed().ok());
         if age.is_some_and(|age| age > STALE_LOCK) {
-            tracing::warn!(lock = %lock.display(), "removing the lock of a git that was killed");
+            tracing::warn!(lock = %lock.display(), "removing the lock file of a killed git");
             // Whoever else removed it was as right as we are.
             let _ = fs::remove_file(&lock);
         }

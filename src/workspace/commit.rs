@@ -86,7 +86,7 @@ impl Worktree {
             }
             failed => {
                 if let Some(Err(error)) = failed {
-                    tracing::warn!(%error, "keeping the work without filters");
+                    tracing::warn!(%error, "keeping the work without running filters");
                 }
                 self.git_dir = self.places.private.join("salvage");
                 self.make_git_dir(Filters::Off)?;
@@ -97,7 +97,7 @@ impl Worktree {
             (None, _) => return Ok(None),
             (Some(tree), Some(commit)) if self.repository.tree_of(&commit).await? == tree => commit,
             (Some(tree), _) => {
-                let message = CommitMessage::new("Work that was thrown away")
+                let message = CommitMessage::new("Discarded work")
                     .body(reason)
                     .attempt(self.attempt);
                 self.write_commit(&tree, &message.text(), None).await?

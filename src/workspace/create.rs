@@ -15,11 +15,11 @@ impl super::Repository {
         let git = Git::default();
         let call = |doing| git.call(doing).dir(dir).whole_tree();
         let call = |doing, args: &[&str]| call(doing).args(args).ok();
-        call("make a repository", &["init", "-q", "-b", "main"]).await?;
+        call("create a repository", &["init", "-q", "-b", "main"]).await?;
         call("set its author", &["config", "user.name", &author.name]).await?;
         call("set its author", &["config", "user.email", &author.email]).await?;
         call("stage its files", &["add", "-A"]).await?;
-        call("make its first commit", &["commit", "-q", "-m", message]).await?;
+        call("create its first commit", &["commit", "-q", "-m", message]).await?;
         Ok(())
     }
 }

@@ -59,7 +59,7 @@ pub enum Error {
     },
     /// git refuses the repository because it belongs to somebody else.
     #[error(
-        "git does not trust the repository at {dir:?}, because another user owns it. If you do, run: git config --global --add safe.directory {dir:?}\ngit said: {detail}"
+        "git does not trust the repository at {dir:?}, because another user owns it. If you do, run: git config --global --add safe.directory {dir:?}\ngit reports: {detail}"
     )]
     DubiousOwnership {
         /// The project directory.
@@ -69,7 +69,7 @@ pub enum Error {
     },
     /// The repository has no commit that work could start from.
     #[error(
-        "the repository at {dir:?} has no commit yet, so there is nothing to start from. Commit something first: git commit --allow-empty -m start"
+        "the repository at {dir:?} has no commit yet, so attempts cannot start. Make a first commit: git commit --allow-empty -m start"
     )]
     NoCommit {
         /// The project directory.
@@ -77,7 +77,7 @@ pub enum Error {
     },
     /// The name cannot be a branch.
     #[error(
-        "{name:?} cannot be the name of a branch: git's rules (git help check-ref-format) forbid it. Set `run.branch` in .crewlog/config.toml to another name, such as \"main\""
+        "{name:?} is not a valid branch name (see git help check-ref-format). Set `run.branch` in .crewlog/config.toml to another name, such as \"main\""
     )]
     BranchName {
         /// The name.
@@ -85,7 +85,7 @@ pub enum Error {
     },
     /// The integration branch is checked out somewhere, where moving it would make a mess.
     #[error(
-        "the branch {branch} is checked out at {at}, and crewlog moves it only where nobody works on it. Switch to another branch there (`git switch -`), or set `run.branch` in .crewlog/config.toml to another name"
+        "the branch {branch} is checked out at {at}, and Crewlog does not move a branch that is checked out. Switch to another branch there (`git switch -`), or set `run.branch` in .crewlog/config.toml to another name"
     )]
     BranchCheckedOut {
         /// The branch.
@@ -103,7 +103,7 @@ pub enum Error {
     },
     /// Another branch occupies a part of the name.
     #[error(
-        "the branch {branch} cannot be created, because the branch {by} is in its way (git cannot have both). Rename that one (`git branch -m {by} NEW`), or set `run.branch` in .crewlog/config.toml to another name"
+        "the branch {branch} cannot be created next to the branch {by} (git does not allow both names). Rename that one (`git branch -m {by} NEW`), or set `run.branch` in .crewlog/config.toml to another name"
     )]
     BranchBlocked {
         /// The branch.
@@ -113,7 +113,7 @@ pub enum Error {
     },
     /// The integration branch does not exist.
     #[error(
-        "there is no branch {branch}. Has it been deleted? `git reflog` may show its last commit; `git branch {branch} COMMIT` restores it"
+        "there is no branch {branch}; it may have been deleted. `git reflog` may show its last commit; `git branch {branch} COMMIT` restores it"
     )]
     BranchMissing {
         /// The branch.
@@ -131,7 +131,7 @@ pub enum Error {
     },
     /// git did not finish in time; it was ended.
     #[error(
-        "cannot {doing}: `git {command}` hung for {seconds} s and was ended. Does a filter or merge driver hang, or is the disk very slow?{detail}"
+        "cannot {doing}: `git {command}` hung for {seconds} s and was ended. Check for a filter or merge driver that hangs, or a very slow disk.{detail}"
     )]
     TimeLimit {
         /// What was to be done.
@@ -155,7 +155,7 @@ pub enum Error {
     },
     /// A signal ended git before it answered. That says nothing about the repository.
     #[error(
-        "cannot {doing}: signal {signal} killed `git {command}` before it answered. Try again; if it happens again, check that the machine has enough memory"
+        "cannot {doing}: signal {signal} killed `git {command}` before it answered. Try again; if this repeats, check that the machine has enough memory"
     )]
     Killed {
         /// What was to be done.
@@ -188,7 +188,7 @@ pub enum Error {
         detail: String,
     },
     /// git said something that we do not understand.
-    #[error("cannot {doing}: `git {command}` answered {output:?}, which is not understood")]
+    #[error("cannot {doing}: `git {command}` answered {output:?}, which Crewlog cannot parse")]
     Unexpected {
         /// What was to be done.
         doing: &'static str,
@@ -209,7 +209,7 @@ pub enum Error {
     },
     /// There are repositories inside the worktree whose files git would not commit.
     #[error(
-        "the work has git repositories of its own inside: {}. Their files would not be committed. Delete their .git, or declare them in .gitmodules",
+        "the work contains git repositories: {}. Their files would not be committed. Delete their .git, or declare them in .gitmodules",
         paths.join(", ")
     )]
     NestedRepository {
@@ -225,7 +225,7 @@ pub enum Error {
         why: String,
     },
     /// The worktree's directory is gone, or is something else now.
-    #[error("cannot {doing}: {path:?} is not the worktree's directory any more")]
+    #[error("cannot {doing}: {path:?} is no longer the worktree's directory")]
     WorktreeGone {
         /// What was to be done.
         doing: &'static str,
@@ -233,7 +233,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// Something that we did not make is where a worktree of ours should be.
-    #[error("{path:?} was not made by crewlog, so it is left alone. Move it away")]
+    #[error("{path:?} was not created by Crewlog, so it is left alone. Move it away")]
     NotOurs {
         /// Where.
         path: PathBuf,

@@ -39,7 +39,7 @@ impl super::Repository {
     /// # Errors
     /// git fails.
     pub async fn users_changes(&self) -> Result<Vec<String>> {
-        let call = self.users_call("look at the working tree").whole_tree();
+        let call = self.users_call("check the working tree").whole_tree();
         let output = call.args(["status", "--porcelain"]).ok().await?;
         Ok(output.text().lines().map(str::to_owned).collect())
     }

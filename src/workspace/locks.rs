@@ -32,7 +32,7 @@ impl Repository {
         let mut locks = vec![self.git_dir().join("index.lock")];
         locks.extend(LOCKS.map(|name| self.common_dir().join(name)));
         let dir = self.common_dir().to_owned();
-        blocking("look for locks", dir, move |_| {
+        blocking("search for locks", dir, move |_| {
             locks.retain(|lock| {
                 let modified = fs::symlink_metadata(lock).and_then(|meta| meta.modified());
                 let age = modified.ok().and_then(|time| time.elapsed().ok());

@@ -63,7 +63,7 @@ impl CommitMessage {
     /// so that a body cannot pretend to be another attempt's.
     pub fn text(&self) -> String {
         let subject = match self.subject.as_str() {
-            "" => "Work without a name",
+            "" => "Untitled work",
             subject => subject,
         };
         let mut text = format!("{subject}\n");

@@ -69,7 +69,7 @@ impl Repository {
             return Err(call.failed(&output));
         };
         let limit = format!("--max-count={NAMED_MAX}");
-        let named = self.call("name foreign commits").args([
+        let named = self.call("list foreign commits").args([
             "log",
             "-z",
             "--format=%H%x00%an%x00%s",
@@ -106,7 +106,7 @@ impl Repository {
         if self.find_commit(commit.as_str()).await?.is_none() {
             return Ok(false);
         }
-        let asked = self.call("look for a merge").args([
+        let asked = self.call("search for a merge").args([
             "merge-base",
             "--is-ancestor",
             commit.as_str(),

@@ -30,7 +30,7 @@ impl Worktree {
             Some(commit) => self.keep_agents(&commit).await,
         };
         if let Err(error) = kept {
-            tracing::warn!(attempt = %self.attempt, %error, "the agent's own commits are not kept");
+            tracing::warn!(attempt = %self.attempt, %error, "cannot keep the agent's own commits");
         }
     }
 

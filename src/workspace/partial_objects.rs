@@ -40,7 +40,7 @@ impl Repository {
     /// git cannot be started, or a file cannot be removed.
     pub(super) async fn remove_torn(&self, base: &CommitId) -> Result<()> {
         let checked = self
-            .compare_call("look for damaged objects")
+            .compare_call("search for damaged objects")
             .args(["fsck", "--no-full", "--no-dangling", "--no-reflogs"])
             .args(["--no-progress"])
             // With a place to start from it does not go through the whole history.
@@ -60,7 +60,7 @@ impl Repository {
             for name in &torn {
                 let file = dir.join(name);
                 if fs::read(&file).is_ok() {
-                    tracing::warn!(file = %file.display(), "removing half an object");
+                    tracing::warn!(file = %file.display(), "removing an incomplete object");
                     fs::remove_file(&file)?;
                 }
             }

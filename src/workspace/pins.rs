@@ -61,7 +61,7 @@ impl Repository {
             return Ok(());
         };
         if self.has_ref_tables() {
-            let call = self.call("let go of a commit");
+            let call = self.call("release a commit");
             return call
                 .args(["update-ref", "-d", &reference])
                 .ok()
@@ -69,7 +69,7 @@ impl Repository {
                 .map(drop);
         }
         let file = self.common_dir().join(&reference);
-        blocking("let go of a commit", file, |file| {
+        blocking("release a commit", file, |file| {
             match fs::remove_file(file) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -92,7 +92,7 @@ impl Repository {
         over: impl Fn(AttemptId) -> bool,
     ) -> Result<()> {
         let above = group(attempts_dir);
-        let call = self.call("look for commits of attempts that are over");
+        let call = self.call("search for commits of ended attempts");
         let listed = call.args(["for-each-ref", "--format=%(refname)", &above]);
         let listed = listed.ok().await?;
         for reference in listed.text().lines() {
@@ -101,7 +101,7 @@ impl Repository {
                 .next()
                 .and_then(|last| last.parse().ok());
             if number.is_some_and(|number| over(AttemptId(number))) {
-                let call = self.call("let go of a commit");
+                let call = self.call("release a commit");
                 call.args(["update-ref", "-d", reference]).ok().await?;
             }
         }

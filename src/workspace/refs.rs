@@ -57,7 +57,7 @@ impl Repository {
         }
         Err(Error::Locked {
             doing,
-            detail: format!("{NAMESAKES_MAX} refs named {PRESERVED}/{name} exist already"),
+            detail: format!("{NAMESAKES_MAX} refs named {PRESERVED}/{name} already exist"),
         })
     }
 
@@ -101,7 +101,7 @@ impl Repository {
     /// git cannot tell.
     pub(super) async fn find_commit(&self, name: &str) -> Result<Option<CommitId>> {
         let name = format!("{name}^{{commit}}");
-        self.resolve("look for a commit", &name).await
+        self.resolve("find a commit", &name).await
     }
 
     async fn resolve(&self, doing: &'static str, name: &str) -> Result<Option<CommitId>> {

@@ -69,7 +69,7 @@ impl Repository {
         if !exists(worktrees_dir) {
             return Ok(swept);
         }
-        let doing = "look for left-over worktrees";
+        let doing = "search for leftover worktrees";
         let absolute = worktrees_dir.canonicalize();
         let worktrees_dir = absolute.map_err(Error::io(doing, worktrees_dir))?;
         let (attempts, trash) = blocking(doing, worktrees_dir.clone(), list).await?;
@@ -78,7 +78,7 @@ impl Repository {
         for (_, dir) in trash {
             let deleted = blocking("delete a removed worktree", dir, delete).await;
             if let Err(error) = deleted {
-                tracing::warn!(%error, "left for the next sweep");
+                tracing::warn!(%error, "the next sweep tries again");
             }
         }
         for attempt in attempts.into_iter().filter(|&attempt| over(attempt)) {
@@ -93,12 +93,12 @@ impl Repository {
             }
         }
         if let Err(error) = self.unpin_all(&worktrees_dir, over).await {
-            tracing::warn!(%error, "left for the next sweep");
+            tracing::warn!(%error, "the next sweep tries again");
         }
         let registered = self.common_dir().join("worktrees");
         for (attempt, git_dir) in orphans(&registered, &worktrees_dir) {
             if over(attempt) {
-                let doing = "remove git's directory of a worktree that is gone";
+                let doing = "remove git's directory of a missing worktree";
                 blocking(doing, git_dir, remove_any).await?;
             }
         }
@@ -115,7 +115,7 @@ impl Repository {
         let registered = self.common_dir().join("worktrees");
         for (attempt, git_dir) in torn(&registered) {
             if attempt < before && !live.contains(&attempt) {
-                let doing = "remove what a power cut has left of a worktree's directory in git";
+                let doing = "remove the remains of a worktree's directory in git";
                 blocking(doing, git_dir, remove_any).await?;
             }
         }
@@ -168,7 +168,7 @@ impl Repository {
             Ok(Some(_)) => Ok(()),
             Err(error @ (Error::Cancelled { .. } | Error::Killed { .. })) => Err(error),
             lost => {
-                tracing::warn!(%commit, ?lost, "the commit of an attempt is lost; its files are kept");
+                tracing::warn!(%commit, ?lost, "an attempt's commit is lost; its files are kept");
                 notes.commit = None;
                 Ok(())
             }

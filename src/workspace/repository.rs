@@ -55,7 +55,7 @@ impl Repository {
     /// # Errors
     /// As for [`Self::discover`].
     pub async fn discover_with(project_dir: &Path, git: Git) -> Result<Self> {
-        let doing = "look at the repository";
+        let doing = "check the repository";
         let project_dir =
             &std::path::absolute(project_dir).map_err(Error::io(doing, project_dir))?;
         let version = git.version().await?;

@@ -118,7 +118,7 @@ impl Worktree {
                 || module.git_dir == module.hidden;
             let head = head_of(&module.git_dir).filter(|_| inside);
             let Some(head) = head else {
-                let why = "its repository is not one of this working tree's".to_owned();
+                let why = "its repository does not belong to this working tree".to_owned();
                 return Err(Error::Submodule { path, why });
             };
             let main = self.main_module(&module.path, stage).await?;
@@ -154,14 +154,13 @@ impl Worktree {
             why,
         };
         let Some(main) = main else {
-            let why =
-                "the main repository has no copy of this submodule that could keep the commit";
+            let why = "the main repository has no copy of this submodule to keep the commit";
             return Err(refuse(format!(
                 "{why}. Run `git submodule update --init` in it, or add the submodule there first"
             )));
         };
         let name = format!("{commit}^{{commit}}");
-        let call = self.module_call("look for a submodule's commit", main);
+        let call = self.module_call("find a submodule's commit", main);
         let found = call.args(["rev-parse", "--verify", "--quiet", &name]).run();
         match found.await?.code {
             0 => return Ok(()),
@@ -242,7 +241,7 @@ impl Worktree {
         head: &CommitId,
         main: Option<&Path>,
     ) -> Result<()> {
-        let doing = "look for changes in a submodule";
+        let doing = "search for changes in a submodule";
         let git_dir = self.places.private.join("module");
         let mut objects = object_dirs(&module.git_dir.join("objects"));
         objects.extend(main.map(|main| main.join("objects")));
@@ -276,7 +275,7 @@ impl Worktree {
                 .unwrap_or_default();
             exists(&top.join(std::ffi::OsStr::from_bytes(path)).join(".git"))
         }) {
-            let why = "it has submodules of its own that are checked out".to_owned();
+            let why = "it contains checked-out submodules".to_owned();
             let path = module.path.to_string_lossy().into_owned();
             return Err(Error::Submodule { path, why });
         }

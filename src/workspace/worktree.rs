@@ -78,7 +78,7 @@ impl Repository {
         base: &CommitId,
         test: bool,
     ) -> Result<Worktree> {
-        let doing = "make a worktree";
+        let doing = "create a worktree";
         let wanted = worktrees_dir.to_owned();
         let worktrees_dir = blocking(doing, wanted, |dir| {
             fs::create_dir_all(dir)?;
@@ -138,7 +138,7 @@ impl Repository {
         match listed {
             Ok(listed) => Ok(packed_refs(&listed.text())),
             Err(error @ (Error::Failed { .. } | Error::OutputLimit { .. })) => {
-                tracing::warn!(%error, "the attempt's repository has no refs");
+                tracing::warn!(%error, "cannot copy refs to the attempt's repository");
                 Ok(Vec::new())
             }
             Err(error) => Err(error),
@@ -232,7 +232,7 @@ impl Worktree {
     pub(super) async fn note(&mut self) -> Result<()> {
         let (places, notes) = (self.places.clone(), self.notes.clone());
         let private = places.private.clone();
-        blocking("note the commit", private, move |_| {
+        blocking("record the commit", private, move |_| {
             places.write_notes(&notes)
         })
         .await
@@ -251,7 +251,7 @@ impl Worktree {
             self.places.dir.join(".git"),
         );
         let made = self.blueprint.make_agents(&fresh, commit, &refs, index);
-        let doing = "make the worktree's repository";
+        let doing = "create the worktree's repository";
         self.refs = Some(refs);
         made.map_err(Error::io(doing, &fresh))?;
         blocking(doing, link, move |link| put(&fresh, link)).await

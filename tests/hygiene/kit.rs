@@ -83,7 +83,7 @@ pub fn signal(child: &Child, signal: Signal) {
 
 /// Waits until an agent has made this file in its worktree.
 pub fn await_in_worktree(project: &Project, name: &str) {
-    wait_until("the agent works", || project.in_an_attempt(name));
+    wait_until("the agent is working", || project.in_an_attempt(name));
 }
 
 /// What belongs to Crewlog below a project's root.

@@ -216,7 +216,7 @@ fn a_hook_that_fails_for_everybody_ends_the_run_and_parks_nothing() {
         assert_eq!(told(&run, "run"), 4, "{hook}: {}", said(&run));
         says(
             &said(&run),
-            &["HOLD", word, "correct the hook", "no feature is to blame"],
+            &["HOLD", word, "fix the hook", "no feature is to blame"],
         );
     }
     project.write(".crewlog/config.toml", &config(AGENT, ""));

@@ -11,7 +11,9 @@ use crate::{AGENT, GATED, RUN, config, events, exists, good, project, said, star
 fn a_project_that_was_moved_goes_on_where_it_was() {
     let mut project = project(GATED);
     let mut first = start(&project, &RUN);
-    wait_until("the agent works", || project.in_an_attempt("started.txt"));
+    wait_until("the agent is working", || {
+        project.in_an_attempt("started.txt")
+    });
     first.kill().expect("killed");
     first.wait().expect("its end");
     let before = events(&project);
@@ -39,7 +41,9 @@ fn a_project_that_was_moved_goes_on_where_it_was() {
 fn a_project_that_is_moved_while_it_runs_ends_and_says_so() {
     let mut project = project(GATED);
     let mut run = start(&project, &RUN);
-    wait_until("the agent works", || project.in_an_attempt("started.txt"));
+    wait_until("the agent is working", || {
+        project.in_an_attempt("started.txt")
+    });
     let here = project.root.clone();
     let there = project.root.with_file_name("renamed");
     fs::rename(&here, &there).expect("moved");
@@ -65,7 +69,9 @@ fn events_of(project: &crate::real::Project, kind: &str) -> usize {
 fn a_copy_is_a_project_of_its_own() {
     let original = project(GATED);
     let mut run = start(&original, &RUN);
-    let theirs = wait_until("the agent works", || original.in_an_attempt("started.txt"));
+    let theirs = wait_until("the agent is working", || {
+        original.in_an_attempt("started.txt")
+    });
     let copy = original.root.with_file_name("copy");
     let mut cp = Command::new("cp");
     cp.arg("-a").args([&original.root, &copy]);
@@ -118,7 +124,9 @@ fn attempts_have_another_place_by_config_and_none_in_the_repository() {
     // What was left at the first place is looked after from the second one.
     project.write(".crewlog/config.toml", &config(GATED, ""));
     let mut run = start(&project, &RUN);
-    let left = wait_until("the agent works", || project.in_an_attempt("started.txt"));
+    let left = wait_until("the agent is working", || {
+        project.in_an_attempt("started.txt")
+    });
     run.kill().expect("killed");
     run.wait().expect("its end");
     for pid in project.processes().keys() {

@@ -93,10 +93,14 @@ fn assignments_that_no_longer_fit() {
     story.ok(assign(other, &[3]));
 
     let table: [(&str, Command, &str); 10] = [
-        ("gone", assign(WorkerId(999), &[4]), "the worker is gone"),
-        ("a tester", assign(tester, &[4]), "takes other jobs"),
+        ("gone", assign(WorkerId(999), &[4]), "the worker has left"),
+        (
+            "a tester",
+            assign(tester, &[4]),
+            "takes other kinds of jobs",
+        ),
         ("busy", assign(other, &[4]), "has a job"),
-        ("nothing", assign(worker, &[]), "no feature was named"),
+        ("nothing", assign(worker, &[]), "the job has no features"),
         ("unknown", assign(worker, &[77]), "no feature #77"),
         ("blocked", assign(worker, &[2]), "not ready"),
         (
@@ -106,7 +110,11 @@ fn assignments_that_no_longer_fit() {
         ),
         ("running", assign(worker, &[3]), "not ready"),
         ("twice", assign(worker, &[4, 4]), "named twice"),
-        ("too much text", assign(worker, &[8, 9]), "say too much"),
+        (
+            "too much text",
+            assign(worker, &[8, 9]),
+            "texts are too long",
+        ),
     ];
     for (what, command, says) in table {
         expect(&story, what, &command, Err(says));
@@ -115,7 +123,7 @@ fn assignments_that_no_longer_fit() {
         &story,
         "three",
         &assign(worker, &[4, 5, 8]),
-        Err("so many features"),
+        Err("too many features"),
     );
     let fits: Expected<'_> = Ok(&["FeatureAssigned", "AttemptStarted"]);
     expect(&story, "what fits", &assign(worker, &[4, 5]), fits);
@@ -131,7 +139,7 @@ fn assignments_that_no_longer_fit() {
         &full,
         "full",
         &assign(worker, &[4]),
-        Err("as many attempts as allowed"),
+        Err("no more attempts may run"),
     );
     let mut limited = story.clone();
     let attempt = limited.hire(CODING);

@@ -65,7 +65,7 @@ fn failures_park_a_feature_and_losses_do_not() {
             assert_eq!(names(&story.lose(attempt)), ["AttemptLost"]);
             // Another worker each time, since a stopped one does not come back.
             let attempt = story.hire(CODING);
-            let reason = "its user stopped it".to_owned();
+            let reason = "a person stopped it".to_owned();
             let events = story.report(attempt, Report::Released { reason }).unwrap();
             assert_eq!(names(&events), ["AttemptReleased"]);
         }
@@ -97,7 +97,7 @@ fn a_feature_that_takes_every_worker_down_is_parked_in_the_end() {
     for lost in 1..=LOST_MAX {
         let attempt = story.hire(CODING);
         let worker = story.state.attempts()[&attempt].job.worker;
-        let reason = "its process is gone".to_owned();
+        let reason = "its process has ended".to_owned();
         let events = story.ok(Command::Leave { worker, reason });
         let wanted: &[&str] = match lost {
             LOST_MAX => &["AttemptLost", "FeatureParked", "WorkerLeft"],

@@ -326,7 +326,7 @@ impl Driver {
                 reason: "the disk is full".to_owned(),
             }),
             _ => Report::Released {
-                reason: "its user stopped it".to_owned(),
+                reason: "a person stopped it".to_owned(),
             },
         }
     }

@@ -57,7 +57,7 @@ fn who_gives_back_again_and_again_waits_longer_and_gets_nothing_in_the_end() {
         &story,
         "unfit",
         &assign,
-        Err("gives back whatever it takes"),
+        Err("gave up too many jobs in a row"),
     );
     // No feature has paid for it, and another worker begins at once.
     assert_eq!(story.state.feature(id(1)).unwrap().failures, 0);
@@ -118,7 +118,7 @@ fn a_worker_that_is_stopped_and_started_costs_nothing_but_not_for_ever() {
         let worker = story.join(CODING);
         let attempt = story.take(worker);
         give_back(&mut story, attempt);
-        let reason = "its user stopped it".to_owned();
+        let reason = "a person stopped it".to_owned();
         story.ok(Command::Leave { worker, reason });
         let feature = story.state.feature(id(1)).unwrap();
         assert_eq!((feature.failures, feature.lost_streak), (0, round));

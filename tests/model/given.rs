@@ -395,7 +395,7 @@ pub fn reporting(attempt: AttemptId, report: Report) -> Command {
 pub fn losing(attempt: AttemptId) -> Command {
     Command::Lose {
         attempt,
-        reason: "its process is gone".to_owned(),
+        reason: "its process has ended".to_owned(),
     }
 }
 

@@ -181,7 +181,10 @@ fn a_spent_budget_ends_the_run_when_what_is_open_has_ended() {
     story.pass(second);
     let (outcome, reason) = end(&mut story).unwrap();
     assert_eq!(outcome, RunOutcome::BudgetSpent);
-    assert!(reason.contains("features are left to do"), "{reason}");
+    assert!(
+        reason.contains("features remain to be implemented"),
+        "{reason}"
+    );
 
     let mut raised = story.clone();
     raised.ok(rules(budget(150)));

@@ -315,7 +315,7 @@ proptest! {
         let mut steps = 0;
         while !fair.step() {
             steps += 1;
-            prop_assert!(steps < 3_000, "the run does not end");
+            prop_assert!(steps < 3_000, "the run is not over");
             oracle::lawful(&fair.story.state);
         }
         let run = fair.story.state.run.clone().unwrap();

@@ -88,7 +88,11 @@ fn a_word_passes_nothing_that_has_checks() {
     };
     type Change = fn(&mut Evidence);
     let table: [(&str, Change, &str); 8] = [
-        ("a word", |it| it.basis = Basis::AgentWord, "only a word"),
+        (
+            "a word",
+            |it| it.basis = Basis::AgentWord,
+            "only the agent's word",
+        ),
         (
             "a failed check",
             |it| it.checks[1].exit_code = 1,
@@ -122,7 +126,7 @@ fn a_word_passes_nothing_that_has_checks() {
         (
             "another commit",
             |it| it.commit = commit(66),
-            "is of commit",
+            "is for commit",
         ),
     ];
     for (what, change, says) in table {
@@ -147,7 +151,7 @@ fn proof_for_another_feature_proves_nothing() {
     let mut work = story.work(attempt);
     work.evidence[0].0 = id(2);
     let events = story.report(attempt, Report::Mergeable(work)).unwrap();
-    assert!(failures(&events)[0].1.contains("no proof"));
+    assert!(failures(&events)[0].1.contains("no evidence"));
     assert_eq!(story.status(2), Status::Pending);
 }
 

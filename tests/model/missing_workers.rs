@@ -110,8 +110,8 @@ fn the_wait_ends_the_run() {
     let hasty = after(to_do(), |story| {
         story.ok(rules(limit(500)));
     });
-    let testers = Some("1 passing features are left to verify, and no testing worker");
-    let coders = Some("features are left to do, and no coding worker");
+    let testers = Some("1 passing features remain to be verified, and no testing worker");
+    let coders = Some("features remain to be implemented, and no coding worker");
     let table = [
         ("too early", to_verify(), TESTING, gone(WAIT_MS - 1), None),
         ("testers", to_verify(), TESTING, gone(WAIT_MS), testers),
@@ -160,7 +160,7 @@ fn it_ends_only_so_and_a_later_run_goes_on() {
         &late,
         "somebody came",
         &waiting,
-        Err("does not end like this"),
+        Err("is not over, or ends differently"),
     );
     story.ok(waiting);
     story.start(Settings::default());

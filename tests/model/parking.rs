@@ -50,7 +50,7 @@ const WAYS: [Way; 6] = [
         reporting(attempt, failing(&[1], FailureKind::CheckFailed))
     }),
     ("AttemptReleased", |_, attempt| {
-        let reason = "its user stopped it".to_owned();
+        let reason = "a person stopped it".to_owned();
         reporting(attempt, Report::Released { reason })
     }),
     ("AttemptLost", |_, attempt| losing(attempt)),

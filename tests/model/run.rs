@@ -317,7 +317,7 @@ fn a_run_does_not_end_while_anything_is_left() {
             &story,
             "ready",
             &finishing(outcome),
-            Err("does not end like this"),
+            Err("is not over, or ends differently"),
         );
     }
     let attempt = story.hire(CODING);
@@ -325,14 +325,14 @@ fn a_run_does_not_end_while_anything_is_left() {
         &story,
         "open",
         &finishing(RunOutcome::AllPassing),
-        Err("does not end like this"),
+        Err("is not over, or ends differently"),
     );
     story.fail(attempt, FailureKind::CheckFailed);
     expect(
         &story,
         "waiting",
         &finishing(RunOutcome::AllPassing),
-        Err("does not end like this"),
+        Err("is not over, or ends differently"),
     );
     story.wait(300_000);
     story.implement();
@@ -341,7 +341,7 @@ fn a_run_does_not_end_while_anything_is_left() {
         &story,
         "unverified",
         &finishing(RunOutcome::AllPassing),
-        Err("does not end like this"),
+        Err("is not over, or ends differently"),
     );
     let test = story.hire(TESTING);
     story.test(test);
@@ -349,7 +349,7 @@ fn a_run_does_not_end_while_anything_is_left() {
         &story,
         "wrong",
         &finishing(RunOutcome::SomeFailed),
-        Err("does not end like this"),
+        Err("is not over, or ends differently"),
     );
     // New work came between the wish and its turn.
     let mut more = story.clone();
@@ -358,7 +358,7 @@ fn a_run_does_not_end_while_anything_is_left() {
         &more,
         "new work",
         &finishing(RunOutcome::AllPassing),
-        Err("does not end like this"),
+        Err("is not over, or ends differently"),
     );
     let ended = story.ok(finishing(RunOutcome::AllPassing));
     assert!(matches!(ended[..], [Event::RunFinished(_)]));

@@ -305,7 +305,7 @@ fn verdicts_need_proof_too() {
         let mut story = going_on(1);
         let test = story.hire(TESTING);
         let TestVerdict::Passed(mut proof) = story.proven(test, id(1)) else {
-            panic!("no proof");
+            panic!("no evidence");
         };
         change(&mut proof);
         let events = story

@@ -90,7 +90,7 @@ fn nothing_starts_while_a_trouble_is_open_but_one_probe_at_a_time() {
         &story,
         "early",
         &assign(&story, first),
-        Err("the machine is in trouble"),
+        Err("a problem of the machine holds up"),
     );
     story.now = until;
     let probe = story.take(first);
@@ -104,7 +104,7 @@ fn nothing_starts_while_a_trouble_is_open_but_one_probe_at_a_time() {
         &story,
         "two",
         &assign(&story, second),
-        Err("the machine is in trouble"),
+        Err("a problem of the machine holds up"),
     );
     assert_eq!(names(&story.ok(recover(probe))), ["CrewRecovered"]);
     assert!(story.plan(&[second]).command.is_some(), "the others follow");
@@ -145,7 +145,7 @@ fn the_wait_doubles_and_what_was_under_way_counts_once() {
 #[test]
 fn any_outcome_of_a_probe_ends_it_and_a_return_does_not() {
     let release = Report::Released {
-        reason: "its user stopped it".to_owned(),
+        reason: "a person stopped it".to_owned(),
     };
     let ask = |feature| Report::InputNeeded {
         feature,

@@ -104,11 +104,11 @@ fn every_wish_of_an_agent_is_refused_and_recorded() {
             },
             "read the log",
         ),
-        (ClientMessage::Live, "look at the run"),
+        (ClientMessage::Live, "read the status"),
         (ClientMessage::Stop(StopMode::Drain), "stop the scheduler"),
         (
             ClientMessage::Stop(StopMode::Now),
-            "stop the scheduler at once",
+            "stop the scheduler immediately",
         ),
     ];
     for (number, (message, wish)) in (1..).zip(wishes) {

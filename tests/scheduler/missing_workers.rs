@@ -195,7 +195,7 @@ fn a_crew_that_joins_and_fails_again_and_again_ends_the_run() {
         "5 coding workers in a row",
         "exit code 1",
         "No space left on device",
-        "`scheduler run` goes on",
+        "ontinue with `scheduler run`",
     ] {
         assert!(reason.contains(words), "{words:?} is missing: {reason}");
     }

@@ -52,12 +52,16 @@ fn who_does_not_introduce_itself_properly_is_turned_away() {
         reason: String::new(),
     };
     let table = [
-        (5, WorkerMessage::Ready, "say hello first"),
-        (5, WorkerMessage::Heartbeat, "say hello first"),
-        (5, leaving, "say hello first"),
+        (5, WorkerMessage::Ready, "the first message must be Hello"),
+        (
+            5,
+            WorkerMessage::Heartbeat,
+            "the first message must be Hello",
+        ),
+        (5, leaving, "the first message must be Hello"),
         (6, hello(5), "the kernel says 6"),
         // The kernel's word for a process of another namespace.
-        (0, hello(5), "one process-id namespace"),
+        (0, hello(5), "the same pid namespace"),
         (5, long, "longer than 256 bytes"),
     ];
     for (pid, message, expected) in table {
@@ -80,7 +84,7 @@ fn one_hello_is_enough() {
     let mut world = World::of(features(1));
     let (hand, attempt, _) = one_at_work(&mut world);
     world.say(hand.connection, hello(hand.pid));
-    assert!(refusal(&world.heard(hand.connection)).contains("one hello"));
+    assert!(refusal(&world.heard(hand.connection)).contains("already sent"));
     assert!(closes(&world, hand.connection));
     // The worker itself is as good as before.
     let (_, heard) = world.hello(Coding, hand.pid, Some(hand.worker), Some(attempt));
@@ -253,7 +257,7 @@ fn a_command_that_is_repeated_cancels_once() {
 fn leaving_with_an_attempt_requeues_it_when_the_process_is_gone() {
     let mut world = World::of(features(1));
     let (hand, _, _) = one_at_work(&mut world);
-    let reason = "its user stopped it".to_owned();
+    let reason = "a person stopped it".to_owned();
     let before = world.log.len();
     world.say(hand.connection, WorkerMessage::Leaving { reason });
     assert!(

@@ -88,9 +88,9 @@ fn table() -> Vec<(&'static str, Vec<u8>, Option<&'static str>)> {
         (
             "no hello",
             worker(&as_worker(&WorkerMessage::Ready)),
-            Some("hello first"),
+            Some("must be Hello"),
         ),
-        ("two hellos", worker(&twice), Some("one hello is enough")),
+        ("two hellos", worker(&twice), Some("Hello was already sent")),
     ]
 }
 

@@ -75,13 +75,13 @@ fn an_actor_that_nobody_writes_is_refused() {
     let table: [(&[u8], &str); 7] = [
         (&[], "it is empty"),
         (&[6], "its kind is unknown"),
-        (&[0, 0], "bytes follow it"),
+        (&[0, 0], "unexpected bytes follow it"),
         (&[3, 1, 2, 3], "it is too short"),
         (
             &[2, 0, 0, 0, 0, 0, 0, 0, 0, 0xff],
-            "its terminal is no text",
+            "its terminal is not valid text",
         ),
-        (&[5; 14], "bytes follow it"),
+        (&[5; 14], "unexpected bytes follow it"),
         (&[2; 60], "it is too long"),
     ];
     for (bytes, expected) in table {

@@ -277,7 +277,10 @@ async fn a_session_survives_the_scheduler_and_its_report_is_repeated() {
     peer.progress("waiting").await;
     drop(peer);
     drop(scheduler);
-    until("it is noticed", || worker.has_said("the scheduler is gone")).await;
+    until("it is noticed", || {
+        worker.has_said("disconnected from the scheduler")
+    })
+    .await;
     let scheduler = Scheduler::bind(&project);
     let (mut peer, holding) = scheduler.welcome(true).await;
     let holding = holding.expect("it holds its attempt");
@@ -390,7 +393,10 @@ async fn what_is_no_scheduler_is_told_and_tried_again() {
     drop(listener);
     fs::rename(&elsewhere, &project.config.places.socket).expect("a stale socket");
     let worker = project.worker(WorkerKind::Coding);
-    until("nobody listens", || worker.has_said("no scheduler yet")).await;
+    until("nobody listens", || {
+        worker.has_said("no scheduler is running")
+    })
+    .await;
     fs::remove_file(&project.config.places.socket).expect("removed");
     project.config.places.socket = elsewhere;
     let scheduler = Scheduler::bind(&project);

@@ -124,7 +124,7 @@ impl AcpDriver {
         let mut result = result_of(ending, exit_code, &transport, &watch, &last_words);
         let ended = tree.kill().await;
         if let (Some(exceeded), true) = (ended.exceeded, result.end != SessionEnd::Completed) {
-            result.reason = format!("the agent was ended: {exceeded}");
+            result.reason = format!("the agent was ended because {exceeded}");
         }
         result.left = ended.left;
         transport.close(&result);

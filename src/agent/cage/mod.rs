@@ -125,12 +125,12 @@ impl fmt::Display for Exceeded {
                 };
                 write!(
                     f,
-                    "its processes used more than {amount} {unit} of memory (cage.memory)"
+                    "its processes used more than {amount} {unit} of memory (`cage.memory`)"
                 )
             }
             Self::Processes(limit) => write!(
                 f,
-                "it had more than {limit} processes and threads (cage.processes)"
+                "it had more than {limit} processes and threads (`cage.processes`)"
             ),
         }
     }

@@ -53,12 +53,12 @@ impl Support {
             ));
         } else if !self.cages() {
             lacks.push(format!(
-                "the kernel {} has Landlock ABI {}, and the cage needs {LANDLOCK_LEAST}: use Linux 6.7 or later",
+                "the kernel {} has Landlock ABI {}, but the cage needs {LANDLOCK_LEAST}: use Linux 6.7 or later",
                 self.kernel, self.landlock
             ));
         } else if self.landlock < LANDLOCK_SCOPES {
             lacks.push(format!(
-                "Landlock ABI {} lets signals and abstract sockets out where there is no pid namespace: use Linux 6.12 or later",
+                "without a pid namespace, Landlock ABI {} does not confine signals and abstract sockets: use Linux 6.12 or later",
                 self.landlock
             ));
         }

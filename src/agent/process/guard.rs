@@ -70,9 +70,8 @@ impl Guard {
             enter_namespaces().map_err(Report::NoNamespace)?;
         }
         if network == Network::None {
-            cage::without_network().map_err(|error| {
-                failed("the network cannot be taken away (checks.network)", error)
-            })?;
+            cage::without_network()
+                .map_err(|error| failed("cannot remove the network (`checks.network`)", error))?;
         }
         if !namespace {
             super::become_subreaper().map_err(|error| failed("the guard", error))?;

@@ -98,7 +98,7 @@ fn start(
     let limits = cage.as_ref().map(|cage| cage.limits).unwrap_or_default();
     if let Some(cage) = cage {
         confine(&mut command, &cage, namespace)
-            .map_err(|why| Report::Failed(format!("the cage cannot be built: {why}")))?;
+            .map_err(|why| Report::Failed(format!("cannot build the cage: {why}")))?;
     }
     if namespace {
         drop_rights().map_err(|error| Report::NoNamespace(format!("capabilities: {error}")))?;

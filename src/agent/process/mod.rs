@@ -118,7 +118,7 @@ impl TreeCommand {
             let bytes = arg.len() + 1;
             if bytes > Self::STRING_BYTES_MAX {
                 let what = format!("argument {number}");
-                let remedy = "put the text into a file and pass the file's name; an agent finds its prompt in {prompt_file} and on its standard input";
+                let remedy = "write the text to a file and pass the file's name; an agent finds its prompt in {prompt_file} and on its standard input";
                 return too_long(what, bytes, remedy);
             }
         }
@@ -126,7 +126,7 @@ impl TreeCommand {
             let bytes = name.len() + value.len() + 2;
             if bytes > Self::STRING_BYTES_MAX {
                 let what = format!("the environment variable {}", name.to_string_lossy());
-                let remedy = "put the text into a file and set the variable to the file's name, or take it out of `env` and `pass_env`";
+                let remedy = "write the text to a file and set the variable to the file's name, or remove it from `env` and `pass_env`";
                 return too_long(what, bytes, remedy);
             }
         }
@@ -139,7 +139,7 @@ impl TreeCommand {
 pub enum ProcessError {
     /// The program itself.
     #[error(
-        "cannot start {program}: {reason}; install it or put its directory on the PATH; an agent is named by `agent.program`"
+        "cannot start {program}: {reason}; install it, or add its directory to PATH (an agent is set with `agent.program`)"
     )]
     Program {
         /// Its name as configured.
@@ -149,7 +149,7 @@ pub enum ProcessError {
     },
     /// The system starts no program with such an argument or variable.
     #[error(
-        "cannot start {program}: {what} has {bytes} bytes, and the system allows {} for one; {remedy}",
+        "cannot start {program}: {what} has {bytes} bytes, but the system allows at most {}; {remedy}",
         TreeCommand::STRING_BYTES_MAX
     )]
     TooLong {
@@ -163,7 +163,9 @@ pub enum ProcessError {
         remedy: &'static str,
     },
     /// A namespace was demanded.
-    #[error("no pid namespace can be had here ({reason}); set `environment.isolation` to \"auto\"")]
+    #[error(
+        "this machine allows no pid namespace ({reason}); set `environment.isolation` to \"auto\""
+    )]
     NoNamespace {
         /// What was refused.
         reason: String,

@@ -80,7 +80,7 @@ impl Tree {
                 Err(ProcessError::NoNamespace { reason })
             }
             Start::NoNamespace(reason) => {
-                tracing::info!(%reason, "no pid namespaces; agents are held by subreapers");
+                tracing::info!(%reason, "no pid namespaces; subreapers contain the agents");
                 NO_NAMESPACES.store(true, Ordering::Relaxed);
                 match Self::start(&command, false).await? {
                     Start::Running(tree) => Ok(*tree),

@@ -133,7 +133,7 @@ impl Player {
             Step::Judge(command) => match self.run(command).await? {
                 Some(ran) if ran.ok => verdicts.pass(feature.id)?,
                 Some(ran) => verdicts.fail(feature.id, &last_lines(&ran.output))?,
-                None => verdicts.fail(feature.id, "the command that judges was not permitted")?,
+                None => verdicts.fail(feature.id, "the judging command was not permitted")?,
             },
             Step::Usage(used) => self.usage(used),
         }
@@ -327,7 +327,7 @@ fn last_lines(output: &str) -> String {
     let from = lines.len().saturating_sub(REASON_LINES);
     let reason = lines.get(from..).unwrap_or(&[]).join("\n");
     if reason.is_empty() {
-        "the command that judges failed without a word".to_owned()
+        "the judging command failed without output".to_owned()
     } else {
         reason
     }

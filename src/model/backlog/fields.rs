@@ -30,7 +30,7 @@ pub(super) fn feature(number: usize, entry: &Node, errors: &mut BacklogErrors) -
     };
     let Value::Table(entries) = &entry.value else {
         let kind = entry.value.kind();
-        let message = format!("is {kind}; write a table with a name and more");
+        let message = format!("is {kind}; write a table with at least a name");
         errors.add(entry.line, Some(&place), message);
         return BacklogFeature::default();
     };
@@ -140,7 +140,7 @@ impl Reader<'_> {
         let Value::Integer(number) = value else {
             let kind = value.kind();
             self.problem(format!(
-                "`priority` is {kind}; write an integer, greater is sooner"
+                "`priority` is {kind}; write an integer, a higher number goes first"
             ));
             return 0;
         };
@@ -157,14 +157,14 @@ impl Reader<'_> {
         match value {
             Value::Text(text) if text.contains('\0') => {
                 self.problem(format!(
-                    "`{key}` holds a NUL character, which no command or file takes; take it out"
+                    "`{key}` contains a NUL character, which no command or file accepts; remove it"
                 ));
                 String::new()
             }
             Value::Text(text) => text.clone(),
             other => {
                 let kind = other.kind();
-                self.problem(format!("`{key}` is {kind}; write a text in quotes"));
+                self.problem(format!("`{key}` is {kind}; write text in quotes"));
                 String::new()
             }
         }
@@ -179,19 +179,19 @@ impl Reader<'_> {
         let limit = FeatureSpec::NAME_BYTES_MAX;
         if text.chars().any(garbles) {
             self.problem(format!(
-                "`{key}` holds a line break or another control character, which would garble a terminal; \
+                "`{key}` contains a line break or another control character, which would garble a terminal; \
                  write it as one plain line"
             ));
         } else if text.len() > limit {
             let bytes = text.len();
             self.problem(format!(
-                "`{key}` has {bytes} bytes, the limit is {limit}; shorten it, and say the rest in `description`"
+                "`{key}` has {bytes} bytes, the limit is {limit}; shorten it, and put the rest into `description`"
             ));
         } else if key == "name" && text.is_empty() && matches!(value, Value::Text(_)) {
             self.problem("`name` is empty; give it a short title");
         } else if key == "name" && number_sign(&text).is_some() {
             self.problem(format!(
-                "`name` {text:?} reads like a feature's number; give it words"
+                "`name` {text:?} looks like a feature's number; use words"
             ));
         }
         text
@@ -201,7 +201,7 @@ impl Reader<'_> {
         let Value::List(items) = value else {
             let kind = value.kind();
             self.problem(format!(
-                "`{key}` is {kind}; write a list of texts: {key} = [\"...\"]"
+                "`{key}` is {kind}; write a list of strings: {key} = [\"...\"]"
             ));
             return Vec::new();
         };
@@ -237,7 +237,9 @@ impl Reader<'_> {
             _ => false,
         };
         if written {
-            self.problem("one of the `checks` is empty, and would pass whatever happens; write a command or take it out");
+            self.problem(
+                "one of the `checks` is empty and would always pass; write a command, or remove it",
+            );
         }
         checks
     }

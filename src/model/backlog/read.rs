@@ -55,7 +55,10 @@ pub(super) fn toml(text: &str, errors: &mut BacklogErrors) -> Result<Vec<Node>, 
     let document = DeTable::parse(text).map_err(|error| {
         let line = error.span().map_or(0, |span| lines.at(span.start));
         let message = error.message().trim_end_matches('\n').replace('\n', ", ");
-        BacklogErrors::of_file(line, format!("is not TOML: {message}; mend that first"))
+        BacklogErrors::of_file(
+            line,
+            format!("is not valid TOML: {message}; correct this first"),
+        )
     })?;
     list(from_table(document.into_inner(), &lines), errors)
 }
@@ -63,7 +66,7 @@ pub(super) fn toml(text: &str, errors: &mut BacklogErrors) -> Result<Vec<Node>, 
 /// The features of a JSON file.
 pub(super) fn json(text: &str, errors: &mut BacklogErrors) -> Result<Vec<Node>, BacklogErrors> {
     let document: Value = serde_json::from_str(text).map_err(|error| {
-        let message = format!("is not JSON: {error}; mend that first");
+        let message = format!("is not valid JSON: {error}; correct this first");
         BacklogErrors::of_file(error.line(), message)
     })?;
     let depth = if matches!(document, Value::List(_)) {
@@ -105,7 +108,7 @@ fn list(document: Value, errors: &mut BacklogErrors) -> Result<Vec<Node>, Backlo
         }
         match node.value {
             Value::List(_) if found.is_some() => {
-                let message = "lists features twice; use either `feature` or `features`, once";
+                let message = "has two lists of features; use only `feature` or only `features`";
                 errors.add(node.line, None, message);
             }
             Value::List(features) => found = Some(features),
@@ -148,9 +151,9 @@ fn from_toml(value: Spanned<DeValue<'_>>, lines: &Lines) -> Node {
         DeValue::String(text) => Value::Text(text.into_owned()),
         DeValue::Integer(integer) => {
             let number = i128::from_str_radix(integer.as_str(), integer.radix());
-            number.map_or(Value::Other("a number beyond all bounds"), Value::Integer)
+            number.map_or(Value::Other("a number that is too large"), Value::Integer)
         }
-        DeValue::Float(_) => Value::Other("a number that is no integer"),
+        DeValue::Float(_) => Value::Other("a number that is not an integer"),
         DeValue::Boolean(_) => Value::Other("true or false"),
         DeValue::Datetime(_) => Value::Other("a date or time"),
         DeValue::Array(array) => Value::List(
@@ -238,7 +241,7 @@ impl<'de> Visitor<'de> for AnyJson {
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<Value, E> {
-        Ok(Value::Other("a number that is no integer"))
+        Ok(Value::Other("a number that is not an integer"))
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<Value, E> {

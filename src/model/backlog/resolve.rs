@@ -106,7 +106,7 @@ impl<'a> Names<'a> {
             if let Some(first) = ours.insert(name, at).and_then(|first| parsed.get(first)) {
                 let first = first.place.number;
                 let message =
-                    format!("feature {first} has the same name; names are unique, rename one");
+                    format!("feature {first} has the same name; names must be unique, rename one");
                 errors.add(feature.place.line, place, message);
             }
             let (Some(id), Some(&other)) = (feature.id, theirs.get(name)) else {
@@ -143,12 +143,12 @@ impl<'a> Names<'a> {
             let place = Some(&feature.place);
             if let Some(first) = first.insert(id, feature.place.number) {
                 let message =
-                    format!("feature {first} is {id}, too; each needs an id of its own, or none");
+                    format!("feature {first} has the id {id} too; give each its own id, or none");
                 errors.add(feature.place.line, place, message);
             }
             if self.existing.get(&id).is_some_and(String::is_empty) {
                 let message = format!(
-                    "{id} was removed, and numbers are not given twice; use another id, or none"
+                    "{id} was removed, and numbers are not reused; use another id, or none"
                 );
                 errors.add(feature.place.line, place, message);
             }
@@ -162,9 +162,8 @@ impl<'a> Names<'a> {
             next = next.saturating_add(u32::from(id.0 == next));
             if id.0 > FeatureId::MAX {
                 let most = FeatureId::MAX;
-                let message = format!(
-                    "no number is left for it below {most}; give it and others smaller ids"
-                );
+                let message =
+                    format!("no number up to {most} is left for it; give it and others lower ids");
                 errors.add(feature.place.line, Some(&feature.place), message);
             }
             ids.push(id);
@@ -198,17 +197,17 @@ impl<'a> Names<'a> {
     /// Why a reference that was `found` to be this cannot be.
     fn explain(&self, reference: &Reference, found: Option<FeatureId>) -> String {
         if let Some(id) = found {
-            return format!("depends on itself ({id}); take that out of `depends_on`");
+            return format!("depends on itself ({id}); remove this from `depends_on`");
         }
         let name = match reference {
             Reference::Id(id) if self.existing.contains_key(id) => {
                 return format!(
-                    "depends on {id}, which was removed; take that out of `depends_on`"
+                    "depends on {id}, which was removed; remove this from `depends_on`"
                 );
             }
             Reference::Id(id) => {
                 return format!(
-                    "depends on {id}, which is neither in the file nor in the backlog; \
+                    "depends on {id}, which is not in the file or the backlog; \
                      correct the id or add the feature"
                 );
             }
@@ -224,9 +223,9 @@ impl<'a> Names<'a> {
         let mut all = self.ours.keys().chain(self.theirs.keys());
         let hint = match all.find(|other| other.to_lowercase() == lower) {
             Some(other) => format!("did you mean {}?", quoted(other)),
-            None => "correct the name or add the feature".to_owned(),
+            None => "correct the name, or add the feature".to_owned(),
         };
-        format!("depends on {shown}, which is neither in the file nor in the backlog; {hint}")
+        format!("depends on {shown}, which is not in the file or the backlog; {hint}")
     }
 }
 
@@ -254,7 +253,7 @@ fn cycle(
     let lowest = (0..path.len()).min_by_key(|&at| path.get(at).copied())?;
     path.rotate_left(lowest);
     path.extend(path.first().copied());
-    let mut text = String::from("features wait for each other in a circle: ");
+    let mut text = String::from("dependency cycle: ");
     let last = path.len() - 1;
     for (at, id) in path.iter().enumerate() {
         if at == 0 {
@@ -265,7 +264,7 @@ fn cycle(
             let _ = write!(text, " -> ({} more)", last - SHOWN);
         }
     }
-    text.push_str("; take one of these dependencies out");
+    text.push_str("; remove one of these dependencies");
     Some(text)
 }
 

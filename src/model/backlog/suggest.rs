@@ -26,7 +26,7 @@ const STATES: [&str; 4] = ["passes", "in_progress", "needs_human_input", "status
 pub(super) fn unknown_key(key: &str, known: &[&str]) -> String {
     let found = quoted(key);
     if STATES.contains(&key) && known.contains(&"checks") {
-        return format!("the key {found} is a state, which the log keeps; take it out");
+        return format!("the key {found} is a state, which the log keeps; remove it");
     }
     let synonym = SYNONYMS.iter().find(|(other, _)| *other == key);
     let synonym = synonym
@@ -35,7 +35,7 @@ pub(super) fn unknown_key(key: &str, known: &[&str]) -> String {
     match synonym.or_else(|| nearest(key, known.iter().copied())) {
         Some(ours) => format!("the key {found} is unknown; did you mean `{ours}`?"),
         None => format!(
-            "the key {found} is unknown; take it out, or use one of: {}",
+            "the key {found} is unknown; remove it, or use one of: {}",
             known.join(", ")
         ),
     }

@@ -28,26 +28,26 @@ fn idle(
         state.open_run().ok_or(Rejection::NoRun)?;
     }
     let worker = state.workers.get(&id);
-    let worker = worker.ok_or_else(|| stale("the worker is gone"))?;
+    let worker = worker.ok_or_else(|| stale("the worker has left"))?;
     let limited = state.limited.as_ref();
     if worker.kind != kind && !any {
-        Err(stale("the worker takes other jobs"))
+        Err(stale("the worker takes other kinds of jobs"))
     } else if worker.attempt.is_some() {
-        Err(stale("the worker has a job"))
+        Err(stale("the worker already has a job"))
     } else if worker.is_suspended() {
-        Err(stale("the worker gives back whatever it takes"))
+        Err(stale("the worker gave up too many jobs in a row"))
     } else if worker.cooldown_until(&state.settings) > now {
-        Err(stale("the worker has to wait for its next job"))
+        Err(stale("the worker must wait before its next job"))
     } else if state.paused.is_some() && !planted!(PauseIgnored) {
         Err(stale("the run is paused"))
     } else if limited.is_some_and(|limited| limited.until > now) {
         Err(stale("the provider refuses"))
     } else if state.is_held_by_trouble(now) && !planted!(TroubleIgnored) {
-        Err(stale("the machine is in trouble"))
+        Err(stale("a problem of the machine holds up new attempts"))
     } else if state.budget_spent() && !planted!(BudgetIgnored) {
         Err(stale("the budget is spent"))
     } else if state.open_attempts(kind) >= limit {
-        Err(stale("as many attempts as allowed are open"))
+        Err(stale("no more attempts may run at the same time"))
     } else {
         Ok(())
     }
@@ -60,21 +60,21 @@ fn job<'a>(
     fit: impl Fn(&Feature) -> Result<(), &'static str>,
 ) -> Result<&'a Feature, Rejection> {
     if ids.len() > state.settings.batch_size as usize {
-        return Err(stale("a job may not carry so many features"));
+        return Err(stale("the job has too many features"));
     }
     if ids.iter().collect::<BTreeSet<_>>().len() < ids.len() {
-        return Err(stale("a feature is named twice"));
+        return Err(stale("the job has the same feature twice"));
     }
     let mut load = Load::default();
     for &id in ids {
         let feature = state.feature(id).ok_or(Rejection::UnknownFeature(id))?;
         fit(feature).map_err(stale)?;
         if !load.add(&feature.spec) {
-            return Err(stale("the features say too much for one job"));
+            return Err(stale("the features' texts are too long for one job"));
         }
     }
     let first = ids.first().and_then(|&id| state.feature(id));
-    first.ok_or_else(|| stale("no feature was named"))
+    first.ok_or_else(|| stale("the job has no features"))
 }
 
 /// What was found to be right, so that an assignment cannot be made without having looked.

@@ -135,12 +135,12 @@ pub fn proven(
     commit: &CommitId,
     evidence: Option<&Evidence>,
 ) -> Result<(), String> {
-    let evidence = evidence.ok_or("the report holds no proof for this feature")?;
+    let evidence = evidence.ok_or("the report has no evidence for this feature")?;
     let spec = state.feature(feature).map(|feature| &feature.spec);
     let checks = spec.map_or(&[][..], |spec| &spec.checks);
     if evidence.commit != *commit {
         return Err(format!(
-            "the proof is of commit {}, not of {}",
+            "the evidence is for commit {}, not for {}",
             evidence.commit.short(),
             commit.short()
         ));
@@ -149,7 +149,7 @@ pub fn proven(
         return Ok(());
     }
     if evidence.basis != Basis::Checks {
-        return Err("the feature has checks, and the report offers only a word".to_owned());
+        return Err("the feature has checks, but the report has only the agent's word".to_owned());
     }
     let run: Vec<&str> = evidence
         .checks
@@ -157,7 +157,7 @@ pub fn proven(
         .map(|run| run.command.as_str())
         .collect();
     if run != checks.iter().map(String::as_str).collect::<Vec<_>>() {
-        return Err("the checks that were run are not the feature's checks".to_owned());
+        return Err("the report's checks are not the feature's checks".to_owned());
     }
     let failed = evidence.checks.iter().find(|run| run.exit_code != 0);
     match failed.filter(|_| !planted!(FailedChecksPass)) {

@@ -140,9 +140,9 @@ impl Reported<'_> {
             }
             (_, other) => {
                 let word = other.word();
-                Ok(vec![
-                    self.released(&format!("{word:?} is no answer to this job")),
-                ])
+                Ok(vec![self.released(&format!(
+                    "{word:?} is not a valid result for this kind of job"
+                ))])
             }
         }
     }
@@ -329,7 +329,9 @@ impl Reported<'_> {
             }
         }
         if named.len() < self.open.remaining.len() {
-            events.push(self.released("the verdict is no longer, or not yet, to be had"));
+            events.push(
+                self.released("the feature changed meanwhile, so the verdict no longer applies"),
+            );
         }
         events
     }

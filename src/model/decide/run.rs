@@ -33,7 +33,7 @@ pub fn start(
     settings.validate()?;
     if !state.branch.is_empty() && state.branch != branch {
         return Err(Rejection::Stale(format!(
-            "this log tells the story of branch {:?}; to build on {branch:?}, set `branch` back or begin with another project directory",
+            "this log belongs to branch {:?}, not {branch:?}; set `run.branch` back in .crewlog/config.toml, or use another project directory for the new branch",
             state.branch
         )));
     }
@@ -87,7 +87,7 @@ pub fn finish(
     let stuck = outcome == RunOutcome::WaitingForPerson && is_stuck(state);
     if due != Some(outcome) && !deserted && !stuck {
         return Err(Rejection::Stale(
-            "the run does not end like this".to_owned(),
+            "the run is not over, or ends differently".to_owned(),
         ));
     }
     let reason = clip(reason, Failure::REASON_BYTES_MAX).to_owned();

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// By what a ready feature is ordered; greater is sooner, field by field, then the lower id.
+/// By what a ready feature is ordered; a higher number goes first, field by field, then the lower id.
 /// A regressed feature comes before everything else.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RankTerms {
@@ -12,7 +12,7 @@ pub struct RankTerms {
     pub chain_ms: u64,
     /// How many features wait behind it, each counted once.
     pub unblocks: u32,
-    /// The user's priority; greater is sooner.
+    /// The user's priority; a higher number goes first.
     pub priority: i32,
 }
 

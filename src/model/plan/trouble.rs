@@ -50,7 +50,7 @@ pub fn due(state: &State, world: &World) -> Option<(RunOutcome, String)> {
     let words = clip(trouble.reason.trim(), WORDS_BYTES_MAX);
     let (waited, advice) = (format::duration(waited_ms), trouble.kind.advice());
     let reason = format!(
-        "no attempt has got past this for {waited}, and no feature is to blame: {words}. To continue, {advice}; then start `scheduler run` again"
+        "stopped: a problem of the machine has held up every attempt for {waited}: {words}. To continue, {advice}, then start `scheduler run` again"
     );
     Some((RunOutcome::WaitingForPerson, reason))
 }

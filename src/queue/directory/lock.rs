@@ -47,7 +47,7 @@ pub fn lock(dir: &Path) -> Result<Lock, Error> {
             });
         }
         Err(TryLockError::Error(error)) => {
-            tracing::debug!(%error, "the log's directory cannot be locked; its file is");
+            tracing::debug!(%error, "cannot lock the log's directory; its lock file is held");
             None
         }
     };
@@ -76,7 +76,7 @@ impl Lock {
             Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
         }
         note(&mut file).map_err(Error::io("write", &path))?;
-        tracing::warn!(path = %path.display(), "the log's lock file was deleted; it is back, and nobody else had the log");
+        tracing::warn!(path = %path.display(), "the log's lock file was deleted and is restored; no other process had the log");
         self.file = file;
         Ok(())
     }

@@ -90,7 +90,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Actor, DecodeError> {
             let uid = u32::from_le_bytes(take(&mut rest)?);
             let pid = u32::from_le_bytes(take(&mut rest)?);
             let tty = std::str::from_utf8(rest);
-            let tty = tty.map_err(|_| DecodeError::Actor("its terminal is no text"))?;
+            let tty = tty.map_err(|_| DecodeError::Actor("its terminal is not valid text"))?;
             rest = &[];
             let tty = tty.to_owned();
             Actor::Person { uid, pid, tty }
@@ -108,7 +108,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Actor, DecodeError> {
     };
     match rest {
         [] => Ok(actor),
-        _ => Err(DecodeError::Actor("bytes follow it")),
+        _ => Err(DecodeError::Actor("unexpected bytes follow it")),
     }
 }
 

@@ -119,7 +119,7 @@ impl Salvage {
         self.bad = match other {
             Some(bad) => Some((
                 bad,
-                "it is another than the log's note says it was".to_owned(),
+                "it differs from what the log's head file says".to_owned(),
             )),
             None => (self.known >= next).then(|| (next, self.index.why(next, head.sequence))),
         };
@@ -195,7 +195,7 @@ impl Salvage {
         if !read.map_err(Error::io("read", path))? {
             let (sequence, why) = (
                 place.sequence,
-                "it was written over while it was read".to_owned(),
+                "it was overwritten while it was being read".to_owned(),
             );
             return Err(Error::NotNext { sequence, why });
         }

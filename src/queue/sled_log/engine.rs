@@ -110,7 +110,7 @@ impl<T: Send + 'static> CloseGuard<T> {
             Ok(Ok(Ok(()))) => return true,
             Ok(Ok(Err(error))) => tracing::warn!(%error, "nothing acknowledged is lost"),
             Ok(Err(_)) | Err(_) => {
-                tracing::warn!("the log's files are left to the end of the process");
+                tracing::warn!("the log's files are closed when the process ends");
             }
         }
         false
@@ -139,7 +139,7 @@ pub(super) fn flush_batch(db: &sled::Db) -> Result<(), Error> {
                 if waiting.recv_timeout(NUDGE_AFTER * (1 << nudge)) != timed_out {
                     return;
                 }
-                tracing::warn!("the disk of the log is slow: a flush takes long");
+                tracing::warn!("the log's disk is slow: a flush takes long");
                 // What it finds is what the first flush returns.
                 scope.spawn(move || drop(flush()));
             }

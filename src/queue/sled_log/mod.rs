@@ -173,12 +173,12 @@ impl SledLog {
         let held = identity(data, "").map_err(Error::io("look at", &path))?;
         let what = match identity(rustix::fs::CWD, &path) {
             Ok(found) if found.file == held.file => return Ok(()),
-            Ok(_) => "another file is in its place",
+            Ok(_) => "another file has its name",
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(Error::io("look at", &path)(error));
             }
             Err(_) if held.links == 0 => "it was deleted",
-            Err(_) => "it is not there any more, as if its directory had been moved",
+            Err(_) => "it no longer exists; its directory may have been moved",
         };
         Err(Error::Vanished { path, what })
     }
@@ -337,13 +337,13 @@ impl Drop for SledLog {
             return;
         }
         if let Err(error) = writer.note_head() {
-            tracing::warn!(%error, "the note of the log's head was not written");
+            tracing::warn!(%error, "cannot write the log's head file");
             return;
         }
         // The engine writes until its last handle is gone.
         let closed = self.events.close() && writer.meta.close() && writer.db.close();
         if closed && let Err(error) = writer.say_closed(&self.dir.join("sled")) {
-            tracing::warn!(%error, "the log was not marked as closed; nothing is lost");
+            tracing::warn!(%error, "cannot mark the log as closed; nothing is lost");
         }
     }
 }
@@ -442,7 +442,7 @@ fn take(chunk: &mut Chunk, value: &[u8], head: Sequence, bytes_max: usize) -> Re
             return Ok(false);
         }
         if envelope.sequence > sequence {
-            let why = format!("event {} stands in its place", envelope.sequence);
+            let why = format!("event {} is in its place", envelope.sequence);
             return Err(Error::NotNext { sequence, why });
         }
         chunk.bytes.extend_from_slice(envelope.bytes);

@@ -165,7 +165,7 @@ fn in_our_words(error: Error) -> String {
     };
     let why = why.replace('\n', " ");
     let why = why.trim();
-    format!("the storage engine cannot read its files (it says: {why})")
+    format!("the storage engine cannot read its files ({why})")
 }
 
 fn config(home: &Path) -> sled::Config {
@@ -243,7 +243,12 @@ fn open_engine(dir: &Path, home: &Path) -> Result<Opened, Error> {
                 supported,
             });
         }
-        None => return Err(damaged(dir, "it does not say its format".to_owned())),
+        None => {
+            return Err(damaged(
+                dir,
+                "it does not say which format it has".to_owned(),
+            ));
+        }
     }
     let epoch = match epoch {
         // Nobody has led yet.
@@ -318,7 +323,7 @@ fn scan(events: &sled::Tree, noted: &[Head]) -> Result<Found, String> {
             head = pack::follow(head, &envelope).map_err(|error| error.to_string())?;
             for note in noted {
                 if note.sequence == head.sequence && note.hash != head.hash {
-                    return Err(format!("event {} is another than it was", head.sequence));
+                    return Err(format!("event {} is different than before", head.sequence));
                 }
             }
         }
@@ -347,8 +352,7 @@ fn check_note(
         )),
         Some((_, [None, None])) => Err(damaged(
             dir,
-            "the file `head` does not check, so it is not known whether the log is complete"
-                .to_owned(),
+            "the file `head` is damaged, so it is not known whether the log is complete".to_owned(),
         )),
         Some((file, _)) => {
             let noted = noted.iter().map(|head| head.sequence).max();
@@ -356,7 +360,7 @@ fn check_note(
                 Some(noted) if noted > found.sequence => Err(damaged(
                     dir,
                     format!(
-                        "it ends at event {} and is known to have reached {noted}",
+                        "it ends at event {}, but had at least {noted} events",
                         found.sequence
                     ),
                 )),

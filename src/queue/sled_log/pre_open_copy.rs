@@ -33,7 +33,7 @@ impl AsFound {
             Ok(()) => Some(copied),
             Err(error) => {
                 // On a full disk, in general. It will be removed with this value.
-                tracing::debug!(%error, "no copy of the log before it is opened");
+                tracing::debug!(%error, "cannot copy the log before opening it");
                 None
             }
         }
@@ -42,7 +42,7 @@ impl AsFound {
     /// The log is damaged: the copy stays.
     pub fn keep(self) {
         if let Err(error) = fs::rename(&self.copy, &self.name) {
-            tracing::warn!(%error, "no copy of the damaged log as it was found");
+            tracing::warn!(%error, "cannot keep a copy of the damaged log");
         }
     }
 }

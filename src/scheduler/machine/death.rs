@@ -8,7 +8,7 @@ use crate::model::ids::{AttemptId, WorkerId};
 use crate::scheduler::merging::Waiting;
 use crate::scheduler::ports::Spooled;
 
-const GONE: &str = "its process is gone";
+const GONE: &str = "its process has ended";
 
 /// Workers on their way out.
 #[derive(Debug, Default)]

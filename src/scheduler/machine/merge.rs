@@ -59,7 +59,7 @@ impl Machine {
         let merge = self.core.state().open_merge();
         let merge = merge.filter(|merge| merge.attempt == attempt);
         let (Some(merge), Some(call)) = (merge, &mut self.merges.call) else {
-            tracing::error!(%attempt, "git failed at what nobody asked");
+            tracing::error!(%attempt, "git failed at a call that was not made");
             return;
         };
         let (after, held) = match failure {
@@ -83,7 +83,7 @@ impl Machine {
     pub(super) fn merged(&mut self, now: Now, attempt: AttemptId, merged: &Merged) {
         let merge = self.core.state().open_merge();
         let Some(merge) = merge.filter(|merge| merge.attempt == attempt) else {
-            tracing::error!(%attempt, "git answered a question that nobody asked");
+            tracing::error!(%attempt, "git answered a call that was not made");
             return;
         };
         let refused = !merged.merged && merged.head == merge.onto;
@@ -133,7 +133,7 @@ impl Machine {
         let Some(open) = self.core.state().attempts().get(&attempt) else {
             return;
         };
-        let reason = "git refuses to move the branch to the commits of this attempt; the scheduler's messages say why";
+        let reason = "git refuses to move the branch to this attempt's commit; the scheduler's log lines say why";
         let command = Command::Report {
             attempt,
             report: failed(open, reason),

@@ -96,11 +96,13 @@ impl Machine {
         }
         if link.connection.is_none() && silent > DETACHED_MS_MAX {
             let minutes = silent / 60_000;
-            return Some(format!("the worker has not come back for {minutes} min"));
+            return Some(format!(
+                "the worker has been disconnected for {minutes} min"
+            ));
         }
         if attempt.is_some() && age > longest_ms(self.core.state()) {
             let seconds = age / 1000;
-            return Some(format!("the attempt is over its time limit ({seconds} s)"));
+            return Some(format!("the attempt exceeded its time limit ({seconds} s)"));
         }
         None
     }
@@ -123,7 +125,7 @@ impl Machine {
             self.world.idle.remove(&place);
         }
         if let Some(pid) = pid.filter(|&pid| self.pool.is_child(pid)) {
-            tracing::warn!(%worker, pid, reason, "ending a worker of our own");
+            tracing::warn!(%worker, pid, reason, "ending a worker of this scheduler");
             self.effects.push(Effect::EndChild { pid });
         }
     }
@@ -134,7 +136,7 @@ impl Machine {
         };
         match &link.cancelled {
             None => {
-                tracing::warn!(%attempt, reason, "giving an attempt up");
+                tracing::warn!(%attempt, reason, "giving up an attempt");
                 self.call_off(now, worker, attempt, reason);
             }
             Some((since, _)) if now.mono_ms.saturating_sub(*since) < CANCEL_GRACE_MS => {}
@@ -177,7 +179,7 @@ impl Machine {
         };
         let link = self.peers.links.entry(worker).or_default();
         if !std::mem::replace(&mut link.killed, true) {
-            tracing::warn!(%worker, pid = process.pid, "killing a worker that does not answer");
+            tracing::warn!(%worker, pid = process.pid, "killing a worker that does not respond");
             self.effects.push(Effect::Kill { worker, process });
         }
     }

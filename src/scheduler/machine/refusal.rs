@@ -90,7 +90,7 @@ impl Machine {
         };
         let recorded = self.core.submit_own_as(actor, now.wall, &command);
         if let Err(rejection) = recorded {
-            bug!("a refusal cannot be recorded: {rejection}");
+            bug!("cannot record a refusal: {rejection}");
         }
     }
 }
@@ -99,8 +99,8 @@ fn wish_of(message: &ClientMessage) -> &'static str {
     match message {
         ClientMessage::Command { .. } => "give a command",
         ClientMessage::Read { .. } => "read the log",
-        ClientMessage::Live => "look at the run",
+        ClientMessage::Live => "read the status",
         ClientMessage::Stop(StopMode::Drain) => "stop the scheduler",
-        ClientMessage::Stop(StopMode::Now) => "stop the scheduler at once",
+        ClientMessage::Stop(StopMode::Now) => "stop the scheduler immediately",
     }
 }

@@ -61,11 +61,13 @@ impl Machine {
                     Err(reason) => self.refuse(connection, &reason),
                 }
             }
-            (Some(Peer::Stranger { .. }), _) => self.refuse(connection, "say hello first"),
+            (Some(Peer::Stranger { .. }), _) => {
+                self.refuse(connection, "the first message must be Hello")
+            }
             (Some(Peer::Worker(_)), WorkerMessage::Hello { .. }) => {
                 self.refuse(
                     connection,
-                    "one hello is enough; connect anew to say another",
+                    "Hello was already sent; reconnect to send another",
                 );
             }
             (Some(Peer::Worker(worker)), message) => {
@@ -144,7 +146,7 @@ impl Machine {
         let pid = hello.caller.pid;
         if pid != process.pid {
             return Err(format!(
-                "it says that it is process {}, the kernel says {pid}; worker and scheduler must share one process-id namespace",
+                "it says that it is process {}, but the kernel says {pid}; worker and scheduler must be in the same pid namespace",
                 process.pid,
             ));
         }
@@ -154,7 +156,7 @@ impl Machine {
             .filter(|&it| it != process.start_ticks)
         {
             return Err(format!(
-                "it says that process {pid} started at tick {}, the kernel says {ticks}; start the worker again",
+                "it says that process {pid} started at tick {}, but the kernel says {ticks}; start the worker again",
                 process.start_ticks,
             ));
         }
@@ -162,13 +164,13 @@ impl Machine {
             let changes = config::differences(&self.config, &hello.config);
             let total = u32::try_from(changes.len()).unwrap_or(u32::MAX);
             return Err(format!(
-                "its config is not the one that this run was told: {}; restart the run to use the changed config",
+                "its config differs from the one that this run recorded: {}; restart the run to use the changed config",
                 config::words(&changes, total)
             ));
         }
         if process.host.len().max(process.boot_id.len()) > IDENTITY_BYTES_MAX {
             return Err(format!(
-                "its host's name or boot id is longer than {IDENTITY_BYTES_MAX} bytes; use the same build of Crewlog for scheduler and workers"
+                "its host's name or boot id is longer than {IDENTITY_BYTES_MAX} bytes; use the same version of Crewlog for scheduler and workers"
             ));
         }
         let known = self.core.state().workers();

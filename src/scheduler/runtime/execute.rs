@@ -54,7 +54,7 @@ impl Executor {
     pub fn accept(&mut self, arrival: Arrival) -> Input {
         match arrival {
             Arrival::GitFailed(attempt, head, error) => {
-                tracing::error!(%error, "git failed, trying again");
+                tracing::error!(%error, "git failed; trying again");
                 let failure = match &error {
                     workspace::Error::BranchCheckedOut { at, .. } => {
                         GitFailure::CheckedOut { at: at.clone() }
@@ -164,7 +164,7 @@ impl Executor {
         self.answer(async move {
             let explained = integration.explain(&from, &to, &merges).await;
             let explained = explained.inspect_err(|error| {
-                tracing::error!(%error, "git cannot say what was done to the branch");
+                tracing::error!(%error, "git cannot say what happened to the branch");
             });
             Input::Explained(explained.ok().map(Box::new))
         });
@@ -177,7 +177,7 @@ impl Executor {
         if !outbox.put(outgoing) {
             tracing::warn!(
                 ?connection,
-                "cut a connection off whose other side does not read"
+                "closed a connection whose other side does not read"
             );
             if let Some(outbox) = self.outboxes.remove(&connection) {
                 outbox.cut();
@@ -230,14 +230,14 @@ impl Executor {
             let status = tokio::select! {
                 status = child.wait() => status,
                 () = end.notified() => {
-                    tracing::warn!(pid, "ending a worker that does not end by itself");
+                    tracing::warn!(pid, "ending a worker that does not stop on its own");
                     child.kill().await.map(|()| Default::default())
                 }
             };
             let end = exit_report::of(status, || exit_report::stderr_tail(&said_in, spoken));
             match &end {
                 ChildEnd::Failed { how, said } => tracing::warn!(
-                    "a {kind_word} worker ended by itself ({how}){}{said}; its last words are in {}",
+                    "a {kind_word} worker ended unexpectedly ({how}){}{said}; its output is in {}",
                     if said.is_empty() { "" } else { ": " },
                     said_in.display()
                 ),
@@ -255,7 +255,7 @@ impl Executor {
             .open(&self.worker_output)?;
         let errors = output.try_clone()?;
         let (program, arguments) = (self.worker_command.split_first())
-            .ok_or_else(|| std::io::Error::other("no command to start workers with"))?;
+            .ok_or_else(|| std::io::Error::other("there is no command to start workers"))?;
         tokio::process::Command::new(program)
             .args(arguments)
             .args(["--kind", kind, "--crew"])

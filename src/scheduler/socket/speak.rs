@@ -35,7 +35,7 @@ impl Speaker<'_> {
             if let Outgoing::Stream { from, follow } = outgoing {
                 next = match self.stream(waiting, from, follow).await {
                     Err(Failed::Log(error)) => {
-                        tracing::error!(%error, "the log cannot be read");
+                        tracing::error!(%error, "cannot read the log");
                         return self.refuse(error.to_string()).await;
                     }
                     Err(Failed::Connection(error)) => return Err(error),
@@ -84,7 +84,7 @@ impl Speaker<'_> {
             Outgoing::Stream { .. } => return Ok(()),
         };
         let frame = frame.map_err(|error| {
-            tracing::error!(%error, "a message cannot be sent");
+            tracing::error!(%error, "cannot send a message");
             invalid(error)
         })?;
         self.sink.feed(Bytes::from(frame)).await

@@ -115,16 +115,16 @@ impl RunningStep {
 
     fn words(self) -> &'static str {
         match self {
-            Self::Make => "making the worktree",
+            Self::Make => "creating the worktree",
             Self::Hook(HookPoint::AfterCreate) => "hook after_create",
             Self::Hook(HookPoint::BeforeRun) => "hook before_run",
             Self::Hook(HookPoint::AfterRun) => "hook after_run",
-            Self::Session => "the agent works",
+            Self::Session => "the agent is working",
             Self::Commit => "committing",
             Self::Rebase => "rebasing",
             Self::Check => "running the checks",
             Self::Preserve => "preserving the work",
-            Self::Spool => "noting the result",
+            Self::Spool => "writing the result",
             Self::Clean => "cleaning up",
         }
     }
@@ -342,7 +342,7 @@ impl Machine {
             // An offer that may have been lost is repeated; this one was not.
             if attempt.id != offer.attempt {
                 let one = offer.attempt;
-                self.say(format!("a job (attempt {one}) came unasked; ignored"));
+                self.say(format!("ignored an unexpected job (attempt {one})"));
             }
             return;
         }
@@ -353,7 +353,7 @@ impl Machine {
         if wrong {
             attempt.deadline = None;
             self.attempt = Some(attempt);
-            let reason = "the job does not fit this worker".to_owned();
+            let reason = "the job is for another kind of worker".to_owned();
             return self.conclude(now, random, Report::Released { reason });
         }
         let number = attempt.job.as_ref().map_or(1, |job| job.attempt_number);
@@ -380,7 +380,9 @@ impl Machine {
         let reported = attempt.spooled.is_some();
         self.attempt = Some(attempt);
         if reported {
-            self.say(format!("reporting attempt {number} for a worker that died"));
+            self.say(format!(
+                "reporting the result of attempt {number} for a worker that died"
+            ));
             self.report();
         } else {
             self.say(format!(

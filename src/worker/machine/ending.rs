@@ -113,7 +113,7 @@ impl Machine {
                 attempt.keep = true;
                 let why = failure.reason;
                 Some(format!(
-                    "the work stays in its worktree, because it cannot be kept otherwise: {why}"
+                    "the work stays in its worktree, because it cannot be preserved: {why}"
                 ))
             }
         };
@@ -138,7 +138,7 @@ impl Machine {
         }
         if let Some(failure) = failure {
             // Unsynced results are never reported, and the process's end is an honest answer.
-            let reason = format!("the result cannot be written: {}", failure.reason);
+            let reason = format!("cannot write the result: {}", failure.reason);
             return self.leave(reason.clone(), Exit::Failed(reason));
         }
         let Some(attempt) = self.attempt.as_mut() else {
@@ -198,7 +198,7 @@ impl Machine {
             // attempt that ended by it looks just like one that ended without it.
             Stage::Waiting => self.report(),
             Stage::Running(_) if !holding_accepted && attempt.holding().is_some() => {
-                let reason = "the scheduler no longer counts on it".to_owned();
+                let reason = "the scheduler no longer waits for it".to_owned();
                 self.end_early(Ending::Drop { reason });
             }
             Stage::Running(_) | Stage::Settling(_) => self.say_progress(now),
@@ -256,7 +256,7 @@ impl Machine {
             return;
         };
         if attempt.tidy_by.is_some_and(|limit| now >= limit) {
-            let reason = "cleaning up after an attempt does not come to an end".to_owned();
+            let reason = "cleaning up after an attempt does not finish".to_owned();
             return self.leave(reason.clone(), Exit::Failed(reason));
         }
         if attempt.deadline.is_some_and(|deadline| now >= deadline) {
@@ -306,7 +306,7 @@ impl Machine {
                     .as_ref()
                     .map_or(0, |job| job.settings.time_limit_ms);
                 let reason = format!(
-                    "the attempt took longer than its time limit of {} s (`run.time_limit`)",
+                    "the attempt took longer than its limit of {} s (`run.time_limit`)",
                     limit_ms.div_ceil(1000)
                 );
                 let reason = match during {
@@ -342,7 +342,7 @@ impl Machine {
     pub(super) fn cleaned(&mut self, now: Timestamp, failure: Option<Failure>) {
         if let (Some(failure), Some(attempt)) = (failure, &self.attempt) {
             let line = format!(
-                "{}: not all is removed: {}",
+                "{}: cannot remove everything: {}",
                 attempt.title(),
                 failure.reason
             );
@@ -412,7 +412,7 @@ impl Attempt {
         let title = self.title();
         let report = self.spooled.as_ref().map(|spooled| &spooled.report);
         if verdict == Verdict::Late {
-            return format!("{title}: too late, the attempt was over already");
+            return format!("{title}: too late, the attempt had already ended");
         }
         match report {
             Some(Report::Mergeable(_)) if verdict == Verdict::Passed => {
@@ -438,9 +438,9 @@ impl Attempt {
                     count(|one| matches!(one, TestVerdict::Inconclusive(_)))
                 )
             }
-            Some(Report::Released { reason }) => format!("{title}: given back, {reason}"),
+            Some(Report::Released { reason }) => format!("{title}: given up, {reason}"),
             Some(Report::Troubled(trouble)) => format!(
-                "{title}: given back, not its failure: {}",
+                "{title}: given up because of a problem of the machine: {}",
                 first_line(&trouble.reason)
             ),
             _ => format!("{title}: not merged"),

@@ -106,12 +106,14 @@ impl Machine {
         if !self.link.told {
             self.link.told = true;
             let running = match &self.attempt {
-                Some(attempt) if !attempt.is_waiting() => "; the attempt goes on",
+                Some(attempt) if !attempt.is_waiting() => "; the attempt continues",
                 _ => "",
             };
             self.say(match was_up {
-                true => format!("the scheduler is gone ({reason}); waiting for it{running}"),
-                false => format!("no scheduler yet ({reason}); waiting for one{running}"),
+                true => {
+                    format!("disconnected from the scheduler ({reason}); waiting for it{running}")
+                }
+                false => format!("no scheduler is running ({reason}); waiting for one{running}"),
             });
         }
         self.nobody_to_report_to(now);

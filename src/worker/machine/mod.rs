@@ -182,7 +182,7 @@ impl Machine {
                 ..
             } => self.welcomed(now, worker, &name, holding_accepted),
             SchedulerMessage::Refused { reason } => {
-                self.say(format!("the scheduler refuses this worker: {reason}"));
+                self.say(format!("the scheduler refused this worker: {reason}"));
                 self.stop(now, reason.clone(), Exit::Refused(reason));
             }
             SchedulerMessage::Job(offer) => self.job(now, random, *offer),
@@ -228,13 +228,13 @@ impl Machine {
         match self.signals {
             1 => {
                 if self.attempt.is_some() {
-                    let end = "ending after the present attempt; once more to stop now";
+                    let end = "ending after the current attempt; Ctrl-C again stops it now";
                     self.say(end.to_owned());
                 }
-                self.drain(now, "its user asked it to end".to_owned());
+                self.drain(now, "a person asked it to end".to_owned());
             }
-            2 => self.stop(now, "its user stopped it".to_owned(), Exit::Interrupted),
-            _ => self.leave("its user stopped it".to_owned(), Exit::Interrupted),
+            2 => self.stop(now, "a person stopped it".to_owned(), Exit::Interrupted),
+            _ => self.leave("a person stopped it".to_owned(), Exit::Interrupted),
         }
     }
 

@@ -93,7 +93,7 @@ fn what_is_certain_is_read() {
         (
             br#"{"feature":5,"verdict":"fail"}"#,
             ONE,
-            vec![(FIVE, fail("the agent says that it failed, and gives no reason"))],
+            vec![(FIVE, fail("the agent reported a failure without a reason"))],
         ),
         (
             br#"[{"feature":5,"verdict":"pass"},{"feature":5,"verdict":"pass"}]"#,
@@ -117,7 +117,7 @@ fn what_is_not_certain_is_noted_and_nothing_else_is_lost() {
         (&long, vec![], "longer than"),
         (b"pass", vec![], "which feature it is about"),
         (b"All is well.", vec![], r#"It begins: "All is well.""#),
-        (b"{\"verdict\":\"pa", vec![], "no verdict that can be"),
+        (b"{\"verdict\":\"pa", vec![], "no recognizable verdict"),
         (
             br#"{"verdict":"pass"}"#,
             vec![],
@@ -144,7 +144,7 @@ fn what_is_not_certain_is_noted_and_nothing_else_is_lost() {
         (
             br#"{"feature":5,"verdict":"input","question":" "}"#,
             vec![],
-            "without a question",
+            "but it has no question",
         ),
         (
             br#"{"feature":5,"verdict":"pass","verdict":"fail"}"#,

@@ -37,7 +37,7 @@ const TOML: &[(&str, &str)] = &[
     ),
     (
         "feature = [\n{name='a'},\n'b']",
-        "line 3, feature 2: is a text; write a table with a name and more",
+        "line 3, feature 2: is a text; write a table with at least a name",
     ),
     (
         "[[feature]]\nid = 3",
@@ -49,11 +49,11 @@ const TOML: &[(&str, &str)] = &[
     ),
     (
         "[[feature]]\nname = 4",
-        "line 2, feature 1: `name` is an integer; write a text in quotes",
+        "line 2, feature 1: `name` is an integer; write text in quotes",
     ),
     (
         "[[feature]]\nname = '#4'",
-        "`name` \"#4\" reads like a feature's number; give it words",
+        "`name` \"#4\" looks like a feature's number; use words",
     ),
     (
         "[[feature]]\nname = \"a\\u001b[31m\"",
@@ -70,7 +70,7 @@ const TOML: &[(&str, &str)] = &[
     ),
     (
         "[[feature]]\nname='a'\ncategory = []",
-        "`category` is a list; write a text in quotes",
+        "`category` is a list; write text in quotes",
     ),
     (
         "[[feature]]\nname='a'\n\ndescripton = 'x'",
@@ -86,7 +86,7 @@ const TOML: &[(&str, &str)] = &[
     ),
     (
         "[[feature]]\nname='a'\npasses = false",
-        "the key \"passes\" is a state, which the log keeps; take it out",
+        "the key \"passes\" is a state, which the log keeps; remove it",
     ),
     (
         "[[feature]]\nname='a'\n\"\\u001b\" = 1",
@@ -94,7 +94,7 @@ const TOML: &[(&str, &str)] = &[
     ),
     (
         "[[feature]]\nname='a'\ndescription = 1.5",
-        "`description` is a number that is no integer; write a text in quotes",
+        "`description` is a number that is no integer; write text in quotes",
     ),
     (
         "[[feature]]\nname='a'\ndescription = \"\\u0000\"",
@@ -114,11 +114,11 @@ const TOML: &[(&str, &str)] = &[
     ),
     (
         "[[feature]]\nname='a'\nchecks = ''",
-        "one of the `checks` is empty, and would pass whatever happens",
+        "one of the `checks` is empty and would always pass",
     ),
     (
         "[[feature]]\nname='a'\nchecks = ['true', ' ']",
-        "one of the `checks` is empty, and would pass whatever happens",
+        "one of the `checks` is empty and would always pass",
     ),
     (
         "[[feature]]\nname='a'\nid = 0",
@@ -142,7 +142,7 @@ const TOML: &[(&str, &str)] = &[
     ),
     (
         "[[feature]]\nname='a'\npriority = 'high'",
-        "`priority` is a text; write an integer, greater is sooner",
+        "`priority` is a text; write an integer, a higher number goes first",
     ),
     (
         "[[feature]]\nname='a'\npriority = 1979-05-27",
@@ -175,7 +175,7 @@ const TOML: &[(&str, &str)] = &[
     // From here on each feature is well-formed by itself.
     (
         "[[feature]]\nname='a'\n[[feature]]\nname='a '",
-        "line 3, feature 2 \"a\": feature 1 has the same name; names are unique, rename one",
+        "line 3, feature 2 \"a\": feature 1 has the same name; names must be unique, rename one",
     ),
     (
         "[[feature]]\nname='a'\nid=9\n[[feature]]\nname='b'\nid=9",
@@ -199,7 +199,7 @@ const TOML: &[(&str, &str)] = &[
     ),
     (
         "[[feature]]\nname='a'\ndepends_on=[77]",
-        "depends on #77, which is neither in the file nor in the backlog; correct the id or add the feature",
+        "depends on #77, which is not in the file or the backlog; correct the id or add the feature",
     ),
     (
         "[[feature]]\nname='a'\ndepends_on=[5]",
@@ -207,11 +207,11 @@ const TOML: &[(&str, &str)] = &[
     ),
     (
         "[[feature]]\nname='a'\ndepends_on=['b']",
-        "depends on \"b\", which is neither in the file nor in the backlog; correct the name or add the feature",
+        "depends on \"b\", which is not in the file or the backlog; correct the name, or add the feature",
     ),
     (
         "[[feature]]\nname='a'\ndepends_on=['One']",
-        "depends on \"One\", which is neither in the file nor in the backlog; did you mean \"one\"?",
+        "depends on \"One\", which is not in the file or the backlog; did you mean \"one\"?",
     ),
     (
         "[[feature]]\nname='a'\ndepends_on=['two']\n[[feature]]\nname='deux'\nid=2",
@@ -227,7 +227,7 @@ const TOML: &[(&str, &str)] = &[
     ),
     (
         "[[feature]]\nid=9\nname='a'\ndepends_on=['b',1]\n[[feature]]\nid=4\nname='b'\ndepends_on=[9]",
-        "features wait for each other in a circle: #4 -> #9 -> #4; take one of these dependencies out",
+        "dependency cycle: #4 -> #9 -> #4; remove one of these dependencies",
     ),
 ];
 
@@ -260,7 +260,7 @@ const JSON: &[(&str, &str)] = &[
     ),
     (
         "[{\"name\": \"a\", \"description\": \"}\\\"{\"},\n{\"name\": \"b\", \"steps\": [3]}]",
-        "line 2, feature 2 \"b\": `steps, item 1` is an integer; write a text in quotes",
+        "line 2, feature 2 \"b\": `steps, item 1` is an integer; write text in quotes",
     ),
     (
         "{\"features\": [\n{\"name\": \"a\"},\n{\"nam\": \"b\"}]}",

@@ -67,7 +67,7 @@ impl Attempt {
             (RunningStep::Rebase, _) => self.check_or(|| Next::Report(self.checked())),
             (RunningStep::Check, WorkerKind::Coding) => Next::Report(self.checked()),
             (RunningStep::Preserve | RunningStep::Spool | RunningStep::Clean, _) => {
-                let failure = Failure::new(FailureKind::Setup, "the attempt lost its way");
+                let failure = Failure::new(FailureKind::Setup, "the attempt has no next step");
                 Next::Report(self.failed(&failure))
             }
         }

@@ -319,7 +319,7 @@ fn a_worker_that_cannot_clean_up_ends_and_leaves_it_to_another() {
     while effects.is_empty() {
         effects = rig.wake();
     }
-    let reason = "cleaning up after an attempt does not come to an end".to_owned();
+    let reason = "cleaning up after an attempt does not finish".to_owned();
     let exit = format!("exit {:?}", Exit::Failed(reason));
     assert_eq!(effects, ["leaving".to_owned(), exit]);
     assert_eq!(rig.now, start.plus_ms(600_000));

@@ -15,8 +15,12 @@ fn build(tool: &str, files: &[(&str, &str)], script: &str) {
             std::fs::create_dir_all(path.parent().expect("a parent")).expect("made");
             std::fs::write(path, text).expect("written");
         }
+        let before = ground.in_home();
         let ran = ground.run(how, script);
         assert_eq!(ran.exit_code, 0, "{tool}, {how:?}: {}", ran.output);
+        if how != How::Free {
+            assert_eq!(ground.in_home(), before, "{tool}, {how:?}");
+        }
     }
 }
 
@@ -155,6 +159,20 @@ fn java() {
             "public class Main { public static void main(String[] a) throws Exception { java.io.File.createTempFile(\"xyz\", \"y\"); System.out.println(42); } }",
         )],
         "javac Main.java && java -Djava.io.tmpdir=$TMPDIR -cp . Main",
+    );
+}
+
+/// Without any plugin, which would have to be downloaded: but Maven makes its repository all the
+/// same, or does not start.
+#[test]
+fn maven() {
+    build(
+        "mvn",
+        &[(
+            "pom.xml",
+            "<project><modelVersion>4.0.0</modelVersion><groupId>fresh</groupId><artifactId>fresh</artifactId><version>1</version><packaging>pom</packaging></project>",
+        )],
+        "JAVA_TOOL_OPTIONS=-Duser.home=$HOME mvn --offline --batch-mode --quiet validate",
     );
 }
 

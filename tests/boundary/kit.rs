@@ -1,11 +1,12 @@
 //! A person's machine in small: a home directory with secrets, a checkout, two attempts; and a
 //! program that tries to get at them, run by the very tree and cage that a worker makes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crewlog::agent::cage::build::{Request, build};
@@ -112,6 +113,25 @@ impl Ground {
         self.attempts().join("a1/tree")
     }
 
+    /// All names in the home directory but for the attempts'. What lies below an existing cache
+    /// does not count: without an overlay it is shared.
+    pub fn in_home(&self) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        let mut open = vec![self.home()];
+        while let Some(directory) = open.pop() {
+            for entry in fs::read_dir(&directory).expect("a directory") {
+                let path = entry.expect("an entry").path();
+                let name = path.strip_prefix(self.home()).expect("below");
+                found.insert(name.display().to_string());
+                let apart = ["attempts", ".cargo", ".cache"].map(Path::new);
+                if path.is_dir() && !path.is_symlink() && !apart.contains(&name) {
+                    open.push(path);
+                }
+            }
+        }
+        found
+    }
+
     pub fn read(&self, below_home: &str) -> String {
         fs::read_to_string(self.home().join(below_home)).unwrap_or_default()
     }
@@ -131,7 +151,10 @@ impl Ground {
         env
     }
 
+    /// A cage as each program gets one: what it writes into caches is its own.
     pub fn cage(&self) -> Cage {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed).to_string();
         let attempt = |name: &str| self.attempts().join("a1").join(name);
         build(&Request {
             env: self.env(),
@@ -141,7 +164,8 @@ impl Ground {
             writable: vec![attempt("tree"), attempt("job"), attempt("tmp")],
             write: self.write.iter().map(String::as_str).collect(),
             tmp: attempt("tmp"),
-            scratch: attempt("scratch"),
+            scratch: attempt("scratch").join(number),
+            private: vec![attempt("scratch")],
             network: self.network,
             limits: self.limits,
             ..Request::default()

@@ -2,6 +2,7 @@
 //! without a cage, where it succeeds, then in each kind of cage, where it does not.
 
 mod builds;
+mod home;
 mod kit;
 mod processes;
 #[path = "../real/mod.rs"]

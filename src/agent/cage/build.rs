@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::{Access, Cage, Limits, Network, Place, lists};
+use super::entries::Known;
+use super::{Access, Cage, Limits, Network, Place, lists, private};
 
 /// Configs longer than this are no configs, and are hidden unread.
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
@@ -40,14 +41,16 @@ pub struct Request<'a> {
     pub limits: Limits,
 }
 
-/// The cage that `request` describes. Looks at the disk, and makes the cache directories that are
-/// missing; see [`lists::MADE`].
+/// The cage that `request` describes. Looks at the disk, and makes what is missing of the agent's
+/// own directories ([`lists::PROFILES`]), and the attempt's private caches.
 pub fn build(request: &Request<'_>) -> Cage {
     let mut builder = Builder {
         request,
         home: home(&request.env),
         places: Vec::new(),
     };
+    let caches = request.scratch.join("caches");
+    let (env, private) = private::caches(&request.env, builder.home.as_deref(), &caches);
     builder.hide_secrets();
     let project = request.hidden.iter().map(|path| (path, Access::Hide));
     builder.extend(project);
@@ -78,7 +81,11 @@ pub fn build(request: &Request<'_>) -> Cage {
     builder
         .places
         .push(Place::new(&request.scratch, Access::Hide));
+    if private {
+        builder.places.push(Place::new(caches, Access::Write));
+    }
     Cage {
+        env,
         places: builder.places,
         tmp: request.tmp.clone(),
         scratch: request.scratch.clone(),
@@ -158,7 +165,7 @@ impl Builder<'_> {
     }
 
     /// Where a path of the lists is, for this user.
-    fn locate(&self, known: &lists::Known) -> Option<PathBuf> {
+    fn locate(&self, known: &Known) -> Option<PathBuf> {
         if let Some(moved) = self.variable(known.variable) {
             return Some(moved);
         }
@@ -189,8 +196,8 @@ impl Builder<'_> {
                 self.places.push(Place::new(path, Access::Hide));
             }
         }
-        for (_, paths, _) in lists::PROFILES {
-            for path in *paths {
+        for profile in lists::PROFILES {
+            for path in profile.paths() {
                 self.places.push(Place::new(home.join(path), Access::Hide));
             }
         }
@@ -279,16 +286,6 @@ impl Builder<'_> {
     }
 
     fn open_caches(&mut self) {
-        if let Some(home) = self.home.clone() {
-            for (path, programs) in lists::MADE {
-                let used =
-                    programs.is_empty() || programs.iter().any(|name| self.has_program(name));
-                if used {
-                    // Whoever cannot have it has no worse a cage.
-                    let _ = std::fs::create_dir(home.join(path));
-                }
-            }
-        }
         for known in lists::CACHES {
             let path = self.locate(known).filter(|path| !self.holds_project(path));
             self.places
@@ -300,11 +297,6 @@ impl Builder<'_> {
                 .extend(path.map(|path| Place::new(path, Access::SharedCache)));
         }
         // Secrets that lie in a cache stay hidden: they are deeper, and were said before.
-    }
-
-    fn has_program(&self, name: &str) -> bool {
-        let path = self.request.env.get(OsStr::new("PATH")).cloned();
-        std::env::split_paths(&path.unwrap_or_default()).any(|dir| dir.join(name).is_file())
     }
 
     /// The directories of the agent that this is.
@@ -326,13 +318,13 @@ impl Builder<'_> {
                 names.contains(&plain)
             })
         };
-        for (_, paths, _) in lists::PROFILES.iter().filter(|(names, ..)| named(names)) {
-            for path in *paths {
-                let path = home.join(path);
-                if !path.to_string_lossy().ends_with(".json") {
-                    let _ = std::fs::create_dir(&path);
-                }
-                self.places.push(Place::new(path, Access::Write));
+        for profile in lists::PROFILES.iter().filter(|one| named(one.programs)) {
+            for path in profile.made {
+                // Where it cannot be made, the agent says so itself.
+                let _ = std::fs::create_dir_all(home.join(path));
+            }
+            for path in profile.paths() {
+                self.places.push(Place::new(home.join(path), Access::Write));
             }
         }
     }

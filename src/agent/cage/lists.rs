@@ -3,32 +3,7 @@
 //!
 //! Paths that do not begin with `/` are below the home directory.
 
-/// A path and why it is on its list.
-#[derive(Clone, Copy, Debug)]
-pub struct Known {
-    /// Absolute, or below the home directory.
-    pub path: &'static str,
-    /// The variable that moves it, where the tool has one.
-    pub variable: &'static str,
-    /// Why.
-    pub why: &'static str,
-}
-
-const fn known(path: &'static str, why: &'static str) -> Known {
-    Known {
-        path,
-        variable: "",
-        why,
-    }
-}
-
-const fn moved(path: &'static str, variable: &'static str, why: &'static str) -> Known {
-    Known {
-        path,
-        variable,
-        why,
-    }
-}
+use super::entries::{Known, PrivateCache, Profile, known, moved, private, profile};
 
 /// What looks empty inside the cage.
 pub const HIDDEN: &[Known] = &[
@@ -357,27 +332,46 @@ pub const SHARED_CACHES: &[Known] = &[
     known(".ccache", "ccache: objects"),
 ];
 
-/// Caches that are made when they are missing and one of these programs is in `PATH`: the program
-/// would make its own, and inside the cage it cannot, because the home directory is read-only.
-pub const MADE: &[(&str, &[&str])] = &[
-    (".cache", &[]),
-    (".cargo", &["cargo"]),
-    (".npm", &["npm"]),
-    ("go", &["go"]),
-    (".m2", &["mvn"]),
-    (".gradle", &["gradle", "java"]),
-    (".bundle", &["bundle"]),
-    (".nuget", &["dotnet"]),
-    (".dotnet", &["dotnet"]),
+/// Caches that a tool needs and that are not there yet. The tool would make them, and inside the
+/// cage it cannot, because the home directory is read-only. Nothing is made in the person's home
+/// directory for it: a variable leads the tool to a directory of the attempt's own, which is gone
+/// with the program, as the overlay of an existing cache is. A variable that is set stays as it is.
+pub const PRIVATE_CACHES: &[PrivateCache] = &[
+    private(
+        ".cache",
+        "XDG_CACHE_HOME",
+        "pip, uv, go build, and most others",
+    ),
+    private(".cargo", "CARGO_HOME", "cargo: registry"),
+    private(".npm", "npm_config_cache", "npm: packages, logs"),
+    private("go", "GOPATH", "go: modules"),
+    PrivateCache {
+        path: ".m2",
+        variable: "MAVEN_OPTS",
+        option: "-Dmaven.repo.local=",
+        why: "Maven: repository; before 3.9, only the JVM's options move it",
+    },
+    private(".m2", "MAVEN_USER_HOME", "Maven's wrapper: distributions"),
+    private(
+        ".gradle",
+        "GRADLE_USER_HOME",
+        "Gradle: distributions, caches",
+    ),
+    private(".bundle", "BUNDLE_USER_HOME", "bundler: gems"),
+    private(".nuget", "NUGET_PACKAGES", "NuGet: packages"),
+    private(
+        ".dotnet",
+        "DOTNET_CLI_HOME",
+        "dotnet: first-run marks, tools",
+    ),
 ];
 
-/// The directories of one agent: its program's names, and what it keeps where. It keeps its login
-/// there and renews it, so that it must write the real files.
-pub const PROFILES: &[(&[&str], &[&str], &str)] = &[
-    (
+/// The agents whose directories are known. Each is hidden from all others.
+pub const PROFILES: &[Profile] = &[
+    profile(
         &["claude", "claude-agent-acp", "claude-code-acp"],
+        &[".claude"],
         &[
-            ".claude",
             ".claude.json",
             ".config/claude",
             ".local/share/claude",
@@ -385,57 +379,66 @@ pub const PROFILES: &[(&[&str], &[&str], &str)] = &[
         ],
         "Claude Code: login, sessions, settings",
     ),
-    (
+    profile(
         &["codex", "codex-acp"],
         &[".codex"],
+        &[],
         "Codex: login, sessions, settings",
     ),
-    (
+    profile(
         &["gemini"],
         &[".gemini"],
+        &[],
         "Gemini CLI: login, sessions, settings",
     ),
-    (
+    profile(
         &["opencode"],
         &[
             ".config/opencode",
             ".local/share/opencode",
             ".local/state/opencode",
         ],
+        &[],
         "opencode: login, sessions, settings",
     ),
-    (
+    profile(
         &["qwen"],
         &[".qwen"],
+        &[],
         "Qwen Code: login, sessions, settings",
     ),
-    (
+    profile(
         &["goose"],
         &[".config/goose", ".local/share/goose", ".local/state/goose"],
+        &[],
         "goose: login, sessions",
     ),
-    (
+    profile(
         &["copilot"],
-        &[".copilot", ".config/github-copilot"],
+        &[".copilot"],
+        &[".config/github-copilot"],
         "Copilot CLI: login, sessions",
     ),
-    (
+    profile(
         &["cursor-agent"],
-        &[".cursor", ".config/cursor"],
+        &[".cursor"],
+        &[".config/cursor"],
         "Cursor: login, sessions",
     ),
-    (
+    profile(
         &["amp"],
         &[".config/amp", ".local/share/amp"],
+        &[],
         "Amp: login, sessions",
     ),
-    (&["kimi"], &[".kimi"], "Kimi CLI: login, sessions"),
-    (
+    profile(&["kimi"], &[".kimi"], &[], "Kimi CLI: login, sessions"),
+    profile(
         &["vibe", "vibe-acp"],
         &[".vibe"],
+        &[],
         "Mistral Vibe: login, sessions",
     ),
-    (&["auggie"], &[".augment"], "Auggie: login, sessions"),
+    profile(&["auggie"], &[".augment"], &[], "Auggie: login, sessions"),
 ];
 
 /// Devices that are put back into `/dev`: they hold nothing of anybody's.

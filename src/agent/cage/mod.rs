@@ -16,11 +16,14 @@ pub mod lists;
 pub mod probe;
 
 mod confine;
+mod entries;
 mod mounts;
 mod network;
+mod private;
 mod rules;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -41,6 +44,8 @@ pub struct Cage {
     pub tmp: PathBuf,
     /// The directory that receives what is written into caches; not visible inside.
     pub scratch: PathBuf,
+    /// Variables that the program gets beside its own: where caches are that the person has not.
+    pub env: BTreeMap<String, String>,
     /// What of the network is there.
     pub network: Network,
     /// What may be used up.

@@ -114,6 +114,7 @@ fn confine(command: &mut Command, cage: &Cage, namespace: bool) -> Result<(), St
     for name in lists::VARIABLES {
         command.env_remove(name);
     }
+    command.envs(&cage.env);
     if namespace {
         // The same directory, under a path short enough for sockets.
         command.env("TMPDIR", "/tmp");

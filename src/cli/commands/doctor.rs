@@ -266,7 +266,7 @@ fn program(report: &mut Report, project: &Project, name: &str) {
 
 /// Reports which known agents are in PATH and could be configured.
 fn agents(report: &mut Report) {
-    let names = lists::PROFILES.iter().flat_map(|(names, ..)| names.iter());
+    let names = lists::PROFILES.iter().flat_map(|one| one.programs);
     let found: Vec<&str> = names
         .filter(|name| in_path(name).is_some())
         .copied()

@@ -13,7 +13,7 @@ use super::driver::{AgentEvent, Driver, Role, Session, SessionResult, one_line};
 use super::lines::{Line, LineSplitter};
 use super::placeholders::{self, PlaceholderError, Values};
 use super::process::Tree;
-use super::stderr;
+use super::stderr::{self, Complaints};
 use super::transcript::{Direction, Transcript};
 use super::watch::Watch;
 use crate::model::clip::clip_marked;
@@ -66,7 +66,7 @@ impl CommandDriver {
             Ok(tree) => tree,
             Err(error) => return SessionResult::unstarted(&error),
         };
-        let (mut last_words, mut said) = (String::new(), Said::default());
+        let (mut complaints, mut said) = (Complaints::default(), Said::default());
         let (stdin, stdout, errors) = (tree.stdin.take(), tree.stdout.take(), tree.stderr.take());
         let stop = {
             let started = AgentEvent::Started {
@@ -79,7 +79,7 @@ impl CommandDriver {
                 tokio::join!(
                     feed(stdin, &session),
                     listen(stdout, &session.transcript, &watch, &events, &mut said),
-                    stderr::drain(errors, &session.transcript, &mut last_words),
+                    stderr::drain(errors, &session.transcript, &mut complaints),
                 );
             };
             let mut streams = std::pin::pin!(streams.fuse());
@@ -101,11 +101,12 @@ impl CommandDriver {
         let ended = tree.wait().await;
         let mut result = match stop {
             Some(stop) => watch.result_of(stop),
-            None => result_of(ended.exit_code, &last_words, &said),
+            None => result_of(ended.exit_code, complaints.last(), &said),
         };
         if let (None, Some(exceeded)) = (stop, ended.exceeded) {
             result.reason = format!("the agent was ended because {exceeded}");
         }
+        result.complaints = complaints.into_text();
         result.left = ended.left;
         result
     }

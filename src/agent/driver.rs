@@ -162,6 +162,8 @@ pub struct SessionResult {
     pub end: SessionEnd,
     /// One or a few sentences for people.
     pub reason: String,
+    /// The last lines of the agent's standard error, where it was a program of ours.
+    pub complaints: String,
     /// What the agent says that it used.
     pub usage: Usage,
     /// When a provider's limit is over, in milliseconds since 1970, where known.
@@ -181,6 +183,7 @@ impl SessionResult {
         Self {
             end,
             reason: reason.into(),
+            complaints: String::new(),
             usage: Usage::default(),
             limit_until_ms: None,
             exit_code: None,

@@ -1,5 +1,7 @@
 //! An agent's standard error: into the transcript, and its last words kept for the reason.
 
+use std::collections::VecDeque;
+
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::driver::one_line;
@@ -9,11 +11,45 @@ use super::transcript::{Direction, Transcript};
 /// A line of complaint that is longer is cut.
 const LINE_BYTES_MAX: usize = 64 * 1024;
 
-/// Reads until the end; `last` holds the last line that says anything.
+/// As many of the last lines are kept: a runtime's report of an error that nobody caught, with its
+/// stack, is no longer.
+const LINES_MAX: usize = 60;
+
+/// The last lines of an agent's standard error, each cut to a length fit for people. Empty lines
+/// are left out.
+#[derive(Debug, Default)]
+pub(super) struct Complaints {
+    lines: VecDeque<String>,
+}
+
+impl Complaints {
+    fn note(&mut self, bytes: &[u8]) {
+        let text = one_line(&String::from_utf8_lossy(bytes));
+        if text.is_empty() {
+            return;
+        }
+        if self.lines.len() == LINES_MAX {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(text);
+    }
+
+    /// The last line; empty where there is none.
+    pub(super) fn last(&self) -> &str {
+        self.lines.back().map_or("", String::as_str)
+    }
+
+    /// All that were kept.
+    pub(super) fn into_text(self) -> String {
+        Vec::from(self.lines).join("\n")
+    }
+}
+
+/// Reads until the end.
 pub(super) async fn drain(
     reader: Option<impl AsyncRead + Unpin>,
     transcript: &Transcript,
-    last: &mut String,
+    complaints: &mut Complaints,
 ) {
     let Some(mut reader) = reader else {
         return;
@@ -21,10 +57,7 @@ pub(super) async fn drain(
     let mut splitter = LineSplitter::new(LINE_BYTES_MAX);
     let mut take = |line: Line| {
         transcript.record(Direction::Err, &line.bytes, line.cut);
-        let text = one_line(&String::from_utf8_lossy(&line.bytes));
-        if !text.is_empty() {
-            *last = text;
-        }
+        complaints.note(&line.bytes);
     };
     let mut bytes = [0; 16 * 1024];
     while let Ok(read) = reader.read(&mut bytes).await {
@@ -37,4 +70,24 @@ pub(super) async fn drain(
             .for_each(&mut take);
     }
     splitter.finish().into_iter().for_each(take);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_last_lines_are_kept_and_no_more() {
+        let mut text = String::new();
+        for number in 0..100 {
+            text.push_str(&format!("line {number}\n\n"));
+        }
+        text.push_str("no end");
+        let mut complaints = Complaints::default();
+        drain(Some(text.as_bytes()), &Transcript::none(), &mut complaints).await;
+        assert_eq!(complaints.last(), "no end");
+        let text = complaints.into_text();
+        assert!(text.starts_with("line 41\n"), "{text}");
+        assert_eq!(text.lines().count(), LINES_MAX);
+    }
 }

@@ -9,7 +9,7 @@ use crate::agent::cage::{Cage, blame};
 use crate::agent::{
     AgentEvent, Driver, JobPaths, Session, SessionLimits, SessionResult, Transcript,
 };
-use crate::model::evidence::Failure;
+use crate::model::evidence::{Failure, SessionEnd};
 use crate::model::ids::{FeatureId, Timestamp};
 use crate::model::settings::WorkerKind;
 
@@ -62,7 +62,7 @@ impl Executor {
             token: tree_token(&self.config.places.project, attempt_env.offer.attempt),
             own_executable: self.own_executable.clone(),
             isolation: self.isolation(),
-            cage: cage.clone(),
+            cage,
             limits: SessionLimits {
                 idle_ms: settings.idle_limit_ms,
                 // The whole attempt's limit is the machine's; this one is never the tighter one.
@@ -86,7 +86,7 @@ impl Executor {
         Ok(outcome::SessionResult {
             end: result.end,
             failure: result.failure,
-            detail: self.worded(result.reason, cage.as_ref()),
+            detail: result.reason,
             limited_until: result.limit_until_ms.map(Timestamp),
             usage: result.usage,
             verdict: attempt_env
@@ -98,22 +98,31 @@ impl Executor {
 
     /// How a session ended, in words that may be kept: with what the cage has to do with it, and
     /// without secrets.
-    fn worded(&self, reason: String, cage: Option<&Cage>) -> String {
-        let blamed = cage.and_then(|cage| blame::explain(&reason, cage));
+    fn worded(&self, result: &SessionResult, cage: Option<&Cage>) -> String {
+        let reason = &result.reason;
+        // A program that failed has said why on its standard error, and not always last.
+        let said = match result.end {
+            SessionEnd::Crashed | SessionEnd::NoTerminalEvent => &result.complaints,
+            _ => "",
+        };
+        let blamed = cage
+            .and_then(|cage| blame::explain(reason, cage).or_else(|| blame::explain(said, cage)));
         self.mask.text(&match blamed {
             Some(blamed) => format!("{reason}; {blamed}"),
-            None => reason,
+            None => reason.clone(),
         })
     }
 
     /// Runs the session, and shows what happens in it; also whether it came to be at all.
     async fn drive(&self, driver: &dyn Driver, session: Session) -> (SessionResult, bool) {
         let (sender, mut receiver) = mpsc::channel(EVENTS_MAX);
+        let cage = session.cage.clone();
         let mut run = driver.run(session, sender);
         let mut started = false;
         loop {
             tokio::select! {
-                result = &mut run => {
+                mut result = &mut run => {
+                    result.reason = self.worded(&result, cage.as_ref());
                     while let Ok(event) = receiver.try_recv() {
                         started |= matches!(event, AgentEvent::Started { .. });
                     }

@@ -116,6 +116,30 @@ fn a_check_that_the_cage_stops_names_path_and_key() {
 }
 
 #[test]
+fn an_agent_that_the_cage_stops_names_path_and_key_though_its_last_words_are_others() {
+    let outside = tempfile::tempdir_in(super::kit::place()).expect("a directory");
+    let made = outside.path().join("state");
+    // Before its session, and during it.
+    for driver in ["acp", "command"] {
+        let project = project("");
+        let config = format!(
+            "[run]\nbranch = \"clean\"\nmax_attempts = 1\nworker_wait = \"1s\"\n\
+             [agent]\ndriver = \"{driver}\"\nprogram = \"sh\"\n\
+             args = [\"-c\", 'mkdir {} || echo some-runtime 1.3 >&2; exit 1']\n",
+            made.display()
+        );
+        project.write(".crewlog/config.toml", &config);
+        let run = project.scheduler(&RUN);
+        assert_ne!(run.status.code(), Some(0), "{driver}: {run:?}");
+        let log = project.scheduler(&["log"]);
+        let log = String::from_utf8_lossy(&log.stdout).into_owned();
+        let key = format!("cage.write = [\"{}\"]", made.display());
+        assert!(log.contains(&key), "{driver}: {log}");
+        assert!(log.contains("some-runtime 1.3"), "{driver}: {log}");
+    }
+}
+
+#[test]
 fn a_check_without_network_reaches_nobody() {
     let project = project("[checks]\nnetwork = \"none\"\n");
     let backlog =

@@ -21,7 +21,7 @@ use self::transport::AcpTransport;
 use super::driver::{AgentEvent, Driver, Session, SessionResult, one_line};
 use super::placeholders::{self, PlaceholderError, Values};
 use super::process::Tree;
-use super::stderr;
+use super::stderr::{self, Complaints};
 use super::watch::{Stop, Watch};
 use crate::model::evidence::{FailureKind, SessionEnd};
 
@@ -93,10 +93,10 @@ impl AcpDriver {
         let errors = tree.stderr.take();
         let transport = AcpTransport::new(session.transcript.clone(), Arc::clone(&watch), events);
         let config = self.config(&session, &watch);
-        let mut last_words = String::new();
+        let mut complaints = Complaints::default();
         let (ending, exit_code) = {
-            let complaints = stderr::drain(errors, &session.transcript, &mut last_words);
-            let mut complaints = std::pin::pin!(complaints.fuse());
+            let drain = stderr::drain(errors, &session.transcript, &mut complaints);
+            let mut drain = std::pin::pin!(drain.fuse());
             let stop = watch.stopped(&session.cancel);
             let conversation = async {
                 let ending = run_session(stdout, stdin, config, Arc::clone(&transport), stop).await;
@@ -113,15 +113,16 @@ impl AcpDriver {
                 biased;
                 result = &mut conversation => {
                     // All writers are dead: what they wrote is in the pipe.
-                    if !complaints.is_terminated() {
-                        let _ = tokio::time::timeout(EXIT_LIMIT, complaints).await;
+                    if !drain.is_terminated() {
+                        let _ = tokio::time::timeout(EXIT_LIMIT, drain).await;
                     }
                     result
                 }
-                () = &mut complaints => conversation.await,
+                () = &mut drain => conversation.await,
             }
         };
-        let mut result = result_of(ending, exit_code, &transport, &watch, &last_words);
+        let mut result = result_of(ending, exit_code, &transport, &watch, complaints.last());
+        result.complaints = complaints.into_text();
         let ended = tree.kill().await;
         if let (Some(exceeded), true) = (ended.exceeded, result.end != SessionEnd::Completed) {
             result.reason = format!("the agent was ended because {exceeded}");

@@ -210,8 +210,11 @@ impl LogReader {
             }
             let _ = done.send(());
         });
-        if syncing.is_ok() {
-            let _ = synced.recv_timeout(SYNC_MAX);
+        if let Ok(syncing) = syncing
+            && synced.recv_timeout(SYNC_MAX).is_ok()
+        {
+            // It is at its end: nothing of it is left behind.
+            let _ = syncing.join();
         }
     }
 

@@ -218,9 +218,9 @@ async fn set_up(
     config: &SessionConfig,
     transport: &AcpTransport,
 ) -> Result<String, Ending> {
-    let files = FileSystemCapabilities::new()
-        .read_text_file(true)
-        .write_text_file(true);
+    // An agent reads its files itself. Gemini CLI, offered to read through us, takes the protocol's
+    // answer for a missing file as a failure to look, and then cannot create any file.
+    let files = FileSystemCapabilities::new().write_text_file(true);
     let initialize = InitializeRequest::new(ProtocolVersion::V1)
         .client_capabilities(ClientCapabilities::new().fs(files))
         .client_info(Implementation::new("crewlog", env!("CARGO_PKG_VERSION")));

@@ -217,6 +217,19 @@ const ANSWER: (&str, &str) = (
     r#"{"jsonrpc":"2.0","id":ID,"result":{"stopReason":"end_turn"}}"#,
 );
 
+/// Gemini CLI, when it may read through us, cannot create files.
+#[tokio::test]
+async fn agents_are_offered_to_write_through_us_and_not_to_read() {
+    drive(AcpSettings::default(), LIMITS, async |stream, _, path| {
+        let mut agent = FakeAgent::new(stream, CancellationToken::new(), &path);
+        let asked = agent.hear(|heard| heard["method"] == "initialize").await;
+        let offered = &asked["params"]["clientCapabilities"]["fs"];
+        assert_eq!(offered["writeTextFile"], true, "{asked}");
+        assert_ne!(offered["readTextFile"], true, "{asked}");
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn garbage_is_shown_and_survived() {
     let garbage = format!(

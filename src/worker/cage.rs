@@ -117,7 +117,29 @@ pub fn notes(config: &Config) -> Vec<String> {
         ));
     }
     notes.extend(gives_away(config));
+    notes.extend(ignored(config));
     notes
+}
+
+/// The config's paths that may be written and are not there, each in a sentence: nothing can be
+/// made at them, because what lies above is read-only.
+pub fn ignored(config: &Config) -> Vec<String> {
+    let env = std::env::vars_os().collect();
+    let home = crate::agent::cage::build::home(&env);
+    let agents = [Some(&config.agent), config.testing_agent.as_ref()];
+    let agents = agents.into_iter().flatten();
+    let own = agents.flat_map(|agent| agent.cage_write.iter().map(|path| ("cage_write", path)));
+    let write = config.cage.write.iter().map(|path| ("cage.write", path));
+    let missing = write.chain(own).filter_map(|(key, path)| {
+        let real = crate::agent::cage::build::expand(path, home.as_deref())?;
+        let missing = !real.exists();
+        missing.then(|| {
+            format!(
+                "{key}: {path} does not exist, and nothing can be written there; create it first"
+            )
+        })
+    });
+    missing.collect()
 }
 
 /// What the config's additions give away, in words.

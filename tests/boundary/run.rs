@@ -140,6 +140,19 @@ fn an_agent_that_the_cage_stops_names_path_and_key_though_its_last_words_are_oth
 }
 
 #[test]
+fn a_path_of_the_config_that_is_not_there_is_named() {
+    let project = project("cage_write = [\"~/.some-agent\"]\n");
+    let named = "cage_write: ~/.some-agent does not exist";
+    let run = project.scheduler(&RUN);
+    let said = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert!(said.contains(named), "{said}");
+    std::fs::create_dir(project.home().join(".some-agent")).expect("made");
+    let run = project.scheduler(&RUN);
+    let said = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert!(!said.contains(named), "{said}");
+}
+
+#[test]
 fn a_check_without_network_reaches_nobody() {
     let project = project("[checks]\nnetwork = \"none\"\n");
     let backlog =

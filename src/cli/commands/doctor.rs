@@ -225,6 +225,9 @@ fn of_project(report: &mut Report, project: &Project, support: &Support) {
             for what in worker::cage::gives_away(&worker) {
                 report.add("exposed", State::Warning, what, "");
             }
+            for what in worker::cage::ignored(&worker) {
+                report.add("ignored", State::Warning, what, "");
+            }
             let agents = [Some(&worker.agent), worker.testing_agent.as_ref()];
             for agent in agents.into_iter().flatten() {
                 program(report, project, &agent.program);

@@ -48,6 +48,7 @@ fn every_verb_has_one_line_and_an_example() {
         "retry",
         "skip",
         "remove",
+        "set",
         "answer",
         "stop",
         "drill",

@@ -94,6 +94,8 @@ pub enum Verb {
     Resume(commands::resume::Args),
     /// Try features again with their failures forgiven
     Retry(commands::retry::Args),
+    /// Change settings of the run that is under way
+    Set(commands::set::Args),
     /// Continue without a feature
     Skip(commands::skip::Args),
     /// Remove a feature from the backlog

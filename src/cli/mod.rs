@@ -86,6 +86,7 @@ fn dispatch(context: &Context, verb: &Verb) -> Result<ExitCode, Error> {
         Verb::Retry(args) => commands::retry::run(context, args),
         Verb::Skip(args) => commands::skip::run(context, args),
         Verb::Remove(args) => commands::remove::run(context, args),
+        Verb::Set(args) => commands::set::run(context, args),
         Verb::Answer(args) => commands::answer::run(context, args),
         Verb::Stop(args) => commands::stop::run(context, args),
         Verb::Completions(args) => {

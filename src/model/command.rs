@@ -194,11 +194,20 @@ pub enum PersonCommand {
     },
     /// Start attempts again after a pause, a provider's limit or a problem of the machine.
     Resume,
-    /// Change the run's settings.
+    /// Change some of the run's settings. A later run takes them from the config again.
     ChangeSettings {
-        /// All settings, changed or not.
-        settings: Settings,
+        /// The settings to change; the others stay as they are.
+        changes: Vec<SettingChange>,
     },
+}
+
+/// A new value for one of the run's settings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingChange {
+    /// The name of a field of [`Settings`].
+    pub name: String,
+    /// The new value in the field's unit; 0 or 1 for a flag.
+    pub value: u64,
 }
 
 /// Why a command was rejected. A rejected command changes nothing.
@@ -291,6 +300,17 @@ pub enum Rejection {
 }
 
 impl PersonCommand {
+    /// Changes all settings to these.
+    pub fn change_to(settings: &Settings) -> Self {
+        let changes = Settings::NAMES.iter().filter_map(|&name| {
+            let (name, value) = (name.to_owned(), settings.get(name)?);
+            Some(SettingChange { name, value })
+        });
+        Self::ChangeSettings {
+            changes: changes.collect(),
+        }
+    }
+
     /// The command as text for people: `skip #9`.
     pub fn wish(&self) -> String {
         match self {
@@ -305,14 +325,20 @@ impl PersonCommand {
             Self::Answer { feature, .. } => format!("answer {feature}"),
             Self::Pause { .. } => "pause the run".to_owned(),
             Self::Resume => "resume the run".to_owned(),
-            Self::ChangeSettings { .. } => "change the settings".to_owned(),
+            Self::ChangeSettings { changes } => {
+                let named = changes.iter().take(NAMED_MAX);
+                let named = named.map(|it| format!("{}={}", it.name, it.value));
+                format!("set {}", named.collect::<Vec<_>>().join(" "))
+            }
         }
     }
 }
 
+/// How many items a text lists.
+const NAMED_MAX: usize = 10;
+
 /// The first few feature numbers.
 fn names(features: &[FeatureId]) -> String {
-    const NAMED_MAX: usize = 10;
     let named = features.iter().take(NAMED_MAX).map(ToString::to_string);
     let named = named.collect::<Vec<_>>().join(", ");
     match features.len().saturating_sub(NAMED_MAX) {

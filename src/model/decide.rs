@@ -99,6 +99,6 @@ fn person(state: &State, command: &PersonCommand) -> Result<Vec<Event>, Rejectio
         PersonCommand::Answer { feature, answer } => backlog::answer(state, *feature, answer),
         PersonCommand::Pause { reason } => Ok(run::pause(state, reason)),
         PersonCommand::Resume => Ok(run::resume(state)),
-        PersonCommand::ChangeSettings { settings } => run::change_settings(state, settings),
+        PersonCommand::ChangeSettings { changes } => run::change_settings(state, changes),
     }
 }

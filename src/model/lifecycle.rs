@@ -115,13 +115,14 @@ impl Status {
             (Transition::Answer, Pending | Running | Regressed | Passing | Skipped | Parked) => {
                 None
             }
-            (Transition::Retry, Parked | Skipped | NeedsInput) => Some(rest),
+            (Transition::Retry, Parked | Skipped) => Some(rest),
             // Its failures are forgiven before they are too many.
-            (Transition::Retry, Pending | Running | Regressed | Passing) => Some(self),
-            (Transition::Skip, Pending | Running | Regressed | Passing | NeedsInput | Parked) => {
+            (Transition::Retry, Pending | Regressed | Passing) => Some(self),
+            (Transition::Retry, Running | NeedsInput) => None,
+            (Transition::Skip, Pending | Running | Regressed | NeedsInput | Parked) => {
                 Some(Skipped)
             }
-            (Transition::Skip, Skipped) => None,
+            (Transition::Skip, Passing | Skipped) => None,
             (
                 Transition::Remove,
                 Pending | Running | Regressed | Passing | NeedsInput | Skipped | Parked,

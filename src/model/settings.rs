@@ -93,7 +93,86 @@ pub struct SettingError {
     pub range: String,
 }
 
+/// A field of [`Settings`].
+enum Field<'a> {
+    Count(&'a mut u32),
+    Amount(&'a mut u64),
+    Flag(&'a mut bool),
+}
+
 impl Settings {
+    /// The names of all fields.
+    pub const NAMES: [&'static str; 14] = [
+        "max_concurrency",
+        "testing",
+        "batch_size",
+        "max_attempts",
+        "retry_backoff_ms",
+        "retry_backoff_ms_max",
+        "idle_limit_ms",
+        "time_limit_ms",
+        "step_limit",
+        "check_limit_ms",
+        "test_with_agent",
+        "budget_microusd",
+        "budget_tokens",
+        "worker_wait_ms",
+    ];
+
+    fn field(&mut self, name: &str) -> Option<Field<'_>> {
+        Some(match name {
+            "max_concurrency" => Field::Count(&mut self.max_concurrency),
+            "testing" => Field::Count(&mut self.testing),
+            "batch_size" => Field::Count(&mut self.batch_size),
+            "max_attempts" => Field::Count(&mut self.max_attempts),
+            "retry_backoff_ms" => Field::Amount(&mut self.retry_backoff_ms),
+            "retry_backoff_ms_max" => Field::Amount(&mut self.retry_backoff_ms_max),
+            "idle_limit_ms" => Field::Amount(&mut self.idle_limit_ms),
+            "time_limit_ms" => Field::Amount(&mut self.time_limit_ms),
+            "step_limit" => Field::Count(&mut self.step_limit),
+            "check_limit_ms" => Field::Amount(&mut self.check_limit_ms),
+            "test_with_agent" => Field::Flag(&mut self.test_with_agent),
+            "budget_microusd" => Field::Amount(&mut self.budget_microusd),
+            "budget_tokens" => Field::Amount(&mut self.budget_tokens),
+            "worker_wait_ms" => Field::Amount(&mut self.worker_wait_ms),
+            _ => return None,
+        })
+    }
+
+    /// The value of the field with this name, in the field's unit; 0 or 1 for a flag.
+    pub fn get(&self, name: &str) -> Option<u64> {
+        let mut copy = self.clone();
+        Some(match copy.field(name)? {
+            Field::Count(count) => u64::from(*count),
+            Field::Amount(amount) => *amount,
+            Field::Flag(flag) => u64::from(*flag),
+        })
+    }
+
+    /// Sets the field with this name. [`validate`](Self::validate) checks its range.
+    ///
+    /// # Errors
+    /// There is no such field, or its type cannot hold the value.
+    pub fn set(&mut self, name: &str, value: u64) -> Result<(), SettingError> {
+        let error = |range: String| SettingError {
+            name: name.to_owned(),
+            value,
+            range,
+        };
+        let too_large = || error(format!("at most {}", u32::MAX));
+        match self.field(name) {
+            Some(Field::Count(count)) => *count = value.try_into().map_err(|_| too_large())?,
+            Some(Field::Amount(amount)) => *amount = value,
+            Some(Field::Flag(flag)) if value <= 1 => *flag = value == 1,
+            Some(Field::Flag(_)) => return Err(error("0 or 1".to_owned())),
+            None => {
+                let names = Self::NAMES.join(", ");
+                return Err(error(format!("a setting ({names})")));
+            }
+        }
+        Ok(())
+    }
+
     /// Milliseconds to wait after a failure when `failures` came before it: doubling, at most
     /// `retry_backoff_ms_max`, and between half of it and all of it, as `jitter` says.
     pub fn backoff_ms(&self, failures: u32, jitter: u64) -> u64 {
@@ -143,5 +222,34 @@ impl Settings {
             });
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_has_its_name() {
+        let defaults = Settings::default();
+        let fields = format!("{defaults:?}").matches(": ").count();
+        assert_eq!(Settings::NAMES.len(), fields);
+        for name in Settings::NAMES {
+            let mut settings = defaults.clone();
+            let value = u64::from(defaults.get(name) == Some(0));
+            settings.set(name, value).expect("it is a field");
+            assert_eq!(settings.get(name), Some(value), "{name}");
+            let differs = format!("{settings:?}").contains(&format!("{name}: "));
+            assert!(
+                differs && settings != defaults || name == "step_limit",
+                "{name}"
+            );
+        }
+        let mut settings = defaults;
+        let unknown = settings.set("speed", 1).expect_err("no such field");
+        assert!(unknown.to_string().contains("max_concurrency"), "{unknown}");
+        let large = settings.set("testing", 1 << 40).expect_err("too large");
+        assert!(large.to_string().contains("at most"), "{large}");
+        assert!(settings.set("test_with_agent", 2).is_err());
     }
 }

@@ -61,7 +61,7 @@ pub fn resume() -> Command {
 }
 
 pub fn rules(settings: Settings) -> Command {
-    Command::Person(PersonCommand::ChangeSettings { settings })
+    Command::Person(PersonCommand::change_to(&settings))
 }
 
 pub fn finishing(outcome: RunOutcome) -> Command {

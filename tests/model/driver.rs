@@ -408,9 +408,7 @@ impl Driver {
             22 => PersonCommand::Pause {
                 reason: "lunch".to_owned(),
             },
-            _ => PersonCommand::ChangeSettings {
-                settings: self.settings(),
-            },
+            _ => PersonCommand::change_to(&self.settings()),
         };
         self.story.person(command)
     }

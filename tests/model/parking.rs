@@ -19,9 +19,7 @@ fn rules(max_attempts: u32) -> Settings {
 
 fn stricter(story: &mut Story, max_attempts: u32) {
     let settings = rules(max_attempts);
-    story
-        .person(PersonCommand::ChangeSettings { settings })
-        .unwrap();
+    story.person(PersonCommand::change_to(&settings)).unwrap();
 }
 
 /// Feature 1 has failed once, and an attempt is at work on it.

@@ -238,9 +238,7 @@ fn without_a_limit_no_run_ends_because_of_a_trouble() {
         worker_wait_ms: 0,
         ..Settings::default()
     };
-    story
-        .person(PersonCommand::ChangeSettings { settings: wait })
-        .unwrap();
+    story.person(PersonCommand::change_to(&wait)).unwrap();
     let world = World {
         troubled_ms: Some(u64::MAX),
         ..story.world(&[])
@@ -291,12 +289,10 @@ fn alone(story: &mut Story, kind: TroubleKind) -> (Vec<Event>, Vec<Event>) {
 fn what_one_feature_alone_meets_again_and_again_is_its_own() {
     // Its rank is the highest, so that it is tried first whenever it may be.
     let mut base = Story::of(&[(1, &[]), (2, &[]), (3, &[1])]);
-    base.person(PersonCommand::ChangeSettings {
-        settings: Settings {
-            max_attempts: 1,
-            ..Settings::default()
-        },
-    })
+    base.person(PersonCommand::change_to(&Settings {
+        max_attempts: 1,
+        ..Settings::default()
+    }))
     .unwrap();
     for kind in TroubleKind::ALL {
         let mut story = base.clone();

@@ -94,8 +94,13 @@ fn every_wish_of_an_agent_is_refused_and_recorded() {
         (command(PersonCommand::Pause { reason }), "pause the run"),
         (command(PersonCommand::Resume), "resume the run"),
         (
-            command(PersonCommand::ChangeSettings { settings: quiet() }),
-            "change the settings",
+            command(PersonCommand::ChangeSettings {
+                changes: vec![SettingChange {
+                    name: "testing".to_owned(),
+                    value: 0,
+                }],
+            }),
+            "set testing=0",
         ),
         (
             ClientMessage::Read {

@@ -122,7 +122,7 @@ fn who_stands_on_an_old_head_rebases_and_gets_its_turn_after_three_rounds() {
     let mut world = World::of(features(6));
     world.settings.max_concurrency = 8;
     let settings = world.settings.clone();
-    world.person(PersonCommand::ChangeSettings { settings });
+    world.person(PersonCommand::change_to(&settings));
     let [(slow, attempt, feature), others @ ..] = at_work::<6>(&mut world);
     let mut head = 0;
     let mut others = others.into_iter();
@@ -172,7 +172,7 @@ fn the_turn_of_one_that_goes_passes_on() {
         let mut world = World::of(features(2));
         world.settings.max_concurrency = 8;
         let settings = world.settings.clone();
-        world.person(PersonCommand::ChangeSettings { settings });
+        world.person(PersonCommand::change_to(&settings));
         let [(slow, attempt, feature), (hand, its, theirs)] = at_work::<2>(&mut world);
         for _ in 0..3 {
             world.report(

@@ -56,8 +56,8 @@ pub fn whim(dice: &mut Dice, state: &State, testers: bool) -> Option<PersonComma
         }),
         11 => edit(dice, state, &all, |spec| spec.priority += 1),
         12 => circle(dice, state, &all),
-        _ => Some(PersonCommand::ChangeSettings {
-            settings: crate::model::settings::Settings {
+        _ => Some(PersonCommand::change_to(
+            &crate::model::settings::Settings {
                 max_attempts: dice.between(1, 4) as u32,
                 max_concurrency: dice.between(1, 4) as u32,
                 testing: if testers {
@@ -68,7 +68,7 @@ pub fn whim(dice: &mut Dice, state: &State, testers: bool) -> Option<PersonComma
                 batch_size: dice.between(1, 3) as u32,
                 ..state.settings.clone()
             },
-        }),
+        )),
     }
 }
 

@@ -16,6 +16,7 @@ pub mod replay;
 pub mod resume;
 pub mod retry;
 pub mod run;
+pub mod set;
 pub mod show;
 pub mod skip;
 pub mod status;

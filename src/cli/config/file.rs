@@ -101,6 +101,63 @@ impl Default for Run {
     }
 }
 
+/// The keys of `[run]` that a run can change while it is under way, and the names of their
+/// [`Settings`].
+const LIVE: [(&str, &str); 14] = [
+    ("max_concurrency", "max_concurrency"),
+    ("testing", "testing"),
+    ("batch_size", "batch_size"),
+    ("max_attempts", "max_attempts"),
+    ("retry_backoff", "retry_backoff_ms"),
+    ("retry_backoff_max", "retry_backoff_ms_max"),
+    ("idle_limit", "idle_limit_ms"),
+    ("time_limit", "time_limit_ms"),
+    ("step_limit", "step_limit"),
+    ("check_limit", "check_limit_ms"),
+    ("test_with_agent", "test_with_agent"),
+    ("budget_usd", "budget_microusd"),
+    ("budget_tokens", "budget_tokens"),
+    ("worker_wait", "worker_wait_ms"),
+];
+
+/// The keys of `[run]` that a run can change while it is under way.
+pub const RUN_KEYS: [&str; 14] = {
+    let mut keys = [""; 14];
+    let mut at = 0;
+    while at < LIVE.len() {
+        keys[at] = LIVE[at].0;
+        at += 1;
+    }
+    keys
+};
+
+/// Reads a value for a key of `[run]` as the config file does: the name of its setting, and the
+/// value in that setting's unit. Quotes may be left out.
+///
+/// # Errors
+/// What is wrong with the key or the value.
+pub fn run_setting(key: &str, value: &str) -> Result<(String, u64), String> {
+    let live = LIVE.iter().find(|(known, _)| *known == key);
+    let Some(&(_, name)) = live else {
+        let near = crate::model::nearest::nearest(key, RUN_KEYS);
+        let hint = near.map_or_else(
+            || format!("the keys are {}", RUN_KEYS.join(", ")),
+            |near| format!("did you mean `{near}`?"),
+        );
+        return Err(format!(
+            "no run can change `{key}` while it is under way; {hint}"
+        ));
+    };
+    let quoted = format!("{key} = {}", toml::Value::from(value));
+    let run: Run = toml::from_str(&format!("{key} = {value}"))
+        .or_else(|_| toml::from_str(&quoted))
+        .map_err(|error: toml::de::Error| error.message().to_owned())?;
+    let settings = run.settings();
+    settings.validate().map_err(|error| error.to_string())?;
+    let value = settings.get(name).unwrap_or_default();
+    Ok((name.to_owned(), value))
+}
+
 impl Run {
     /// The settings for the scheduler.
     pub fn settings(&self) -> Settings {

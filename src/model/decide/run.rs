@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::parking;
 use crate::model::branch::{BranchMove, NAMED_MAX};
 use crate::model::clip::clip;
-use crate::model::command::Rejection;
+use crate::model::command::{Rejection, SettingChange};
 use crate::model::config::{CHANGES_MAX, ConfigChange};
 use crate::model::ending;
 use crate::model::event::{
@@ -230,10 +230,14 @@ pub fn resume(state: &State) -> Vec<Event> {
     vec![RunResumed {}.into()]
 }
 
-pub fn change_settings(state: &State, settings: &Settings) -> Result<Vec<Event>, Rejection> {
+pub fn change_settings(state: &State, changes: &[SettingChange]) -> Result<Vec<Event>, Rejection> {
+    let mut settings = state.settings.clone();
+    for change in changes {
+        settings.set(&change.name, change.value)?;
+    }
     settings.validate()?;
-    if *settings == state.settings {
+    if settings == state.settings {
         return Ok(Vec::new());
     }
-    Ok(changed(state, settings))
+    Ok(changed(state, &settings))
 }

@@ -47,6 +47,10 @@ impl Integration for Still {
         Box::pin(async { Ok(head()) })
     }
 
+    fn head_at_rest(&self) -> Answer<'_, Result<CommitId, workspace::Error>> {
+        Box::pin(async { Ok(head()) })
+    }
+
     fn merge<'a>(
         &'a self,
         _: &'a CommitId,

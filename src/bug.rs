@@ -2,7 +2,7 @@
 //!
 //! `bug!("...")` marks a place that no input from outside leads to: the rules and whoever applies
 //! them disagree. In every test, in the simulation and in a debug build it panics, so that
-//! the test or the seed fails. A release says it in its log, counts it, and goes on in the safe way
+//! the test or the seed fails. A release says it in its log, counts it, and continues in the safe way
 //! that follows in the code.
 
 use std::fmt;

@@ -46,7 +46,7 @@ mod switch {
         DuplicateApplied,
         /// Open attempts are given out anew at a start, although their workers live.
         RequeueDoubled,
-        /// Folding goes on one event too late after a snapshot.
+        /// Folding continues one event too late after a snapshot.
         SnapshotOffByOne,
         /// Features may wait for themselves.
         CycleAccepted,
@@ -80,7 +80,7 @@ mod switch {
         IdleWorkerSilent,
         /// A merge counts as done when git failed.
         FailedGitBelieved,
-        /// Limits go on while the process is stopped.
+        /// Limits continue while the process is stopped.
         StopCounted,
         /// Nobody notes that the clock went forward.
         JumpForgotten,

@@ -74,7 +74,7 @@ impl CommandDriver {
                 model: (!self.model.is_empty()).then(|| self.model.clone()),
             };
             let streams = async {
-                // A receiver that is gone watches no more; the session goes on.
+                // A receiver that is gone watches no more; the session continues.
                 let _ = events.send(started).await;
                 tokio::join!(
                     feed(stdin, &session),

@@ -23,7 +23,7 @@ pub struct Session {
     pub prompt: String,
     /// Where it works; absolute.
     pub worktree: PathBuf,
-    /// Its environment.
+    /// Environment variables of the program.
     pub env: BTreeMap<OsString, OsString>,
     /// The files that the worker has laid out for it.
     pub paths: JobPaths,
@@ -33,7 +33,7 @@ pub struct Session {
     pub attempt: u64,
     /// Names the process tree on this machine; see [`TreeCommand::token`].
     pub token: String,
-    /// See [`TreeCommand::own_executable`].
+    /// Like [`TreeCommand::own_executable`].
     pub own_executable: PathBuf,
     /// How the process tree is held together.
     pub isolation: Isolation,
@@ -98,9 +98,9 @@ pub enum AgentEvent {
     },
     /// Somebody says something; pieces of one text may come one after another.
     Text {
-        /// Who.
+        /// Who speaks.
         role: Role,
-        /// What.
+        /// Text, as the agent wrote it.
         text: String,
     },
     /// A tool call was first heard of.
@@ -132,18 +132,18 @@ pub enum AgentEvent {
     Limit {
         /// When it will be over, in milliseconds since 1970, where known.
         until_ms: Option<u64>,
-        /// Which kind.
+        /// How the session ended.
         kind: SessionEnd,
     },
     /// The agent tries something again by itself. No agent tells so over ACP, and a plain command
     /// has no way to: this is for drivers of an agent's own stream (claude's `api_retry`).
     Retry {
-        /// Why.
+        /// The reason, as text for people.
         reason: String,
     },
     /// Something that is not understood, cut to a length fit for people.
     Raw {
-        /// What.
+        /// Text, as the agent wrote it.
         text: String,
     },
 }
@@ -158,7 +158,7 @@ impl AgentEvent {
 /// How a session ended. When it is there, every process of the session is dead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionResult {
-    /// The class.
+    /// How the session ended.
     pub end: SessionEnd,
     /// One or a few sentences for people.
     pub reason: String,
@@ -245,7 +245,7 @@ pub trait Driver: Send + Sync {
     /// Runs a session to its end, whatever that is. Dropping the future ends the agent, too, but
     /// without waiting for it.
     ///
-    /// A full `events` channel holds the session up, and its idle limit goes on counting.
+    /// A full `events` channel holds the session up, and its idle limit continues counting.
     fn run(
         &self,
         session: Session,

@@ -10,7 +10,7 @@ pub struct SessionLimits {
     pub idle_ms: u64,
     /// The whole session's wall-clock time, in milliseconds.
     pub time_ms: u64,
-    /// Tool calls.
+    /// Most tool calls per session.
     pub steps_max: u32,
     /// How long an agent that was asked to stop may take to say its last words, in milliseconds.
     pub grace_ms: u64,
@@ -42,7 +42,7 @@ impl Limits {
     }
 
     /// The agent wrote something to its standard output, whatever it was. Its standard error does
-    /// not count: a retry loop that complains there for ever is as good as silent.
+    /// not count: a retry loop that complains there forever is as good as silent.
     pub fn on_activity(&mut self, now: u64) {
         self.active = self.active.max(now);
     }

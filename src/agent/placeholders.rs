@@ -10,9 +10,9 @@ use super::driver::Session;
     "unknown placeholder {{{name}}} in the argument {argument:?} of `agent.args`; known ones are {known}"
 )]
 pub struct PlaceholderError {
-    /// Its name.
+    /// Name between the braces.
     name: String,
-    /// Where.
+    /// The argument that contains it.
     argument: String,
     /// What there is.
     known: String,

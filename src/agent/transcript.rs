@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Each file is one zstd stream that is flushed a moment after something was written, so that a
-//! killed worker leaves all but the last moment, and a session can be read while it goes on.
+//! killed worker leaves all but the last moment, and a session can be read while it continues.
 
 mod files;
 mod read;
@@ -179,7 +179,7 @@ impl Transcript {
         self
     }
 
-    /// Writes nothing.
+    /// A transcript that writes nothing.
     pub fn none() -> Self {
         Self {
             started: Instant::now(),

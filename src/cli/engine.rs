@@ -196,10 +196,10 @@ async fn work_here(
     };
     let (sender, receiver) = oneshot::channel();
     tokio::spawn(end_on_signals(receiver, notes, context.global.clone()));
-    let standing = project.standing();
+    let path_guard = project.path_guard();
     let (ending, state) = tokio::select! {
         ended = scheduler::run(options, sender) => ended.map_err(failures::of_scheduler)?,
-        error = standing.lost(|| held.check_place().map_err(|error| failures::of_log(&error))) => {
+        error = path_guard.lost(|| held.check_place().map_err(|error| failures::of_log(&error))) => {
             return Err(error);
         }
     };

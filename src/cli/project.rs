@@ -5,7 +5,7 @@ mod claim;
 mod identity;
 mod leftovers;
 mod migrate;
-mod standing;
+mod path_guard;
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use self::identity::Identity;
-pub use self::standing::is_own;
+pub use self::path_guard::is_own;
 use super::boundary;
 use super::error::Error;
 use super::runtime;

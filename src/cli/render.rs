@@ -34,7 +34,7 @@ pub fn permanent(line: &EventLine, style: RenderStyle) -> String {
     let mut row = Row::new(style);
     row.cell(
         style_of(line.label),
-        &cell_right(line.label.word(), Label::WIDTH),
+        &cell_right(line.label.as_str(), Label::WIDTH),
     );
     row.cell(Style::Faint, &cell_right(&elapsed, 6));
     if line.features.is_empty() && line.worker.is_empty() {

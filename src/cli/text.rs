@@ -122,11 +122,11 @@ pub enum Style {
     Strong,
     /// Dimmed, for details.
     Faint,
-    /// Green: success.
+    /// Green, for success.
     Good,
     /// Yellow: needs attention.
     Warning,
-    /// Red: failure.
+    /// Red, for failure.
     Bad,
     /// Cyan: in progress.
     Note,

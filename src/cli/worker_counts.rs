@@ -5,9 +5,9 @@ use std::str::FromStr;
 /// How many workers of each kind `run` starts and keeps running.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WorkerCounts {
-    /// Coding workers.
+    /// Number of coding workers.
     pub coding: u32,
-    /// Testing workers.
+    /// Number of testing workers.
     pub testing: u32,
 }
 

@@ -36,9 +36,9 @@ pub enum Actor {
     Scheduler,
     /// A person's command.
     Person {
-        /// The user.
+        /// Numeric user id.
         uid: u32,
-        /// The process.
+        /// Process id.
         pid: u32,
         /// Its controlling terminal below `/dev`, such as `pts/3`; empty when it has none. At
         /// most [`TERMINAL_BYTES_MAX`] bytes; see [`Actor::person`].
@@ -93,7 +93,7 @@ impl Actor {
 /// What the kernel says of a process that speaks, seen from a process that listens.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Caller {
-    /// The user.
+    /// Numeric user id.
     pub uid: u32,
     /// The process, in the listener's pid namespace.
     pub pid: u32,
@@ -109,7 +109,7 @@ pub struct Caller {
 /// One process of a [`Caller::lineage`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kin {
-    /// Its id.
+    /// Process id.
     pub pid: u32,
     /// When it started, in clock ticks since the boot.
     pub start_ticks: u64,

@@ -88,7 +88,7 @@ pub fn pass_over(
 ) {
     state.sequence = sequence;
     state.at = state.at.max(at);
-    // A command that is repeated is carried out once all the same.
+    // A command that is repeated is carried out once anyway.
     state.remembered.note(cause, sequence);
     state.promote();
     state.paused = Some(format!(

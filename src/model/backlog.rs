@@ -44,7 +44,7 @@ pub const PROBLEMS_MAX: usize = 50;
 /// How a backlog is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// `[[feature]]` tables.
+    /// TOML with `[[feature]]` tables.
     Toml,
     /// A list of objects.
     Json,

@@ -32,7 +32,7 @@ pub struct BranchMove {
 /// A commit for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamedCommit {
-    /// Which.
+    /// Object id of the commit.
     pub commit: CommitId,
     /// Its author's name, at most 100 bytes, without control characters.
     pub author: String,

@@ -92,7 +92,7 @@ pub enum Command {
     },
     /// Record what an attempt has used so far, even if its report is ignored.
     Spend {
-        /// The attempt.
+        /// Number of the attempt.
         attempt: AttemptId,
         /// Tokens and money used in total.
         usage: Usage,
@@ -108,14 +108,14 @@ pub enum Command {
     },
     /// End an attempt whose worker is dead or does not respond.
     Lose {
-        /// The attempt.
+        /// Number of the attempt.
         attempt: AttemptId,
         /// How the scheduler knows.
         reason: String,
     },
     /// An attempt got past the problem of the machine, so others may start again.
     Recover {
-        /// The attempt.
+        /// Number of the attempt.
         attempt: AttemptId,
     },
     /// Record that the wall clock jumped forward.
@@ -261,7 +261,7 @@ pub enum Rejection {
     /// The command does not apply to a feature with this status.
     #[error("feature {feature} is {status}: {problem}")]
     WrongStatus {
-        /// The feature.
+        /// Number of the feature.
         feature: FeatureId,
         /// Name of its status.
         status: String,

@@ -51,7 +51,7 @@ impl DerivedStatus {
     ];
 
     /// The status's name for people.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
             Self::NeedsInput => "needs input",
@@ -208,7 +208,7 @@ impl<'a> DerivedStatuses<'a> {
             words.push(chain.end.to_string());
         }
         let end = self.state.feature(chain.end);
-        let end = end.map_or("removed", |end| self.of_feature(end).word());
+        let end = end.map_or("removed", |end| self.of_feature(end).as_str());
         format!("{} ({end})", words.join(" waits for "))
     }
 }

@@ -24,7 +24,7 @@ use super::trouble::{Stage, TroubleKind};
 /// An event with what the log knows of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recorded {
-    /// Its position.
+    /// Position of the event in the log, from 1.
     pub sequence: Sequence,
     /// Which writer's reign it was recorded in.
     pub epoch: Epoch,
@@ -34,7 +34,7 @@ pub struct Recorded {
     pub cause: CommandId,
     /// Who gave the command.
     pub actor: Actor,
-    /// The fact.
+    /// What happened.
     pub event: Event,
 }
 
@@ -104,33 +104,33 @@ pub struct EventKind {
 events! {
     /// A feature came into the backlog.
     1 1 FeatureAdded {
-        /// Its number.
+        /// Number of the feature.
         feature: FeatureId,
         /// All that the backlog says of it.
         spec: FeatureSpec,
     }
     /// The backlog says something else of a feature now (everything but its dependencies).
     2 1 FeatureEdited {
-        /// Which.
+        /// Number of the feature.
         feature: FeatureId,
         /// The new text; its `depends_on` repeats what held before.
         spec: FeatureSpec,
     }
     /// A feature left the backlog. Features that depended on it no longer do.
     3 1 FeatureRemoved {
-        /// Which.
+        /// Number of the feature.
         feature: FeatureId,
     }
     /// A person decided to go on without this feature.
     4 1 FeatureSkipped {
-        /// Which.
+        /// Number of the feature.
         feature: FeatureId,
         /// Their words, if any.
         reason: String,
     }
     /// A feature waits for other features than before.
     5 1 DependenciesSet {
-        /// Which.
+        /// Number of the feature.
         feature: FeatureId,
         /// What it depends on now, ascending.
         depends_on: Vec<FeatureId>,
@@ -156,7 +156,7 @@ events! {
     12 1 TestAssigned {
         /// For whom; the attempt starts in the same batch.
         worker: WorkerId,
-        /// The features.
+        /// Numbers of its features.
         features: Vec<FeatureId>,
         /// The commit to test.
         base: CommitId,
@@ -173,26 +173,26 @@ events! {
     13 1 JobCancelled {
         /// The attempt at it that is to end.
         attempt: AttemptId,
-        /// Why.
+        /// The reason, as text for people.
         reason: String,
     }
     /// A worker reserved a job. This event's sequence is the attempt's id and fencing token.
     20 1 AttemptStarted {
-        /// Which job.
+        /// Number of the job.
         job: JobId,
-        /// Who.
+        /// Number of the worker.
         worker: WorkerId,
     }
     /// The worker gave the job back; no failure of anybody.
     21 1 AttemptReleased {
-        /// Which attempt.
+        /// Number of the attempt.
         attempt: AttemptId,
-        /// Why.
+        /// The reason, as text for people.
         reason: String,
     }
     /// The worker is gone or wedged; costs the features no try.
     22 1 AttemptLost {
-        /// Which attempt.
+        /// Number of the attempt.
         attempt: AttemptId,
         /// How it is known.
         reason: String,
@@ -206,7 +206,7 @@ events! {
     }
     /// A checked commit is about to become the head of the branch.
     30 1 MergeStarted {
-        /// Whose work.
+        /// Number of the attempt.
         attempt: AttemptId,
         /// The head it stands on.
         onto: CommitId,
@@ -220,9 +220,9 @@ events! {
         /// The proof for each feature of the job.
         evidence: Vec<(FeatureId, Evidence)>,
     }
-    /// The open merge did not happen: the branch is somewhere else. The attempt goes on.
+    /// The open merge did not happen: the branch is somewhere else. The attempt continues.
     31 1 MergeAborted {
-        /// Whose merge.
+        /// Number of the attempt.
         attempt: AttemptId,
         /// Where the branch is.
         head: CommitId,
@@ -234,7 +234,7 @@ events! {
     }
     /// A feature's work is on the branch and proven.
     33 1 FeaturePassed {
-        /// Which.
+        /// Number of the feature.
         feature: FeatureId,
         /// By which attempt.
         attempt: AttemptId,
@@ -243,18 +243,18 @@ events! {
     }
     /// An attempt at a feature failed.
     34 1 FeatureFailed {
-        /// Which.
+        /// Number of the feature.
         feature: FeatureId,
-        /// Which attempt.
+        /// Number of the attempt.
         attempt: AttemptId,
-        /// Why.
+        /// Class, reason and checks of the failure.
         failure: Failure,
         /// The next try is not made before this time.
         not_before: Timestamp,
     }
     /// A passing feature does not pass any more.
     35 1 RegressionFound {
-        /// Which.
+        /// Number of the feature.
         feature: FeatureId,
         /// Found by which testing attempt.
         attempt: AttemptId,
@@ -265,16 +265,16 @@ events! {
     }
     /// A passing feature still passes.
     36 1 TestPassed {
-        /// Which.
+        /// Number of the feature.
         feature: FeatureId,
         /// Tested by which attempt.
         attempt: AttemptId,
-        /// The proof.
+        /// Commit, tree and checks that prove it.
         evidence: Evidence,
     }
     /// A test came to no verdict; it says nothing about the feature.
     37 1 TestInconclusive {
-        /// Which.
+        /// Number of the feature.
         feature: FeatureId,
         /// Tested by which attempt.
         attempt: AttemptId,
@@ -283,42 +283,42 @@ events! {
     }
     /// A feature's tries are used up. It waits for a person.
     38 1 FeatureParked {
-        /// Which.
+        /// Number of the feature.
         feature: FeatureId,
         /// How many tries failed.
         failures: u32,
     }
-    /// An agent needs an answer before it can go on.
+    /// An agent needs an answer before it can continue.
     40 1 InputRequested {
         /// For which feature.
         feature: FeatureId,
-        /// Who asks.
+        /// Number of the attempt.
         attempt: AttemptId,
-        /// What.
+        /// The agent's question.
         question: String,
     }
     /// A person answered.
     41 1 InputAnswered {
         /// For which feature.
         feature: FeatureId,
-        /// What.
+        /// The person's answer.
         answer: String,
     }
     /// No new attempts until resumed.
     42 1 RunPaused {
-        /// Why.
+        /// The reason, as text for people.
         reason: String,
     }
     /// Attempts start again.
     43 1 RunResumed {}
     /// A person wants a feature tried again: its failures are forgiven.
     44 1 RetryRequested {
-        /// Which.
+        /// Number of the feature.
         feature: FeatureId,
     }
     /// An attempt used something.
     50 1 UsageRecorded {
-        /// Which attempt.
+        /// Number of the attempt.
         attempt: AttemptId,
         /// How much, in all, since the last such event of this attempt.
         usage: Usage,
@@ -327,7 +327,7 @@ events! {
     51 1 ProviderLimited {
         /// Who met the limit.
         attempt: AttemptId,
-        /// Which kind.
+        /// Class of the failure.
         kind: FailureKind,
         /// When to try again.
         until: Timestamp,
@@ -345,9 +345,9 @@ events! {
         branch: String,
         /// Where it is.
         head: CommitId,
-        /// The rules.
+        /// All settings of the run.
         settings: Settings,
-        /// The seed of all that is drawn.
+        /// The seed for all random choices.
         seed: u64,
     }
     /// A worker process came.
@@ -361,9 +361,9 @@ events! {
     }
     /// A worker process went.
     62 1 WorkerLeft {
-        /// Which.
+        /// Number of the worker.
         worker: WorkerId,
-        /// How.
+        /// The reason, as text for people.
         reason: String,
     }
     /// The rules changed.
@@ -373,9 +373,9 @@ events! {
     }
     /// The run ended.
     64 1 RunFinished {
-        /// How.
+        /// How the run ended.
         outcome: RunOutcome,
-        /// In words.
+        /// The reason, as text for people.
         reason: String,
     }
     /// An attempt met a trouble of the machine, which costs no try. Nothing new starts before
@@ -394,7 +394,7 @@ events! {
     }
     /// The trouble is over: an attempt got further than the one that met it.
     81 1 CrewRecovered {
-        /// Which attempt.
+        /// Number of the attempt.
         attempt: AttemptId,
     }
     /// The wall clock went forward by more than the time in which the scheduler ran: it was set, or
@@ -409,7 +409,7 @@ events! {
         attempt: Option<AttemptId>,
         /// What it wanted: `skip #9`. At most [`CommandRefused::COMMAND_BYTES_MAX`] bytes.
         command: String,
-        /// Why not.
+        /// The reason, as text for people.
         reason: String,
     }
     /// What the run is told, where it differs from what the run before it was told.
@@ -439,9 +439,9 @@ events! {
     }
     /// A passing feature's merge is no longer on the branch, so that the feature is work again.
     73 1 WorkLost {
-        /// Which.
+        /// Number of the feature.
         feature: FeatureId,
-        /// Its merge.
+        /// Object id of its merged commit.
         commit: CommitId,
     }
     /// The branch is checked out somewhere, so that nothing is merged; or it is free again.
@@ -451,7 +451,7 @@ events! {
     }
     /// Something about an attempt that changes nothing and that people should know.
     93 1 AttemptNoted {
-        /// Which attempt.
+        /// Number of the attempt.
         attempt: AttemptId,
         /// What, in a sentence or two.
         note: String,

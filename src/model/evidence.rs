@@ -69,14 +69,14 @@ pub enum FailureKind {
     HookFailed,
     /// The attempt could not be set up or finished by the worker.
     Setup,
-    /// The machine's trouble, not the feature's; costs it no try and pauses the crew. Workers pass
+    /// The machine's trouble, not the feature's; costs it no try and pauses the workers. Workers pass
     /// it on within an attempt; no `FeatureFailed` has it.
     Trouble(TroubleKind),
 }
 
 impl FailureKind {
     /// The class as people read and filter it: `check_failed`.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::CheckFailed => "check_failed",
             Self::AgentGaveUp => "agent_gave_up",
@@ -93,7 +93,7 @@ impl FailureKind {
             Self::ProviderRefused => "provider_refused",
             Self::HookFailed => "hook_failed",
             Self::Setup => "setup",
-            Self::Trouble(kind) => kind.word(),
+            Self::Trouble(kind) => kind.as_str(),
         }
     }
 }
@@ -101,7 +101,7 @@ impl FailureKind {
 /// Why one attempt at one feature failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// The class.
+    /// Class of the failure.
     pub kind: FailureKind,
     /// One or a few sentences for a person; at most [`Failure::REASON_BYTES_MAX`] bytes.
     pub reason: String,

@@ -129,7 +129,7 @@ pub enum Status {
 
 impl Status {
     /// In words, as people read it.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
             Self::Running => "running",

@@ -82,7 +82,7 @@ pub struct AttemptId(pub u64);
 #[serde(transparent)]
 pub struct WorkerId(pub u64);
 
-/// Names one command for ever (a ULID's 128 bits), so that a repeated one is recognised.
+/// Names one command forever (a ULID's 128 bits), so that a repeated one is recognised.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -172,7 +172,7 @@ impl<'de> Deserialize<'de> for ContentHash {
 pub struct CommitId(String);
 
 impl CommitId {
-    /// The digits.
+    /// The id in hexadecimal digits.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -136,14 +136,14 @@ impl Status {
 pub enum Unlawful {
     /// The status of the feature forbids the event.
     Feature {
-        /// Which feature.
+        /// Number of the feature.
         feature: FeatureId,
         /// Its status before the event; none when the log knows no such feature.
         status: Option<Status>,
     },
     /// The attempt is not where the event needs it to be.
     Attempt {
-        /// Which attempt.
+        /// Number of the attempt.
         attempt: AttemptId,
         /// Where the attempt is.
         phase: Phase,
@@ -154,7 +154,7 @@ impl fmt::Display for Unlawful {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Feature { feature, status } => match status {
-                Some(status) => write!(f, "feature {feature} is {}", status.word()),
+                Some(status) => write!(f, "feature {feature} is {}", status.as_str()),
                 None => write!(f, "the log knows no feature {feature}"),
             },
             Self::Attempt { attempt, phase } => write!(f, "attempt {attempt} is {phase}"),

@@ -38,7 +38,7 @@ pub struct World {
     pub lacking: BTreeMap<WorkerKind, WorkerWait>,
     /// Kinds whose workers fail as often as they are started.
     pub crashing: BTreeMap<WorkerKind, Crash>,
-    /// For so long, in milliseconds, the open trouble has kept the crew back; none when there is
+    /// For so long, in milliseconds, the open trouble has kept the workers back; none when there is
     /// none, or while something else does.
     pub troubled_ms: Option<u64>,
 }

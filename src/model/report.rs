@@ -19,7 +19,7 @@ pub enum Report {
         /// When a provider's limit ends, if that was the reason and it said so.
         limited_until: Option<Timestamp>,
     },
-    /// The agent needs an answer before it can go on.
+    /// The agent needs an answer before it can continue.
     InputNeeded {
         /// For which feature.
         feature: FeatureId,
@@ -35,7 +35,7 @@ pub enum Report {
     },
     /// The worker gives the job back; nobody failed.
     Released {
-        /// Why.
+        /// The reason, as text for people.
         reason: String,
     },
     /// The machine kept the attempt from its end; nobody failed.
@@ -73,7 +73,7 @@ pub enum TestVerdict {
 
 impl Report {
     /// The report in a word, for the log.
-    pub fn word(&self) -> &'static str {
+    pub fn as_str(&self) -> &'static str {
         match self {
             Self::Mergeable(_) => "mergeable",
             Self::Failed { .. } => "failed",
@@ -88,7 +88,7 @@ impl Report {
 /// What a worker needs to know to work on a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobFeature {
-    /// Its number.
+    /// Number of the feature.
     pub id: FeatureId,
     /// What the backlog says.
     pub spec: super::feature::FeatureSpec,
@@ -122,7 +122,7 @@ pub struct Suspect {
     pub feature: FeatureId,
     /// That feature's name; empty when it has left the backlog.
     pub name: String,
-    /// The commit.
+    /// Object id of the commit.
     pub commit: CommitId,
 }
 

@@ -9,7 +9,7 @@ use super::evidence::Usage;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkerKind {
-    /// Implements features.
+    /// Implements features that do not pass yet.
     Coding,
     /// Tests passing features; changes no code.
     Testing,
@@ -17,7 +17,7 @@ pub enum WorkerKind {
 
 impl WorkerKind {
     /// In a word, as it is written on command lines.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Coding => "coding",
             Self::Testing => "testing",
@@ -87,7 +87,7 @@ impl Default for Settings {
 pub struct SettingError {
     /// The field of [`Settings`].
     pub name: String,
-    /// Its value.
+    /// The value that is out of range.
     pub value: u64,
     /// What it may be: `1 to 50`.
     pub range: String,

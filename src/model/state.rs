@@ -44,7 +44,7 @@ pub const STATE_VERSION: u32 = 10;
 pub const INCONCLUSIVE_MAX: u32 = 3;
 
 /// A lost attempt costs a feature nothing, but one that takes its worker down every time must not
-/// go on for ever. Machines that are switched off lose a dozen in a row, hardly a hundred.
+/// continue forever. Machines that are switched off lose a dozen in a row, hardly a hundred.
 pub const LOST_MAX: u32 = 100;
 
 /// The texts of the last few failures go into the next attempt's prompt; more would not be read.
@@ -63,7 +63,7 @@ pub struct State {
     pub at: Timestamp,
     /// By how much the wall clock has jumped forward in all; durations leave that out.
     pub jumped_ms: u64,
-    /// The rules.
+    /// All settings of the run.
     pub settings: Settings,
     /// The integration branch; empty before the first run.
     pub branch: String,
@@ -116,13 +116,13 @@ pub struct State {
 /// A job that is about to be reserved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// Its number.
+    /// Number of the job.
     pub id: JobId,
-    /// For whom.
+    /// Number of the worker.
     pub worker: WorkerId,
     /// Coding or testing.
     pub kind: WorkerKind,
-    /// Its features.
+    /// Numbers of its features.
     pub features: Vec<FeatureId>,
     /// The commit it starts from.
     pub base: CommitId,
@@ -137,11 +137,11 @@ pub struct Job {
 /// An open attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
-    /// Its job.
+    /// The job that it works on.
     pub job: Job,
     /// When it started.
     pub started: Timestamp,
-    /// [`State::jumped_ms`] then.
+    /// [`State::jumped_ms`] at that time.
     pub jumped_ms: u64,
     /// Features of the job whose outcome is not known yet.
     pub remaining: Vec<FeatureId>,
@@ -184,11 +184,11 @@ pub struct Worker {
 pub struct Run {
     /// The event that began it.
     pub started: Sequence,
-    /// When.
+    /// Wall-clock time of the start.
     pub started_at: Timestamp,
-    /// [`State::jumped_ms`] then.
+    /// [`State::jumped_ms`] at that time.
     pub jumped_ms: u64,
-    /// The seed of all that is drawn.
+    /// The seed for all random choices.
     pub seed: u64,
     /// How it ended, and why.
     pub finished: Option<(RunOutcome, String)>,
@@ -205,7 +205,7 @@ pub struct Limited {
     pub until: Timestamp,
     /// The event that told of it. What attempts from before it come to says nothing of it.
     pub since: Sequence,
-    /// Which kind.
+    /// Class of the failure.
     pub kind: FailureKind,
     /// The provider's words.
     pub reason: String,
@@ -216,7 +216,7 @@ pub struct Limited {
 /// A merge that was begun and whose end is not known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenMerge {
-    /// Whose.
+    /// Number of the attempt.
     pub attempt: AttemptId,
     /// The head it stands on.
     pub onto: CommitId,
@@ -226,7 +226,7 @@ pub struct OpenMerge {
     pub touched: Vec<String>,
     /// How many in all.
     pub touched_total: u32,
-    /// The proofs.
+    /// Evidence for each feature.
     pub evidence: Vec<(FeatureId, Evidence)>,
 }
 
@@ -237,7 +237,7 @@ pub struct Merge {
     pub index: u32,
     /// Whose work, the first of the job's features.
     pub feature: FeatureId,
-    /// The commit.
+    /// Object id of the commit.
     pub commit: CommitId,
 }
 
@@ -295,13 +295,13 @@ pub struct Tally {
     pub lost: u64,
     /// Attempts given back.
     pub released: u64,
-    /// Merges.
+    /// Number of merges.
     pub merged: u64,
     /// Failures by kind.
     pub failures: BTreeMap<FailureKind, u64>,
-    /// Regressions found.
+    /// Number of regressions found by tests.
     pub regressions: u64,
-    /// Tests passed.
+    /// Number of tests that passed.
     pub tests_passed: u64,
     /// Late results ignored.
     pub late: u64,

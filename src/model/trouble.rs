@@ -29,7 +29,7 @@ pub enum TroubleKind {
 }
 
 impl TroubleKind {
-    /// Every kind.
+    /// Every kind, in order.
     pub const ALL: [Self; 8] = [
         Self::Disk,
         Self::Memory,
@@ -42,7 +42,7 @@ impl TroubleKind {
     ];
 
     /// The kind in a word, as it stands in JSON.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Disk => "disk",
             Self::Memory => "memory",
@@ -187,7 +187,7 @@ pub struct Trouble {
 
 /// The first wait before the next try, in milliseconds: a hiccup is over by then.
 const BACKOFF_MS: u64 = 2_000;
-/// The longest wait: somebody who has mended the machine does not want to wait for longer.
+/// The longest wait: somebody who has fixed the machine does not want to wait for longer.
 const BACKOFF_MS_MAX: u64 = 60_000;
 
 /// Milliseconds to the next try after `streak` troubles in a row: doubling from 2 s to 60 s, and
@@ -202,7 +202,7 @@ pub fn backoff_ms(streak: u32, jitter: u64) -> u64 {
 pub const MET_MAX: usize = FeatureSpec::ITEMS_MAX;
 
 /// Troubles in a row that a feature meets alone, each while others get further. From then on what
-/// [may be its own](TroubleKind::may_be_own) counts as its failure, so that it cannot go on forever.
+/// [may be its own](TroubleKind::may_be_own) counts as its failure, so that it cannot continue forever.
 pub const OWN_MAX: u32 = 3;
 
 #[cfg(test)]
@@ -301,12 +301,12 @@ mod tests {
 
     #[test]
     fn each_kind_has_a_word_of_its_own_and_advice() {
-        let words: std::collections::BTreeSet<_> = TroubleKind::ALL.map(TroubleKind::word).into();
+        let words: std::collections::BTreeSet<_> = TroubleKind::ALL.map(TroubleKind::as_str).into();
         assert_eq!(words.len(), TroubleKind::ALL.len());
         for kind in TroubleKind::ALL {
             assert!(!kind.advice().is_empty());
             let json = serde_json::to_value(kind).unwrap();
-            assert_eq!(json, serde_json::json!(kind.word()));
+            assert_eq!(json, serde_json::json!(kind.as_str()));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The messages.
+//! The messages between scheduler, workers and commands.
 
 use serde::{Deserialize, Serialize};
 
@@ -35,20 +35,20 @@ pub enum WorkerMessage {
     Ready,
     /// How far the attempt is; for people to look at, never stored.
     Progress {
-        /// Which attempt.
+        /// Number of the attempt.
         attempt: AttemptId,
-        /// The stage.
+        /// The phase that the attempt is in.
         phase: Phase,
         /// The last thing that happened, in a line of at most 200 bytes.
         activity: String,
     },
     /// The attempt's result; repeated with the same `command` until it is answered.
     Report {
-        /// Names this report for ever.
+        /// Names this report forever.
         command: CommandId,
         /// The attempt, which is at the same time the fencing token.
         attempt: AttemptId,
-        /// The result.
+        /// Result of the attempt.
         report: Report,
         /// What the attempt used in all so far.
         usage: Usage,
@@ -58,7 +58,7 @@ pub enum WorkerMessage {
     Heartbeat,
     /// The worker ends and holds nothing any more.
     Leaving {
-        /// Why.
+        /// The reason, as text for people.
         reason: String,
     },
 }
@@ -111,16 +111,16 @@ pub enum SchedulerMessage {
     Job(Box<JobOffer>),
     /// The head has moved: rebase onto it, check again, report again (a new command).
     Rebase {
-        /// Which attempt.
+        /// Number of the attempt.
         attempt: AttemptId,
-        /// The head.
+        /// Head of the branch.
         onto: CommitId,
     },
     /// The report is durable and this is what became of it. The attempt is over.
     Reported {
         /// The report that is answered.
         command: CommandId,
-        /// Which attempt.
+        /// Number of the attempt.
         attempt: AttemptId,
         /// What became of it.
         verdict: Verdict,
@@ -129,19 +129,19 @@ pub enum SchedulerMessage {
     },
     /// End the session, throw the work away (preserved), and report `Released`.
     Cancel {
-        /// Which attempt.
+        /// Number of the attempt.
         attempt: AttemptId,
-        /// Why.
+        /// The reason, as text for people.
         reason: String,
     },
     /// Nothing more will come: end now if idle, otherwise after the present attempt.
     Drain {
-        /// Why.
+        /// The reason, as text for people.
         reason: String,
     },
     /// End at once: end the session, preserve its work, report `Released`, leave.
     Stop {
-        /// Why.
+        /// The reason, as text for people.
         reason: String,
     },
 }
@@ -149,7 +149,7 @@ pub enum SchedulerMessage {
 /// All that a worker needs to know of its job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobOffer {
-    /// The assignment.
+    /// Number of the job.
     pub job: JobId,
     /// The attempt, which is at the same time the fencing token.
     pub attempt: AttemptId,
@@ -172,14 +172,14 @@ pub struct JobOffer {
 /// From a person's command to the scheduler.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ClientMessage {
-    /// Do something.
+    /// Carry out a command of a person.
     Command {
-        /// Names this command for ever.
+        /// Names this command forever.
         id: CommandId,
-        /// What.
+        /// What the person asks for.
         command: PersonCommand,
     },
-    /// Send the log from here to its head, then `CaughtUp`; go on for ever when `follow`.
+    /// Send the log from here to its head, then `CaughtUp`; continue forever when `follow`.
     Read {
         /// The first event wanted.
         from: Sequence,
@@ -206,21 +206,21 @@ pub enum StopMode {
 pub enum ToClient {
     /// The command's events, durable. Equal when there was one.
     Accepted {
-        /// The first.
+        /// The first event of the range.
         first: Sequence,
-        /// The last.
+        /// The last event of the range.
         last: Sequence,
     },
     /// The command was refused; nothing changed.
     Rejected(Rejection),
     /// Events as the log stores them (envelopes, in order; see `queue::encoding`).
     Events {
-        /// Raw envelopes.
+        /// Envelopes as the log stores them.
         envelopes: Vec<Vec<u8>>,
     },
     /// Everything up to here was sent.
     CaughtUp {
-        /// The head.
+        /// The last event of the log.
         head: Sequence,
     },
     /// The answer to `Live`.
@@ -256,14 +256,14 @@ pub struct Live {
 pub struct MissingWorkers {
     /// Of this kind.
     pub kind: WorkerKind,
-    /// The run ends in so many milliseconds if none comes; none when it goes on waiting.
+    /// The run ends in so many milliseconds if none comes; none when it continues waiting.
     pub ends_in_ms: Option<u64>,
 }
 
 /// An open attempt at this moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveAttempt {
-    /// Which.
+    /// Number of the attempt.
     pub attempt: AttemptId,
     /// Its first feature.
     pub feature: FeatureId,

@@ -130,7 +130,7 @@ pub enum DecodeError {
         "version {version} of {name} is unknown; this build reads up to version {newest}: use a newer version of Crewlog"
     )]
     NewerVersion {
-        /// The event.
+        /// Name of the event type.
         name: &'static str,
         /// The version found.
         version: u16,
@@ -140,9 +140,9 @@ pub enum DecodeError {
     /// The body is not what its type says.
     #[error("the body of {name} cannot be decoded: {why}")]
     Body {
-        /// The event.
+        /// Name of the event type.
         name: &'static str,
-        /// bincode's words.
+        /// bincode's message.
         why: String,
     },
     /// The body is in a content file, and none was given.
@@ -162,9 +162,9 @@ pub struct EncodeError {
 /// envelope is appended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LongBody {
-    /// Its name.
+    /// SHA-256 of the content, which is also its file name.
     pub hash: ContentHash,
-    /// The bytes.
+    /// The encoded bytes.
     pub bytes: Vec<u8>,
 }
 

@@ -35,7 +35,7 @@ pub enum Error {
     /// The batch is not what comes next. Nothing was written.
     #[error("event {sequence} cannot be appended: {why}")]
     NotNext {
-        /// The event.
+        /// Position of the event in the log, from 1.
         sequence: Sequence,
         /// What is wrong with it.
         why: String,
@@ -48,9 +48,9 @@ pub enum Error {
     Oversized {
         /// What was to be written.
         what: &'static str,
-        /// Its size.
+        /// Its size in bytes.
         bytes: usize,
-        /// The limit.
+        /// The limit in bytes.
         bytes_max: usize,
     },
     /// An earlier append failed, so that nobody knows what is on the disk.
@@ -58,7 +58,7 @@ pub enum Error {
         "an earlier append failed ({why}), so it is not known what is on the disk; start again"
     )]
     Poisoned {
-        /// What failed.
+        /// The reason, as text for people.
         why: String,
     },
     /// The system refused something.
@@ -139,9 +139,9 @@ pub enum Error {
     /// An event that is there does not read.
     #[error("event {sequence} cannot be decoded: {source}")]
     Decode {
-        /// Which.
+        /// Position of the event in the log, from 1.
         sequence: Sequence,
-        /// Why.
+        /// Why its bytes cannot be decoded.
         source: DecodeError,
     },
     /// A content file is not there.
@@ -188,7 +188,7 @@ impl fmt::Display for Holder {
     }
 }
 
-/// `1970-01-01T00:00:00Z`.
+/// The time by RFC 3339, as in `1970-01-01T00:00:00Z`.
 fn utc(at: Timestamp) -> impl fmt::Display {
     // humantime refuses years of five digits by panicking; a wild clock must not do that.
     let seconds = (at.0 / 1_000).min(253_402_300_799);

@@ -18,7 +18,7 @@ pub const SUBSCRIPTION_BYTES_MAX: usize = 64 * 1024;
 /// A log of events: dense sequences from 1, each event chained to the one before by hash.
 ///
 /// One process leads: it takes an epoch with [`EventLog::lead`] and appends with it. Whoever
-/// leads next has a greater one, and appends with the old one fail for ever.
+/// leads next has a greater one, and appends with the old one fail forever.
 ///
 /// All calls block until done, on the disk or the network; readers and followers may be on any
 /// thread. What a reader has seen is durable.
@@ -70,12 +70,12 @@ pub struct Chunk {
     pub first: Sequence,
     /// How many there are.
     pub count: usize,
-    /// Their bytes.
+    /// The encoded bytes.
     pub bytes: Vec<u8>,
 }
 
 impl Chunk {
-    /// No envelopes.
+    /// A chunk without envelopes.
     pub fn empty(first: Sequence) -> Self {
         let (count, bytes) = (0, Vec::new());
         Self {

@@ -36,7 +36,7 @@ const NETWORK: [&str; 22] = [
 /// A place in the tree of directories that another file system begins at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
-    /// The place.
+    /// Directory on which the file system is mounted.
     pub point: PathBuf,
     /// The type of the file system, as the kernel names it.
     pub kind: String,

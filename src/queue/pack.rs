@@ -137,7 +137,7 @@ fn check_next(sequence: Sequence, after: Sequence) -> Result<(), Error> {
 pub(super) struct Value {
     /// The first envelope's position.
     pub first: Sequence,
-    /// The envelopes.
+    /// The encoded bytes.
     pub bytes: Vec<u8>,
 }
 

@@ -37,7 +37,7 @@ pub enum Ending {
     /// It was closed, and the engine's files are as they were then, or too large to tell.
     Closed,
     /// It was closed, and the engine's files are others than they were then; or the engine has
-    /// refused them. Every event can be read all the same.
+    /// refused them. Every event can be read anyway.
     Altered,
 }
 

@@ -48,7 +48,7 @@ pub struct Snapshot {
     pub chain_hash: ChainHash,
     /// The version of the state's shape, raised by the fold when it changes.
     pub state_version: u32,
-    /// The state.
+    /// The encoded bytes.
     pub bytes: Vec<u8>,
 }
 
@@ -57,7 +57,7 @@ pub struct Snapshot {
 pub struct Stored {
     /// The last event that it contains.
     pub sequence: Sequence,
-    /// Its file.
+    /// Path of the snapshot.
     pub path: PathBuf,
 }
 
@@ -65,9 +65,9 @@ pub struct Stored {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("snapshot {} is not used: {why}", path.display())]
 pub struct PassedOver {
-    /// Its file.
+    /// Path of the snapshot.
     pub path: PathBuf,
-    /// The reason.
+    /// The reason, as text for people.
     pub why: String,
 }
 
@@ -142,7 +142,7 @@ pub struct ValidSnapshot {
     pub state_version: u32,
     /// Bytes of the state.
     pub bytes: u64,
-    /// Its file.
+    /// Path of the snapshot.
     pub path: PathBuf,
     file: File,
 }

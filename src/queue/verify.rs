@@ -17,10 +17,10 @@ const CHUNK_BYTES: usize = 1 << 20;
 pub const LOST_MAX: usize = 1_000;
 
 /// A text whose content file is missing, or is not what was written. Whatever names it is in the
-/// chain all the same, and so is everything after it.
+/// chain anyway, and so is everything after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LostText {
-    /// Its name.
+    /// SHA-256 of the content, which is also its file name.
     pub content: ContentHash,
     /// True when there is a file, and its bytes are others.
     pub altered: bool,
@@ -77,7 +77,7 @@ pub struct Verified {
 #[derive(Debug, thiserror::Error)]
 #[error("event {sequence}: {why}; the {verified} events before it are verified")]
 pub struct Fault {
-    /// Which.
+    /// Position of the event in the log, from 1.
     pub sequence: Sequence,
     /// How many are good before it.
     pub verified: u64,

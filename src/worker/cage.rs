@@ -18,7 +18,7 @@ pub(super) enum Caged<'c> {
     Agent(&'c AgentConfig),
     /// A check, which may have no network.
     Check,
-    /// A hook.
+    /// A hook of the project.
     Hook,
 }
 

@@ -82,7 +82,7 @@ pub enum PermissionPolicy {
     /// Yes, once. The worktree is the agent's own, and the checks decide.
     #[default]
     Allow,
-    /// No.
+    /// Deny every request.
     Deny,
 }
 
@@ -145,7 +145,7 @@ impl Default for Hooks {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Checks {
-    /// Files that git ignores and that stay for the checks all the same: patterns as in
+    /// Files that git ignores and that stay for the checks anyway: patterns as in
     /// `.gitignore`. All others are removed, and [`Hooks::after_create`] runs again, so that the
     /// checks see what a fresh worktree of the commit would show them. `*` keeps everything.
     pub keep_ignored: Vec<String>,

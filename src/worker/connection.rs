@@ -30,9 +30,9 @@ pub enum ConnectionError {
     /// Nobody listens, or the path is wrong.
     #[error("cannot connect to {path:?}: {source}")]
     Connect {
-        /// Where.
+        /// Path of the file or directory.
         path: PathBuf,
-        /// Why.
+        /// The operating system's error.
         source: io::Error,
     },
     /// The stream broke.

@@ -34,7 +34,7 @@ pub enum WorkerError {
     Template {
         /// The key of the config that names it.
         key: &'static str,
-        /// Which file.
+        /// Path of the file or directory.
         path: PathBuf,
         /// What is wrong with it.
         problem: String,
@@ -42,13 +42,13 @@ pub enum WorkerError {
     /// The machine is not fit for work.
     #[error(transparent)]
     Machine(#[from] PreflightError),
-    /// git.
+    /// An error of git.
     #[error(transparent)]
     Repository(#[from] workspace::Error),
-    /// The spool.
+    /// An error of the spool.
     #[error(transparent)]
     Spool(#[from] SpoolError),
-    /// The ports.
+    /// An error of the port range.
     #[error(transparent)]
     Ports(#[from] PortsError),
     /// The system refused something.
@@ -56,7 +56,7 @@ pub enum WorkerError {
     System {
         /// What was to be done.
         doing: &'static str,
-        /// Why.
+        /// The operating system's error.
         source: io::Error,
     },
 }
@@ -71,7 +71,7 @@ pub enum PreflightError {
     NotInPath {
         /// Which key of the config names it.
         key: &'static str,
-        /// Its name.
+        /// Name or path of the program.
         program: String,
         /// Where it was looked for.
         path: String,
@@ -81,7 +81,7 @@ pub enum PreflightError {
     NotExecutable {
         /// Which key of the config names it.
         key: &'static str,
-        /// Its path.
+        /// Name or path of the program.
         program: String,
         /// What is wrong with the file.
         reason: String,
@@ -91,15 +91,15 @@ pub enum PreflightError {
     NotWritable {
         /// What is kept there.
         what: &'static str,
-        /// Which directory.
+        /// Path of the file or directory.
         path: PathBuf,
-        /// Why not.
+        /// The operating system's error.
         source: io::Error,
     },
     /// An agent starts, and no session with it can be had.
     #[error("cannot start a session with {program:?}: {reason}. {advice}")]
     NoSession {
-        /// The agent.
+        /// Name or path of the program.
         program: String,
         /// What it said.
         reason: String,
@@ -113,7 +113,7 @@ pub enum PreflightError {
     DiskFull {
         /// What is kept there.
         what: &'static str,
-        /// Which directory.
+        /// Path of the file or directory.
         path: PathBuf,
         /// What is left of its disk.
         free_kib: u64,

@@ -30,7 +30,7 @@ const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 pub struct JobView {
     /// Coding or testing.
     pub kind: WorkerKind,
-    /// The attempt.
+    /// Number of the attempt.
     pub attempt: AttemptId,
     /// Which try, from 1.
     pub attempt_number: u32,
@@ -163,7 +163,7 @@ impl AttemptDir {
         builder.create(&self.tmp)
     }
 
-    /// `TMPDIR`.
+    /// Directory for temporary files, as in `TMPDIR`.
     pub fn tmp(&self) -> PathBuf {
         self.tmp.clone()
     }
@@ -173,17 +173,17 @@ impl AttemptDir {
         self.scratch.clone()
     }
 
-    /// `CREWLOG_JOB`.
+    /// Path of the job file, as in `CREWLOG_JOB`.
     pub fn job_file(&self) -> PathBuf {
         self.job.join("job.json")
     }
 
-    /// `CREWLOG_PROMPT`.
+    /// Path of the prompt, as in `CREWLOG_PROMPT`.
     pub fn prompt_file(&self) -> PathBuf {
         self.job.join("prompt.md")
     }
 
-    /// `CREWLOG_VERDICT`.
+    /// Path of the verdict, as in `CREWLOG_VERDICT`.
     pub fn verdict_file(&self) -> PathBuf {
         self.job.join("verdict.json")
     }

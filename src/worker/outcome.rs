@@ -30,7 +30,7 @@ pub struct SessionResult {
 /// The checks of one feature, run in order up to the first failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeatureChecks {
-    /// Which feature.
+    /// Number of the feature.
     pub feature: FeatureId,
     /// What was run; all with exit code 0 but perhaps the last.
     pub runs: Vec<CheckRun>,
@@ -48,7 +48,7 @@ pub struct RebasedCommit {
     pub onto: CommitId,
     /// The commit; the same as `onto` when nothing changed.
     pub commit: CommitId,
-    /// Its tree.
+    /// Object id of its tree.
     pub tree: CommitId,
     /// Files changed against `onto`, at most `MergeStarted::TOUCHED_MAX`.
     pub touched: Vec<String>,

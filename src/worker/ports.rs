@@ -43,7 +43,7 @@ pub enum PortsError {
     /// The system refused something.
     #[error("cannot take a port range: {source}")]
     Io {
-        /// Why.
+        /// The operating system's error.
         source: io::Error,
     },
 }
@@ -118,7 +118,7 @@ impl PortSlot {
         Ok(())
     }
 
-    /// The ports.
+    /// The range of ports.
     pub fn ports(&self) -> Range<u32> {
         self.ports.clone()
     }

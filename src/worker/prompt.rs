@@ -35,7 +35,7 @@ pub enum TemplateError {
     Unknown {
         /// Where, from 1.
         line: usize,
-        /// Its name.
+        /// Name of the thing that the error is about.
         name: String,
         /// What there is.
         known: String,
@@ -69,7 +69,7 @@ impl Template {
             WorkerKind::Coding => include_str!("../../prompts/coding.md"),
             WorkerKind::Testing => include_str!("../../prompts/testing.md"),
         };
-        // A test renders both; should one be broken all the same, its text is better than none.
+        // A test renders both; should one be broken anyway, its text is better than none.
         Self::parse(text).unwrap_or_else(|_| Self {
             pieces: vec![Piece::Text(text.to_owned())],
         })

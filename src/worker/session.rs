@@ -138,7 +138,7 @@ impl Executor {
         }
     }
 
-    /// The record of the session. Without one, work goes on.
+    /// The record of the session. Without one, work continues.
     fn transcript(&self, attempt_env: &AttemptEnv) -> Transcript {
         let dir = self.data.join("transcripts");
         let path = dir.join(attempt_env.offer.attempt.0.to_string());

@@ -81,7 +81,7 @@ pub async fn launch(launch: Launch) -> Result<Exit, WorkerError> {
     let signals = Signals::new().map_err(system("handle signals"))?;
     let config = launch.config;
     preflight::check(&config)?;
-    // One of the crew is started in the middle of a run, where what is missing is told as a trouble.
+    // One of the workers is started in the middle of a run, where what is missing is told as a trouble.
     if !config.crew {
         preflight::check_programs(&config)?;
         // Before the first run nobody knows where attempts will be.

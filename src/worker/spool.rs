@@ -40,13 +40,13 @@ pub enum SpoolError {
         doing: &'static str,
         /// With which file.
         path: PathBuf,
-        /// Why.
+        /// The operating system's error.
         source: io::Error,
     },
     /// A living worker has it.
     #[error("the spool file {path:?} belongs to another worker that is still alive")]
     Held {
-        /// Which.
+        /// Path of the file or directory.
         path: PathBuf,
     },
 }
@@ -67,7 +67,7 @@ pub struct Entry {
 /// A result in a spool file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResultEntry {
-    /// Names the report for ever.
+    /// Names the report forever.
     pub command: CommandId,
     /// What it says.
     pub report: Report,

@@ -19,7 +19,7 @@ const QUOTED_CHARS: usize = 160;
 /// What an agent says of one feature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// It works.
+    /// The feature works.
     Pass,
     /// It does not, or could not be done; why.
     Fail(String),

@@ -22,7 +22,7 @@ pub enum Error {
         "git is too old: {program:?} says {found:?}, but {needed} or newer is needed. Update git"
     )]
     GitTooOld {
-        /// Which program.
+        /// Name or path of the program.
         program: PathBuf,
         /// What it said.
         found: String,
@@ -34,11 +34,11 @@ pub enum Error {
     Start {
         /// What was to be done.
         doing: &'static str,
-        /// Which program.
+        /// Name or path of the program.
         program: PathBuf,
         /// In which directory.
         dir: PathBuf,
-        /// Why.
+        /// The operating system's error.
         source: io::Error,
     },
     /// A directory that was to be used does not exist.
@@ -46,7 +46,7 @@ pub enum Error {
     NoDirectory {
         /// What was to be done.
         doing: &'static str,
-        /// Which.
+        /// Path of the directory.
         dir: PathBuf,
     },
     /// The project does not lie in a git repository.
@@ -64,7 +64,7 @@ pub enum Error {
     DubiousOwnership {
         /// The project directory.
         dir: PathBuf,
-        /// git's words.
+        /// What git printed to standard error.
         detail: String,
     },
     /// The repository has no commit that work could start from.
@@ -80,7 +80,7 @@ pub enum Error {
         "{name:?} is not a valid branch name (see git help check-ref-format). Set `run.branch` in .crewlog/config.toml to another name, such as \"main\""
     )]
     BranchName {
-        /// The name.
+        /// The invalid name.
         name: String,
     },
     /// The integration branch is checked out somewhere, where moving it would make a mess.
@@ -88,7 +88,7 @@ pub enum Error {
         "the branch {branch} is checked out at {at}, and Crewlog does not move a branch that is checked out. Switch to another branch there (`git switch -`), or set `run.branch` in .crewlog/config.toml to another name"
     )]
     BranchCheckedOut {
-        /// The branch.
+        /// Name of the branch.
         branch: String,
         /// The worktree that has it, and how.
         at: String,
@@ -106,7 +106,7 @@ pub enum Error {
         "the branch {branch} cannot be created next to the branch {by} (git does not allow both names). Rename that one (`git branch -m {by} NEW`), or set `run.branch` in .crewlog/config.toml to another name"
     )]
     BranchBlocked {
-        /// The branch.
+        /// Name of the branch.
         branch: String,
         /// The one in its way.
         by: String,
@@ -116,7 +116,7 @@ pub enum Error {
         "there is no branch {branch}; it may have been deleted. `git reflog` may show its last commit; `git branch {branch} COMMIT` restores it"
     )]
     BranchMissing {
-        /// The branch.
+        /// Name of the branch.
         branch: String,
     },
     /// The commit that was to become the head is not one commit on top of the head.
@@ -124,7 +124,7 @@ pub enum Error {
         "{commit} is not one commit on top of {onto}, so the branch cannot move to it. The attempt must rebase and be checked again"
     )]
     NotOnHead {
-        /// The commit.
+        /// Object id of the commit.
         commit: String,
         /// What it should stand on.
         onto: String,
@@ -136,9 +136,9 @@ pub enum Error {
     TimeLimit {
         /// What was to be done.
         doing: &'static str,
-        /// The command.
+        /// The git command that was run.
         command: String,
-        /// The limit.
+        /// The limit in seconds.
         seconds: f64,
         /// What it was at and had said, in sentences; empty when that is not known.
         detail: String,
@@ -148,7 +148,7 @@ pub enum Error {
     Cancelled {
         /// What was to be done.
         doing: &'static str,
-        /// The command.
+        /// The git command that was run.
         command: String,
         /// What it was at, in sentences; empty when that is not known.
         detail: String,
@@ -160,7 +160,7 @@ pub enum Error {
     Killed {
         /// What was to be done.
         doing: &'static str,
-        /// The command.
+        /// The git command that was run.
         command: String,
         /// The signal's number.
         signal: i32,
@@ -170,17 +170,17 @@ pub enum Error {
     OutputLimit {
         /// What was to be done.
         doing: &'static str,
-        /// The command.
+        /// The git command that was run.
         command: String,
-        /// The limit.
+        /// The limit in bytes.
         bytes: usize,
     },
-    /// git failed.
+    /// A git command failed.
     #[error("cannot {doing}: `git {command}` failed ({status}): {detail}")]
     Failed {
         /// What was to be done.
         doing: &'static str,
-        /// The command.
+        /// The git command that was run.
         command: String,
         /// Its exit code.
         status: String,
@@ -192,7 +192,7 @@ pub enum Error {
     Unexpected {
         /// What was to be done.
         doing: &'static str,
-        /// The command.
+        /// The git command that was run.
         command: String,
         /// The answer, shortened.
         output: String,
@@ -204,7 +204,7 @@ pub enum Error {
     Locked {
         /// What was to be done.
         doing: &'static str,
-        /// git's words.
+        /// What git printed to standard error.
         detail: String,
     },
     /// There are repositories inside the worktree whose files git would not commit.
@@ -235,7 +235,7 @@ pub enum Error {
     /// Something that we did not make is where a worktree of ours should be.
     #[error("{path:?} was not created by Crewlog, so it is left alone. Move it away")]
     NotOurs {
-        /// Where.
+        /// Path that the operation failed on.
         path: PathBuf,
     },
     /// The system refused something.
@@ -243,9 +243,9 @@ pub enum Error {
     Io {
         /// What was to be done.
         doing: &'static str,
-        /// To what.
+        /// Path that the operation failed on.
         path: PathBuf,
-        /// Why.
+        /// The operating system's error.
         source: io::Error,
     },
 }

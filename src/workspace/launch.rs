@@ -25,7 +25,7 @@ const GRACE: Duration = Duration::from_secs(2);
 pub struct Program {
     /// A path, or a name that is looked up in the `PATH`.
     pub program: OsString,
-    /// Its arguments.
+    /// Arguments after the program.
     pub args: Vec<OsString>,
     /// Its working directory.
     pub dir: PathBuf,
@@ -38,7 +38,7 @@ pub struct Program {
 /// What a program has as its standard input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// Nothing.
+    /// An empty standard input.
     Empty,
     /// A pipe that whoever started it writes to.
     Pipe,
@@ -73,11 +73,11 @@ pub type Reader = Box<dyn AsyncRead + Send + Unpin>;
 pub struct Running {
     /// Its input, if it was to have one.
     pub stdin: Option<Box<dyn AsyncWrite + Send + Unpin>>,
-    /// Its output.
+    /// Its standard output, if captured.
     pub stdout: Option<Reader>,
-    /// Its errors.
+    /// Its standard error, if captured.
     pub stderr: Option<Reader>,
-    /// The process.
+    /// Handle of the running process.
     pub process: Box<dyn Process>,
 }
 
@@ -96,7 +96,7 @@ pub trait Process: Send {
     }
 }
 
-/// Starts programs.
+/// Starts git and the programs that it needs.
 pub trait Launcher: fmt::Debug + Send + Sync {
     /// Starts one; it runs when this returns.
     ///

@@ -68,7 +68,7 @@ fn config_home() -> Option<PathBuf> {
 }
 
 fn patterns(path: &Path) -> io::Result<String> {
-    // A pipe in its place would be read for ever.
+    // A pipe in its place would be read forever.
     if !fs::metadata(path).is_ok_and(|meta| meta.is_file()) {
         return Ok(String::new());
     }

@@ -72,9 +72,9 @@ struct Value {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     values: Vec<Value>,
-    /// `info/exclude`.
+    /// Content of `info/exclude`.
     pub(super) exclude: String,
-    /// `info/attributes`.
+    /// Content of `info/attributes`.
     pub(super) attributes: String,
     /// The file that `core.excludesFile` names.
     pub(super) users_exclude: String,

@@ -16,9 +16,9 @@ use crate::model::ids::{AttemptId, CommitId};
 /// Work that has become one commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committed {
-    /// The commit.
+    /// Object id of the commit.
     pub commit: CommitId,
-    /// Its tree.
+    /// Object id of its tree.
     pub tree: CommitId,
 }
 

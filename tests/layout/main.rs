@@ -14,7 +14,7 @@ use std::process::{Child, Output};
 
 use real::{Project, wait_until};
 
-pub const RUN: [&str; 5] = [
+pub(crate) const RUN: [&str; 5] = [
     "run",
     "--workers",
     "coding=1,testing=1",
@@ -22,12 +22,12 @@ pub const RUN: [&str; 5] = [
     "none",
 ];
 
-pub const AGENT: &str = r#"echo done > "f$CREWLOG_FEATURE.txt""#;
+pub(crate) const AGENT: &str = r#"echo done > "f$CREWLOG_FEATURE.txt""#;
 
 /// Works until the file `go` is in the home directory.
-pub const GATED: &str = r#"echo x > started.txt; while ! test -f "$HOME/go"; do sleep 0.05; done; echo done > "f$CREWLOG_FEATURE.txt""#;
+pub(crate) const GATED: &str = r#"echo x > started.txt; while ! test -f "$HOME/go"; do sleep 0.05; done; echo done > "f$CREWLOG_FEATURE.txt""#;
 
-pub fn config(agent: &str, more: &str) -> String {
+pub(crate) fn config(agent: &str, more: &str) -> String {
     format!(
         "[run]\nretry_backoff = \"10ms\"\nretry_backoff_max = \"20ms\"\n{more}\
          [agent]\ndriver = \"command\"\nprogram = \"sh\"\nargs = [\"-c\", '''{agent}''']\n"
@@ -35,7 +35,7 @@ pub fn config(agent: &str, more: &str) -> String {
 }
 
 /// A project with two features to do.
-pub fn project(agent: &str) -> Project {
+pub(crate) fn project(agent: &str) -> Project {
     let project = Project::new(&config(agent, ""));
     let feature = |id| {
         format!("[[feature]]\nid = {id}\nname = \"f{id}\"\nchecks = [\"test -s f{id}.txt\"]\n")
@@ -46,19 +46,19 @@ pub fn project(agent: &str) -> Project {
     project
 }
 
-pub fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     let all = [output.stderr.as_slice(), output.stdout.as_slice()].concat();
     String::from_utf8_lossy(&all).into_owned()
 }
 
-pub fn good(project: &Project, args: &[&str]) -> String {
+pub(crate) fn good(project: &Project, args: &[&str]) -> String {
     let output = project.scheduler(args);
     assert_eq!(output.status.code(), Some(0), "{args:?}: {}", said(&output));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// A scheduler that listens, its standard error in the file `said` beside the project.
-pub fn start(project: &Project, args: &[&str]) -> Child {
+pub(crate) fn start(project: &Project, args: &[&str]) -> Child {
     let log = std::fs::File::create(project.root.join("../said")).expect("a file");
     let mut command = project.command(args);
     command.stdout(std::process::Stdio::null()).stderr(log);
@@ -70,16 +70,16 @@ pub fn start(project: &Project, args: &[&str]) -> Child {
     child
 }
 
-pub fn data(project: &Project) -> std::path::PathBuf {
+pub(crate) fn data(project: &Project) -> std::path::PathBuf {
     project.root.join(".git/crewlog/main")
 }
 
 /// All events, one JSON text for each.
-pub fn events(project: &Project) -> Vec<String> {
+pub(crate) fn events(project: &Project) -> Vec<String> {
     let text = good(project, &["export", "--format", "json"]);
     text.lines().map(str::to_owned).collect()
 }
 
-pub fn exists(path: &Path) -> bool {
+pub(crate) fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }

@@ -62,7 +62,7 @@ fn what_people_may_do_in_every_status() {
     let ask = |story: &Story, what: &str, command: Command, expected: Expected<'_>| {
         expect(
             story,
-            &format!("{what} {}", story.status(1).word()),
+            &format!("{what} {}", story.status(1).as_str()),
             &command,
             expected,
         );

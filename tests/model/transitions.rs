@@ -238,7 +238,7 @@ fn every_status_and_every_event() {
             after.fact(event);
             let came = after.status(1);
             let came = if came == status { '.' } else { letter(came) };
-            assert_eq!(came, wanted, "{name} when {}", status.word());
+            assert_eq!(came, wanted, "{name} when {}", status.as_str());
             consistent(&after, name);
         }
     }

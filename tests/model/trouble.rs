@@ -171,7 +171,7 @@ fn any_outcome_of_a_probe_ends_it_and_a_return_does_not() {
     for (report, events) in table {
         expect(
             &base,
-            report.word(),
+            report.as_str(),
             &reporting(attempt, report.clone()),
             Ok(events),
         );

@@ -388,7 +388,7 @@ fn merged_once(world: &World, prefix: usize) {
             done,
             "prefix {prefix}: {} is {}",
             feature.id,
-            feature.status.word()
+            feature.status.as_str()
         );
     }
 }

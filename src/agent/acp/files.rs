@@ -21,7 +21,7 @@ pub(super) enum FileError {
     Refused {
         /// As the agent gave it.
         path: String,
-        /// The rule.
+        /// The rule that the request violates.
         why: &'static str,
     },
     /// There is no such file.
@@ -35,7 +35,7 @@ pub(super) enum FileError {
     System {
         /// As the agent gave it.
         path: String,
-        /// Its words.
+        /// The operating system's error.
         source: std::io::Error,
     },
 }

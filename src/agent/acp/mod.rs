@@ -35,7 +35,7 @@ pub enum Permission {
     /// Yes, once. The worktree is the agent's own, and the checks decide.
     #[default]
     Allow,
-    /// No.
+    /// Deny every request.
     Deny,
 }
 

@@ -86,7 +86,7 @@ impl AcpTransport {
         self.updates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A receiver that is gone watches no more; the session goes on.
+    /// A receiver that is gone watches no more; the session continues.
     pub(super) async fn emit(&self, event: AgentEvent) {
         if matches!(event, AgentEvent::ToolStart { .. }) {
             self.watch.on_step();

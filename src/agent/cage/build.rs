@@ -27,17 +27,17 @@ pub struct Request<'a> {
     pub private: Vec<PathBuf>,
     /// The config's additions, `~/` for the home directory.
     pub read: Vec<&'a str>,
-    /// The same.
+    /// Like `read`, for paths to make writable.
     pub write: Vec<&'a str>,
-    /// The same.
+    /// Like `read`, for paths to hide.
     pub hide: Vec<&'a str>,
-    /// See [`Cage::tmp`].
+    /// Becomes [`Cage::tmp`] of the built cage.
     pub tmp: PathBuf,
-    /// See [`Cage::scratch`].
+    /// Becomes [`Cage::scratch`] of the built cage.
     pub scratch: PathBuf,
-    /// See [`Cage::network`].
+    /// Becomes [`Cage::network`] of the built cage.
     pub network: Network,
-    /// See [`Cage::limits`].
+    /// Becomes [`Cage::limits`] of the built cage.
     pub limits: Limits,
 }
 

@@ -7,7 +7,7 @@ pub struct Known {
     pub path: &'static str,
     /// The variable that moves it, where the tool has one.
     pub variable: &'static str,
-    /// Why.
+    /// What needs the path, and why.
     pub why: &'static str,
 }
 

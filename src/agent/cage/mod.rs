@@ -92,7 +92,7 @@ pub enum Access {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Network {
-    /// The machine's.
+    /// The machine's own network.
     #[default]
     Inherit,
     /// A loopback device of the tree's own.
@@ -113,9 +113,9 @@ pub struct Limits {
 /// A limit that ended a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exceeded {
-    /// [`Limits::memory_bytes`].
+    /// More memory than [`Limits::memory_bytes`], in bytes.
     Memory(u64),
-    /// [`Limits::processes`].
+    /// More processes and threads than [`Limits::processes`].
     Processes(u64),
 }
 

@@ -314,7 +314,7 @@ fn set_path(path: &Path, on: u64, off: u64, flags: i32) -> io::Result<()> {
     set_attributes(libc::AT_FDCWD, &path, on, off, flags)
 }
 
-/// `mount_setattr(2)`.
+/// Sets and clears mount attributes, with `mount_setattr(2)`.
 fn set_attributes(at: i32, path: &std::ffi::CStr, on: u64, off: u64, flags: i32) -> io::Result<()> {
     let attributes = libc::mount_attr {
         attr_set: on,

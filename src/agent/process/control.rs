@@ -36,7 +36,7 @@ pub(super) enum Report {
 }
 
 impl Report {
-    /// One line.
+    /// Encodes the report as one line.
     pub(super) fn encode(&self) -> String {
         let text = match self {
             Self::Started => "started".to_owned(),

@@ -65,7 +65,7 @@ pub enum Isolation {
 /// What the program's standard streams are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Streams {
-    /// Three pipes.
+    /// Pipes for all three streams.
     #[default]
     Separate,
     /// No input; output and errors in one pipe, in the order in which they were written.
@@ -77,7 +77,7 @@ pub enum Streams {
 pub struct TreeCommand {
     /// A path, or a name that is looked up in the `PATH` of `env`.
     pub program: OsString,
-    /// Its arguments.
+    /// Arguments after the program.
     pub args: Vec<OsString>,
     /// Its working directory.
     pub cwd: PathBuf,
@@ -173,9 +173,9 @@ pub enum ProcessError {
     /// Our own stages.
     #[error("cannot {what} for {program}: {source}")]
     Guard {
-        /// What failed.
+        /// What could not be done.
         what: &'static str,
-        /// Whose guard.
+        /// The program that the guard was to start.
         program: String,
         /// The system's words.
         source: std::io::Error,

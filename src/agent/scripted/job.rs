@@ -11,7 +11,7 @@ use super::ScriptError;
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Job {
     pub(super) kind: Kind,
-    /// From 1.
+    /// Number of the try, from 1.
     #[serde(default = "one")]
     pub(super) attempt_number: u32,
     pub(super) features: Vec<Feature>,

@@ -41,13 +41,13 @@ enum ScriptError {
     /// An environment variable is missing.
     #[error("{name} is not set; the scripted agent is started by a worker, for a job")]
     Environment {
-        /// Its name.
+        /// Name of the thing that the error is about.
         name: &'static str,
     },
     /// The job is not as it should be.
     #[error("cannot read the job {path}: {why}")]
     Job {
-        /// Where.
+        /// Path of the file or directory.
         path: PathBuf,
         /// What is wrong.
         why: String,
@@ -55,7 +55,7 @@ enum ScriptError {
     /// The script is not as it should be.
     #[error("cannot read the script {path}: {why}")]
     Script {
-        /// Where.
+        /// Path of the file or directory.
         path: PathBuf,
         /// What is wrong.
         why: String,
@@ -63,7 +63,7 @@ enum ScriptError {
     /// There is nothing in the script for this job.
     #[error("the script of feature {feature} has no [[{section}]] for this job")]
     NoPart {
-        /// Whose.
+        /// Number of the feature.
         feature: u32,
         /// What is missing.
         section: &'static str,
@@ -83,7 +83,7 @@ enum ScriptError {
     Command {
         /// What was run.
         what: String,
-        /// Its words.
+        /// The reason, as text for people.
         why: String,
     },
     /// The client refused.
@@ -91,7 +91,7 @@ enum ScriptError {
     Client {
         /// What was asked.
         what: &'static str,
-        /// Its words.
+        /// The reason, as text for people.
         why: String,
     },
 }

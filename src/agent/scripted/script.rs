@@ -169,7 +169,7 @@ fn inside(path: PathBuf) -> Result<PathBuf, String> {
 }
 
 impl Script {
-    /// Reads `directory/<feature>.toml`.
+    /// Reads the script `directory/<feature>.toml`.
     pub(super) fn read(directory: &Path, feature: u32) -> Result<Self, ScriptError> {
         let path = directory.join(format!("{feature}.toml"));
         let fail = |why: String| ScriptError::Script {

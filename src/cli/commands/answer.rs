@@ -15,7 +15,7 @@ pub struct Args {
     /// The feature's number
     #[arg(value_name = "N", value_parser = super::feature_id)]
     pub feature: FeatureId,
-    /// Your answer
+    /// Your answer to the question
     #[arg(value_name = "TEXT")]
     pub answer: String,
 }

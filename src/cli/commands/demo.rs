@@ -46,7 +46,7 @@ const WORKERS: WorkerCounts = WorkerCounts {
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     let began = Instant::now();
     let sandbox = sandbox_repo::prepare(args.dir.as_deref())?;
-    say_where(context, &sandbox);
+    print_where(context, &sandbox);
     let config = Config::load(&sandbox.project)?;
     if sandbox.fresh {
         import(&sandbox, &config)?;
@@ -60,11 +60,11 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     };
     let ended = engine::work(context, &sandbox.project, &config, options)?;
     let wall_ms = began.elapsed().as_millis() as u64;
-    summary::say(context, &sandbox.project, &ended, wall_ms)?;
+    summary::print(context, &sandbox.project, &ended, wall_ms)?;
     Ok(ended.code())
 }
 
-fn say_where(context: &Context, sandbox: &sandbox_repo::SandboxRepo) {
+fn print_where(context: &Context, sandbox: &sandbox_repo::SandboxRepo) {
     if !context.global.quiet {
         let what = if sandbox.fresh {
             "the demo runs in"

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::{ProjectContext, event_json, say_source};
+use super::{ProjectContext, event_json, warn_about_source};
 use crate::cli::Context;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
@@ -52,7 +52,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
             Ok(ControlFlow::Continue(()))
         };
         source.events(Sequence(1), each).await?;
-        say_source(context, &source);
+        warn_about_source(context, &source);
         context.out.bytes(lines.as_bytes())?;
         Ok(ExitCode::Passing)
     })
@@ -116,6 +116,6 @@ async fn write(context: &Context, here: &ProjectContext, to: &File) -> Result<He
         Ok(ControlFlow::Continue(()))
     };
     source.read(Sequence(1), false, take).await?;
-    say_source(context, &source);
+    warn_about_source(context, &source);
     portable.end().map_err(failed)
 }

@@ -57,7 +57,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
         let submitted = store::submit(&here.project, &here.config, command);
         let (first, last) = submitted.await?;
         let events = (last.0 + 1).saturating_sub(first.0);
-        say(context, file, &counts, events)?;
+        print(context, file, &counts, events)?;
         Ok(ExitCode::Passing)
     })
 }
@@ -165,7 +165,7 @@ impl Counts {
     }
 }
 
-fn say(context: &Context, file: &Path, counts: &Counts, events: u64) -> Result<(), Error> {
+fn print(context: &Context, file: &Path, counts: &Counts, events: u64) -> Result<(), Error> {
     let Counts {
         added,
         changed,

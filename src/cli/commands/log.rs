@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use super::{ProjectContext, event_json, say_source};
+use super::{ProjectContext, event_json, warn_about_source};
 use crate::cli::Context;
 use crate::cli::client::{Call, Client, READER_LIMIT};
 use crate::cli::error::Error;
@@ -54,7 +54,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
                 &mut |item: Item<'_>, contents: &dyn Contents| fold.take(&source, item, contents);
             source.read(from, args.follow, take).await?;
             fold.flush()?;
-            say_source(context, &source);
+            warn_about_source(context, &source);
             fold.check()?;
             if !args.follow {
                 return Ok(ExitCode::Passing);
@@ -107,7 +107,7 @@ impl<'a> EntryFold<'a> {
                 self.next = envelope.sequence.next();
                 match source.decode(envelope, contents)? {
                     Some(recorded) => self.event(&recorded)?,
-                    None => say_source(self.context, source),
+                    None => warn_about_source(self.context, source),
                 }
             }
             Item::End => {

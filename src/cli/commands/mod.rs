@@ -71,7 +71,7 @@ impl ProjectContext {
 }
 
 /// Warns when the events came from the disk instead of the scheduler, and about lost texts.
-fn say_source(context: &Context, source: &Source) {
+fn warn_about_source(context: &Context, source: &Source) {
     if let Some(from_disk) = source.from_disk() {
         context.note(from_disk);
     }

@@ -52,7 +52,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     let failed = |error: crate::queue::Error| failures::of_log(&error);
     let findings = repair::examine(&project.log, &project.snapshots).map_err(failed)?;
     if findings.is_whole() {
-        say_whole(context, &findings)?;
+        print_whole(context, &findings)?;
         return Ok(ExitCode::Passing);
     }
     if findings.has_all_events() {
@@ -83,7 +83,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     if context.out.is_json() {
         context.out.json(&json)?;
     } else if !context.out.quiet {
-        say_repaired(context, &repaired, &aside)?;
+        print_repaired(context, &repaired, &aside)?;
     }
     Ok(ExitCode::Passing)
 }
@@ -346,7 +346,7 @@ impl Plan<'_> {
     }
 }
 
-fn say_whole(context: &Context, findings: &Findings) -> Result<(), Error> {
+fn print_whole(context: &Context, findings: &Findings) -> Result<(), Error> {
     let kept = findings.head().sequence;
     if context.out.is_json() {
         let json = json!({ "whole": true, "repaired": false, "kept": kept });
@@ -363,7 +363,11 @@ fn say_whole(context: &Context, findings: &Findings) -> Result<(), Error> {
     Ok(())
 }
 
-fn say_repaired(context: &Context, repaired: &repair::Repaired, aside: &Path) -> Result<(), Error> {
+fn print_repaired(
+    context: &Context,
+    repaired: &repair::Repaired,
+    aside: &Path,
+) -> Result<(), Error> {
     let out = &context.out;
     out.line(format_args!(
         "repaired: the log has {} events, all verified",

@@ -1,6 +1,6 @@
 //! `scheduler replay`: shows the state at a point in the log.
 
-use super::{ProjectContext, say_source};
+use super::{ProjectContext, warn_about_source};
 use crate::cli::Context;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
@@ -25,7 +25,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
         let source = here.source().await?;
         let last = args.to.map(Sequence);
         let state = source.state(&here.project, last).await?;
-        say_source(context, &source);
+        warn_about_source(context, &source);
         if let Some(wanted) = last.filter(|wanted| *wanted > state.sequence) {
             return Err(Error::usage(
                 format!("cannot replay to event {wanted}"),

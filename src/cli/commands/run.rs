@@ -48,12 +48,12 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
         note: raised,
     };
     let ended = engine::work(context, &project, &config, options)?;
-    say_end(context, &ended)?;
+    print_end(context, &ended)?;
     Ok(ended.code())
 }
 
 /// Prints how the run ended, on standard output.
-fn say_end(context: &Context, ended: &Ended) -> Result<(), Error> {
+fn print_end(context: &Context, ended: &Ended) -> Result<(), Error> {
     let interrupted = ended.code() == ExitCode::Interrupted;
     let reason = match ended.reason() {
         _ if interrupted => "interrupted; `scheduler run` continues where it ended",

@@ -5,7 +5,7 @@ mod watch;
 use serde::Serialize;
 
 use self::watch::Watch;
-use super::{ProjectContext, say_source};
+use super::{ProjectContext, warn_about_source};
 use crate::cli::Context;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
@@ -36,10 +36,10 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
         let source = here.source().await?;
         let state = source.state(&here.project, None).await?;
         let live = source.live().await?;
-        say_source(context, &source);
+        warn_about_source(context, &source);
         let from_disk = source.from_disk();
         let beside = Beside { live, from_disk };
-        say(context, &state, &beside, args.watch)?;
+        print(context, &state, &beside, args.watch)?;
         if args.watch {
             let running = source.is_running();
             drop(source);
@@ -58,7 +58,7 @@ struct Beside {
     from_disk: Option<FromDisk>,
 }
 
-fn say(context: &Context, state: &State, beside: &Beside, again: bool) -> Result<(), Error> {
+fn print(context: &Context, state: &State, beside: &Beside, again: bool) -> Result<(), Error> {
     let clock = beside.live.as_ref().map(|live| live.now);
     let now = clock.unwrap_or_else(store::now).max(state.at);
     let view = views::status(state, now);

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use serde::Serialize;
 
-use super::{ProjectContext, say_source};
+use super::{ProjectContext, warn_about_source};
 use crate::cli::Context;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
@@ -40,7 +40,7 @@ pub struct Args {}
 pub fn run(context: &Context, _args: &Args) -> Result<ExitCode, Error> {
     let here = ProjectContext::find(context)?;
     let proven = prove(context, &here).map_err(|error| first_bad(&here, error))?;
-    say(context, &proven)?;
+    print(context, &proven)?;
     let verified = &proven.events;
     if !proven.unlawful.is_empty() {
         context.note(
@@ -68,7 +68,7 @@ fn prove(context: &Context, here: &ProjectContext) -> Result<Proven, Error> {
         let mut proof = Proof::new(&here.project, &contents)?;
         let take = &mut |item: Item<'_>, _: &dyn Contents| proof.take(item);
         source.read(Sequence(1), false, take).await?;
-        say_source(context, &source);
+        warn_about_source(context, &source);
         let proven = proof.end()?;
         match source.ending()? {
             Some(Ending::Altered) => Err(altered()),
@@ -292,7 +292,7 @@ fn counted(number: u64, one: &str, more: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { more })
 }
 
-fn say(context: &Context, proven: &Proven) -> Result<(), Error> {
+fn print(context: &Context, proven: &Proven) -> Result<(), Error> {
     let (verified, snapshots) = (&proven.events, &proven.snapshots);
     if context.out.is_json() {
         return context.out.json(&serde_json::json!({

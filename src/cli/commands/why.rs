@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{ProjectContext, say_source};
+use super::{ProjectContext, warn_about_source};
 use crate::cli::Context;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
@@ -42,7 +42,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
             Ok(ControlFlow::Continue(()))
         };
         source.events(Sequence(1), each).await?;
-        say_source(context, &source);
+        warn_about_source(context, &source);
         state.settle();
         let why = fold.answer(&state, now()).ok_or_else(|| {
             Error::usage(

@@ -41,7 +41,7 @@ pub struct Args {
 /// The kind of jobs that a worker takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Kind {
-    /// Implements features
+    /// Implements features that do not pass yet
     Coding,
     /// Tests passing features; changes no code
     Testing,
@@ -74,7 +74,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     let kind = args.kind.into();
     let connect = args.connect.clone();
     let working = worker::run(config, kind, connect, Arc::new(outputs), reporter);
-    let standing = project.standing();
+    let path_guard = project.path_guard();
     let exit = runtime::start()?.block_on(async {
         tokio::select! {
             exit = working => exit.map_err(|error| {
@@ -82,7 +82,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
                 Error::usage("the worker cannot start", error, next)
             }),
             // Every process that the worker started ends with it.
-            error = standing.lost(|| Ok(())) => Err(error),
+            error = path_guard.lost(|| Ok(())) => Err(error),
         }
     })?;
     match exit {

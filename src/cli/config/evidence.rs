@@ -74,7 +74,7 @@ impl Config {
             return None;
         }
         match &self.frozen {
-            Some(frozen) => Some(frozen.join(kind.word())),
+            Some(frozen) => Some(frozen.join(kind.as_str())),
             None => Some(project.root.join(name)),
         }
     }
@@ -100,7 +100,7 @@ impl Config {
             for (_, kind) in TEMPLATES {
                 // If a template cannot be read, workers report it.
                 if let Some(Ok(text)) = self.template(project, kind).map(fs::read) {
-                    fs::write(frozen.join(kind.word()), text)?;
+                    fs::write(frozen.join(kind.as_str()), text)?;
                 }
             }
             Ok(())

@@ -36,7 +36,7 @@ pub struct File {
     pub log: Log,
 }
 
-/// Section `[run]`.
+/// Section `[run]`: settings of the run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(
@@ -180,7 +180,7 @@ impl Run {
     }
 }
 
-/// Section `[workers]`.
+/// Section `[workers]`: workers that a run starts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(
@@ -258,7 +258,7 @@ impl Agents {
     }
 }
 
-/// Section `[hooks]`.
+/// Section `[hooks]`: commands around an attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(
@@ -286,7 +286,7 @@ impl Default for Hooks {
     }
 }
 
-/// Section `[prompts]`.
+/// Section `[prompts]`: paths of prompt templates.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(
@@ -298,7 +298,7 @@ pub struct Prompts {
     pub testing: String,
 }
 
-/// Section `[environment]`.
+/// Section `[environment]`: environment and isolation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(
@@ -311,7 +311,7 @@ pub struct Environment {
     pub env: BTreeMap<String, String>,
 }
 
-/// Section `[cage]`.
+/// Section `[cage]`: paths and limits of the cage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(
@@ -343,7 +343,7 @@ impl Default for Cage {
     }
 }
 
-/// Section `[log]`.
+/// Section `[log]`: storage of the log.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(

@@ -289,7 +289,7 @@ impl Config {
             ..
         } = self.file.clone();
         let file = |path: String, kind: WorkerKind| {
-            let frozen = self.frozen_prompts().map(|dir| dir.join(kind.word()));
+            let frozen = self.frozen_prompts().map(|dir| dir.join(kind.as_str()));
             (!path.is_empty()).then(|| frozen.unwrap_or(PathBuf::from(path)))
         };
         worker::Config {

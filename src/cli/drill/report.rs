@@ -42,7 +42,7 @@ fn all_recoveries(findings: &Findings) -> Vec<Duration> {
 pub fn text(findings: &Findings) -> String {
     let kinds = Kind::ALL.map(|kind| {
         let count = findings.kills.get(&kind).copied().unwrap_or(0);
-        format!("{count} {}", kind.word())
+        format!("{count} {}", kind.as_str())
     });
     let (features, merged) = findings.features;
     let rows = [
@@ -93,7 +93,7 @@ pub fn text(findings: &Findings) -> String {
     for (kind, all) in &findings.recoveries {
         out.push_str(&format!(
             "{:<13} {}\n",
-            format!("  {}", kind.word()),
+            format!("  {}", kind.as_str()),
             recovery(all)
         ));
     }

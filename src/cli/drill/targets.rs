@@ -20,11 +20,11 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Every kind.
+    /// Every kind, in the order of the report.
     pub const ALL: [Self; 3] = [Self::Scheduler, Self::Worker, Self::Agent];
 
     /// The kind's name in the plural.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Scheduler => "schedulers",
             Self::Worker => "workers",

@@ -76,7 +76,7 @@ impl Observer for Watcher {
             }
             shown.push(*missing);
             if !std::mem::replace(said, true) {
-                let word = missing.kind.word();
+                let word = missing.kind.as_str();
                 let start = pages::missing_workers::start(missing);
                 self.progress
                     .note(&format!("waiting for a {word} worker: {start}"));

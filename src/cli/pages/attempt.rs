@@ -89,7 +89,7 @@ pub fn piece(piece: &Piece, out: &Output) -> String {
         _ => {}
     }
     let at = cell_right(&format::duration(piece.at_ms), 8);
-    let mut head = format!("{at} {:<8}", piece.kind.word());
+    let mut head = format!("{at} {:<8}", piece.kind.as_str());
     for line in lines
         .iter()
         .copied()

@@ -13,7 +13,7 @@ pub fn page(text: &FeatureText, out: &Output) -> String {
     let mut page = Page::new(&out.uncut());
     let spec = &text.spec;
     let title = format!("{} {}", text.feature, clean(&spec.name));
-    let status = format!(": {}", text.status.word());
+    let status = format!(": {}", text.status.as_str());
     page.line(&[(Style::Strong, &title), (Style::Plain, &status)]);
     let mut fact = |name: &str, words: String| {
         let name = format!("  {name:<10}");
@@ -78,7 +78,7 @@ fn neighbours(page: &mut Page, title: &str, neighbours: &[Neighbour]) {
     page.line(&[(Style::Strong, title)]);
     for it in neighbours.iter().take(NEIGHBOURS_MAX) {
         let name = format!("  {} {}", it.feature, clean(&it.name));
-        let status = format!(" ({})", it.status.word());
+        let status = format!(" ({})", it.status.as_str());
         page.line(&[(Style::Plain, &name), (Style::Faint, &status)]);
     }
     if let Some(more) = neighbours

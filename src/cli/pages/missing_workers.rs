@@ -5,7 +5,7 @@ use crate::protocol::MissingWorkers;
 
 /// Which worker to start, and when the run ends without it.
 pub fn start(missing: &MissingWorkers) -> String {
-    let start = format!("start `worker --kind {}`", missing.kind.word());
+    let start = format!("start `worker --kind {}`", missing.kind.as_str());
     match missing.ends_in_ms {
         None => start,
         Some(ms) => format!("{start}, or the run ends in {}", format::duration(ms)),
@@ -14,7 +14,7 @@ pub fn start(missing: &MissingWorkers) -> String {
 
 /// The same for the short line of totals.
 pub fn short(missing: &MissingWorkers) -> String {
-    let word = missing.kind.word();
+    let word = missing.kind.as_str();
     match missing.ends_in_ms {
         None => format!("no {word} worker"),
         Some(ms) => format!("no {word} worker (run ends in {})", format::duration(ms)),

@@ -97,7 +97,7 @@ impl Writer<'_> {
         self.warnings();
         let counts = view.counts.iter().rev();
         let counts: Vec<String> = counts
-            .map(|(it, count)| format!("{count} {}", it.word()))
+            .map(|(it, count)| format!("{count} {}", it.as_str()))
             .collect();
         let text = match view.features.len() {
             0 => "none yet; add some with `scheduler import FILE`".to_owned(),
@@ -159,7 +159,7 @@ impl Writer<'_> {
             self.fact("limited", Style::Warning, &text);
         }
         if let Some(trouble) = &view.troubled {
-            let (kind, reason) = (trouble.kind.word(), clean(&trouble.reason));
+            let (kind, reason) = (trouble.kind.as_str(), clean(&trouble.reason));
             let text = format!(
                 "problem of the machine ({kind}): {reason}; {}",
                 trouble.advice
@@ -304,7 +304,7 @@ impl Writer<'_> {
         if features.is_empty() {
             return;
         }
-        self.title(status.word(), features.len());
+        self.title(status.as_str(), features.len());
         for feature in features.iter().take(ROWS_MAX) {
             let (tone, note) = self.note(feature);
             self.row(&feature.feature.to_string(), &feature.name, tone, &note);

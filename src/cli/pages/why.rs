@@ -19,7 +19,7 @@ pub type Tails = BTreeMap<Sequence, Vec<String>>;
 /// The page. Its lines are not cut to the terminal's width. `all` lists every passed test.
 pub fn page(why: &Why, tails: &Tails, all: bool, out: &Output) -> String {
     let mut page = Page::new(&out.uncut());
-    let status = format!(": {}", why.status.word());
+    let status = format!(": {}", why.status.as_str());
     let name = clean(&why.name);
     page.line(&[
         (Style::Strong, &format!("{} {name}", why.feature)),
@@ -121,7 +121,7 @@ fn see_more(page: &mut Page, why: &Why) {
 /// One entry, and below it the last lines of its failed check's output.
 pub(super) fn entry_lines(page: &mut Page, entry: &TimelineEntry, tail: &[String]) {
     let when = format!("{:>6} {} ", entry.sequence.0, time(entry.at));
-    let label = format!("{:<1$}", entry.label.word(), Label::WIDTH);
+    let label = format!("{:<1$}", entry.label.as_str(), Label::WIDTH);
     let attempt = match (entry.label, entry.attempt) {
         (Label::Start, Some(attempt)) => format!("attempt {attempt}, "),
         (_, Some(attempt)) => format!("{attempt} "),

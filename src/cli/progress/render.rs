@@ -130,7 +130,7 @@ pub fn totals(view: &View, now: Timestamp, load: Option<Load>, style: RenderStyl
         row.glue(Style::Warning, ", paused");
     }
     if let Some(kind) = view.troubled {
-        row.glue(Style::Warning, &format!(", held: {}", kind.word()));
+        row.glue(Style::Warning, &format!(", held: {}", kind.as_str()));
     }
     if view.draining {
         row.glue(Style::Warning, ", ending");

@@ -23,7 +23,7 @@ pub enum DisplayMode {
     Counter,
     /// Permanent lines only, also used without a terminal.
     Plain,
-    /// Only notes.
+    /// Nothing except notes.
     Silent,
 }
 

@@ -41,7 +41,7 @@ pub enum Kind {
 
 impl Kind {
     /// Name of the kind, at most seven letters.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Prompt => "prompt",
             Self::Agent => "agent",

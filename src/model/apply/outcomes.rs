@@ -141,7 +141,7 @@ fn remember(feature: &mut Feature, failure: &Failure) {
     if feature.words.recent_failures.len() >= FAILURES_REMEMBERED {
         feature.words.recent_failures.remove(0);
     }
-    let kind = failure.kind.word();
+    let kind = failure.kind.as_str();
     let text = format!("{kind}: {}", failure.reason);
     feature.words.recent_failures.push(text);
 }

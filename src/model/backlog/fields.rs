@@ -21,7 +21,7 @@ const KEYS: [&str; 9] = [
     "id",
 ];
 
-/// Reads one feature. Where something is wrong, `errors` says so and the rest is read all the same.
+/// Reads one feature. Where something is wrong, `errors` says so and the rest is read anyway.
 pub(super) fn feature(number: usize, entry: &Node, errors: &mut BacklogErrors) -> BacklogFeature {
     let mut place = Place {
         number,

@@ -280,7 +280,7 @@ fn known(state: &State, id: FeatureId) -> Result<&Feature, Rejection> {
         .ok_or_else(|| match is_removed(state, id) {
             true => Rejection::WrongStatus {
                 feature: id,
-                status: Status::Removed.word().to_owned(),
+                status: Status::Removed.as_str().to_owned(),
                 problem: "it is no longer in the backlog".to_owned(),
             },
             false => Rejection::UnknownFeature(id),
@@ -295,7 +295,7 @@ fn is_removed(state: &State, id: FeatureId) -> bool {
 fn wrong(feature: &Feature, problem: &str) -> Rejection {
     Rejection::WrongStatus {
         feature: feature.id,
-        status: feature.status.word().to_owned(),
+        status: feature.status.as_str().to_owned(),
         problem: problem.to_owned(),
     }
 }

@@ -68,7 +68,7 @@ impl Counts {
 
     fn parked(self, feature: FeatureId, settings: &Settings) -> Option<Event> {
         let most = settings.max_attempts;
-        // Two features that keep breaking each other must not go on forever. A regression is no
+        // Two features that keep breaking each other must not continue forever. A regression is no
         // failed try, so that it takes one more of them.
         let failures = if self.failures >= most || self.lost_streak >= LOST_MAX {
             self.failures

@@ -54,7 +54,7 @@ pub fn report(
     let Some(open) = state.attempts.get(&attempt) else {
         // It changes nothing, but what it cost was spent.
         let mut events = spending(state, attempt, usage);
-        let report = report.word().to_owned();
+        let report = report.as_str().to_owned();
         events.push(LateResultIgnored { attempt, report }.into());
         return Ok(events);
     };
@@ -139,7 +139,7 @@ impl Reported<'_> {
                 Ok(self.tested(&verdicts, *limited_until))
             }
             (_, other) => {
-                let word = other.word();
+                let word = other.as_str();
                 Ok(vec![self.released(&format!(
                     "{word:?} is not a valid result for this kind of job"
                 ))])

@@ -7,7 +7,7 @@ use crate::model::ids::{AttemptId, Timestamp};
 use crate::model::state::{Attempt, State};
 use crate::model::trouble::{OWN_MAX, Trouble, backoff_ms};
 
-/// The event by which an attempt's trouble becomes the crew's.
+/// The event by which an attempt's trouble becomes the workers's.
 pub fn troubled(
     state: &State,
     now: Timestamp,

@@ -45,7 +45,7 @@ struct Changed<'a> {
     /// True when the changed slots are all the numbers from the first to the last of them, as a
     /// batch of additions is: then they are found without a search.
     contiguous: bool,
-    /// Changed slots.
+    /// Slots whose edges changed.
     changed: Bits,
     /// All slots are below this.
     limit: usize,

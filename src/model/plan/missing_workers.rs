@@ -59,7 +59,7 @@ pub fn due(state: &State, now: Timestamp, world: &World) -> Option<(RunOutcome, 
     };
     let (kind, wait) = world.lacking.iter().find(|(kind, it)| over(kind, it))?;
     let left = left(state, *kind);
-    let (word, waited) = (kind.word(), format::duration(wait.waited_ms));
+    let (word, waited) = (kind.as_str(), format::duration(wait.waited_ms));
     let reason = format!(
         "stopped: no {word} worker for {waited}, and {left}. Continue with `scheduler run --workers {word}=1`, or with `scheduler run` and `worker --kind {word}`"
     );
@@ -87,7 +87,7 @@ fn left(state: &State, kind: WorkerKind) -> String {
 }
 
 fn crashed(state: &State, kind: WorkerKind, crash: &Crash) -> String {
-    let (left, word) = (left(state, kind), kind.word());
+    let (left, word) = (left(state, kind), kind.as_str());
     let (failures, how) = (crash.failures, &crash.how);
     let said = match &*crash.said {
         "" => "it wrote nothing; see workers.log in the data directory".to_owned(),

@@ -27,7 +27,7 @@ pub fn candidates(
     (best, total)
 }
 
-/// True when only the open trouble keeps the crew from its work.
+/// True when only the open trouble keeps the workers from its work.
 pub fn holds(state: &State, now: Timestamp) -> bool {
     let work = coding_remains(state) || final_tests_wait(state);
     state.troubled.is_some() && state.open_run().is_some() && work && may_start(state, now)

@@ -31,12 +31,12 @@ pub(super) struct Column {
     pub(super) row: u32,
     /// For how many features it stands, itself included.
     pub(super) weight: u32,
-    /// Its place.
+    /// Its position in the column order.
     pub(super) place: u32,
 }
 
 impl Columns {
-    /// No row.
+    /// Marks a node without a row.
     pub(super) const NONE: u32 = u32::MAX;
 
     pub(super) fn of(order: &Order) -> Self {

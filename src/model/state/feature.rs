@@ -12,7 +12,7 @@ use crate::model::ids::{AttemptId, CommitId, FeatureId, Sequence, Timestamp};
 /// A feature and its life.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Feature {
-    /// Its number.
+    /// Number of the feature.
     pub id: FeatureId,
     /// What the backlog says.
     pub spec: FeatureSpec,
@@ -76,7 +76,7 @@ impl Feature {
     }
 
     /// True when its tests came to no verdict so often that it is left alone: whatever is wrong
-    /// with them, trying for ever will not mend it.
+    /// with them, trying forever will not fix it.
     pub fn untestable(&self) -> bool {
         self.inconclusive >= INCONCLUSIVE_MAX || self.lost_streak >= LOST_MAX
     }

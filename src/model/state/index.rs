@@ -28,7 +28,7 @@ enum Place {
     Delayed((Timestamp, u32)),
     /// Among the passing ones.
     Proven((u32, u32)),
-    /// In none.
+    /// In none of the indexes.
     Nowhere,
 }
 

@@ -22,12 +22,12 @@ pub struct Notices {
     pub held: String,
 }
 
-/// A refusal.
+/// The last refused command of a process of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
-    /// When.
+    /// Wall-clock time of the event.
     pub at: Timestamp,
-    /// Which process.
+    /// The process that was refused.
     pub actor: Actor,
     /// Of which attempt.
     pub attempt: Option<AttemptId>,

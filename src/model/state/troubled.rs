@@ -36,7 +36,7 @@ impl Troubled {
 }
 
 impl State {
-    /// True while a trouble keeps new attempts back at `now`: its wait goes on, or an attempt that
+    /// True while a trouble keeps new attempts back at `now`: its wait continues, or an attempt that
     /// shows whether it is over is open already.
     pub fn is_held_by_trouble(&self, now: Timestamp) -> bool {
         self.troubled.as_ref().is_some_and(|trouble| {

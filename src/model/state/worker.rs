@@ -9,7 +9,7 @@ use crate::model::settings::Settings;
 pub const RETURNS_FREE: u32 = 3;
 
 /// Jobs in a row after which a worker is given no more. With the usual waits that takes minutes;
-/// whatever is wrong with it, a person has to mend it. One that ends and starts again is another.
+/// whatever is wrong with it, a person has to fix it. One that ends and starts again is another.
 pub const RETURNS_MAX: u32 = 10;
 
 impl Worker {

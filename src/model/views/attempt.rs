@@ -23,7 +23,7 @@ pub struct AttemptTimeline {
     pub worker: String,
     /// The commit from which it started.
     pub base: CommitId,
-    /// Start time.
+    /// Wall-clock time of the start.
     pub started: Timestamp,
     /// True until it ends.
     pub open: bool,
@@ -161,7 +161,11 @@ mod tests {
             ("worker-1", &commit('a'))
         );
         assert_eq!(timeline.spent.input_tokens, 14);
-        let marks: Vec<&str> = timeline.entries.iter().map(|it| it.label.word()).collect();
+        let marks: Vec<&str> = timeline
+            .entries
+            .iter()
+            .map(|it| it.label.as_str())
+            .collect();
         assert_eq!(marks, ["START", "FAIL"]);
         let timeline = told(&log, second).expect("it is there");
         assert_eq!((timeline.number, timeline.open), (2, true));

@@ -69,7 +69,7 @@ pub struct StatusView {
 /// A run, open or finished.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunView {
-    /// Start time.
+    /// Wall-clock time of the start.
     pub started_at: Timestamp,
     /// Milliseconds since the start, without jumps of the clock.
     pub ran_ms: u64,
@@ -107,11 +107,11 @@ pub struct AttemptView {
     pub worker: String,
     /// Whether the attempt codes or tests.
     pub kind: WorkerKind,
-    /// Its features.
+    /// Numbers of its features.
     pub features: Vec<FeatureId>,
     /// Name of the first feature.
     pub name: String,
-    /// Start time.
+    /// Wall-clock time of the start.
     pub started: Timestamp,
     /// Milliseconds since the start, without jumps of the clock.
     pub ran_ms: u64,
@@ -126,7 +126,7 @@ pub struct NextView {
     pub feature: FeatureId,
     /// Name of the feature.
     pub name: String,
-    /// Its rank.
+    /// Its rank among the ready features.
     pub terms: RankTerms,
 }
 

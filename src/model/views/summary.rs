@@ -63,12 +63,12 @@ pub fn summary(state: &State, since: Option<Timestamp>) -> Summary {
         Some((outcome, reason)) => (Some(outcome), reason),
         None => (None, String::new()),
     };
-    let features = STATUSES.map(|status| (status.word(), state.count(status)));
+    let features = STATUSES.map(|status| (status.as_str(), state.count(status)));
     let tally = &state.tally;
     let failures = tally
         .failures
         .iter()
-        .map(|(kind, &count)| (kind.word(), count));
+        .map(|(kind, &count)| (kind.as_str(), count));
     Summary {
         outcome,
         reason,

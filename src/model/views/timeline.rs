@@ -66,7 +66,7 @@ impl Label {
     pub const WIDTH: usize = 7;
 
     /// The label as printed.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Add => "ADD",
             Self::Edit => "EDIT",
@@ -131,7 +131,7 @@ pub struct EventLine {
     pub sequence: Sequence,
     /// Time of the event.
     pub at: Timestamp,
-    /// What happened.
+    /// What happened, as a word.
     pub label: Label,
     /// Milliseconds that the attempt had run, for events of an attempt.
     pub elapsed_ms: Option<u64>,

@@ -17,8 +17,8 @@ pub struct TimelineEntry {
     pub sequence: Sequence,
     /// Time of the event.
     pub at: Timestamp,
-    /// What happened.
-    #[serde(serialize_with = "word")]
+    /// What happened, as a word.
+    #[serde(serialize_with = "label_as_str")]
     pub label: Label,
     /// Details as text.
     pub note: String,
@@ -64,8 +64,8 @@ pub enum Choice {
     },
 }
 
-fn word<S: serde::Serializer>(label: &Label, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(label.word())
+fn label_as_str<S: serde::Serializer>(label: &Label, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(label.as_str())
 }
 
 impl Choice {

@@ -64,7 +64,7 @@ pub(in crate::queue) fn remove(dir: &Path) -> Result<(), Error> {
     }
 }
 
-/// Renames durably.
+/// Renames, and syncs both directories.
 pub(in crate::queue) fn rename(from: &Path, to: &Path) -> Result<(), Error> {
     fs::rename(from, to).map_err(Error::io("rename", from))?;
     files::sync_dir(to.parent().unwrap_or(Path::new(".")))

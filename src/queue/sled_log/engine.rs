@@ -95,7 +95,7 @@ impl<T: Send + 'static> CloseGuard<T> {
             return true;
         };
         let (done, closed) = mpsc::channel();
-        // In a thread of its own, because on a disk that failed sled may also wait for ever.
+        // In a thread of its own, because on a disk that failed sled may also wait forever.
         let closing = std::thread::Builder::new().name("log-close".to_owned());
         let closing = closing.spawn(move || {
             let dropped = engine("close", || {
@@ -125,7 +125,7 @@ const NUDGES_MAX: u32 = 11;
 
 /// Flushes what a batch wrote.
 ///
-/// In sled 0.34 a flush may wait for ever after a batch on a disk that fails: the batch's manifest
+/// In sled 0.34 a flush may wait forever after a batch on a disk that fails: the batch's manifest
 /// is written last and by another thread, and when that write fails, sled notes the error and wakes
 /// nobody (`Log::exit_reservation`). Another flush finds the error, returns it, and wakes whoever
 /// waits. So one is made when the first takes long; on a disk that is only slow, both wait for it.

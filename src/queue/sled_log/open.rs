@@ -202,7 +202,7 @@ fn create(dir: &Path, home: &Path) -> Result<(), Error> {
 }
 
 /// sled takes the newest name that begins with `snap.` for its snapshot. A process that died
-/// while it wrote one leaves a half one, which would keep sled from opening for ever. It is of no
+/// while it wrote one leaves a half one, which would keep sled from opening forever. It is of no
 /// worth: the log behind it is complete.
 fn remove_half_made_snapshots(home: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(home).map_err(Error::io("read", home))? {

@@ -137,7 +137,7 @@ impl Machine {
         let Hello { kind, process, .. } = hello;
         let actor = self.actor(&hello.caller);
         if actor.is_agent() && !planted!(AgentHired) {
-            let wish = format!("take jobs as a {} worker", kind.word());
+            let wish = format!("take jobs as a {} worker", kind.as_str());
             self.record_refusal(now, &actor, wish);
             return Err(format!(
                 "{actor} cannot be a worker; this refusal is recorded, and people see it"

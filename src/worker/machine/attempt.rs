@@ -342,7 +342,7 @@ impl Machine {
             // An offer that may have been lost is repeated; this one was not.
             if attempt.id != offer.attempt {
                 let one = offer.attempt;
-                self.say(format!("ignored an unexpected job (attempt {one})"));
+                self.log_line(format!("ignored an unexpected job (attempt {one})"));
             }
             return;
         }
@@ -361,7 +361,7 @@ impl Machine {
             WorkerKind::Coding => "working on",
             WorkerKind::Testing => "testing",
         };
-        self.say(format!(
+        self.log_line(format!(
             "{verb} {} (attempt {}, try {number})",
             attempt.title(),
             attempt.id.0
@@ -380,12 +380,12 @@ impl Machine {
         let reported = attempt.spooled.is_some();
         self.attempt = Some(attempt);
         if reported {
-            self.say(format!(
+            self.log_line(format!(
                 "reporting the result of attempt {number} for a worker that died"
             ));
             self.report();
         } else {
-            self.say(format!(
+            self.log_line(format!(
                 "cleaning up attempt {number} of a worker that died"
             ));
             self.begin(now, StepKind::Clean);
@@ -489,7 +489,7 @@ impl Machine {
         }
         attempt.deadline = Some(now.plus_ms(attempt.left_ms));
         let line = format!("{}: the head has moved, rebasing", attempt.title());
-        self.say(line);
+        self.log_line(line);
         self.begin(now, StepKind::Rebase(onto));
     }
 }

@@ -119,7 +119,7 @@ impl Machine {
         };
         let (ending, over) = (attempt.ending.take(), attempt.verdict.is_some());
         if let Some(line) = line {
-            self.say(line);
+            self.log_line(line);
         }
         match ending {
             Some(ending) => self.end(now, random, ending),
@@ -225,7 +225,7 @@ impl Machine {
         let line = attempt.result_line(verdict);
         let lost = attempt.is_mergeable() && verdict != Verdict::Passed;
         let preserve = lost && attempt.made && !attempt.preserved;
-        self.say(line);
+        self.log_line(line);
         match preserve {
             true => self.begin(now, StepKind::Preserve),
             false => self.clean(now),
@@ -244,7 +244,7 @@ impl Machine {
         };
         let line = format!("{}: cancelled, {reason}", attempt.title());
         let waiting = attempt.is_waiting();
-        self.say(line);
+        self.log_line(line);
         match waiting {
             true => self.conclude(now, random, Report::Released { reason }),
             false => self.end_early(Ending::Release { reason }),
@@ -322,7 +322,7 @@ impl Machine {
                 // Whatever happens from now on, the scheduler hears nothing more of it.
                 attempt.verdict = Some(Verdict::Late);
                 let preserve = attempt.work_is_unkept();
-                self.say(line);
+                self.log_line(line);
                 match preserve {
                     true => self.begin(now, StepKind::Preserve),
                     false => self.clean(now),
@@ -346,7 +346,7 @@ impl Machine {
                 attempt.title(),
                 failure.reason
             );
-            self.say(line);
+            self.log_line(line);
         }
         self.attempt = None;
         self.next(now);
@@ -368,7 +368,7 @@ impl Machine {
                 Some(Stage::Running(running)) if running.is_work()
             );
             if working {
-                self.say(format!("stopping: {reason}"));
+                self.log_line(format!("stopping: {reason}"));
                 self.end_early(Ending::Release { reason });
             }
             self.nobody_to_report_to(now);

@@ -109,7 +109,7 @@ impl Machine {
                 Some(attempt) if !attempt.is_waiting() => "; the attempt continues",
                 _ => "",
             };
-            self.say(match was_up {
+            self.log_line(match was_up {
                 true => {
                     format!("disconnected from the scheduler ({reason}); waiting for it{running}")
                 }
@@ -146,7 +146,7 @@ impl Machine {
             WorkerKind::Coding => "coding",
             WorkerKind::Testing => "testing",
         };
-        self.say(format!("joined as {name} ({kind})"));
+        self.log_line(format!("joined as {name} ({kind})"));
         if self.attempt.is_some() {
             self.come_back(now, holding_accepted);
         } else {

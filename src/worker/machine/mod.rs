@@ -10,7 +10,7 @@
 //!                       waiting -> rebase -> checks -> spool -> waiting     (the head moved)
 //! ```
 //!
-//! Both go on side by side: an attempt works while the link is down, and waits for it only when
+//! Both continue side by side: an attempt works while the link is down, and waits for it only when
 //! its result lies synced in the spool.
 
 mod attempt;
@@ -64,7 +64,7 @@ pub struct Rules {
     pub config: String,
 }
 
-/// One worker.
+/// The worker's state machine: connection, attempt and steps.
 #[derive(Debug)]
 pub struct Machine {
     rules: Rules,
@@ -182,7 +182,7 @@ impl Machine {
                 ..
             } => self.welcomed(now, worker, &name, holding_accepted),
             SchedulerMessage::Refused { reason } => {
-                self.say(format!("the scheduler refused this worker: {reason}"));
+                self.log_line(format!("the scheduler refused this worker: {reason}"));
                 self.stop(now, reason.clone(), Exit::Refused(reason));
             }
             SchedulerMessage::Job(offer) => self.job(now, random, *offer),
@@ -229,7 +229,7 @@ impl Machine {
             1 => {
                 if self.attempt.is_some() {
                     let end = "ending after the current attempt; Ctrl-C again stops it now";
-                    self.say(end.to_owned());
+                    self.log_line(end.to_owned());
                 }
                 self.drain(now, "a person asked it to end".to_owned());
             }
@@ -274,7 +274,7 @@ impl Machine {
         if let Some(limit_ms) = limit_ms.filter(over) {
             let limit = Duration::from_millis(limit_ms);
             let limit = humantime::format_duration(limit);
-            self.say(format!(
+            self.log_line(format!(
                 "no scheduler for {limit}; start one with `scheduler run`, then this worker again"
             ));
             self.leave("no scheduler".to_owned(), Exit::NoScheduler);
@@ -334,7 +334,7 @@ impl Machine {
         self.out.push(Effect::Send(message));
     }
 
-    fn say(&mut self, line: String) {
+    fn log_line(&mut self, line: String) {
         self.out.push(Effect::Say(line));
     }
 }

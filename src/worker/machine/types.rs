@@ -16,7 +16,7 @@ pub enum Input {
     Connected,
     /// [`Effect::Connect`] failed, or the connection is gone.
     Disconnected {
-        /// Why.
+        /// The reason, as text for people.
         reason: String,
     },
     /// The scheduler says something.
@@ -53,9 +53,9 @@ pub enum Effect {
 /// One thing to do for an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// For which.
+    /// Number of the attempt.
     pub attempt: AttemptId,
-    /// What.
+    /// What the step does.
     pub kind: StepKind,
 }
 
@@ -72,10 +72,10 @@ pub enum StepKind {
     Commit,
     /// Rebase the commit onto this head.
     Rebase(CommitId),
-    /// Run the checks of these features, each up to its first failure; after a failure go on
+    /// Run the checks of these features, each up to its first failure; after a failure continue
     /// with the next feature only when `go_on`.
     Check {
-        /// Whose.
+        /// Numbers of its features.
         features: Vec<FeatureId>,
         /// Whether one feature's failure leaves the others of interest.
         go_on: bool,
@@ -134,7 +134,7 @@ pub enum Finished {
 /// A report as it is kept in the spool, to be sent with this command id until it is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spooled {
-    /// Names the report for ever.
+    /// Names the report forever.
     pub command: CommandId,
     /// What it says.
     pub report: Report,
@@ -145,7 +145,7 @@ pub struct Spooled {
 /// An attempt that a dead worker of this project left behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leftover {
-    /// Which.
+    /// Number of the attempt.
     pub attempt: AttemptId,
     /// Whose kind of job it was.
     pub kind: WorkerKind,
@@ -166,7 +166,7 @@ pub enum Exit {
     NoScheduler,
     /// The scheduler does not want this worker; why.
     Refused(String),
-    /// The worker could not go on; why.
+    /// The worker could not continue; why.
     Failed(String),
 }
 
@@ -188,7 +188,7 @@ impl Exit {
 pub(super) enum Ending {
     /// Given back: cancelled by a person, or this worker stops.
     Release {
-        /// Why.
+        /// The reason, as text for people.
         reason: String,
     },
     /// Its time was up.

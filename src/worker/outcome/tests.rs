@@ -65,7 +65,7 @@ fn every_end_of_a_session_has_its_kind_of_failure() {
             Some(FailureKind::IdleLimit),
             Some(FailureKind::IdleLimit),
         ),
-        // An agent that ends well when it is told to end was ended all the same.
+        // An agent that ends well when it is told to end was ended anyway.
         (
             S::Completed,
             Some(FailureKind::StepLimit),

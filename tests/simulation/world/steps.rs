@@ -129,7 +129,7 @@ impl World {
             StepKind::Preserve | StepKind::Spool(_) | StepKind::Clean => {}
             StepKind::Hook(_) | StepKind::Session(_) | StepKind::Check { .. } => return None,
         }
-        let words = format!("the machine fails: {}", trouble.word());
+        let words = format!("the machine fails: {}", trouble.as_str());
         Some(failed(FailureKind::Trouble(trouble), &words))
     }
 

@@ -10,7 +10,12 @@ use crate::model::feature::Status;
 use crate::model::format;
 
 /// Prints how the demo went and which commands show more.
-pub fn say(context: &Context, project: &Project, ended: &Ended, wall_ms: u64) -> Result<(), Error> {
+pub fn print(
+    context: &Context,
+    project: &Project,
+    ended: &Ended,
+    wall_ms: u64,
+) -> Result<(), Error> {
     if context.out.is_json() {
         return context.out.json(&as_json(project, ended, wall_ms));
     }
@@ -21,7 +26,7 @@ pub fn say(context: &Context, project: &Project, ended: &Ended, wall_ms: u64) ->
     let kinds = tally
         .failures
         .iter()
-        .map(|(kind, count)| format!("{} {count}", kind.word()));
+        .map(|(kind, count)| format!("{} {count}", kind.as_str()));
     let kinds: Vec<String> = kinds.collect();
     let reason = match ended.reason() {
         "" => "interrupted",
@@ -75,7 +80,7 @@ fn as_json(project: &Project, ended: &Ended, wall_ms: u64) -> Value {
     let (state, tally) = (&ended.state, &ended.state.tally);
     let kinds = tally.failures.iter();
     let kinds: serde_json::Map<String, Value> = kinds
-        .map(|(kind, count)| (kind.word().to_owned(), json!(count)))
+        .map(|(kind, count)| (kind.as_str().to_owned(), json!(count)))
         .collect();
     json!({
         "project": project.root.to_string_lossy(),

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::Args;
 use crate::agent::transcript;
 use crate::cli::Context;
-use crate::cli::commands::{ProjectContext, say_source};
+use crate::cli::commands::{ProjectContext, warn_about_source};
 use crate::cli::error::Error;
 use crate::cli::pages;
 use crate::cli::text::clean_lines;
@@ -73,7 +73,7 @@ async fn timeline(
         Ok(ControlFlow::Continue(()))
     };
     source.events(Sequence(1), each).await?;
-    say_source(context, &source);
+    warn_about_source(context, &source);
     fold.answer().ok_or_else(|| {
         Error::usage(
             format!("cannot show attempt {id}"),

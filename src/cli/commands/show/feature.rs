@@ -1,7 +1,7 @@
 //! `scheduler show N`: a feature's text.
 
 use crate::cli::Context;
-use crate::cli::commands::{ProjectContext, say_source};
+use crate::cli::commands::{ProjectContext, warn_about_source};
 use crate::cli::error::Error;
 use crate::cli::pages;
 use crate::cli::store::now;
@@ -12,7 +12,7 @@ use crate::model::views::feature_text;
 pub async fn show(context: &Context, here: &ProjectContext, id: FeatureId) -> Result<(), Error> {
     let source = here.source().await?;
     let state = source.state(&here.project, None).await?;
-    say_source(context, &source);
+    warn_about_source(context, &source);
     let text = feature_text(&state, id, now()).ok_or_else(|| unknown(id))?;
     if context.out.is_json() {
         return context.out.json(&text);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::time::MissedTickBehavior;
 
-use super::{Beside, say};
+use super::{Beside, print};
 use crate::cli::Context;
 use crate::cli::client::{self, Call, Client, READER_LIMIT};
 use crate::cli::commands::ProjectContext;
@@ -79,7 +79,7 @@ impl<'a> Watch<'a> {
                 Call::Silent { pid } => {
                     self.silent(pid);
                     self.catch_up().await?;
-                    self.say(false)?;
+                    self.print(false)?;
                 }
                 Call::Nobody => {
                     if self.at_rest().await? {
@@ -103,7 +103,7 @@ impl<'a> Watch<'a> {
         }
         let ended = self.catch_up().await?;
         self.noted = noted;
-        self.say(ended && self.followed)?;
+        self.print(ended && self.followed)?;
         Ok(ended && self.followed)
     }
 
@@ -157,7 +157,7 @@ impl<'a> Watch<'a> {
                             return Ok(());
                         }
                     }
-                    self.say(false)?;
+                    self.print(false)?;
                 }
             }
         }
@@ -174,11 +174,11 @@ impl<'a> Watch<'a> {
                 self.state.settle();
                 // Programs get every change; people see it with the next refresh.
                 match self.context.out.is_json() {
-                    true => self.say(false),
+                    true => self.print(false),
                     false => Ok(()),
                 }
             }
-            ToClient::CaughtUp { .. } => self.say(false),
+            ToClient::CaughtUp { .. } => self.print(false),
             ToClient::Live(live) => {
                 self.beside = Beside {
                     live: Some(live),
@@ -207,7 +207,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Shows the state. Programs get it only when it changed, or is the last.
-    fn say(&mut self, last: bool) -> Result<(), Error> {
+    fn print(&mut self, last: bool) -> Result<(), Error> {
         if let Some(from_disk) = &mut self.beside.from_disk {
             from_disk.as_of = self.state.sequence;
         }
@@ -215,7 +215,7 @@ impl<'a> Watch<'a> {
             return Ok(());
         }
         self.said = self.state.sequence;
-        say(self.context, &self.state, &self.beside, true)
+        print(self.context, &self.state, &self.beside, true)
     }
 }
 

@@ -77,7 +77,7 @@ fn a_move_that_dies_at_any_step_is_finished_by_the_next() {
                 }
             };
             assert!(whole(&new) || whole(&old), "{what} {steps}");
-            // Those that go on die, too.
+            // Those that continue die, too.
             for again in 0..2 {
                 die_after(again, &old, &new, carry);
                 assert!(whole(&new) || whole(&old), "{what} {steps} {again}");

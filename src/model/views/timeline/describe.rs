@@ -386,8 +386,8 @@ pub fn moved(it: &BranchMoved) -> String {
 fn failure(failure: &Failure) -> String {
     let first = failure.reason.trim().split('\n').next().unwrap_or_default();
     match first {
-        "" => failure.kind.word().to_owned(),
-        first => format!("{}: {first}", failure.kind.word()),
+        "" => failure.kind.as_str().to_owned(),
+        first => format!("{}: {first}", failure.kind.as_str()),
     }
 }
 

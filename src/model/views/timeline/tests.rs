@@ -25,7 +25,7 @@ fn told(events: Vec<Event>) -> (Timeline, Vec<String>) {
         let elapsed = line.elapsed_ms.map(|ms| format!("{ms}ms"));
         let features: Vec<String> = line.features.iter().map(ToString::to_string).collect();
         let parts = [
-            line.label.word().to_owned(),
+            line.label.as_str().to_owned(),
             elapsed.unwrap_or_default(),
             features.join(","),
             line.name,

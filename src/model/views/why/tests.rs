@@ -140,7 +140,7 @@ fn each_attempt_says_how_it_was_chosen_and_how_it_ended() {
     let told: Vec<(&str, &str, bool)> = why
         .entries
         .iter()
-        .map(|it| (it.label.word(), it.note.as_str(), it.choice.is_some()))
+        .map(|it| (it.label.as_str(), it.note.as_str(), it.choice.is_some()))
         .collect();
     let expected = [
         ("ADD", "", false),

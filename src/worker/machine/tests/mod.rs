@@ -328,7 +328,7 @@ fn word(effect: &Effect) -> Option<String> {
             },
             WorkerMessage::Ready => "ready".to_owned(),
             WorkerMessage::Progress { .. } | WorkerMessage::Heartbeat => return None,
-            WorkerMessage::Report { report, .. } => format!("report c {}", report.word()),
+            WorkerMessage::Report { report, .. } => format!("report c {}", report.as_str()),
             WorkerMessage::Leaving { .. } => "leaving".to_owned(),
         },
         Effect::Begin(Step { kind, .. }) => match kind {
@@ -339,7 +339,7 @@ fn word(effect: &Effect) -> Option<String> {
             StepKind::Rebase(onto) => format!("rebase {}", onto.as_str().get(..1).unwrap_or("?")),
             StepKind::Check { features, .. } => format!("check {}", list(features)),
             StepKind::Preserve => "preserve".to_owned(),
-            StepKind::Spool(spooled) => format!("spool c {}", spooled.report.word()),
+            StepKind::Spool(spooled) => format!("spool c {}", spooled.report.as_str()),
             StepKind::Clean => "clean".to_owned(),
         },
     })

@@ -14,16 +14,16 @@ use crate::cli::error::Error;
 const EVERY: Duration = Duration::from_secs(1);
 
 /// A project's directories, held open so that they can be found after a move.
-pub struct Standing {
+pub struct PathGuard {
     places: Vec<(PathBuf, File)>,
 }
 
 impl Project {
     /// Opens the project's directories at their current paths.
-    pub fn standing(&self) -> Standing {
+    pub fn path_guard(&self) -> PathGuard {
         let open = |path: &PathBuf| Some((path.clone(), File::open(path).ok()?));
         let places = [&self.root, &self.data].into_iter().filter_map(open);
-        Standing {
+        PathGuard {
             places: places.collect(),
         }
     }
@@ -40,7 +40,7 @@ pub fn is_own(project: &Project, pid: u32) -> bool {
     !project.copied || held.flatten().any(|entry| same(entry.path()) == data)
 }
 
-impl Standing {
+impl PathGuard {
     /// Checks whether the project is still at its paths.
     ///
     /// # Errors
@@ -99,19 +99,19 @@ mod tests {
         let (here, there) = (top.join("here"), top.join("there"));
         let project = Project::at(&here);
         fs::create_dir_all(&project.data).expect("directories");
-        let standing = project.standing();
-        standing.check().expect("all is well");
+        let path_guard = project.path_guard();
+        path_guard.check().expect("all is well");
         fs::rename(&here, &there).expect("moved");
-        let said = standing.check().expect_err("it was moved");
+        let said = path_guard.check().expect_err("it was moved");
         assert!(said.why.contains(&there.display().to_string()), "{said}");
         // Another one in its place is another one.
         fs::create_dir_all(&project.data).expect("directories");
-        assert!(standing.check().is_err());
+        assert!(path_guard.check().is_err());
         fs::remove_dir_all(&here).expect("removed");
         fs::rename(&there, &here).expect("moved back");
-        standing.check().expect("as it was");
+        path_guard.check().expect("as it was");
         fs::remove_dir_all(&project.data).expect("removed");
-        let said = standing.check().expect_err("it was deleted");
+        let said = path_guard.check().expect_err("it was deleted");
         assert!(said.what.contains("deleted"), "{said}");
     }
 }

@@ -221,7 +221,7 @@ END
     for args in [&["log"][..], &["why", "1"], &["status"]] {
         let output = project.scheduler(args);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let named = text.contains("tried to look at the run") && text.contains("agent of a");
+        let named = text.contains("tried to read the status") && text.contains("agent of a");
         assert!(named, "{args:?}: {text}");
     }
     project.wait_for_silence();
@@ -256,7 +256,7 @@ fn without_a_scheduler_an_agent_steers_nothing_either() {
         for line in codes.lines() {
             assert!(line.ends_with("-> 2"), "{line}\n{said}");
         }
-        assert!(said.contains("of the same project"), "{said}");
+        assert!(said.contains("of this project"), "{said}");
         assert_eq!(events(&project).len(), before, "the log has grown");
         worker.kill().expect("killed");
         wait(&mut worker);

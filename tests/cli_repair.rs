@@ -104,7 +104,7 @@ fn a_run_goes_on_from_what_a_repair_has_kept() {
     for expected in [
         format!("event {bad} is the first bad one"),
         "checksum".to_owned(),
-        format!("events 1 to {} are as they were written", bad - 1),
+        format!("events 1 to {} are verified", bad - 1),
         "is known to have reached".to_owned(),
     ] {
         assert!(verify.contains(&expected), "{expected}: {verify}");
@@ -265,7 +265,7 @@ fn an_event_whose_text_is_lost_stays_and_pauses_the_run() {
     let (code, verify) = said(&project, &["verify"]);
     assert_eq!(code, Some(6), "{verify}");
     for expected in [
-        "every event is there: 3 events",
+        "every event is verified: 3 events",
         "the text of event 2 (FeatureAdded): missing",
     ] {
         assert!(verify.contains(expected), "{expected}: {verify}");

@@ -303,7 +303,7 @@ fn a_paused_run_says_that_it_waits_and_status_tells_what_is_ready_again() {
     assert!(project.scheduler(&["retry", "1"]).status.success());
     let status = String::from_utf8(project.scheduler(&["status"]).stdout).expect("UTF-8");
     assert!(
-        status.contains("1 feature is ready: `scheduler run` continues"),
+        status.contains("1 feature is ready; continue with `scheduler run`"),
         "{status}"
     );
     assert!(!status.contains("finished:"), "{status}");

@@ -214,7 +214,7 @@ fn a_log_that_lost_its_end_is_found_by_the_head_file() {
             let error = open(copy.path()).unwrap_err();
             assert!(matches!(error, Error::Damaged { .. }), "{error}");
             assert!(
-                error.to_string().contains("known to have reached 300"),
+                error.to_string().contains("had at least 300 events"),
                 "{error}"
             );
         }
@@ -260,7 +260,7 @@ fn a_replaced_event_is_found_by_the_next_start() {
     assert!(
         error
             .to_string()
-            .contains("event 120 is another than it was"),
+            .contains("event 120 is different than before"),
         "{error}"
     );
 }

@@ -174,11 +174,11 @@ fn what_is_not_ours_or_not_whole_is_refused() {
             "the envelope gives a body of",
         ),
         ("unknown type", &set(6, 250), "event type 250"),
-        ("newer version", &set(8, 2), "AttemptReleased of version 2"),
+        ("newer version", &set(8, 2), "version 2 of AttemptReleased"),
         (
             "trailing bytes",
             &longer,
-            "the body of AttemptReleased does not read",
+            "the body of AttemptReleased cannot be decoded",
         ),
         (
             "huge length",
@@ -188,9 +188,9 @@ fn what_is_not_ours_or_not_whole_is_refused() {
         (
             "huge text",
             &text,
-            "the body of AttemptReleased does not read",
+            "the body of AttemptReleased cannot be decoded",
         ),
-        ("nothing", &[], "truncated: 90 bytes are needed and 0"),
+        ("nothing", &[], "truncated: 90 bytes are needed, but only 0"),
     ];
     for (what, bytes, expected) in table {
         let error = read(bytes).expect_err(what).to_string();

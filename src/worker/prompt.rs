@@ -333,10 +333,10 @@ mod tests {
     #[test]
     fn a_template_with_a_mistake_is_refused_with_its_line() {
         let table = [
-            ("a\n{{nope}}", "line 2: there is no placeholder {{nope}}"),
-            ("{{features", "line 1: a placeholder begins"),
-            ("\n\n{{fea\ntures}}", "line 3: a placeholder begins"),
-            ("{{}}", "no placeholder {{}}"),
+            ("a\n{{nope}}", "line 2: unknown placeholder {{nope}}"),
+            ("{{features", "line 1: a placeholder starts"),
+            ("\n\n{{fea\ntures}}", "line 3: a placeholder starts"),
+            ("{{}}", "unknown placeholder {{}}"),
         ];
         for (text, words) in table {
             let error = Template::parse(text).expect_err(words).to_string();

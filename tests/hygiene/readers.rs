@@ -217,7 +217,7 @@ fn a_scheduler_that_has_stopped_is_named_and_the_disk_is_read() {
         // Two seconds of waiting, and what a loaded machine needs for the rest.
         assert!(took < Duration::from_secs(15), "{verb:?} took {took:?}");
         let expected = format!(
-            "the scheduler (pid {pid}) does not answer; showing what is on the disk as of event"
+            "the scheduler (pid {pid}) does not answer; this is what is on the disk, up to event"
         );
         assert!(text.contains(&expected), "{verb:?}: {text}");
     }

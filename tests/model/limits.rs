@@ -113,7 +113,7 @@ fn a_provider_that_refuses_for_good_ends_the_run_when_the_others_have_ended() {
     let (outcome, reason) = end(&mut story).unwrap();
     assert_eq!(outcome, RunOutcome::WaitingForPerson);
     assert!(
-        reason.contains("the provider refuses: it went wrong"),
+        reason.contains("the provider refuses (it went wrong)"),
         "{reason}"
     );
     let mut resumed = story.clone();

@@ -110,8 +110,8 @@ fn the_wait_ends_the_run() {
     let hasty = after(to_do(), |story| {
         story.ok(rules(limit(500)));
     });
-    let testers = Some("1 passing features remain to be verified, and no testing worker");
-    let coders = Some("features remain to be implemented, and no coding worker");
+    let testers = Some("no testing worker for 2m00s, and 1 passing feature remains to be verified");
+    let coders = Some("s, and features remain to be implemented");
     let table = [
         ("too early", to_verify(), TESTING, gone(WAIT_MS - 1), None),
         ("testers", to_verify(), TESTING, gone(WAIT_MS), testers),
@@ -152,7 +152,7 @@ fn it_ends_only_so_and_a_later_run_goes_on() {
         &story,
         "otherwise",
         &finishing(RunOutcome::AllPassing),
-        Err("does not end"),
+        Err("is not over"),
     );
     let mut late = story.clone();
     late.hire(TESTING);

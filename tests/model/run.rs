@@ -266,7 +266,7 @@ fn how_runs_end() {
             &[(1, &[]), (2, &[1]), (3, &[2]), (4, &[3])],
             Box::new(park),
             RunOutcome::SomeFailed,
-            "1 parked after its last try (#1); 3 unreachable; #2 waits for #1 (parked); \
+            "1 parked after its last try (#1; `scheduler retry` tries again); 3 unreachable; #2 waits for #1 (parked); \
              #3 waits for #2 waits for #1 (parked); \
              #4 waits for #3 waits for #2 waits for #1 (parked)",
         ),
@@ -280,7 +280,7 @@ fn how_runs_end() {
             &[(1, &[]), (2, &[1])],
             Box::new(ask),
             RunOutcome::WaitingForPerson,
-            "1 waiting for an answer (#1); 1 waiting behind those; #2 waits for #1 (",
+            "1 waiting for your answer (#1; `scheduler answer N TEXT`); 1 waiting for those; #2 waits for #1 (",
         ),
         (
             &[(1, &[]), (2, &[]), (3, &[1, 2])],
@@ -289,7 +289,7 @@ fn how_runs_end() {
                 park(story);
             }),
             RunOutcome::SomeFailed,
-            "1 parked after its last try (#2); 1 waiting for an answer (#1); 1 unreachable; #3 waits for #2 (parked)",
+            "1 parked after its last try (#2; `scheduler retry` tries again); 1 waiting for your answer (#1; `scheduler answer N TEXT`); 1 unreachable; #3 waits for #2 (parked)",
         ),
     ];
     for (features, tell, outcome, says) in table {

@@ -233,7 +233,7 @@ fn a_worker_is_who_the_kernel_says() {
     later.lineage[0].start_ticks += 1;
     let said = reason(hello(&mut world, later, 64));
     assert!(
-        said.contains("started at tick 640, the kernel says 641"),
+        said.contains("started at tick 640, but the kernel says 641"),
         "{said}"
     );
     assert!(world.machine.state().workers().contains_key(&hand.worker));

@@ -250,7 +250,7 @@ fn workers_that_give_back_whatever_they_take_end_the_run() {
     assert_eq!(jobs, 10);
     ends_for_want_of(&world, "coding");
     let (_, reason) = finished(&world).expect("the end");
-    assert!(reason.contains("worker-1 gave back every job"), "{reason}");
+    assert!(reason.contains("worker-1 gave up every job"), "{reason}");
 }
 
 #[test]

@@ -168,9 +168,9 @@ async fn a_repeated_command_gets_its_first_answer() {
     let again = rig.client().await.command(id, features(1..=5)).await;
     assert_eq!(first, again);
     assert!(matches!(first, ToClient::Accepted { .. }));
-    let other = rig
-        .person(crewlog::model::command::PersonCommand::Resume)
-        .await;
+    let feature = crewlog::model::ids::FeatureId(77);
+    let unknown = crewlog::model::command::PersonCommand::Remove { feature };
+    let other = rig.person(unknown).await;
     assert!(matches!(other, ToClient::Rejected(_)), "{other:?}");
     rig.stop().await.1.expect("it ends");
 }

@@ -58,32 +58,32 @@ fn table() -> Vec<(&'static str, Vec<u8>, Option<&'static str>)> {
         (
             "too long for a worker",
             worker(&huge(33 << 20)),
-            Some("cannot be read"),
+            Some("cannot be decoded"),
         ),
         (
             "too long for a client",
             client(&huge(u32::MAX)),
-            Some("cannot be read"),
+            Some("cannot be decoded"),
         ),
         (
             "garbage",
             worker(&framed(&[0xff; 100])),
-            Some("cannot be read"),
+            Some("cannot be decoded"),
         ),
         (
             "an empty frame",
             worker(&framed(&[])),
-            Some("cannot be read"),
+            Some("cannot be decoded"),
         ),
         (
             "bytes after the message",
             client(&trailing),
-            Some("cannot be read"),
+            Some("cannot be decoded"),
         ),
         (
             "no such message",
             client(&framed(&[200, 0, 0, 0])),
-            Some("cannot be read"),
+            Some("cannot be decoded"),
         ),
         (
             "no hello",

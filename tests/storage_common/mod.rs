@@ -30,7 +30,7 @@ pub fn record(sequence: u64, epoch: Epoch, event: impl Into<Event>) -> Recorded 
 
 /// A small event, as most are; different for every sequence.
 pub fn small(sequence: u64, epoch: Epoch) -> Recorded {
-    let reason = format!("the worker gave job {sequence} back because a person stopped it");
+    let reason = format!("the worker gave job {sequence} back because its user stopped it");
     record(
         sequence,
         epoch,

@@ -433,7 +433,7 @@ async fn a_worker_that_cannot_work_does_not_begin() {
         ("unknown placeholder {nope}", |_, config| {
             config.agent.args = vec!["{nope}".to_owned()];
         }),
-        ("no placeholder {{nope}}", |project, config| {
+        ("unknown placeholder {{nope}}", |project, config| {
             fs::write(project.path("mine.md"), "\n{{nope}}").expect("a file");
             config.prompts.coding = Some("mine.md".into());
         }),

@@ -158,7 +158,7 @@ fn directories_that_cannot_be_written_are_named() {
         let below = file.join("worktrees");
         let refused = repository.create_worktree(&below, attempt, &head).await;
         let error = refused.expect_err("refused").to_string();
-        assert!(error.contains("cannot make a worktree"), "{error}");
+        assert!(error.contains("cannot create a worktree"), "{error}");
         assert!(error.contains("file/worktrees"), "{error}");
 
         // What nobody can write, not even root.

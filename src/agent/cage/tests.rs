@@ -45,7 +45,7 @@ fn limits_are_told_in_people_s_units_with_their_key() {
     let gib = Exceeded::Memory(12 << 30).to_string();
     assert_eq!(
         gib,
-        "its processes used more than 12 GiB of memory (cage.memory)"
+        "its processes used more than 12 GiB of memory (`cage.memory`)"
     );
     let mib = Exceeded::Memory(300 << 20).to_string();
     assert!(mib.contains("300 MiB"), "{mib}");

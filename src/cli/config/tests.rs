@@ -171,7 +171,7 @@ fn what_is_wrong_is_said_with_its_line() {
         ("run = 7", ":1: `run` is a section", "[run]"),
         (
             "[run]\nidle_limit = 10",
-            ":2: run.idle_limit: invalid type: integer `10`, expected a duration such as",
+            ":2: run.idle_limit: invalid type: integer `10`, expected a duration, for example",
             "",
         ),
         (
@@ -201,7 +201,7 @@ fn what_is_wrong_is_said_with_its_line() {
         ),
         (
             "[run]\nbranch = \"a b\"",
-            ":2: run.branch = \"a b\": a branch's name has no spaces",
+            ":2: run.branch = \"a b\": a branch name must not contain spaces",
             "",
         ),
         ("[run]\nbranch = \"a.lock\"", ":2: run.branch", ""),
@@ -218,7 +218,7 @@ fn what_is_wrong_is_said_with_its_line() {
         ),
         (
             "[agent.testing]\nargs = []",
-            "agent.testing.program: names no program",
+            "agent.testing.program: is not set",
             "",
         ),
         (
@@ -298,10 +298,7 @@ fn only_a_worker_needs_an_agent() {
     let error = config
         .worker(&Project::at(Path::new("/p")))
         .expect_err("no agent");
-    assert!(
-        error.why.contains("agent.program: names no program"),
-        "{error}"
-    );
+    assert!(error.why.contains("agent.program: is not set"), "{error}");
 }
 
 #[test]

@@ -152,7 +152,7 @@ fn a_large_backlog_is_read_in_one_go() {
     let message = read(&text, Format::Toml, &[]).unwrap_err().to_string();
     assert!(message.contains("#1 -> #2 -> #3"), "{message}");
     assert!(
-        message.contains("-> (19988 more) -> #1; take one"),
+        message.contains("-> (19988 more) -> #1; remove one"),
         "{message}"
     );
     assert!(message.len() < 300, "{message}");

@@ -79,10 +79,10 @@ pub fn due(state: &State, now: Timestamp, world: &World) -> Option<(RunOutcome, 
 fn left(state: &State, kind: WorkerKind) -> String {
     match kind {
         WorkerKind::Coding => "features remain to be implemented".to_owned(),
-        WorkerKind::Testing => {
-            let count = unverified(state).count();
-            format!("{count} passing features remain to be verified")
-        }
+        WorkerKind::Testing => match unverified(state).count() {
+            1 => "1 passing feature remains to be verified".to_owned(),
+            count => format!("{count} passing features remain to be verified"),
+        },
     }
 }
 

@@ -126,19 +126,23 @@ fn what_is_not_certain_is_noted_and_nothing_else_is_lost() {
         (
             br#"{"feature":5,"verdict":"done"}"#,
             vec![],
-            "\"done\" of feature #5",
+            "on feature #5 is \"done\"",
         ),
         (
             br#"{"feature":5,"verdict":7}"#,
             vec![],
-            "\"\" of feature #5",
+            "on feature #5 is \"\"",
         ),
         (
             br#"{"feature":7,"verdict":"pass"}"#,
             vec![],
             "not in this job",
         ),
-        (br#"{"feature":"x","verdict":"pass"}"#, vec![], "no number"),
+        (
+            br#"{"feature":"x","verdict":"pass"}"#,
+            vec![],
+            "is not a number",
+        ),
         (br#"{"feature":5}"#, vec![], "no `verdict`"),
         (b"17", vec![], "neither an object nor a list"),
         (
@@ -154,7 +158,7 @@ fn what_is_not_certain_is_noted_and_nothing_else_is_lost() {
         (
             br#"[{"feature":5,"verdict":"pass"},{"feature":5,"verdict":"fail"}]"#,
             vec![],
-            "different things of feature #5",
+            "different verdicts on feature #5",
         ),
         (
             br#"[{"feature":5,"verdict":"maybe"},{"feature":6,"verdict":"fail","reason":"x"}]"#,

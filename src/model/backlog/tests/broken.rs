@@ -14,10 +14,10 @@ const TOML: &[(&str, &str)] = &[
         "has no features; write [[feature]] tables, each with a name, or in JSON a list of objects",
     ),
     ("feature = []", "has no features; write [[feature]]"),
-    ("[[feature]]\nname = \"a", "line 2: is not TOML: "),
+    ("[[feature]]\nname = \"a", "line 2: is not valid TOML: "),
     (
         "[[feature]]\nname = 'a'\n\nname = 'b'",
-        "line 4: is not TOML: duplicate key",
+        "line 4: is not valid TOML: duplicate key",
     ),
     (
         "[[feature]]\nname='a'\n[[featurs]]\nname='b'",
@@ -25,7 +25,7 @@ const TOML: &[(&str, &str)] = &[
     ),
     (
         "[[feature]]\nname='a'\n[[features]]\nname='b'",
-        "line 3: lists features twice; use either",
+        "line 3: has two lists of features; use only",
     ),
     (
         "feature = 3",
@@ -57,16 +57,19 @@ const TOML: &[(&str, &str)] = &[
     ),
     (
         "[[feature]]\nname = \"a\\u001b[31m\"",
-        "line 2, feature 1 \"a\\u{1b}[31m\": `name` holds a line break or another control character",
+        "line 2, feature 1 \"a\\u{1b}[31m\": `name` contains a line break or another control character",
     ),
-    ("[[feature]]\nname = \"a\\nb\"", "`name` holds a line break"),
+    (
+        "[[feature]]\nname = \"a\\nb\"",
+        "`name` contains a line break",
+    ),
     (
         "[[feature]]\nname = \"a\u{202e}b\"",
-        "`name` holds a line break",
+        "`name` contains a line break",
     ),
     (
         "[[feature]]\nname='a'\ncategory = \"x\\ty\"",
-        "line 3, feature 1 \"a\": `category` holds a line break",
+        "line 3, feature 1 \"a\": `category` contains a line break",
     ),
     (
         "[[feature]]\nname='a'\ncategory = []",
@@ -90,27 +93,27 @@ const TOML: &[(&str, &str)] = &[
     ),
     (
         "[[feature]]\nname='a'\n\"\\u001b\" = 1",
-        "the key \"\\u{1b}\" is unknown; take it out, or use one of: name",
+        "the key \"\\u{1b}\" is unknown; remove it, or use one of: name",
     ),
     (
         "[[feature]]\nname='a'\ndescription = 1.5",
-        "`description` is a number that is no integer; write text in quotes",
+        "`description` is a number that is not an integer; write text in quotes",
     ),
     (
         "[[feature]]\nname='a'\ndescription = \"\\u0000\"",
-        "`description` holds a NUL character",
+        "`description` contains a NUL character",
     ),
     (
         "[[feature]]\nname='a'\nsteps = 'x'",
-        "`steps` is a text; write a list of texts: steps = [\"...\"]",
+        "`steps` is a text; write a list of strings: steps = [\"...\"]",
     ),
     (
         "[[feature]]\nname='a'\nsteps = [\n'x',\n2]",
-        "line 5, feature 1 \"a\": `steps, item 2` is an integer; write a text",
+        "line 5, feature 1 \"a\": `steps, item 2` is an integer; write text",
     ),
     (
         "[[feature]]\nname='a'\nchecks = true",
-        "`checks` is true or false; write a list of texts: checks = [\"...\"]",
+        "`checks` is true or false; write a list of strings: checks = [\"...\"]",
     ),
     (
         "[[feature]]\nname='a'\nchecks = ''",
@@ -179,11 +182,11 @@ const TOML: &[(&str, &str)] = &[
     ),
     (
         "[[feature]]\nname='a'\nid=9\n[[feature]]\nname='b'\nid=9",
-        "line 4, feature 2 \"b\": feature 1 is #9, too; each needs an id of its own, or none",
+        "line 4, feature 2 \"b\": feature 1 has the id #9 too; give each its own id, or none",
     ),
     (
         "[[feature]]\nname='b'\nid=1\n[[feature]]\nname='one'",
-        "feature 2 \"one\": feature 1 is #1, too",
+        "feature 2 \"one\": feature 1 has the id #1 too",
     ),
     (
         "[[feature]]\nname='one'\nid=2",
@@ -191,11 +194,11 @@ const TOML: &[(&str, &str)] = &[
     ),
     (
         "[[feature]]\nname='a'\nid=5",
-        "#5 was removed, and numbers are not given twice; use another id, or none",
+        "#5 was removed, and numbers are not reused; use another id, or none",
     ),
     (
         "[[feature]]\nname='a'\nid=1000000\n[[feature]]\nname='b'",
-        "feature 2 \"b\": no number is left for it below 1000000; give it and others smaller ids",
+        "feature 2 \"b\": no number up to 1000000 is left for it; give it and others lower ids",
     ),
     (
         "[[feature]]\nname='a'\ndepends_on=[77]",
@@ -203,7 +206,7 @@ const TOML: &[(&str, &str)] = &[
     ),
     (
         "[[feature]]\nname='a'\ndepends_on=[5]",
-        "depends on #5, which was removed; take that out of `depends_on`",
+        "depends on #5, which was removed; remove this from `depends_on`",
     ),
     (
         "[[feature]]\nname='a'\ndepends_on=['b']",
@@ -219,7 +222,7 @@ const TOML: &[(&str, &str)] = &[
     ),
     (
         "[[feature]]\nname='a'\nid=9\ndepends_on=[1, '#9']",
-        "line 1, feature 1 \"a\": depends on itself (#9); take that out of `depends_on`",
+        "line 1, feature 1 \"a\": depends on itself (#9); remove this from `depends_on`",
     ),
     (
         "[[feature]]\nname='a'\ndepends_on=['a']",
@@ -232,14 +235,14 @@ const TOML: &[(&str, &str)] = &[
 ];
 
 const JSON: &[(&str, &str)] = &[
-    ("", "line 1: is not JSON: EOF while parsing a value"),
+    ("", "line 1: is not valid JSON: EOF while parsing a value"),
     (
         "[{\"name\": \"a\"}]]",
-        "line 1: is not JSON: trailing characters",
+        "line 1: is not valid JSON: trailing characters",
     ),
     (
         "[\n{\"name\": \"a\",}]",
-        "line 2: is not JSON: trailing comma",
+        "line 2: is not valid JSON: trailing comma",
     ),
     ("3", "is an integer; write a list of features"),
     ("null", "is nothing; write a list of features"),
@@ -252,7 +255,7 @@ const JSON: &[(&str, &str)] = &[
     ),
     (
         "{\"features\": [], \"version\": 1}",
-        "the key \"version\" is unknown; take it out, or use one of: feature",
+        "the key \"version\" is unknown; remove it, or use one of: feature",
     ),
     (
         "[\n[],\n{\"name\": \"a\", \"x\": {\"y\": 1}}]",
@@ -272,11 +275,11 @@ const JSON: &[(&str, &str)] = &[
     ),
     (
         "[{\"name\": \"a\", \"priority\": 1.0}]",
-        "`priority` is a number that is no integer; write an integer",
+        "`priority` is a number that is not an integer; write an integer",
     ),
     (
         "[{\"name\": \"a\", \"id\": 1e40}]",
-        "`id` is a number that is no integer; write an integer from 1",
+        "`id` is a number that is not an integer; write an integer from 1",
     ),
     (
         "[{\"name\": \"a\", \"depends_on\": [true]}]",

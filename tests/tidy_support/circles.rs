@@ -2,9 +2,12 @@
 
 use super::modules::{Circle, Modules};
 
+/// A path and its text.
+type File = (&'static str, &'static str);
+
 #[test]
 fn circles_are_found_and_nothing_else_is() {
-    let table: [(&str, &[(&str, &str)], &[&str]); 14] = [
+    let table: [(&str, &[File], &[&str]); 14] = [
         (
             "two files that use each other",
             &[

@@ -284,7 +284,7 @@ fn import(
                 return at + 1;
             }
             word if is_name(word) => {
-                if !(word == "self" && !path.is_empty()) {
+                if word != "self" || path.is_empty() {
                     path.push(word.to_owned());
                 }
                 at += 1;

@@ -1,8 +1,12 @@
 //! `scheduler init` from outside, in directories of the test's own.
 
+mod support;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+
+use support::{git, text};
 
 fn scheduler(directory: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_scheduler"))
@@ -14,17 +18,8 @@ fn scheduler(directory: &Path, arguments: &[&str]) -> Output {
 
 fn repository() -> tempfile::TempDir {
     let directory = tempfile::tempdir().expect("a directory");
-    let status = Command::new("git")
-        .args(["init", "-q"])
-        .current_dir(directory.path())
-        .status()
-        .expect("git starts");
-    assert!(status.success());
+    git(directory.path(), directory.path(), &["init", "-q"]);
     directory
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[test]
@@ -68,12 +63,9 @@ fn says_that_work_needs_a_commit_to_begin_from() {
         "{said}"
     );
     let identity = ["-c", "user.name=x", "-c", "user.email=x@localhost"];
-    let status = Command::new("git")
-        .args(identity)
-        .args(["commit", "-q", "--allow-empty", "-m", "first"])
-        .current_dir(repository.path())
-        .status();
-    assert!(status.expect("git starts").success());
+    let commit = ["commit", "-q", "--allow-empty", "-m", "first"];
+    let (at, args) = (repository.path(), [&identity[..], &commit].concat());
+    git(at, at, &args);
     let output = scheduler(repository.path(), &["init"]);
     assert_eq!(text(&output.stderr), "");
 }

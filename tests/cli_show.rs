@@ -2,7 +2,7 @@
 
 mod real;
 
-use real::Project;
+use real::{Project, text};
 use serde_json::Value;
 
 /// Speaks in colours and with a title for the window, and gets it right at the second try.
@@ -30,10 +30,6 @@ name = "never"
 depends_on = [7]
 priority = -3
 "#;
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
 
 /// A project whose run is over; #8 was skipped, so that it ends with 0.
 fn done() -> Project {

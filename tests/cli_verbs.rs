@@ -1,34 +1,19 @@
 //! The verbs that read and change the log, from outside, with and without a scheduler that runs.
 
+mod support;
+
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// Longer than anything here takes, on any machine.
-const LIMIT: Duration = Duration::from_secs(30);
+use support::{PATIENCE, git, lines, repository, text};
 
 struct Project {
     directory: tempfile::TempDir,
     state: tempfile::TempDir,
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn git(directory: &Path, arguments: &[&str]) {
-    let status = Command::new("git")
-        .args(["-c", "user.name=test", "-c", "user.email=test@localhost"])
-        .args(arguments)
-        .current_dir(directory)
-        .status()
-        .expect("git starts");
-    assert!(status.success(), "git {arguments:?}");
 }
 
 const BACKLOG: &str = r#"
@@ -56,11 +41,7 @@ impl Project {
             directory: tempfile::tempdir().expect("a directory"),
             state: tempfile::tempdir().expect("a directory"),
         };
-        git(project.path(), &["init", "-q"]);
-        git(
-            project.path(),
-            &["commit", "-q", "--allow-empty", "-m", "first"],
-        );
+        repository(project.path(), project.state.path(), "main");
         project.good(&["init"]);
         fs::write(project.path().join("features.toml"), BACKLOG).expect("written");
         project.good(&["import", "features.toml"]);
@@ -119,15 +100,8 @@ impl Project {
         let mut command = self.command(&["run", "--progress", "none"]);
         let child = command.stderr(Stdio::null()).stdout(Stdio::null()).spawn();
         let scheduler = Process(child.expect("the scheduler binary starts"));
-        let (sender, receiver) = mpsc::channel();
-        std::thread::spawn(move || {
-            let lines = BufReader::new(output).lines();
-            lines
-                .map_while(Result::ok)
-                .try_for_each(|line| sender.send(line))
-        });
         let mut lines = Lines {
-            lines: receiver,
+            lines: lines(output, str::to_owned),
             _follower: follower,
         };
         assert_eq!(lines.next(), (5, "RunStarted".to_owned()));
@@ -142,7 +116,7 @@ struct Lines {
 
 impl Lines {
     fn next(&mut self) -> (u64, String) {
-        let line = self.lines.recv_timeout(LIMIT).expect("a line in time");
+        let line = self.lines.recv_timeout(PATIENCE).expect("a line in time");
         let event: Value = serde_json::from_str(&line).expect("JSON");
         let name = event["type"].as_str().expect("a type").to_owned();
         (event["sequence"].as_u64().expect("a number"), name)
@@ -437,7 +411,7 @@ fn a_project_that_is_not_set_up_says_what_to_do() {
     }
     fs::create_dir(project.path().join(".crewlog")).expect("made");
     project.bad(&["status"], 2, "is not in a git repository");
-    git(project.path(), &["init", "-q"]);
+    git(project.path(), project.state.path(), &["init", "-q"]);
     fs::write(
         project.path().join(".crewlog/config.toml"),
         "[run]\nidle_limt = \"1s\"",

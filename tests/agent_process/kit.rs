@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::support::wait_until;
+pub use crate::support::with_word;
 use crewlog::agent::process::{Isolation, Streams, TreeCommand};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 
@@ -34,25 +36,6 @@ pub fn command(script: &str, token: &str, isolation: Isolation) -> TreeCommand {
     }
 }
 
-/// Living processes with `word` among their arguments.
-pub fn with_word(word: &str) -> Vec<u32> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok())
-        else {
-            continue;
-        };
-        let arguments = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        if String::from_utf8_lossy(&arguments).contains(word) {
-            found.push(pid);
-        }
-    }
-    found
-}
-
 /// Sleeping processes with `word` as their duration; guards and shells only quote it.
 pub fn sleepers(word: &str) -> usize {
     with_word(word)
@@ -64,17 +47,9 @@ pub fn sleepers(word: &str) -> usize {
         .count()
 }
 
-/// Waits until something is so; polls, because nobody tells when a foreign process is gone.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "there is no signal for the end of a process that is not our child"
-)]
+/// Waits until something is so.
 pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + LIMIT;
-    while !condition() {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_until(what, || condition().then_some(()));
 }
 
 /// The ways of agents to leave something behind, and how many sleepers each makes.

@@ -3,5 +3,7 @@
 mod commands;
 mod kit;
 mod stand_in;
+#[path = "../support/mod.rs"]
+mod support;
 mod trees;
 mod victims;

@@ -3,3 +3,5 @@
 mod place;
 mod programs;
 mod scripted;
+#[path = "../support/mod.rs"]
+mod support;

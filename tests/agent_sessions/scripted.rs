@@ -9,14 +9,10 @@ use crewlog::model::evidence::{FailureKind, SessionEnd, Usage};
 use tokio::sync::mpsc;
 
 use crate::place::Place;
+use crate::support;
 
 fn git(worktree: &Path, args: &[&str]) {
-    let status = std::process::Command::new("git")
-        .arg("-C")
-        .arg(worktree)
-        .args(args)
-        .status();
-    assert!(status.expect("git").success(), "{args:?}");
+    support::git(worktree, worktree, args);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Output};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+pub use crate::real::said;
 use crate::real::{Project, wait_until};
 
 /// The integration branch of every project here.
@@ -51,12 +52,6 @@ pub fn project(agent: &str, more: &str, features: u32) -> Project {
     let imported = project.scheduler(&["import", ".crewlog/features.toml"]);
     assert!(imported.status.success(), "{imported:?}");
     project
-}
-
-/// Standard error and output of a command, for words to be looked for.
-pub fn said(output: &Output) -> String {
-    let all = [output.stderr.as_slice(), output.stdout.as_slice()].concat();
-    String::from_utf8_lossy(&all).into_owned()
 }
 
 /// The command failed with this code, and said all of these words.

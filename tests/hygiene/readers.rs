@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -14,7 +13,7 @@ use serde_json::Value;
 
 use crate::disk::{FILL, NO_MOUNT, told, with_mounts};
 use crate::kit::{AGENT, RUN, assert_passes, config, project, said, signal};
-use crate::real::{PATIENCE, Project, wait, wait_until};
+use crate::real::{PATIENCE, Project, lines, wait, wait_until};
 
 /// Every verb that only reads. The last one is of an attempt, whose number is looked for.
 const READERS: [&[&str]; 9] = [
@@ -321,13 +320,7 @@ fn watch(project: &Project) -> (Child, mpsc::Receiver<Value>) {
     let command = command.stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().expect("the scheduler");
     let output = child.stdout.take().expect("its output");
-    let (sender, lines) = mpsc::channel();
-    std::thread::spawn(move || {
-        let lines = BufReader::new(output).lines().map_while(Result::ok);
-        lines
-            .map(|line| serde_json::from_str(&line).expect("JSON"))
-            .try_for_each(|line| sender.send(line))
-    });
+    let lines = lines(output, |line| serde_json::from_str(line).expect("JSON"));
     (child, lines)
 }
 

@@ -10,8 +10,9 @@ mod real;
 mod vanished;
 
 use std::path::Path;
-use std::process::{Child, Output};
+use std::process::Child;
 
+pub use real::said;
 use real::{Project, wait_until};
 
 pub(crate) const RUN: [&str; 5] = [

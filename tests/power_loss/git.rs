@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use crewlog::model::ids::{AttemptId, CommitId};
 use crewlog::workspace::{Advance, CommitMessage, Repository};
 
-use crate::real::clean;
+use crate::real::{clean, repository};
 use crate::rounds::{Cut, cut_everywhere_in, time_to_go_on};
 use crate::run::{self, Watched, finish, marks, temporary};
 use crate::trace::mark;
@@ -40,20 +40,6 @@ fn waited<T>(work: impl Future<Output = T>) -> T {
         .enable_all()
         .build();
     runtime.expect("a runtime").block_on(work)
-}
-
-/// The user's repository, as they made it, some time ago.
-fn repository(root: &Path) {
-    std::fs::write(root.join("README"), "a project\n").expect("a file");
-    for args in [
-        &["init", "-q", "-b", "main"][..],
-        &["config", "user.name", "A user"],
-        &["config", "user.email", "user@example.invalid"],
-        &["add", "-A"],
-        &["commit", "-q", "-m", "first"],
-    ] {
-        ask(root, args).expect("git");
-    }
 }
 
 #[test]
@@ -229,7 +215,8 @@ fn recorded(user: &str) -> (tempfile::TempDir, PathBuf, Watched) {
     let dir = temporary();
     let root = dir.path().join("project");
     std::fs::create_dir(&root).expect("a directory");
-    repository(&root);
+    std::fs::write(root.join("README"), "a project\n").expect("a file");
+    repository(&root, &root, "main");
     let watched = Watched::new(&root);
     let output = watched.run("git::worker", user, None);
     assert!(output.status.success(), "{output:?}");

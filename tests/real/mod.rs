@@ -1,31 +1,22 @@
 //! A real project in a directory that vanishes: real git, real sled, real processes.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+#[path = "../support/mod.rs"]
+mod support;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
-/// The longest that anything here may take, on a machine that does much else at the same time.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+#[allow(unused_imports, reason = "each test binary uses its part")]
+pub use support::{PATIENCE, clean, lines, repository, said, text, wait_until};
 
 /// A project of the test's own.
 pub struct Project {
     pub root: PathBuf,
     _dir: tempfile::TempDir,
-}
-
-/// Environment without the caller's git and Crewlog settings, and with a home of its own.
-pub fn clean(command: &mut Command, home: &Path) {
-    command.env_clear();
-    for name in ["PATH", "TMPDIR", "LANG"] {
-        if let Some(value) = std::env::var_os(name) {
-            command.env(name, value);
-        }
-    }
-    command.env("HOME", home).env("GIT_CONFIG_NOSYSTEM", "1");
 }
 
 impl Project {
@@ -40,11 +31,7 @@ impl Project {
         project.write(".crewlog/config.toml", config);
         project.write(".crewlog/.gitignore", "*\n");
         project.write("README", "a project\n");
-        project.git(&["init", "-q", "-b", "main"]);
-        project.git(&["config", "user.name", "A user"]);
-        project.git(&["config", "user.email", "user@example.invalid"]);
-        project.git(&["add", "-A"]);
-        project.git(&["commit", "-q", "-m", "first"]);
+        support::repository(&project.root, &project.home(), "main");
         project
     }
 
@@ -64,16 +51,7 @@ impl Project {
     }
 
     pub fn git(&self, args: &[&str]) -> String {
-        let mut command = Command::new("git");
-        clean(&mut command, &self.home());
-        let output = command
-            .arg("-C")
-            .arg(&self.root)
-            .args(args)
-            .output()
-            .expect("git");
-        assert!(output.status.success(), "git {args:?}: {output:?}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        support::git(&self.root, &self.home(), args)
     }
 
     /// The scheduler's executable with these arguments, in the project's directory.
@@ -179,18 +157,6 @@ pub fn processes_of(root: &Path) -> BTreeMap<u32, String> {
         }
     }
     found
-}
-
-/// The one place where a test looks again and again: for what sends no signal.
-pub fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(began.elapsed() < PATIENCE, "waited too long until {what}");
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
 }
 
 /// Waits for a process's end.

@@ -2,12 +2,13 @@
 
 #![allow(dead_code, reason = "not every test file uses all of it")]
 
+#[path = "../support/mod.rs"]
+mod support;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use crewlog::model::evidence::Usage;
 use crewlog::model::feature::FeatureSpec;
@@ -30,8 +31,7 @@ use tokio::task::JoinHandle;
 use tokio_util::bytes::Bytes;
 use tokio_util::codec::Framed;
 
-/// Longer than anything here takes on a busy machine; a test that waits so long has failed.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub use support::{PATIENCE, until};
 
 pub const BRANCH: &str = "crewlog/main";
 
@@ -141,15 +141,8 @@ impl Project {
     }
 
     pub fn git(&self, args: &[&str]) -> String {
-        let output = Command::new("git")
-            .args(args)
-            .current_dir(&self.config.places.project)
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .output()
-            .expect("git");
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "git {args:?}: {errors}");
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        let said = support::git(&self.config.places.project, self.root(), args);
+        said.trim().to_owned()
     }
 
     pub fn commit_id(&self, name: &str) -> CommitId {
@@ -367,19 +360,5 @@ impl Peer {
 
 /// True while a process with this text in its command line lives.
 pub fn lives(text: &str) -> bool {
-    let entries = fs::read_dir("/proc").expect("/proc");
-    entries.flatten().any(|entry| {
-        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        String::from_utf8_lossy(&line).contains(text)
-    })
-}
-
-/// Waits until the condition holds.
-pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let waited = tokio::time::timeout(PATIENCE, async {
-        while !condition() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    });
-    assert!(waited.await.is_ok(), "waited too long: {what}");
+    !support::with_word(text).is_empty()
 }

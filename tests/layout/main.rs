@@ -10,9 +10,8 @@ mod real;
 mod vanished;
 
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, Output};
 
-pub use real::said;
 use real::{Project, wait_until};
 
 pub(crate) const RUN: [&str; 5] = [

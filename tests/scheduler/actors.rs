@@ -1,7 +1,7 @@
 //! Who belongs to an attempt steers nothing and works for nobody; everybody else is named.
 
 use crewlog::model::actor::{Actor, Caller, Kin, Origin};
-use crewlog::model::command::{PersonCommand, Rejection};
+use crewlog::model::command::{PersonCommand, Rejection, SettingChange};
 use crewlog::model::event::{CommandRefused, Event, Recorded};
 use crewlog::model::ids::{AttemptId, FeatureId};
 use crewlog::model::settings::WorkerKind;

@@ -10,8 +10,7 @@ use tokio_util::bytes::Bytes;
 use tokio_util::codec::Framed;
 
 use super::error::Error;
-use super::failures::refused;
-use crate::model::command::PersonCommand;
+use crate::model::command::{PersonCommand, Rejection};
 use crate::model::ids::{CommandId, Sequence};
 use crate::protocol::{
     ClientMessage, Codec, HandshakeError, Role, StopMode, ToClient, connect, decode, encode,
@@ -189,11 +188,11 @@ impl Client {
         &mut self,
         id: CommandId,
         command: PersonCommand,
-    ) -> Result<(Sequence, Sequence), Error> {
+    ) -> Result<Result<(Sequence, Sequence), Rejection>, Error> {
         self.send(&ClientMessage::Command { id, command }).await?;
         match self.answer().await? {
-            ToClient::Accepted { first, last } => Ok((first, last)),
-            ToClient::Rejected(rejection) => Err(refused(&rejection)),
+            ToClient::Accepted { first, last } => Ok(Ok((first, last))),
+            ToClient::Rejected(rejection) => Ok(Err(rejection)),
             ToClient::Refused { reason } => Err(turned_away(&reason)),
             other => Err(broken(format!("unexpected answer {other:?}"))),
         }

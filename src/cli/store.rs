@@ -10,11 +10,11 @@ use super::error::Error;
 use super::exit::ExitCode;
 use super::failures;
 use super::project::Project;
-use crate::model::command::PersonCommand;
+use crate::model::command::{PersonCommand, Rejection};
 use crate::model::ids::{CommandId, Sequence, Timestamp};
 use crate::protocol::caller;
 use crate::queue::{self, OpenOptions, SledLog, repair};
-use crate::scheduler::offline;
+use crate::scheduler::{self, offline};
 
 /// The current wall-clock time.
 pub fn now() -> Timestamp {
@@ -114,6 +114,17 @@ pub async fn submit_as(
     id: CommandId,
     command: PersonCommand,
 ) -> Result<(Sequence, Sequence), Error> {
+    let answer = ask(project, config, id, command).await?;
+    answer.map_err(|rejection| failures::refused(&rejection))
+}
+
+/// The same, for who makes something of a rejection.
+pub async fn ask(
+    project: &Project,
+    config: &Config,
+    id: CommandId,
+    command: PersonCommand,
+) -> Result<Result<(Sequence, Sequence), Rejection>, Error> {
     let project = &project.settle()?;
     // A scheduler may be starting or ending right now: ask the process that holds the log.
     for _ in 0..client::TRIES {
@@ -143,9 +154,11 @@ fn offline(
     project: &Project,
     id: CommandId,
     command: PersonCommand,
-) -> Result<(Sequence, Sequence), Error> {
+) -> Result<Result<(Sequence, Sequence), Rejection>, Error> {
     let (snapshots, actor): (&Path, _) = (&project.snapshots, caller::own_person());
-    let accepted = offline::submit(log, snapshots, &actor, id, now(), command)
-        .map_err(failures::of_scheduler)?;
-    Ok((accepted.first, accepted.last))
+    match offline::submit(log, snapshots, &actor, id, now(), command) {
+        Ok(accepted) => Ok(Ok((accepted.first, accepted.last))),
+        Err(scheduler::Error::Rejected(rejection)) => Ok(Err(rejection)),
+        Err(error) => Err(failures::of_scheduler(error)),
+    }
 }

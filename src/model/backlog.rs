@@ -20,6 +20,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::feature::FeatureSpec;
 use super::ids::FeatureId;
 use super::state;
@@ -63,7 +65,7 @@ impl Format {
 }
 
 /// How a file refers to a feature.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reference {
     /// By its number.
     Id(FeatureId),
@@ -73,7 +75,7 @@ pub enum Reference {
 
 /// One feature as the file has it, well-formed by itself; whether its number, its name and its
 /// dependencies make sense among the others is for [`resolve()`] to say.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BacklogFeature {
     /// Where it stands.
     pub place: Place,
@@ -86,7 +88,7 @@ pub struct BacklogFeature {
 }
 
 /// Where a feature stands in its file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// Which feature of the file it is, from 1.
     pub number: usize,
@@ -107,7 +109,7 @@ impl fmt::Display for Place {
 }
 
 /// One thing that is wrong with a backlog file, and what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub struct Problem {
     /// The line, from 1, as near as it is known; 0 when it is not.
     pub line: usize,
@@ -129,7 +131,7 @@ impl fmt::Display for Problem {
 }
 
 /// All that is wrong with a backlog file. Nothing of such a file is taken.
-#[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub struct BacklogErrors {
     /// The first [`PROBLEMS_MAX`] of them, in the order of the file as far as they were found so.
     pub problems: Vec<Problem>,

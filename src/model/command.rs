@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::backlog::{BacklogErrors, BacklogFeature};
 use super::branch::BranchMove;
 use super::config::ConfigChange;
 use super::event::{ProcessIdentity, RankTerms, RunOutcome, TestTerms};
@@ -199,6 +200,14 @@ pub enum PersonCommand {
         /// The settings to change; the others stay as they are.
         changes: Vec<SettingChange>,
     },
+    /// Add the features of a backlog file to the backlog, all or none. Their names become numbers
+    /// when the command is decided.
+    ImportFile {
+        /// The features, in the order of the file.
+        features: Vec<BacklogFeature>,
+        /// Change features that exist and differ instead of refusing the file.
+        update: bool,
+    },
 }
 
 /// A new value for one of the run's settings.
@@ -297,6 +306,9 @@ pub enum Rejection {
         "an attempt's agents, checks and hooks cannot control the run; this refusal is recorded, and people see it"
     )]
     Agent,
+    /// The backlog file does not fit the features that exist.
+    #[error(transparent)]
+    Backlog(#[from] BacklogErrors),
 }
 
 impl PersonCommand {
@@ -314,10 +326,8 @@ impl PersonCommand {
     /// The command as text for people: `skip #9`.
     pub fn wish(&self) -> String {
         match self {
-            Self::Import { features, update } => {
-                let option = if *update { " with --update" } else { "" };
-                format!("import {} features{option}", features.len())
-            }
+            Self::Import { features, update } => import_wish(features.len(), *update),
+            Self::ImportFile { features, update } => import_wish(features.len(), *update),
             Self::Remove { feature } => format!("remove {feature}"),
             Self::Skip { feature, .. } => format!("skip {feature}"),
             Self::Retry { features } if features.is_empty() => "retry all".to_owned(),
@@ -336,6 +346,11 @@ impl PersonCommand {
 
 /// How many items a text lists.
 const NAMED_MAX: usize = 10;
+
+fn import_wish(count: usize, update: bool) -> String {
+    let option = if update { " with --update" } else { "" };
+    format!("import {count} features{option}")
+}
 
 /// The first few feature numbers.
 fn names(features: &[FeatureId]) -> String {

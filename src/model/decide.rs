@@ -93,6 +93,9 @@ fn caused(state: &State, now: Timestamp, command: &Command) -> Result<Vec<Event>
 fn person(state: &State, command: &PersonCommand) -> Result<Vec<Event>, Rejection> {
     match command {
         PersonCommand::Import { features, update } => backlog::import(state, features, *update),
+        PersonCommand::ImportFile { features, update } => {
+            backlog::import_file(state, features, *update)
+        }
         PersonCommand::Remove { feature } => backlog::remove(state, *feature),
         PersonCommand::Skip { feature, reason } => backlog::skip(state, *feature, reason),
         PersonCommand::Retry { features } => backlog::retry(state, features),

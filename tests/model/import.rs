@@ -1,6 +1,7 @@
 //! Bringing features in, and changing them.
 
-use crewlog::model::command::PersonCommand;
+use crewlog::model::backlog::{Format, parse};
+use crewlog::model::command::{PersonCommand, Rejection};
 use crewlog::model::event::Event;
 use crewlog::model::feature::FeatureSpec;
 use crewlog::model::state::FEATURES_MAX;
@@ -267,4 +268,55 @@ fn line_ends_are_normalised_wherever_an_import_comes_from() {
     assert_eq!(added.spec.checks, ["cd x\nmake test\n"]);
     // The same again is the same, and no change.
     assert_eq!(story.person(import(true)).unwrap(), []);
+}
+
+/// A file of features, each `name` or `name: what it depends on`.
+fn file(lines: &[&str], update: bool) -> PersonCommand {
+    let feature = |line: &&str| match line.split_once(": ") {
+        Some((name, on)) => format!("[[feature]]\nname = {name:?}\ndepends_on = [{on:?}]\n"),
+        None => format!("[[feature]]\nname = {line:?}\n"),
+    };
+    let text: String = lines.iter().map(feature).collect();
+    let features = parse(&text, Format::Toml).expect("a backlog");
+    PersonCommand::ImportFile { features, update }
+}
+
+#[test]
+fn names_of_a_file_are_what_they_are_when_it_is_decided() {
+    let mut story = Story::of(&[(1, &[]), (2, &[])]);
+    story.ok(remove(2));
+    // Written when there was no #1 of this name yet; the number of what was removed is not given
+    // again.
+    let events = story.person(file(&["new: feature 1", "newer: new"], false));
+    let events = events.expect("an import");
+    assert!(
+        matches!(
+            &events[..],
+            [Event::FeatureAdded(_), Event::FeatureAdded(_)]
+        ),
+        "{events:?}"
+    );
+    assert_eq!(story.state.feature_named("new"), Some(id(3)));
+    assert_eq!(story.state.feature_named("newer"), Some(id(4)));
+    let depends_on = |number| {
+        let feature = story.state.feature(id(number)).expect("a feature");
+        feature.spec.depends_on.clone()
+    };
+    assert_eq!((depends_on(3), depends_on(4)), (vec![id(1)], vec![id(3)]));
+    // The same file again changes nothing.
+    let again = story.person(file(&["new: feature 1", "newer: new"], false));
+    assert_eq!(again, Ok(Vec::new()));
+}
+
+#[test]
+fn a_file_that_names_what_is_not_there_is_refused_with_its_places() {
+    let mut story = Story::of(&[(1, &[])]);
+    let before = story.state.to_bytes().expect("bytes");
+    let refused = story.person(file(&["one", "two: nothing"], false));
+    let Err(Rejection::Backlog(errors)) = refused else {
+        panic!("{refused:?}");
+    };
+    let told = errors.to_string();
+    assert!(told.contains("line 3, feature 2 \"two\""), "{told}");
+    assert!(story.state.to_bytes().expect("bytes") == before);
 }

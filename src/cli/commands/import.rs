@@ -1,8 +1,9 @@
 //! `scheduler import`: imports a backlog file, or a portable log into a project without one.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::ProjectContext;
@@ -12,11 +13,10 @@ use crate::cli::exit::ExitCode;
 use crate::cli::runtime;
 use crate::cli::{failures, store};
 use crate::model::backlog::{self, BacklogErrors, BacklogFeature, FILE_BYTES_MAX, Format};
-use crate::model::command::PersonCommand;
+use crate::model::command::{PersonCommand, Rejection};
 use crate::model::encoding;
-use crate::model::feature::{FeatureSpec, Status};
-use crate::model::ids::FeatureId;
-use crate::model::state::{Feature, State};
+use crate::model::event::{Event, Recorded};
+use crate::model::ids::Sequence;
 use crate::queue;
 
 /// Import a backlog file: all of its features, or none if one is invalid.
@@ -45,31 +45,20 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     let file = args.file.as_deref().unwrap_or(Path::new("-"));
     let parsed = read(file)?;
     runtime::start()?.block_on(async {
-        let state = {
-            let source = here.source().await?;
-            source.state(&here.project, None).await?
-        };
-        let resolved = backlog::resolve(parsed, &names(&state));
-        let features = resolved.map_err(|error| broken(file, &error))?;
-        let counts = Counts::of(&state, &features);
-        let update = args.update;
-        let command = PersonCommand::Import { features, update };
-        let submitted = store::submit(&here.project, &here.config, command);
-        let (first, last) = submitted.await?;
+        let (count, update) = (parsed.len(), args.update);
+        let features = parsed;
+        let command = PersonCommand::ImportFile { features, update };
+        let (project, config) = (&here.project, &here.config);
+        let answer = store::ask(project, config, store::new_command(), command).await?;
+        let (first, last) = answer.map_err(|rejection| match rejection {
+            Rejection::Backlog(errors) => broken(file, &errors),
+            rejection => failures::refused(&rejection),
+        })?;
+        let counts = Counts::of(&here, first, last, count).await?;
         let events = (last.0 + 1).saturating_sub(first.0);
         print(context, file, &counts, events)?;
         Ok(ExitCode::Passing)
     })
-}
-
-/// Every feature number ever used, with the feature's name; empty if the feature was removed.
-fn names(state: &State) -> BTreeMap<FeatureId, String> {
-    let slots = (0..).map_while(|slot| state.in_slot(slot));
-    let name = |feature: &Feature| match feature.status {
-        Status::Removed => String::new(),
-        _ => feature.spec.name.clone(),
-    };
-    slots.map(|feature| (feature.id, name(feature))).collect()
 }
 
 fn read(file: &Path) -> Result<Vec<BacklogFeature>, Error> {
@@ -125,25 +114,36 @@ struct Counts {
 }
 
 impl Counts {
-    fn of(state: &State, features: &[(FeatureId, FeatureSpec)]) -> Self {
-        let mut counts = Self::default();
-        for (id, spec) in features {
-            let same = |feature: &Feature| {
-                let mut depends_on = spec.depends_on.clone();
-                depends_on.sort_unstable();
-                let sorted = FeatureSpec {
-                    depends_on,
-                    ..spec.clone()
+    /// What the events from `first` to `last` do, for a file of so many features.
+    async fn of(
+        here: &ProjectContext,
+        first: Sequence,
+        last: Sequence,
+        features: usize,
+    ) -> Result<Self, Error> {
+        let (mut added, mut changed) = (BTreeSet::new(), BTreeSet::new());
+        if first <= last {
+            let source = here.source().await?;
+            let each = &mut |recorded: Recorded| {
+                if recorded.sequence > last {
+                    return Ok(ControlFlow::Break(()));
+                }
+                match recorded.event {
+                    Event::FeatureAdded(it) => added.insert(it.feature),
+                    Event::FeatureEdited(it) => changed.insert(it.feature),
+                    Event::DependenciesSet(it) => changed.insert(it.feature),
+                    _ => false,
                 };
-                feature.spec == sorted
+                Ok(ControlFlow::Continue(()))
             };
-            match state.feature(*id) {
-                None => counts.added += 1,
-                Some(feature) if same(feature) => counts.unchanged += 1,
-                Some(_) => counts.changed += 1,
-            }
+            source.events(first, each).await?;
         }
-        counts
+        let changed = changed.difference(&added).count();
+        Ok(Self {
+            added: added.len(),
+            changed,
+            unchanged: features.saturating_sub(added.len() + changed),
+        })
     }
 
     /// In words: `imported 2 new features, 1 changed, 40 as they were`.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::model::backlog::{BacklogFeature, resolve};
 use crate::model::clip::clip;
 use crate::model::command::Rejection;
 use crate::model::event::{
@@ -70,6 +71,26 @@ pub fn import(
     connected(state, &added, &edges)?;
     events.append(&mut dependencies);
     Ok(events)
+}
+
+/// The same for the features of a file, whose names are looked up first.
+pub fn import_file(
+    state: &State,
+    features: &[BacklogFeature],
+    update: bool,
+) -> Result<Vec<Event>, Rejection> {
+    let features = resolve(features.to_vec(), &names(state))?;
+    import(state, &features, update)
+}
+
+/// Every feature number ever used, with the feature's name; empty if the feature was removed.
+fn names(state: &State) -> BTreeMap<FeatureId, String> {
+    let slots = (0..).map_while(|slot| state.in_slot(slot));
+    let name = |feature: &Feature| match feature.status {
+        Status::Removed => String::new(),
+        _ => feature.spec.name.clone(),
+    };
+    slots.map(|feature| (feature.id, name(feature))).collect()
 }
 
 /// The spec as events have it: its dependencies ascending, its line ends those of Unix.

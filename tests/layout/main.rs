@@ -10,8 +10,9 @@ mod real;
 mod vanished;
 
 use std::path::Path;
-use std::process::{Child, Output};
+use std::process::Child;
 
+pub(crate) use real::said;
 use real::{Project, wait_until};
 
 pub(crate) const RUN: [&str; 5] = [
@@ -44,11 +45,6 @@ pub(crate) fn project(agent: &str) -> Project {
     project.write(".crewlog/features.toml", &backlog);
     good(&project, &["import", ".crewlog/features.toml"]);
     project
-}
-
-pub(crate) fn said(output: &Output) -> String {
-    let all = [output.stderr.as_slice(), output.stdout.as_slice()].concat();
-    String::from_utf8_lossy(&all).into_owned()
 }
 
 pub(crate) fn good(project: &Project, args: &[&str]) -> String {

@@ -96,5 +96,5 @@ pub fn refused(rejection: &Rejection) -> Error {
     let text = rejection.to_string();
     // A rejection says what is wrong and, where that alone is no help, what to do about it.
     let (why, next) = text.rsplit_once("; ").unwrap_or((&text, ""));
-    Error::usage("refused, nothing was changed", why, next)
+    Error::usage("the command was rejected; nothing was changed", why, next)
 }

@@ -267,17 +267,19 @@ impl Default for Config {
 /// More than this is no longer read by anybody.
 const TRANSCRIPT_BYTES_MAX: u64 = 4 << 30;
 
-/// What a worker without an agent is told.
-const NO_PROGRAM: &str = "is not set; set it to your agent, for example program = \"claude-agent-acp\" (`scheduler doctor` lists the agents it finds here)";
+/// What to do when no agent is set.
+const SET_PROGRAM: &str = "set it to your agent, for example program = \"claude-agent-acp\"; `scheduler doctor` lists the agents it finds here";
 
 /// A value of the worker's config cannot work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{name}: {problem}")]
+#[error("{name}: {problem}{}{next}", if next.is_empty() { "" } else { "; " })]
 pub struct ConfigError {
     /// The key, as the file has it.
     pub name: &'static str,
-    /// What is wrong and what to do.
+    /// What is wrong, with the value or the range.
     pub problem: String,
+    /// What to do; empty if `problem` says it.
+    pub next: &'static str,
 }
 
 impl Config {
@@ -292,15 +294,23 @@ impl Config {
             Err(ConfigError {
                 name,
                 problem: problem.to_owned(),
+                next: "",
+            })
+        };
+        let no_program = |name| {
+            Err(ConfigError {
+                name,
+                problem: "not set".to_owned(),
+                next: SET_PROGRAM,
             })
         };
         if self.agent.program.trim().is_empty() {
-            return wrong("agent.program", NO_PROGRAM);
+            return no_program("agent.program");
         }
         if let Some(agent) = &self.testing_agent
             && agent.program.trim().is_empty()
         {
-            return wrong("testing_agent.program", NO_PROGRAM);
+            return no_program("testing_agent.program");
         }
         let cage = [
             ("cage.read", &self.cage.read),

@@ -52,13 +52,9 @@ fn who_does_not_introduce_itself_properly_is_turned_away() {
         reason: String::new(),
     };
     let table = [
-        (5, WorkerMessage::Ready, "the first message must be Hello"),
-        (
-            5,
-            WorkerMessage::Heartbeat,
-            "the first message must be Hello",
-        ),
-        (5, leaving, "the first message must be Hello"),
+        (5, WorkerMessage::Ready, "must be Hello"),
+        (5, WorkerMessage::Heartbeat, "must be Hello"),
+        (5, leaving, "must be Hello"),
         (6, hello(5), "the kernel says 6"),
         // The kernel's word for a process of another namespace.
         (0, hello(5), "the same pid namespace"),

@@ -30,10 +30,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
         0 if args.features.is_empty() => {
             "nothing to retry: no feature has failed for good".to_owned()
         }
-        0 => {
-            "nothing to retry: no failures to forgive; what does not pass yet is tried in its turn"
-                .to_owned()
-        }
+        0 => "nothing to retry: the given features have no failures to forgive".to_owned(),
         1 => "its failures are forgiven; the run tries it again".to_owned(),
         features => {
             format!("the failures of {features} features are forgiven; the run tries them again")

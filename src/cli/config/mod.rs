@@ -106,10 +106,10 @@ impl Config {
     fn validate(&self) -> Result<(), Error> {
         if let Err(error) = self.settings().validate() {
             let (key, problem) = keys::of_setting(&error);
-            return Err(self.wrong(&key, problem));
+            return Err(self.wrong(&key, problem, ""));
         }
         if let Err(problem) = keys::check_branch(&self.file.run.branch) {
-            return Err(self.wrong("run.branch", problem));
+            return Err(self.wrong("run.branch", problem, ""));
         }
         for (key, count) in [
             ("workers.coding", self.file.workers.coding),
@@ -117,7 +117,7 @@ impl Config {
         ] {
             if count > WorkerCounts::EACH_MAX {
                 let problem = format!("{key} = {count}: must be 0 to {}", WorkerCounts::EACH_MAX);
-                return Err(self.wrong(key, problem));
+                return Err(self.wrong(key, problem, ""));
             }
         }
         // Only workers need an agent, so that only they report that it is missing.
@@ -131,12 +131,12 @@ impl Config {
     fn check_worker(&self, worker: &worker::Config) -> Result<(), Error> {
         worker.validate().map_err(|error| {
             let key = keys::of_worker(error.name);
-            self.wrong(key, format!("{key}: {}", error.problem))
+            self.wrong(key, format!("{key}: {}", error.problem), error.next)
         })
     }
 
     /// The error for an invalid value of `key`.
-    fn wrong(&self, key: &str, problem: String) -> Error {
+    fn wrong(&self, key: &str, problem: String, next: &str) -> Error {
         // A problem of a whole section is reported at its first key.
         let section = format!("{key}.");
         let within = |(name, _): &(&String, &Origin)| *name == key || name.starts_with(&section);
@@ -148,7 +148,7 @@ impl Config {
         keys::Problem {
             line,
             problem,
-            next: String::new(),
+            next: next.to_owned(),
         }
         .at(&self.path)
     }

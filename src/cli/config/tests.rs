@@ -218,7 +218,7 @@ fn what_is_wrong_is_said_with_its_line() {
         ),
         (
             "[agent.testing]\nargs = []",
-            "agent.testing.program: is not set",
+            "agent.testing.program: not set",
             "",
         ),
         (
@@ -298,7 +298,7 @@ fn only_a_worker_needs_an_agent() {
     let error = config
         .worker(&Project::at(Path::new("/p")))
         .expect_err("no agent");
-    assert!(error.why.contains("agent.program: is not set"), "{error}");
+    assert!(error.why.contains("agent.program: not set"), "{error}");
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn a_run_goes_on_from_what_a_repair_has_kept() {
         format!("event {bad} is the first bad one"),
         "checksum".to_owned(),
         format!("events 1 to {} are verified", bad - 1),
-        "is known to have reached".to_owned(),
+        "the log had at least ".to_owned(),
     ] {
         assert!(verify.contains(&expected), "{expected}: {verify}");
     }
@@ -208,7 +208,7 @@ fn an_output_of_a_check_that_was_altered_costs_no_event() {
     let (code, verify) = said(&project, &["verify"]);
     assert_eq!(code, Some(6), "{verify}");
     for expected in [
-        "every event is there",
+        "every event is verified",
         "output of check 1 of feature #",
         "(attempt a",
         "altered",
@@ -322,7 +322,7 @@ fn an_event_that_the_rules_forbid_is_named() {
         "unlawful  event {} (FeatureParked): feature #2 is passing",
         head.next()
     );
-    for expected in [&line, "the log is whole", "`scheduler export`"] {
+    for expected in [&line, "the log is complete", "`scheduler export`"] {
         assert!(verify.contains(expected), "{expected}: {verify}");
     }
     let json = project.scheduler(&["verify", "--format", "json"]);

@@ -1,6 +1,6 @@
 //! Crewlog runs a crew of coding agents on one repository's feature backlog.
 //!
-//! Read the modules in this order; each line says where a new line of code belongs.
+//! Read the modules in this order; the table says where new code belongs.
 //!
 //! | module | what belongs there |
 //! |---|---|

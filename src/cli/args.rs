@@ -94,7 +94,7 @@ pub enum Verb {
     Resume(commands::resume::Args),
     /// Try features again with their failures forgiven
     Retry(commands::retry::Args),
-    /// Change settings of the run that is under way
+    /// Change settings of the current run
     Set(commands::set::Args),
     /// Continue without a feature
     Skip(commands::skip::Args),

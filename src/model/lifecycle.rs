@@ -155,7 +155,7 @@ impl fmt::Display for Unlawful {
         match self {
             Self::Feature { feature, status } => match status {
                 Some(status) => write!(f, "feature {feature} is {}", status.as_str()),
-                None => write!(f, "the log knows no feature {feature}"),
+                None => write!(f, "the log has no feature {feature}"),
             },
             Self::Attempt { attempt, phase } => write!(f, "attempt {attempt} is {phase}"),
         }

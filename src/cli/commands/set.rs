@@ -1,4 +1,4 @@
-//! `scheduler set`: changes settings of the run that is under way.
+//! `scheduler set`: changes settings of the current run.
 
 use super::ProjectContext;
 use crate::cli::Context;
@@ -9,7 +9,7 @@ use crate::cli::exit::ExitCode;
 use crate::cli::runtime;
 use crate::model::command::{PersonCommand, SettingChange};
 
-/// Change settings of the run that is under way. The next run reads them from the config again.
+/// Change settings of the current run. The next run reads them from the config again.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
     after_help = "Examples:\n  scheduler set max_concurrency=5\n  scheduler set budget_usd=25 idle_limit=20m\n\nThe keys are those of [run] in .crewlog/config.toml. They hold until the run ends; to keep a value,\nset it in that file."
@@ -46,7 +46,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     if running.is_none() {
         return Err(Error::usage(
             "no scheduler is running here",
-            "`set` changes a run that is under way",
+            "`set` changes a running scheduler",
             format!(
                 "set the value in {}; the next `scheduler run` reads it",
                 here.project.config.display()

@@ -44,7 +44,7 @@ pub fn run(context: &Context, _args: &Args) -> Result<ExitCode, Error> {
     let verified = &proven.events;
     if !proven.unlawful.is_empty() {
         context.note(
-            "next: no rule of Crewlog brings such an event about; please report it with `scheduler export`",
+            "next: no rule of Crewlog causes such an event; please report this bug, with the output of `scheduler export`",
         );
         return Ok(ExitCode::LogDamaged);
     }
@@ -113,7 +113,7 @@ struct Proof<'a> {
     unlawful: Vec<String>,
 }
 
-/// What was found of a log that can be read to its end.
+/// The result of a log that can be read to its end.
 struct Proven {
     events: Verified,
     snapshots: Snapshots,
@@ -180,7 +180,7 @@ impl<'a> Proof<'a> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Notes an event that no rule brings about. After a lost text nobody knows what was lawful.
+    /// Notes an event that no rule causes. After a lost text, this can no longer be decided.
     fn judge(&mut self, recorded: &Recorded) {
         if !self.is_whole || self.unlawful.len() > UNLAWFUL_MAX {
             return;

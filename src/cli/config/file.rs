@@ -101,7 +101,7 @@ impl Default for Run {
     }
 }
 
-/// The keys of `[run]` that a run can change while it is under way, and the names of their
+/// The keys of `[run]` that `scheduler set` can change, and the names of their
 /// [`Settings`].
 const LIVE: [(&str, &str); 14] = [
     ("max_concurrency", "max_concurrency"),
@@ -120,7 +120,7 @@ const LIVE: [(&str, &str); 14] = [
     ("worker_wait", "worker_wait_ms"),
 ];
 
-/// The keys of `[run]` that a run can change while it is under way.
+/// The keys of `[run]` that `scheduler set` can change.
 pub const RUN_KEYS: [&str; 14] = {
     let mut keys = [""; 14];
     let mut at = 0;
@@ -144,9 +144,7 @@ pub fn run_setting(key: &str, value: &str) -> Result<(String, u64), String> {
             || format!("the keys are {}", RUN_KEYS.join(", ")),
             |near| format!("did you mean `{near}`?"),
         );
-        return Err(format!(
-            "no run can change `{key}` while it is under way; {hint}"
-        ));
+        return Err(format!("`{key}` cannot be changed during a run; {hint}"));
     };
     let quoted = format!("{key} = {}", toml::Value::from(value));
     let run: Run = toml::from_str(&format!("{key} = {value}"))

@@ -1,6 +1,6 @@
 //! From an attempt's paths, the lists and the config to its cage.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
@@ -152,6 +152,25 @@ pub fn home(env: &BTreeMap<OsString, OsString>) -> Option<PathBuf> {
     home.is_dir().then_some(home)
 }
 
+/// The home directory that the user database names for this process's user.
+fn user_home() -> Option<PathBuf> {
+    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    let home = home_of(&users, rustix::process::getuid().as_raw())?;
+    // As for `HOME`.
+    let home = home.canonicalize().ok()?;
+    (home.is_dir() && home != Path::new("/")).then_some(home)
+}
+
+/// The home directory of a user in the text of `/etc/passwd`.
+fn home_of(users: &str, uid: u32) -> Option<PathBuf> {
+    let uid = uid.to_string();
+    users.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let home = *fields.get(5)?;
+        (fields.get(2) == Some(&uid.as_str()) && home.starts_with('/')).then(|| home.into())
+    })
+}
+
 struct Builder<'r> {
     request: &'r Request<'r>,
     home: Option<PathBuf>,
@@ -181,26 +200,28 @@ impl Builder<'_> {
         path.is_absolute().then_some(path)
     }
 
+    /// Hides secrets where a variable says they are, and where they are by default: below `HOME`
+    /// and below the home directory of the user database, which may be another one.
     fn hide_secrets(&mut self) {
+        let homes: BTreeSet<PathBuf> = self.home.clone().into_iter().chain(user_home()).collect();
+        let below = |path: &'static str| homes.iter().map(move |home| home.join(path));
+        let mut hidden: Vec<PathBuf> = Vec::new();
         for known in lists::HIDDEN {
-            let path = self.locate(known);
-            self.places
-                .extend(path.map(|path| Place::new(path, Access::Hide)));
-        }
-        let Some(home) = self.home.clone() else {
-            return;
-        };
-        for (path, words, _) in lists::HIDDEN_IF {
-            let path = home.join(path);
-            if holds(&path, words) {
-                self.places.push(Place::new(path, Access::Hide));
+            hidden.extend(self.variable(known.variable));
+            match known.path.starts_with('/') {
+                true => hidden.push(known.path.into()),
+                false => hidden.extend(below(known.path)),
             }
+        }
+        for (path, words, _) in lists::HIDDEN_IF {
+            hidden.extend(below(path).filter(|path| holds(path, words)));
         }
         for profile in lists::PROFILES {
-            for path in profile.paths() {
-                self.places.push(Place::new(home.join(path), Access::Hide));
-            }
+            hidden.extend(profile.paths().flat_map(below));
         }
+        let hidden = hidden.into_iter();
+        self.places
+            .extend(hidden.map(|path| Place::new(path, Access::Hide)));
     }
 
     /// Puts back, for reading, what programs are made of.
@@ -343,4 +364,37 @@ fn holds(path: &Path, words: &[&str]) -> bool {
     };
     let text = String::from_utf8_lossy(&bytes);
     words.iter().any(|word| text.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_hidden_in_both_home_directories_and_where_a_variable_says() {
+        let users = "root:x:0:0:root:/root:/bin/sh\nann:x:7:7::/home/ann:/bin/sh\nbad:x:8\n";
+        assert_eq!(home_of(users, 7), Some("/home/ann".into()));
+        assert_eq!(home_of(users, 8), None);
+        assert_eq!(home_of(users, 9), None);
+        let home = tempfile::tempdir().expect("a directory");
+        let home = home.path().canonicalize().expect("its path");
+        let variables = [("HOME", home.as_path()), ("CARGO_HOME", Path::new("/keys"))];
+        let env = variables.map(|(name, value)| (name.into(), value.into()));
+        let request = Request {
+            env: env.into(),
+            ..Request::default()
+        };
+        let mut builder = Builder {
+            request: &request,
+            home: super::home(&request.env),
+            places: Vec::new(),
+        };
+        builder.hide_secrets();
+        let own = user_home().map(|own| own.join(".ssh"));
+        let expected = [home.join(".ssh"), home.join(".gnupg"), "/keys".into()];
+        for path in expected.into_iter().chain(own) {
+            let place = Place::new(&path, Access::Hide);
+            assert!(builder.places.contains(&place), "{path:?}");
+        }
+    }
 }

@@ -6,6 +6,7 @@
 //! | [`machine`] | everything that can happen to a scheduler, as inputs and effects, without I/O |
 //! | [`merge_call`] | the question that git is asked about a merge, until it answers |
 //! | [`merging`] | whose work is merged next, so that nobody starves |
+//! | [`cycle`] | one turn of the loop, for the runtime and the simulation alike |
 //! | [`pipeline`] | what may be carried out: nothing before what was decided before it is durable |
 //! | [`clock`] | time that never goes back |
 //! | [`worker_pool`] | how many workers of its own a scheduler keeps alive |
@@ -21,6 +22,7 @@
 pub mod clock;
 pub mod committer;
 pub mod core;
+pub mod cycle;
 mod error;
 pub mod load;
 pub mod machine;

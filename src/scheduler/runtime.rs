@@ -19,14 +19,15 @@ use super::Error;
 use super::clock::SystemClock;
 use super::committer::{Committed, Committer};
 use super::core::Core;
+use super::cycle::{Cycle, Due};
 use super::load;
 pub use super::machine::Told;
-use super::machine::{Effect, Input, Machine};
-use super::pipeline::{Pipeline, Turn};
+use super::machine::{Input, Machine};
 use super::ports::{Integration, Processes, Spool};
 use super::socket::{Arrival, Door, Listener};
 use super::worker_pool::WorkerPool;
 use crate::model::event::Recorded;
+use crate::model::ids::Sequence;
 use crate::model::plan::Entropy;
 use crate::model::settings::{Settings, WorkerKind};
 use crate::model::state::State;
@@ -41,12 +42,6 @@ const INBOX_MAX: usize = 4_096;
 /// Inputs that are taken in at once, so that a flood of them cannot keep what follows from the
 /// first one waiting.
 const STEP_MAX: usize = 1_024;
-
-/// Events that may wait for a sync that takes long; nothing more is taken in meanwhile.
-const WAITING_EVENTS_MAX: usize = 65_536;
-
-/// Events between two snapshots: folding so many takes a tenth of a second.
-const SNAPSHOT_EVENTS: u64 = 100_000;
 
 /// How often an observer is told what goes on beside the log: as often as people look.
 const LIVE_MS: u64 = 200;
@@ -167,12 +162,9 @@ pub async fn run(
     let committer = committer.map_err(|_| Error::CommitterGone)?;
     let mut running = Loop {
         clock,
-        machine,
+        cycle: Cycle::new(machine, options.log.head().sequence),
         committer,
         executor: Executor::new(&options, inbox, door.clone()),
-        pipeline: Pipeline::default(),
-        wake_ms: Some(0),
-        snapshot_at: options.log.head().sequence.0 + SNAPSHOT_EVENTS,
         snapshot: None,
         options,
     };
@@ -181,18 +173,15 @@ pub async fn run(
         () = serving => Err(Error::CommitterGone),
     };
     door.close().await;
-    Ok((ended?, running.machine.into_state()))
+    Ok((ended?, running.cycle.into_state()))
 }
 
 struct Loop {
     options: Options,
     clock: SystemClock,
-    machine: Machine,
+    cycle: Cycle,
     committer: Committer,
     executor: Executor,
-    pipeline: Pipeline,
-    wake_ms: Option<u64>,
-    snapshot_at: u64,
     /// The snapshot that is being written.
     snapshot: Option<JoinHandle<()>>,
 }
@@ -208,7 +197,7 @@ impl Loop {
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let wake = self.wake_in();
-            let full = self.is_full();
+            let full = self.cycle.is_full(self.head());
             tokio::select! {
                 biased;
                 committed = commits.recv() => {
@@ -222,20 +211,15 @@ impl Loop {
                         return Err(Error::CommitterGone);
                     }
                 }
-                _ = look.tick() => self.options.observer.live(&self.machine.live()),
+                _ = look.tick() => self.options.observer.live(&self.cycle.machine().live()),
                 () = tokio::time::sleep(wake) => {}
             }
             let now = self.clock.now();
-            if let Some(by_ms) = self.clock.take_jump() {
-                self.machine.step(now, Input::ClockJumped { by_ms });
-            }
-            for arrival in arrived.drain(..) {
-                let input = self.executor.accept(arrival);
-                self.machine.step(now, input);
-            }
-            let step = self.machine.finish(now);
-            self.wake_ms = step.wake_ms;
-            self.pipeline.decided(step);
+            let jumped = self.clock.take_jump();
+            let jumped = jumped.map(|by_ms| Input::ClockJumped { by_ms });
+            let executor = &mut self.executor;
+            let inputs = arrived.drain(..).map(|arrival| executor.accept(arrival));
+            self.cycle.turn(now, jumped.into_iter().chain(inputs));
             if let Some(ending) = self.hand_over()? {
                 drop(arrivals);
                 return self.end(ending, &mut commits).await;
@@ -246,16 +230,13 @@ impl Loop {
     fn wake_in(&mut self) -> Duration {
         let now = self.clock.now().mono_ms;
         // Once an hour costs nothing, and no arithmetic can make it sleep for ever.
-        let wait = self.wake_ms.map_or(3_600_000, |at| at.saturating_sub(now));
+        let wake = self.cycle.wake_ms();
+        let wait = wake.map_or(3_600_000, |at| at.saturating_sub(now));
         Duration::from_millis(wait.min(3_600_000))
     }
 
-    /// Whether to take nothing in for the moment: the disk is slow, or a snapshot has been due
-    /// for so long that the log has to stand still for it.
-    fn is_full(&self) -> bool {
-        let busy = self.pipeline.is_committing();
-        let overdue = self.options.log.head().sequence.0 >= self.snapshot_at + SNAPSHOT_EVENTS;
-        busy && (overdue || self.pipeline.waiting_events() >= WAITING_EVENTS_MAX)
+    fn head(&self) -> Sequence {
+        self.options.log.head().sequence
     }
 
     /// A batch is durable: now others may hear of it.
@@ -263,51 +244,45 @@ impl Loop {
         let (events, head) = committed.ok_or(Error::CommitterGone)?;
         head?;
         self.options.observer.committed(&events);
-        let effects = self.pipeline.durable();
-        Ok(self.carry(effects))
+        let due = self.cycle.durable();
+        self.carry_out(due)
     }
 
     /// Hands the next batch to the disk, unless one is on its way.
     fn hand_over(&mut self) -> Result<Option<Ending>, Error> {
-        match self.pipeline.turn() {
-            Turn::Wait => Ok(None),
-            Turn::Carry(effects) => Ok(self.carry(effects)),
-            Turn::Append(batch) => {
-                let handed = self.committer.commit(batch);
-                handed.then_some(None).ok_or(Error::CommitterGone)
-            }
-        }
+        let due = self.cycle.due();
+        self.carry_out(due)
     }
 
-    fn carry(&mut self, effects: Vec<Effect>) -> Option<Ending> {
-        let mut ending = None;
-        for effect in effects {
-            match effect {
-                Effect::Exit(how) => ending = Some(how),
-                Effect::StartWorker { kind } if !self.machine.starts_workers() => {
-                    self.executor.leave_out(kind);
-                }
-                effect => self.executor.carry(effect),
+    fn carry_out(&mut self, due: Due) -> Result<Option<Ending>, Error> {
+        let (effects, ending) = match due {
+            Due::Nothing => return Ok(None),
+            Due::Append(batch) => {
+                let handed = self.committer.commit(batch);
+                return handed.then_some(None).ok_or(Error::CommitterGone);
             }
+            Due::Carry(effects) => (effects, None),
+            Due::End(effects, ending) => (effects, Some(ending)),
+        };
+        for effect in effects {
+            self.executor.carry(effect);
         }
-        if ending.is_none() && self.options.log.head().sequence.0 >= self.snapshot_at {
-            self.take_snapshot();
+        if ending.is_none() {
+            self.take_snapshot(false);
         }
-        ending
+        Ok(ending)
     }
 
     /// Has a snapshot written, beside the loop, when the working state is what is on the disk.
-    fn take_snapshot(&mut self) {
-        let state = self.machine.state();
-        let head = self.options.log.head().sequence;
-        let writing = self
-            .snapshot
-            .as_ref()
-            .is_some_and(|task| !task.is_finished());
-        if state.sequence != head || writing {
+    fn take_snapshot(&mut self, is_final: bool) {
+        let head = self.head();
+        let writing = self.snapshot.as_ref();
+        if writing.is_some_and(|task| !task.is_finished()) {
             return;
         }
-        self.snapshot_at = head.0 + SNAPSHOT_EVENTS;
+        let Some(state) = self.cycle.snapshot(head, is_final) else {
+            return;
+        };
         let taken = match load::snapshot_of(&*self.options.log, state) {
             Ok(taken) => taken,
             Err(error) => return tracing::warn!(%error, "cannot take a snapshot"),
@@ -330,8 +305,8 @@ impl Loop {
     ) -> Result<Ending, Error> {
         // Whatever was decided after the end was decided too: it goes to the disk, and whoever
         // asked for it is told.
-        while !self.pipeline.is_empty() {
-            if self.pipeline.is_committing() {
+        while !self.cycle.is_empty() {
+            if self.cycle.is_committing() {
                 let committed = commits.recv().await;
                 self.committed(committed)?;
             } else {
@@ -339,7 +314,7 @@ impl Loop {
             }
         }
         self.await_snapshot().await;
-        self.take_snapshot();
+        self.take_snapshot(true);
         self.executor.goodbye().await;
         self.await_snapshot().await;
         match self.executor.take_git_error() {

@@ -194,12 +194,6 @@ impl Executor {
         });
     }
 
-    /// Says that a worker was not started.
-    pub fn leave_out(&self, kind: WorkerKind) {
-        let input = Input::ChildStarted { kind, pid: None };
-        self.answer(std::future::ready(input));
-    }
-
     /// Starts a worker in a process group of its own, so that a Ctrl-C in the terminal reaches
     /// the scheduler alone, which then tells its workers what to do. It outlives a killed
     /// scheduler on purpose: the next one finds it again.

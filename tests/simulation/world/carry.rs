@@ -2,15 +2,20 @@
 
 use super::*;
 use crate::model::branch::BranchMove;
+use crate::scheduler::cycle::Due;
 use crate::scheduler::machine::Effect;
 use crate::scheduler::ports::{GitFailure, Spooled};
 
 impl World {
-    pub(super) fn carry(&mut self, effects: Vec<Effect>) {
-        let ending = Self::effects_of_exit(&effects);
-        self.carry_all(effects);
-        if let Some(ending) = ending {
-            self.exit(ending);
+    /// Carries out what is due; batches are the disk's.
+    pub(super) fn carry(&mut self, due: Due) {
+        match due {
+            Due::Nothing | Due::Append(_) => {}
+            Due::Carry(effects) => self.carry_all(effects),
+            Due::End(effects, ending) => {
+                self.carry_all(effects);
+                self.exit(ending);
+            }
         }
     }
 
@@ -83,10 +88,7 @@ impl World {
 
     fn start_child(&mut self, reign: u64, kind: WorkerKind) {
         let flaky = !self.fair() && self.disk.percent(self.scenario.trouble.flaky);
-        // Under the same condition as the shell.
-        let scheduler = self.scheduler.as_ref();
-        let refused = flaky || scheduler.is_some_and(|one| !one.machine.starts_workers());
-        let pid = (!refused).then(|| self.spawn(kind));
+        let pid = (!flaky).then(|| self.spawn(kind));
         if let (Some(pid), Some(scheduler)) = (pid, &mut self.scheduler) {
             scheduler.children.insert(pid);
         }

@@ -6,15 +6,14 @@ use crate::queue::memory::Fault;
 use crate::scheduler::clock::Clock;
 use crate::scheduler::core::Core;
 use crate::scheduler::load;
-use crate::scheduler::machine::{Effect, Machine, Now};
-use crate::scheduler::pipeline::{Pipeline, Turn};
+use crate::scheduler::cycle::{Cycle, Due};
+use crate::scheduler::machine::{Machine, Now};
 use crate::scheduler::worker_pool::WorkerPool;
 
 /// A scheduler process.
 pub struct Scheduler {
     pub reign: u64,
-    pub machine: Machine,
-    pipeline: Pipeline,
+    pub cycle: Cycle,
     clock: Clock,
     inbox: Vec<Input>,
     /// It will look into its inbox.
@@ -22,6 +21,7 @@ pub struct Scheduler {
     epoch: Epoch,
     /// The batch that is on its way to the disk.
     batch: Option<Vec<Recorded>>,
+    /// When it is woken next.
     wake_ms: Option<u64>,
     /// Workers that it started and that have not ended, by pid.
     pub children: BTreeSet<u32>,
@@ -36,24 +36,25 @@ pub struct Scheduler {
 impl Scheduler {
     /// It has been told to end, or wants to.
     pub fn is_ending(&self) -> bool {
-        self.machine.live().draining
+        self.cycle.machine().live().draining
     }
 
-    /// The time, as a process reads it that was stopped for a while or never.
-    fn now(&mut self, now_ms: u64, wall: Timestamp) -> Now {
+    /// The time, as a process reads it that was stopped for a while or never, and the jumps that
+    /// its clock has seen.
+    fn now(&mut self, now_ms: u64, wall: Timestamp) -> (Now, Vec<Input>) {
+        let mut jumps = Vec::new();
         if std::mem::take(&mut self.stopped) {
             // Its first reading after the last one before the stop.
-            self.read(self.stopped_ms, wall);
+            self.read(self.stopped_ms, wall, &mut jumps);
         }
         self.clock.keep_up(now_ms);
-        self.read(now_ms, wall)
+        (self.read(now_ms, wall, &mut jumps), jumps)
     }
 
-    fn read(&mut self, now_ms: u64, wall: Timestamp) -> Now {
+    fn read(&mut self, now_ms: u64, wall: Timestamp, jumps: &mut Vec<Input>) -> Now {
         let now = self.clock.at(now_ms, wall);
-        if let Some(by_ms) = self.clock.take_jump() {
-            self.machine.step(now, Input::ClockJumped { by_ms });
-        }
+        let jumped = self.clock.take_jump();
+        jumps.extend(jumped.map(|by_ms| Input::ClockJumped { by_ms }));
         now
     }
 
@@ -99,10 +100,10 @@ impl World {
             return self.violate("a run starts", rejection.to_string());
         }
         self.note(|| format!("scheduler {reign} starts, epoch {epoch}"));
+        let head_of_log = self.log.head().sequence;
         self.scheduler = Some(Scheduler {
             reign,
-            machine,
-            pipeline: Pipeline::default(),
+            cycle: Cycle::new(machine, head_of_log),
             clock,
             inbox: Vec::new(),
             turning: false,
@@ -191,23 +192,22 @@ impl World {
             return;
         };
         scheduler.turning = false;
-        let now = scheduler.now(now_ms, wall);
-        for input in std::mem::take(&mut scheduler.inbox) {
-            if let Input::ChildEnded { pid, .. } = &input {
+        let inbox = std::mem::take(&mut scheduler.inbox);
+        for input in &inbox {
+            if let Input::ChildEnded { pid, .. } = input {
                 scheduler.children.remove(pid);
             }
-            scheduler.machine.step(now, input);
         }
-        self.finish(now);
+        let (now, jumps) = scheduler.now(now_ms, wall);
+        self.take_in(now, jumps.into_iter().chain(inbox).collect());
     }
 
-    fn finish(&mut self, now: Now) {
+    fn take_in(&mut self, now: Now, inputs: Vec<Input>) {
         let Some(scheduler) = &mut self.scheduler else {
             return;
         };
-        let step = scheduler.machine.finish(now);
-        let (reign, wake) = (scheduler.reign, step.wake_ms);
-        scheduler.pipeline.decided(step);
+        scheduler.cycle.turn(now, inputs);
+        let (reign, wake) = (scheduler.reign, scheduler.cycle.wake_ms());
         // The machine knows only the time in which it ran.
         let wake = wake.map(|at| self.now_ms + at.saturating_sub(now.mono_ms));
         let changed = wake.is_some() && scheduler.wake_ms != wake;
@@ -223,20 +223,17 @@ impl World {
             return;
         };
         let reign = scheduler.reign;
-        match scheduler.pipeline.turn() {
-            Turn::Wait => {}
-            Turn::Carry(effects) => {
-                let more = scheduler.pipeline.waiting_events() > 0;
-                self.carry(effects);
-                if more {
-                    self.hand_over();
-                }
-            }
-            Turn::Append(batch) => {
+        match scheduler.cycle.due() {
+            Due::Nothing => {}
+            Due::Append(batch) => {
                 scheduler.batch = Some(batch);
                 let slow = self.disk_slow_until > self.now_ms || self.disk.percent(2);
                 let ms = self.disk.between(0, if slow { 4_000 } else { 6 });
                 self.after(ms, Item::Synced(reign));
+            }
+            due => {
+                self.carry(due);
+                self.hand_over();
             }
         }
     }
@@ -272,13 +269,15 @@ impl World {
         if self.ambushed(Ambush::Sync) {
             return;
         }
-        let effects = self.scheduler.as_mut().map(|one| one.pipeline.durable());
-        self.carry(effects.unwrap_or_default());
+        if let Some(scheduler) = &mut self.scheduler {
+            let due = scheduler.cycle.durable();
+            self.carry(due);
+        }
         self.take_snapshot();
         let (now_ms, wall) = (self.now_ms, self.wall());
         if let Some(scheduler) = &mut self.scheduler {
-            let now = scheduler.now(now_ms, wall);
-            self.finish(now);
+            let (now, jumps) = scheduler.now(now_ms, wall);
+            self.take_in(now, jumps);
         }
     }
 
@@ -299,10 +298,13 @@ impl World {
         let Some(scheduler) = &mut self.scheduler else {
             return;
         };
-        let state = scheduler.machine.state();
-        if state.sequence != self.log.head().sequence || !scheduler.dice.percent(5) {
+        let head = self.log.head().sequence;
+        if !scheduler.dice.percent(5) {
             return;
         }
+        let Some(state) = scheduler.cycle.snapshot(head, true) else {
+            return;
+        };
         if let Ok(Some(snapshot)) = load::snapshot_of(&self.log, state) {
             self.snapshot = Some((snapshot.sequence.0, snapshot.bytes));
         }
@@ -311,26 +313,29 @@ impl World {
     /// The process ends by itself. What was decided is written and told, as the shell does it.
     pub(super) fn exit(&mut self, ending: Ending) {
         while let Some(scheduler) = &mut self.scheduler {
-            if let Some(batch) = scheduler.batch.take() {
+            let due = if let Some(batch) = scheduler.batch.take() {
                 self.write(&batch);
-                let effects = self.scheduler.as_mut().map(|one| one.pipeline.durable());
-                self.carry_all(effects.unwrap_or_default());
-                continue;
-            }
-            if scheduler.pipeline.is_empty() {
-                break;
-            }
-            match scheduler.pipeline.turn() {
-                Turn::Wait => break,
-                Turn::Carry(effects) => self.carry_all(effects),
-                Turn::Append(batch) => scheduler.batch = Some(batch),
+                self.scheduler.as_mut().map(|one| one.cycle.durable())
+            } else if scheduler.cycle.is_empty() {
+                None
+            } else {
+                Some(scheduler.cycle.due())
+            };
+            match due {
+                None | Some(Due::Nothing) => break,
+                Some(Due::Append(batch)) => {
+                    if let Some(scheduler) = &mut self.scheduler {
+                        scheduler.batch = Some(batch);
+                    }
+                }
+                Some(Due::Carry(effects) | Due::End(effects, _)) => self.carry_all(effects),
             }
         }
         let Some(scheduler) = self.scheduler.take() else {
             return;
         };
         self.note(|| format!("scheduler {} ends: {ending:?}", scheduler.reign));
-        let own = scheduler.machine.state().to_bytes().unwrap_or_default();
+        let own = scheduler.cycle.machine().state().to_bytes().unwrap_or_default();
         let view = self.view.to_bytes().unwrap_or_default();
         let how = "in the scheduler that ends";
         self.show(&Sight::Folded {
@@ -400,12 +405,5 @@ impl World {
             .retain(|_, spool| spool.result.is_some() || disk.percent(50));
         self.boot += 1;
         self.pids = 10;
-    }
-
-    pub(super) fn effects_of_exit(effects: &[Effect]) -> Option<Ending> {
-        effects.iter().find_map(|effect| match effect {
-            Effect::Exit(ending) => Some(*ending),
-            _ => None,
-        })
     }
 }

@@ -13,7 +13,10 @@ fn lay_out_as_before(project: &Project) -> PathBuf {
     let old = project.root.join(".crewlog/data");
     let _ = fs::remove_file(data(project).join("identity"));
     fs::rename(data(project), &old).expect("moved back");
-    fs::remove_dir(data(project).parent().expect("a parent")).expect("nothing else is there");
+    let parent = data(project).parent().expect("a parent").to_owned();
+    // Builds of that time did not lock the branch.
+    fs::remove_file(parent.join("move.lock")).expect("the branch has moved");
+    fs::remove_dir(parent).expect("nothing else is there");
     old
 }
 

@@ -118,7 +118,7 @@ fn a_run_goes_on_from_what_a_repair_has_kept() {
     for expected in [
         format!("keeps     events 1 to {}", bad - 1),
         format!("drops     events {bad} to "),
-        "and 1 result of dropped attempts".to_owned(),
+        "and 1 result from dropped attempts".to_owned(),
         "nothing was changed".to_owned(),
     ] {
         assert!(plan.contains(&expected), "{expected}: {plan}");

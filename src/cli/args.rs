@@ -94,12 +94,12 @@ pub enum Verb {
     Resume(commands::resume::Args),
     /// Try features again with their failures forgiven
     Retry(commands::retry::Args),
-    /// Change settings of the current run
-    Set(commands::set::Args),
     /// Continue without a feature
     Skip(commands::skip::Args),
     /// Remove a feature from the backlog
     Remove(commands::remove::Args),
+    /// Change settings of the current run
+    Set(commands::set::Args),
     /// Answer an agent's question
     Answer(commands::answer::Args),
     /// End the running scheduler, after its open attempts or immediately

@@ -67,7 +67,10 @@ impl Cycle {
 
     /// Takes in what has arrived, and decides. To be called after [`durable`](Self::durable), too.
     pub fn turn(&mut self, now: Now, arrived: impl IntoIterator<Item = Input>) {
-        for input in std::mem::take(&mut self.left_out).into_iter().chain(arrived) {
+        for input in std::mem::take(&mut self.left_out)
+            .into_iter()
+            .chain(arrived)
+        {
             self.machine.step(now, input);
         }
         let step = self.machine.finish(now);

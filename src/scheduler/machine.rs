@@ -156,6 +156,16 @@ impl Machine {
                 connection,
                 message,
             } => self.client_message(now, connection, *message),
+            Input::Asked {
+                connection,
+                actor,
+                message,
+            } => {
+                let asking = Peer::Client(actor);
+                self.peers.connections.insert(connection, asking);
+                self.client_message(now, connection, *message);
+                self.peers.connections.remove(&connection);
+            }
             Input::Closed { connection } => self.closed(now, connection),
             Input::Died { worker } => self.died(now, worker),
             Input::CleanedUp { worker, spooled } => self.reaped(now, worker, spooled.map(|it| *it)),

@@ -14,6 +14,7 @@
 //! | [`socket`] | accepting connections, frames to inputs, messages to frames |
 //! | [`committer`] | the one thread that appends to the log |
 //! | [`ports`] | what of the world the loop needs: git, processes, spool files |
+//! | `handle` | what doors inside the process stand on: commands, live view, log, past states |
 //! | [`load`] | from a log and its snapshots to a state |
 //! | [`offline`] | a person's command when no scheduler runs |
 //!
@@ -24,6 +25,7 @@ pub mod committer;
 pub mod core;
 pub mod cycle;
 mod error;
+mod handle;
 pub mod load;
 pub mod machine;
 pub mod merge_call;
@@ -37,4 +39,5 @@ pub mod socket;
 pub mod worker_pool;
 
 pub use error::Error;
-pub use runtime::{Ending, Handle, Observer, Options, Silent, Told, run};
+pub use handle::{Handle, HandleError};
+pub use runtime::{Ending, Observer, Options, Silent, Told, run};

@@ -20,6 +20,7 @@ use super::clock::SystemClock;
 use super::committer::{Committed, Committer};
 use super::core::Core;
 use super::cycle::{Cycle, Due};
+use super::handle::Handle;
 use super::load;
 pub use super::machine::Told;
 use super::machine::{Input, Machine};
@@ -31,7 +32,7 @@ use crate::model::ids::Sequence;
 use crate::model::plan::Entropy;
 use crate::model::settings::{Settings, WorkerKind};
 use crate::model::state::State;
-use crate::protocol::{Live, StopMode};
+use crate::protocol::Live;
 use crate::queue::{EventLog, snapshot};
 
 pub use super::machine::Ending;
@@ -102,20 +103,6 @@ pub struct Options {
     pub observer: Box<dyn Observer>,
 }
 
-/// Speaks to a running scheduler from inside its process.
-#[derive(Clone)]
-pub struct Handle {
-    inbox: mpsc::Sender<Arrival>,
-}
-
-impl Handle {
-    /// Asks the process to end. Asking twice to drain is asking to stop now.
-    pub async fn stop(&self, mode: StopMode) {
-        // A loop that is gone has ended already.
-        let _ = self.inbox.send(Arrival::Said(Input::Stop(mode))).await;
-    }
-}
-
 struct Seeded(StdRng);
 
 impl Entropy for Seeded {
@@ -154,9 +141,7 @@ pub async fn run(
     let door = Door::new(options.log.clone(), &options.tree_prefix, inbox.clone());
     let serving = listener.serve(&door);
     // Whoever asked for the handle may have gone; the run goes on without.
-    let _ = handle.send(Handle {
-        inbox: inbox.clone(),
-    });
+    let _ = handle.send(Handle::new(inbox.clone(), &options.log));
     let (committed, commits) = mpsc::unbounded_channel();
     let committer = Committer::start(options.log.clone(), epoch, committed);
     let committer = committer.map_err(|_| Error::CommitterGone)?;

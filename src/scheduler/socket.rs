@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio_util::codec::{FramedRead, FramedWrite};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -22,9 +22,10 @@ use tokio_util::task::TaskTracker;
 use self::peer::Peer;
 use self::speak::Speaker;
 use super::machine::{Connection, Input};
+use crate::model::actor::Actor;
 use crate::model::ids::{AttemptId, CommitId, Sequence};
 use crate::model::settings::WorkerKind;
-use crate::protocol::{Codec, Role, SchedulerMessage, ToClient, decode, handshake};
+use crate::protocol::{ClientMessage, Codec, Role, SchedulerMessage, ToClient, decode, handshake};
 use crate::queue::EventLog;
 
 /// Connections at once: a thousand workers and as many people looking on.
@@ -93,6 +94,8 @@ pub enum Arrival {
     Opened(Connection, Outbox, Input),
     /// Something was said or has happened.
     Said(Input),
+    /// Somebody inside this process asks, and waits for the answer.
+    Asked(Actor, Box<ClientMessage>, oneshot::Sender<ToClient>),
     /// A worker was started; how to end it by force.
     Child(WorkerKind, u32, Arc<Notify>),
     /// git could not move the branch for an attempt; where the branch is, if it is known to stay

@@ -3,5 +3,6 @@
 mod doors;
 mod durable;
 mod frames;
+mod handle;
 mod kit;
 mod work;

@@ -1,6 +1,6 @@
 //! What goes into the machine and what comes out.
 
-use crate::model::actor::Caller;
+use crate::model::actor::{Actor, Caller};
 use crate::model::branch::BranchMove;
 use crate::model::config::ConfigChange;
 use crate::model::event::{ProcessIdentity, RunOutcome};
@@ -63,6 +63,16 @@ pub enum Input {
     Client {
         /// On which connection.
         connection: Connection,
+        /// What.
+        message: Box<ClientMessage>,
+    },
+    /// A door inside this process asks in somebody's name. It gets one answer, on a connection
+    /// that nothing else is said on.
+    Asked {
+        /// Where the answer goes.
+        connection: Connection,
+        /// In whose name.
+        actor: Actor,
         /// What.
         message: Box<ClientMessage>,
     },

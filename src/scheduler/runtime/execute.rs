@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{Options, exit_report};
 use crate::model::ids::{AttemptId, CommitId};
 use crate::model::settings::WorkerKind;
+use crate::protocol::ToClient;
 use crate::scheduler::machine::{Connection, Effect, Input};
 use crate::scheduler::ports::{GitFailure, Integration, Processes, Spool};
 use crate::scheduler::socket::{Arrival, Door, Outbox, Outgoing};
@@ -21,6 +22,10 @@ use crate::workspace;
 pub struct Executor {
     inbox: mpsc::Sender<Arrival>,
     outboxes: BTreeMap<Connection, Outbox>,
+    /// Who inside this process waits for an answer.
+    asking: BTreeMap<Connection, oneshot::Sender<ToClient>>,
+    /// How many have asked so far.
+    asked: u64,
     /// How to end the workers that were started here.
     children: BTreeMap<u32, Arc<Notify>>,
     door: Door,
@@ -38,6 +43,8 @@ impl Executor {
         Self {
             inbox,
             outboxes: BTreeMap::new(),
+            asking: BTreeMap::new(),
+            asked: 0,
             children: BTreeMap::new(),
             door,
             integration: options.integration.clone(),
@@ -67,6 +74,17 @@ impl Executor {
             Arrival::Opened(connection, outbox, input) => {
                 self.outboxes.insert(connection, outbox);
                 input
+            }
+            Arrival::Asked(actor, message, answer) => {
+                self.asked += 1;
+                // The socket counts from below.
+                let connection = Connection(u64::MAX - self.asked);
+                self.asking.insert(connection, answer);
+                Input::Asked {
+                    connection,
+                    actor,
+                    message,
+                }
             }
             Arrival::Said(input) => {
                 match &input {
@@ -98,7 +116,11 @@ impl Executor {
             Effect::Tell {
                 connection,
                 message,
-            } => self.put(connection, Outgoing::Client(message)),
+            } => match self.asking.remove(&connection) {
+                // Who does not wait any more needs no answer.
+                Some(answer) => drop(answer.send(*message)),
+                None => self.put(connection, Outgoing::Client(message)),
+            },
             Effect::Stream {
                 connection,
                 from,

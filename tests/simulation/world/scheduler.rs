@@ -5,8 +5,8 @@ use crate::model::ids::{Epoch, Sequence};
 use crate::queue::memory::Fault;
 use crate::scheduler::clock::Clock;
 use crate::scheduler::core::Core;
-use crate::scheduler::load;
 use crate::scheduler::cycle::{Cycle, Due};
+use crate::scheduler::load;
 use crate::scheduler::machine::{Machine, Now};
 use crate::scheduler::worker_pool::WorkerPool;
 
@@ -335,7 +335,12 @@ impl World {
             return;
         };
         self.note(|| format!("scheduler {} ends: {ending:?}", scheduler.reign));
-        let own = scheduler.cycle.machine().state().to_bytes().unwrap_or_default();
+        let own = scheduler
+            .cycle
+            .machine()
+            .state()
+            .to_bytes()
+            .unwrap_or_default();
         let view = self.view.to_bytes().unwrap_or_default();
         let how = "in the scheduler that ends";
         self.show(&Sight::Folded {

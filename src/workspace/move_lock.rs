@@ -32,7 +32,7 @@ impl MoveLock {
     /// [`Error::BranchBusy`] when a git of an earlier scheduler still holds it after [`WAIT`], and
     /// what the disk says.
     pub(super) async fn take(common_dir: &Path) -> Result<Self> {
-        let path = common_dir.join("crewlog").join("move.lock");
+        let path = common_dir.join("crewlog").join("branch.flock");
         let failed = |source| Error::io("lock", &path)(source);
         let file = open(&path).map_err(failed)?;
         let mut waited = Duration::ZERO;

@@ -15,7 +15,7 @@ fn lay_out_as_before(project: &Project) -> PathBuf {
     fs::rename(data(project), &old).expect("moved back");
     let parent = data(project).parent().expect("a parent").to_owned();
     // Builds of that time did not lock the branch.
-    fs::remove_file(parent.join("move.lock")).expect("the branch has moved");
+    fs::remove_file(parent.join("branch.flock")).expect("the branch has moved");
     fs::remove_dir(parent).expect("nothing else is there");
     old
 }

@@ -47,7 +47,7 @@ fn nobody_says_where_the_branch_is_while_a_git_is_on_its_way_to_move_it() {
         let busy = repository.head_at_rest(BRANCH).await;
         let said = busy.expect_err("not known").to_string();
         assert!(
-            said.contains("fuser ") && said.contains("move.lock"),
+            said.contains("fuser ") && said.contains("branch.flock"),
             "{said}"
         );
         let moved = repository.advance(BRANCH, &head, &done, "x").await;

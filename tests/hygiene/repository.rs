@@ -300,7 +300,7 @@ fn a_git_that_is_killed_at_the_start_is_no_state_of_the_repository() {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let path = format!("{}:{}", bin.display(), path.to_string_lossy());
         let run = command.env("PATH", path).output().expect("it ran");
-        assert_refused(&run, 1, &["signal 9 killed", "try again"]);
+        assert_refused(&run, 1, &["signal 9 killed", "Try again"]);
         assert!(!said(&run).contains("no commit yet"), "{}", said(&run));
         assert!(!said(&run).contains("there is no branch"), "{}", said(&run));
         assert_nothing_left(&project);

@@ -126,7 +126,7 @@ fn a_disk_that_stays_full_ends_the_run_and_parks_nothing() {
         &[
             "the directory of attempts",
             "KiB of free space",
-            "no feature is to blame",
+            "a problem of the machine has held up every attempt",
         ],
     );
     assert_eq!(told(&output, "again"), 0, "{text}");
@@ -216,7 +216,7 @@ fn a_hook_that_fails_for_everybody_ends_the_run_and_parks_nothing() {
         assert_eq!(told(&run, "run"), 4, "{hook}: {}", said(&run));
         says(
             &said(&run),
-            &["HOLD", word, "fix the hook", "no feature is to blame"],
+            &["HOLD", word, "fix the hook", "a problem of the machine has held up every attempt"],
         );
     }
     project.write(".crewlog/config.toml", &config(AGENT, ""));
@@ -292,7 +292,7 @@ fn a_mode_that_the_agent_does_not_have_is_an_error_before_anything_begins() {
         ".crewlog/config.toml",
         &format!("[run]\nbranch = \"clean\"\n{agent}"),
     );
-    let words = ["no session with", "the mode \"turbo\"", "`mode` in [agent]"];
+    let words = ["cannot start a session with", "the mode \"turbo\"", "`mode` in [agent]"];
     assert_refused(&project.scheduler(&crate::kit::RUN), 2, &words);
     assert_eq!(events(&project).len(), known, "nothing has begun");
     assert_nothing_left(&project);

@@ -53,7 +53,10 @@ fn work_that_somebody_rewound_is_named_and_done_again() {
         "{log}"
     );
     let status = text(&project, &["status"]);
-    assert!(status.contains("foreign commits: 1 lost"), "{status}");
+    assert!(
+        status.contains("commits of somebody else: 1 lost"),
+        "{status}"
+    );
     let missing = if lost == ["#1"] { "2" } else { "1" };
     let why = text(&project, &["why", missing]);
     assert!(why.contains("no longer on the branch"), "{why}");
@@ -78,7 +81,7 @@ fn commits_that_somebody_added_are_named_and_what_they_break_is_found() {
     assert_eq!(second.status.code(), Some(0), "{second:?}");
     let log = text(&project, &["log"]);
     let named = format!("{} by A user: take the files away", &foreign[..10]);
-    assert!(log.contains("foreign commits: 1 added"), "{log}");
+    assert!(log.contains("commits of somebody else: 1 added"), "{log}");
     assert!(log.contains(&named), "{named}: {log}");
     // Nothing was lost, and all of it is proven anew: what broke is mended.
     assert!(!log.contains("is no longer on the branch"), "{log}");

@@ -216,7 +216,12 @@ fn a_hook_that_fails_for_everybody_ends_the_run_and_parks_nothing() {
         assert_eq!(told(&run, "run"), 4, "{hook}: {}", said(&run));
         says(
             &said(&run),
-            &["HOLD", word, "fix the hook", "a problem of the machine has held up every attempt"],
+            &[
+                "HOLD",
+                word,
+                "fix the hook",
+                "a problem of the machine has held up every attempt",
+            ],
         );
     }
     project.write(".crewlog/config.toml", &config(AGENT, ""));
@@ -292,7 +297,11 @@ fn a_mode_that_the_agent_does_not_have_is_an_error_before_anything_begins() {
         ".crewlog/config.toml",
         &format!("[run]\nbranch = \"clean\"\n{agent}"),
     );
-    let words = ["cannot start a session with", "the mode \"turbo\"", "`mode` in [agent]"];
+    let words = [
+        "cannot start a session with",
+        "the mode \"turbo\"",
+        "`mode` in [agent]",
+    ];
     assert_refused(&project.scheduler(&crate::kit::RUN), 2, &words);
     assert_eq!(events(&project).len(), known, "nothing has begun");
     assert_nothing_left(&project);

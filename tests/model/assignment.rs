@@ -109,7 +109,7 @@ fn assignments_that_no_longer_fit() {
             "not ready",
         ),
         ("running", assign(worker, &[3]), "not ready"),
-        ("twice", assign(worker, &[4, 4]), "named twice"),
+        ("twice", assign(worker, &[4, 4]), "the same feature twice"),
         (
             "too much text",
             assign(worker, &[8, 9]),

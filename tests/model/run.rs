@@ -260,7 +260,7 @@ fn how_runs_end() {
             &[(1, &[])],
             Box::new(|story| drop(story.ok(skip(1)))),
             RunOutcome::AllPassing,
-            "no feature is left; 1 was skipped",
+            "no features remain; 1 was skipped",
         ),
         (
             &[(1, &[]), (2, &[1]), (3, &[2]), (4, &[3])],

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::exit::ExitCode;
-use super::text::clean_lines;
+use super::text::{clean_lines, paragraph};
 
 /// An error of a command. It is printed as
 ///
@@ -65,22 +65,40 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        part(f, "error", &self.what)?;
-        part(f, "  why", &self.why)?;
-        part(f, " next", &self.next)
+impl Error {
+    /// The error as text. With a `width`, lines are wrapped at so many columns.
+    pub fn text(&self, width: Option<usize>) -> String {
+        let parts = [
+            ("error", &self.what),
+            ("  why", &self.why),
+            (" next", &self.next),
+        ];
+        let parts = parts.into_iter().filter(|(_, text)| !text.is_empty());
+        let parts: Vec<String> = parts
+            .map(|(label, text)| part(label, text, width))
+            .collect();
+        parts.join("\n")
     }
 }
 
-fn part(f: &mut fmt::Formatter<'_>, label: &str, text: &str) -> fmt::Result {
-    if text.is_empty() {
-        return Ok(());
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text(None))
     }
-    if label != "error" {
-        f.write_str("\n")?;
-    }
-    // The text may quote an agent or a file, so it is cleaned. Further lines are indented.
+}
+
+/// One part of an error. Its further lines stand below the first.
+fn part(label: &str, text: &str, width: Option<usize>) -> String {
+    // The text may quote an agent or a file, so it is cleaned.
     let text = clean_lines(text.trim_end());
-    write!(f, "{label}: {}", text.replace('\n', "\n       "))
+    let text = format!("{label}: {text}");
+    let indent = label.len() + 2;
+    let lines = text.lines().enumerate().map(|(number, line)| {
+        let line = match number {
+            0 => line.to_owned(),
+            _ => format!("{}{line}", " ".repeat(indent)),
+        };
+        paragraph(&line, width, indent)
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }

@@ -103,7 +103,7 @@ fn finish(context: &Context, result: Result<ExitCode, Error>) -> ExitCode {
         Err(error) => {
             if !output::is_reader_gone(&error) {
                 let text = match context.global.format {
-                    Format::Text => error.to_string(),
+                    Format::Text => error.text(output::terminal_width(&io::stderr())),
                     Format::Json => error.json(),
                 };
                 // If standard error is closed too, only the exit code reports the error.

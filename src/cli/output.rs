@@ -38,14 +38,6 @@ impl Output {
         }
     }
 
-    /// The same without a width, so that no line is cut.
-    pub fn uncut(&self) -> Self {
-        Self {
-            width: None,
-            ..self.clone()
-        }
-    }
-
     /// True with `--format json`.
     pub fn is_json(&self) -> bool {
         self.format == Format::Json

@@ -1,6 +1,6 @@
 //! Lines of pieces that are never wider than the terminal, and the one for an event.
 
-use super::text::{Palette, Style, cell, cell_right, clean, fit, style_of, width};
+use super::text::{Palette, Style, cell, cell_right, clean, fit, style_of, width, wrap};
 use crate::model::format;
 use crate::model::ids::FeatureId;
 use crate::model::views::{EventLine, Label};
@@ -28,8 +28,53 @@ impl RenderStyle {
     }
 }
 
-/// An event as a permanent line: `PASS  4m12s  #118 name  worker-3  note`.
+/// An event as a permanent line: `PASS  4m12s  #118 name  worker-3  note`. What is too wide is cut.
 pub fn permanent(line: &EventLine, style: RenderStyle) -> String {
+    let mut row = columns(line, style);
+    row.rest(note_style(line), &clean(&line.note));
+    row.end()
+}
+
+/// The same with the whole note. What does not fit beside the columns stands below them, after
+/// `margin` columns.
+pub fn whole(line: &EventLine, style: RenderStyle, margin: usize) -> String {
+    let mut row = columns(line, style);
+    let note = clean(&line.note);
+    let room = row.room().saturating_sub(1);
+    if note.is_empty() || width(&note) <= room {
+        row.cell(note_style(line), &note);
+        return row.end();
+    }
+    let subject = !line.features.is_empty() || !line.worker.is_empty();
+    let (below, most) = match subject {
+        true => (Label::WIDTH + 1, row.columns + room - Label::WIDTH),
+        false => (row.columns + 1, room),
+    };
+    let lines = wrap(&note, most, 0);
+    let mut lines = lines.into_iter().filter_map(|range| note.get(range));
+    if !subject && let Some(first) = lines.next() {
+        row.cell(note_style(line), first);
+    }
+    let mut text = row.end();
+    for more in lines {
+        text.push('\n');
+        text.push_str(&" ".repeat(margin + below));
+        text.push_str(&style.palette.palette(note_style(line), more));
+    }
+    text
+}
+
+fn note_style(line: &EventLine) -> Style {
+    let subject = !line.features.is_empty() || !line.worker.is_empty();
+    match line.label {
+        Label::Fail | Label::Regression | Label::Park | Label::Ask => Style::Plain,
+        _ if subject => Style::Faint,
+        _ => Style::Plain,
+    }
+}
+
+/// Everything but the note.
+fn columns(line: &EventLine, style: RenderStyle) -> Row {
     let elapsed = line.elapsed_ms.map(format::duration).unwrap_or_default();
     let mut row = Row::new(style);
     row.cell(
@@ -38,8 +83,7 @@ pub fn permanent(line: &EventLine, style: RenderStyle) -> String {
     );
     row.cell(Style::Faint, &cell_right(&elapsed, 6));
     if line.features.is_empty() && line.worker.is_empty() {
-        row.rest(Style::Plain, &clean(&line.note));
-        return row.end();
+        return row;
     }
     let (id, name) = subject(
         line.features.first().copied(),
@@ -54,12 +98,7 @@ pub fn permanent(line: &EventLine, style: RenderStyle) -> String {
     };
     row.cell(Style::Plain, &cell(&name, columns));
     row.cell(Style::Faint, &cell(&clean(&line.worker), 9));
-    let note = match line.label {
-        Label::Fail | Label::Regression | Label::Park | Label::Ask => Style::Plain,
-        _ => Style::Faint,
-    };
-    row.rest(note, &clean(&line.note));
-    row.end()
+    row
 }
 
 pub(super) fn subject(first: Option<FeatureId>, count: usize, name: &str) -> (String, String) {
@@ -97,11 +136,7 @@ impl Row {
 
     /// Adds a piece without a space before it.
     pub(super) fn glue(&mut self, style: Style, text: &str) {
-        let room = self
-            .style
-            .width
-            .map_or(usize::MAX, |width| width.saturating_sub(self.columns));
-        let text = fit(text, room);
+        let text = fit(text, self.room());
         self.columns += width(&text);
         self.text
             .push_str(&self.style.palette.palette(style, &text));
@@ -109,13 +144,15 @@ impl Row {
 
     /// Adds the last piece, unless fewer than 8 columns are left.
     pub(super) fn rest(&mut self, style: Style, text: &str) {
-        let room = self
-            .style
-            .width
-            .map_or(usize::MAX, |width| width.saturating_sub(self.columns));
-        if room >= 8 && !text.is_empty() {
+        if self.room() >= 8 && !text.is_empty() {
             self.cell(style, text);
         }
+    }
+
+    /// Columns that are left.
+    fn room(&self) -> usize {
+        let width = self.style.width;
+        width.map_or(usize::MAX, |width| width.saturating_sub(self.columns))
     }
 
     pub(super) fn end(self) -> String {

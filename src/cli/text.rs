@@ -1,5 +1,7 @@
 //! Text for a terminal: cleaned, measured, cut and coloured.
 
+use std::ops::Range;
+
 use unicode_width::UnicodeWidthChar;
 
 use crate::model::feature::garbles;
@@ -97,6 +99,58 @@ pub fn fit(text: &str, most: usize) -> String {
         out.push('…');
     }
     out
+}
+
+/// The lines of a paragraph as byte ranges, each at most `most` columns wide, and all but the first
+/// `indent` columns narrower. Breaks only at spaces and never inside backticks, so that a command can
+/// be copied; a longer word or command has a line of its own.
+pub fn wrap(text: &str, most: usize, indent: usize) -> Vec<Range<usize>> {
+    let mut lines: Vec<Range<usize>> = Vec::new();
+    for word in words(text) {
+        let room = most.saturating_sub(if lines.len() > 1 { indent } else { 0 });
+        match lines.last_mut() {
+            Some(line) if fits(text, line.start..word.end, room) => line.end = word.end,
+            Some(_) => lines.push(word),
+            // Spaces before the first word are part of the text.
+            None => lines.push(0..word.end),
+        }
+    }
+    lines
+}
+
+fn fits(text: &str, range: Range<usize>, room: usize) -> bool {
+    text.get(range).is_some_and(|line| width(line) <= room)
+}
+
+/// What stands between spaces. From one backtick to the next, spaces are part of a word.
+fn words(text: &str) -> Vec<Range<usize>> {
+    let mut words: Vec<Range<usize>> = Vec::new();
+    let (mut quoted, mut open) = (false, false);
+    for (at, letter) in text.char_indices() {
+        let end = at + letter.len_utf8();
+        if letter == '`' {
+            // A single one quotes nothing.
+            quoted = !quoted && text.get(end..).is_some_and(|rest| rest.contains('`'));
+        }
+        let space = letter == ' ' && !quoted;
+        match words.last_mut() {
+            _ if space => {}
+            Some(word) if open => word.end = end,
+            _ => words.push(at..end),
+        }
+        open = !space;
+    }
+    words
+}
+
+/// A paragraph, wrapped at `most` columns if given. Lines after the first begin with `indent` spaces.
+pub fn paragraph(text: &str, most: Option<usize>, indent: usize) -> String {
+    let Some(most) = most else {
+        return text.to_owned();
+    };
+    let lines = wrap(text, most, indent);
+    let lines: Vec<&str> = lines.into_iter().filter_map(|it| text.get(it)).collect();
+    lines.join(&format!("\n{}", " ".repeat(indent)))
 }
 
 /// The text in exactly `columns` columns, cut or padded on the right.
@@ -241,6 +295,24 @@ mod tests {
             assert!(width(&fitted) <= most, "{text:?} in {most}");
             assert_eq!(width(&cell(text, most)), most, "{text:?} in {most}");
             assert_eq!(width(&cell_right(text, most)), most, "{text:?} in {most}");
+        }
+    }
+
+    #[test]
+    fn paragraphs_break_at_spaces_and_not_inside_commands() {
+        let table = [
+            ("one two three", 7, 0, "one two\nthree"),
+            ("one two three", 7, 2, "one two\n  three"),
+            ("  one two", 5, 2, "  one\n  two"),
+            ("a longest b", 4, 0, "a\nlongest\nb"),
+            ("see `a b c`, or d", 9, 0, "see\n`a b c`,\nor d"),
+            ("it`s a b", 4, 0, "it`s\na b"),
+            ("日本 語", 5, 0, "日本\n語"),
+            ("", 5, 2, ""),
+        ];
+        for (text, most, indent, expected) in table {
+            assert_eq!(paragraph(text, Some(most), indent), expected, "{text:?}");
+            assert_eq!(paragraph(text, None, indent), text);
         }
     }
 

@@ -5,6 +5,7 @@ use crate::cli::config::Config;
 use crate::cli::engine::{self, Ended, RunOptions};
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
+use crate::cli::pages;
 use crate::cli::project::Project;
 use crate::cli::worker_counts::WorkerCounts;
 use crate::model::feature::Status;
@@ -56,7 +57,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
 fn print_end(context: &Context, ended: &Ended) -> Result<(), Error> {
     let interrupted = ended.code() == ExitCode::Interrupted;
     let reason = match ended.reason() {
-        _ if interrupted => "interrupted; `scheduler run` continues where it ended",
+        _ if interrupted => pages::end::INTERRUPTED,
         reason => reason,
     };
     if context.out.is_json() {
@@ -72,5 +73,6 @@ fn print_end(context: &Context, ended: &Ended) -> Result<(), Error> {
     if context.out.quiet {
         return Ok(());
     }
-    context.out.line(reason)
+    let page = pages::end::run(reason, &context.out);
+    context.out.bytes(page.as_bytes())
 }

@@ -13,9 +13,9 @@ const OUTPUT_LINES_MAX: usize = 12;
 /// Terminal columns before the text of a transcript's piece.
 const INDENT: usize = 17;
 
-/// The page about an attempt. Its lines are not cut to the terminal's width.
+/// The page about an attempt. What is wider than the terminal is wrapped.
 pub fn page(timeline: &AttemptTimeline, preserved: Option<&str>, out: &Output) -> String {
-    let mut page = Page::new(&out.uncut());
+    let mut page = Page::new(out);
     let kind = match timeline.kind {
         WorkerKind::Coding => "coding",
         WorkerKind::Testing => "testing",
@@ -30,10 +30,10 @@ pub fn page(timeline: &AttemptTimeline, preserved: Option<&str>, out: &Output) -
     };
     let title = format!("attempt {}: ", timeline.attempt);
     let rest = format!("{kind} {}{try_number}", names.join(", "));
-    page.line(&[(Style::Strong, &title), (Style::Plain, &rest)]);
+    page.wrapped(2, &[(Style::Strong, &title), (Style::Plain, &rest)]);
     let mut fact = |name: &str, words: &str| {
         let name = format!("  {name:<10}");
-        page.line(&[(Style::Faint, &name), (Style::Plain, words)]);
+        page.wrapped(12, &[(Style::Faint, &name), (Style::Plain, words)]);
     };
     fact("worker", &clean(&timeline.worker));
     let began = format!(
@@ -64,7 +64,7 @@ pub fn page(timeline: &AttemptTimeline, preserved: Option<&str>, out: &Output) -
 
 /// One piece of the transcript, as lines.
 pub fn piece(piece: &Piece, out: &Output) -> String {
-    let mut page = Page::new(&out.uncut());
+    let mut page = Page::new(out);
     let tone = match piece.kind {
         Kind::Agent => Style::Plain,
         Kind::Tool | Kind::Ask | Kind::Answer => Style::Note,
@@ -95,7 +95,7 @@ pub fn piece(piece: &Piece, out: &Output) -> String {
         .copied()
         .chain((!more.is_empty()).then_some(more.as_str()))
     {
-        page.line(&[(Style::Faint, &head), (tone, line)]);
+        page.wrapped(INDENT, &[(Style::Faint, &head), (tone, line)]);
         head = " ".repeat(INDENT);
     }
     page.end()

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::time;
-use crate::cli::render::{RenderStyle, permanent};
+use crate::cli::render::{RenderStyle, whole};
 use crate::cli::text::{Style, cell_right};
 use crate::model::actor::Actor;
 use crate::model::event::{Event, Recorded};
@@ -35,11 +35,13 @@ pub fn json(recorded: &Recorded) -> Result<String, serde_json::Error> {
     })
 }
 
-/// The event as one line of text: its number, its time, and what happened.
+/// The event as a line of text: its number, its time, and what happened. In a narrow terminal, a long
+/// note takes further lines.
 pub fn text(line: &EventLine, style: RenderStyle) -> String {
     let number = cell_right(&line.sequence.to_string(), 6);
     let prefix = format!("{number} {} ", time(line.at));
-    let width = style.width.map(|width| width.saturating_sub(prefix.len()));
+    let margin = prefix.len();
+    let width = style.width.map(|width| width.saturating_sub(margin));
     let prefix = style.palette.palette(Style::Faint, &prefix);
-    prefix + &permanent(line, RenderStyle { width, ..style })
+    prefix + &whole(line, RenderStyle { width, ..style }, margin)
 }

@@ -8,16 +8,16 @@ use crate::model::views::text::{FeatureText, Neighbour};
 /// Features listed; JSON has all.
 const NEIGHBOURS_MAX: usize = 20;
 
-/// The page. Its lines are not cut to the terminal's width.
+/// The page. What is wider than the terminal is wrapped, but for checks, which are commands.
 pub fn page(text: &FeatureText, out: &Output) -> String {
-    let mut page = Page::new(&out.uncut());
+    let mut page = Page::new(out);
     let spec = &text.spec;
     let title = format!("{} {}", text.feature, clean(&spec.name));
     let status = format!(": {}", text.status.as_str());
-    page.line(&[(Style::Strong, &title), (Style::Plain, &status)]);
+    page.wrapped(2, &[(Style::Strong, &title), (Style::Plain, &status)]);
     let mut fact = |name: &str, words: String| {
         let name = format!("  {name:<10}");
-        page.line(&[(Style::Faint, &name), (Style::Plain, &words)]);
+        page.wrapped(12, &[(Style::Faint, &name), (Style::Plain, &words)]);
     };
     if !text.skipped.is_empty() {
         fact("skipped", clean(&text.skipped));
@@ -38,8 +38,10 @@ pub fn page(text: &FeatureText, out: &Output) -> String {
         page.gap();
         block(&mut page, "  ", &spec.description);
     }
-    list(&mut page, "steps", &spec.steps);
-    list(&mut page, "checks", &spec.checks);
+    let steps = Page::wrapped;
+    list(&mut page, ("steps", steps), &spec.steps);
+    let commands = |page: &mut Page, _: usize, pieces: &[(Style, &str)]| page.whole(pieces);
+    list(&mut page, ("checks", commands), &spec.checks);
     neighbours(&mut page, "waits for", &text.waits_for);
     neighbours(&mut page, "unblocks", &text.unblocks);
     page.gap();
@@ -50,11 +52,14 @@ pub fn page(text: &FeatureText, out: &Output) -> String {
 
 fn block(page: &mut Page, indent: &str, text: &str) {
     for line in clean_lines(trimmed(text)).lines() {
-        page.line(&[(Style::Plain, indent), (Style::Plain, line)]);
+        page.wrapped(2, &[(Style::Plain, indent), (Style::Plain, line)]);
     }
 }
 
-fn list(page: &mut Page, title: &str, items: &[String]) {
+/// Adds a line of a page, with an indent for what does not fit.
+type AddLine = fn(&mut Page, usize, &[(Style, &str)]);
+
+fn list(page: &mut Page, (title, add): (&str, AddLine), items: &[String]) {
     if items.is_empty() {
         return;
     }
@@ -64,7 +69,11 @@ fn list(page: &mut Page, title: &str, items: &[String]) {
         let text = clean_lines(trimmed(item));
         let mut label = format!("  {number}. ");
         for line in text.lines() {
-            page.line(&[(Style::Faint, &label), (Style::Plain, line)]);
+            add(
+                page,
+                label.len(),
+                &[(Style::Faint, &label), (Style::Plain, line)],
+            );
             label = " ".repeat(label.len());
         }
     }
@@ -79,7 +88,7 @@ fn neighbours(page: &mut Page, title: &str, neighbours: &[Neighbour]) {
     for it in neighbours.iter().take(NEIGHBOURS_MAX) {
         let name = format!("  {} {}", it.feature, clean(&it.name));
         let status = format!(" ({})", it.status.as_str());
-        page.line(&[(Style::Plain, &name), (Style::Faint, &status)]);
+        page.wrapped(4, &[(Style::Plain, &name), (Style::Faint, &status)]);
     }
     if let Some(more) = neighbours
         .len()

@@ -2,6 +2,7 @@
 
 pub mod attempt;
 pub mod damage;
+pub mod end;
 pub mod event;
 pub mod feature;
 pub mod missing_workers;
@@ -11,7 +12,7 @@ pub mod why;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::output::Output;
-use super::text::{Palette, Style, fit, width};
+use super::text::{Palette, Style, fit, width, wrap};
 use crate::model::ids::Timestamp;
 
 /// Fewest digits of a hash that name an output; `why` prints this many. Feature and attempt numbers
@@ -25,7 +26,7 @@ pub fn time(at: Timestamp) -> String {
     humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
 }
 
-/// A page under construction. Its lines are cut to the terminal's width.
+/// A page under construction. Its lines are cut or wrapped at the terminal's width.
 pub struct Page {
     palette: Palette,
     width: Option<usize>,
@@ -43,7 +44,7 @@ impl Page {
         }
     }
 
-    /// Adds a line of pieces, without space between them.
+    /// Adds a line of pieces, without space between them. What is too wide is cut.
     pub fn line(&mut self, pieces: &[(Style, &str)]) {
         let mut room = self.width.unwrap_or(usize::MAX);
         let mut line = String::new();
@@ -56,9 +57,41 @@ impl Page {
         self.text.push('\n');
     }
 
+    /// Adds a line of pieces, without space between them. What is too wide continues in further
+    /// lines, which begin with `indent` spaces.
+    pub fn wrapped(&mut self, indent: usize, pieces: &[(Style, &str)]) {
+        let text: String = pieces.iter().map(|(_, piece)| *piece).collect();
+        let Some(most) = self.width.filter(|most| width(&text) > *most) else {
+            return self.line(pieces);
+        };
+        let indent = indent.min(most / 2);
+        for (number, range) in wrap(&text, most, indent).into_iter().enumerate() {
+            if number > 0 {
+                self.text.push_str(&" ".repeat(indent));
+            }
+            let mut at = 0;
+            for (style, piece) in pieces {
+                let start = range.start.max(at);
+                let end = range.end.min(at + piece.len());
+                at += piece.len();
+                if let Some(part) = text.get(start..end) {
+                    self.text.push_str(&self.palette.palette(*style, part));
+                }
+            }
+            self.text.push('\n');
+        }
+    }
+
     /// Adds an empty line.
     pub fn gap(&mut self) {
         self.text.push('\n');
+    }
+
+    /// Adds a line that is neither cut nor wrapped, because it is a command to copy.
+    pub fn whole(&mut self, pieces: &[(Style, &str)]) {
+        let width = self.width.take();
+        self.line(pieces);
+        self.width = width;
     }
 
     /// The text of the page; it ends with a line end.

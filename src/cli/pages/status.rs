@@ -18,6 +18,8 @@ use crate::protocol::{Live, LiveAttempt};
 const ROWS_MAX: usize = 10;
 /// Passing features listed by number.
 const NUMBERS_MAX: usize = 30;
+/// Columns before a fact at the top of the page.
+const FACT_COLUMN: usize = 10;
 /// Most terminal columns for a feature's name.
 const NAME_COLUMNS_MAX: usize = 40;
 
@@ -82,8 +84,9 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn fact(&mut self, name: &str, tone: Style, text: &str) {
+        let name = cell(name, FACT_COLUMN);
         self.page
-            .line(&[(Style::Strong, &cell(name, 10)), (tone, text)]);
+            .wrapped(FACT_COLUMN, &[(Style::Strong, &name), (tone, text)]);
     }
 
     fn head(&mut self) {

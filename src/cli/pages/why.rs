@@ -13,20 +13,26 @@ use crate::model::views::timeline::{self, times};
 use crate::model::views::{Choice, Label, TimelineEntry, Why};
 use crate::queue::content::hash;
 
+/// Columns before the text of an entry: its number, its time and its label.
+const ENTRY_INDENT: usize = 29 + Label::WIDTH;
+
 /// The last lines of failed checks' outputs, by the event of the failure.
 pub type Tails = BTreeMap<Sequence, Vec<String>>;
 
-/// The page. Its lines are not cut to the terminal's width. `all` lists every passed test.
+/// The page. What is wider than the terminal is wrapped. `all` lists every passed test.
 pub fn page(why: &Why, tails: &Tails, all: bool, out: &Output) -> String {
-    let mut page = Page::new(&out.uncut());
+    let mut page = Page::new(out);
     let status = format!(": {}", why.status.as_str());
     let name = clean(&why.name);
-    page.line(&[
-        (Style::Strong, &format!("{} {name}", why.feature)),
-        (Style::Plain, &status),
-    ]);
+    page.wrapped(
+        2,
+        &[
+            (Style::Strong, &format!("{} {name}", why.feature)),
+            (Style::Plain, &status),
+        ],
+    );
     for because in &why.because {
-        page.line(&[(Style::Plain, "  "), (Style::Plain, &clean(because))]);
+        page.wrapped(2, &[(Style::Plain, "  "), (Style::Plain, &clean(because))]);
     }
     for (id, terms) in &why.ahead {
         let text = format!("    {id}: {}", timeline::rank_words(terms));
@@ -41,7 +47,7 @@ pub fn page(why: &Why, tails: &Tails, all: bool, out: &Output) -> String {
             timeline::rank_words(&over.terms),
             timeline::rank_words(&over.own),
         );
-        page.line(&[(Style::Plain, &text)]);
+        page.wrapped(2, &[(Style::Plain, &text)]);
     }
     page.gap();
     let routine = if all { BTreeMap::new() } else { routine(why) };
@@ -128,38 +134,56 @@ pub(super) fn entry_lines(page: &mut Page, entry: &TimelineEntry, tail: &[String
         (_, None) => String::new(),
     };
     let note = clean(&entry.note);
-    page.line(&[
-        (Style::Faint, &when),
-        (style_of(entry.label), &label),
-        (Style::Plain, " "),
-        (Style::Faint, &attempt),
-        (Style::Plain, &note),
-    ]);
-    let indent = " ".repeat(29 + Label::WIDTH);
+    page.wrapped(
+        ENTRY_INDENT,
+        &[
+            (Style::Faint, &when),
+            (style_of(entry.label), &label),
+            (Style::Plain, " "),
+            (Style::Faint, &attempt),
+            (Style::Plain, &note),
+        ],
+    );
+    let indent = " ".repeat(ENTRY_INDENT);
     for words in entry.choice.iter().flat_map(Choice::words) {
-        page.line(&[(Style::Plain, &indent), (Style::Faint, &words)]);
+        page.wrapped(
+            ENTRY_INDENT + 2,
+            &[(Style::Plain, &indent), (Style::Faint, &words)],
+        );
     }
     for check in &entry.checks {
-        page.line(&[
-            (Style::Plain, &indent),
-            (check_tone(check), &check_words(check)),
-        ]);
+        page.wrapped(
+            ENTRY_INDENT + 2,
+            &[
+                (Style::Plain, &indent),
+                (check_tone(check), &check_words(check)),
+            ],
+        );
     }
     for line in tail {
-        page.line(&[
-            (Style::Plain, &indent),
-            (Style::Faint, "| "),
-            (Style::Plain, line),
-        ]);
+        page.wrapped(
+            ENTRY_INDENT + 2,
+            &[
+                (Style::Plain, &indent),
+                (Style::Faint, "| "),
+                (Style::Plain, line),
+            ],
+        );
     }
     // The reason may quote the check's output.
     let told = |more: &&String| !tail.iter().any(|line| line.trim() == more.trim());
     if let Some(more) = entry.more.as_ref().filter(told) {
-        page.line(&[(Style::Plain, &indent), (Style::Plain, &clean(more))]);
+        page.wrapped(
+            ENTRY_INDENT + 2,
+            &[(Style::Plain, &indent), (Style::Plain, &clean(more))],
+        );
     }
     for (feature, commit) in &entry.suspects {
         let text = format!("suspect: {feature} merged {}", commit.short());
-        page.line(&[(Style::Plain, &indent), (Style::Warning, &text)]);
+        page.wrapped(
+            ENTRY_INDENT + 2,
+            &[(Style::Plain, &indent), (Style::Warning, &text)],
+        );
     }
 }
 

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use crate::cli::Context;
 use crate::cli::engine::Ended;
 use crate::cli::error::Error;
+use crate::cli::pages;
 use crate::cli::project::Project;
 use crate::model::feature::Status;
-use crate::model::format;
 
 /// Prints how the demo went and which commands show more.
 pub fn print(
@@ -19,54 +19,13 @@ pub fn print(
     if context.out.is_json() {
         return context.out.json(&as_json(project, ended, wall_ms));
     }
-    let (state, tally) = (&ended.state, &ended.state.tally);
-    let total = state.features().count();
-    let passing = state.count(Status::Passing);
-    let failures: u64 = tally.failures.values().sum();
-    let kinds = tally
-        .failures
-        .iter()
-        .map(|(kind, count)| format!("{} {count}", kind.as_str()));
-    let kinds: Vec<String> = kinds.collect();
     let reason = match ended.reason() {
         "" => "interrupted",
         reason => reason,
     };
-    let rows = [
-        ("features", format!("{passing} of {total} pass ({reason})")),
-        (
-            "attempts",
-            format!("{} coding, {} testing", tally.coding, tally.testing),
-        ),
-        ("failures", format!("{failures}: {}", kinds.join(", "))),
-        (
-            "regressions",
-            format!("{} found and fixed", tally.regressions),
-        ),
-        (
-            "merged",
-            format!("{} commits on {}", tally.merged, state.branch),
-        ),
-        (
-            "lost",
-            format!("{} attempts, because their worker ended", tally.lost),
-        ),
-        ("spent", format::usage(state.spent)),
-        ("wall time", format::duration(wall_ms)),
-    ];
-    for (name, value) in rows {
-        context.out.line(format_args!("{name:<12} {value}"))?;
-    }
-    let own = own_name();
-    let root = project.root.display();
-    context.out.line("")?;
-    context.out.line("see more:")?;
-    context.out.line(format_args!("  {own} -C {root} log"))?;
-    context.out.line(format_args!("  {own} -C {root} why 9"))?;
-    context.out.line(format_args!(
-        "  git -C {root} log --oneline {}",
-        state.branch
-    ))
+    let (own, root) = (own_name(), project.root.display().to_string());
+    let page = pages::end::demo(&ended.state, reason, wall_ms, (&own, &root), &context.out);
+    context.out.bytes(page.as_bytes())
 }
 
 /// The name by which this program was called, so that the commands it prints can be copied.

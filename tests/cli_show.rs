@@ -205,7 +205,7 @@ fn a_test_without_a_verdict_is_named() {
     );
     let status = good(&project, &["status"]);
     assert!(status.contains("without a verdict (1)"), "{status}");
-    assert!(status.contains("(scheduler retry 4)"), "{status}");
+    assert!(status.contains("(`scheduler retry 4`)"), "{status}");
     let why = good(&project, &["why", "4"]);
     assert!(why.contains("its last tests gave no verdict"), "{why}");
     assert!(

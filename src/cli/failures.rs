@@ -49,12 +49,31 @@ pub fn of_log(error: &queue::Error) -> Error {
         queue::Error::NetworkFilesystem { .. } => (
             ExitCode::Usage,
             "the project's log cannot be kept here",
-            "or use --allow-network-filesystem if you know that locking and fsync are reliable there",
+            "use a local directory; or, if you know that locking and fsync are reliable there, set `log.allow_network_filesystem = true` in .crewlog/config.toml",
         ),
         queue::Error::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied => (
             ExitCode::Internal,
             "the project's log cannot be opened",
             "run the command as the user who owns the project",
+        ),
+        queue::Error::Fenced { .. } => (
+            ExitCode::Internal,
+            "another scheduler writes the project's log",
+            "`scheduler status` shows what it does; nothing acknowledged is lost",
+        ),
+        queue::Error::Format { .. } => (
+            ExitCode::Internal,
+            "this version cannot read the project's log",
+            "export it with the version that wrote it (`scheduler export --portable FILE`), and import that file",
+        ),
+        queue::Error::Import(_) => (ExitCode::Internal, "the log cannot be imported", ""),
+        queue::Error::Conflict { .. }
+        | queue::Error::NotNext { .. }
+        | queue::Error::Encode(_)
+        | queue::Error::Oversized { .. } => (
+            ExitCode::Internal,
+            "the project's log refused an event",
+            "this is a bug in Crewlog; please report it. Then start again; nothing acknowledged is lost",
         ),
         _ => (
             ExitCode::Internal,
@@ -81,7 +100,7 @@ pub fn of_scheduler(error: scheduler::Error) -> Error {
         scheduler::Error::Workspace(error) => Error::internal(
             "git failed",
             error,
-            "fix the repository and start the run again; nothing is lost, and it then completes an open merge",
+            "fix this and start the run again; nothing is lost, and it then completes an open merge",
         ),
         other => Error::internal(
             "the scheduler failed",

@@ -265,7 +265,7 @@ pub enum Rejection {
         missing: FeatureId,
     },
     /// The backlog would become too large.
-    #[error("the backlog would have {0} features; at most {limit} are supported", limit = super::state::FEATURES_MAX)]
+    #[error("the backlog would have {0} features, but at most {limit} are supported", limit = super::state::FEATURES_MAX)]
     TooManyFeatures(u64),
     /// The command does not apply to a feature with this status.
     #[error("feature {feature} is {status}: {problem}")]
@@ -303,7 +303,7 @@ pub enum Rejection {
     NoChange(String),
     /// The command came from a process of an attempt, which must not control its run.
     #[error(
-        "an attempt's agents, checks and hooks cannot control the run; this refusal is recorded, and people see it"
+        "an attempt's agents, checks and hooks cannot control the run. The refusal is recorded, and people see it"
     )]
     Agent,
     /// The backlog file does not fit the features that exist.

@@ -54,9 +54,7 @@ pub enum Error {
         bytes_max: usize,
     },
     /// An earlier append failed, so that nobody knows what is on the disk.
-    #[error(
-        "an earlier append failed ({why}), so it is not known what is on the disk; start again"
-    )]
+    #[error("an earlier append failed ({why}), so it is not known what is on the disk")]
     Poisoned {
         /// The reason, as text for people.
         why: String,
@@ -72,7 +70,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The storage engine failed.
-    #[error("the storage engine failed to {what}: {why}; start again")]
+    #[error("the storage engine failed to {what}: {why}")]
     Engine {
         /// What was tried: a verb.
         what: &'static str,
@@ -117,7 +115,7 @@ pub enum Error {
         since: Option<Timestamp>,
     },
     /// Locks and syncs cannot be relied upon there.
-    #[error("{} is on a network file system ({kind}, mounted on {}), where locking and fsync may be unreliable: use a local directory, or set `log.allow_network_filesystem = true` in .crewlog/config.toml", path.display(), mount.display())]
+    #[error("{} is on a network file system ({kind}, mounted on {}), where locking and fsync may be unreliable", path.display(), mount.display())]
     NetworkFilesystem {
         /// The data directory.
         path: PathBuf,
@@ -127,7 +125,7 @@ pub enum Error {
         kind: String,
     },
     /// The directory was made by another version.
-    #[error("the log in {} has format {found}, but this build reads format {supported}: export it with the version that wrote it (`scheduler export --portable FILE`), and import that file", path.display())]
+    #[error("the log in {} has format {found}, but this build reads format {supported}", path.display())]
     Format {
         /// The data directory.
         path: PathBuf,
@@ -151,7 +149,7 @@ pub enum Error {
     #[error("content file {0} was altered: its hash is different")]
     ContentAltered(ContentHash),
     /// A portable log cannot be imported. Nothing was.
-    #[error("not imported: {0}")]
+    #[error("nothing was imported: {0}")]
     Import(String),
 }
 

@@ -26,7 +26,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The committing thread is gone.
-    #[error("the thread that writes the log ended; start again (nothing acknowledged is lost)")]
+    #[error("the thread that writes the log ended")]
     CommitterGone,
     /// The state cannot be written as a snapshot, or read from one.
     #[error("cannot write or read the state of a snapshot: {0}")]

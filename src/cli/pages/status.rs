@@ -2,7 +2,7 @@
 
 use super::{Page, missing_workers, time};
 use crate::cli::output::Output;
-use crate::cli::text::{Style, cell, cell_right, clean, width};
+use crate::cli::text::{Style, cell, cell_right, clean, fit, width};
 use crate::model::config;
 use crate::model::derived_status::DerivedStatus;
 use crate::model::event::RunOutcome;
@@ -16,6 +16,8 @@ use crate::protocol::{Live, LiveAttempt};
 
 /// Features listed per group; JSON has all.
 const ROWS_MAX: usize = 10;
+/// Terminal columns for what was asked or failed, where a command stands behind it.
+const NOTE_COLUMNS_MAX: usize = 160;
 /// Passing features listed by number.
 const NUMBERS_MAX: usize = 30;
 /// Columns before a fact at the top of the page.
@@ -141,6 +143,10 @@ impl Writer<'_> {
         if !view.held.is_empty() {
             self.fact("held", Style::Warning, &clean(&format::held(&view.held)));
         }
+        if view.run.as_ref().is_some_and(|run| run.budget_reached) {
+            let text = "spent; no new attempts start, and the run ends with the open ones";
+            self.fact("budget", Style::Warning, text);
+        }
         if let Some(reason) = &view.paused {
             let text = format!("{}; `scheduler resume` continues the run", clean(reason));
             self.fact("paused", Style::Warning, text.trim_start_matches("; "));
@@ -195,8 +201,13 @@ impl Writer<'_> {
                 } else {
                     "features are"
                 };
+                // What a spent budget needs is part of its reason.
+                let next = match outcome {
+                    RunOutcome::BudgetSpent => "",
+                    _ => "; continue with `scheduler run`",
+                };
                 let text = format!(
-                    "not running, {waiting} {features} ready; continue with `scheduler run` (the last run ended: {reason})"
+                    "not running, {waiting} {features} ready{next} (the last run ended: {reason})"
                 );
                 return (Style::Warning, text);
             }
@@ -271,6 +282,20 @@ impl Writer<'_> {
         ]);
     }
 
+    /// A feature that waits for a person's command. The note is shortened, the command is not.
+    fn asking(&mut self, feature: &FeatureView, tone: Style, command: &str) {
+        let id = cell_right(&feature.feature.to_string(), 7);
+        let name = cell(&clean(&feature.name), self.names);
+        let subject = format!("{id} {name}  ");
+        let note = fit(&clean(&feature.note), NOTE_COLUMNS_MAX);
+        let note = format!("{note} (`{command}`)");
+        let indent = width(&subject);
+        self.page.wrapped(
+            indent,
+            &[(Style::Plain, &subject), (tone, note.trim_start())],
+        );
+    }
+
     fn attempts(&mut self) {
         if self.view.attempts.is_empty() {
             return;
@@ -309,8 +334,21 @@ impl Writer<'_> {
         }
         self.title(status.as_str(), features.len());
         for feature in features.iter().take(ROWS_MAX) {
-            let (tone, note) = self.note(feature);
-            self.row(&feature.feature.to_string(), &feature.name, tone, &note);
+            let number = feature.feature.0;
+            match status {
+                DerivedStatus::NeedsInput => {
+                    let command = format!("scheduler answer {number} TEXT");
+                    self.asking(feature, Style::Warning, &command);
+                }
+                DerivedStatus::Parked => {
+                    let command = format!("scheduler retry {number}");
+                    self.asking(feature, Style::Bad, &command);
+                }
+                _ => {
+                    let (tone, note) = self.note(feature);
+                    self.row(&feature.feature.to_string(), &feature.name, tone, &note);
+                }
+            }
         }
         self.more(features.len());
     }
@@ -324,28 +362,14 @@ impl Writer<'_> {
         }
         self.title("without a verdict", features.len());
         for feature in features.iter().take(ROWS_MAX) {
-            let note = format!("{} (scheduler retry {})", feature.note, feature.feature.0);
-            self.row(
-                &feature.feature.to_string(),
-                &feature.name,
-                Style::Bad,
-                &note,
-            );
+            let command = format!("scheduler retry {}", feature.feature.0);
+            self.asking(feature, Style::Bad, &command);
         }
         self.more(features.len());
     }
 
     fn note(&self, feature: &FeatureView) -> (Style, String) {
-        let number = feature.feature.0;
         match feature.status {
-            DerivedStatus::NeedsInput => (
-                Style::Warning,
-                format!("{} (scheduler answer {number} TEXT)", feature.note),
-            ),
-            DerivedStatus::Parked => (
-                Style::Bad,
-                format!("{} (scheduler retry {number})", feature.note),
-            ),
             DerivedStatus::Delayed => {
                 let wait = format::duration(feature.not_before.since_ms(self.now));
                 (Style::Plain, format!("retried in {wait}: {}", feature.note))

@@ -75,6 +75,8 @@ pub struct RunView {
     pub ran_ms: u64,
     /// Seed for all random choices.
     pub seed: u64,
+    /// True while it is open and its budget is spent.
+    pub budget_reached: bool,
     /// How it ended; `None` while it is open.
     pub outcome: Option<RunOutcome>,
     /// Why it ended; empty while it is open.
@@ -178,6 +180,7 @@ pub fn status(state: &State, now: Timestamp) -> StatusView {
             started_at: run.started_at,
             ran_ms: state.ran_ms(run.started_at, run.jumped_ms, now),
             seed: run.seed,
+            budget_reached: run.finished.is_none() && state.budget_spent(),
             outcome: run.finished.as_ref().map(|(outcome, _)| *outcome),
             reason: run
                 .finished

@@ -220,6 +220,7 @@ fn ready(why: &Why, state: &State) -> Vec<String> {
     match (why.ahead_total, state.open_run()) {
         (_, None) => out.push("no run is open; start one with `scheduler run`".to_owned()),
         (0, Some(_)) => out.push("it is next".to_owned()),
+        (1, Some(_)) => out.push("1 ready feature ranks higher".to_owned()),
         (ahead, Some(_)) => out.push(format!("{ahead} ready features rank higher")),
     }
     out

@@ -102,7 +102,7 @@ fn attempts(fold: &EntryFold<'_>) -> EventLine {
             failure(&it.failure),
         ),
         Event::InputRequested(it) => {
-            let note = format!("{} (scheduler answer {} …)", it.question, it.feature.0);
+            let note = format!("{} (`scheduler answer {} TEXT`)", it.question, it.feature.0);
             fold.attempt(Label::Ask, it.attempt, Some(it.feature), note)
         }
         Event::AttemptNoted(it) => fold.attempt(Label::Note, it.attempt, None, &it.note),

@@ -202,7 +202,7 @@ fn the_rest_of_the_vocabulary() {
                 question: "Which?".to_owned(),
             }
             .into(),
-            "ASK|10500ms|#1|one|w|Which? (scheduler answer 1 …)",
+            "ASK|10500ms|#1|one|w|Which? (`scheduler answer 1 TEXT`)",
         ),
         (
             InputAnswered {

@@ -1,0 +1,14 @@
+//! Golden screens: what people read, at 80 and 120 columns, with and without colour.
+//!
+//! A change of a text shows up here as a changed file in `snapshots/`. Look at the difference, then
+//! accept it with `INSTA_UPDATE=always cargo test --test screens`.
+
+mod ends;
+mod errors;
+mod help;
+mod kit;
+mod log;
+mod show;
+mod status;
+mod story;
+mod why;

@@ -110,10 +110,16 @@ pub fn of_scheduler(error: scheduler::Error) -> Error {
     }
 }
 
+/// What a rejected command did.
+const REJECTED: &str = "the command was rejected; nothing was changed";
+
 /// Turns a rejection into an error of a command.
 pub fn refused(rejection: &Rejection) -> Error {
+    if let Rejection::Backlog(errors) = rejection {
+        return Error::usage(REJECTED, errors, "");
+    }
     let text = rejection.to_string();
     // A rejection says what is wrong and, where that alone is no help, what to do about it.
     let (why, next) = text.rsplit_once("; ").unwrap_or((&text, ""));
-    Error::usage("the command was rejected; nothing was changed", why, next)
+    Error::usage(REJECTED, why, next)
 }

@@ -50,8 +50,10 @@ pub fn unverified_count(state: &State) -> u32 {
 /// What is said of them where no tests are wanted; none when there is nothing to say.
 pub fn unverified_words(state: &State) -> Option<String> {
     let count = unverified_count(state);
-    (state.settings.testing == 0 && count > 0)
-        .then(|| format!("{count} not verified at the final commit (testing = 0)"))
+    (state.settings.testing == 0 && count > 0).then(|| {
+        let features = if count == 1 { "feature" } else { "features" };
+        format!("{count} {features} not verified at the final commit (testing = 0)")
+    })
 }
 
 /// True when all that is left is to verify passing features at the final commit.

@@ -91,7 +91,7 @@ fn a_disk_that_is_full_for_a_while_costs_no_try() {
         ],
     );
     said_once(&run, "HOLD");
-    says(&read("../status"), &["held", "disk"]);
+    says(&read("../status"), &["machine", "disk"]);
     assert_nobody_paid(&project, 4);
 }
 

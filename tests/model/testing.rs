@@ -454,7 +454,7 @@ fn without_tests_the_end_says_what_was_not_verified() {
     let mut story = Story::with(untested, &[(1, &[]), (2, &[]), (3, &[])]);
     story.implement();
     story.implement();
-    let note = "1 not verified at the final commit (testing = 0)";
+    let note = "1 feature not verified at the final commit (testing = 0)";
     let seen = status(&story.state, story.now);
     assert_eq!(
         (seen.unverified, seen.unverified_note.as_deref()),
@@ -463,7 +463,7 @@ fn without_tests_the_end_says_what_was_not_verified() {
     story.implement();
     let (outcome, reason) = end(&mut story).expect("the end");
     assert_eq!(outcome, RunOutcome::AllPassing, "the user wanted it so");
-    let note = "all 3 features pass; 2 not verified at the final commit (testing = 0)";
+    let note = "all 3 features pass; 2 features not verified at the final commit (testing = 0)";
     assert_eq!(reason, note);
     // Where tests are wanted, they are still to come, and nothing is to be said.
     story.ok(rules(Settings::default()));

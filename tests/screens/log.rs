@@ -45,7 +45,7 @@ fn everything() -> Story {
         attempt: coding,
         note: "the agent left a process running, which was ended".to_owned(),
     });
-    let reason = "by a person's wish: skip #3".to_owned();
+    let reason = "the feature was skipped".to_owned();
     let attempt = coding;
     story.record(MergeAborted {
         attempt,

@@ -170,10 +170,10 @@ impl Writer<'_> {
         if let Some(trouble) = &view.troubled {
             let (kind, reason) = (trouble.kind.as_str(), clean(&trouble.reason));
             let text = format!(
-                "problem of the machine ({kind}): {reason}; {}",
+                "a problem ({kind}) holds up new attempts: {reason}; {}",
                 trouble.advice
             );
-            self.fact("held", Style::Warning, &text);
+            self.fact("machine", Style::Warning, &text);
         }
     }
 

@@ -116,10 +116,7 @@ impl Choice {
             } => {
                 let head = match last {
                     true => format!("{first} was verified at the end of the run"),
-                    false => format!(
-                        "{first} was drawn at random by weight: {}",
-                        test_words(terms)
-                    ),
+                    false => format!("{first} was drawn at random, by {}", test_words(terms)),
                 };
                 let others = runners_up.iter().filter(|_| !last);
                 let others =

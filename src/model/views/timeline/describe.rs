@@ -442,7 +442,10 @@ fn ended(it: &RunFinished) -> String {
         RunOutcome::WaitingForPerson => "waiting for a person",
         RunOutcome::BudgetSpent => "budget spent",
     };
-    format!("{word}: {}", it.reason)
+    match it.reason.as_str() {
+        "" => word.to_owned(),
+        reason => reason.to_owned(),
+    }
 }
 
 fn kind(kind: WorkerKind) -> &'static str {

@@ -281,7 +281,7 @@ fn the_rest_of_the_vocabulary() {
                 reason: "done".to_owned(),
             }
             .into(),
-            "END|||||all features pass: done",
+            "END|||||done",
         ),
     ];
     let (events, expected): (Vec<_>, Vec<_>) = events.into_iter().unzip();

@@ -231,7 +231,7 @@ fn a_draw_shows_its_weights() {
         last: false,
     };
     let expected = [
-        "#1 was drawn at random by weight: weight 30: 1 file changed, 0 dependents, untested for 1.0s",
+        "#1 was drawn at random, by weight 30: 1 file changed, 0 dependents, untested for 1.0s",
         "instead of #2: weight 12: 1 file changed, 0 dependents, untested for 1.0s",
     ];
     assert_eq!(choice.words(), expected);

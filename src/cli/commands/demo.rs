@@ -25,7 +25,7 @@ use crate::model::command::PersonCommand;
 /// agents, and prints a summary.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
-    after_help = "Example:\n  scheduler demo --dir /tmp/crewlog-demo\n\nThe demo copies the example into a new directory, imports its backlog, runs it with scripted\nagents, and prints a summary. It needs no agent and no network."
+    after_help = "Example:\n  scheduler demo --dir /tmp/crewlog-demo\n\nThe demo copies the example into a new directory, imports its backlog, runs it with scripted agents, and prints a summary. It needs no agent and no network."
 )]
 pub struct Args {
     /// Directory for the copy: new, empty, or of an earlier demo, which then continues

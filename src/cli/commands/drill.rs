@@ -15,7 +15,7 @@ use crate::cli::runtime;
 /// It fails if anything is lost, merged twice or left running; it then keeps the directory.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
-    after_help = "Example:\n  scheduler drill --for 30s --kill-every 300ms\n\nThe drill uses scripted agents in its own directory, and kills only processes that it started.\nIt fails if anything is lost, merged twice or left running; it then keeps the directory."
+    after_help = "Example:\n  scheduler drill --for 30s --kill-every 300ms\n\nThe drill uses scripted agents in its own directory, and kills only processes that it started. It fails if anything is lost, merged twice or left running; it then keeps the directory."
 )]
 pub struct Args {
     /// How long to keep killing

@@ -22,7 +22,7 @@ use crate::queue::{Contents, Head};
 /// another machine or version. The file does not contain check outputs and transcripts.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
-    after_help = "Examples:\n  scheduler export > log.jsonl\n  scheduler export --portable backup.crewlog\n\nA portable log is one checksummed file, for a backup or to move to another machine or version.\nIt does not contain the outputs of checks and the transcripts."
+    after_help = "Examples:\n  scheduler export > log.jsonl\n  scheduler export --portable backup.crewlog\n\nA portable log is one checksummed file, for a backup or to move to another machine or version. It does not contain the outputs of checks and the transcripts."
 )]
 pub struct Args {
     /// Write the log to this new file, for `scheduler import --portable`

@@ -12,7 +12,7 @@ use crate::model::ids::FeatureId;
 /// and the log keeps the feature's history. Its number is not used again.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
-    after_help = "Example:\n  scheduler remove 118\n\nFeatures that depend on it no longer wait for it. What is already merged stays on the branch,\nand the log keeps the feature's history. Its number is not used again."
+    after_help = "Example:\n  scheduler remove 118\n\nFeatures that depend on it no longer wait for it. What is already merged stays on the branch, and the log keeps the feature's history. Its number is not used again."
 )]
 pub struct Args {
     /// The feature's number

@@ -24,7 +24,7 @@ use crate::worker::spool;
 /// first.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
-    after_help = "Examples:\n  scheduler repair          # show what a repair does; in a terminal, ask\n  scheduler repair --yes    # repair without asking\n\nNothing is deleted: the damaged log is kept next to the new one, in log.damaged-TIME. Features\nthat passed in dropped events are worked on again; what is merged stays merged."
+    after_help = "Examples:\n  scheduler repair          # show what a repair does; in a terminal, ask\n  scheduler repair --yes    # repair without asking\n\nNothing is deleted: the damaged log is kept next to the new one, in log.damaged-TIME. Features that passed in dropped events are worked on again; what is merged stays merged."
 )]
 pub struct Args {
     /// Repair without asking

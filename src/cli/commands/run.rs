@@ -15,7 +15,7 @@ use crate::model::feature::Status;
 /// Without --workers, the run waits for workers that you start yourself.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(
-    after_help = "Examples:\n  scheduler run --workers coding=3,testing=1\n  scheduler run        # and `worker --kind coding` in other terminals\n\nCtrl-C lets open attempts finish; a second Ctrl-C ends them immediately. `scheduler run`\ncontinues where the run ended; nothing is lost either way."
+    after_help = "Examples:\n  scheduler run --workers coding=3,testing=1\n  scheduler run        # and `worker --kind coding` in other terminals\n\nCtrl-C lets open attempts finish; a second Ctrl-C ends them immediately. `scheduler run` continues where the run ended; nothing is lost either way."
 )]
 pub struct Args {
     /// Workers to start and keep running, for example coding=3,testing=1

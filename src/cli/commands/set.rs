@@ -12,7 +12,7 @@ use crate::model::command::{PersonCommand, SettingChange};
 /// Change settings of the current run. The next run reads them from the config again.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
-    after_help = "Examples:\n  scheduler set max_concurrency=5\n  scheduler set budget_usd=25 idle_limit=20m\n\nThe keys are those of [run] in .crewlog/config.toml. They hold until the run ends; to keep a value,\nset it in that file."
+    after_help = "Examples:\n  scheduler set max_concurrency=5\n  scheduler set budget_usd=25 idle_limit=20m\n\nThe keys are those of [run] in .crewlog/config.toml. They hold until the run ends; to keep a value, set it in that file."
 )]
 pub struct Args {
     /// A key of [run] and its new value

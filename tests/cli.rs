@@ -96,7 +96,7 @@ fn wrong_arguments_end_with_2_and_say_what_is_right() {
         (&["run", "--workers", "coding=1001"], "0 to 1000"),
         (&["skip", "0"], "1 to 1000000"),
         (&["why", "#1000001"], "1 to 1000000"),
-        (&["log", "--from", "0"], "1.."),
+        (&["log", "--from", "0"], "numbered from 1"),
         (&["answer", "7"], "<TEXT>"),
         (&["status", "-q", "-v"], "cannot be used with"),
         (&["worker"], "--kind"),

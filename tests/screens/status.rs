@@ -157,7 +157,7 @@ fn status() {
 }
 
 /// The provider refuses until a person does something.
-fn refusing() -> Story {
+pub fn refusing() -> Story {
     let mut story = Story::default();
     story.add(1, "parse dates", &[]);
     story.begin(Settings::default());

@@ -28,11 +28,17 @@ pub struct Args {
     #[arg(short, long)]
     pub follow: bool,
     /// First event to show
-    #[arg(long, value_name = "SEQ", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SEQ", default_value_t = 1, value_parser = event)]
     pub from: u64,
     /// Show only events about this feature
     #[arg(long, value_name = "N", value_parser = super::feature_id)]
     pub feature: Option<FeatureId>,
+}
+
+/// Parses an event's number.
+fn event(text: &str) -> Result<u64, &'static str> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or("events are numbered from 1")
 }
 
 /// While catching up, lines are collected up to this many bytes before they are written.

@@ -24,7 +24,9 @@ pub fn due(state: &State) -> Option<(RunOutcome, String)> {
         return Some(outcome(state));
     };
     if let Some(words) = refused(state) {
-        let reason = format!("stopped: the provider refuses ({words}), and {left}");
+        let reason = format!(
+            "stopped: the provider refuses ({words}), and {left}. Settle this with the provider, then continue with `scheduler run`"
+        );
         return Some((RunOutcome::WaitingForPerson, reason));
     }
     if state.paused.is_some() || !state.budget_spent() {

@@ -90,7 +90,7 @@ fn crashed(state: &State, kind: WorkerKind, crash: &Crash) -> String {
     let (left, word) = (left(state, kind), kind.as_str());
     let (failures, how) = (crash.failures, &crash.how);
     let said = match &*crash.said {
-        "" => "it wrote nothing; see workers.log in the data directory".to_owned(),
+        "" => "it wrote nothing (see workers.log in the data directory)".to_owned(),
         // The reason has a limit, and must have room for what to do next.
         said => format!("its last output: {}", clip(said, SAID_BYTES_MAX)),
     };

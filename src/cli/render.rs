@@ -5,6 +5,8 @@ use crate::model::format;
 use crate::model::ids::FeatureId;
 use crate::model::views::{EventLine, Label};
 
+/// Fewest terminal columns for a note below the others; in a narrower terminal, it is cut.
+const BELOW_COLUMNS_MIN: usize = 16;
 /// Most terminal columns for a feature's name, so that the columns after it stay close.
 const NAME_COLUMNS_MAX: usize = 40;
 
@@ -38,18 +40,22 @@ pub fn permanent(line: &EventLine, style: RenderStyle) -> String {
 /// The same with the whole note. What does not fit beside the columns stands below them, after
 /// `margin` columns.
 pub fn whole(line: &EventLine, style: RenderStyle, margin: usize) -> String {
-    let mut row = columns(line, style);
     let note = clean(&line.note);
-    let room = row.room().saturating_sub(1);
-    if note.is_empty() || width(&note) <= room {
+    let mut row = columns(line, style);
+    if line.worker.is_empty() && !row.takes(&note) {
+        // The column of the worker is empty.
+        row = subject_columns(line, style);
+    }
+    if note.is_empty() || row.takes(&note) {
         row.cell(note_style(line), &note);
         return row.end();
     }
     let subject = !line.features.is_empty() || !line.worker.is_empty();
-    let (below, most) = match subject {
-        true => (Label::WIDTH + 1, row.columns + room - Label::WIDTH),
-        false => (row.columns + 1, room),
-    };
+    let below = if subject { Label::WIDTH } else { row.columns } + 1;
+    let most = style.width.unwrap_or(usize::MAX).saturating_sub(below);
+    if most < BELOW_COLUMNS_MIN {
+        return permanent(line, style);
+    }
     let lines = wrap(&note, most, 0);
     let mut lines = lines.into_iter().filter_map(|range| note.get(range));
     if !subject && let Some(first) = lines.next() {
@@ -75,6 +81,15 @@ fn note_style(line: &EventLine) -> Style {
 
 /// Everything but the note.
 fn columns(line: &EventLine, style: RenderStyle) -> Row {
+    let mut row = subject_columns(line, style);
+    if !line.features.is_empty() || !line.worker.is_empty() {
+        row.cell(Style::Faint, &cell(&clean(&line.worker), 9));
+    }
+    row
+}
+
+/// Everything up to the feature's name.
+fn subject_columns(line: &EventLine, style: RenderStyle) -> Row {
     let elapsed = line.elapsed_ms.map(format::duration).unwrap_or_default();
     let mut row = Row::new(style);
     row.cell(
@@ -97,7 +112,6 @@ fn columns(line: &EventLine, style: RenderStyle) -> Row {
         None => style.names().max(width(&name)),
     };
     row.cell(Style::Plain, &cell(&name, columns));
-    row.cell(Style::Faint, &cell(&clean(&line.worker), 9));
     row
 }
 
@@ -147,6 +161,11 @@ impl Row {
         if self.room() >= 8 && !text.is_empty() {
             self.cell(style, text);
         }
+    }
+
+    /// Whether a piece after a space fits.
+    fn takes(&self, text: &str) -> bool {
+        width(text) < self.room()
     }
 
     /// Columns that are left.

@@ -35,7 +35,7 @@ pub fn check_unwrapped(kind: &str, render: impl Fn(&Output) -> Vec<Screen>) {
     }
 }
 
-fn output(columns: usize, color: bool) -> Output {
+pub fn output(columns: usize, color: bool) -> Output {
     Output {
         format: Format::Text,
         color,
@@ -53,12 +53,14 @@ fn bare(text: &str) -> Vec<String> {
 }
 
 /// A line may only be too wide where it is a command to copy, or one word.
-fn assert_fits(title: &str, text: &str, columns: usize) {
+pub fn assert_fits(title: &str, text: &str, columns: usize) {
     for line in text.lines().filter(|line| width(line) > columns) {
         let numbered = |letter: char| letter.is_ascii_digit() || matches!(letter, ' ' | '.');
         let words = line.trim_start_matches(numbered);
         let one = !words.contains(' ');
-        let quoted = words.starts_with('`') && words.matches('`').count() == 2;
+        let quoted: Vec<&str> = words.split('`').collect();
+        let quoted =
+            matches!(quoted[..], [before, _, after] if !(before.to_owned() + after).contains(' '));
         let command = ["scheduler ", "git ", "cargo "];
         let command = command.iter().any(|name| words.starts_with(name));
         assert!(

@@ -205,6 +205,17 @@ fn log() {
     });
 }
 
+/// However narrow the terminal is, no line is wider, and nothing panics.
+#[test]
+fn narrow_terminals() {
+    let story = everything();
+    for columns in 20..100 {
+        let text = lines(&story, &kit::output(columns, false));
+        // Number and time are always whole.
+        kit::assert_fits("log", &text, columns.max(28));
+    }
+}
+
 #[test]
 fn every_kind_of_event_has_a_line() {
     let story = everything();

@@ -118,8 +118,6 @@ pub fn refused(rejection: &Rejection) -> Error {
     if let Rejection::Backlog(errors) = rejection {
         return Error::usage(REJECTED, errors, "");
     }
-    let text = rejection.to_string();
-    // A rejection says what is wrong and, where that alone is no help, what to do about it.
-    let (why, next) = text.rsplit_once("; ").unwrap_or((&text, ""));
-    Error::usage(REJECTED, why, next)
+    let problem = rejection.problem();
+    Error::usage(REJECTED, problem.what, problem.advice)
 }

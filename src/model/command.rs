@@ -1,5 +1,7 @@
 //! Commands: requests that may be rejected. The events of a command say what it changed.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::backlog::{BacklogErrors, BacklogFeature};
@@ -10,7 +12,8 @@ use super::evidence::Usage;
 use super::feature::FeatureSpec;
 use super::ids::{AttemptId, CommitId, ContentHash, FeatureId, WorkerId};
 use super::report::Report;
-use super::settings::{Settings, WorkerKind};
+use super::settings::{SettingError, Settings, WorkerKind};
+use super::state::FEATURES_MAX;
 
 /// Runners-up that are worth keeping for "why not this one?".
 pub const RUNNERS_UP_MAX: usize = 5;
@@ -220,15 +223,11 @@ pub struct SettingChange {
 }
 
 /// Why a command was rejected. A rejected command changes nothing.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Rejection {
     /// The log has no such feature.
-    #[error("there is no feature {0}; `scheduler status --format json` lists every feature")]
     UnknownFeature(FeatureId),
     /// The number belongs to an existing feature with a different spec.
-    #[error(
-        "feature {feature} ({name:?}) is already in the backlog and differs; to change it, import with --update"
-    )]
     FeatureExists {
         /// The existing feature.
         feature: FeatureId,
@@ -236,7 +235,6 @@ pub enum Rejection {
         name: String,
     },
     /// The name belongs to another feature.
-    #[error("feature {feature} already has the name {name:?}; give the new feature another name")]
     NameTaken {
         /// The feature that has the name.
         feature: FeatureId,
@@ -244,20 +242,15 @@ pub enum Rejection {
         name: String,
     },
     /// A feature's spec is invalid.
-    #[error("feature {feature}: {problem}")]
     BadFeature {
         /// The invalid feature.
         feature: FeatureId,
         /// What is wrong and what to do.
-        problem: String,
+        problem: Problem,
     },
     /// The dependencies contain a cycle.
-    #[error("dependency cycle: {}; remove one of these dependencies", chain(.0))]
     Cycle(Vec<FeatureId>),
     /// A dependency does not exist.
-    #[error(
-        "feature {feature} depends on {missing}, which is not in the backlog; add it, or remove the dependency"
-    )]
     UnknownDependency {
         /// The feature with the dependency.
         feature: FeatureId,
@@ -265,50 +258,142 @@ pub enum Rejection {
         missing: FeatureId,
     },
     /// The backlog would become too large.
-    #[error("the backlog would have {0} features, but at most {limit} are supported", limit = super::state::FEATURES_MAX)]
     TooManyFeatures(u64),
     /// The command does not apply to a feature with this status.
-    #[error("feature {feature} is {status}: {problem}")]
     WrongStatus {
         /// Number of the feature.
         feature: FeatureId,
         /// Name of its status.
         status: String,
         /// Why the command does not apply, and what to do.
-        problem: String,
+        problem: Problem,
     },
     /// The command needs an open run.
-    #[error("no run is open; start one with `scheduler run`")]
     NoRun,
     /// A setting is out of its range.
-    #[error(transparent)]
-    Setting(#[from] super::settings::SettingError),
+    Setting(SettingError),
     /// The branch moved since the work was checked: rebase, check, and report again.
-    #[error("the branch has moved to {head}")]
     HeadMoved {
         /// Current head of the branch.
         head: CommitId,
     },
     /// Another merge is open; report again when it has ended.
-    #[error("another merge is in progress")]
     MergeOpen,
     /// The attempt has ended, or belongs to another worker.
-    #[error("attempt {0} is not open")]
     NotOpen(AttemptId),
     /// The command was decided on an older state and no longer applies.
-    #[error("out of date: {0}")]
     Stale(String),
     /// The state is already as the command asks.
-    #[error("nothing to do: {0}")]
     NoChange(String),
     /// The command came from a process of an attempt, which must not control its run.
-    #[error(
-        "an attempt's agents, checks and hooks cannot control the run. The refusal is recorded, and people see it"
-    )]
     Agent,
     /// The backlog file does not fit the features that exist.
-    #[error(transparent)]
-    Backlog(#[from] BacklogErrors),
+    Backlog(BacklogErrors),
+}
+
+/// What is wrong, and what to do about it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// What is wrong.
+    pub what: String,
+    /// What to do; empty if `what` says enough.
+    pub advice: String,
+}
+
+impl Problem {
+    /// A problem and the advice for it, which may be empty.
+    pub fn new(what: impl Into<String>, advice: impl Into<String>) -> Self {
+        let (what, advice) = (what.into(), advice.into());
+        Self { what, advice }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        match self.advice.as_str() {
+            "" => Ok(()),
+            advice => write!(f, "; {advice}"),
+        }
+    }
+}
+
+impl Rejection {
+    /// What is wrong, and what to do about it.
+    pub fn problem(&self) -> Problem {
+        match self {
+            Self::UnknownFeature(feature) => Problem::new(
+                format!("there is no feature {feature}"),
+                "`scheduler status --format json` lists every feature",
+            ),
+            Self::FeatureExists { feature, name } => Problem::new(
+                format!("feature {feature} ({name:?}) is already in the backlog and differs"),
+                "to change it, import with --update",
+            ),
+            Self::NameTaken { feature, name } => Problem::new(
+                format!("feature {feature} already has the name {name:?}"),
+                "give the new feature another name",
+            ),
+            Self::BadFeature { feature, problem } => Problem::new(
+                format!("feature {feature}: {}", problem.what),
+                problem.advice.as_str(),
+            ),
+            Self::Cycle(cycle) => Problem::new(
+                format!("dependency cycle: {}", chain(cycle)),
+                "remove one of these dependencies",
+            ),
+            Self::UnknownDependency { feature, missing } => Problem::new(
+                format!("feature {feature} depends on {missing}, which is not in the backlog"),
+                "add it, or remove the dependency",
+            ),
+            Self::TooManyFeatures(count) => Problem::new(
+                format!(
+                    "the backlog would have {count} features, but at most {FEATURES_MAX} are supported"
+                ),
+                "",
+            ),
+            Self::WrongStatus {
+                feature,
+                status,
+                problem,
+            } => Problem::new(
+                format!("feature {feature} is {status}: {}", problem.what),
+                problem.advice.as_str(),
+            ),
+            Self::NoRun => Problem::new("no run is open", "start one with `scheduler run`"),
+            Self::Setting(error) => Problem::new(error.to_string(), ""),
+            Self::HeadMoved { head } => Problem::new(format!("the branch has moved to {head}"), ""),
+            Self::MergeOpen => Problem::new("another merge is in progress", ""),
+            Self::NotOpen(attempt) => Problem::new(format!("attempt {attempt} is not open"), ""),
+            Self::Stale(why) => Problem::new(format!("out of date: {why}"), ""),
+            Self::NoChange(why) => Problem::new(format!("nothing to do: {why}"), ""),
+            Self::Agent => Problem::new(
+                "an attempt's agents, checks and hooks cannot control the run. The refusal is recorded, and people see it",
+                "",
+            ),
+            Self::Backlog(errors) => Problem::new(errors.to_string(), ""),
+        }
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.problem().fmt(f)
+    }
+}
+
+impl std::error::Error for Rejection {}
+
+impl From<SettingError> for Rejection {
+    fn from(error: SettingError) -> Self {
+        Self::Setting(error)
+    }
+}
+
+impl From<BacklogErrors> for Rejection {
+    fn from(errors: BacklogErrors) -> Self {
+        Self::Backlog(errors)
+    }
 }
 
 impl PersonCommand {

@@ -145,7 +145,11 @@ fn a_signal_to_every_process_costs_no_try() {
             if backwards {
                 pids.reverse();
             }
-            signal_all(pids, asked);
+            // While the signals are sent nobody runs: a worker that sees its agent end before it is
+            // asked to end itself may start the next one, which nobody has signalled.
+            signal_all(pids.iter().rev().copied(), Signal::STOP);
+            signal_all(pids.clone(), asked);
+            signal_all(pids, Signal::CONT);
             assert_eq!(wait(&mut run), Some(130), "{isolation}, {order}");
             assert_nothing_left(&project);
             assert_untouched(&before, &project);

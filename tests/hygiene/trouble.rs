@@ -172,16 +172,23 @@ fn an_agent_that_is_missing_is_an_error_before_anything_begins() {
 fn an_agent_that_is_taken_away_and_put_back_costs_no_try() {
     let project = project(AGENT, "", 4);
     let agent = project.home().join("agent");
+    // A shell of its own, which starts or does not: a script may vanish between its start and the
+    // moment when its shell opens it. The shell writes it, for who has a file open for writing when
+    // another test forks cannot execute it.
+    let copied = std::process::Command::new("sh")
+        .args(["-c", "cp \"$(command -v sh)\" \"$0\""])
+        .arg(&agent)
+        .status();
+    assert!(copied.expect("a shell").success());
     // The first session does its work, and then nobody finds the program any more.
+    let place = agent.display();
     let script =
-        format!("#!/bin/sh\n{AGENT}\n[ -e \"$0.away\" ] || mv \"$0\" \"$0.away\" 2>/dev/null; :\n");
-    fs::write(&agent, script).expect("a file");
-    fs::set_permissions(&agent, fs::Permissions::from_mode(0o755)).expect("a mode");
+        format!("{AGENT}\n[ -e {place}.away ] || mv {place} {place}.away 2>/dev/null; :\n");
     let text = config(AGENT, "");
     let cut = text.find("program = ").expect("a program");
     let before = text.get(..cut).expect("before");
     // It takes its own program away, which the cage does not allow.
-    let text = format!("{before}program = {agent:?}\n{UNCAGED}");
+    let text = format!("{before}program = {agent:?}\nargs = [\"-c\", '''{script}''']\n{UNCAGED}");
     project.write(".crewlog/config.toml", &text);
     let script = format!(
         "{AWAIT}; {RUN} > ../run 2>&1 & await HOLD

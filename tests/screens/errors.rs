@@ -9,7 +9,7 @@ use crewlog::cli::exit::ExitCode;
 use crewlog::cli::failures;
 use crewlog::cli::output::Output;
 use crewlog::model::backlog::{self, BacklogErrors, Format};
-use crewlog::model::command::Rejection;
+use crewlog::model::command::{Problem, Rejection};
 use crewlog::model::ids::*;
 use crewlog::model::settings::{SettingError, Settings};
 use crewlog::queue::encoding::DecodeError;
@@ -27,11 +27,11 @@ fn rejections() -> Vec<Rejection> {
         UnknownFeature(_) => UnknownFeature(feature),
         FeatureExists { .. } => FeatureExists { feature, name: name() },
         NameTaken { .. } => NameTaken { feature, name: name() },
-        BadFeature { .. } => BadFeature { feature, problem: "the name is empty; give it a short, unique title".to_owned() },
+        BadFeature { .. } => BadFeature { feature, problem: Problem::new("the name is empty", "give it a short, unique title") },
         Cycle(_) => Cycle([4, 9, 4].map(FeatureId).to_vec()),
         UnknownDependency { .. } => UnknownDependency { feature, missing: FeatureId(77) },
         TooManyFeatures(_) => TooManyFeatures(200_001),
-        WrongStatus { .. } => WrongStatus { feature, status: "passing".to_owned(), problem: "it has not asked anything".to_owned() },
+        WrongStatus { .. } => WrongStatus { feature, status: "passing".to_owned(), problem: Problem::new("it has not asked anything", "") },
         NoRun => NoRun,
         Setting(_) => Setting(setting()),
         HeadMoved { .. } => HeadMoved { head: commit('e') },

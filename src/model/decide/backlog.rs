@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::backlog::{BacklogFeature, resolve};
 use crate::model::clip::clip;
-use crate::model::command::Rejection;
+use crate::model::command::{Problem, Rejection};
 use crate::model::event::{
     DependenciesSet, Event, FeatureAdded, FeatureEdited, FeatureRemoved, FeatureSkipped,
     InputAnswered, JobCancelled, RetryRequested,
@@ -114,7 +114,7 @@ fn numbered(
     for (id, spec) in features {
         well_formed(*id, spec)?;
         if !seen.insert(*id) {
-            return Err(bad(*id, "its number is given twice"));
+            return Err(bad(*id, "its number is given twice", ""));
         }
         if state.feature(*id).is_some() {
             continue;
@@ -122,7 +122,8 @@ fn numbered(
         if state.slot(*id).is_some() {
             return Err(bad(
                 *id,
-                "its number belonged to a feature that was removed; use another",
+                "its number belonged to a feature that was removed",
+                "use another",
             ));
         }
         let slot = state.graph().len() + added.len();
@@ -255,38 +256,59 @@ fn connected(
 
 fn well_formed(id: FeatureId, spec: &FeatureSpec) -> Result<(), Rejection> {
     let name = spec.name.trim();
-    let problem = if id.0 == 0 || id.0 > FeatureId::MAX {
-        format!("its number must be from 1 to {}", FeatureId::MAX)
+    let (what, advice) = if id.0 == 0 || id.0 > FeatureId::MAX {
+        (
+            format!("its number must be from 1 to {}", FeatureId::MAX),
+            "",
+        )
     } else if name.is_empty() {
-        "it has no name; give it one".to_owned()
+        ("it has no name".to_owned(), "give it one")
     } else if spec.name.len() > FeatureSpec::NAME_BYTES_MAX {
         let limit = FeatureSpec::NAME_BYTES_MAX;
-        format!("its name is longer than {limit} bytes; shorten it")
+        (
+            format!("its name is longer than {limit} bytes"),
+            "shorten it",
+        )
     } else if spec.name.chars().chain(spec.category.chars()).any(garbles) {
-        "its name or category contains control characters or marks that change the direction of writing; remove them".to_owned()
+        ("its name or category contains control characters or marks that change the direction of writing".to_owned(), "remove them")
     } else if spec.text_bytes() > FeatureSpec::TEXT_BYTES_MAX {
         let limit = FeatureSpec::TEXT_BYTES_MAX;
-        format!("its texts are longer than {limit} bytes together; shorten them")
+        (
+            format!("its texts are longer than {limit} bytes together"),
+            "shorten them",
+        )
     } else if spec.steps.len().max(spec.checks.len()) > FeatureSpec::ITEMS_MAX {
         let limit = FeatureSpec::ITEMS_MAX;
-        format!("it has more than {limit} steps or checks; split it")
+        (
+            format!("it has more than {limit} steps or checks"),
+            "split it",
+        )
     } else if spec.depends_on.len() > FeatureSpec::DEPENDENCIES_MAX {
         let limit = FeatureSpec::DEPENDENCIES_MAX;
-        format!("it depends on more than {limit} features; depend on one milestone feature instead")
+        (
+            format!("it depends on more than {limit} features"),
+            "depend on one milestone feature instead",
+        )
     } else if spec.checks.iter().any(|check| check.trim().is_empty()) {
-        "one of its checks is empty; remove it, or write a command".to_owned()
+        (
+            "one of its checks is empty".to_owned(),
+            "remove it, or write a command",
+        )
     } else if spec.checks.iter().any(|check| check.contains('\0')) {
-        "one of its checks contains a zero byte, which no shell accepts; remove it".to_owned()
+        (
+            "one of its checks contains a zero byte, which no shell accepts".to_owned(),
+            "remove it",
+        )
     } else if spec.depends_on.iter().collect::<BTreeSet<_>>().len() < spec.depends_on.len() {
-        "it has the same dependency twice; remove one".to_owned()
+        ("it has the same dependency twice".to_owned(), "remove one")
     } else {
         return Ok(());
     };
-    Err(bad(id, &problem))
+    Err(bad(id, what, advice))
 }
 
-fn bad(feature: FeatureId, problem: &str) -> Rejection {
-    let problem = problem.to_owned();
+fn bad(feature: FeatureId, what: impl Into<String>, advice: &str) -> Rejection {
+    let problem = Problem::new(what, advice);
     Rejection::BadFeature { feature, problem }
 }
 
@@ -302,7 +324,7 @@ fn known(state: &State, id: FeatureId) -> Result<&Feature, Rejection> {
             true => Rejection::WrongStatus {
                 feature: id,
                 status: Status::Removed.as_str().to_owned(),
-                problem: "it is no longer in the backlog".to_owned(),
+                problem: Problem::new("it is no longer in the backlog", ""),
             },
             false => Rejection::UnknownFeature(id),
         })
@@ -313,11 +335,11 @@ fn is_removed(state: &State, id: FeatureId) -> bool {
     feature.is_some_and(|feature| feature.status == Status::Removed)
 }
 
-fn wrong(feature: &Feature, problem: &str) -> Rejection {
+fn wrong(feature: &Feature, what: &str, advice: &str) -> Rejection {
     Rejection::WrongStatus {
         feature: feature.id,
         status: feature.status.as_str().to_owned(),
-        problem: problem.to_owned(),
+        problem: Problem::new(what, advice),
     }
 }
 
@@ -325,7 +347,11 @@ fn wrong(feature: &Feature, problem: &str) -> Rejection {
 fn not_merging(state: &State, feature: &Feature) -> Result<(), Rejection> {
     let merging = state.open_merge().map(|merge| merge.attempt);
     if merging.is_some_and(|attempt| feature.attempts.contains(&attempt)) {
-        return Err(wrong(feature, "it is being merged; try again in a second"));
+        return Err(wrong(
+            feature,
+            "it is being merged",
+            "try again in a second",
+        ));
     }
     Ok(())
 }
@@ -346,8 +372,8 @@ pub fn skip(state: &State, id: FeatureId, reason: &str) -> Result<Vec<Event>, Re
     not_merging(state, feature)?;
     match feature.status {
         Status::Passing => {
-            let problem = "its work is already on the branch; to take it out of the backlog, use `scheduler remove`";
-            return Err(wrong(feature, problem));
+            let advice = "to take it out of the backlog, use `scheduler remove`";
+            return Err(wrong(feature, "its work is already on the branch", advice));
         }
         Status::Skipped => return Ok(Vec::new()),
         _ => {}
@@ -382,17 +408,21 @@ pub fn retry(state: &State, ids: &[FeatureId]) -> Result<Vec<Event>, Rejection> 
             Status::Running => {
                 return Err(wrong(
                     feature,
-                    "an attempt is working on it; try again when that has ended",
+                    "an attempt is working on it",
+                    "try again when that has ended",
                 ));
             }
             Status::NeedsInput => {
-                let problem = "its agent asked a question; answer it with `scheduler answer`";
-                return Err(wrong(feature, problem));
+                let advice = "answer it with `scheduler answer`";
+                return Err(wrong(feature, "its agent asked a question", advice));
             }
             _ if state.being_coded(feature) => {
                 // The feature is not assigned again before the old agent is known to have ended.
-                let problem = "its attempt is ending; try again in a second";
-                return Err(wrong(feature, problem));
+                return Err(wrong(
+                    feature,
+                    "its attempt is ending",
+                    "try again in a second",
+                ));
             }
             _ => events.push(again(id)),
         }
@@ -403,13 +433,13 @@ pub fn retry(state: &State, ids: &[FeatureId]) -> Result<Vec<Event>, Rejection> 
 pub fn answer(state: &State, id: FeatureId, answer: &str) -> Result<Vec<Event>, Rejection> {
     let feature = known(state, id)?;
     if feature.status != Status::NeedsInput {
-        return Err(wrong(feature, "its agent has not asked a question"));
+        return Err(wrong(feature, "its agent has not asked a question", ""));
     }
     if answer.trim().is_empty() {
-        return Err(bad(id, "the answer is empty"));
+        return Err(bad(id, "the answer is empty", ""));
     }
     if answer.len() > ANSWER_BYTES_MAX {
-        return Err(bad(id, "the answer is longer than 64 KiB; shorten it"));
+        return Err(bad(id, "the answer is longer than 64 KiB", "shorten it"));
     }
     let answer = answer.to_owned();
     Ok(vec![

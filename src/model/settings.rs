@@ -139,6 +139,15 @@ impl Settings {
         })
     }
 
+    /// What differs in `other`, as text: `max_concurrency 3 -> 5, testing 1 -> 0`.
+    pub fn changes_to(&self, other: &Self) -> String {
+        let changes = Self::NAMES.iter().filter_map(|name| {
+            let (from, to) = (self.get(name)?, other.get(name)?);
+            (from != to).then(|| format!("{name} {from} -> {to}"))
+        });
+        changes.collect::<Vec<_>>().join(", ")
+    }
+
     /// The value of the field with this name, in the field's unit; 0 or 1 for a flag.
     pub fn get(&self, name: &str) -> Option<u64> {
         let mut copy = self.clone();

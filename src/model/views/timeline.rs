@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::model::event::{Event, Recorded};
 use crate::model::ids::{AttemptId, FeatureId, JobId, Sequence, Timestamp, WorkerId};
-use crate::model::settings::WorkerKind;
+use crate::model::settings::{Settings, WorkerKind};
 use crate::model::state::State;
 
 /// Ended attempts that are remembered for reports that come late. A worker holds one attempt at a
@@ -175,6 +175,8 @@ pub struct Timeline {
     closed: VecDeque<(AttemptId, OpenAttempt)>,
     /// Milliseconds by which the wall clock jumped forward in total.
     jumped_ms: u64,
+    /// The settings before the next event.
+    settings: Settings,
 }
 
 impl Timeline {
@@ -209,6 +211,7 @@ impl Timeline {
             job: None,
             closed: VecDeque::new(),
             jumped_ms: state.jumped_ms,
+            settings: state.settings.clone(),
             workers,
         }
     }
@@ -254,6 +257,8 @@ impl Timeline {
             Event::FeatureEdited(it) => {
                 self.names.insert(it.feature, it.spec.name.clone());
             }
+            Event::RunStarted(it) => self.settings.clone_from(&it.settings),
+            Event::SettingsChanged(it) => self.settings.clone_from(&it.settings),
             Event::WorkerJoined(it) => {
                 let id = WorkerId(recorded.sequence.0);
                 self.workers.insert(id, it.name.clone());

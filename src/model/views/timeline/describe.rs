@@ -184,7 +184,10 @@ fn run(fold: &EntryFold<'_>) -> EventLine {
                 format!("the clock jumped forward by {by}; durations do not count this"),
             )
         }
-        Event::SettingsChanged(_) => fold.plain(Label::Rules, "the settings changed"),
+        Event::SettingsChanged(it) => {
+            let changes = fold.timeline.settings.changes_to(&it.settings);
+            fold.plain(Label::Rules, format!("the settings changed: {changes}"))
+        }
         Event::CommandRefused(it) => fold.refused(it),
         Event::ConfigRecorded(it) => fold.plain(Label::Rules, configured(it)),
         Event::BranchMoved(it) => fold.plain(Label::Head, moved(it)),

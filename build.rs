@@ -31,8 +31,11 @@ fn main() -> io::Result<()> {
     let mut table = String::from("&[\n");
     for path in found {
         let name = path.strip_prefix(&example).unwrap_or(&path);
-        // Writing to a String cannot fail.
-        let _ = writeln!(table, "    ({name:?}, include_bytes!({path:?})),");
+        let below = Path::new("/").join(EXAMPLE).join(name);
+        // The path is put together by the compiler: clones that share a target directory share this
+        // list. Writing to a String cannot fail.
+        let file = format!("concat!(env!(\"CARGO_MANIFEST_DIR\"), {below:?})");
+        let _ = writeln!(table, "    ({name:?}, include_bytes!({file})),");
     }
     table.push(']');
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());

@@ -148,6 +148,9 @@ fn a_branch_that_is_checked_out_waits_and_is_merged_when_it_is_free() {
     assert_eq!(project.merged("crewlog/test").len(), 2);
     let log = text(&project, &["log"]);
     assert!(log.contains("merges continue"), "{log}");
+    // It is looked at every second, and that is no failure of git's.
+    let said = fs::read_to_string(project.root.join("../errors")).expect("words");
+    assert!(!said.contains("git failed"), "{said}");
 }
 
 #[test]

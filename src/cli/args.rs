@@ -98,7 +98,7 @@ pub enum Verb {
     Skip(commands::skip::Args),
     /// Remove a feature from the backlog
     Remove(commands::remove::Args),
-    /// Change settings of the current run
+    /// Change settings of the running scheduler
     Set(commands::set::Args),
     /// Answer an agent's question
     Answer(commands::answer::Args),

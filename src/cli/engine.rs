@@ -397,13 +397,7 @@ fn by_kind(counts: WorkerCounts) -> BTreeMap<WorkerKind, u32> {
 
 /// The scheduler starts its workers from its own executable, with the hidden command `worker`.
 fn worker_command(project: &Project, told: &Path) -> Result<Vec<OsString>, Error> {
-    let own = std::env::current_exe().map_err(|error| {
-        Error::internal(
-            "cannot find this program's own executable",
-            error,
-            "mount /proc, and start the program again",
-        )
-    })?;
+    let own = runtime::own_executable()?;
     let root = project.root.clone().into_os_string();
     let mut command = vec![own.into(), "worker".into(), "-C".into(), root];
     command.extend(["--told".into(), told.as_os_str().to_owned()]);

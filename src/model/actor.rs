@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::clip::clip_clean;
 use super::ids::{AttemptId, WorkerId};
 
 /// Bytes of a terminal's name that are kept; `pts/1234` has eight. A longer name is cut.
@@ -58,14 +59,7 @@ pub enum Actor {
 impl Actor {
     /// A person, the terminal's name cut to its limit and cleared of control characters.
     pub fn person(uid: u32, pid: u32, tty: &str) -> Self {
-        let mut name = String::new();
-        for letter in tty.chars().filter(|letter| !letter.is_control()) {
-            if name.len() + letter.len_utf8() > TERMINAL_BYTES_MAX {
-                break;
-            }
-            name.push(letter);
-        }
-        let tty = name;
+        let tty = clip_clean(tty, TERMINAL_BYTES_MAX);
         Self::Person { uid, pid, tty }
     }
 

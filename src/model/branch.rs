@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::clip::clip_clean;
 use super::ids::CommitId;
 
 /// Commits that are named; more are counted.
@@ -45,8 +46,8 @@ impl NamedCommit {
     pub fn new(commit: CommitId, author: &str, subject: &str) -> Self {
         Self {
             commit,
-            author: clean(author),
-            subject: clean(subject),
+            author: clip_clean(author, WORDS_BYTES_MAX),
+            subject: clip_clean(subject, WORDS_BYTES_MAX),
         }
     }
 
@@ -59,17 +60,6 @@ impl NamedCommit {
             self.subject
         )
     }
-}
-
-fn clean(words: &str) -> String {
-    let mut out = String::new();
-    for letter in words.chars().filter(|letter| !letter.is_control()) {
-        if out.len() + letter.len_utf8() > WORDS_BYTES_MAX {
-            break;
-        }
-        out.push(letter);
-    }
-    out
 }
 
 #[cfg(test)]

@@ -20,6 +20,13 @@ pub fn clip_marked(text: &str, bytes_max: usize) -> String {
     format!("{kept}{mark}")
 }
 
+/// As [`clip`], without control characters, for foreign texts that stand in one line.
+pub fn clip_clean(text: &str, bytes_max: usize) -> String {
+    let mut clean: String = text.chars().filter(|it| !it.is_control()).collect();
+    clean.truncate(clip(&clean, bytes_max).len());
+    clean
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,5 +50,7 @@ mod tests {
         assert_eq!(clip_chars("日本", 2), "日本");
         assert_eq!(clip_marked("ää", 3), "ä…");
         assert_eq!(clip_marked("ää", 4), "ää");
+        assert_eq!(clip_clean("a\u{1b}\nbä", 3), "ab");
+        assert_eq!(clip_clean("a\tb", 9), "ab");
     }
 }

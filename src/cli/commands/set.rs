@@ -3,16 +3,16 @@
 use super::ProjectContext;
 use crate::cli::Context;
 use crate::cli::client::Client;
-use crate::cli::config::{RUN_KEYS, run_setting};
+use crate::cli::config::{run_keys, run_setting};
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::cli::runtime;
 use crate::model::command::{PersonCommand, SettingChange};
 
-/// Change settings of the current run. The next run reads them from the config again.
+/// Change settings of the running scheduler. The next `scheduler run` reads the config again.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
-    after_help = "Examples:\n  scheduler set max_concurrency=5\n  scheduler set budget_usd=25 idle_limit=20m\n\nThe keys are those of [run] in .crewlog/config.toml. They hold until the run ends; to keep a value, set it in that file."
+    after_help = "Examples:\n  scheduler set max_concurrency=5\n  scheduler set budget_usd=25 idle_limit=20m\n\nThe keys are those of [run] in .crewlog/config.toml. They hold until the scheduler ends; to keep a value, set it in that file."
 )]
 pub struct Args {
     /// A key of [run] and its new value
@@ -30,7 +30,7 @@ pub struct Change {
 fn change(text: &str) -> Result<Change, String> {
     let (key, value) = text
         .split_once('=')
-        .ok_or_else(|| format!("write KEY=VALUE; the keys are {}", RUN_KEYS.join(", ")))?;
+        .ok_or_else(|| format!("write KEY=VALUE; the keys are {}", run_keys().join(", ")))?;
     let key = key.trim().trim_start_matches("run.");
     let (name, value) = run_setting(key, value.trim())?;
     Ok(Change {
@@ -60,7 +60,9 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     super::submit(
         context,
         command,
-        &format!("set {typed} until the run ends; to keep it, set it in .crewlog/config.toml"),
+        &format!(
+            "set {typed} until the scheduler ends; to keep it, set it in .crewlog/config.toml"
+        ),
         "the run already has these settings",
     )
 }

@@ -32,7 +32,7 @@ const UNLAWFUL_MAX: usize = 5;
 /// leads to the same state as the whole log.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
-    after_help = "Example:\n  scheduler verify && echo complete\n\nEach event contains a hash of the one before. `verify` checks this chain, and that every snapshot leads to the same state as the whole log."
+    after_help = "Example:\n  scheduler verify && echo complete\n\nEach event contains a hash of the one before. `verify` checks this chain, that the rules allow every event where it stands, and that every snapshot leads to the same state as the whole log."
 )]
 pub struct Args {}
 

@@ -121,15 +121,9 @@ const LIVE: [(&str, &str); 14] = [
 ];
 
 /// The keys of `[run]` that `scheduler set` can change.
-pub const RUN_KEYS: [&str; 14] = {
-    let mut keys = [""; 14];
-    let mut at = 0;
-    while at < LIVE.len() {
-        keys[at] = LIVE[at].0;
-        at += 1;
-    }
-    keys
-};
+pub fn run_keys() -> [&'static str; LIVE.len()] {
+    LIVE.map(|(key, _)| key)
+}
 
 /// Reads a value for a key of `[run]` as the config file does: the name of its setting, and the
 /// value in that setting's unit. Quotes may be left out.
@@ -139,9 +133,9 @@ pub const RUN_KEYS: [&str; 14] = {
 pub fn run_setting(key: &str, value: &str) -> Result<(String, u64), String> {
     let live = LIVE.iter().find(|(known, _)| *known == key);
     let Some(&(_, name)) = live else {
-        let near = crate::model::nearest::nearest(key, RUN_KEYS);
+        let near = crate::model::nearest::nearest(key, run_keys());
         let hint = near.map_or_else(
-            || format!("the keys are {}", RUN_KEYS.join(", ")),
+            || format!("the keys are {}", run_keys().join(", ")),
             |near| format!("did you mean `{near}`?"),
         );
         return Err(format!("`{key}` cannot be changed during a run; {hint}"));

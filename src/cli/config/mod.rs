@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-pub use file::{File, RUN_KEYS, run_setting};
+pub use file::{File, run_keys, run_setting};
 pub use human::{Bytes, Dollars, Memory, Span};
 
 use super::error::Error;

@@ -9,6 +9,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::cli::error::Error;
 use crate::cli::project::Project;
+use crate::cli::runtime;
 use crate::model::backlog::{self, Format};
 use crate::model::feature::FeatureSpec;
 use crate::model::ids::{CommitId, FeatureId};
@@ -173,13 +174,7 @@ fn script(id: u32, seed: u64) -> String {
 
 /// Short waits, and many tries, because every killed agent costs one.
 fn config(dir: &Path, scripts: &Path) -> Result<String, Error> {
-    let own = std::env::current_exe().map_err(|error| {
-        Error::internal(
-            "cannot find this program's own executable",
-            error,
-            "mount /proc, and start the program again",
-        )
-    })?;
+    let own = runtime::own_executable()?;
     let quoted = |path: &Path| toml::Value::String(path.to_string_lossy().into_owned()).to_string();
     Ok(format!(
         "[run]\nbranch = \"{BRANCH}\"\nmax_attempts = 100\nretry_backoff = \"20ms\"\n\

@@ -4,6 +4,7 @@ use super::life::Stage;
 use super::peers::Peer;
 use super::{Connection, Effect, Machine, Now};
 use crate::model::actor::Caller;
+use crate::model::clip::clip_clean;
 use crate::model::command::Command;
 use crate::model::config;
 use crate::model::event::ProcessIdentity;
@@ -274,7 +275,7 @@ impl Machine {
                 if let Some(link) = self.peers.links.get_mut(&worker) {
                     let line = activity.lines().next().unwrap_or_default();
                     link.phase = Some(phase);
-                    link.activity = clip(line, ACTIVITY_BYTES_MAX);
+                    link.activity = clip_clean(line, ACTIVITY_BYTES_MAX);
                     link.active_at = now.wall;
                 }
                 self.got_to(now, attempt, phase);
@@ -312,16 +313,4 @@ impl Machine {
             self.world.idle.insert(place, (worker, kind));
         }
     }
-}
-
-fn clip(text: &str, limit: usize) -> String {
-    let clean = text.chars().filter(|letter| !letter.is_control());
-    let mut out = String::new();
-    for letter in clean {
-        if out.len() + letter.len_utf8() > limit {
-            break;
-        }
-        out.push(letter);
-    }
-    out
 }

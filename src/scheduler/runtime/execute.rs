@@ -61,12 +61,15 @@ impl Executor {
     pub fn accept(&mut self, arrival: Arrival) -> Input {
         match arrival {
             Arrival::GitFailed(attempt, head, error) => {
-                tracing::error!(%error, "git failed; trying again");
                 let failure = match &error {
+                    // Its event says so, once; it is looked at every second.
                     workspace::Error::BranchCheckedOut { at, .. } => {
                         GitFailure::CheckedOut { at: at.clone() }
                     }
-                    _ => GitFailure::Failed { head },
+                    _ => {
+                        tracing::error!(%error, "git failed; trying again");
+                        GitFailure::Failed { head }
+                    }
                 };
                 self.git_error = Some(error);
                 Input::GitFailed { attempt, failure }

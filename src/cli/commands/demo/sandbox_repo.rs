@@ -140,13 +140,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 /// The demo's config: limits that are shorter than for real agents, and this executable as the
 /// agent, which follows the example's script.
 fn config(demo: &Path) -> Result<String, Error> {
-    let own = std::env::current_exe().map_err(|error| {
-        Error::internal(
-            "cannot find this program's own executable",
-            error,
-            "mount /proc, and start the program again",
-        )
-    })?;
+    let own = runtime::own_executable()?;
     let (own, script) = (own.to_string_lossy(), demo.join("script"));
     let script = script.to_string_lossy();
     let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();

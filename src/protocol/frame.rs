@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::codec::LengthDelimitedCodec;
 
 /// The version of all that this module describes. Both sides must speak the same one.
-pub const VERSION: u16 = 8;
+pub const VERSION: u16 = 9;
 
 /// Length of a preamble.
 pub const PREAMBLE_BYTES: usize = 8;

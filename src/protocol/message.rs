@@ -111,6 +111,9 @@ pub enum SchedulerMessage {
     Job(Box<JobOffer>),
     /// The head has moved: rebase onto it, check again, report again (a new command).
     Rebase {
+        /// The report that is answered. A worker that has reported anew since ignores the order:
+        /// a report may arrive twice, and its second answer long after the first.
+        command: CommandId,
         /// Number of the attempt.
         attempt: AttemptId,
         /// Head of the branch.

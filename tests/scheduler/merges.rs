@@ -8,7 +8,7 @@ use crewlog::model::ids::{AttemptId, FeatureId};
 use crewlog::model::report::Report;
 use crewlog::protocol::{SchedulerMessage, ToClient, Verdict, WorkerMessage};
 
-use crate::kit::{Hand, World, commit, failed, features, mergeable, released, spec};
+use crate::kit::{Hand, World, commit, failed, features, mergeable, rebase, released, spec};
 
 fn reported(heard: &[SchedulerMessage]) -> Vec<(AttemptId, Verdict)> {
     heard
@@ -140,17 +140,14 @@ fn who_stands_on_an_old_head_rebases_and_gets_its_turn_after_three_rounds() {
             [(its, Verdict::Passed)]
         );
         let before = world.log.len();
-        world.report(&slow, attempt, mergeable(&[feature], &onto, &commit(50)));
-        let onto = to;
-        assert_eq!(
-            world.heard(slow.connection),
-            [SchedulerMessage::Rebase { attempt, onto }]
-        );
+        let command = world.report(&slow, attempt, mergeable(&[feature], &onto, &commit(50)));
+        let rebase = rebase(command, attempt, to);
+        assert_eq!(world.heard(slow.connection), [rebase]);
         assert!(world.events(before).is_empty(), "a rebase is no event");
     }
     // Now it has the turn: the next one waits although the head is where it stands.
     let (hand, its, theirs) = others.next().expect("six");
-    world.report(&hand, its, mergeable(&[theirs], &commit(3), &commit(60)));
+    let command = world.report(&hand, its, mergeable(&[theirs], &commit(3), &commit(60)));
     assert_eq!(world.merge_asked(), None);
     world.report(
         &slow,
@@ -159,11 +156,8 @@ fn who_stands_on_an_old_head_rebases_and_gets_its_turn_after_three_rounds() {
     );
     assert_eq!(world.merge_asked(), Some((attempt, commit(3), commit(4))));
     world.git_says(attempt, true, &commit(4));
-    let onto = commit(4);
-    assert_eq!(
-        world.heard(hand.connection),
-        [SchedulerMessage::Rebase { attempt: its, onto }]
-    );
+    let rebase = rebase(command, its, commit(4));
+    assert_eq!(world.heard(hand.connection), [rebase]);
 }
 
 #[test]
@@ -210,10 +204,7 @@ fn a_branch_that_somebody_else_moved_is_rebased_onto() {
     world.git_says(attempt, false, &commit(77));
     assert_eq!(world.events(before), ["MergeAborted"]);
     assert_eq!(world.machine.state().head, commit(77));
-    let rebase = SchedulerMessage::Rebase {
-        attempt,
-        onto: commit(77),
-    };
+    let rebase = rebase(command, attempt, commit(77));
     assert_eq!(world.heard(hand.connection), std::slice::from_ref(&rebase));
     // The order was lost, so the worker says the same again; it must not wait for ever.
     world.report_as(&hand, attempt, work, command);
@@ -238,23 +229,49 @@ fn a_branch_that_somebody_else_moved_is_rebased_onto() {
     );
 }
 
+/// A worker that has a merge under way and reports something else, because an old answer misled it
+/// or it was told to stop, is not answered before git has decided.
+#[test]
+fn what_a_worker_says_while_its_work_is_merged_waits_for_git() {
+    for merged in [true, false] {
+        let mut world = World::of(features(2));
+        let [(hand, attempt, feature), _] = at_work::<2>(&mut world);
+        let work = mergeable(&[feature], &commit(0), &commit(1));
+        let first = world.report(&hand, attempt, work);
+        assert!(world.merge_asked().is_some());
+        let before = world.log.len();
+        let second = world.report(&hand, attempt, released());
+        assert_eq!(world.heard(hand.connection), []);
+        assert!(world.events(before).is_empty(), "git decides");
+        let head = if merged { commit(1) } else { commit(7) };
+        world.git_says(attempt, merged, &head);
+        let heard = world.heard(hand.connection);
+        if merged {
+            let both = [(attempt, Verdict::Passed), (attempt, Verdict::Late)];
+            assert_eq!(reported(&heard), both);
+            world.report_as(&hand, attempt, released(), second);
+            let again = reported(&world.heard(hand.connection));
+            assert_eq!(again, [(attempt, Verdict::Late)], "the same answer again");
+        } else {
+            assert_eq!(heard[0], rebase(first, attempt, head));
+            assert_eq!(reported(&heard[1..]), [(attempt, Verdict::Recorded)]);
+        }
+    }
+}
+
 #[test]
 fn commits_that_git_never_takes_are_a_failure_in_the_end() {
     let mut world = World::of(features(2));
     let [(hand, attempt, feature), _] = at_work::<2>(&mut world);
     let before = world.log.len();
     for round in 1..=3 {
-        world.report(
-            &hand,
-            attempt,
-            mergeable(&[feature], &commit(0), &commit(666)),
-        );
+        let work = mergeable(&[feature], &commit(0), &commit(666));
+        let command = world.report(&hand, attempt, work);
         assert!(world.merge_asked().is_some(), "round {round}");
         world.git_says(attempt, false, &commit(0));
         let heard = world.heard(hand.connection);
         if round < 3 {
-            let onto = commit(0);
-            assert_eq!(heard, [SchedulerMessage::Rebase { attempt, onto }]);
+            assert_eq!(heard, [rebase(command, attempt, commit(0))]);
         } else {
             assert_eq!(reported(&heard), [(attempt, Verdict::Recorded)]);
         }

@@ -8,6 +8,7 @@ use crewlog::model::ids::*;
 use crewlog::model::plan::Entropy;
 use crewlog::model::report::{Mergeable, Report};
 use crewlog::model::settings::Settings;
+use crewlog::protocol::SchedulerMessage;
 
 pub fn commit(number: u64) -> CommitId {
     format!("{:040x}", number + 1).parse().expect("hex")
@@ -91,6 +92,15 @@ pub fn mergeable(features: &[FeatureId], onto: &CommitId, to: &CommitId) -> Repo
         evidence: features.iter().map(|&id| (id, evidence(to))).collect(),
         notes: Vec::new(),
     })
+}
+
+/// The order to rebase that answers this report.
+pub fn rebase(command: CommandId, attempt: AttemptId, onto: CommitId) -> SchedulerMessage {
+    SchedulerMessage::Rebase {
+        command,
+        attempt,
+        onto,
+    }
 }
 
 pub fn failed(features: &[FeatureId]) -> Report {

@@ -10,7 +10,7 @@ use crewlog::scheduler::machine::{Effect, Ending, Input};
 use crewlog::scheduler::ports::Spooled;
 
 use crate::kit::{
-    Hand, World, command, commit, evidence, failed, features, fold, mergeable, quiet, spec,
+    Hand, World, command, commit, evidence, failed, features, fold, mergeable, quiet, rebase, spec,
 };
 
 fn back(
@@ -131,11 +131,8 @@ fn an_open_merge_is_settled_whatever_its_worker_does() {
                 }
                 ("alive", false) => {
                     assert_eq!(events, ["MergeAborted"]);
-                    let (attempt, onto) = (job.attempt, head);
-                    assert_eq!(
-                        world.heard(hand.connection),
-                        [SchedulerMessage::Rebase { attempt, onto }]
-                    );
+                    let rebase = rebase(command, job.attempt, head);
+                    assert_eq!(world.heard(hand.connection), [rebase]);
                     assert_eq!(status, Status::Running);
                 }
                 (_, true) => assert_eq!(events, ["FeaturePassed", "WorkerLeft"]),

@@ -15,7 +15,8 @@ use super::world::Stats;
 /// Seeds of one `cargo test`: a quarter of a minute on two cores.
 pub const SEEDS: u64 = 1_000;
 
-/// Fresh seeds begin here, far from those of the tests.
+/// Fresh seeds begin here, far from those of the tests. The time in microseconds is added, so that
+/// two runs never play the same.
 const FRESH: u64 = 1 << 20;
 
 fn variable(name: &str) -> Option<u64> {
@@ -142,7 +143,7 @@ fn fresh() {
         _ => panic!("usage: just simulate [--minutes NUMBER]"),
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let first = FRESH + now.map_or(0, |since| since.as_millis() as u64);
+    let first = FRESH + now.map_or(0, |since| since.as_micros() as u64);
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let started = Instant::now();
     let until = started + Duration::from_secs_f64(minutes * 60.0);

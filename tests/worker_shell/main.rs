@@ -159,6 +159,7 @@ async fn the_work_follows_the_head_until_it_conflicts() {
     let onto = project.merge_file("other.txt", "somebody else's\n");
     let attempt = AttemptId(7);
     let order = SchedulerMessage::Rebase {
+        command: first,
         attempt,
         onto: onto.clone(),
     };
@@ -171,7 +172,12 @@ async fn the_work_follows_the_head_until_it_conflicts() {
     let parent = format!("{}^", work.commit);
     assert_eq!(project.commit_id(&parent), onto);
     let onto = project.merge_file("base.txt", "one\nzwei\nthree\n");
-    peer.say(SchedulerMessage::Rebase { attempt, onto }).await;
+    peer.say(SchedulerMessage::Rebase {
+        command: second,
+        attempt,
+        onto,
+    })
+    .await;
     let (third, report, _) = peer.report().await;
     let (kind, reason) = failed(report);
     assert_eq!(kind, FailureKind::Conflict);

@@ -3,7 +3,7 @@
 use super::report::failed;
 use super::{Effect, Ending, Machine, Now};
 use crate::model::command::Command;
-use crate::model::ids::{AttemptId, CommandId, WorkerId};
+use crate::model::ids::{AttemptId, CommandId, CommitId, WorkerId};
 use crate::protocol::{SchedulerMessage, Verdict};
 use crate::scheduler::merge_call::{AfterFailure, MergeCall};
 use crate::scheduler::merging::{Merging, REFUSALS_MAX};
@@ -104,9 +104,13 @@ impl Machine {
         self.look_at_move(expected);
         let asked = self.merges.queue.settled(attempt);
         if let Some(verdict) = self.core.state().verdict(attempt) {
+            let later = self.merges.queue.take(attempt);
             self.merges.queue.ended(attempt);
             if let Some((worker, command)) = asked {
                 self.answer(worker, command, attempt, verdict);
+            }
+            if let Some(later) = later {
+                self.submit_report(now, later);
             }
             return;
         }
@@ -114,7 +118,7 @@ impl Machine {
             self.unmergeable(now, attempt, asked);
             return;
         }
-        let Some((worker, _)) = asked else {
+        let Some((worker, asked)) = asked else {
             return;
         };
         let open = self.core.state().attempts().get(&attempt);
@@ -123,8 +127,23 @@ impl Machine {
             return;
         }
         self.merges.queue.round(attempt);
-        let onto = merged.head.clone();
-        self.send(worker, SchedulerMessage::Rebase { attempt, onto });
+        self.order_rebase(worker, asked, attempt, merged.head.clone());
+    }
+
+    /// Answers a report for which the head has moved.
+    pub(super) fn order_rebase(
+        &mut self,
+        worker: WorkerId,
+        command: CommandId,
+        attempt: AttemptId,
+        onto: CommitId,
+    ) {
+        let order = SchedulerMessage::Rebase {
+            command,
+            attempt,
+            onto,
+        };
+        self.send(worker, order);
     }
 
     /// git does not take this attempt's commits, although the branch is where they should stand:

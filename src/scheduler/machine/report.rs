@@ -34,8 +34,11 @@ impl Machine {
             return;
         }
         if self.is_merging(attempt) {
-            // Whatever it says now comes too late: git decides, and the answer tells.
-            self.merges.queue.began(attempt, worker, command);
+            // git decides, and the answer tells. Something else that it says meanwhile waits for that.
+            match state.remembered().get(command) {
+                Some(_) => self.merges.queue.began(attempt, worker, command),
+                None => self.merges.queue.wait(waiting),
+            }
             return;
         }
         bound(open, &mut waiting.report);
@@ -128,8 +131,7 @@ impl Machine {
                 // It may never get to the end of another round.
                 self.spend(now, attempt, usage);
                 self.merges.queue.round(attempt);
-                let onto = head;
-                self.send(worker, SchedulerMessage::Rebase { attempt, onto });
+                self.order_rebase(worker, command, attempt, head);
             }
             Err(Rejection::MergeOpen) => {
                 if let Command::Report { report, usage, .. } = body {

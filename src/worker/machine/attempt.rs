@@ -3,7 +3,7 @@
 mod next;
 
 use crate::model::evidence::{Failure, FailureKind, SessionEnd, Usage};
-use crate::model::ids::{AttemptId, CommitId, FeatureId, Sequence, Timestamp};
+use crate::model::ids::{AttemptId, CommandId, CommitId, FeatureId, Sequence, Timestamp};
 use crate::model::report::{JobFeature, Report};
 use crate::model::settings::WorkerKind;
 use crate::model::trouble;
@@ -198,6 +198,12 @@ impl Attempt {
 
     pub(super) fn is_waiting(&self) -> bool {
         self.stage == Stage::Waiting
+    }
+
+    /// True while this report is the one that an answer is wanted to.
+    fn waits_for(&self, command: CommandId) -> bool {
+        let reported = self.spooled.as_ref().map(|spooled| spooled.command);
+        self.is_waiting() && reported == Some(command)
     }
 
     /// Another worker's attempt, with nothing under way.
@@ -467,17 +473,16 @@ impl Machine {
         &mut self,
         now: Timestamp,
         random: u128,
+        command: CommandId,
         attempt: AttemptId,
         onto: CommitId,
     ) {
         let stopping = self.stopping.as_ref().map(|one| one.reason.clone());
-        let Some(attempt) = self.attempt.as_mut().filter(|one| one.id == attempt) else {
+        let waits = |one: &&mut Attempt| one.id == attempt && one.waits_for(command);
+        let Some(attempt) = self.attempt.as_mut().filter(waits) else {
             return;
         };
         attempt.head = onto.clone();
-        if !attempt.is_waiting() {
-            return;
-        }
         let reason = match stopping {
             Some(reason) => Some(reason),
             None if attempt.job.is_none() => Some("its worker died".to_owned()),

@@ -186,9 +186,11 @@ impl Machine {
                 self.stop(now, reason.clone(), Exit::Refused(reason));
             }
             SchedulerMessage::Job(offer) => self.job(now, random, *offer),
-            SchedulerMessage::Rebase { attempt, onto } => {
-                self.rebase_ordered(now, random, attempt, onto);
-            }
+            SchedulerMessage::Rebase {
+                command,
+                attempt,
+                onto,
+            } => self.rebase_ordered(now, random, command, attempt, onto),
             SchedulerMessage::Reported {
                 attempt,
                 verdict,

@@ -63,12 +63,7 @@ fn rebase_rounds_report_anew() {
     let mut rig = Rig::at("waiting");
     let mut commands = Vec::new();
     for round in 3..6 {
-        let onto = commit(round);
-        let order = SchedulerMessage::Rebase {
-            attempt: ATTEMPT,
-            onto,
-        };
-        assert_eq!(rig.hear(order), [format!("rebase {round}")]);
+        assert_eq!(rig.rebase(round), [format!("rebase {round}")]);
         assert_eq!(rig.done(Finished::Rebased(rebased(round, 8))), ["check #5"]);
         let checked = rig.done(Finished::Checked(vec![checks(5, &[0])]));
         assert_eq!(checked, ["spool c mergeable"]);
@@ -88,11 +83,7 @@ fn rebase_rounds_report_anew() {
     commands.dedup();
     assert_eq!(commands.len(), 3);
     // A check that fails after the rebase is an outcome like any other.
-    let order = SchedulerMessage::Rebase {
-        attempt: ATTEMPT,
-        onto: commit(6),
-    };
-    rig.hear(order);
+    rig.rebase(6);
     rig.done(Finished::Rebased(rebased(6, 8)));
     let rest = rig.done(Finished::Checked(vec![checks(5, &[1])]));
     let expected = ["preserve", "spool c failed", "report c failed"];
@@ -100,14 +91,23 @@ fn rebase_rounds_report_anew() {
 }
 
 #[test]
-fn a_rebase_order_during_work_is_heeded_when_its_time_comes() {
-    let mut rig = Rig::at("commit");
-    let order = SchedulerMessage::Rebase {
+fn a_rebase_ordered_for_an_earlier_report_is_ignored() {
+    let mut rig = Rig::at("waiting");
+    let attempt = rig.machine.attempt.as_ref();
+    let first = attempt.and_then(|one| Some(one.spooled.as_ref()?.command));
+    let again = || SchedulerMessage::Rebase {
+        command: first.expect("a report"),
         attempt: ATTEMPT,
         onto: commit(4),
     };
-    assert_eq!(rig.hear(order), Vec::<String>::new());
-    assert_eq!(rig.done(Finished::Committed), ["rebase 4"]);
+    assert_eq!(rig.hear(again()), ["rebase 4"]);
+    assert_eq!(rig.hear(again()), Vec::<String>::new());
+    rig.done(Finished::Rebased(rebased(4, 8)));
+    rig.done(Finished::Checked(vec![checks(5, &[0])]));
+    rig.done(Finished::Spooled);
+    // The first report arrived twice, so its answer does, too.
+    assert_eq!(rig.hear(again()), Vec::<String>::new());
+    assert_eq!(rig.rebase(5), ["rebase 5"]);
 }
 
 #[test]
@@ -222,11 +222,7 @@ fn the_time_limit_covers_the_attempt_but_not_the_waiting() {
     rig.go_on("spool");
     rig.now = rig.now.plus_ms(100_000);
     assert_eq!(rig.give(Input::Tick), Vec::<String>::new());
-    let order = SchedulerMessage::Rebase {
-        attempt: ATTEMPT,
-        onto: commit(3),
-    };
-    assert_eq!(rig.hear(order), ["rebase 3"]);
+    assert_eq!(rig.rebase(3), ["rebase 3"]);
     rig.now = rig.now.plus_ms(29_999);
     assert_eq!(rig.give(Input::Tick), Vec::<String>::new());
     rig.now = rig.now.plus_ms(1);
@@ -377,6 +373,7 @@ fn words_about_other_attempts_change_nothing() {
         let mut rig = Rig::at(point);
         let messages = [
             SchedulerMessage::Rebase {
+                command: CommandId(1),
                 attempt: other,
                 onto: commit(3),
             },

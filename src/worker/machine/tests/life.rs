@@ -302,11 +302,7 @@ fn a_stop_does_not_wait_for_ever() {
     // A rebase is no longer worth it.
     let mut rig = Rig::at("waiting");
     rig.hear(stop());
-    let rebase = SchedulerMessage::Rebase {
-        attempt: ATTEMPT,
-        onto: commit(3),
-    };
-    let rest = rig.hear(rebase);
+    let rest = rig.rebase(3);
     let expected = ["preserve", "spool c released", "report c released"];
     assert_eq!(rig.run_on(rest), expected);
 }

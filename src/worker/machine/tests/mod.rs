@@ -249,6 +249,17 @@ impl Rig {
         })
     }
 
+    /// The answer to the last report: the head has moved.
+    fn rebase(&mut self, onto: u8) -> Vec<String> {
+        let attempt = self.machine.attempt.as_ref();
+        let command = attempt.and_then(|one| Some(one.spooled.as_ref()?.command));
+        self.hear(SchedulerMessage::Rebase {
+            command: command.expect("a report"),
+            attempt: ATTEMPT,
+            onto: commit(onto),
+        })
+    }
+
     fn cancel(&mut self) -> Vec<String> {
         self.hear(SchedulerMessage::Cancel {
             attempt: ATTEMPT,

@@ -17,7 +17,7 @@ use next::Next;
 
 /// Work has its time limit, and what comes after it this one: removing a large worktree from a slow
 /// disk takes a minute. A worker that hangs there would ask for no job and be waited for in vain.
-const TIDY_LIMIT_MS: u64 = 600_000;
+pub(super) const TIDY_LIMIT_MS: u64 = 600_000;
 
 /// Whatever ends the whole run at once (a service manager, a container) signals its processes one
 /// after the other, within milliseconds. So a failure that a signal may have caused is not reported

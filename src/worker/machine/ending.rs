@@ -8,7 +8,7 @@ use crate::model::trouble::{self, Trouble};
 use crate::protocol::{Verdict, WorkerMessage};
 use crate::worker::outcome;
 
-use super::attempt::{Attempt, Held, RunningStep, SETTLE_MS, Stage};
+use super::attempt::{Attempt, Held, RunningStep, SETTLE_MS, Stage, TIDY_LIMIT_MS};
 use super::{
     Effect, Ending, Exit, Finished, Machine, STOP_LIMIT_MS, Spooled, StepKind, Stopping, command_id,
 };
@@ -199,7 +199,7 @@ impl Machine {
             Stage::Waiting => self.report(),
             Stage::Running(_) if !holding_accepted && attempt.holding().is_some() => {
                 let reason = "the scheduler no longer waits for it".to_owned();
-                self.end_early(Ending::Drop { reason });
+                self.end_early(now, Ending::Drop { reason });
             }
             Stage::Running(_) | Stage::Settling(_) => self.say_progress(now),
         }
@@ -219,7 +219,7 @@ impl Machine {
         if !attempt.is_waiting() {
             // A round of rebasing was under way when the attempt ended otherwise.
             let reason = "the scheduler has ended it".to_owned();
-            return self.end_early(Ending::Drop { reason });
+            return self.end_early(now, Ending::Drop { reason });
         }
         attempt.verdict = Some(verdict);
         let line = attempt.result_line(verdict);
@@ -247,7 +247,7 @@ impl Machine {
         self.log_line(line);
         match waiting {
             true => self.conclude(now, random, Report::Released { reason }),
-            false => self.end_early(Ending::Release { reason }),
+            false => self.end_early(now, Ending::Release { reason }),
         }
     }
 
@@ -262,12 +262,12 @@ impl Machine {
         if attempt.deadline.is_some_and(|deadline| now >= deadline) {
             attempt.deadline = None;
             attempt.left_ms = 0;
-            self.end_early(Ending::TimeLimit { during: None });
+            self.end_early(now, Ending::TimeLimit { during: None });
         }
     }
 
     /// Interrupts the attempt; what follows when its step is over, `ending` says.
-    pub(super) fn end_early(&mut self, ending: Ending) {
+    pub(super) fn end_early(&mut self, now: Timestamp, ending: Ending) {
         let Some(attempt) = self.attempt.as_mut() else {
             return;
         };
@@ -284,6 +284,11 @@ impl Machine {
             (None, _) => false,
         };
         if !stays {
+            // The scheduler ends a worker that does not give up what it should. Of an attempt that
+            // is over it knows nothing more, so a step that never ends must be noticed here.
+            if matches!(ending, Ending::Drop { .. }) {
+                attempt.tidy_by.get_or_insert(now.plus_ms(TIDY_LIMIT_MS));
+            }
             attempt.ending = Some(ending);
         }
         if running.is_work() && !interrupted {
@@ -369,7 +374,7 @@ impl Machine {
             );
             if working {
                 self.log_line(format!("stopping: {reason}"));
-                self.end_early(Ending::Release { reason });
+                self.end_early(now, Ending::Release { reason });
             }
             self.nobody_to_report_to(now);
         }

@@ -321,6 +321,22 @@ fn a_worker_that_cannot_clean_up_ends_and_leaves_it_to_another() {
     assert_eq!(rig.now, start.plus_ms(600_000));
 }
 
+/// A git that hangs on a dead disk, in a round of rebasing whose attempt is over: the scheduler has
+/// forgotten it, and nobody else would notice.
+#[test]
+fn a_worker_whose_step_never_ends_does_not_outlive_the_attempt_for_ever() {
+    let mut rig = Rig::at("waiting");
+    assert_eq!(rig.rebase(3), ["rebase 3"]);
+    let start = rig.now;
+    assert_eq!(rig.reported(Verdict::Recorded), ["interrupt"]);
+    let mut effects = rig.wake();
+    while !effects.contains(&"leaving".to_owned()) {
+        assert!(rig.now <= start.plus_ms(600_000), "{effects:?}");
+        effects = rig.wake();
+    }
+    assert_eq!(rig.now, start.plus_ms(600_000));
+}
+
 #[test]
 fn refused_by_the_scheduler() {
     let refused = || SchedulerMessage::Refused {

@@ -22,11 +22,12 @@ use std::time::{Duration, Instant};
 
 use crewlog::model::event::ProcessIdentity;
 use crewlog::model::ids::{AttemptId, CommitId};
+use crewlog::model::report::AttemptReport;
 use crewlog::model::settings::Settings;
 use crewlog::model::state::State;
 use crewlog::protocol::StopMode;
 use crewlog::queue::{OpenOptions, SledLog};
-use crewlog::scheduler::ports::{Answer, Integration, Merged, Processes, Spool, Spooled};
+use crewlog::scheduler::ports::{Answer, Integration, Merged, Processes, Spool};
 use crewlog::scheduler::{self, Handle, Options, Silent};
 use crewlog::workspace;
 use tokio::sync::oneshot;
@@ -82,7 +83,7 @@ impl Processes for Still {
 }
 
 impl Spool for Still {
-    fn read(&self, _: AttemptId) -> Option<Spooled> {
+    fn read(&self, _: AttemptId) -> Option<AttemptReport> {
         None
     }
 }

@@ -54,6 +54,10 @@ mod switch {
         RetryNotCounted,
         /// A testing worker gets one more job when the run has ended.
         TestAfterEnd,
+        /// A report that repeats what was used counts it once more.
+        UseCountedTwice,
+        /// What a failed attempt used is not counted.
+        UseForgotten,
         /// Attempts start while the run is paused.
         PauseIgnored,
         /// Attempts start while the machine is in trouble.

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use crewlog::model::event::Event;
 use crewlog::model::evidence::{Basis, Evidence, Failure, FailureKind, Usage};
 use crewlog::model::ids::{AttemptId, CommandId, Sequence, WorkerId};
-use crewlog::model::report::{Mergeable, Report};
+use crewlog::model::report::{AttemptReport, Mergeable, Report};
 use crewlog::model::settings::WorkerKind;
 use crewlog::protocol::{
     ClientMessage, HEARTBEAT_MS, Holding, JobOffer, PREAMBLE_BYTES, Preamble, Role,
@@ -195,12 +195,12 @@ fn report(job: &JobOffer) -> WorkerMessage {
             notes: Vec::new(),
         })
     };
-    WorkerMessage::Report {
+    WorkerMessage::Report(AttemptReport {
         command: CommandId(1 << 100 | u128::from(job.attempt.0)),
         attempt: job.attempt,
         report,
         usage: Usage::default(),
-    }
+    })
 }
 
 /// Not a test by itself: what the processes of the soak run.

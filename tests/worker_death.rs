@@ -10,7 +10,7 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 
 use crewlog::model::ids::{AttemptId, CommitId};
-use crewlog::model::report::Report;
+use crewlog::model::report::{AttemptReport, Report};
 use crewlog::model::settings::WorkerKind;
 use crewlog::protocol::identity;
 use crewlog::protocol::{Verdict, WorkerMessage};
@@ -233,7 +233,7 @@ async fn living_workers_have_ports_of_their_own_and_leave_each_other_alone() {
     let mut three = scheduler.ready().await;
     offer.attempt = AttemptId(8);
     two.job(offer).await;
-    let WorkerMessage::Report { report, .. } = two.hear().await else {
+    let WorkerMessage::Report(AttemptReport { report, .. }) = two.hear().await else {
         panic!("no report");
     };
     let Report::Mergeable(work) = report else {

@@ -12,7 +12,7 @@ use crewlog::model::command::PersonCommand;
 use crewlog::model::evidence::{Basis, Evidence, Usage};
 use crewlog::model::feature::FeatureSpec;
 use crewlog::model::ids::{CommandId, FeatureId};
-use crewlog::model::report::{Mergeable, Report};
+use crewlog::model::report::{AttemptReport, Mergeable, Report};
 use crewlog::model::settings::WorkerKind;
 use crewlog::protocol::{
     ClientMessage, PREAMBLE_BYTES, Preamble, Role, SchedulerMessage, ToClient, WorkerMessage,
@@ -253,12 +253,12 @@ impl Load {
                     evidence: features.map(|one| (one.id, evidence.clone())).collect(),
                     notes: Vec::new(),
                 });
-                self.workers[at].say(&WorkerMessage::Report {
+                self.workers[at].say(&WorkerMessage::Report(AttemptReport {
                     command: CommandId((1 << 110) + u128::from(self.commands)),
                     attempt: job.attempt,
                     report,
                     usage: Usage::default(),
-                });
+                }));
             }
             SchedulerMessage::Reported { .. } => {
                 self.done += 1;

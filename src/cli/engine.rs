@@ -29,11 +29,12 @@ use crate::bug;
 use crate::model::config::{differences, words};
 use crate::model::event::{ProcessIdentity, RunOutcome};
 use crate::model::ids::AttemptId;
+use crate::model::report::AttemptReport;
 use crate::model::settings::WorkerKind;
 use crate::model::state::{Attempt, State};
 use crate::protocol::identity;
 use crate::queue::EventLog;
-use crate::scheduler::ports::{GitBranch, Spool, Spooled};
+use crate::scheduler::ports::{GitBranch, Spool};
 use crate::scheduler::processes::{CleanUpAttempt, LocalProcesses};
 use crate::scheduler::{self, Ending, Options, Told, load};
 use crate::worker::config::Isolation;
@@ -357,13 +358,8 @@ fn of_git(error: crate::workspace::Error) -> Error {
 struct SpoolFiles(PathBuf);
 
 impl Spool for SpoolFiles {
-    fn read(&self, attempt: AttemptId) -> Option<Spooled> {
-        let result = spool::read(&self.0, attempt)?;
-        Some(Spooled {
-            command: result.command,
-            report: result.report,
-            usage: result.usage,
-        })
+    fn read(&self, attempt: AttemptId) -> Option<AttemptReport> {
+        spool::read(&self.0, attempt)
     }
 }
 

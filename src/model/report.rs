@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::evidence::{CheckRun, Evidence, Failure};
-use super::ids::{CommitId, FeatureId, Timestamp};
+use super::evidence::{CheckRun, Evidence, Failure, Usage};
+use super::ids::{AttemptId, CommandId, CommitId, FeatureId, Timestamp};
 use super::trouble::Trouble;
 
 /// The result of one attempt, as its worker reports it.
@@ -40,6 +40,21 @@ pub enum Report {
     },
     /// The machine kept the attempt from its end; nobody failed.
     Troubled(Trouble),
+}
+
+/// A report with its name, the same from the worker's spool file to the scheduler's decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptReport {
+    /// Names this report forever. A report that is repeated keeps it; a new round of rebasing and
+    /// checking makes a new report.
+    pub command: CommandId,
+    /// The attempt, which is at the same time the fencing token.
+    pub attempt: AttemptId,
+    /// What it came to.
+    pub report: Report,
+    /// What the attempt has used in all so far, reports before this one included. The scheduler
+    /// records what is new of it.
+    pub usage: Usage,
 }
 
 /// Work that may become the head of the branch.

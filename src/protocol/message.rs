@@ -4,11 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::command::{PersonCommand, Rejection};
 use crate::model::event::ProcessIdentity;
-use crate::model::evidence::Usage;
 use crate::model::ids::{
     AttemptId, CommandId, CommitId, Epoch, FeatureId, JobId, Sequence, Timestamp, WorkerId,
 };
-use crate::model::report::{JobFeature, Report, Verdict};
+use crate::model::report::{AttemptReport, JobFeature, Verdict};
 use crate::model::settings::{Settings, WorkerKind};
 
 /// How often a connected worker gives a sign of life, in milliseconds.
@@ -42,17 +41,8 @@ pub enum WorkerMessage {
         /// The last thing that happened, in a line of at most 200 bytes.
         activity: String,
     },
-    /// The attempt's result; repeated with the same `command` until it is answered.
-    Report {
-        /// Names this report forever.
-        command: CommandId,
-        /// The attempt, which is at the same time the fencing token.
-        attempt: AttemptId,
-        /// Result of the attempt.
-        report: Report,
-        /// What the attempt used in all so far.
-        usage: Usage,
-    },
+    /// The attempt's result; the same report is repeated until it is answered.
+    Report(AttemptReport),
     /// A sign of life, every [`HEARTBEAT_MS`] while connected: a process that is stopped or stuck
     /// is alive and sends none.
     Heartbeat,

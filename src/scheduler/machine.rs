@@ -168,7 +168,7 @@ impl Machine {
             }
             Input::Closed { connection } => self.closed(now, connection),
             Input::Died { worker } => self.died(now, worker),
-            Input::CleanedUp { worker, spooled } => self.reaped(now, worker, spooled.map(|it| *it)),
+            Input::CleanedUp { worker, report } => self.reaped(now, worker, report.map(|it| *it)),
             Input::Merged { attempt, merged } => self.merged(now, attempt, &merged),
             Input::GitFailed { attempt, failure } => self.git_failed(now, attempt, failure),
             Input::ChildStarted { kind, pid } => self.child_started(now, kind, pid),

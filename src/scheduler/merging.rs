@@ -6,9 +6,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::model::evidence::Usage;
 use crate::model::ids::{AttemptId, CommandId, WorkerId};
-use crate::model::report::Report;
+use crate::model::report::AttemptReport;
 
 /// Rebases after which an attempt gets the turn.
 pub const ROUNDS_MAX: u32 = 3;
@@ -20,16 +19,17 @@ pub const REFUSALS_MAX: u32 = 3;
 /// A report that waits for its turn.
 #[derive(Clone, Debug)]
 pub struct Waiting {
-    /// The report's name.
-    pub command: CommandId,
-    /// Whose.
-    pub attempt: AttemptId,
-    /// Who reported.
+    /// Who reported; for a dead worker, the one whose spool file it was.
     pub worker: WorkerId,
-    /// What.
-    pub report: Report,
-    /// What the attempt used.
-    pub usage: Usage,
+    /// What was reported.
+    pub report: AttemptReport,
+}
+
+impl Waiting {
+    /// Whose report it is.
+    pub fn attempt(&self) -> AttemptId {
+        self.report.attempt
+    }
 }
 
 /// Reports of finished work, and whose turn it is.
@@ -52,27 +52,27 @@ impl Merging {
     /// Keeps a report until its turn comes. A repeated one replaces the first.
     pub fn wait(&mut self, waiting: Waiting) {
         self.waiting
-            .retain(|other| other.attempt != waiting.attempt);
+            .retain(|other| other.attempt() != waiting.attempt());
         let at = self
             .waiting
-            .partition_point(|other| other.attempt < waiting.attempt);
+            .partition_point(|other| other.attempt() < waiting.attempt());
         self.waiting.insert(at, waiting);
     }
 
     /// The next report that may go ahead, the oldest attempt's first.
     pub fn next(&mut self, open: bool) -> Option<Waiting> {
-        let at = (self.waiting.iter()).position(|waiting| self.may_go(waiting.attempt, open))?;
+        let at = (self.waiting.iter()).position(|waiting| self.may_go(waiting.attempt(), open))?;
         self.waiting.remove(at)
     }
 
     /// Whether this attempt's report waits for its turn.
     pub fn is_waiting(&self, attempt: AttemptId) -> bool {
-        (self.waiting.iter()).any(|waiting| waiting.attempt == attempt)
+        (self.waiting.iter()).any(|waiting| waiting.attempt() == attempt)
     }
 
     /// Takes a waiting report out of the queue.
     pub fn take(&mut self, attempt: AttemptId) -> Option<Waiting> {
-        let at = (self.waiting.iter()).position(|waiting| waiting.attempt == attempt)?;
+        let at = (self.waiting.iter()).position(|waiting| waiting.attempt() == attempt)?;
         self.waiting.remove(at)
     }
 
@@ -104,7 +104,7 @@ impl Merging {
 
     /// The attempt is over: its turn passes on.
     pub fn ended(&mut self, attempt: AttemptId) {
-        self.waiting.retain(|waiting| waiting.attempt != attempt);
+        self.waiting.retain(|waiting| waiting.attempt() != attempt);
         self.rounds.remove(&attempt);
         self.refusals.remove(&attempt);
         self.asked.remove(&attempt);
@@ -121,16 +121,20 @@ impl Merging {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::evidence::Usage;
+    use crate::model::report::Report;
 
     fn waiting(attempt: u64) -> Waiting {
         Waiting {
-            command: CommandId(u128::from(attempt)),
-            attempt: AttemptId(attempt),
             worker: WorkerId(attempt),
-            report: Report::Released {
-                reason: String::new(),
+            report: AttemptReport {
+                command: CommandId(u128::from(attempt)),
+                attempt: AttemptId(attempt),
+                report: Report::Released {
+                    reason: String::new(),
+                },
+                usage: Usage::default(),
             },
-            usage: Usage::default(),
         }
     }
 
@@ -144,7 +148,7 @@ mod tests {
         merging.wait(waiting(8));
         assert!(merging.next(true).is_none());
         let order: Vec<u64> =
-            std::iter::from_fn(|| merging.next(false).map(|next| next.attempt.0)).collect();
+            std::iter::from_fn(|| merging.next(false).map(|next| next.attempt().0)).collect();
         assert_eq!(order, [7, 8, 9]);
     }
 
@@ -161,7 +165,7 @@ mod tests {
         assert!(merging.next(false).is_none());
         merging.ended(AttemptId(7));
         assert_eq!(
-            merging.next(false).map(|next| next.attempt),
+            merging.next(false).map(|next| next.attempt()),
             Some(AttemptId(8))
         );
     }

@@ -6,9 +6,8 @@ use std::pin::Pin;
 
 use crate::model::branch::BranchMove;
 use crate::model::event::ProcessIdentity;
-use crate::model::evidence::Usage;
-use crate::model::ids::{AttemptId, CommandId, CommitId};
-use crate::model::report::Report;
+use crate::model::ids::{AttemptId, CommitId};
+use crate::model::report::AttemptReport;
 use crate::workspace::{self, Advance, Repository};
 
 /// A future that a trait object returns.
@@ -157,19 +156,8 @@ pub trait Processes: Send + Sync {
     fn reap(&self, attempt: AttemptId) -> Answer<'static, ()>;
 }
 
-/// A result that a worker has written down before it reported it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Spooled {
-    /// The report's name.
-    pub command: CommandId,
-    /// What it says.
-    pub report: Report,
-    /// What the attempt used.
-    pub usage: Usage,
-}
-
 /// Where workers write results down.
 pub trait Spool: Send + Sync {
     /// The result of an attempt whose worker is gone.
-    fn read(&self, attempt: AttemptId) -> Option<Spooled>;
+    fn read(&self, attempt: AttemptId) -> Option<AttemptReport>;
 }

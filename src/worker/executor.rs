@@ -14,7 +14,7 @@ use crate::agent::mask::Mask;
 use crate::agent::process;
 use crate::model::evidence::{Failure, FailureKind};
 use crate::model::ids::{AttemptId, CommitId, ContentHash, FeatureId};
-use crate::model::report::JobFeature;
+use crate::model::report::{AttemptReport, JobFeature};
 use crate::model::settings::WorkerKind;
 use crate::protocol::JobOffer;
 use crate::workspace::{CommitMessage, Ignored, Limits, Rebase, Repository, Worktree};
@@ -22,7 +22,7 @@ use crate::workspace::{CommitMessage, Ignored, Limits, Rebase, Repository, Workt
 use super::config::Config;
 use super::job::{AttemptDir, JobView, environment, secrets};
 use super::launcher::TreeLauncher;
-use super::machine::{Done, Finished, HookPoint, Leftover, Spooled, Step, StepKind};
+use super::machine::{Done, Finished, HookPoint, Leftover, Step, StepKind};
 use super::outcome::RebasedCommit;
 use super::ports::PortSlot;
 use super::prompt::Template;
@@ -187,8 +187,8 @@ impl Executor {
                 Err(failure) => Err(failure),
             },
             StepKind::Preserve => self.preserve(attempt).await.map(Finished::Preserved),
-            StepKind::Spool(spooled) => self
-                .write_spool(attempt, &spooled)
+            StepKind::Spool(report) => self
+                .write_spool(attempt, &report)
                 .map(|()| Finished::Spooled),
             StepKind::Clean => self.clean(attempt).await.map(|()| Finished::Cleaned),
         };
@@ -397,13 +397,13 @@ impl Executor {
             .map_err(setup)
     }
 
-    fn write_spool(&mut self, attempt: AttemptId, spooled: &Spooled) -> Result<(), Failure> {
+    fn write_spool(&mut self, attempt: AttemptId, report: &AttemptReport) -> Result<(), Failure> {
         let found = self
             .spool
             .iter_mut()
             .find(|one| one.entry().attempt == attempt);
         if let Some(file) = found {
-            return file.write(spooled).map_err(setup);
+            return file.write(report).map_err(setup);
         }
         // A job that was given back before anything was made.
         let entry = Entry {
@@ -413,7 +413,7 @@ impl Executor {
             result: None,
         };
         let mut file = SpoolFile::create(&self.data, entry).map_err(setup)?;
-        file.write(spooled).map_err(setup)?;
+        file.write(report).map_err(setup)?;
         self.spool.push(file);
         Ok(())
     }

@@ -15,12 +15,11 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::model::evidence::Usage;
-use crate::model::ids::{AttemptId, CommandId, ContentHash};
-use crate::model::report::Report;
+use crate::model::ids::{AttemptId, ContentHash};
+use crate::model::report::AttemptReport;
 use crate::model::settings::WorkerKind;
 
-use super::machine::{Leftover, Spooled};
+use super::machine::Leftover;
 
 /// A report is a frame of at most 4 MiB; as JSON it may be some times longer.
 const FILE_BYTES_MAX: u64 = 32 << 20;
@@ -61,18 +60,7 @@ pub struct Entry {
     /// The integration branch, to see whether the work was merged.
     pub branch: String,
     /// The result, if there is one.
-    pub result: Option<ResultEntry>,
-}
-
-/// A result in a spool file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ResultEntry {
-    /// Names the report forever.
-    pub command: CommandId,
-    /// What it says.
-    pub report: Report,
-    /// What was used.
-    pub usage: Usage,
+    pub result: Option<AttemptReport>,
 }
 
 /// A spool file that is ours: locked until this is dropped or the process dies.
@@ -117,12 +105,8 @@ impl SpoolFile {
     ///
     /// # Errors
     /// The disk refuses; what the file said before is still there.
-    pub fn write(&mut self, spooled: &Spooled) -> Result<(), SpoolError> {
-        self.entry.result = Some(ResultEntry {
-            command: spooled.command,
-            report: spooled.report.clone(),
-            usage: spooled.usage,
-        });
+    pub fn write(&mut self, report: &AttemptReport) -> Result<(), SpoolError> {
+        self.entry.result = Some(report.clone());
         self.file = write_beside(&self.path, &self.entry, true)?;
         Ok(())
     }
@@ -145,10 +129,10 @@ impl SpoolFile {
 
 /// The result in the spool file of an attempt, whoever holds it. For a scheduler whose worker is
 /// gone. A damaged file has none.
-pub fn read(data: &Path, attempt: AttemptId) -> Option<Spooled> {
+pub fn read(data: &Path, attempt: AttemptId) -> Option<AttemptReport> {
     let mut file = File::open(path(data, attempt)).ok()?;
     let bytes = content(&mut file).ok()?;
-    decode(&bytes).ok()?.result.map(ResultEntry::into)
+    decode(&bytes).ok()?.result
 }
 
 /// Takes up what dead workers left behind, oldest attempt first, at most 64 of them.
@@ -245,19 +229,9 @@ fn take(data: &Path, attempt: AttemptId) -> Option<(Leftover, SpoolFile)> {
     let leftover = Leftover {
         attempt,
         kind: entry.kind,
-        spooled: entry.result.clone().map(ResultEntry::into),
+        report: entry.result.clone(),
     };
     Some((leftover, SpoolFile { path, file, entry }))
-}
-
-impl From<ResultEntry> for Spooled {
-    fn from(entry: ResultEntry) -> Self {
-        Self {
-            command: entry.command,
-            report: entry.report,
-            usage: entry.usage,
-        }
-    }
 }
 
 fn directory(data: &Path) -> PathBuf {
@@ -367,6 +341,9 @@ pub fn decode(bytes: &[u8]) -> io::Result<Entry> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::evidence::Usage;
+    use crate::model::ids::CommandId;
+    use crate::model::report::Report;
 
     fn entry(attempt: u64) -> Entry {
         Entry {
@@ -377,9 +354,10 @@ mod tests {
         }
     }
 
-    fn spooled() -> Spooled {
-        Spooled {
+    fn spooled() -> AttemptReport {
+        AttemptReport {
             command: CommandId(u128::MAX),
+            attempt: AttemptId(7),
             report: Report::Released {
                 reason: "test".to_owned(),
             },
@@ -406,7 +384,7 @@ mod tests {
         drop(file);
         let mut taken = take_up(data.path()).expect("a list");
         let (leftover, mut ours) = taken.pop().expect("one");
-        assert_eq!(leftover.spooled, Some(spooled()));
+        assert_eq!(leftover.report, Some(spooled()));
         assert_eq!(leftover.kind, WorkerKind::Testing);
         assert!(take_up(data.path()).expect("a list").is_empty(), "once");
         ours.write(&spooled()).expect("written again");
@@ -428,7 +406,7 @@ mod tests {
             .map(|(leftover, _)| leftover.attempt.0)
             .collect();
         assert_eq!(order, [7, 9, 12]);
-        assert!(taken.iter().all(|(leftover, _)| leftover.spooled.is_none()));
+        assert!(taken.iter().all(|(leftover, _)| leftover.report.is_none()));
     }
 
     #[test]
@@ -449,7 +427,7 @@ mod tests {
         }
         let taken = take_up(data.path()).expect("a list");
         assert_eq!(
-            taken.first().map(|(leftover, _)| leftover.spooled.clone()),
+            taken.first().map(|(leftover, _)| leftover.report.clone()),
             Some(None)
         );
     }

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use crewlog::model::evidence::Usage;
 use crewlog::model::ids::{AttemptId, CommandId};
-use crewlog::model::report::Report;
+use crewlog::model::report::{AttemptReport, Report};
 use crewlog::model::settings::WorkerKind;
-use crewlog::worker::machine::Spooled;
 use crewlog::worker::spool::{self, Entry, SpoolError, SpoolFile};
 
 use crate::faults::{MODES, REFUSED};
@@ -20,8 +19,9 @@ use crate::trace::mark;
 
 const ATTEMPTS: u64 = 4;
 
-fn result(attempt: u64, version: u64) -> Spooled {
-    Spooled {
+fn result(attempt: u64, version: u64) -> AttemptReport {
+    AttemptReport {
+        attempt: AttemptId(attempt),
         command: CommandId(u128::from(attempt * 10 + version)),
         report: Report::Released {
             reason: format!("attempt {attempt}, version {version}").repeat(100),
@@ -83,7 +83,7 @@ fn must_be_kept(cut: &Cut<'_>) {
     }
     let taken = spool::take_up(cut.dir).expect("a list");
     for (kept, file) in taken {
-        assert_eq!(kept.spooled, spool::read(cut.dir, kept.attempt));
+        assert_eq!(kept.report, spool::read(cut.dir, kept.attempt));
         file.remove().expect("removed");
     }
 }

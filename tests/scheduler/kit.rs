@@ -10,7 +10,7 @@ use crewlog::model::event::{Event, Recorded};
 use crewlog::model::evidence::Usage;
 use crewlog::model::feature::FeatureSpec;
 use crewlog::model::ids::*;
-use crewlog::model::report::Report;
+use crewlog::model::report::{AttemptReport, Report};
 use crewlog::model::settings::{Settings, WorkerKind};
 use crewlog::model::state::State;
 use crewlog::protocol::{
@@ -18,7 +18,7 @@ use crewlog::protocol::{
 };
 use crewlog::scheduler::core::Core;
 use crewlog::scheduler::machine::{Connection, Effect, Input, Machine, Now};
-use crewlog::scheduler::ports::{Merged, Spooled};
+use crewlog::scheduler::ports::Merged;
 use crewlog::scheduler::worker_pool::WorkerPool;
 
 pub use crate::parts::*;
@@ -281,12 +281,12 @@ impl World {
         let usage = Usage::default();
         self.say(
             hand.connection,
-            WorkerMessage::Report {
+            WorkerMessage::Report(AttemptReport {
                 command,
                 attempt,
                 report,
                 usage,
-            },
+            }),
         );
     }
 
@@ -299,20 +299,26 @@ impl World {
         let worker = hand.worker;
         self.close(hand.connection);
         self.step(Input::Died { worker });
-        let reap = |effect: &Effect| matches!(effect, Effect::CleanUpAttempt { worker: its, .. } if *its == worker);
-        if self.effects.iter().any(reap) {
-            self.effects.retain(|effect| !reap(effect));
+        let reaped = |effect: &Effect| match effect {
+            Effect::CleanUpAttempt {
+                worker: its,
+                attempt,
+            } if *its == worker => Some(*attempt),
+            _ => None,
+        };
+        if let Some(attempt) = self.effects.iter().find_map(reaped) {
+            self.effects.retain(|effect| reaped(effect).is_none());
             self.commands += 1;
             let command = command(self.commands);
-            let spooled = spooled.map(|report| {
-                let usage = Usage::default();
-                Box::new(Spooled {
+            let report = spooled.map(|report| {
+                Box::new(AttemptReport {
                     command,
+                    attempt,
                     report,
-                    usage,
+                    usage: Usage::default(),
                 })
             });
-            self.step(Input::CleanedUp { worker, spooled });
+            self.step(Input::CleanedUp { worker, report });
         }
     }
 

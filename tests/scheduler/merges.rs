@@ -5,7 +5,7 @@ use crewlog::model::event::Event;
 use crewlog::model::evidence::Usage;
 use crewlog::model::feature::Status;
 use crewlog::model::ids::{AttemptId, FeatureId};
-use crewlog::model::report::Report;
+use crewlog::model::report::{AttemptReport, Report};
 use crewlog::protocol::{SchedulerMessage, ToClient, Verdict, WorkerMessage};
 
 use crate::kit::{Hand, World, commit, failed, features, mergeable, rebase, released, spec};
@@ -428,12 +428,12 @@ fn what_a_lost_or_late_attempt_used_is_counted_once() {
     let work = mergeable(&[feature], &commit(9), &commit(10));
     let say = |world: &mut World, connection, number, usage| {
         let (command, report) = (crate::kit::command(number), work.clone());
-        let said = WorkerMessage::Report {
+        let said = WorkerMessage::Report(AttemptReport {
             command,
             attempt,
             report,
             usage,
-        };
+        });
         world.say(connection, said);
     };
     let before = world.log.len();

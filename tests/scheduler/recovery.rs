@@ -3,11 +3,10 @@
 use crewlog::model::event::{Event, RunOutcome};
 use crewlog::model::feature::Status;
 use crewlog::model::ids::{CommitId, FeatureId, Timestamp};
-use crewlog::model::report::{Report, TestVerdict};
+use crewlog::model::report::{AttemptReport, Report, TestVerdict};
 use crewlog::model::settings::WorkerKind::{self, Coding, Testing};
 use crewlog::protocol::{SchedulerMessage, Verdict, WorkerMessage};
 use crewlog::scheduler::machine::{Effect, Ending, Input};
-use crewlog::scheduler::ports::Spooled;
 
 use crate::kit::{
     Hand, World, command, commit, evidence, failed, features, fold, mergeable, quiet, rebase, spec,
@@ -95,13 +94,14 @@ fn an_open_merge_is_settled_whatever_its_worker_does() {
                     let worker = hand.worker;
                     world.step(Input::Died { worker });
                     let usage = Default::default();
-                    let spooled = Spooled {
+                    let report = AttemptReport {
                         command,
+                        attempt: job.attempt,
                         report: work.clone(),
                         usage,
                     };
-                    let spooled = Some(Box::new(spooled));
-                    world.step(Input::CleanedUp { worker, spooled });
+                    let report = Some(Box::new(report));
+                    world.step(Input::CleanedUp { worker, report });
                     hand
                 }
                 _ => {
@@ -226,7 +226,7 @@ fn run_to_the_end(world: &mut World, head: &mut CommitId) -> Ending {
                 .retain(|effect| !matches!(effect, Effect::CleanUpAttempt { .. }));
             world.step(Input::CleanedUp {
                 worker,
-                spooled: None,
+                report: None,
             });
             continue;
         }

@@ -1,11 +1,10 @@
 //! Results that dead workers had written down: whoever reads them first, they count once.
 
 use crewlog::model::ids::{AttemptId, CommandId, FeatureId};
-use crewlog::model::report::Report;
+use crewlog::model::report::{AttemptReport, Report};
 use crewlog::model::settings::WorkerKind::Coding;
 use crewlog::protocol::{SchedulerMessage, Verdict};
 use crewlog::scheduler::machine::{Effect, Input};
-use crewlog::scheduler::ports::Spooled;
 
 use crate::kit::{Hand, World, command, commit, failed, features, mergeable};
 
@@ -72,13 +71,14 @@ impl Case {
                 let reap = |effect: &Effect| matches!(effect, Effect::CleanUpAttempt { .. });
                 assert!(self.world.has(reap), "nothing is lost before it has looked");
                 self.world.effects.retain(|effect| !reap(effect));
-                let spooled = Spooled {
+                let report = AttemptReport {
                     command: self.command,
+                    attempt: self.attempt,
                     report: self.report.clone(),
                     usage: Default::default(),
                 };
-                let spooled = (step == Read).then(|| Box::new(spooled));
-                self.world.step(Input::CleanedUp { worker, spooled });
+                let report = (step == Read).then(|| Box::new(report));
+                self.world.step(Input::CleanedUp { worker, report });
             }
             Restart => {
                 self.world = self.world.restart(&commit(0));

@@ -464,7 +464,7 @@ fn strangers_messages_of_every_kind_do_no_harm() {
     });
     world.step(Input::CleanedUp {
         worker: WorkerId(999),
-        spooled: None,
+        report: None,
     });
     world.step(Input::Closed {
         connection: Connection(999),

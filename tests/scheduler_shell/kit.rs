@@ -21,14 +21,14 @@ use crewlog::model::event::ProcessIdentity;
 use crewlog::model::evidence::{Basis, Evidence, Usage};
 use crewlog::model::feature::FeatureSpec;
 use crewlog::model::ids::{AttemptId, CommandId, CommitId, FeatureId};
-use crewlog::model::report::{Mergeable, Report};
+use crewlog::model::report::{AttemptReport, Mergeable, Report};
 use crewlog::model::settings::{Settings, WorkerKind};
 use crewlog::protocol::{
     ClientMessage, Codec, JobOffer, PREAMBLE_BYTES, Preamble, Role, SchedulerMessage, ToClient,
     WorkerMessage, connect, decode, encode,
 };
 use crewlog::queue::{EventLog, MemoryLog, OpenOptions, SledLog};
-use crewlog::scheduler::ports::{Answer, Integration, Merged, Processes, Spool, Spooled};
+use crewlog::scheduler::ports::{Answer, Integration, Merged, Processes, Spool};
 use crewlog::scheduler::{self, Ending, Handle, Options, Silent, load};
 use crewlog::workspace;
 
@@ -128,7 +128,7 @@ impl Processes for Living {
 struct NoSpool;
 
 impl Spool for NoSpool {
-    fn read(&self, _: AttemptId) -> Option<Spooled> {
+    fn read(&self, _: AttemptId) -> Option<AttemptReport> {
         None
     }
 }
@@ -306,7 +306,7 @@ pub fn done(job: &JobOffer, onto: &CommitId, to: &CommitId) -> WorkerMessage {
         checks: Vec::new(),
     };
     let ids = job.features.iter().map(|feature| feature.id);
-    WorkerMessage::Report {
+    WorkerMessage::Report(AttemptReport {
         command: next_id(),
         attempt: job.attempt,
         report: Report::Mergeable(Mergeable {
@@ -318,7 +318,7 @@ pub fn done(job: &JobOffer, onto: &CommitId, to: &CommitId) -> WorkerMessage {
             notes: Vec::new(),
         }),
         usage: Usage::default(),
-    }
+    })
 }
 
 /// The other end of a connection.

@@ -22,7 +22,7 @@ const TROUBLES: &str = "a trouble of the machine costs nothing";
 const STARTS: &str = "no agent is started for nothing";
 
 /// Who notices which bug. Some break several promises; then whichever is seen first will do.
-const TABLE: [(Bug, &[&str]); 25] = [
+const TABLE: [(Bug, &[&str]); 27] = [
     (
         Bug::NoTokenCheck,
         &["an accepted outcome came from the holder"],
@@ -59,6 +59,8 @@ const TABLE: [(Bug, &[&str]); 25] = [
     ),
     (Bug::StopCounted, &["durations are measured"]),
     (Bug::JumpForgotten, &["durations are measured"]),
+    (Bug::UseCountedTwice, &["what was used is counted once"]),
+    (Bug::UseForgotten, &["what was used is counted once"]),
     (Bug::IdleWorkerSilent, &["a healthy worker is left alone"]),
 ];
 

@@ -30,7 +30,11 @@ pub enum Sight<'a> {
         id: CommandId,
         attempt: AttemptId,
         process: &'a ProcessIdentity,
+        /// The tokens that it says the attempt has used.
+        tokens: u64,
     },
+    /// An agent's session has ended and told what it used.
+    Used { attempt: AttemptId, tokens: u64 },
     /// A worker was told what became of its report.
     Answered {
         id: CommandId,

@@ -15,7 +15,7 @@ use crewlog::model::feature::FeatureSpec;
 use crewlog::model::ids::{
     AttemptId, CommandId, CommitId, ContentHash, Epoch, FeatureId, JobId, Sequence, WorkerId,
 };
-use crewlog::model::report::{JobFeature, Report};
+use crewlog::model::report::{AttemptReport, JobFeature, Report};
 use crewlog::model::settings::{Settings, WorkerKind};
 use crewlog::protocol::{
     self, Codec, Holding, JobOffer, PREAMBLE_BYTES, Preamble, Role, SchedulerMessage, Verdict,
@@ -323,12 +323,12 @@ impl Peer {
 
     pub async fn report(&mut self) -> (CommandId, Report, Usage) {
         match self.hear().await {
-            WorkerMessage::Report {
+            WorkerMessage::Report(AttemptReport {
                 command,
                 attempt: AttemptId(7),
                 report,
                 usage,
-            } => (command, report, usage),
+            }) => (command, report, usage),
             other => panic!("not a report: {other:?}"),
         }
     }

@@ -66,7 +66,11 @@ pub fn report(
         jitter,
     };
     let outcome = reported.outcome(report)?;
-    let mut events = spending(state, attempt, usage);
+    let forgets = planted!(UseForgotten) && matches!(report, Report::Failed { .. });
+    let mut events = match forgets {
+        true => Vec::new(),
+        false => spending(state, attempt, usage),
+    };
     // Whatever it came to, the machine let it come to that.
     let over = outcome.iter().any(trouble::is_outcome);
     events.extend(
@@ -81,7 +85,12 @@ pub fn report(
 /// `usage` is what the attempt used in all; what is new of it is recorded, also after its end. Of
 /// an attempt that is not known any more, nobody can say what is new.
 pub fn spending(state: &State, attempt: AttemptId, usage: Usage) -> Vec<Event> {
-    let fresh = state.used(attempt).map(|used| usage.minus(used));
+    let fresh = state
+        .used(attempt)
+        .map(|used| match planted!(UseCountedTwice) {
+            true => usage,
+            false => usage.minus(used),
+        });
     let Some(usage) = fresh.filter(|fresh| !fresh.is_zero()) else {
         return Vec::new();
     };

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Effect, Machine, Now};
 use crate::model::command::Command;
 use crate::model::ids::{AttemptId, WorkerId};
+use crate::model::report::AttemptReport;
 use crate::scheduler::merging::Waiting;
-use crate::scheduler::ports::Spooled;
 
 const GONE: &str = "its process has ended";
 
@@ -27,7 +27,7 @@ impl Departures {
     /// The report on this attempt that another worker has taken up.
     fn taken_up(&self, attempt: AttemptId) -> Option<&Waiting> {
         let mut reports = self.foreign_reports.values();
-        reports.find(|waiting| waiting.attempt == attempt)
+        reports.find(|waiting| waiting.attempt() == attempt)
     }
 }
 
@@ -68,9 +68,9 @@ impl Machine {
 
     /// Nothing is left of a dead worker. What it had written down counts as reported, whether we
     /// found it ourselves or another worker took it up first.
-    pub(super) fn reaped(&mut self, now: Now, worker: WorkerId, spooled: Option<Spooled>) {
+    pub(super) fn reaped(&mut self, now: Now, worker: WorkerId, found: Option<AttemptReport>) {
         if let Some(attempt) = self.held_by(worker)
-            && let Some(written) = self.last_report(worker, attempt, spooled)
+            && let Some(written) = self.last_report(worker, attempt, found)
         {
             self.reported(now, written);
         }
@@ -81,22 +81,12 @@ impl Machine {
         &self,
         worker: WorkerId,
         attempt: AttemptId,
-        spooled: Option<Spooled>,
+        found: Option<AttemptReport>,
     ) -> Option<Waiting> {
-        if let Some(spooled) = spooled {
-            return Some(Waiting {
-                command: spooled.command,
-                attempt,
-                worker,
-                report: spooled.report,
-                usage: spooled.usage,
-            });
-        }
-        let taken_up = self.departures.taken_up(attempt)?;
-        Some(Waiting {
-            worker,
-            ..taken_up.clone()
-        })
+        let found = found.filter(|report| report.attempt == attempt);
+        let taken_up = || Some(self.departures.taken_up(attempt)?.report.clone());
+        let report = found.or_else(taken_up)?;
+        Some(Waiting { worker, report })
     }
 
     /// Lets the dead leave whose last report is settled, or who had none. True when one did.

@@ -5,9 +5,10 @@ use crate::model::branch::BranchMove;
 use crate::model::config::ConfigChange;
 use crate::model::event::{ProcessIdentity, RunOutcome};
 use crate::model::ids::{AttemptId, CommitId, ContentHash, Sequence, Timestamp, WorkerId};
+use crate::model::report::AttemptReport;
 use crate::model::settings::WorkerKind;
 use crate::protocol::{ClientMessage, SchedulerMessage, StopMode, ToClient, WorkerMessage};
-use crate::scheduler::ports::{GitFailure, Merged, Spooled};
+use crate::scheduler::ports::{GitFailure, Merged};
 use crate::scheduler::worker_pool::ChildEnd;
 
 /// One connection, for as long as the scheduler lives.
@@ -91,7 +92,7 @@ pub enum Input {
         /// Which.
         worker: WorkerId,
         /// The result that it had written down before, if any.
-        spooled: Option<Box<Spooled>>,
+        report: Option<Box<AttemptReport>>,
     },
     /// git answered.
     Merged {

@@ -5,7 +5,7 @@ use crate::model::actor::Actor;
 use crate::model::command::{Command, Rejection};
 use crate::model::evidence::{Failure, FailureKind, Usage};
 use crate::model::ids::{AttemptId, CommandId, WorkerId};
-use crate::model::report::{Report, TestVerdict};
+use crate::model::report::{AttemptReport, Report, TestVerdict};
 use crate::model::settings::WorkerKind;
 use crate::model::state::Attempt;
 use crate::protocol::{SchedulerMessage, Verdict};
@@ -17,7 +17,8 @@ const REPORT_BYTES_MAX: u64 = 900 << 10;
 impl Machine {
     /// A result, from a worker's connection or from what a dead worker had written down.
     pub(super) fn reported(&mut self, now: Now, mut waiting: Waiting) {
-        let (attempt, worker, command) = (waiting.attempt, waiting.worker, waiting.command);
+        let (worker, attempt, command) =
+            (waiting.worker, waiting.attempt(), waiting.report.command);
         let state = self.core.state();
         let Some(open) = state.attempts().get(&attempt) else {
             if state.remembered().get(command).is_some() {
@@ -41,9 +42,9 @@ impl Machine {
             }
             return;
         }
-        bound(open, &mut waiting.report);
+        bound(open, &mut waiting.report.report);
         let called_off = open.cancelled.is_some();
-        let finished = matches!(waiting.report, Report::Mergeable(_));
+        let finished = matches!(waiting.report.report, Report::Mergeable(_));
         if finished && called_off && state.remembered().get(command).is_some() {
             return self.report_of_an_earlier_round(now, worker, attempt);
         }
@@ -86,13 +87,13 @@ impl Machine {
     }
 
     pub(super) fn submit_report(&mut self, now: Now, waiting: Waiting) {
-        let Waiting {
+        let worker = waiting.worker;
+        let AttemptReport {
             command,
             attempt,
-            worker,
             report,
             usage,
-        } = waiting;
+        } = waiting.report;
         let jitter = self.entropy.next();
         let state = self.core.state();
         let was_open = state.attempts().contains_key(&attempt);
@@ -134,14 +135,14 @@ impl Machine {
                 self.order_rebase(worker, command, attempt, head);
             }
             Err(Rejection::MergeOpen) => {
-                if let Command::Report { report, usage, .. } = body {
-                    self.merges.queue.wait(Waiting {
+                if let Command::Report { report, .. } = body {
+                    let report = AttemptReport {
                         command,
                         attempt,
-                        worker,
                         report,
                         usage,
-                    });
+                    };
+                    self.merges.queue.wait(Waiting { worker, report });
                 }
             }
             Err(rejection) => tracing::error!(%rejection, %attempt, "a report was rejected"),
@@ -191,7 +192,7 @@ impl Machine {
         }
         let state = self.core.state();
         let known = |(&worker, waiting): (&WorkerId, &Waiting)| {
-            let (command, attempt) = (waiting.command, waiting.attempt);
+            let (command, attempt) = (waiting.report.command, waiting.attempt());
             let verdict = self.verdict_on(attempt, command)?;
             let same = state.remembered().get(command).is_some();
             let verdict = if same { verdict } else { Verdict::Late };
@@ -204,9 +205,9 @@ impl Machine {
             .filter_map(known)
             .collect();
         for (worker, waiting, verdict) in answers {
-            let (command, attempt) = (waiting.command, waiting.attempt);
+            let (command, attempt) = (waiting.report.command, waiting.attempt());
             self.departures.foreign_reports.remove(&worker);
-            self.spend(now, attempt, waiting.usage);
+            self.spend(now, attempt, waiting.report.usage);
             self.answer(worker, command, attempt, verdict);
         }
     }

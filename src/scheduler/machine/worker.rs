@@ -280,21 +280,7 @@ impl Machine {
                 }
                 self.got_to(now, attempt, phase);
             }
-            WorkerMessage::Report {
-                command,
-                attempt,
-                report,
-                usage,
-            } => self.reported(
-                now,
-                Waiting {
-                    command,
-                    attempt,
-                    worker,
-                    report,
-                    usage,
-                },
-            ),
+            WorkerMessage::Report(report) => self.reported(now, Waiting { worker, report }),
             WorkerMessage::Leaving { reason } => self.leaving(now, worker, reason),
         }
     }

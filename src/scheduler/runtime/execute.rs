@@ -146,8 +146,8 @@ impl Executor {
                 let spool = self.spool.clone();
                 self.answer(async move {
                     reap.await;
-                    let spooled = spool.read(attempt).map(Box::new);
-                    Input::CleanedUp { worker, spooled }
+                    let report = spool.read(attempt).map(Box::new);
+                    Input::CleanedUp { worker, report }
                 });
             }
             Effect::Kill { process, .. } => self.processes.kill(&process),

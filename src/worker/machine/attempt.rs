@@ -1,188 +1,128 @@
 //! One attempt on its way from the job to the report.
 
 mod next;
+mod stage;
 
 use crate::model::evidence::{Failure, FailureKind, SessionEnd, Usage};
 use crate::model::ids::{AttemptId, CommandId, CommitId, FeatureId, Sequence, Timestamp};
-use crate::model::report::{JobFeature, Report};
+use crate::model::report::{AttemptReport, JobFeature, Report};
 use crate::model::settings::WorkerKind;
 use crate::model::trouble;
-use crate::protocol::{Holding, JobOffer, Phase, Verdict};
+use crate::protocol::{Holding, JobOffer, Phase};
 use crate::worker::outcome::{self, FeatureChecks, RebasedCommit, SessionResult};
 
-use super::{
-    Done, Effect, Ending, Finished, HookPoint, Leftover, Machine, Spooled, Step, StepKind,
-};
+use super::{Done, Effect, HookPoint, Leftover, Machine, Step, StepKind};
 use next::Next;
+pub(super) use stage::{Ending, Interrupted, RecordStep, Stage, TIDY_LIMIT_MS, TidyStep, WorkStep};
 
-/// Work has its time limit, and what comes after it this one: removing a large worktree from a slow
-/// disk takes a minute. A worker that hangs there would ask for no job and be waited for in vain.
-pub(super) const TIDY_LIMIT_MS: u64 = 600_000;
-
-/// Whatever ends the whole run at once (a service manager, a container) signals its processes one
-/// after the other, within milliseconds. So a failure that a signal may have caused is not reported
-/// before it is known that this worker was not told to end as well.
-pub(super) const SETTLE_MS: u64 = 300;
-
-/// A failure that is held back.
-#[derive(Debug)]
-pub(super) struct Held {
-    pub(super) report: Report,
-    pub(super) until: Timestamp,
-}
-
+/// An attempt at hand: the job, the stage it is in, and what it has found out so far.
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) id: AttemptId,
     pub(super) kind: WorkerKind,
-    /// `None` when a dead worker had it.
+    /// `None` when a dead worker had it: only its result is left to report, or its remains to
+    /// remove.
     pub(super) job: Option<Box<JobOffer>>,
     pub(super) acknowledged: Sequence,
     pub(super) stage: Stage,
-    /// The agent has given a sign of life: its session has come to be.
-    pub(super) begun: bool,
-    /// There is a worktree with the agent's work.
-    pub(super) made: bool,
-    pub(super) preserved: bool,
-    /// The work could not be preserved, so nothing is removed.
-    pub(super) keep: bool,
-    /// What becomes of it once the running step is over.
-    pub(super) ending: Option<Ending>,
-    /// What it comes to, while it settles.
-    pub(super) held: Option<Held>,
-    /// When its time is up; runs only while it works.
-    pub(super) deadline: Option<Timestamp>,
-    /// When keeping, noting or removing what is left takes so long that it never ends.
-    pub(super) tidy_by: Option<Timestamp>,
-    /// What is left of its time while the clock stands.
-    pub(super) left_ms: u64,
+    pub(super) clock: WorkClock,
+    pub(super) work: Work,
+    found: Findings,
+}
+
+/// The time that an attempt may work. It stands still while a result waits for its answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WorkClock {
+    /// When its time is up, while it runs.
+    deadline: Option<Timestamp>,
+    left_ms: u64,
+}
+
+/// What the agent has left in the worktree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    /// There is no worktree.
+    Absent,
+    /// It is in the worktree, and would be lost with it.
+    Unkept,
+    /// It is kept under a name, or there was none to keep.
+    Kept,
+    /// It could not be kept, so the worktree stays.
+    Unkeepable,
+}
+
+/// What the steps have brought.
+#[derive(Debug)]
+struct Findings {
     /// The head of the branch, as far as it is known.
-    pub(super) head: CommitId,
+    head: CommitId,
     rebased: RebasedCommit,
     checks: Vec<FeatureChecks>,
     session: Option<SessionResult>,
-    /// Used since the last report.
+    /// What the attempt has used in all.
     usage: Usage,
-    pub(super) spooled: Option<Spooled>,
-    /// The report was sent at least once.
-    pub(super) sent: bool,
-    /// The scheduler's last word; the attempt is over.
-    pub(super) verdict: Option<Verdict>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
-    Running(RunningStep),
-    /// A failure is held back for a moment: see [`SETTLE_MS`].
-    Settling(RunningStep),
-    /// The result is in the spool and has been or will be sent.
-    Waiting,
-}
-
-/// A step that runs, without what it needed at its start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RunningStep {
-    Make,
-    Hook(HookPoint),
-    Session,
-    Commit,
-    Rebase,
-    Check,
-    Preserve,
-    Spool,
-    Clean,
-}
-
-impl RunningStep {
-    fn of(kind: &StepKind) -> Self {
-        match kind {
-            StepKind::Make(_) => Self::Make,
-            StepKind::Hook(point) => Self::Hook(*point),
-            StepKind::Session(_) => Self::Session,
-            StepKind::Commit => Self::Commit,
-            StepKind::Rebase(_) => Self::Rebase,
-            StepKind::Check { .. } => Self::Check,
-            StepKind::Preserve => Self::Preserve,
-            StepKind::Spool(_) => Self::Spool,
-            StepKind::Clean => Self::Clean,
+impl WorkClock {
+    fn running(now: Timestamp, limit_ms: u64) -> Self {
+        Self {
+            deadline: Some(now.plus_ms(limit_ms)),
+            left_ms: limit_ms,
         }
     }
 
-    /// True while what the attempt comes to is still open.
-    pub(super) fn is_work(self) -> bool {
-        !matches!(self, Self::Preserve | Self::Spool | Self::Clean)
+    fn stopped() -> Self {
+        Self {
+            deadline: None,
+            left_ms: 0,
+        }
     }
 
-    fn words(self) -> &'static str {
-        match self {
-            Self::Make => "creating the worktree",
-            Self::Hook(HookPoint::AfterCreate) => "hook after_create",
-            Self::Hook(HookPoint::BeforeRun) => "hook before_run",
-            Self::Hook(HookPoint::AfterRun) => "hook after_run",
-            Self::Session => "the agent is working",
-            Self::Commit => "committing",
-            Self::Rebase => "rebasing",
-            Self::Check => "running the checks",
-            Self::Preserve => "preserving the work",
-            Self::Spool => "writing the result",
-            Self::Clean => "cleaning up",
+    pub(super) fn stop(&mut self, now: Timestamp) {
+        if let Some(deadline) = self.deadline.take() {
+            self.left_ms = deadline.since_ms(now);
         }
+    }
+
+    fn go_on(&mut self, now: Timestamp) {
+        self.deadline = Some(now.plus_ms(self.left_ms));
+    }
+
+    /// Whether its time is up; true once.
+    pub(super) fn ran_out(&mut self, now: Timestamp) -> bool {
+        let over = self.deadline.take_if(|deadline| now >= *deadline).is_some();
+        if over {
+            self.left_ms = 0;
+        }
+        over
     }
 }
 
 impl Attempt {
     fn new(job: Box<JobOffer>, now: Timestamp) -> Self {
-        let limit_ms = job.settings.time_limit_ms;
         Self {
             id: job.attempt,
             kind: job.kind,
             acknowledged: job.acknowledged,
-            stage: Stage::Running(RunningStep::Make),
-            begun: false,
-            made: false,
-            preserved: false,
-            keep: false,
-            ending: None,
-            held: None,
-            deadline: Some(now.plus_ms(limit_ms)),
-            tidy_by: None,
-            left_ms: limit_ms,
-            head: job.base.clone(),
-            rebased: RebasedCommit::default(),
-            checks: Vec::new(),
-            session: None,
-            usage: Usage::default(),
-            spooled: None,
-            sent: false,
-            verdict: None,
+            stage: Stage::working(WorkStep::Make),
+            clock: WorkClock::running(now, job.settings.time_limit_ms),
+            work: Work::Absent,
+            found: Findings::at(job.base.clone()),
             job: Some(job),
         }
     }
 
-    fn orphan(leftover: Leftover) -> Self {
+    /// Another worker's, which begins at a stage near its end.
+    fn orphan(id: AttemptId, kind: WorkerKind, stage: Stage) -> Self {
         Self {
-            id: leftover.attempt,
-            kind: leftover.kind,
+            id,
+            kind,
             job: None,
             acknowledged: Sequence(0),
-            stage: Stage::Waiting,
-            begun: false,
-            made: false,
-            preserved: false,
-            keep: false,
-            ending: None,
-            held: None,
-            deadline: None,
-            tidy_by: None,
-            left_ms: 0,
-            head: CommitId::default(),
-            rebased: RebasedCommit::default(),
-            checks: Vec::new(),
-            session: None,
-            usage: Usage::default(),
-            spooled: leftover.spooled,
-            sent: false,
-            verdict: None,
+            stage,
+            clock: WorkClock::stopped(),
+            work: Work::Absent,
+            found: Findings::at(CommitId::default()),
         }
     }
 
@@ -197,13 +137,30 @@ impl Attempt {
     }
 
     pub(super) fn is_waiting(&self) -> bool {
-        self.stage == Stage::Waiting
+        matches!(self.stage, Stage::Waiting { .. })
+    }
+
+    /// True while what the attempt comes to is still open and a step is running.
+    pub(super) fn is_working(&self) -> bool {
+        matches!(self.stage, Stage::Working { .. })
+    }
+
+    /// The result, from when it is known until it is answered.
+    pub(super) fn report(&self) -> Option<&AttemptReport> {
+        match &self.stage {
+            Stage::Recording { report, .. } | Stage::Waiting { report } => Some(report),
+            Stage::Working { .. } | Stage::Settling { .. } | Stage::Over { .. } => None,
+        }
+    }
+
+    /// What it has used in all so far.
+    pub(super) fn usage(&self) -> Usage {
+        self.found.usage
     }
 
     /// True while this report is the one that an answer is wanted to.
     fn waits_for(&self, command: CommandId) -> bool {
-        let reported = self.spooled.as_ref().map(|spooled| spooled.command);
-        self.is_waiting() && reported == Some(command)
+        matches!(&self.stage, Stage::Waiting { report } if report.command == command)
     }
 
     /// Another worker's attempt, with nothing under way.
@@ -211,65 +168,59 @@ impl Attempt {
         self.job.is_none() && self.is_waiting()
     }
 
-    pub(super) fn is_mergeable(&self) -> bool {
-        let report = self.spooled.as_ref().map(|spooled| &spooled.report);
-        matches!(report, Some(Report::Mergeable(_)))
-    }
-
     /// What a hello says of it: nothing when it is over, or was never this process's.
     pub(super) fn holding(&self) -> Option<Holding> {
-        let dropped = matches!(self.ending, Some(Ending::Drop { .. }));
-        let held = self.job.is_some() && self.verdict.is_none() && !dropped;
-        held.then_some(Holding {
+        let ending = match &self.stage {
+            Stage::Over { verdict, .. } if verdict.is_some() => return None,
+            Stage::Working { interrupted, .. } => interrupted.as_ref().map(|it| &it.ending),
+            Stage::Recording { ending, .. } => ending.as_ref(),
+            Stage::Settling { .. } | Stage::Waiting { .. } | Stage::Over { .. } => None,
+        };
+        let dropped = matches!(ending, Some(Ending::Drop { .. }));
+        (self.job.is_some() && !dropped).then_some(Holding {
             attempt: self.id,
             acknowledged: self.acknowledged,
         })
     }
 
     pub(super) fn deadline(&self) -> Option<Timestamp> {
-        let settled = self.held.as_ref().map(|held| held.until);
-        let times = [self.deadline, self.tidy_by, settled];
+        let times = [self.clock.deadline, self.stage.due()];
         times.into_iter().flatten().min()
     }
 
-    /// The stage in the scheduler's words; `None` when it is over.
+    /// The stage in the scheduler's words; `None` when it is over, or another worker's.
     pub(super) fn phase(&self) -> Option<(AttemptId, Phase)> {
-        let phase = match self.stage {
-            _ if self.verdict.is_some() || self.job.is_none() => return None,
-            Stage::Waiting => Phase::Merging,
-            Stage::Running(running) | Stage::Settling(running) => match running {
-                RunningStep::Clean => return None,
-                RunningStep::Make => Phase::Preparing,
+        let phase = match &self.stage {
+            _ if self.job.is_none() => return None,
+            Stage::Over { .. } => return None,
+            Stage::Waiting { .. } | Stage::Recording { .. } => Phase::Merging,
+            Stage::Working { step, .. } | Stage::Settling { step, .. } => match step {
+                WorkStep::Make => Phase::Preparing,
                 // Only an agent that runs shows that it can be started.
-                RunningStep::Session if !self.begun => Phase::Preparing,
-                RunningStep::Hook(HookPoint::AfterRun) | RunningStep::Session => Phase::Session,
-                RunningStep::Hook(_) => Phase::Preparing,
-                RunningStep::Commit | RunningStep::Rebase => Phase::Rebasing,
-                RunningStep::Check => Phase::Checking,
-                RunningStep::Preserve | RunningStep::Spool => Phase::Merging,
+                WorkStep::Session { begun: false, .. } => Phase::Preparing,
+                WorkStep::Hook(HookPoint::AfterRun) | WorkStep::Session { .. } => Phase::Session,
+                WorkStep::Hook(_) => Phase::Preparing,
+                WorkStep::Commit | WorkStep::Rebase(_) => Phase::Rebasing,
+                WorkStep::Check { .. } => Phase::Checking,
             },
         };
         Some((self.id, phase))
     }
 
     /// How far it has got when this step ends.
-    fn reached(&self, running: RunningStep) -> trouble::Stage {
-        match running {
-            RunningStep::Make
-            | RunningStep::Hook(HookPoint::AfterCreate | HookPoint::BeforeRun) => {
+    fn reached(&self, step: &WorkStep) -> trouble::Stage {
+        match step {
+            WorkStep::Make | WorkStep::Hook(HookPoint::AfterCreate | HookPoint::BeforeRun) => {
                 trouble::Stage::Prepare
             }
-            RunningStep::Session if !self.begun && self.session.is_none() => {
+            WorkStep::Session { begun: false, .. } if self.found.session.is_none() => {
                 trouble::Stage::Prepare
             }
-            RunningStep::Session | RunningStep::Hook(HookPoint::AfterRun) => {
+            WorkStep::Session { .. } | WorkStep::Hook(HookPoint::AfterRun) => {
                 trouble::Stage::Session
             }
-            RunningStep::Commit | RunningStep::Rebase => trouble::Stage::Rebase,
-            RunningStep::Check => trouble::Stage::Check,
-            RunningStep::Preserve | RunningStep::Spool | RunningStep::Clean => {
-                trouble::Stage::Report
-            }
+            WorkStep::Commit | WorkStep::Rebase(_) => trouble::Stage::Rebase,
+            WorkStep::Check { .. } => trouble::Stage::Check,
         }
     }
 
@@ -295,9 +246,10 @@ impl Attempt {
 
     /// The features that a testing agent has a say in.
     fn for_agent(&self) -> Vec<FeatureId> {
+        let (agent, checks) = (self.test_with_agent(), &self.found.checks);
         let features = self.features().iter();
         features
-            .filter(|feature| outcome::needs_agent(feature, self.test_with_agent(), &self.checks))
+            .filter(|feature| outcome::needs_agent(feature, agent, checks))
             .map(|feature| feature.id)
             .collect()
     }
@@ -307,9 +259,9 @@ impl Attempt {
         outcome::tested(
             self.features(),
             self.test_with_agent(),
-            &self.rebased,
-            &self.checks,
-            self.session.as_ref(),
+            &self.found.rebased,
+            &self.found.checks,
+            self.found.session.as_ref(),
             trouble,
         )
     }
@@ -324,21 +276,12 @@ impl Attempt {
         let ours = |it: &&SessionResult| {
             failure.kind == FailureKind::TimeLimit && it.end == SessionEnd::Cancelled
         };
-        let session = self.session.as_ref().filter(|session| !ours(session));
+        let session = self.found.session.as_ref().filter(|session| !ours(session));
         if let Some(earlier) = session.and_then(SessionResult::failure) {
             let until = session.and_then(|session| session.limited_until);
             return outcome::fail_all(self.features(), &earlier, until);
         }
         outcome::fail_all(self.features(), failure, None)
-    }
-
-    /// What the next report tells of use: also what a report before it would have told, had it
-    /// been sent.
-    pub(super) fn take_usage(&mut self) -> Usage {
-        let untold = self.spooled.take().filter(|_| !self.sent);
-        self.sent = false;
-        let untold = untold.map(|spooled| spooled.usage).unwrap_or_default();
-        std::mem::take(&mut self.usage).plus(untold)
     }
 }
 
@@ -352,12 +295,11 @@ impl Machine {
             }
             return;
         }
-        let mut attempt = Attempt::new(Box::new(offer), now);
+        let attempt = Attempt::new(Box::new(offer), now);
         // A coding worker verifies, too, when nothing is left to code.
         let takes = attempt.kind == self.rules.kind || attempt.kind == WorkerKind::Testing;
         let wrong = !takes || attempt.features().is_empty();
         if wrong {
-            attempt.deadline = None;
             self.attempt = Some(attempt);
             let reason = "the job is for another kind of worker".to_owned();
             return self.conclude(now, random, Report::Released { reason });
@@ -372,48 +314,58 @@ impl Machine {
             attempt.title(),
             attempt.id.0
         ));
-        let step = attempt.job.clone().map(StepKind::Make);
         self.attempt = Some(attempt);
-        if let Some(step) = step {
-            self.begin(now, step);
-        }
+        self.work(now, WorkStep::Make);
     }
 
     /// Deals with what a dead worker left behind.
     pub(super) fn take_up(&mut self, now: Timestamp, leftover: Leftover) {
-        let attempt = Attempt::orphan(leftover);
-        let number = attempt.id.0;
-        let reported = attempt.spooled.is_some();
-        self.attempt = Some(attempt);
-        if reported {
+        let Leftover {
+            attempt,
+            kind,
+            report,
+        } = leftover;
+        let number = attempt.0;
+        if let Some(report) = report {
+            let stage = Stage::Waiting { report };
+            self.attempt = Some(Attempt::orphan(attempt, kind, stage));
             self.log_line(format!(
                 "reporting the result of attempt {number} for a worker that died"
             ));
             self.report();
         } else {
+            let stage = Stage::working(WorkStep::Make);
+            self.attempt = Some(Attempt::orphan(attempt, kind, stage));
             self.log_line(format!(
                 "cleaning up attempt {number} of a worker that died"
             ));
-            self.begin(now, StepKind::Clean);
+            self.clean(now, None);
         }
     }
 
-    pub(super) fn begin(&mut self, now: Timestamp, kind: StepKind) {
+    /// Begins a step of the work.
+    pub(super) fn work(&mut self, now: Timestamp, step: WorkStep) {
+        let job = self.attempt.as_ref().and_then(|one| one.job.as_deref());
+        let Some(kind) = job.map(|job| step.kind(job)) else {
+            return bug!("a step of the work has no job");
+        };
+        self.begin(now, kind, Stage::working(step));
+    }
+
+    /// Gives the order for a step, with the stage that the attempt is in from now on.
+    pub(super) fn begin(&mut self, now: Timestamp, kind: StepKind, stage: Stage) {
         let Some(attempt) = self.attempt.as_mut() else {
             return;
         };
-        let running = RunningStep::of(&kind);
         let before = attempt.phase();
-        attempt.stage = Stage::Running(running);
-        attempt.tidy_by = (!running.is_work()).then(|| now.plus_ms(TIDY_LIMIT_MS));
+        attempt.stage = stage;
         let (changed, said) = (attempt.phase() != before, attempt.phase().is_some());
-        let step = Step {
+        self.progress.activity = stage::words(&kind).to_owned();
+        self.progress.unsaid = said;
+        self.out.push(Effect::Begin(Step {
             attempt: attempt.id,
             kind,
-        };
-        self.out.push(Effect::Begin(step));
-        self.progress.activity = running.words().to_owned();
-        self.progress.unsaid = said;
+        }));
         if changed && said && self.link.is_up() {
             self.say_progress(now);
         }
@@ -423,14 +375,8 @@ impl Machine {
         let Some(attempt) = self.attempt.as_mut().filter(|one| one.id == done.attempt) else {
             return;
         };
-        let Stage::Running(running) = attempt.stage else {
-            return;
-        };
-        match (running, done.result) {
-            (RunningStep::Clean, result) => self.cleaned(now, result.err()),
-            (RunningStep::Preserve, result) => self.preserved(now, random, result),
-            (RunningStep::Spool, result) => self.spooled(now, random, result.err()),
-            (_, result) => {
+        match (attempt.stage.clone(), done.result) {
+            (Stage::Working { step, interrupted }, result) => {
                 let failure = match result {
                     Ok(finished) => {
                         attempt.absorb(finished);
@@ -438,32 +384,55 @@ impl Machine {
                     }
                     Err(failure) => Some(failure),
                 };
-                if let Some(ending) = attempt.ending.take() {
-                    let ending = match (ending, running) {
-                        // Which command did not come to its end.
-                        (
-                            Ending::TimeLimit { .. },
-                            RunningStep::Make | RunningStep::Commit | RunningStep::Rebase,
-                        ) => {
-                            let during = failure.map(|failure| failure.reason);
-                            Ending::TimeLimit { during }
-                        }
-                        (ending, _) => ending,
-                    };
-                    return self.end(now, random, ending);
+                match interrupted {
+                    Some(it) => self.end(now, random, it.ending.during(&step, failure)),
+                    None => self.worked(now, random, step, failure),
                 }
-                let stage = attempt.reached(running);
-                let next = match failure {
-                    Some(failure) => Next::Report(attempt.failed(&failure)),
-                    None => attempt.next(running),
-                };
-                match next {
-                    Next::Step(kind) => self.begin(now, kind),
-                    Next::Report(report) => {
-                        let report = outcome::excused(report, stage);
-                        self.settle(now, random, running, report);
+            }
+            (
+                Stage::Recording {
+                    report,
+                    step,
+                    ending,
+                    ..
+                },
+                result,
+            ) => match step {
+                RecordStep::Preserve => {
+                    self.preserved(result);
+                    match ending {
+                        Some(ending) => self.end(now, random, ending),
+                        None => self.spool(now, report),
                     }
                 }
+                RecordStep::Spool => self.spooled(now, random, report, result.err(), ending),
+            },
+            (Stage::Over { verdict, step, .. }, result) => match step {
+                TidyStep::Preserve => {
+                    self.preserved(result);
+                    self.clean(now, verdict);
+                }
+                TidyStep::Clean => self.cleaned(now, result.err()),
+            },
+            (Stage::Settling { .. } | Stage::Waiting { .. }, _) => {}
+        }
+    }
+
+    /// A step has ended by itself: the next one, or the report.
+    fn worked(&mut self, now: Timestamp, random: u128, step: WorkStep, failure: Option<Failure>) {
+        let Some(attempt) = self.attempt.as_ref() else {
+            return;
+        };
+        let reached = attempt.reached(&step);
+        let next = match failure {
+            Some(failure) => Next::Report(attempt.failed(&failure)),
+            None => attempt.next(&step),
+        };
+        match next {
+            Next::Step(step) => self.work(now, step),
+            Next::Report(report) => {
+                let report = outcome::excused(report, reached);
+                self.settle(now, random, step, report);
             }
         }
     }
@@ -482,19 +451,22 @@ impl Machine {
         let Some(attempt) = self.attempt.as_mut().filter(waits) else {
             return;
         };
-        attempt.head = onto.clone();
+        attempt.found.head = onto.clone();
+        let report = attempt.report().map(|report| &report.report);
         let reason = match stopping {
             Some(reason) => Some(reason),
             None if attempt.job.is_none() => Some("its worker died".to_owned()),
-            None if !attempt.is_mergeable() => Some("there is nothing to rebase".to_owned()),
+            None if !matches!(report, Some(Report::Mergeable(_))) => {
+                Some("there is nothing to rebase".to_owned())
+            }
             None => None,
         };
         if let Some(reason) = reason {
             return self.conclude(now, random, Report::Released { reason });
         }
-        attempt.deadline = Some(now.plus_ms(attempt.left_ms));
+        attempt.clock.go_on(now);
         let line = format!("{}: the head has moved, rebasing", attempt.title());
         self.log_line(line);
-        self.begin(now, StepKind::Rebase(onto));
+        self.work(now, WorkStep::Rebase(onto));
     }
 }

@@ -2,47 +2,48 @@
 
 use crate::model::evidence::{Failure, FailureKind};
 use crate::model::ids::{AttemptId, Sequence, Timestamp};
-use crate::model::report::{Report, TestVerdict};
+use crate::model::report::{AttemptReport, Report, TestVerdict};
 use crate::model::settings::WorkerKind;
 use crate::model::trouble::{self, Trouble};
 use crate::protocol::{Verdict, WorkerMessage};
 use crate::worker::outcome;
 
-use super::attempt::{Attempt, Held, RunningStep, SETTLE_MS, Stage, TIDY_LIMIT_MS};
-use super::{
-    Effect, Ending, Exit, Finished, Machine, STOP_LIMIT_MS, Spooled, StepKind, Stopping, command_id,
+use super::attempt::{
+    Attempt, Ending, Interrupted, RecordStep, Stage, TIDY_LIMIT_MS, TidyStep, Work, WorkStep,
 };
+use super::{Effect, Exit, Finished, Machine, STOP_LIMIT_MS, StepKind, Stopping, command_id};
+
+/// Whatever ends the whole run at once (a service manager, a container) signals its processes one
+/// after the other, within milliseconds. So a failure that a signal may have caused is not reported
+/// before it is known that this worker was not told to end as well.
+pub(super) const SETTLE_MS: u64 = 300;
 
 impl Machine {
     /// The attempt comes to `report`, unless that is a failure which the end of this run explains.
-    pub(super) fn settle(
-        &mut self,
-        now: Timestamp,
-        random: u128,
-        running: RunningStep,
-        report: Report,
-    ) {
+    pub(super) fn settle(&mut self, now: Timestamp, random: u128, step: WorkStep, report: Report) {
         if !outcome::may_be_a_signal(&report) || self.is_ending() {
             return self.conclude(now, random, report);
         }
         let Some(attempt) = self.attempt.as_mut() else {
             return;
         };
-        attempt.stage = Stage::Settling(running);
-        let until = now.plus_ms(SETTLE_MS);
-        attempt.held = Some(Held { report, until });
+        attempt.stage = Stage::Settling {
+            step,
+            report,
+            until: now.plus_ms(SETTLE_MS),
+        };
     }
 
     /// Reports what was held back, when its time has come or this worker is told to end.
     pub(super) fn settled(&mut self, now: Timestamp, random: u128) {
         let ending = self.is_ending();
-        let Some(attempt) = self.attempt.as_mut() else {
-            return;
+        let held = match self.attempt.as_ref().map(|attempt| &attempt.stage) {
+            Some(Stage::Settling { report, until, .. }) if ending || now >= *until => {
+                report.clone()
+            }
+            _ => return,
         };
-        let due = |held: &mut Held| ending || now >= held.until;
-        if let Some(held) = attempt.held.take_if(due) {
-            self.conclude(now, random, held.report);
-        }
+        self.conclude(now, random, held);
     }
 
     fn is_ending(&self) -> bool {
@@ -51,140 +52,124 @@ impl Machine {
 
     /// The attempt comes to `report`: keep what would be lost, then make the result durable.
     pub(super) fn conclude(&mut self, now: Timestamp, random: u128, report: Report) {
-        let Some(attempt) = self.attempt.as_mut() else {
-            return;
-        };
-        if let Some(deadline) = attempt.deadline.take() {
-            attempt.left_ms = deadline.since_ms(now);
-        }
-        attempt.ending = None;
-        let report = match self
-            .stopping
-            .as_ref()
-            .map(|one| &one.reason)
-            .or(self.draining.as_ref())
-        {
+        let stopping = self.stopping.as_ref().map(|one| &one.reason);
+        let report = match stopping.or(self.draining.as_ref()) {
             Some(why) => outcome::while_ending(report, why),
             None => report,
         };
-        let usage = attempt.take_usage();
-        attempt.spooled = Some(Spooled {
-            command: command_id(now, random),
-            report,
-            usage,
-        });
-        if attempt.needs_preserving() {
-            self.begin(now, StepKind::Preserve);
-        } else {
-            self.spool(now);
-        }
-    }
-
-    fn spool(&mut self, now: Timestamp) {
-        let up = self.link.is_up();
-        let Some(spooled) = self.attempt.as_ref().and_then(|one| one.spooled.clone()) else {
-            return;
-        };
-        // Our own end tells a scheduler that comes back later as much as such a report would.
-        if is_empty(&spooled.report) && !up && self.stopping.is_some() {
-            return self.clean(now);
-        }
-        // The disk may be what is in trouble, and nothing is lost with such a report.
-        if matches!(spooled.report, Report::Troubled(_)) {
-            return self.wait_for_answer(now);
-        }
-        self.begin(now, StepKind::Spool(Box::new(spooled)));
-    }
-
-    pub(super) fn preserved(
-        &mut self,
-        now: Timestamp,
-        random: u128,
-        result: Result<Finished, Failure>,
-    ) {
         let Some(attempt) = self.attempt.as_mut() else {
             return;
         };
-        attempt.preserved = true;
-        let line = match result {
-            Ok(Finished::Preserved(Some(name))) => Some(format!("the work is kept as {name}")),
-            Ok(_) => None,
-            Err(failure) => {
-                attempt.keep = true;
-                let why = failure.reason;
-                Some(format!(
-                    "the work stays in its worktree, because it cannot be preserved: {why}"
-                ))
-            }
+        attempt.clock.stop(now);
+        let report = AttemptReport {
+            command: command_id(now, random),
+            attempt: attempt.id,
+            report,
+            usage: attempt.usage(),
         };
-        let (ending, over) = (attempt.ending.take(), attempt.verdict.is_some());
-        if let Some(line) = line {
-            self.log_line(line);
-        }
-        match ending {
-            Some(ending) => self.end(now, random, ending),
-            None if over => self.clean(now),
-            None => self.spool(now),
+        if attempt.needs_preserving(&report.report) {
+            let step = RecordStep::Preserve;
+            self.record(now, StepKind::Preserve, step, report);
+        } else {
+            self.spool(now, report);
         }
     }
 
-    pub(super) fn spooled(&mut self, now: Timestamp, random: u128, failure: Option<Failure>) {
+    fn record(&mut self, now: Timestamp, kind: StepKind, step: RecordStep, report: AttemptReport) {
+        let stage = Stage::Recording {
+            report,
+            step,
+            ending: None,
+            by: now.plus_ms(TIDY_LIMIT_MS),
+        };
+        self.begin(now, kind, stage);
+    }
+
+    /// Writes the result into the spool file, where that is possible and of use.
+    pub(super) fn spool(&mut self, now: Timestamp, report: AttemptReport) {
+        let up = self.link.is_up();
+        // Our own end tells a scheduler that comes back later as much as such a report would.
+        if is_empty(&report.report) && !up && self.stopping.is_some() {
+            return self.clean(now, None);
+        }
+        // The disk may be what is in trouble, and nothing is lost with such a report.
+        if matches!(report.report, Report::Troubled(_)) {
+            return self.wait_for_answer(now, report);
+        }
+        let kind = StepKind::Spool(Box::new(report.clone()));
+        self.record(now, kind, RecordStep::Spool, report);
+    }
+
+    /// The work has been kept, or could not be.
+    pub(super) fn preserved(&mut self, result: Result<Finished, Failure>) {
+        let Some(attempt) = self.attempt.as_mut() else {
+            return;
+        };
+        let (work, line) = match result {
+            Ok(Finished::Preserved(Some(name))) => {
+                (Work::Kept, Some(format!("the work is kept as {name}")))
+            }
+            Ok(_) => (Work::Kept, None),
+            Err(failure) => {
+                let why = failure.reason;
+                let line = format!(
+                    "the work stays in its worktree, because it cannot be preserved: {why}"
+                );
+                (Work::Unkeepable, Some(line))
+            }
+        };
+        attempt.work = work;
+        if let Some(line) = line {
+            self.log_line(line);
+        }
+    }
+
+    pub(super) fn spooled(
+        &mut self,
+        now: Timestamp,
+        random: u128,
+        report: AttemptReport,
+        failure: Option<Failure>,
+        ending: Option<Ending>,
+    ) {
         if let Some(trouble) = failure
             .as_ref()
             .and_then(|failure| Trouble::of(failure, trouble::Stage::Report))
             && self.attempt.as_ref().is_some_and(|one| one.job.is_some())
         {
-            return self.unwritten(now, random, trouble);
+            // What is not on the disk is never reported: its work is kept, and the attempt is given
+            // back.
+            return match ending {
+                Some(ending) => self.end(now, random, ending),
+                None => self.conclude(now, random, Report::Troubled(trouble)),
+            };
         }
         if let Some(failure) = failure {
             // Unsynced results are never reported, and the process's end is an honest answer.
             let reason = format!("cannot write the result: {}", failure.reason);
             return self.leave(reason.clone(), Exit::Failed(reason));
         }
-        let Some(attempt) = self.attempt.as_mut() else {
-            return;
-        };
-        match attempt.ending.take() {
+        match ending {
             Some(ending) => self.end(now, random, ending),
-            None => self.wait_for_answer(now),
+            None => self.wait_for_answer(now, report),
         }
     }
 
-    fn wait_for_answer(&mut self, now: Timestamp) {
+    fn wait_for_answer(&mut self, now: Timestamp, report: AttemptReport) {
         if let Some(attempt) = self.attempt.as_mut() {
-            attempt.stage = Stage::Waiting;
+            attempt.stage = Stage::Waiting { report };
         }
         self.report();
         self.nobody_to_report_to(now);
     }
 
-    /// The result cannot be written, and what is not on the disk is never reported: its work is
-    /// kept, and the attempt is given back.
-    fn unwritten(&mut self, now: Timestamp, random: u128, trouble: Trouble) {
-        let ending = self.attempt.as_mut().and_then(|one| one.ending.take());
-        match ending {
-            Some(ending) => self.end(now, random, ending),
-            None => self.conclude(now, random, Report::Troubled(trouble)),
-        }
-    }
-
     /// Sends the report, if there is anybody to hear it; otherwise the next welcome does.
     pub(super) fn report(&mut self) {
-        let up = self.link.is_up();
-        let Some(attempt) = self.attempt.as_mut().filter(|one| one.is_waiting()) else {
-            return;
-        };
-        if let Some(spooled) = attempt.spooled.clone()
-            && up
+        if let Some(attempt) = self.attempt.as_ref().filter(|one| one.is_waiting())
+            && let Some(report) = attempt.report().cloned()
+            && self.link.is_up()
         {
-            attempt.sent = true;
-            let attempt = attempt.id;
-            self.send(WorkerMessage::Report {
-                command: spooled.command,
-                attempt,
-                report: spooled.report,
-                usage: spooled.usage,
-            });
+            self.send(WorkerMessage::Report(report));
         }
     }
 
@@ -196,12 +181,14 @@ impl Machine {
         match attempt.stage {
             // Also when the holding is refused: the same report gets the same answer, and an
             // attempt that ended by it looks just like one that ended without it.
-            Stage::Waiting => self.report(),
-            Stage::Running(_) if !holding_accepted && attempt.holding().is_some() => {
+            Stage::Waiting { .. } => self.report(),
+            Stage::Working { .. } | Stage::Recording { .. }
+                if !holding_accepted && attempt.holding().is_some() =>
+            {
                 let reason = "the scheduler no longer waits for it".to_owned();
                 self.end_early(now, Ending::Drop { reason });
             }
-            Stage::Running(_) | Stage::Settling(_) => self.say_progress(now),
+            _ => self.say_progress(now),
         }
     }
 
@@ -216,20 +203,16 @@ impl Machine {
             return;
         };
         attempt.acknowledged = acknowledged;
-        if !attempt.is_waiting() {
+        let Stage::Waiting { report } = &attempt.stage else {
             // A round of rebasing was under way when the attempt ended otherwise.
             let reason = "the scheduler has ended it".to_owned();
             return self.end_early(now, Ending::Drop { reason });
-        }
-        attempt.verdict = Some(verdict);
+        };
+        let lost = is_mergeable(&report.report) && verdict != Verdict::Passed;
         let line = attempt.result_line(verdict);
-        let lost = attempt.is_mergeable() && verdict != Verdict::Passed;
-        let preserve = lost && attempt.made && !attempt.preserved;
+        let preserve = lost && attempt.work == Work::Unkept;
         self.log_line(line);
-        match preserve {
-            true => self.begin(now, StepKind::Preserve),
-            false => self.clean(now),
-        }
+        self.put_away(now, verdict, preserve);
     }
 
     pub(super) fn cancelled(
@@ -255,13 +238,11 @@ impl Machine {
         let Some(attempt) = self.attempt.as_mut() else {
             return;
         };
-        if attempt.tidy_by.is_some_and(|limit| now >= limit) {
+        if attempt.stage.is_stuck(now) {
             let reason = "cleaning up after an attempt does not finish".to_owned();
             return self.leave(reason.clone(), Exit::Failed(reason));
         }
-        if attempt.deadline.is_some_and(|deadline| now >= deadline) {
-            attempt.deadline = None;
-            attempt.left_ms = 0;
+        if attempt.clock.ran_out(now) {
             self.end_early(now, Ending::TimeLimit { during: None });
         }
     }
@@ -271,28 +252,27 @@ impl Machine {
         let Some(attempt) = self.attempt.as_mut() else {
             return;
         };
-        let Stage::Running(running) = attempt.stage else {
-            return;
-        };
-        if running == RunningStep::Clean || attempt.verdict.is_some() {
-            return;
-        }
-        let interrupted = attempt.ending.is_some();
-        let stays = match (&attempt.ending, &ending) {
-            (Some(Ending::Drop { .. }), _) => true,
-            (Some(_), new) => !matches!(new, Ending::Drop { .. } | Ending::Release { .. }),
-            (None, _) => false,
-        };
-        if !stays {
-            // The scheduler ends a worker that does not give up what it should. Of an attempt that
-            // is over it knows nothing more, so a step that never ends must be noticed here.
-            if matches!(ending, Ending::Drop { .. }) {
-                attempt.tidy_by.get_or_insert(now.plus_ms(TIDY_LIMIT_MS));
+        match &mut attempt.stage {
+            Stage::Working { interrupted, .. } => {
+                let before = interrupted.take();
+                let first = before.is_none();
+                // The scheduler ends a worker that does not give up what it should. Of an attempt
+                // that is over it knows nothing more, so a step that never ends must be noticed
+                // here.
+                let by = matches!(ending, Ending::Drop { .. }).then(|| now.plus_ms(TIDY_LIMIT_MS));
+                *interrupted = match before {
+                    Some(earlier) if earlier.ending.outweighs(&ending) => Some(earlier),
+                    _ => Some(Interrupted { ending, by }),
+                };
+                if first {
+                    self.out.push(Effect::Interrupt);
+                }
             }
-            attempt.ending = Some(ending);
-        }
-        if running.is_work() && !interrupted {
-            self.out.push(Effect::Interrupt);
+            Stage::Recording { ending: before, .. } => match before {
+                Some(earlier) if earlier.outweighs(&ending) => {}
+                _ => *before = Some(ending),
+            },
+            Stage::Settling { .. } | Stage::Waiting { .. } | Stage::Over { .. } => {}
         }
     }
 
@@ -323,25 +303,40 @@ impl Machine {
             }
             Ending::Drop { reason } => {
                 let line = format!("{}: dropped, {reason}", attempt.title());
-                attempt.deadline = None;
-                // Whatever happens from now on, the scheduler hears nothing more of it.
-                attempt.verdict = Some(Verdict::Late);
+                attempt.clock.stop(now);
                 let preserve = attempt.work_is_unkept();
                 self.log_line(line);
-                match preserve {
-                    true => self.begin(now, StepKind::Preserve),
-                    false => self.clean(now),
-                }
+                // Whatever happens from now on, the scheduler hears nothing more of it.
+                self.put_away(now, Verdict::Late, preserve);
             }
         }
     }
 
-    fn clean(&mut self, now: Timestamp) {
-        if self.attempt.as_ref().is_some_and(|attempt| attempt.keep) {
+    /// The attempt is over: removes what is left of it, its work kept before if it must be.
+    fn put_away(&mut self, now: Timestamp, verdict: Verdict, preserve: bool) {
+        if !preserve {
+            return self.clean(now, Some(verdict));
+        }
+        let stage = Stage::Over {
+            verdict: Some(verdict),
+            step: TidyStep::Preserve,
+            by: now.plus_ms(TIDY_LIMIT_MS),
+        };
+        self.begin(now, StepKind::Preserve, stage);
+    }
+
+    pub(super) fn clean(&mut self, now: Timestamp, verdict: Option<Verdict>) {
+        let work = self.attempt.as_ref().map(|attempt| attempt.work);
+        if work == Some(Work::Unkeepable) {
             self.attempt = None;
             return self.next(now);
         }
-        self.begin(now, StepKind::Clean);
+        let stage = Stage::Over {
+            verdict,
+            step: TidyStep::Clean,
+            by: now.plus_ms(TIDY_LIMIT_MS),
+        };
+        self.begin(now, StepKind::Clean, stage);
     }
 
     pub(super) fn cleaned(&mut self, now: Timestamp, failure: Option<Failure>) {
@@ -368,11 +363,7 @@ impl Machine {
             if self.attempt.as_ref().is_some_and(Attempt::is_idle_orphan) {
                 self.attempt = None;
             }
-            let working = matches!(
-                self.attempt.as_ref().map(|attempt| attempt.stage),
-                Some(Stage::Running(running)) if running.is_work()
-            );
-            if working {
+            if self.attempt.as_ref().is_some_and(Attempt::is_working) {
                 self.log_line(format!("stopping: {reason}"));
                 self.end_early(now, Ending::Release { reason });
             }
@@ -388,34 +379,30 @@ impl Machine {
             return;
         };
         let (reason, exit) = (stopping.reason.clone(), stopping.exit.clone());
-        let Some(attempt) = self.attempt.as_ref().filter(|one| one.is_waiting()) else {
-            return;
-        };
-        let report = attempt.spooled.as_ref().map(|spooled| &spooled.report);
-        match report {
-            Some(report) if is_empty(report) => self.clean(now),
-            _ => self.leave(reason, exit),
+        match self.attempt.as_ref().map(|attempt| &attempt.stage) {
+            Some(Stage::Waiting { report }) if is_empty(&report.report) => self.clean(now, None),
+            Some(Stage::Waiting { .. }) => self.leave(reason, exit),
+            _ => {}
         }
     }
 }
 
 impl Attempt {
-    fn needs_preserving(&self) -> bool {
-        let report = self.spooled.as_ref().map(|spooled| &spooled.report);
+    fn needs_preserving(&self, report: &Report) -> bool {
         // No agent has been at work, and a disk that is full keeps nothing.
         let untouched =
-            matches!(report, Some(Report::Troubled(it)) if it.stage == trouble::Stage::Prepare);
-        self.work_is_unkept() && !self.is_mergeable() && !untouched
+            matches!(report, Report::Troubled(it) if it.stage == trouble::Stage::Prepare);
+        self.work_is_unkept() && !is_mergeable(report) && !untouched
     }
 
     fn work_is_unkept(&self) -> bool {
-        self.kind == WorkerKind::Coding && self.made && !self.preserved
+        self.kind == WorkerKind::Coding && self.work == Work::Unkept
     }
 
     /// The end of the attempt as its user reads it.
     fn result_line(&self, verdict: Verdict) -> String {
         let title = self.title();
-        let report = self.spooled.as_ref().map(|spooled| &spooled.report);
+        let report = self.report().map(|report| &report.report);
         if verdict == Verdict::Late {
             return format!("{title}: too late, the attempt had already ended");
         }
@@ -451,6 +438,10 @@ impl Attempt {
             _ => format!("{title}: not merged"),
         }
     }
+}
+
+fn is_mergeable(report: &Report) -> bool {
+    matches!(report, Report::Mergeable(_))
 }
 
 /// A report that says nothing of any feature.

@@ -27,12 +27,9 @@ use crate::model::ids::{CommandId, Timestamp, WorkerId};
 use crate::model::settings::WorkerKind;
 use crate::protocol::{HEARTBEAT_MS, SchedulerMessage, WorkerMessage};
 
-use attempt::{Attempt, RunningStep, Stage};
+use attempt::{Attempt, Stage, WorkStep};
 use link::Link;
-use types::Ending;
-pub use types::{
-    Done, Effect, Exit, Finished, HookPoint, Input, Leftover, Spooled, Step, StepKind,
-};
+pub use types::{Done, Effect, Exit, Finished, HookPoint, Input, Leftover, Step, StepKind};
 
 /// A second order to stop is carried out within this time, whatever a step or the scheduler does:
 /// two seconds for an agent's polite end, a few for git and the answer.
@@ -300,7 +297,11 @@ impl Machine {
             return;
         };
         let before = attempt.phase();
-        attempt.begun |= attempt.stage == Stage::Running(RunningStep::Session);
+        if let Stage::Working { step, .. } = &mut attempt.stage
+            && let WorkStep::Session { begun, .. } = step
+        {
+            *begun = true;
+        }
         let changed = attempt.phase() != before;
         let line = text.lines().next().unwrap_or_default();
         self.progress.activity = clip(line, ACTIVITY_BYTES_MAX).to_owned();

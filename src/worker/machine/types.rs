@@ -1,8 +1,8 @@
 //! What goes into the machine and what comes out.
 
-use crate::model::evidence::{Failure, Usage};
-use crate::model::ids::{AttemptId, CommandId, CommitId, FeatureId};
-use crate::model::report::Report;
+use crate::model::evidence::Failure;
+use crate::model::ids::{AttemptId, CommitId, FeatureId};
+use crate::model::report::AttemptReport;
 use crate::model::settings::WorkerKind;
 use crate::protocol::{JobOffer, SchedulerMessage, WorkerMessage};
 use crate::worker::outcome::{FeatureChecks, RebasedCommit, SessionResult};
@@ -83,7 +83,7 @@ pub enum StepKind {
     /// Keep the work reachable although it will not be merged.
     Preserve,
     /// Write the result into the spool file and sync it.
-    Spool(Box<Spooled>),
+    Spool(Box<AttemptReport>),
     /// Remove worktree, branch, the attempt's directory, and at last the spool file.
     Clean,
 }
@@ -131,17 +131,6 @@ pub enum Finished {
     Cleaned,
 }
 
-/// A report as it is kept in the spool, to be sent with this command id until it is answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Spooled {
-    /// Names the report forever.
-    pub command: CommandId,
-    /// What it says.
-    pub report: Report,
-    /// What the attempt used since the report before.
-    pub usage: Usage,
-}
-
 /// An attempt that a dead worker of this project left behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leftover {
@@ -150,7 +139,7 @@ pub struct Leftover {
     /// Whose kind of job it was.
     pub kind: WorkerKind,
     /// Its result, unless the worker died before there was one.
-    pub spooled: Option<Spooled>,
+    pub report: Option<AttemptReport>,
 }
 
 /// How the worker ended.
@@ -181,24 +170,4 @@ impl Exit {
             Self::Refused(_) | Self::Failed(_) => 1,
         }
     }
-}
-
-/// What becomes of an attempt whose step was interrupted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
-    /// Given back: cancelled by a person, or this worker stops.
-    Release {
-        /// The reason, as text for people.
-        reason: String,
-    },
-    /// Its time was up.
-    TimeLimit {
-        /// What was under way, and how it ended.
-        during: Option<String>,
-    },
-    /// The scheduler no longer counts on it: nothing is reported.
-    Drop {
-        /// How we know.
-        reason: String,
-    },
 }

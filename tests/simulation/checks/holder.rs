@@ -39,6 +39,7 @@ impl Checker for Holder {
                 id,
                 attempt,
                 process,
+                ..
             } => {
                 self.reports.insert(id, (attempt, process.clone()));
                 return Ok(());

@@ -13,6 +13,7 @@ mod measured;
 mod merged;
 mod proof;
 mod single;
+mod spent;
 mod starts;
 mod steered;
 mod taken;
@@ -42,5 +43,6 @@ pub fn all() -> Vec<Box<dyn Checker + Send>> {
         Box::new(folding::Folding),
         Box::new(healthy::Healthy),
         Box::new(measured::Measured),
+        Box::new(spent::Spent::default()),
     ]
 }

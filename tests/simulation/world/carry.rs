@@ -4,7 +4,7 @@ use super::*;
 use crate::model::branch::BranchMove;
 use crate::scheduler::cycle::Due;
 use crate::scheduler::machine::Effect;
-use crate::scheduler::ports::{GitFailure, Spooled};
+use crate::scheduler::ports::GitFailure;
 
 impl World {
     /// Carries out what is due; batches are the disk's.
@@ -200,13 +200,7 @@ impl World {
     pub(super) fn reap(&mut self, reign: u64, worker: WorkerId, attempt: AttemptId) {
         self.tree_gone(attempt);
         let result = self.spool.get(&attempt).and_then(|it| it.result.clone());
-        let spooled = result.map(|result| {
-            Box::new(Spooled {
-                command: result.command,
-                report: result.report,
-                usage: result.usage,
-            })
-        });
-        self.arrive(reign, Input::CleanedUp { worker, spooled });
+        let report = result.map(Box::new);
+        self.arrive(reign, Input::CleanedUp { worker, report });
     }
 }

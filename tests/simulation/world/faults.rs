@@ -3,7 +3,7 @@
 use super::network::Link;
 use super::*;
 use crate::model::evidence::{Failure, FailureKind, Usage};
-use crate::model::report::Report;
+use crate::model::report::{AttemptReport, Report};
 use crate::model::trouble::TroubleKind;
 use crate::protocol::{StopMode, WorkerMessage};
 use crate::simulation::scenario::What;
@@ -169,14 +169,15 @@ impl World {
             id: command,
             attempt,
             process: &process,
+            tokens: 0,
         });
         let usage = Usage::default();
-        let message = WorkerMessage::Report {
+        let message = WorkerMessage::Report(AttemptReport {
             command,
             attempt,
             report,
             usage,
-        };
+        });
         if let Some(worker) = self.workers.get_mut(&who) {
             worker.said = Some(message.clone());
         }

@@ -4,19 +4,19 @@
 use super::*;
 use crate::model::evidence::{CheckRun, Failure, FailureKind, SessionEnd};
 use crate::model::ids::ContentHash;
-use crate::model::report::JobFeature;
+use crate::model::report::{AttemptReport, JobFeature};
 use crate::protocol::JobOffer;
 use crate::simulation::agent;
 use crate::simulation::git::{Change, Made};
 use crate::simulation::scenario::Trouble;
-use crate::worker::machine::{Done, Finished, Input as WorkerInput, Spooled, Step, StepKind};
+use crate::worker::machine::{Done, Finished, Input as WorkerInput, Step, StepKind};
 use crate::worker::outcome::{FeatureChecks, RebasedCommit};
 
 /// A spool file, locked by its owner's life.
 pub struct Spool {
     pub owner: Who,
     pub kind: WorkerKind,
-    pub result: Option<Spooled>,
+    pub result: Option<AttemptReport>,
 }
 
 /// The worktree of the attempt at hand.
@@ -347,10 +347,14 @@ impl World {
             _ => {}
         }
         let result = running.brings;
+        if let Ok(Finished::Session(session)) = &result {
+            let tokens = session.usage.tokens();
+            self.show(&Sight::Used { attempt, tokens });
+        }
         self.give(who, WorkerInput::Done(Done { attempt, result }));
     }
 
-    fn write_down(&mut self, who: Who, attempt: AttemptId, spooled: &Spooled) {
+    fn write_down(&mut self, who: Who, attempt: AttemptId, spooled: &AttemptReport) {
         let Some(worker) = self.workers.get(&who) else {
             return;
         };
@@ -359,6 +363,7 @@ impl World {
             id: spooled.command,
             attempt,
             process: &process,
+            tokens: spooled.usage.tokens(),
         });
         self.note(|| format!("worker {who}: written down: {:?}", spooled.report));
         let result = Some(spooled.clone());

@@ -147,11 +147,11 @@ impl World {
         for (&attempt, spool) in &mut self.spool {
             if !self.workers.contains_key(&spool.owner) && kept.len() < KEPT_MAX {
                 spool.owner = who;
-                let (kind, spooled) = (spool.kind, spool.result.clone());
+                let (kind, report) = (spool.kind, spool.result.clone());
                 kept.push(Leftover {
                     attempt,
                     kind,
-                    spooled,
+                    report,
                 });
             }
         }
@@ -215,7 +215,7 @@ impl World {
                 }
             }
             Effect::Send(message) => {
-                if matches!(message, WorkerMessage::Report { .. }) {
+                if matches!(message, WorkerMessage::Report(_)) {
                     worker.said = Some(message.clone());
                 }
                 if let Link::Open(connection) = worker.link {

@@ -1,30 +1,45 @@
 //! What a step brought, and which one follows it.
 
-use super::{Attempt, Finished, HookPoint, RunningStep, StepKind};
-use crate::model::evidence::{Failure, FailureKind};
+use super::{Attempt, Findings, Work, WorkStep};
+use crate::model::evidence::Usage;
+use crate::model::ids::CommitId;
 use crate::model::report::Report;
 use crate::model::settings::WorkerKind;
-use crate::worker::outcome;
+use crate::worker::machine::{Finished, HookPoint};
+use crate::worker::outcome::{self, RebasedCommit};
 
 /// What follows a step that went well.
 pub(super) enum Next {
-    Step(StepKind),
+    Step(WorkStep),
     Report(Report),
+}
+
+impl Findings {
+    /// Nothing yet, on this head.
+    pub(super) fn at(head: CommitId) -> Self {
+        Self {
+            head,
+            rebased: RebasedCommit::default(),
+            checks: Vec::new(),
+            session: None,
+            usage: Usage::default(),
+        }
+    }
 }
 
 impl Attempt {
     pub(super) fn absorb(&mut self, finished: Finished) {
         match finished {
             Finished::Made(rebased) => {
-                self.made = true;
-                self.rebased = rebased;
+                self.work = Work::Unkept;
+                self.found.rebased = rebased;
             }
             Finished::Session(session) => {
-                self.usage = self.usage.plus(session.usage);
-                self.session = Some(*session);
+                self.found.usage = self.found.usage.plus(session.usage);
+                self.found.session = Some(*session);
             }
-            Finished::Rebased(rebased) => self.rebased = rebased,
-            Finished::Checked(checks) => self.checks = checks,
+            Finished::Rebased(rebased) => self.found.rebased = rebased,
+            Finished::Checked(checks) => self.found.checks = checks,
             Finished::Hooked
             | Finished::Committed
             | Finished::Preserved(_)
@@ -33,50 +48,46 @@ impl Attempt {
         }
     }
 
-    pub(super) fn next(&self, running: RunningStep) -> Next {
+    pub(super) fn next(&self, step: &WorkStep) -> Next {
         let all = || self.features().iter().map(|feature| feature.id).collect();
-        match (running, self.kind) {
-            (RunningStep::Make, _) => Next::Step(StepKind::Hook(HookPoint::AfterCreate)),
-            (RunningStep::Hook(HookPoint::AfterCreate), _) => {
-                Next::Step(StepKind::Hook(HookPoint::BeforeRun))
+        match (step, self.kind) {
+            (WorkStep::Make, _) => Next::Step(WorkStep::Hook(HookPoint::AfterCreate)),
+            (WorkStep::Hook(HookPoint::AfterCreate), _) => {
+                Next::Step(WorkStep::Hook(HookPoint::BeforeRun))
             }
-            (RunningStep::Hook(HookPoint::BeforeRun), WorkerKind::Coding) => {
-                Next::Step(StepKind::Session(all()))
+            (WorkStep::Hook(HookPoint::BeforeRun), WorkerKind::Coding) => {
+                Next::Step(WorkStep::session(all()))
             }
-            (RunningStep::Hook(HookPoint::BeforeRun), WorkerKind::Testing) => {
-                self.check_or(|| Next::Step(StepKind::Session(self.for_agent())))
+            (WorkStep::Hook(HookPoint::BeforeRun), WorkerKind::Testing) => {
+                self.check_or(|| Next::Step(WorkStep::session(self.for_agent())))
             }
-            (RunningStep::Session, _) => Next::Step(StepKind::Hook(HookPoint::AfterRun)),
-            (RunningStep::Check, WorkerKind::Testing) => Next::Step(match self.for_agent() {
-                none if none.is_empty() => StepKind::Hook(HookPoint::AfterRun),
-                some => StepKind::Session(some),
+            (WorkStep::Session { .. }, _) => Next::Step(WorkStep::Hook(HookPoint::AfterRun)),
+            (WorkStep::Check { .. }, WorkerKind::Testing) => Next::Step(match self.for_agent() {
+                none if none.is_empty() => WorkStep::Hook(HookPoint::AfterRun),
+                some => WorkStep::session(some),
             }),
-            (RunningStep::Hook(HookPoint::AfterRun), WorkerKind::Testing) => {
+            (WorkStep::Hook(HookPoint::AfterRun), WorkerKind::Testing) => {
                 Next::Report(self.tested(None))
             }
-            (RunningStep::Hook(HookPoint::AfterRun), WorkerKind::Coding) => {
-                let session = self.session.as_ref();
+            (WorkStep::Hook(HookPoint::AfterRun), WorkerKind::Coding) => {
+                let session = self.found.session.as_ref();
                 match session
                     .and_then(|session| outcome::after_coding_session(self.features(), session))
                 {
                     Some(report) => Next::Report(report),
-                    None => Next::Step(StepKind::Commit),
+                    None => Next::Step(WorkStep::Commit),
                 }
             }
-            (RunningStep::Commit, _) => Next::Step(StepKind::Rebase(self.head.clone())),
-            (RunningStep::Rebase, _) => self.check_or(|| Next::Report(self.checked())),
-            (RunningStep::Check, WorkerKind::Coding) => Next::Report(self.checked()),
-            (RunningStep::Preserve | RunningStep::Spool | RunningStep::Clean, _) => {
-                let failure = Failure::new(FailureKind::Setup, "the attempt has no next step");
-                Next::Report(self.failed(&failure))
-            }
+            (WorkStep::Commit, _) => Next::Step(WorkStep::Rebase(self.found.head.clone())),
+            (WorkStep::Rebase(_), _) => self.check_or(|| Next::Report(self.checked())),
+            (WorkStep::Check { .. }, WorkerKind::Coding) => Next::Report(self.checked()),
         }
     }
 
     fn check_or(&self, otherwise: impl FnOnce() -> Next) -> Next {
         match self.with_checks() {
             none if none.is_empty() => otherwise(),
-            features => Next::Step(StepKind::Check {
+            features => Next::Step(WorkStep::Check {
                 features,
                 go_on: self.kind == WorkerKind::Testing,
             }),
@@ -84,8 +95,9 @@ impl Attempt {
     }
 
     fn checked(&self) -> Report {
-        let session = self.session.as_ref();
+        let session = self.found.session.as_ref();
         let note = session.and_then(|session| session.verdict.note.as_deref());
-        outcome::after_checks(self.features(), &self.rebased, &self.checks, note)
+        let (rebased, checks) = (&self.found.rebased, &self.found.checks);
+        outcome::after_checks(self.features(), rebased, checks, note)
     }
 }

@@ -41,7 +41,7 @@ fn the_report_is_spooled_first_and_keeps_its_command_until_answered() {
     };
     let effects = rig.raw(Input::Done(done));
     let first = report_in(&effects).expect("a report");
-    assert_eq!(first, (spooled.command, spooled.report, spooled.usage));
+    assert_eq!(first, spooled);
     for _ in 0..3 {
         rig.lose_link();
         rig.wake();
@@ -72,13 +72,13 @@ fn rebase_rounds_report_anew() {
             result: Ok(Finished::Spooled),
         };
         let effects = rig.raw(Input::Done(done));
-        let (command, report, usage) = report_in(&effects).expect("a report");
-        assert!(usage.is_zero(), "the first report told of all use");
-        let Report::Mergeable(mergeable) = report else {
+        let report = report_in(&effects).expect("a report");
+        assert_eq!(report.usage.input_tokens, 10, "what it has used in all");
+        let Report::Mergeable(mergeable) = &report.report else {
             panic!("{report:?}");
         };
         assert_eq!(mergeable.onto, commit(round));
-        commands.push(command);
+        commands.push(report.command);
     }
     commands.dedup();
     assert_eq!(commands.len(), 3);
@@ -94,7 +94,7 @@ fn rebase_rounds_report_anew() {
 fn a_rebase_ordered_for_an_earlier_report_is_ignored() {
     let mut rig = Rig::at("waiting");
     let attempt = rig.machine.attempt.as_ref();
-    let first = attempt.and_then(|one| Some(one.spooled.as_ref()?.command));
+    let first = attempt.and_then(|one| Some(one.report()?.command));
     let again = || SchedulerMessage::Rebase {
         command: first.expect("a report"),
         attempt: ATTEMPT,
@@ -129,7 +129,7 @@ fn every_step_that_fails_ends_the_attempt() {
             .machine
             .attempt
             .as_ref()
-            .and_then(|one| one.spooled.clone());
+            .and_then(|one| one.report().cloned());
         let Some(Report::Failed { failures, .. }) = spooled.map(|spooled| spooled.report) else {
             panic!("{point}");
         };
@@ -190,7 +190,7 @@ fn the_time_limit_covers_the_attempt_but_not_the_waiting() {
         .machine
         .attempt
         .as_ref()
-        .and_then(|one| one.spooled.clone());
+        .and_then(|one| one.report().cloned());
     let Some(Report::Failed { failures, .. }) = report.map(|spooled| spooled.report) else {
         panic!("{effects:?}");
     };
@@ -208,7 +208,7 @@ fn the_time_limit_covers_the_attempt_but_not_the_waiting() {
         rig.give(Input::Tick);
         rig.done(Finished::Session(Box::new(session(end))));
         let attempt = rig.machine.attempt.as_ref();
-        let report = attempt.and_then(|one| one.spooled.clone());
+        let report = attempt.and_then(|one| one.report().cloned());
         let Some(Report::Failed { failures, .. }) = report.map(|spooled| spooled.report) else {
             panic!("{end:?}");
         };
@@ -257,7 +257,7 @@ fn a_session_that_fails_explains_what_failed_after_it() {
         .machine
         .attempt
         .as_ref()
-        .and_then(|one| one.spooled.clone());
+        .and_then(|one| one.report().cloned());
     let Some(Report::Failed {
         failures,
         limited_until,

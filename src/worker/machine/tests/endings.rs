@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::report::TestVerdict;
-use crate::worker::machine::attempt::SETTLE_MS;
+use crate::worker::machine::ending::SETTLE_MS;
 
 /// How a worker learns that it is to end.
 const ENDS: [fn() -> Input; 3] = [
@@ -129,7 +129,7 @@ fn a_test_that_is_ended_finds_nothing_broken() {
         assert_eq!(rig.unsettled(Ok(both)), ["hook AfterRun"]);
         rig.result(Ok(Finished::Hooked));
         let attempt = rig.machine.attempt.as_ref().expect("an attempt");
-        let spooled = attempt.spooled.clone().expect("a report");
+        let spooled = attempt.report().cloned().expect("a report");
         let Report::Tested { verdicts, .. } = spooled.report else {
             panic!("{spooled:?}");
         };

@@ -131,7 +131,7 @@ fn a_session_outlives_the_orphan_limit_and_its_result_stays_in_the_spool() {
     // The attempt's own limit is another matter.
     let mut patient = rig;
     if let Some(attempt) = patient.machine.attempt.as_mut() {
-        attempt.deadline = None;
+        attempt.clock.stop(Timestamp(0));
     }
     assert_eq!(patient.give(Input::Tick), ["connect"], "it does not end");
     patient.lose_link();
@@ -358,17 +358,18 @@ fn refused_by_the_scheduler() {
 
 #[test]
 fn what_dead_workers_left_is_dealt_with_before_the_first_job() {
-    let spooled = Spooled {
+    let spooled = AttemptReport {
+        attempt: AttemptId(7),
         command: CommandId(42),
         report: Report::Released {
             reason: "test".to_owned(),
         },
         usage: Usage::default(),
     };
-    let leftover = |attempt, spooled| Leftover {
+    let leftover = |attempt, report| Leftover {
         attempt: AttemptId(attempt),
         kind: WorkerKind::Coding,
-        spooled,
+        report,
     };
     let leftover = vec![leftover(4, None), leftover(7, Some(spooled))];
     let mut rig = Rig::with_leftovers(WorkerKind::Coding, leftover.clone());
@@ -386,8 +387,12 @@ fn what_dead_workers_left_is_dealt_with_before_the_first_job() {
         holding_accepted: true,
     };
     let effects = rig.raw(Input::Message(welcome));
-    let (command, ..) = report_in(&effects).expect("a report");
-    assert_eq!(command, CommandId(42), "the dead worker's own command");
+    let report = report_in(&effects).expect("a report");
+    assert_eq!(
+        report.command,
+        CommandId(42),
+        "the dead worker's own command"
+    );
     let rest = rig.reported(Verdict::Late);
     assert_eq!(rig.run_on(rest), ["clean", "ready"]);
 
@@ -431,7 +436,7 @@ fn a_connected_worker_is_never_silent_for_long() {
     let rigs = POINTS.iter().map(|&point| (point, Rig::at(point)));
     for (point, mut rig) in rigs.chain([idle()]) {
         if let Some(attempt) = rig.machine.attempt.as_mut() {
-            attempt.deadline = None;
+            attempt.clock.stop(Timestamp(0));
         }
         let mut said_at = rig.now;
         for _ in 0..10 {

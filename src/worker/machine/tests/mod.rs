@@ -11,13 +11,14 @@ use crate::model::ids::{
     AttemptId, CommandId, CommitId, ContentHash, Epoch, FeatureId, JobId, Sequence, Timestamp,
     WorkerId,
 };
-use crate::model::report::{JobFeature, Report};
+use crate::model::report::{AttemptReport, JobFeature, Report};
 use crate::model::settings::{Settings, WorkerKind};
 use crate::protocol::{JobOffer, SchedulerMessage, Verdict, WorkerMessage};
 use crate::worker::outcome::{FeatureChecks, RebasedCommit, SessionResult};
 use crate::worker::verdict::Reading;
 
-use super::{Done, Effect, Finished, Input, Leftover, Machine, Rules, Spooled, Step, StepKind};
+use super::attempt::Stage;
+use super::{Done, Effect, Finished, Input, Leftover, Machine, Rules, Step, StepKind};
 
 const ATTEMPT: AttemptId = AttemptId(7);
 const ORPHAN_LIMIT_MS: u64 = 60_000;
@@ -176,16 +177,13 @@ impl Rig {
         };
         let effects = self.raw(Input::Done(done));
         let attempt = self.machine.attempt.as_ref();
-        match attempt
-            .and_then(|one| one.held.as_ref())
-            .map(|held| held.until)
-        {
-            Some(until) => {
+        match attempt.map(|one| one.stage.clone()) {
+            Some(Stage::Settling { until, .. }) => {
                 assert!(words(&effects).is_empty(), "nothing is done meanwhile");
                 self.now = until;
                 self.raw(Input::Tick)
             }
-            None => effects,
+            _ => effects,
         }
     }
 
@@ -252,7 +250,7 @@ impl Rig {
     /// The answer to the last report: the head has moved.
     fn rebase(&mut self, onto: u8) -> Vec<String> {
         let attempt = self.machine.attempt.as_ref();
-        let command = attempt.and_then(|one| Some(one.spooled.as_ref()?.command));
+        let command = attempt.and_then(|one| Some(one.report()?.command));
         self.hear(SchedulerMessage::Rebase {
             command: command.expect("a report"),
             attempt: ATTEMPT,
@@ -339,7 +337,7 @@ fn word(effect: &Effect) -> Option<String> {
             },
             WorkerMessage::Ready => "ready".to_owned(),
             WorkerMessage::Progress { .. } | WorkerMessage::Heartbeat => return None,
-            WorkerMessage::Report { report, .. } => format!("report c {}", report.as_str()),
+            WorkerMessage::Report(report) => format!("report c {}", report.report.as_str()),
             WorkerMessage::Leaving { .. } => "leaving".to_owned(),
         },
         Effect::Begin(Step { kind, .. }) => match kind {
@@ -350,7 +348,7 @@ fn word(effect: &Effect) -> Option<String> {
             StepKind::Rebase(onto) => format!("rebase {}", onto.as_str().get(..1).unwrap_or("?")),
             StepKind::Check { features, .. } => format!("check {}", list(features)),
             StepKind::Preserve => "preserve".to_owned(),
-            StepKind::Spool(spooled) => format!("spool c {}", spooled.report.as_str()),
+            StepKind::Spool(report) => format!("spool c {}", report.report.as_str()),
             StepKind::Clean => "clean".to_owned(),
         },
     })
@@ -362,20 +360,15 @@ fn list(features: &[FeatureId]) -> String {
 }
 
 /// The report that is sent among these effects.
-fn report_in(effects: &[Effect]) -> Option<(CommandId, Report, Usage)> {
+fn report_in(effects: &[Effect]) -> Option<AttemptReport> {
     effects.iter().find_map(|effect| match effect {
-        Effect::Send(WorkerMessage::Report {
-            command,
-            report,
-            usage,
-            ..
-        }) => Some((*command, report.clone(), *usage)),
+        Effect::Send(WorkerMessage::Report(report)) => Some(report.clone()),
         _ => None,
     })
 }
 
 /// The result that is spooled among these effects.
-fn spooled_in(effects: &[Effect]) -> Option<Spooled> {
+fn spooled_in(effects: &[Effect]) -> Option<AttemptReport> {
     effects.iter().find_map(|effect| match effect {
         Effect::Begin(Step {
             kind: StepKind::Spool(spooled),

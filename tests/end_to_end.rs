@@ -321,3 +321,31 @@ fn a_paused_run_says_that_it_waits_and_status_tells_what_is_ready_again() {
     assert_eq!(wait(&mut run), Some(130));
     project.wait_for_silence();
 }
+
+#[test]
+fn log_lines_say_which_run_which_worker_and_which_attempt() {
+    let agent = r#"echo x > "f$CREWLOG_FEATURE.txt""#;
+    let project = project(agent, "", &feature(1, ""));
+    let run = project
+        .command(&["run", "--workers", "coding=1", "--quiet"])
+        .env("CREWLOG_LOG", "crewlog=debug")
+        .output()
+        .expect("the scheduler");
+    assert_eq!(run.status.code(), Some(0), "{run:?}");
+    let file = project.root.join(".git/crewlog/main/workers.log");
+    let lines = fs::read_to_string(file).expect("what the workers said");
+    let attempt = json(&project, &["export"])
+        .iter()
+        .find(|event| event.to_string().contains("\"type\":\"AttemptStarted\""))
+        .and_then(|event| event["sequence"].as_u64())
+        .expect("an attempt");
+    let spans = format!("worker{{kind=\"coding\" name=\"worker-1\"}}:attempt{{id={attempt}}}");
+    for step in ["creating the worktree", "running the checks", "cleaning up"] {
+        let found = lines
+            .lines()
+            .any(|line| line.contains(&spans) && line.contains(step));
+        assert!(found, "{spans}, {step}: {lines}");
+    }
+    let said = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert!(said.contains("run{branch=\"crewlog/test\" epoch="), "{said}");
+}

@@ -13,6 +13,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tracing::{Instrument, field};
 
 use self::execute::Executor;
 use super::Error;
@@ -115,12 +116,22 @@ impl Entropy for Seeded {
 /// as the scheduler listens. When it returns, with the state at the log's end, nothing of it holds
 /// the log any more.
 pub async fn run(
+    options: Options,
+    handle: oneshot::Sender<Handle>,
+) -> Result<(Ending, State), Error> {
+    // Every line that is logged from here on says of which run it is.
+    let span = tracing::info_span!("run", branch = options.branch, epoch = field::Empty);
+    run_all(options, handle).instrument(span).await
+}
+
+async fn run_all(
     mut options: Options,
     handle: oneshot::Sender<Handle>,
 ) -> Result<(Ending, State), Error> {
     let head = options.integration.head().await?;
     let state = std::mem::take(&mut options.state);
     let epoch = options.log.lead()?;
+    tracing::Span::current().record("epoch", epoch.0);
     let seed = options.seed.unwrap_or_else(rand::random);
     // Each reign draws other numbers than the one before, and the same ones when run again.
     let entropy = Seeded(StdRng::seed_from_u64(seed ^ epoch.0.rotate_left(32)));

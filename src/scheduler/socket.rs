@@ -18,6 +18,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio_util::codec::{FramedRead, FramedWrite};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use self::peer::Peer;
 use self::speak::Speaker;
@@ -229,12 +230,15 @@ impl Listener {
             count += 1;
             let peer = Peer::of(&stream);
             let talk = talk(stream, Connection(count), peer, door.clone());
-            door.talks.spawn(async move {
-                if let Err(error) = talk.await {
-                    tell(&error);
+            door.talks.spawn(
+                async move {
+                    if let Err(error) = talk.await {
+                        tell(&error);
+                    }
+                    drop(place);
                 }
-                drop(place);
-            });
+                .in_current_span(),
+            );
         }
     }
 }

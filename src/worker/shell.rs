@@ -8,12 +8,13 @@ use std::time::{Duration, Instant, SystemTime};
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, field};
 
 use crate::agent::process;
 use crate::model::ids::Timestamp;
 use crate::model::running::Running;
 use crate::model::settings::WorkerKind;
-use crate::protocol::identity;
+use crate::protocol::{SchedulerMessage, identity};
 use crate::workspace::{self, Repository};
 
 use super::config::Config;
@@ -131,7 +132,8 @@ pub async fn launch(launch: Launch) -> Result<Exit, WorkerError> {
         work: Work::Idle(Box::new(executor)),
         cancel: CancellationToken::new(),
     };
-    Ok(shell.run().await)
+    let span = tracing::info_span!("worker", kind = launch.kind.as_str(), name = field::Empty);
+    Ok(shell.run().instrument(span).await)
 }
 
 /// The file of a project's data directory in which the scheduler keeps what it has read of git's
@@ -222,6 +224,9 @@ impl Shell {
     async fn run(mut self) -> Exit {
         let mut input = Input::Start;
         loop {
+            if let Input::Message(SchedulerMessage::Welcome { name, .. }) = &input {
+                tracing::Span::current().record("name", name);
+            }
             let mut inputs = vec![input];
             while let Some(input) = inputs.pop() {
                 let effects = self.machine.step(self.clock.now(), rand::random(), input);
@@ -281,10 +286,21 @@ impl Shell {
                 Work::Idle(mut executor) => {
                     self.cancel = CancellationToken::new();
                     let cancel = self.cancel.clone();
-                    self.work = Work::Busy(Box::pin(async move {
+                    let span = tracing::info_span!("attempt", id = step.attempt.0);
+                    let carried = async move {
+                        let (words, since) = (step.kind.words(), Instant::now());
                         let done = executor.carry_out(step, &cancel).await;
+                        let took_ms = since.elapsed().as_millis();
+                        match &done.result {
+                            Ok(_) => tracing::debug!(step = words, took_ms, "done"),
+                            Err(failure) => {
+                                let reason = failure.reason.as_str();
+                                tracing::info!(step = words, took_ms, reason, "failed");
+                            }
+                        }
                         (executor, done)
-                    }));
+                    };
+                    self.work = Work::Busy(Box::pin(carried.instrument(span)));
                 }
                 busy => {
                     self.work = busy;

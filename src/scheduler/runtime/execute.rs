@@ -8,6 +8,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use tokio::sync::{Notify, mpsc, oneshot};
+use tracing::Instrument;
 
 use super::{Options, exit_report};
 use crate::model::ids::{AttemptId, CommitId};
@@ -171,17 +172,20 @@ impl Executor {
     fn merge(&self, attempt: AttemptId, onto: CommitId, commit: CommitId) {
         let integration = self.integration.clone();
         let inbox = self.inbox.clone();
-        tokio::spawn(async move {
-            let answer = match integration.merge(&onto, &commit).await {
-                Ok(merged) => Arrival::Said(Input::Merged { attempt, merged }),
-                Err(error) => {
-                    let head = integration.head_at_rest().await.ok();
-                    Arrival::GitFailed(attempt, head, error)
-                }
-            };
-            // A loop that is gone needs no answer.
-            let _ = inbox.send(answer).await;
-        });
+        tokio::spawn(
+            async move {
+                let answer = match integration.merge(&onto, &commit).await {
+                    Ok(merged) => Arrival::Said(Input::Merged { attempt, merged }),
+                    Err(error) => {
+                        let head = integration.head_at_rest().await.ok();
+                        Arrival::GitFailed(attempt, head, error)
+                    }
+                };
+                // A loop that is gone needs no answer.
+                let _ = inbox.send(answer).await;
+            }
+            .in_current_span(),
+        );
     }
 
     fn explain(&self, from: CommitId, to: CommitId, merges: Vec<CommitId>) {
@@ -212,11 +216,14 @@ impl Executor {
 
     fn answer(&self, work: impl Future<Output = Input> + Send + 'static) {
         let inbox = self.inbox.clone();
-        tokio::spawn(async move {
-            let input = work.await;
-            // A loop that is gone needs no answer.
-            let _ = inbox.send(Arrival::Said(input)).await;
-        });
+        tokio::spawn(
+            async move {
+                let input = work.await;
+                // A loop that is gone needs no answer.
+                let _ = inbox.send(Arrival::Said(input)).await;
+            }
+            .in_current_span(),
+        );
     }
 
     /// Starts a worker in a process group of its own, so that a Ctrl-C in the terminal reaches
@@ -264,7 +271,7 @@ impl Executor {
             }
             let ended = Input::ChildEnded { pid, end };
             let _ = inbox.send(Arrival::Said(ended)).await;
-        });
+        }.in_current_span());
     }
 
     fn worker_process(&self, kind: &str) -> std::io::Result<tokio::process::Child> {

@@ -360,7 +360,7 @@ impl Machine {
         let before = attempt.phase();
         attempt.stage = stage;
         let (changed, said) = (attempt.phase() != before, attempt.phase().is_some());
-        self.progress.activity = stage::words(&kind).to_owned();
+        self.progress.activity = kind.words().to_owned();
         self.progress.unsaid = said;
         self.out.push(Effect::Begin(Step {
             attempt: attempt.id,

@@ -88,6 +88,25 @@ pub enum StepKind {
     Clean,
 }
 
+impl StepKind {
+    /// The step in a few words, as its user reads it: "running the checks".
+    pub fn words(&self) -> &'static str {
+        match self {
+            Self::Make(_) => "creating the worktree",
+            Self::Hook(HookPoint::AfterCreate) => "hook after_create",
+            Self::Hook(HookPoint::BeforeRun) => "hook before_run",
+            Self::Hook(HookPoint::AfterRun) => "hook after_run",
+            Self::Session(_) => "the agent is working",
+            Self::Commit => "committing",
+            Self::Rebase(_) => "rebasing",
+            Self::Check { .. } => "running the checks",
+            Self::Preserve => "preserving the work",
+            Self::Spool(_) => "writing the result",
+            Self::Clean => "cleaning up",
+        }
+    }
+}
+
 /// Where a project's own commands run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HookPoint {

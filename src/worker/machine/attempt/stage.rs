@@ -204,20 +204,3 @@ impl Ending {
         }
     }
 }
-
-/// The words for a step that begins, as its user reads them.
-pub fn words(kind: &StepKind) -> &'static str {
-    match kind {
-        StepKind::Make(_) => "creating the worktree",
-        StepKind::Hook(HookPoint::AfterCreate) => "hook after_create",
-        StepKind::Hook(HookPoint::BeforeRun) => "hook before_run",
-        StepKind::Hook(HookPoint::AfterRun) => "hook after_run",
-        StepKind::Session(_) => "the agent is working",
-        StepKind::Commit => "committing",
-        StepKind::Rebase(_) => "rebasing",
-        StepKind::Check { .. } => "running the checks",
-        StepKind::Preserve => "preserving the work",
-        StepKind::Spool(_) => "writing the result",
-        StepKind::Clean => "cleaning up",
-    }
-}

@@ -9,8 +9,8 @@ use tokio::net::UnixStream;
 use tokio_util::bytes::Bytes;
 use tokio_util::codec::Framed;
 
-use super::error::Error;
-use crate::model::command::{PersonCommand, Rejection};
+use super::error::{Cause, Error};
+use crate::model::command::{PersonCommand, Problem, Rejection};
 use crate::model::ids::{CommandId, Sequence};
 use crate::protocol::{
     ClientMessage, Codec, HandshakeError, Role, StopMode, ToClient, connect, decode, encode,
@@ -72,32 +72,25 @@ fn silent(pid: Option<u32>) -> Error {
     )
 }
 
-/// `what` of the error when the connection breaks before the answer.
-const LOST: &str = "the connection to the scheduler was lost";
-
-/// Whether the connection broke. Another process may hold the log by now and can be asked instead.
-pub fn is_lost(error: &Error) -> bool {
-    error.what == LOST
-}
-
 /// Whether an ending scheduler accepted the connection but no longer listens.
 fn nobody(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
     matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }
 
+/// The connection broke before the answer.
 fn broken(why: impl std::fmt::Display) -> Error {
     Error::internal(
-        LOST,
+        "the connection to the scheduler was lost",
         why,
         "check with `scheduler status` whether the command took effect",
     )
+    .caused_by(Cause::ConnectionLost)
 }
 
 /// The scheduler refused this client, whatever it asked for.
-pub fn turned_away(reason: &str) -> Error {
-    let (why, next) = reason.split_once("; ").unwrap_or((reason, ""));
-    Error::usage("the scheduler refused", why, next)
+pub fn turned_away(problem: Problem) -> Error {
+    Error::usage("the scheduler refused", problem.what, problem.advice)
 }
 
 impl Client {
@@ -193,7 +186,7 @@ impl Client {
         match self.answer().await? {
             ToClient::Accepted { first, last } => Ok(Ok((first, last))),
             ToClient::Rejected(rejection) => Ok(Err(rejection)),
-            ToClient::Refused { reason } => Err(turned_away(&reason)),
+            ToClient::Refused(problem) => Err(turned_away(problem)),
             other => Err(broken(format!("unexpected answer {other:?}"))),
         }
     }

@@ -22,6 +22,21 @@ pub struct Error {
     pub why: String,
     /// What to do next, with the exact command or key; empty when `why` already says it.
     pub next: String,
+    /// What a caller may do something about.
+    pub cause: Cause,
+}
+
+/// What commands handle themselves instead of printing it, so that nobody reads an error's words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cause {
+    /// Nothing that a caller treats in its own way.
+    #[default]
+    Other,
+    /// The connection to the scheduler broke before its answer. Another process may hold the log by
+    /// now and can be asked instead.
+    ConnectionLost,
+    /// The reader of standard output closed its end: `scheduler log | head` is no error.
+    ReaderGone,
 }
 
 impl Error {
@@ -37,7 +52,13 @@ impl Error {
             what: what.into(),
             why: why.to_string(),
             next: next.into(),
+            cause: Cause::Other,
         }
+    }
+
+    /// The same error, for callers that handle this cause.
+    pub fn caused_by(self, cause: Cause) -> Self {
+        Self { cause, ..self }
     }
 
     /// An error of the person: exit code 2.

@@ -34,7 +34,7 @@ use clap::{CommandFactory, Parser};
 
 use args::{Scheduler, Verb, Worker};
 pub use context::Context;
-use error::Error;
+use error::{Cause, Error};
 use exit::ExitCode;
 use globals::Format;
 
@@ -101,7 +101,7 @@ fn finish(context: &Context, result: Result<ExitCode, Error>) -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            if !output::is_reader_gone(&error) {
+            if error.cause != Cause::ReaderGone {
                 let text = match context.global.format {
                     Format::Text => error.text(output::terminal_width(&io::stderr())),
                     Format::Json => error.json(),

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use super::error::Error;
+use super::error::{Cause, Error};
 use super::exit::ExitCode;
 use super::globals::{ColorChoice, Format, Global};
 use super::text::clean_lines;
@@ -19,9 +19,6 @@ pub struct Output {
     /// Whether to leave out notes.
     pub quiet: bool,
 }
-
-/// `what` of the error when the reader closed its end (`scheduler log | head`). Never printed.
-const READER_GONE: &str = "the reader of standard output went away";
 
 impl Output {
     /// The output that the arguments and the terminal ask for.
@@ -63,7 +60,10 @@ impl Output {
         let mut stdout = io::stdout().lock();
         let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
         written.map_err(|error| match error.kind() {
-            io::ErrorKind::BrokenPipe => Error::new(ExitCode::Passing, READER_GONE, "", ""),
+            io::ErrorKind::BrokenPipe => {
+                let what = "the reader of standard output went away";
+                Error::new(ExitCode::Passing, what, "", "").caused_by(Cause::ReaderGone)
+            }
             _ => Error::internal(
                 "cannot write to standard output",
                 error,
@@ -71,11 +71,6 @@ impl Output {
             ),
         })
     }
-}
-
-/// Whether the error only says that the reader closed its end.
-pub fn is_reader_gone(error: &Error) -> bool {
-    error.what == READER_GONE
 }
 
 /// Whether to use colour on a stream. An empty NO_COLOR has no effect (no-color.org).

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use self::disk::Disk;
 pub use self::disk::{FromDisk, Why};
 use super::client::{self, Call, Client, READER_LIMIT};
-use super::error::Error;
+use super::error::{Cause, Error};
 use super::project::Project;
 use super::{failures, store};
 use crate::model::event::Recorded;
@@ -185,7 +185,7 @@ impl Source {
         };
         match (asked, answer) {
             (Ok(()), Ok(Some(ToClient::Live(live)))) => Ok(Some(live)),
-            (Err(error), _) | (_, Err(error)) if !client::is_lost(&error) => Err(error),
+            (Err(error), _) | (_, Err(error)) if error.cause != Cause::ConnectionLost => Err(error),
             _ => Ok(None),
         }
     }
@@ -292,7 +292,7 @@ impl Running {
             let message = match message {
                 Ok(Some(message)) => message,
                 Ok(None) => return Ok(Asked::Lost),
-                Err(error) if client::is_lost(&error) => return Ok(Asked::Lost),
+                Err(error) if error.cause == Cause::ConnectionLost => return Ok(Asked::Lost),
                 Err(error) => return Err(error),
             };
             match answer(message, &self.contents, each)? {
@@ -335,7 +335,7 @@ fn answer(
             ControlFlow::Continue(()) => Ok(ControlFlow::Continue(true)),
             ControlFlow::Break(()) => Ok(ControlFlow::Break(())),
         },
-        ToClient::Refused { reason } => Err(client::turned_away(&reason)),
+        ToClient::Refused(problem) => Err(client::turned_away(problem)),
         other => Err(Error::internal(
             "cannot understand the scheduler",
             format!("it answered {other:?}"),

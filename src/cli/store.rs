@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::client::{self, Client};
 use super::config::Config;
-use super::error::Error;
+use super::error::{Cause, Error};
 use super::exit::ExitCode;
 use super::failures;
 use super::project::Project;
@@ -131,7 +131,7 @@ pub async fn ask(
         if let Some(mut client) = Client::connect(&project.socket).await? {
             match client.command(id, command.clone()).await {
                 // The scheduler ended. The repeated command id shows whether the command took effect.
-                Err(error) if client::is_lost(&error) => {
+                Err(error) if error.cause == Cause::ConnectionLost => {
                     client::pause().await;
                     continue;
                 }

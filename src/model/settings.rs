@@ -1,6 +1,8 @@
 //! The rules of a run that people may choose. They are recorded in the log, so that a decision
 //! can be explained by the settings it was made under.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::evidence::Usage;
@@ -89,8 +91,42 @@ pub struct SettingError {
     pub name: String,
     /// The value that is out of range.
     pub value: u64,
-    /// What it may be: `1 to 50`.
-    pub range: String,
+    /// What it may be.
+    pub range: Range,
+}
+
+/// What a setting may be, in its own unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Range {
+    /// From the first to the second, both included.
+    Between(u64, u64),
+    /// This or more.
+    AtLeast(u64),
+    /// This or less: more does not fit the field.
+    AtMost(u64),
+    /// 0 or 1.
+    Flag,
+    /// Nothing: no setting has this name.
+    NoSuchSetting,
+}
+
+impl Range {
+    /// The range as text, with numbers in the words of `say`.
+    pub fn words(self, say: impl Fn(u64) -> String) -> String {
+        match self {
+            Self::Between(least, most) => format!("{} to {}", say(least), say(most)),
+            Self::AtLeast(least) => format!("at least {}", say(least)),
+            Self::AtMost(most) => format!("at most {}", say(most)),
+            Self::Flag => "0 or 1".to_owned(),
+            Self::NoSuchSetting => format!("a setting ({})", Settings::NAMES.join(", ")),
+        }
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words(|number| number.to_string()))
+    }
 }
 
 /// A field of [`Settings`].
@@ -163,21 +199,18 @@ impl Settings {
     /// # Errors
     /// There is no such field, or its type cannot hold the value.
     pub fn set(&mut self, name: &str, value: u64) -> Result<(), SettingError> {
-        let error = |range: String| SettingError {
+        let error = |range| SettingError {
             name: name.to_owned(),
             value,
             range,
         };
-        let too_large = || error(format!("at most {}", u32::MAX));
+        let too_large = || error(Range::AtMost(u32::MAX.into()));
         match self.field(name) {
             Some(Field::Count(count)) => *count = value.try_into().map_err(|_| too_large())?,
             Some(Field::Amount(amount)) => *amount = value,
             Some(Field::Flag(flag)) if value <= 1 => *flag = value == 1,
-            Some(Field::Flag(_)) => return Err(error("0 or 1".to_owned())),
-            None => {
-                let names = Self::NAMES.join(", ");
-                return Err(error(format!("a setting ({names})")));
-            }
+            Some(Field::Flag(_)) => return Err(error(Range::Flag)),
+            None => return Err(error(Range::NoSuchSetting)),
         }
         Ok(())
     }
@@ -219,7 +252,7 @@ impl Settings {
                 return Err(SettingError {
                     name: name.to_owned(),
                     value,
-                    range: format!("{least} to {most}"),
+                    range: Range::Between(least, most),
                 });
             }
         }
@@ -227,7 +260,7 @@ impl Settings {
             return Err(SettingError {
                 name: "step_limit".to_owned(),
                 value: 0,
-                range: "at least 1".to_owned(),
+                range: Range::AtLeast(1),
             });
         }
         Ok(())

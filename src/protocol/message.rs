@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::command::{PersonCommand, Rejection};
+use crate::model::command::{PersonCommand, Problem, Rejection};
 use crate::model::event::ProcessIdentity;
 use crate::model::ids::{
     AttemptId, CommandId, CommitId, Epoch, FeatureId, JobId, Sequence, Timestamp, WorkerId,
@@ -221,10 +221,7 @@ pub enum ToClient {
     /// The answer to `Stop`: it has begun.
     Stopping,
     /// The client cannot be served.
-    Refused {
-        /// Why, and what to do.
-        reason: String,
-    },
+    Refused(Problem),
 }
 
 /// What the log does not say: what is going on at this moment.

@@ -24,6 +24,7 @@ use self::peer::Peer;
 use self::speak::Speaker;
 use super::machine::{Connection, Input};
 use crate::model::actor::Actor;
+use crate::model::command::Problem;
 use crate::model::ids::{AttemptId, CommitId, Sequence};
 use crate::model::settings::WorkerKind;
 use crate::protocol::{ClientMessage, Codec, Role, SchedulerMessage, ToClient, decode, handshake};
@@ -319,7 +320,8 @@ async fn talk(
     let caller = match caller {
         Ok(caller) => caller,
         Err(error) => {
-            let refused = speaker.refuse(format!("cannot identify this process: {error}"));
+            let problem = Problem::new(format!("cannot identify this process: {error}"), "");
+            let refused = speaker.refuse(problem);
             let limit = Duration::from_millis(LINGER_MS);
             return tokio::time::timeout(limit, refused).await?;
         }
@@ -347,7 +349,7 @@ async fn talk(
     };
     if let Err(reason) = &read {
         let limit = Duration::from_millis(LINGER_MS);
-        let refused = speaker.refuse(reason.to_string());
+        let refused = speaker.refuse(Problem::new(reason.to_string(), ""));
         // It may be gone, or not listen to us either.
         let _ = tokio::time::timeout(limit, refused).await;
     }

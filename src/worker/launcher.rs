@@ -60,9 +60,10 @@ impl Launcher for TreeLauncher {
 fn of_process(error: ProcessError) -> io::Error {
     match error {
         ProcessError::Guard { source, .. } => source,
-        ProcessError::Program { ref reason, .. } if reason.contains("No such file") => {
-            io::Error::new(ErrorKind::NotFound, error.to_string())
-        }
+        ProcessError::Program {
+            errno: Some(libc::ENOENT),
+            ..
+        } => io::Error::new(ErrorKind::NotFound, error.to_string()),
         error => io::Error::other(error.to_string()),
     }
 }

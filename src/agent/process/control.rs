@@ -27,8 +27,9 @@ pub(super) enum Report {
     Started,
     /// Namespaces cannot be had here; nothing was started.
     NoNamespace(String),
-    /// The program could not be started.
-    Failed(String),
+    /// The program could not be started: the system's error number, if the system refused, and the
+    /// reason as text for people.
+    Failed { errno: Option<i32>, why: String },
     /// The program ended with this code, and so many processes could not be ended.
     Exited { code: i32, left: usize },
     /// A limit of the cage is why the tree is being ended.
@@ -36,12 +37,28 @@ pub(super) enum Report {
 }
 
 impl Report {
+    /// The system refused to start the program; `doing` says what, or is empty.
+    pub(super) fn refused(doing: &str, error: &std::io::Error) -> Self {
+        let why = match doing {
+            "" => error.to_string(),
+            doing => format!("{doing}: {error}"),
+        };
+        let errno = error.raw_os_error();
+        Self::Failed { errno, why }
+    }
+
+    /// The program could not be started for a reason of our own.
+    pub(super) fn failed(why: impl Into<String>) -> Self {
+        let (errno, why) = (None, why.into());
+        Self::Failed { errno, why }
+    }
+
     /// Encodes the report as one line.
     pub(super) fn encode(&self) -> String {
         let text = match self {
             Self::Started => "started".to_owned(),
             Self::NoNamespace(why) => format!("no-namespace {why}"),
-            Self::Failed(why) => format!("failed {why}"),
+            Self::Failed { errno, why } => format!("failed {} {why}", errno.unwrap_or(0)),
             Self::Exited { code, left } => format!("exited {code} {left}"),
             Self::Exceeded(Exceeded::Memory(limit)) => format!("exceeded memory {limit}"),
             Self::Exceeded(Exceeded::Processes(limit)) => format!("exceeded processes {limit}"),
@@ -58,7 +75,14 @@ impl Report {
         match word {
             "started" => Some(Self::Started),
             "no-namespace" => Some(Self::NoNamespace(rest.to_owned())),
-            "failed" => Some(Self::Failed(rest.to_owned())),
+            "failed" => {
+                let (errno, why) = rest.split_once(' ')?;
+                let errno = errno.parse().ok()?;
+                Some(Self::Failed {
+                    errno: (errno != 0).then_some(errno),
+                    why: why.to_owned(),
+                })
+            }
             "exited" => {
                 let (code, left) = rest.split_once(' ')?;
                 Some(Self::Exited {
@@ -220,7 +244,8 @@ mod tests {
         let reports = [
             Report::Started,
             Report::NoNamespace("unshare: not permitted".into()),
-            Report::Failed("no such file: x".into()),
+            Report::failed("the cage: no such file: x"),
+            Report::refused("", &std::io::Error::from_raw_os_error(2)),
             Report::Exited { code: 137, left: 2 },
             Report::Exceeded(Exceeded::Memory(1 << 40)),
             Report::Exceeded(Exceeded::Processes(4_096)),

@@ -59,7 +59,7 @@ struct Guard {
 impl Guard {
     /// Enters the namespaces if wanted and starts init with the program's streams.
     fn start(worker: &UnixStream, namespace: bool, command: &[OsString]) -> Result<Self, Report> {
-        let failed = |what: &str, error: std::io::Error| Report::Failed(format!("{what}: {error}"));
+        let failed = |what: &str, error: std::io::Error| Report::refused(what, &error);
         let handed =
             Handed::receive(worker).map_err(|error| failed("the guard got no streams", error))?;
         let cage = handed
@@ -113,7 +113,7 @@ impl Guard {
             table::end(&Choice::DescendantsOf(std::process::id()), KILL_LIMIT).1
         };
         match end {
-            Some(report @ (Report::NoNamespace(_) | Report::Failed(_))) => report,
+            Some(report @ (Report::NoNamespace(_) | Report::Failed { .. })) => report,
             _ => Report::Exited {
                 code: self.exited.unwrap_or(code),
                 left,

@@ -73,7 +73,7 @@ fn start(
     namespace: bool,
     mut arguments: impl Iterator<Item = OsString>,
 ) -> Result<(i32, Limits), Report> {
-    let failed = |error: std::io::Error| Report::Failed(error.to_string());
+    let failed = |error: std::io::Error| Report::refused("", &error);
     let handed = Handed::receive(socket).map_err(failed)?;
     let cage = handed.cage().map_err(failed)?;
     let [stdin, stdout, stderr] = handed.streams;
@@ -86,7 +86,7 @@ fn start(
     }
     let program = arguments
         .next()
-        .ok_or_else(|| Report::Failed("no program given".to_owned()))?;
+        .ok_or_else(|| Report::failed("no program given"))?;
     let mut command = Command::new(&program);
     command
         .args(arguments)
@@ -98,13 +98,13 @@ fn start(
     let limits = cage.as_ref().map(|cage| cage.limits).unwrap_or_default();
     if let Some(cage) = cage {
         confine(&mut command, &cage, namespace)
-            .map_err(|why| Report::Failed(format!("cannot build the cage: {why}")))?;
+            .map_err(|why| Report::failed(format!("cannot build the cage: {why}")))?;
     }
     if namespace {
         drop_rights().map_err(|error| Report::NoNamespace(format!("capabilities: {error}")))?;
     }
     let child = command.spawn().map_err(failed)?;
-    let pid = i32::try_from(child.id()).map_err(|error| Report::Failed(error.to_string()))?;
+    let pid = i32::try_from(child.id()).map_err(|error| Report::failed(error.to_string()))?;
     Ok((pid, limits))
 }
 

@@ -144,7 +144,10 @@ pub enum ProcessError {
     Program {
         /// Its name as configured.
         program: String,
-        /// The system's words.
+        /// The system's error number; [`None`] if the system was not asked, or a cage around the
+        /// program could not be built.
+        errno: Option<i32>,
+        /// The reason, as text for people.
         reason: String,
     },
     /// The system starts no program with such an argument or variable.
@@ -187,8 +190,12 @@ impl ProcessError {
     pub fn trouble(&self) -> Option<TroubleKind> {
         Some(match self {
             Self::TooLong { .. } => return None,
-            Self::Program { reason, .. } => {
-                let kind = TroubleKind::in_words(reason);
+            Self::Program { errno, reason, .. } => {
+                let kind = match errno {
+                    Some(errno) => TroubleKind::of_io(&std::io::Error::from_raw_os_error(*errno)),
+                    // A cage's error has only the system's words.
+                    None => TroubleKind::in_words(reason),
+                };
                 // A program that may not be executed is as good as none.
                 let kind = kind.filter(|&kind| kind != TroubleKind::Permission);
                 kind.unwrap_or(TroubleKind::Program)

@@ -149,9 +149,10 @@ impl Tree {
         tree.kill().await;
         match report {
             Some(Some(Report::NoNamespace(reason))) => Ok(Start::NoNamespace(reason)),
-            Some(Some(Report::Failed(reason))) => Err(ProcessError::Program {
+            Some(Some(Report::Failed { errno, why })) => Err(ProcessError::Program {
                 program: name,
-                reason,
+                errno,
+                reason: why,
             }),
             _ => {
                 let why = std::io::Error::other("the guard did not say that the program runs");

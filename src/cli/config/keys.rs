@@ -272,15 +272,12 @@ pub fn of_setting(error: &SettingError) -> (String, String) {
             name.ends_with("_ms"),
         ),
     };
-    let say = |number: &str| match (in_time, number.parse()) {
-        (true, Ok(ms)) => Span(ms).to_string(),
-        _ => number.to_owned(),
+    let say = |number: u64| match in_time {
+        true => Span(number).to_string(),
+        false => number.to_string(),
     };
-    let range = match error.range.split_once(" to ") {
-        Some((least, most)) => format!("{} to {}", say(least), say(most)),
-        None => error.range.clone(),
-    };
-    let value = say(&error.value.to_string());
+    let range = error.range.words(say);
+    let value = say(error.value);
     let key = format!("run.{name}");
     let problem = format!("{key} = {value}: must be {range}");
     (key, problem)

@@ -148,8 +148,12 @@ impl Writer<'_> {
             self.fact("budget", Style::Warning, text);
         }
         if let Some(reason) = &view.paused {
-            let text = format!("{}; `scheduler resume` continues the run", clean(reason));
-            self.fact("paused", Style::Warning, text.trim_start_matches("; "));
+            let next = "`scheduler resume` continues the run";
+            let text = match reason.is_empty() {
+                true => next.to_owned(),
+                false => format!("{}; {next}", clean(reason)),
+            };
+            self.fact("paused", Style::Warning, &text);
         }
         if let Some((count, last)) = &view.refused {
             let more = match count.saturating_sub(1) {

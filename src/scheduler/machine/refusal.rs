@@ -64,8 +64,8 @@ impl Machine {
                 (command.wish(), ToClient::Rejected(Rejection::Agent))
             }
             other => {
-                let reason = format!("refused: {}", Rejection::Agent);
-                (wish_of(other).to_owned(), ToClient::Refused { reason })
+                let problem = Rejection::Agent.problem();
+                (wish_of(other).to_owned(), ToClient::Refused(problem))
             }
         };
         self.record_refusal(now, actor, wish);

@@ -10,6 +10,7 @@ use tokio_util::bytes::Bytes;
 use tokio_util::codec::FramedWrite;
 
 use super::{Outgoing, invalid};
+use crate::model::command::Problem;
 use crate::model::ids::Sequence;
 use crate::protocol::{Codec, Role, SchedulerMessage, ToClient, encode};
 use crate::queue::log::SUBSCRIPTION_BYTES_MAX;
@@ -36,7 +37,7 @@ impl Speaker<'_> {
                 next = match self.stream(waiting, from, follow).await {
                     Err(Failed::Log(error)) => {
                         tracing::error!(%error, "cannot read the log");
-                        return self.refuse(error.to_string()).await;
+                        return self.refuse(Problem::new(error.to_string(), "")).await;
                     }
                     Err(Failed::Connection(error)) => return Err(error),
                     Ok(next) => next,
@@ -57,10 +58,13 @@ impl Speaker<'_> {
     }
 
     /// The last thing that is said on a connection.
-    pub async fn refuse(&mut self, reason: String) -> io::Result<()> {
+    pub async fn refuse(&mut self, problem: Problem) -> io::Result<()> {
         let refused = match self.role {
-            Role::Worker => Outgoing::Worker(Box::new(SchedulerMessage::Refused { reason })),
-            _ => Outgoing::Client(Box::new(ToClient::Refused { reason })),
+            Role::Worker => {
+                let reason = problem.to_string();
+                Outgoing::Worker(Box::new(SchedulerMessage::Refused { reason }))
+            }
+            _ => Outgoing::Client(Box::new(ToClient::Refused(problem))),
         };
         self.feed(refused).await?;
         self.flush().await

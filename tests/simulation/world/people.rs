@@ -138,7 +138,7 @@ impl World {
     pub(super) fn told(&mut self, connection: Connection, answer: &ToClient) {
         let refused = matches!(
             answer,
-            ToClient::Rejected(Rejection::Agent) | ToClient::Refused { .. }
+            ToClient::Rejected(Rejection::Agent) | ToClient::Refused(_)
         );
         self.told_agent(connection, format!("{answer:?}"), refused);
         let wish = self

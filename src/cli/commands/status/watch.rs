@@ -11,7 +11,7 @@ use super::{Beside, print};
 use crate::cli::Context;
 use crate::cli::client::{self, Call, Client, READER_LIMIT};
 use crate::cli::commands::ProjectContext;
-use crate::cli::error::Error;
+use crate::cli::error::{Cause, Error};
 use crate::cli::failures;
 use crate::cli::source::{FromDisk, Item, Why, received};
 use crate::model::ids::Sequence;
@@ -145,7 +145,7 @@ impl<'a> Watch<'a> {
                         self.take(message)?;
                     }
                     Ok(None) => return Ok(()),
-                    Err(error) if client::is_lost(&error) => return Ok(()),
+                    Err(error) if error.cause == Cause::ConnectionLost => return Ok(()),
                     Err(error) => return Err(error),
                 },
                 _ = tick.tick() => {
@@ -186,7 +186,7 @@ impl<'a> Watch<'a> {
                 };
                 Ok(())
             }
-            ToClient::Refused { reason } => Err(client::turned_away(&reason)),
+            ToClient::Refused(problem) => Err(client::turned_away(problem)),
             other => Err(Error::internal(
                 "cannot understand the scheduler",
                 format!("it answered {other:?}"),
@@ -222,7 +222,7 @@ impl<'a> Watch<'a> {
 /// True when the other side has disconnected.
 fn sent(sent: Result<(), Error>) -> Result<bool, Error> {
     match sent {
-        Err(error) if client::is_lost(&error) => Ok(true),
+        Err(error) if error.cause == Cause::ConnectionLost => Ok(true),
         sent => sent.map(|()| false),
     }
 }

@@ -11,7 +11,7 @@ use crewlog::model::apply::apply;
 use crewlog::model::command::Command;
 use crewlog::model::decide::decide;
 use crewlog::model::event::{Event, FeatureAdded, ProcessIdentity, Recorded};
-use crewlog::model::evidence::{Basis, CheckRun, Evidence, Failure, FailureKind, Usage};
+use crewlog::model::evidence::{Basis, CheckEnd, CheckRun, Evidence, Failure, FailureKind, Usage};
 use crewlog::model::feature::FeatureSpec;
 use crewlog::model::ids::{
     AttemptId, CommandId, CommitId, ContentHash, Epoch, FeatureId, Timestamp, WorkerId,
@@ -173,7 +173,7 @@ impl Story {
             .map(|feature| &feature.spec.checks);
         let run = |command: &String| CheckRun {
             command: command.clone(),
-            exit_code: 0,
+            end: CheckEnd::Exited(0),
             duration_ms: 900,
             output: ContentHash([7; 32]),
         };

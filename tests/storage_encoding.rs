@@ -276,9 +276,9 @@ fn a_spec() -> impl Strategy<Value = FeatureSpec> {
 
 fn runs() -> impl Strategy<Value = Vec<CheckRun>> {
     let run = (text(), any::<i32>(), any::<u64>(), any::<[u8; 32]>());
-    let run = run.prop_map(|(command, exit_code, duration_ms, output)| CheckRun {
+    let run = run.prop_map(|(command, end, duration_ms, output)| CheckRun {
         command,
-        exit_code,
+        end: end.into(),
         duration_ms,
         output: ContentHash(output),
     });

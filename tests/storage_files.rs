@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crewlog::model::event::*;
-use crewlog::model::evidence::{Basis, CheckRun, Evidence};
+use crewlog::model::evidence::{Basis, CheckEnd, CheckRun, Evidence};
 use crewlog::model::ids::*;
 use crewlog::queue::content::{self, CONTENT_BYTES_MAX, Contents, MemoryContents};
 use crewlog::queue::log::{EventLog, Head};
@@ -237,7 +237,7 @@ fn verify_names_every_lost_text_and_keeps_every_event() {
     let output = log.contents().put(b"ok 1 - greets\n").unwrap();
     let run = |output| CheckRun {
         command: "sh t".into(),
-        exit_code: 0,
+        end: CheckEnd::Exited(0),
         duration_ms: 5,
         output,
     };

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::driver::{AgentEvent, Driver, Role, Session, SessionResult, one_line};
 use super::lines::{Line, LineSplitter};
 use super::placeholders::{self, PlaceholderError, Values};
-use super::process::Tree;
+use super::process::{ProgramEnd, Tree};
 use super::stderr::{self, Complaints};
 use super::transcript::{Direction, Transcript};
 use super::watch::Watch;
@@ -101,7 +101,7 @@ impl CommandDriver {
         let ended = tree.wait().await;
         let mut result = match stop {
             Some(stop) => watch.result_of(stop),
-            None => result_of(ended.exit_code, complaints.last(), &said),
+            None => result_of(ended.end, complaints.last(), &said),
         };
         if let (None, Some(exceeded)) = (stop, ended.exceeded) {
             result.reason = format!("the agent was ended because {exceeded}");
@@ -168,15 +168,15 @@ impl Said {
     }
 }
 
-/// What an exit code means.
-fn result_of(exit_code: i32, last_words: &str, said: &Said) -> SessionResult {
+/// What the program's end means.
+fn result_of(program: ProgramEnd, last_words: &str, said: &Said) -> SessionResult {
     let colon = if last_words.is_empty() { "" } else { ": " };
-    let (end, reason) = match exit_code {
-        0 => (
+    let (end, reason) = match program {
+        ProgramEnd::Exited(0) => (
             SessionEnd::Completed,
             "the program exited with 0".to_owned(),
         ),
-        code if code < 128 && said.is_login_missing(last_words) => {
+        ProgramEnd::Exited(code) if said.is_login_missing(last_words) => {
             let words = if last_words.is_empty() {
                 &said.last
             } else {
@@ -187,20 +187,17 @@ fn result_of(exit_code: i32, last_words: &str, said: &Said) -> SessionResult {
                 format!("the program exited with {code}: {words}"),
             )
         }
-        code if code > 128 => (
+        ProgramEnd::Signalled(signal) => (
             SessionEnd::Crashed,
-            format!(
-                "the program was killed by signal {}{colon}{last_words}",
-                code - 128
-            ),
+            format!("the program was killed by signal {signal}{colon}{last_words}"),
         ),
-        code => (
+        ProgramEnd::Exited(code) => (
             SessionEnd::Crashed,
             format!("the program exited with {code}{colon}{last_words}"),
         ),
     };
     SessionResult {
-        exit_code: Some(exit_code),
+        exit_code: Some(program.code()),
         ..SessionResult::new(end, reason)
     }
 }

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use super::check::{CheckEnd, CheckRun};
 use super::clip::clip;
-use super::ids::{CommitId, ContentHash};
+use super::ids::CommitId;
 use super::trouble::{Stage, Trouble, TroubleKind};
 
 /// How one agent session ended, for every kind of agent. Anything that is not `Completed` is a
@@ -158,19 +159,6 @@ impl Trouble {
         };
         Failure::new(kind, self.reason.clone())
     }
-}
-
-/// One run of one check.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CheckRun {
-    /// The shell command, as the backlog has it.
-    pub command: String,
-    /// Its exit code; a signal N is 128 + N, a time limit is 124.
-    pub exit_code: i32,
-    /// How long it ran, in milliseconds.
-    pub duration_ms: u64,
-    /// Hash of its output (standard output and error together), kept as a content file.
-    pub output: ContentHash,
 }
 
 /// On what ground a feature passed.

@@ -7,6 +7,7 @@ pub mod actor;
 pub mod apply;
 pub mod backlog;
 pub mod branch;
+pub mod check;
 pub mod clip;
 pub mod command;
 pub mod config;

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::agent::cage::{Network, blame};
 use crate::agent::process::{self, Streams, TreeCommand};
 use crate::model::clip::clip;
-use crate::model::evidence::{CheckRun, Failure, FailureKind};
+use crate::model::evidence::{CheckEnd, CheckRun, Failure, FailureKind};
 use crate::model::ids::FeatureId;
 use crate::model::settings::WorkerKind;
 
@@ -53,32 +53,35 @@ impl Executor {
                 runs: Vec::new(),
                 tail: String::new(),
                 removed: Vec::new(),
+                killed: false,
             };
             for command in &feature.spec.checks {
-                let (run, output) = self.check(env, command, cancel).await?;
-                let failed = run.exit_code != 0;
+                let (run, killed, output) = self.check(env, command, cancel).await?;
+                let failed = !run.end.passed();
                 checks.runs.push(run);
                 if failed {
+                    checks.killed = killed;
                     checks.tail = tail(&output);
                     checks.removed = env.removed_files();
                     break;
                 }
             }
-            let failed = !checks.tail.is_empty() || checks.failure().is_some();
+            let passed = checks.runs.iter().all(|run| run.end.passed());
             all.push(checks);
-            if failed && !go_on {
+            if !passed && !go_on {
                 break;
             }
         }
         Ok(all)
     }
 
+    /// Runs one check. Gives also whether it was [killed](process::Finished::killed), and its output.
     async fn check(
         &self,
         env: &AttemptEnv,
         command: &str,
         cancel: &CancellationToken,
-    ) -> Result<(CheckRun, String), Failure> {
+    ) -> Result<(CheckRun, bool, String), Failure> {
         self.activity.send_replace(format!("check: {command}"));
         let limit = Duration::from_millis(env.offer.settings.check_limit_ms);
         let (finished, blamed) = self
@@ -90,11 +93,11 @@ impl Executor {
             .map_err(trouble::unstored)?;
         let run = CheckRun {
             command: command.to_owned(),
-            exit_code: finished.exit_code,
+            end: finished.end,
             duration_ms: finished.duration_ms,
             output,
         };
-        Ok((run, with_blame(finished.output, blamed)))
+        Ok((run, finished.killed, with_blame(finished.output, blamed)))
     }
 
     /// Runs a hook, unless the project has none here.
@@ -110,15 +113,15 @@ impl Executor {
         }
         let limit = Duration::from_millis(self.config.hooks.limit_ms);
         let (finished, blamed) = self.shell(env, command, limit, Caged::Hook, cancel).await?;
-        if finished.exit_code == 0 {
+        if finished.end.passed() {
             return Ok(());
         }
-        let how = match finished.timed_out {
-            true => format!(
+        let how = match finished.end {
+            CheckEnd::TimedOut => format!(
                 "took longer than its limit of {} s (`hooks.time_limit`)",
                 limit.as_secs_f64()
             ),
-            false => format!("exited with {}", finished.exit_code),
+            end => end.to_string(),
         };
         let mut reason = format!("the hook {name} {how}");
         let tail = tail(&with_blame(finished.output, blamed));
@@ -176,7 +179,7 @@ impl Executor {
         }
         let blamed = match finished.exceeded {
             Some(exceeded) => Some(format!("it was ended because {exceeded}")),
-            None if finished.exit_code == 0 => None,
+            None if finished.end.passed() => None,
             None => cage.and_then(|cage| blame::explain(&finished.output, &cage)),
         };
         Ok((finished, blamed))

@@ -82,7 +82,10 @@ struct FeatureJson<'a> {
 struct RegressionJson<'a> {
     reason: &'a str,
     check: Option<&'a str>,
+    /// The code that the check exited with; null when it was ended.
     exit_code: Option<i32>,
+    /// `exited`, `signalled` or `timed_out`.
+    end: Option<&'static str>,
     /// A file; absent when the output is not kept on this machine.
     output: Option<&'a Path>,
     suspects: &'a [Suspect],
@@ -95,7 +98,8 @@ impl JobView {
         Some(RegressionJson {
             reason: &known.reason,
             check: check.map(|run| run.command.as_str()),
-            exit_code: check.map(|run| run.exit_code),
+            exit_code: check.and_then(|run| run.end.exit_code()),
+            end: check.map(|run| run.end.as_str()),
             output: self.outputs.get(&feature.id).map(PathBuf::as_path),
             suspects: &known.suspects,
         })

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 
 use futures::future::BoxFuture;
 
-use crate::agent::process::{self, Isolation, ProcessError, Streams, Tree, TreeCommand};
+use crate::agent::process::{
+    self, Isolation, ProcessError, ProgramEnd, Streams, Tree, TreeCommand,
+};
 use crate::model::clip::clip;
 use crate::workspace::launch::{Exit, Input, Launcher, Process, Program, Running};
 
@@ -75,7 +77,13 @@ struct InTree {
 
 impl Process for InTree {
     fn wait(&mut self) -> BoxFuture<'_, io::Result<Exit>> {
-        Box::pin(async { Ok(Exit::of_code(self.tree.wait().await.exit_code)) })
+        Box::pin(async {
+            Ok(match self.tree.wait().await.end {
+                ProgramEnd::Signalled(signal) => Exit::Signal(signal),
+                // In front of git may be a shell.
+                ProgramEnd::Exited(code) => Exit::of_code(code),
+            })
+        })
     }
 
     fn end(&mut self) -> BoxFuture<'_, ()> {

@@ -5,7 +5,11 @@ use crate::model::clip::clip;
 use crate::model::evidence::{Basis, CheckRun, Evidence, Failure, FailureKind, SessionEnd, Usage};
 use crate::model::ids::{CommitId, FeatureId, Timestamp};
 use crate::model::report::{JobFeature, Mergeable, Report, TestVerdict};
-use crate::model::trouble::{Stage, Trouble, TroubleKind};
+use crate::model::trouble::{Stage, Trouble};
+
+mod checks;
+
+pub use checks::FeatureChecks;
 
 use super::verdict::{Claim, Reading};
 
@@ -27,20 +31,6 @@ pub struct SessionResult {
     pub verdict: Reading,
 }
 
-/// The checks of one feature, run in order up to the first failure.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FeatureChecks {
-    /// Number of the feature.
-    pub feature: FeatureId,
-    /// What was run; all with exit code 0 but perhaps the last.
-    pub runs: Vec<CheckRun>,
-    /// The last lines of the output of the last run; of interest when it failed.
-    pub tail: String,
-    /// Ignored files that the agent had made and that were removed before the checks; of interest when
-    /// one failed.
-    pub removed: Vec<String>,
-}
-
 /// A commit, ready to be the head of the branch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RebasedCommit {
@@ -55,75 +45,6 @@ pub struct RebasedCommit {
     /// How many in all.
     pub touched_total: u32,
 }
-
-/// SIGKILL comes from a person, or from a kernel that is out of memory, never from the code that
-/// is checked: it says nothing about the feature.
-const KILLED: i32 = 137;
-
-impl FeatureChecks {
-    /// Why the feature does not pass, if it does not.
-    pub fn failure(&self) -> Option<Failure> {
-        if planted!(FailedChecksPass) {
-            return None;
-        }
-        let last = self.runs.last().filter(|run| run.exit_code != 0)?;
-        let how = match last.exit_code {
-            124 => "took longer than its limit, `run.check_limit` (exit code 124)".to_owned(),
-            KILLED => "was killed by another process or the kernel (exit code 137); if memory is short, lower `run.max_concurrency`".to_owned(),
-            code => format!("exited with {code}"),
-        };
-        let mut reason = format!("`{}` {how}", last.command.trim_matches([' ', '\n', '\t']));
-        if !self.tail.is_empty() {
-            reason = format!("{reason}: {}", self.tail);
-        }
-        let kind = match last.exit_code {
-            KILLED => FailureKind::Trouble(TroubleKind::Memory),
-            _ => FailureKind::CheckFailed,
-        };
-        let mut failure = Failure::new(kind, reason);
-        failure.checks.clone_from(&self.runs);
-        let removed = match kind {
-            FailureKind::CheckFailed => self.removed_words(&last.command),
-            _ => None,
-        };
-        Some(match removed {
-            Some(words) => failure.with_more(&words),
-            None => failure,
-        })
-    }
-
-    /// That files were removed before the checks, which explains many a failure that nothing else
-    /// explains; `None` when none were. Those that the check speaks of come first.
-    fn removed_words(&self, command: &str) -> Option<String> {
-        let spoken_of = |file: &&String| {
-            let name = file.trim_end_matches('/');
-            command.contains(name) || self.tail.contains(name)
-        };
-        let (named, others): (Vec<&String>, Vec<&String>) =
-            self.removed.iter().partition(spoken_of);
-        let shown: Vec<String> = named
-            .iter()
-            .chain(&others)
-            .take(REMOVED_SHOWN)
-            .map(|file| clip(file, REMOVED_BYTES_MAX).to_owned())
-            .collect();
-        let more = match self.removed.len().saturating_sub(REMOVED_SHOWN) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        (!shown.is_empty()).then(|| {
-            format!(
-                "Removed before the checks, because git ignores them: {}{more}. If a check needs one, remove it from .gitignore so that it is committed, or add it to `checks.keep_ignored`.",
-                shown.join(", ")
-            )
-        })
-    }
-}
-
-/// Removed files that a failure names, each cut at so many bytes: they share its reason with the
-/// check's last words.
-const REMOVED_SHOWN: usize = 6;
-const REMOVED_BYTES_MAX: usize = 100;
 
 impl SessionResult {
     /// Why the session is a failure, unless the agent ended it normally.

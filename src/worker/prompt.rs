@@ -211,8 +211,8 @@ fn regression(out: &mut String, job: &JobView, feature: &JobFeature) {
     let reason = known.reason.trim_end().replace('\n', "\n> ");
     let _ = writeln!(out, "A test found it broken:\n\n> {reason}\n");
     if let Some(run) = &known.check {
-        let (command, code) = (&run.command, run.exit_code);
-        let _ = write!(out, "The check `{command}` exited with {code}.");
+        let (command, end) = (&run.command, run.end);
+        let _ = write!(out, "The check `{command}` {end}.");
         if let Some(path) = job.outputs.get(&feature.id) {
             let _ = write!(out, " All of its output is in `{}`.", path.display());
         }
@@ -242,7 +242,7 @@ fn list<T>(out: &mut String, title: &str, items: &[T], item: impl Fn(usize, &T) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::evidence::CheckRun;
+    use crate::model::evidence::{CheckEnd, CheckRun};
     use crate::model::feature::FeatureSpec;
     use crate::model::ids::{AttemptId, ContentHash, FeatureId};
     use crate::model::report::{Regression, Suspect};
@@ -264,7 +264,7 @@ mod tests {
                 reason: "`sh test.sh` exited with 1\nno dates".to_owned(),
                 check: Some(CheckRun {
                     command: "sh test.sh".to_owned(),
-                    exit_code: 1,
+                    end: CheckEnd::Exited(1),
                     duration_ms: 5,
                     output: ContentHash::default(),
                 }),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crewlog::agent::process::{Isolation, ProcessError, alive, run_to_end};
+use crewlog::model::evidence::CheckEnd;
 use tokio_util::sync::CancellationToken;
 
 use super::kit::*;
@@ -22,16 +23,10 @@ async fn commands_run_to_their_end() {
     };
     for isolation in [Isolation::Auto, Isolation::Subreaper] {
         let finished = run("echo out; echo err >&2; echo out; exit 3", isolation).await;
-        assert_eq!(finished.exit_code, 3);
+        assert_eq!(finished.end, CheckEnd::Exited(3));
         assert_eq!(finished.output, "out\nerr\nout\n");
-        assert!(!finished.timed_out);
-        assert_eq!(run("kill -TERM $$", isolation).await.exit_code, 128 + 15);
-        assert_eq!(run("kill -KILL $$", isolation).await.exit_code, 128 + 9);
-        assert_eq!(
-            run("cat", isolation).await.exit_code,
-            0,
-            "there is no input"
-        );
+        let finished = run("cat", isolation).await;
+        assert_eq!(finished.end, CheckEnd::Exited(0), "there is no input");
         assert_eq!(
             run(
                 "cat /proc/$$/environ | tr '\\0' '\\n' | grep -c CREWLOG_TREE=t-run",
@@ -51,6 +46,34 @@ async fn commands_run_to_their_end() {
     }
 }
 
+/// What a program exits with says nothing of who ended it.
+#[tokio::test]
+async fn codes_signals_and_limits_are_told_apart() {
+    use CheckEnd::{Exited, Signalled};
+    // The kernel may kill somebody else at this very moment; then it is not known whose 137 it is.
+    let table = [
+        ("exit 124", Exited(124), Some(false)),
+        ("timeout 1 sleep 5", Exited(124), Some(false)),
+        ("exit 137", Exited(137), None),
+        ("kill -9 $$", Signalled(9), Some(true)),
+        ("sh -c 'kill -9 $$'; exit $?", Exited(137), None),
+        ("kill -TERM $$", Signalled(15), Some(false)),
+        ("sh -c 'kill -TERM $$'; exit $?", Exited(143), Some(false)),
+    ];
+    for isolation in [Isolation::Auto, Isolation::Subreaper] {
+        for (script, end, killed) in table {
+            let cancel = CancellationToken::new();
+            let command = command(script, "t-ends", isolation);
+            let finished = run_to_end(command, LIMIT, 4096, &cancel).await;
+            let finished = finished.expect("started");
+            assert_eq!(finished.end, end, "{script} {isolation:?}");
+            if let Some(killed) = killed {
+                assert_eq!(finished.killed, killed, "{script} {isolation:?}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn commands_are_ended_by_limit_and_by_cancelling() {
     let word = unique();
@@ -63,10 +86,8 @@ async fn commands_are_ended_by_limit_and_by_cancelling() {
     )
     .await
     .expect("started");
-    assert!(
-        finished.timed_out && finished.exit_code == 124,
-        "{finished:?}"
-    );
+    assert_eq!(finished.end, CheckEnd::TimedOut);
+    assert!(!finished.killed, "{finished:?}");
     assert_eq!(finished.output, "begun\n");
     assert_eq!(with_word(&word), Vec::<u32>::new());
     let cancel = CancellationToken::new();
@@ -79,7 +100,7 @@ async fn commands_are_ended_by_limit_and_by_cancelling() {
     )
     .await
     .expect("started");
-    assert!(finished.cancelled && !finished.timed_out);
+    assert!(finished.cancelled && finished.end != CheckEnd::TimedOut);
     assert_eq!(with_word(&word), Vec::<u32>::new());
 }
 
@@ -120,7 +141,7 @@ async fn no_descriptor_of_the_worker_reaches_the_program() {
         )
         .await
         .expect("started");
-        assert_eq!(finished.exit_code, 0, "{finished:?}");
+        assert!(finished.end.passed(), "{finished:?}");
         assert!(!finished.output.contains("socket:"), "{}", finished.output);
     }
 }

@@ -96,6 +96,6 @@ fn stand_in() {
             tree.kill().await;
         }
         let ended = tree.wait().await;
-        println!("\nended={} left={}", ended.exit_code, ended.left);
+        println!("\nended={} left={}", ended.end.code(), ended.left);
     });
 }

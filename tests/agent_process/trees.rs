@@ -1,6 +1,6 @@
 //! A tree that is ended by its own worker.
 
-use crewlog::agent::process::{Isolation, Tree};
+use crewlog::agent::process::{Isolation, ProgramEnd, Tree};
 use rustix::process::{Signal, kill_process};
 
 use super::kit::*;
@@ -42,7 +42,7 @@ async fn a_program_that_ends_takes_its_children_along() {
             .await
             .expect("tree");
         let ended = tree.wait().await;
-        assert_eq!((ended.exit_code, ended.left), (7, 0));
+        assert_eq!((ended.end, ended.left), (ProgramEnd::Exited(7), 0));
         assert_eq!(with_word(&word), Vec::<u32>::new(), "{isolation:?}");
     }
 }

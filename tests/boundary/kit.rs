@@ -12,6 +12,7 @@ use std::time::Duration;
 use crewlog::agent::cage::build::{Request, build};
 use crewlog::agent::cage::{Cage, Limits, Network};
 use crewlog::agent::process::{Finished, Isolation, Streams, TreeCommand, run_to_end};
+use crewlog::model::evidence::CheckEnd;
 use tokio_util::sync::CancellationToken;
 
 /// Nobody reads this by accident.
@@ -200,7 +201,11 @@ impl Ground {
         let never = CancellationToken::new();
         let finished = runtime.block_on(run_to_end(command, limit, 1 << 20, &never));
         let finished = finished.expect("it starts");
-        assert!(!finished.timed_out, "{script}: {}", finished.output);
+        assert!(
+            finished.end != CheckEnd::TimedOut,
+            "{script}: {}",
+            finished.output
+        );
         assert_eq!(finished.left, 0, "{script}");
         finished
     }

@@ -1,6 +1,7 @@
 //! Memory, processes and files that an attempt may use up.
 
 use crewlog::agent::cage::{Exceeded, Limits};
+use crewlog::model::evidence::CheckEnd;
 
 use super::kit::{CAGES, Ground, How, has};
 
@@ -26,8 +27,8 @@ hold & hold; wait";
     let short = script.replace("sleep(20)", "sleep(2)");
     let ended = Ground::new().run(How::Namespaces, &short);
     assert_eq!(
-        (ended.exit_code, ended.exceeded),
-        (0, None),
+        (ended.end, ended.exceeded),
+        (CheckEnd::Exited(0), None),
         "{}",
         ended.output
     );
@@ -54,8 +55,8 @@ fn processes_end_at_their_limit_with_the_reason() {
     let few = script.replace("400", "50").replace("sleep 20", "sleep 1");
     let ended = Ground::new().run(How::Namespaces, &few);
     assert_eq!(
-        (ended.exit_code, ended.exceeded),
-        (0, None),
+        (ended.end, ended.exceeded),
+        (CheckEnd::Exited(0), None),
         "{}",
         ended.output
     );

@@ -3,7 +3,7 @@
 use crewlog::model::branch::BranchMove;
 use crewlog::model::command::{Command, PersonCommand, Rejection};
 use crewlog::model::event::{Event, RunOutcome};
-use crewlog::model::evidence::{Basis, FailureKind, Usage};
+use crewlog::model::evidence::{Basis, CheckEnd, FailureKind, Usage};
 use crewlog::model::feature::{FeatureSpec, Status};
 use crewlog::model::ids::{AttemptId, ContentHash, FeatureId, Timestamp, WorkerId};
 use crewlog::model::plan::Entropy;
@@ -245,7 +245,10 @@ impl Driver {
                 0 => *feature = FeatureId(77),
                 1 => proof.basis = Basis::AgentWord,
                 2 => proof.commit = commit(3),
-                3 => proof.checks.iter_mut().for_each(|run| run.exit_code = 1),
+                3 => proof
+                    .checks
+                    .iter_mut()
+                    .for_each(|run| run.end = CheckEnd::Exited(1)),
                 4 => drop(proof.checks.pop()),
                 _ => {}
             }

@@ -118,7 +118,7 @@ pub fn failure(kind: FailureKind) -> Failure {
 pub fn evidence(spec: &FeatureSpec, commit: &CommitId, exit_code: i32) -> Evidence {
     let run = |command: &String| CheckRun {
         command: command.clone(),
-        exit_code,
+        end: exit_code.into(),
         duration_ms: 5,
         output: ContentHash::default(),
     };

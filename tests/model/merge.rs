@@ -2,7 +2,7 @@
 
 use crewlog::model::command::{Command, Rejection};
 use crewlog::model::event::{Event, FeaturePassed, MergeStarted};
-use crewlog::model::evidence::{Basis, CheckRun, Evidence, FailureKind};
+use crewlog::model::evidence::{Basis, CheckEnd, CheckRun, Evidence, FailureKind};
 use crewlog::model::feature::{FeatureSpec, Status};
 use crewlog::model::ids::AttemptId;
 use crewlog::model::report::{Mergeable, Report, Verdict};
@@ -95,13 +95,13 @@ fn a_word_passes_nothing_that_has_checks() {
         ),
         (
             "a failed check",
-            |it| it.checks[1].exit_code = 1,
+            |it| it.checks[1].end = CheckEnd::Exited(1),
             "\"two\" exited with 1",
         ),
         (
             "a killed check",
-            |it| it.checks[0].exit_code = 137,
-            "\"one\" exited with 137",
+            |it| it.checks[0].end = CheckEnd::Signalled(9),
+            "\"one\" was killed by signal 9",
         ),
         (
             "no checks",
@@ -341,8 +341,8 @@ fn what_a_report_says_is_bounded_before_it_is_recorded() {
     };
     assert_eq!((merge.touched.len(), merge.touched_total), (16, 500));
 
-    let run = |exit_code| CheckRun {
-        exit_code,
+    let run = |code| CheckRun {
+        end: CheckEnd::Exited(code),
         ..evidence(&spec(1, &[]), &commit(1), 0).checks.remove(0)
     };
     let mut failed = failure(FailureKind::CheckFailed);
@@ -355,12 +355,8 @@ fn what_a_report_says_is_bounded_before_it_is_recorded() {
     let Event::FeatureFailed(failed) = &story.report(attempt, report).unwrap()[0] else {
         panic!("no failure");
     };
-    let codes: Vec<i32> = failed
-        .failure
-        .checks
-        .iter()
-        .map(|run| run.exit_code)
-        .collect();
+    let codes = failed.failure.checks.iter();
+    let codes: Vec<i32> = codes.filter_map(|run| run.end.exit_code()).collect();
     assert_eq!(
         (codes.len(), codes.last()),
         (1_000, Some(&1_999)),

@@ -143,7 +143,7 @@ fn allowed(before: &State, after: &State, events: &[Recorded]) {
                     spec.checks.iter().collect::<Vec<_>>(),
                     "its checks, and as they are"
                 );
-                assert!(passed.evidence.checks.iter().all(|run| run.exit_code == 0));
+                assert!(passed.evidence.checks.iter().all(|run| run.end.passed()));
                 let word = passed.evidence.basis == Basis::AgentWord;
                 assert_eq!(word, spec.checks.is_empty(), "marked as what it is");
                 assert!(before.attempts()[&passed.attempt].cancelled.is_none());

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crewlog::model::command::{Command, PersonCommand};
 use crewlog::model::event::{Event, RunOutcome, TestTerms};
-use crewlog::model::evidence::{Basis, FailureKind};
+use crewlog::model::evidence::{Basis, CheckEnd, FailureKind};
 use crewlog::model::feature::Status;
 use crewlog::model::ids::{AttemptId, FeatureId, WorkerId};
 use crewlog::model::plan::World;
@@ -299,7 +299,9 @@ fn verdicts_need_proof_too() {
         ("other checks", |it| {
             it.checks[0].command = "true".to_owned()
         }),
-        ("a failed check", |it| it.checks[0].exit_code = 1),
+        ("a failed check", |it| {
+            it.checks[0].end = CheckEnd::Exited(1)
+        }),
     ];
     for (what, change) in table {
         let mut story = going_on(1);

@@ -1,6 +1,6 @@
 //! What the one who repairs a regression is told.
 
-use crewlog::model::evidence::{CheckRun, Failure, FailureKind};
+use crewlog::model::evidence::{CheckEnd, CheckRun, Failure, FailureKind};
 use crewlog::model::ids::{ContentHash, FeatureId};
 use crewlog::model::report::{Report, Suspect, TestVerdict};
 use crewlog::model::settings::Settings;
@@ -35,7 +35,7 @@ fn the_job_says_what_broke_and_who_may_have_done_it() {
     let broken = test.features[0].id;
     let run = |command: &str, exit_code| CheckRun {
         command: command.to_owned(),
-        exit_code,
+        end: CheckEnd::Exited(exit_code),
         duration_ms: 5,
         output: ContentHash([9; 32]),
     };

@@ -77,7 +77,7 @@ fn spec() -> FeatureSpec {
 fn checks() -> Vec<CheckRun> {
     vec![CheckRun {
         command: "sh test.sh greet".into(),
-        exit_code: 124,
+        end: CheckEnd::Exited(124),
         duration_ms: 1_500,
         output: ContentHash([0xab; 32]),
     }]

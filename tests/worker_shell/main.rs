@@ -1,6 +1,7 @@
 //! A worker in a real repository with a shell script as its agent, against a scheduler that says
 //! what the test wants.
 
+mod ends;
 mod hangs;
 mod ignored;
 mod texts;
@@ -10,7 +11,7 @@ mod worker_support;
 use std::fs;
 use std::sync::Arc;
 
-use crewlog::model::evidence::{Basis, FailureKind};
+use crewlog::model::evidence::{Basis, CheckEnd, FailureKind};
 use crewlog::model::ids::{AttemptId, FeatureId};
 use crewlog::model::report::{Mergeable, Report, TestVerdict};
 use crewlog::model::settings::WorkerKind;
@@ -125,13 +126,9 @@ async fn a_check_decides_whatever_the_agent_says() {
     let Report::Failed { failures, .. } = &report else {
         panic!("{report:?}");
     };
-    let codes: Vec<i32> = failures[0]
-        .1
-        .checks
-        .iter()
-        .map(|run| run.exit_code)
-        .collect();
-    assert_eq!(codes, [0, 3], "the first failure ends it");
+    let ends: Vec<_> = failures[0].1.checks.iter().map(|run| run.end).collect();
+    let expected = [CheckEnd::Exited(0), CheckEnd::Exited(3)];
+    assert_eq!(ends, expected, "the first failure ends it");
     let (kind, reason) = failed(report);
     assert_eq!(kind, FailureKind::CheckFailed);
     assert!(reason.contains("exited with 3: 3 of 4 failed"), "{reason}");

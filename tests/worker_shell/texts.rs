@@ -1,6 +1,6 @@
 //! What agents and backlogs write, as real agents and shells meet it.
 
-use crewlog::model::evidence::FailureKind;
+use crewlog::model::evidence::{CheckEnd, FailureKind};
 use crewlog::model::report::Report;
 use crewlog::model::settings::WorkerKind;
 use crewlog::protocol::Verdict;
@@ -88,8 +88,8 @@ async fn checks_and_hooks_of_any_allowed_size_run() {
     };
     let runs = &failures[0].1.checks;
     assert_eq!(
-        runs.iter().map(|run| run.exit_code).collect::<Vec<_>>(),
-        [0, 3]
+        runs.iter().map(|run| run.end).collect::<Vec<_>>(),
+        [CheckEnd::Exited(0), CheckEnd::Exited(3)]
     );
     let from_file = project.outputs.text(&runs[1].output);
     let kept = project.git(&["show", "refs/crewlog/preserved/7:from-hook.txt"]);

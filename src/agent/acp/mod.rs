@@ -20,7 +20,7 @@ use self::session::{Ending, SessionConfig, run_session};
 use self::transport::AcpTransport;
 use super::driver::{AgentEvent, Driver, Session, SessionResult, one_line};
 use super::placeholders::{self, PlaceholderError, Values};
-use super::process::Tree;
+use super::process::{ProgramEnd, Tree};
 use super::stderr::{self, Complaints};
 use super::watch::{Stop, Watch};
 use crate::model::evidence::{FailureKind, SessionEnd};
@@ -94,19 +94,19 @@ impl AcpDriver {
         let transport = AcpTransport::new(session.transcript.clone(), Arc::clone(&watch), events);
         let config = self.config(&session, &watch);
         let mut complaints = Complaints::default();
-        let (ending, exit_code) = {
+        let (ending, program) = {
             let drain = stderr::drain(errors, &session.transcript, &mut complaints);
             let mut drain = std::pin::pin!(drain.fuse());
             let stop = watch.stopped(&session.cancel);
             let conversation = async {
                 let ending = run_session(stdout, stdin, config, Arc::clone(&transport), stop).await;
                 // Its input has ended; an agent that was not stopped may now exit by itself.
-                let exit_code = match ending {
+                let ended = match ending {
                     Ending::Stopped(..) => None,
                     _ => tokio::time::timeout(EXIT_LIMIT, tree.wait()).await.ok(),
                 };
                 tree.kill().await;
-                (ending, exit_code.map(|ended| ended.exit_code))
+                (ending, ended.map(|ended| ended.end))
             };
             let mut conversation = std::pin::pin!(conversation);
             tokio::select! {
@@ -121,7 +121,7 @@ impl AcpDriver {
                 () = &mut drain => conversation.await,
             }
         };
-        let mut result = result_of(ending, exit_code, &transport, &watch, complaints.last());
+        let mut result = result_of(ending, program, &transport, &watch, complaints.last());
         result.complaints = complaints.into_text();
         let ended = tree.kill().await;
         if let (Some(exceeded), true) = (ended.exceeded, result.end != SessionEnd::Completed) {
@@ -185,7 +185,7 @@ impl Driver for AcpDriver {
 /// What the end of a conversation means.
 fn result_of(
     ending: Ending,
-    exit_code: Option<i32>,
+    program: Option<ProgramEnd>,
     transport: &AcpTransport,
     watch: &Watch,
     last_words: &str,
@@ -213,7 +213,7 @@ fn result_of(
         }
         Ending::Agreed => SessionResult::new(SessionEnd::Completed, "the session was agreed on"),
         Ending::Unusable(why) => SessionResult::unusable(why),
-        Ending::Closed => closed(exit_code, last_words),
+        Ending::Closed => closed(program, last_words),
         Ending::Stopped(why, answer) => {
             if let Some(answer) = answer {
                 usage = updates.usage(Some(&answer));
@@ -222,23 +222,20 @@ fn result_of(
         }
     };
     result.usage = usage;
-    result.exit_code = exit_code;
+    result.exit_code = program.map(ProgramEnd::code);
     result
 }
 
-/// The agent's output ended before its terminal event. That is a failure whatever the exit code;
-/// the code says which.
-fn closed(exit_code: Option<i32>, last_words: &str) -> SessionResult {
+/// The agent's output ended before its terminal event. That is a failure however the agent ended;
+/// its end says which.
+fn closed(program: Option<ProgramEnd>, last_words: &str) -> SessionResult {
     let colon = if last_words.is_empty() { "" } else { ": " };
-    match exit_code {
-        Some(code) if code > 128 => SessionResult::new(
+    match program {
+        Some(ProgramEnd::Signalled(signal)) => SessionResult::new(
             SessionEnd::Crashed,
-            format!(
-                "the agent was ended by signal {}{colon}{last_words}",
-                code - 128
-            ),
+            format!("the agent was ended by signal {signal}{colon}{last_words}"),
         ),
-        Some(code) if code != 0 => SessionResult::new(
+        Some(ProgramEnd::Exited(code)) if code != 0 => SessionResult::new(
             SessionEnd::Crashed,
             format!("the agent exited with {code}{colon}{last_words}"),
         ),

@@ -282,7 +282,13 @@ async fn an_answer_that_is_quicker_than_we_are_does_not_beat_the_step_limit() {
         }
         let usage = serde_json::json!({"inputTokens": 7});
         let answer = serde_json::json!({"stopReason": "end_turn", "usage": usage});
-        let result = result_of(Ending::Answered(answer), Some(0), &transport, &watch, "");
+        let result = result_of(
+            Ending::Answered(answer),
+            Some(ProgramEnd::Exited(0)),
+            &transport,
+            &watch,
+            "",
+        );
         assert_eq!(result.failure_kind(), expected, "{result:?}");
         assert_eq!(result.usage.input_tokens, 7);
     }

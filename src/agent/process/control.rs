@@ -14,6 +14,7 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags,
 };
 
+use super::ProgramEnd;
 use crate::agent::cage::{Cage, Exceeded};
 use crate::model::clip::clip_chars;
 
@@ -30,8 +31,8 @@ pub(super) enum Report {
     /// The program could not be started: the system's error number, if the system refused, and the
     /// reason as text for people.
     Failed { errno: Option<i32>, why: String },
-    /// The program ended with this code, and so many processes could not be ended.
-    Exited { code: i32, left: usize },
+    /// The program ended, and so many processes could not be ended.
+    Ended { end: ProgramEnd, left: usize },
     /// A limit of the cage is why the tree is being ended.
     Exceeded(Exceeded),
 }
@@ -59,7 +60,10 @@ impl Report {
             Self::Started => "started".to_owned(),
             Self::NoNamespace(why) => format!("no-namespace {why}"),
             Self::Failed { errno, why } => format!("failed {} {why}", errno.unwrap_or(0)),
-            Self::Exited { code, left } => format!("exited {code} {left}"),
+            Self::Ended { end, left } => match end {
+                ProgramEnd::Exited(code) => format!("exited {code} {left}"),
+                ProgramEnd::Signalled(signal) => format!("signalled {signal} {left}"),
+            },
             Self::Exceeded(Exceeded::Memory(limit)) => format!("exceeded memory {limit}"),
             Self::Exceeded(Exceeded::Processes(limit)) => format!("exceeded processes {limit}"),
         };
@@ -83,12 +87,15 @@ impl Report {
                     why: why.to_owned(),
                 })
             }
-            "exited" => {
-                let (code, left) = rest.split_once(' ')?;
-                Some(Self::Exited {
-                    code: code.parse().ok()?,
-                    left: left.parse().ok()?,
-                })
+            "exited" | "signalled" => {
+                let (number, left) = rest.split_once(' ')?;
+                let number = number.parse().ok()?;
+                let end = match word {
+                    "exited" => ProgramEnd::Exited(number),
+                    _ => ProgramEnd::Signalled(number),
+                };
+                let left = left.parse().ok()?;
+                Some(Self::Ended { end, left })
             }
             "exceeded" => {
                 let (what, limit) = rest.split_once(' ')?;
@@ -246,7 +253,14 @@ mod tests {
             Report::NoNamespace("unshare: not permitted".into()),
             Report::failed("the cage: no such file: x"),
             Report::refused("", &std::io::Error::from_raw_os_error(2)),
-            Report::Exited { code: 137, left: 2 },
+            Report::Ended {
+                end: ProgramEnd::Exited(137),
+                left: 2,
+            },
+            Report::Ended {
+                end: ProgramEnd::Signalled(9),
+                left: 0,
+            },
             Report::Exceeded(Exceeded::Memory(1 << 40)),
             Report::Exceeded(Exceeded::Processes(4_096)),
         ];

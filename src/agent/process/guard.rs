@@ -6,7 +6,6 @@
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use rustix::thread::{
     set_capabilities, unshare_unsafe,
 };
 
+use super::ProgramEnd;
 use super::control::{self, Handed, Report, Reports};
 use super::table::{self, Choice};
 use crate::agent::cage::{self, Network};
@@ -53,7 +53,7 @@ struct Guard {
     socket: UnixStream,
     namespace: bool,
     reports: Reports,
-    exited: Option<i32>,
+    ended: Option<ProgramEnd>,
 }
 
 impl Guard {
@@ -98,7 +98,7 @@ impl Guard {
             socket,
             namespace,
             reports: Reports::default(),
-            exited: None,
+            ended: None,
         })
     }
 
@@ -106,7 +106,7 @@ impl Guard {
     fn watch(mut self, worker: &mut UnixStream) -> Report {
         // Without a way to watch there is no way to guard: an error is the end, too.
         let end = self.until_end(worker).unwrap_or_default();
-        let code = self.end_init();
+        self.end_init();
         let left = if self.namespace {
             0
         } else {
@@ -114,8 +114,9 @@ impl Guard {
         };
         match end {
             Some(report @ (Report::NoNamespace(_) | Report::Failed { .. })) => report,
-            _ => Report::Exited {
-                code: self.exited.unwrap_or(code),
+            // An init without a word was killed with its tree.
+            _ => Report::Ended {
+                end: self.ended.unwrap_or(ProgramEnd::KILLED),
                 left,
             },
         }
@@ -142,7 +143,7 @@ impl Guard {
                         Report::Started | Report::Exceeded(_) => {
                             worker.write_all(report.encode().as_bytes())?
                         }
-                        Report::Exited { code, .. } => self.exited = Some(code),
+                        Report::Ended { end, .. } => self.ended = Some(end),
                         refusal => return Ok(Some(refusal)),
                     }
                 }
@@ -153,9 +154,9 @@ impl Guard {
         }
     }
 
-    /// Ends init, which in a namespace is the end of everything in it; returns its exit code.
-    fn end_init(&mut self) -> i32 {
-        if !self.namespace || self.exited.is_some() {
+    /// Ends init, which in a namespace is the end of everything in it.
+    fn end_init(&mut self) {
+        if !self.namespace || self.ended.is_some() {
             // Its socket's end tells init to end its tree and itself.
             let _ = self.socket.shutdown(std::net::Shutdown::Both);
             if let Some(pid) = self.init_pid() {
@@ -166,12 +167,7 @@ impl Guard {
         }
         let _ = self.init.kill();
         // For the init of a namespace this returns only when all of its processes are gone.
-        match self.init.wait() {
-            Ok(status) => status
-                .code()
-                .unwrap_or_else(|| 128 + status.signal().unwrap_or(0)),
-            Err(_) => 128 + 9,
-        }
+        let _ = self.init.wait();
     }
 
     fn init_pid(&self) -> Option<Pid> {

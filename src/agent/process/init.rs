@@ -15,6 +15,7 @@ use rustix::thread::{
     CapabilitySet, CapabilitySets, clear_ambient_capability_set, set_capabilities,
 };
 
+use super::ProgramEnd;
 use super::control::{self, Handed, Report};
 use super::guard::KILL_LIMIT;
 use super::table::{self, Choice};
@@ -40,7 +41,7 @@ pub(super) fn run(mut arguments: impl Iterator<Item = OsString>) -> i32 {
             report(&mut socket, &Report::Started);
             end_with_parent(&socket, namespace);
             let watchdog = watch(limits, namespace);
-            let code = wait_for(program);
+            let end = wait_for(program);
             // Before the rest is ended, which may be what was too much.
             let exceeded = watchdog.exceeded();
             let left = if namespace {
@@ -51,8 +52,8 @@ pub(super) fn run(mut arguments: impl Iterator<Item = OsString>) -> i32 {
             if let Some(exceeded) = exceeded {
                 report(&mut socket, &Report::Exceeded(exceeded));
             }
-            report(&mut socket, &Report::Exited { code, left });
-            code
+            report(&mut socket, &Report::Ended { end, left });
+            end.code()
         }
         Err(refusal) => {
             report(&mut socket, &refusal);
@@ -170,27 +171,25 @@ fn end_with_parent(socket: &UnixStream, namespace: bool) {
         if !namespace {
             table::end(&Choice::DescendantsOf(std::process::id()), KILL_LIMIT);
         }
-        std::process::exit(128 + 9);
+        std::process::exit(ProgramEnd::KILLED.code());
     });
 }
 
-/// Takes zombies away until the program itself is one; returns its exit code.
-fn wait_for(program: i32) -> i32 {
+/// Takes zombies away until the program itself is one; returns how it ended.
+fn wait_for(program: i32) -> ProgramEnd {
     loop {
         match wait(WaitOptions::empty()) {
             Ok(Some((pid, status))) if pid.as_raw_nonzero().get() == program => {
-                return code_of(status);
+                return end_of(status);
             }
-            Err(rustix::io::Errno::CHILD) => return 128 + 9,
+            Err(rustix::io::Errno::CHILD) => return ProgramEnd::KILLED,
             _ => {}
         }
     }
 }
 
-/// The exit code, or 128 + the signal's number.
-fn code_of(status: WaitStatus) -> i32 {
-    status
-        .exit_status()
-        .or_else(|| status.terminating_signal().map(|signal| 128 + signal))
-        .unwrap_or(128 + 9)
+fn end_of(status: WaitStatus) -> ProgramEnd {
+    let exited = status.exit_status().map(ProgramEnd::Exited);
+    let signalled = || status.terminating_signal().map(ProgramEnd::Signalled);
+    exited.or_else(signalled).unwrap_or(ProgramEnd::KILLED)
 }

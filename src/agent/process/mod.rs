@@ -33,6 +33,7 @@ pub use tree::{Ended, Tree};
 use super::cage::Cage;
 use super::cage::probe::PROBE_ARGUMENT;
 use crate::model::actor::{GUARD_STAGE, INIT_STAGE, TREE_MARKER};
+use crate::model::evidence::CheckEnd;
 use crate::model::trouble::TroubleKind;
 use table::Choice;
 
@@ -131,6 +132,37 @@ impl TreeCommand {
             }
         }
         Ok(())
+    }
+}
+
+/// How a program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProgramEnd {
+    /// It exited by itself, with this code from 0.
+    Exited(i32),
+    /// This signal ended it, from 1.
+    Signalled(i32),
+}
+
+impl ProgramEnd {
+    /// The end of a program whose tree was ended, or whose end nobody has seen.
+    pub const KILLED: Self = Self::Signalled(libc::SIGKILL);
+
+    /// The end as shells number it: a signal N is 128 + N.
+    pub fn code(self) -> i32 {
+        match self {
+            Self::Exited(code) => code,
+            Self::Signalled(signal) => 128 + signal,
+        }
+    }
+}
+
+impl From<ProgramEnd> for CheckEnd {
+    fn from(end: ProgramEnd) -> Self {
+        match end {
+            ProgramEnd::Exited(code) => Self::Exited(code),
+            ProgramEnd::Signalled(signal) => Self::Signalled(signal),
+        }
     }
 }
 

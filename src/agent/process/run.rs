@@ -11,18 +11,19 @@ use crate::agent::cage::Exceeded;
 use crate::agent::mask::{Mask, Stream};
 
 use super::{Output, ProcessError, Streams, Tree, TreeCommand};
+use crate::model::evidence::CheckEnd;
 use crate::stopwatch::Stopwatch;
 
-/// The exit code that stands for "ended by its time limit", as timeout(1) has it.
-const TIMED_OUT: i32 = 124;
+/// What a shell exits with after a command that SIGKILL has ended.
+const SHELL_KILLED: i32 = 128 + libc::SIGKILL;
 
 /// How a command went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finished {
-    /// Its exit code; a signal N is 128 + N, a time limit is 124.
-    pub exit_code: i32,
-    /// True when it was ended by its time limit.
-    pub timed_out: bool,
+    /// How it ended.
+    pub end: CheckEnd,
+    /// True when SIGKILL ended it or a part of it, for all that can be known, and not its time limit.
+    pub killed: bool,
     /// True when it was ended because the caller did not want it any more.
     pub cancelled: bool,
     /// How long it took, in milliseconds, without times in which this process was stopped.
@@ -69,6 +70,7 @@ pub async fn run_masked(
     cancel: &CancellationToken,
 ) -> Result<Finished, ProcessError> {
     command.streams = Streams::Merged;
+    let kills_before = kernel_kills();
     // What stops the whole machine, or this process with all others, is no fault of the program's.
     let watch = Stopwatch::start();
     let mut tree = Tree::spawn(command).await?;
@@ -101,18 +103,49 @@ pub async fn run_masked(
         // What was written before the end; bounded by the pipe's buffer, as all writers are dead.
         let _ = tokio::time::timeout(Duration::from_secs(1), read_all(pipe, &mut output)).await;
     }
+    let end = match stop {
+        Stop::TimeLimit => CheckEnd::TimedOut,
+        Stop::End | Stop::Cancelled => ended.end.into(),
+    };
     Ok(Finished {
-        exit_code: match stop {
-            Stop::TimeLimit => TIMED_OUT,
-            Stop::End | Stop::Cancelled => ended.exit_code,
-        },
-        timed_out: matches!(stop, Stop::TimeLimit),
+        end,
+        killed: was_killed(end, kills_before, kernel_kills),
         cancelled: matches!(stop, Stop::Cancelled),
         duration_ms: watch.ms(),
         output: output.text(),
         left: ended.left,
         exceeded: ended.exceeded,
     })
+}
+
+/// Whether SIGKILL ended the program or a part of it, for all that can be known.
+///
+/// Of the program itself (`sh`), the kernel says so. A command of the shell's is not ours to wait
+/// for: after one that was killed, the shell exits with 137 by itself. So does a shell that is told
+/// `exit 137`, and a container whose own memory limit was reached. Only if the kernel has killed some
+/// process meanwhile because memory ran out is 137 taken for that; otherwise it is a code like any
+/// other. The count is of the whole machine and not of this tree, whose processes the kernel no
+/// longer knows when it is asked. A cage that ends a tree ends the shell as well.
+fn was_killed(
+    end: CheckEnd,
+    kills_before: Option<u64>,
+    kills: impl FnOnce() -> Option<u64>,
+) -> bool {
+    match end {
+        CheckEnd::Signalled(signal) => signal == libc::SIGKILL,
+        CheckEnd::Exited(SHELL_KILLED) => kills_before
+            .zip(kills())
+            .is_some_and(|(before, now)| before < now),
+        CheckEnd::Exited(_) | CheckEnd::TimedOut => false,
+    }
+}
+
+/// Processes that the kernel has killed since the machine's start because memory, the machine's or
+/// that of a control group, ran out. [`None`] if it does not say, which kernels before 4.13 do not.
+fn kernel_kills() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/vmstat").ok()?;
+    let count = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
+    count?.parse().ok()
 }
 
 /// What is kept of an output, without its secrets.
@@ -140,5 +173,31 @@ async fn read_all(pipe: &mut tokio::net::unix::pipe::Receiver, output: &mut Mask
             return;
         }
         output.push(bytes.get(..read).unwrap_or(&[]));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_s_137_is_a_kill_only_if_the_kernel_has_killed_somebody() {
+        let table = [
+            (CheckEnd::Signalled(9), None, None, true),
+            (CheckEnd::Signalled(15), Some(1), Some(2), false),
+            (CheckEnd::Exited(137), Some(1), Some(2), true),
+            (CheckEnd::Exited(137), Some(2), Some(2), false),
+            (CheckEnd::Exited(137), None, None, false),
+            (CheckEnd::Exited(137), None, Some(2), false),
+            (CheckEnd::Exited(1), Some(1), Some(2), false),
+            (CheckEnd::TimedOut, Some(1), Some(2), false),
+        ];
+        for (end, before, now, killed) in table {
+            assert_eq!(
+                was_killed(end, before, || now),
+                killed,
+                "{end:?} {before:?} {now:?}"
+            );
+        }
     }
 }

@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 
 use super::control::{Handed, Report, Reports};
 use super::table::{self, Choice};
-use super::{GUARD_ARGUMENT, Isolation, MARKER, ProcessError, Streams, TreeCommand};
+use super::{GUARD_ARGUMENT, Isolation, MARKER, ProcessError, ProgramEnd, Streams, TreeCommand};
 use crate::agent::cage::{Cage, Exceeded};
 use crate::stopwatch::timeout;
 
@@ -33,8 +33,8 @@ static NO_NAMESPACES: AtomicBool = AtomicBool::new(false);
 /// How a tree ended. No process of it lives any more, except where `left` says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ended {
-    /// The program's exit code; a signal N is 128 + N, and a tree that was killed is 137.
-    pub exit_code: i32,
+    /// How the program ended. The program of a tree that was killed has been killed, too.
+    pub end: ProgramEnd,
     /// Processes that could not be ended in time: a fork bomb outside a namespace.
     pub left: usize,
     /// The limit of its cage that ended it.
@@ -179,13 +179,13 @@ impl Tree {
         }
         loop {
             match self.next_report().await {
-                Some(Report::Exited { code, left }) => {
-                    return self.finish(code, left).await;
+                Some(Report::Ended { end, left }) => {
+                    return self.finish(end, left).await;
                 }
                 Some(Report::Exceeded(exceeded)) => self.exceeded = Some(exceeded),
                 Some(_) => {}
                 // The guard is gone without a word: killed. Its tree is ours now.
-                None => return self.finish(128 + 9, 1).await,
+                None => return self.finish(ProgramEnd::KILLED, 1).await,
             }
         }
     }
@@ -204,7 +204,7 @@ impl Tree {
         let _ = self.socket.write_all(b"k").await;
         match timeout(GUARD_LIMIT, self.wait()).await {
             Some(ended) => ended,
-            None => self.finish(128 + 9, 1).await,
+            None => self.finish(ProgramEnd::KILLED, 1).await,
         }
     }
 
@@ -223,7 +223,7 @@ impl Tree {
     }
 
     /// Makes sure that the guard is gone, and ends what it has left.
-    async fn finish(&mut self, exit_code: i32, mut left: usize) -> Ended {
+    async fn finish(&mut self, end: ProgramEnd, mut left: usize) -> Ended {
         if left > 0 {
             let _ = self.guard.start_kill();
         }
@@ -235,7 +235,7 @@ impl Tree {
                 .unwrap_or(left);
         }
         let ended = Ended {
-            exit_code,
+            end,
             left,
             exceeded: self.exceeded,
         };

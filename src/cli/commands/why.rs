@@ -70,7 +70,7 @@ const TAIL_LINES_MAX: usize = 10;
 fn tails(here: &ProjectContext, why: &Why) -> Tails {
     let contents = here.contents();
     let tail = |entry: &TimelineEntry| {
-        let failed = entry.checks.last().filter(|check| check.exit_code != 0)?;
+        let failed = entry.checks.last().filter(|check| !check.end.passed())?;
         let bytes = contents.get(&failed.output).ok()?;
         let text = clean_lines(trimmed(&String::from_utf8_lossy(&bytes)));
         let lines: Vec<&str> = text.lines().collect();

@@ -118,7 +118,7 @@ fn see_more(page: &mut Page, why: &Why) {
     }
     let checks = || entries().flat_map(|it| it.checks.iter().rev());
     let checks = || checks().filter(|check| has_output(check));
-    let failed = checks().find(|check| check.exit_code != 0);
+    let failed = checks().find(|check| !check.end.passed());
     if let Some(check) = failed.or(checks().next()) {
         line(&digits(check), "the whole output of a check");
     }
@@ -188,7 +188,7 @@ pub(super) fn entry_lines(page: &mut Page, entry: &TimelineEntry, tail: &[String
 }
 
 fn check_tone(check: &CheckRun) -> Style {
-    if check.exit_code == 0 {
+    if check.end.passed() {
         Style::Good
     } else {
         Style::Bad
@@ -203,8 +203,8 @@ fn check_words(check: &CheckRun) -> String {
     };
     let took = format::duration(check.duration_ms);
     let command = clean(&check.command);
-    let code = check.exit_code;
-    format!("`{command}` exited with {code} after {took}, {output}")
+    let end = check.end;
+    format!("`{command}` {end} after {took}, {output}")
 }
 
 /// True if the output was kept and is not empty.

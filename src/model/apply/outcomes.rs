@@ -186,7 +186,7 @@ pub fn regression_found(state: &mut State, event: &RegressionFound) {
         let checks = event.failure.checks.iter().rev();
         feature.words.broken = Some(Broken {
             reason: event.failure.reason.clone(),
-            check: checks.into_iter().find(|run| run.exit_code != 0).cloned(),
+            check: checks.into_iter().find(|run| !run.end.passed()).cloned(),
             suspects: event.suspects.clone(),
         });
     });

@@ -159,9 +159,9 @@ pub fn proven(
     if run != checks.iter().map(String::as_str).collect::<Vec<_>>() {
         return Err("the report's checks are not the feature's checks".to_owned());
     }
-    let failed = evidence.checks.iter().find(|run| run.exit_code != 0);
+    let failed = evidence.checks.iter().find(|run| !run.end.passed());
     match failed.filter(|_| !planted!(FailedChecksPass)) {
-        Some(run) => Err(format!("{:?} exited with {}", run.command, run.exit_code)),
+        Some(run) => Err(format!("{:?} {}", run.command, run.end)),
         None => Ok(()),
     }
 }

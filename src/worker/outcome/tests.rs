@@ -1,9 +1,12 @@
 //! Tables: how a session ended, what the agent claims, what the checks say; and what follows.
 
 use super::*;
+use crate::model::evidence::CheckEnd;
 use crate::model::feature::FeatureSpec;
 use crate::model::ids::ContentHash;
+use crate::model::trouble::TroubleKind;
 use crate::worker::verdict::Claims;
+use CheckEnd::{Exited, Signalled, TimedOut};
 
 fn feature(id: u32, checks: &[&str]) -> JobFeature {
     JobFeature {
@@ -30,18 +33,19 @@ fn session(end: SessionEnd, failure: Option<FailureKind>, verdict: Reading) -> S
     }
 }
 
-fn checked(feature: u32, exit_codes: &[i32]) -> FeatureChecks {
-    let run = |exit_code: &i32| CheckRun {
+fn checked(feature: u32, ends: &[CheckEnd]) -> FeatureChecks {
+    let run = |end: &CheckEnd| CheckRun {
         command: "make test".to_owned(),
-        exit_code: *exit_code,
+        end: *end,
         duration_ms: 1,
         output: ContentHash::default(),
     };
     FeatureChecks {
         feature: FeatureId(feature),
-        runs: exit_codes.iter().map(run).collect(),
+        runs: ends.iter().map(run).collect(),
         tail: "2 of 3 failed".to_owned(),
         removed: Vec::new(),
+        killed: ends.contains(&CheckEnd::Signalled(9)),
     }
 }
 
@@ -125,12 +129,22 @@ fn a_verdict_that_cannot_be_read_leaves_the_decision_to_the_checks() {
     let features = [feature(5, &["x"])];
     assert_eq!(after_coding_session(&features, &ended), None);
     let rebased = RebasedCommit::default();
-    let good = after_checks(&features, &rebased, &[checked(5, &[0])], Some(&note));
+    let good = after_checks(
+        &features,
+        &rebased,
+        &[checked(5, &[Exited(0)])],
+        Some(&note),
+    );
     let Report::Mergeable(good) = good else {
         panic!("the checks pass: {good:?}");
     };
     assert!(good.notes[0].starts_with(&note), "{:?}", good.notes);
-    let bad = after_checks(&features, &rebased, &[checked(5, &[7])], Some(&note));
+    let bad = after_checks(
+        &features,
+        &rebased,
+        &[checked(5, &[Exited(7)])],
+        Some(&note),
+    );
     let Report::Failed { failures, .. } = bad else {
         panic!("a check fails: {bad:?}");
     };
@@ -164,15 +178,21 @@ fn checks_decide_what_may_merge() {
     let features = [feature(5, &["a", "b"]), feature(6, &[])];
     let rebased = RebasedCommit::default();
     let after = |checks: &[FeatureChecks]| after_checks(&features, &rebased, checks, None);
-    let Report::Mergeable(good) = after(&[checked(5, &[0, 0])]) else {
+    let Report::Mergeable(good) = after(&[checked(5, &[Exited(0), Exited(0)])]) else {
         panic!("all checks pass");
     };
     let bases: Vec<_> = good.evidence.iter().map(|(_, one)| one.basis).collect();
     assert_eq!(bases, [Basis::Checks, Basis::AgentWord]);
     assert_eq!(good.evidence[0].1.checks.len(), 2);
 
-    for (code, words) in [(1, "exited with 1: 2 of 3"), (124, "longer than its limit")] {
-        let Report::Failed { failures, .. } = after(&[checked(5, &[0, code])]) else {
+    for (end, words) in [
+        (Exited(1), "exited with 1: 2 of 3"),
+        (Exited(124), "exited with 124: 2 of 3"),
+        (Exited(137), "exited with 137, as a shell does after"),
+        (Signalled(15), "was killed by signal 15: 2 of 3"),
+        (TimedOut, "longer than its limit, `run.check_limit`: 2 of 3"),
+    ] {
+        let Report::Failed { failures, .. } = after(&[checked(5, &[Exited(0), end])]) else {
             panic!("a check fails");
         };
         let [(FeatureId(5), failure)] = failures.as_slice() else {
@@ -183,8 +203,23 @@ fn checks_decide_what_may_merge() {
         assert!(failure.reason.contains(words), "{}", failure.reason);
         assert!(failure.reason.contains("make test"), "{}", failure.reason);
     }
+    // A kill says nothing about the feature, seen or inferred from what the kernel counts.
+    for (end, words) in [
+        (Signalled(9), "was killed by signal 9, which came from"),
+        (Exited(137), "exited with 137, which came from"),
+    ] {
+        let mut killed = checked(5, &[Exited(0), end]);
+        killed.killed = true;
+        let failure = killed.failure().expect("it failed");
+        assert_eq!(failure.kind, FailureKind::Trouble(TroubleKind::Memory));
+        assert!(failure.reason.contains(words), "{}", failure.reason);
+    }
     // Checks that did not run prove nothing.
-    for missing in [vec![], vec![checked(5, &[0])], vec![checked(6, &[0, 0])]] {
+    for missing in [
+        vec![],
+        vec![checked(5, &[Exited(0)])],
+        vec![checked(6, &[Exited(0), Exited(0)])],
+    ] {
         let report = after(&missing);
         assert!(matches!(report, Report::Failed { .. }), "{report:?}");
     }
@@ -218,23 +253,23 @@ fn a_test_passes_on_its_checks_and_where_asked_on_the_agents_word_too() {
             read(vec![(five, Claim::Fail("no".to_owned()))]),
         ))
     };
-    let ok: &'static [i32] = &[0];
+    let ok: &'static [CheckEnd] = &[Exited(0)];
     /// Commands, whether an agent tests too, the checks' exit codes, the session, the verdict.
     type Row = (
         &'static [&'static str],
         bool,
-        Option<&'static [i32]>,
+        Option<&'static [CheckEnd]>,
         Option<SessionResult>,
         &'static str,
     );
     let table: Vec<Row> = vec![
         (&["a"], false, Some(ok), None, "checks"),
-        (&["a"], false, Some(&[7]), None, "broken"),
+        (&["a"], false, Some(&[Exited(7)]), None, "broken"),
         (&["a"], false, None, None, "unknown"),
         (&["a"], true, Some(ok), pass(), "checks"),
         (&["a"], true, Some(ok), fail(), "broken"),
         (&["a"], true, Some(ok), crashed(), "unknown"),
-        (&["a"], true, Some(&[7]), pass(), "broken"),
+        (&["a"], true, Some(&[Exited(7)]), pass(), "broken"),
         (&["a"], true, None, pass(), "unknown"),
         (&[], false, None, pass(), "word"),
         (&[], false, None, fail(), "broken"),
@@ -244,9 +279,9 @@ fn a_test_passes_on_its_checks_and_where_asked_on_the_agents_word_too() {
         (&[], false, None, unread, "unknown"),
         (&[], false, None, None, "unknown"),
     ];
-    for (index, (commands, with_agent, codes, session, expected)) in table.iter().enumerate() {
+    for (index, (commands, with_agent, ends, session, expected)) in table.iter().enumerate() {
         let features = [feature(5, commands)];
-        let checks: Vec<_> = codes.iter().map(|codes| checked(5, codes)).collect();
+        let checks: Vec<_> = ends.iter().map(|ends| checked(5, ends)).collect();
         let rebased = RebasedCommit::default();
         let report = tested(
             &features,
@@ -265,7 +300,7 @@ fn a_test_passes_on_its_checks_and_where_asked_on_the_agents_word_too() {
 
 #[test]
 fn a_failed_check_names_the_files_that_were_removed_before_it() {
-    let mut checks = checked(5, &[1]);
+    let mut checks = checked(5, &[Exited(1)]);
     checks.runs[0].command = "test -f f1.txt".to_owned();
     checks.removed = [
         "target/", "a.log", "b.log", "c.log", "d.log", "e.log", "f1.txt",

@@ -2,7 +2,7 @@
 //! would bring, from what agents come to and from what is true of the commits.
 
 use super::*;
-use crate::model::evidence::{CheckRun, Failure, FailureKind, SessionEnd};
+use crate::model::evidence::{CheckEnd, CheckRun, Failure, FailureKind, SessionEnd};
 use crate::model::ids::ContentHash;
 use crate::model::report::{AttemptReport, JobFeature};
 use crate::protocol::JobOffer;
@@ -267,23 +267,29 @@ impl World {
             let works = self.git.works(&attempt_env.commit, feature.id);
             let mut runs = Vec::new();
             for command in &feature.spec.checks {
-                let exit_code = match dice.percent(trouble.flaky) {
-                    true => dice.pick(&[1, 124, 137]).unwrap_or(1),
-                    false => i32::from(!works),
+                let flaky = [
+                    CheckEnd::Exited(1),
+                    CheckEnd::TimedOut,
+                    CheckEnd::Signalled(9),
+                ];
+                let end = match dice.percent(trouble.flaky) {
+                    true => dice.pick(&flaky).unwrap_or(CheckEnd::Exited(1)),
+                    false => CheckEnd::Exited(i32::from(!works)),
                 };
                 runs.push(CheckRun {
                     command: command.clone(),
-                    exit_code,
+                    end,
                     duration_ms: 1,
                     output: ContentHash::default(),
                 });
-                if exit_code != 0 {
+                if !end.passed() {
                     break;
                 }
             }
-            let passed = runs.iter().all(|run| run.exit_code == 0);
+            let passed = runs.iter().all(|run| run.end.passed());
             checks.push(FeatureChecks {
                 feature: feature.id,
+                killed: (runs.last()).is_some_and(|run| run.end == CheckEnd::Signalled(9)),
                 runs,
                 tail: String::new(),
                 removed: Vec::new(),

@@ -109,7 +109,7 @@ fn session(end: SessionEnd) -> SessionResult {
 fn checks(feature: u32, exit_codes: &[i32]) -> FeatureChecks {
     let run = |exit_code: &i32| CheckRun {
         command: "make test".to_owned(),
-        exit_code: *exit_code,
+        end: (*exit_code).into(),
         duration_ms: 1,
         output: ContentHash::default(),
     };
@@ -118,6 +118,7 @@ fn checks(feature: u32, exit_codes: &[i32]) -> FeatureChecks {
         runs: exit_codes.iter().map(run).collect(),
         tail: "last words".to_owned(),
         removed: Vec::new(),
+        killed: false,
     }
 }
 

@@ -325,7 +325,10 @@ fn per_event() {
         let open: Vec<AttemptId> = large.state.attempts().keys().copied().collect();
         for attempt in open {
             let reason = "over".to_owned();
-            large.submit(&Command::Lose { attempt, reason });
+            large.submit(&Command::Lose {
+                attempt,
+                reason: reason.into(),
+            });
         }
     }
     let (at_few, at_many) = (percentile(&mut few, 50), percentile(&mut many, 50));

@@ -40,6 +40,7 @@ fn event(sequence: u64, epoch: Epoch) -> Recorded {
         _ => AttemptReleased {
             attempt: AttemptId(sequence),
             reason: "stopped by its user, in some words".into(),
+            detail: String::new(),
         }
         .into(),
     };

@@ -124,7 +124,7 @@ fn all_golden_bytes_still_read() {
 fn envelope_is_laid_out_as_the_table_says() {
     let recorded = small(0x0102_0304, EPOCH);
     let bytes = encoded(&recorded);
-    assert_eq!(&bytes[..10], [b'C', b'W', b'L', b'G', 2, 0, 21, 0, 1, 0]);
+    assert_eq!(&bytes[..10], [b'C', b'W', b'L', b'G', 2, 0, 21, 0, 2, 0]);
     assert_eq!(bytes[10..18], 0x0102_0304_u64.to_le_bytes());
     assert_eq!(bytes[18..26], 3_u64.to_le_bytes());
     assert_eq!(bytes[26..34], recorded.at.0.to_le_bytes());
@@ -162,7 +162,7 @@ fn what_is_not_ours_or_not_whole_is_refused() {
     let huge = rewritten(&bytes, |bytes| bytes[82..86].copy_from_slice(&[0xff; 4]));
     // The text's own length says more than the body has.
     let text = rewritten(&bytes, |bytes| {
-        bytes[96..104].copy_from_slice(&u64::MAX.to_le_bytes())
+        bytes[100..108].copy_from_slice(&u64::MAX.to_le_bytes())
     });
     let table: [(&str, &[u8], &str); 10] = [
         ("magic", &set(0, b'X'), "no event starts here"),
@@ -174,7 +174,7 @@ fn what_is_not_ours_or_not_whole_is_refused() {
             "the envelope gives a body of",
         ),
         ("unknown type", &set(6, 250), "event type 250"),
-        ("newer version", &set(8, 2), "version 2 of AttemptReleased"),
+        ("newer version", &set(8, 3), "version 3 of AttemptReleased"),
         (
             "trailing bytes",
             &longer,

@@ -96,11 +96,12 @@ fn one(envelope: &Envelope<'_>) {
         (Ok(recorded), Codec::Inline) if envelope.bytes.len() <= INLINE_ENVELOPE_BYTES_MAX => {
             let mut again = Vec::new();
             encoding::encode(&recorded, &envelope.previous, &mut again).expect("it was written");
-            if envelope.actor.is_some() {
+            let current = envelope.kind == recorded.event.kind();
+            if current && envelope.actor.is_some() {
                 assert_eq!(again, envelope.bytes);
             } else {
-                // Version 1 is read and never written.
-                assert_eq!(recorded.actor, Actor::Unknown);
+                // An older envelope or event is read and never written.
+                assert!(!current || recorded.actor == Actor::Unknown);
                 let written = encoding::decode(&again).expect("our own envelope");
                 assert_eq!(written.recorded().as_ref(), Ok(&recorded));
             }

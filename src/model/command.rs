@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::backlog::{BacklogErrors, BacklogFeature};
 use super::branch::BranchMove;
 use super::config::ConfigChange;
+use super::end_reason::EndReason;
 use super::event::{ProcessIdentity, RankTerms, RunOutcome, TestTerms};
 use super::evidence::Usage;
 use super::feature::FeatureSpec;
@@ -52,8 +53,8 @@ pub enum Command {
     Leave {
         /// The worker that ended.
         worker: WorkerId,
-        /// How the scheduler knows.
-        reason: String,
+        /// Why it ended.
+        reason: EndReason,
     },
     /// Give ready features to an idle coding worker.
     Assign {
@@ -115,7 +116,7 @@ pub enum Command {
         /// Number of the attempt.
         attempt: AttemptId,
         /// How the scheduler knows.
-        reason: String,
+        reason: EndReason,
     },
     /// An attempt got past the problem of the machine, so others may start again.
     Recover {

@@ -12,6 +12,7 @@ pub use self::terms::{RankTerms, TestTerms};
 use super::actor::Actor;
 use super::branch::NamedCommit;
 use super::config::ConfigChange;
+use super::end_reason::EndReason;
 use super::evidence::{Evidence, Failure, FailureKind, Usage};
 use super::feature::FeatureSpec;
 use super::ids::{
@@ -170,11 +171,11 @@ events! {
         runners_up: Vec<(FeatureId, TestTerms)>,
     }
     /// A job was called off while it was being worked on, by a person.
-    13 1 JobCancelled {
+    13 2 JobCancelled {
         /// The attempt at it that is to end.
         attempt: AttemptId,
-        /// The reason, as text for people.
-        reason: String,
+        /// Why it is called off.
+        reason: EndReason,
     }
     /// A worker reserved a job. This event's sequence is the attempt's id and fencing token.
     20 1 AttemptStarted {
@@ -184,18 +185,20 @@ events! {
         worker: WorkerId,
     }
     /// The worker gave the job back; no failure of anybody.
-    21 1 AttemptReleased {
+    21 2 AttemptReleased {
         /// Number of the attempt.
         attempt: AttemptId,
-        /// The reason, as text for people.
-        reason: String,
+        /// Why it is given back.
+        reason: EndReason,
+        /// What failed because of that, as text for people; empty if nothing did.
+        detail: String,
     }
     /// The worker is gone or wedged; costs the features no try.
-    22 1 AttemptLost {
+    22 2 AttemptLost {
         /// Number of the attempt.
         attempt: AttemptId,
         /// How it is known.
-        reason: String,
+        reason: EndReason,
     }
     /// A report came for an attempt that was over. It changed nothing.
     23 1 LateResultIgnored {
@@ -360,11 +363,11 @@ events! {
         process: ProcessIdentity,
     }
     /// A worker process went.
-    62 1 WorkerLeft {
+    62 2 WorkerLeft {
         /// Number of the worker.
         worker: WorkerId,
-        /// The reason, as text for people.
-        reason: String,
+        /// Why it left.
+        reason: EndReason,
     }
     /// The rules changed.
     63 2 SettingsChanged {

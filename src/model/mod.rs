@@ -14,6 +14,7 @@ pub mod config;
 pub mod decide;
 pub mod derived_status;
 pub mod encoding;
+pub mod end_reason;
 pub mod ending;
 pub mod event;
 pub mod evidence;

@@ -26,6 +26,7 @@ pub use self::notices::{Notices, Refused};
 pub use self::remembered::Remembered;
 pub use self::troubled::Troubled;
 pub use self::worker::{RETURNS_FREE, RETURNS_MAX};
+use super::end_reason::EndReason;
 use super::event::{ProcessIdentity, RankTerms, RunOutcome};
 use super::evidence::{Evidence, FailureKind, Usage};
 use super::feature::Status;
@@ -38,7 +39,7 @@ use super::settings::{Settings, WorkerKind};
 pub const FEATURES_MAX: usize = 200_000;
 
 /// Raised whenever [`State`]'s stored shape changes; an older snapshot is then folded anew.
-pub const STATE_VERSION: u32 = 10;
+pub const STATE_VERSION: u32 = 11;
 
 /// Tests without a verdict after which a feature is left alone.
 pub const INCONCLUSIVE_MAX: u32 = 3;
@@ -146,7 +147,7 @@ pub struct Attempt {
     /// Features of the job whose outcome is not known yet.
     pub remaining: Vec<FeatureId>,
     /// Called off by a person: why.
-    pub cancelled: Option<String>,
+    pub cancelled: Option<EndReason>,
     /// The provider refused it, or the machine failed it.
     pub excused: bool,
     /// What it used so far.

@@ -98,7 +98,10 @@ fn a_feature_that_takes_every_worker_down_is_parked_in_the_end() {
         let attempt = story.hire(CODING);
         let worker = story.state.attempts()[&attempt].job.worker;
         let reason = "its process has ended".to_owned();
-        let events = story.ok(Command::Leave { worker, reason });
+        let events = story.ok(Command::Leave {
+            worker,
+            reason: reason.into(),
+        });
         let wanted: &[&str] = match lost {
             LOST_MAX => &["AttemptLost", "FeatureParked", "WorkerLeft"],
             _ => &["AttemptLost", "WorkerLeft"],
@@ -264,7 +267,7 @@ fn workers_come_and_go() {
     let attempt = story.take(first);
     let leave = |worker| Command::Leave {
         worker,
-        reason: "gone".to_owned(),
+        reason: "gone".into(),
     };
     let work = story.work(attempt);
     let mut merging = story.clone();

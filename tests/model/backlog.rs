@@ -1,6 +1,7 @@
 //! What people may do to the backlog.
 
 use crewlog::model::command::{Command, Rejection};
+use crewlog::model::end_reason::EndReason;
 use crewlog::model::event::{Event, JobCancelled};
 use crewlog::model::evidence::FailureKind;
 use crewlog::model::feature::{FeatureSpec, Status};
@@ -271,7 +272,7 @@ fn who_waited_for_a_removed_feature_no_longer_does() {
     let events = story.ok(remove(1));
     let cancelled = JobCancelled {
         attempt,
-        reason: "the feature was removed".to_owned(),
+        reason: EndReason::FeatureRemoved,
     };
     assert_eq!(events[0], Event::from(cancelled));
     assert_eq!(story.state.feature(id(3)).unwrap().spec.depends_on, [id(2)]);

@@ -178,7 +178,10 @@ impl Driver {
             .and_then(|it| it.attempt);
         self.over.extend(attempt);
         let reason = "it was killed".to_owned();
-        self.story.submit(&Command::Leave { worker, reason })
+        self.story.submit(&Command::Leave {
+            worker,
+            reason: reason.into(),
+        })
     }
 
     fn planned(&mut self) -> Result<Vec<Event>, Rejection> {

@@ -119,7 +119,10 @@ fn a_worker_that_is_stopped_and_started_costs_nothing_but_not_for_ever() {
         let attempt = story.take(worker);
         give_back(&mut story, attempt);
         let reason = "a person stopped it".to_owned();
-        story.ok(Command::Leave { worker, reason });
+        story.ok(Command::Leave {
+            worker,
+            reason: reason.into(),
+        });
         let feature = story.state.feature(id(1)).unwrap();
         assert_eq!((feature.failures, feature.lost_streak), (0, round));
         assert_eq!(feature.status, Status::Pending);

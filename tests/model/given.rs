@@ -4,6 +4,7 @@ use crewlog::model::actor::Actor;
 use crewlog::model::apply::apply;
 use crewlog::model::command::{Command, PersonCommand, Rejection};
 use crewlog::model::decide::decide;
+use crewlog::model::end_reason::EndReason;
 use crewlog::model::event::{Event, ProcessIdentity, Recorded};
 use crewlog::model::evidence::{Basis, CheckRun, Evidence, Failure, FailureKind, Usage};
 use crewlog::model::feature::{FeatureSpec, Status};
@@ -395,7 +396,7 @@ pub fn reporting(attempt: AttemptId, report: Report) -> Command {
 pub fn losing(attempt: AttemptId) -> Command {
     Command::Lose {
         attempt,
-        reason: "its process has ended".to_owned(),
+        reason: EndReason::WorkerDied,
     }
 }
 

@@ -209,7 +209,10 @@ impl Fair {
         if self.dice.one_in(10) {
             let worker = self.story.state.attempts()[&attempt].job.worker;
             let reason = "it was killed".to_owned();
-            let _ = self.story.submit(&Command::Leave { worker, reason });
+            let _ = self.story.submit(&Command::Leave {
+                worker,
+                reason: reason.into(),
+            });
             return;
         }
         match self.story.state.attempts()[&attempt].job.kind {

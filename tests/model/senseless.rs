@@ -129,9 +129,22 @@ fn attempts(dice: &mut Dice, state: &State, which: usize) -> Event {
             let job = JobId(state.sequence.0.saturating_sub(u64::from(dice.0.one_in(9))));
             AttemptStarted { job, worker }.into()
         }
-        4 => JobCancelled { attempt, reason }.into(),
-        5 => AttemptReleased { attempt, reason }.into(),
-        6 => AttemptLost { attempt, reason }.into(),
+        4 => JobCancelled {
+            attempt,
+            reason: reason.into(),
+        }
+        .into(),
+        5 => AttemptReleased {
+            attempt,
+            reason: reason.into(),
+            detail: String::new(),
+        }
+        .into(),
+        6 => AttemptLost {
+            attempt,
+            reason: reason.into(),
+        }
+        .into(),
         _ => LateResultIgnored {
             attempt,
             report: reason,
@@ -235,7 +248,11 @@ fn run(dice: &mut Dice, state: &State, which: usize) -> Event {
             process: process(1),
         }
         .into(),
-        3 => WorkerLeft { worker, reason }.into(),
+        3 => WorkerLeft {
+            worker,
+            reason: reason.into(),
+        }
+        .into(),
         4 => SettingsChanged {
             settings: Settings::default(),
         }

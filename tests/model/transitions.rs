@@ -113,17 +113,18 @@ fn events(attempt: AttemptId) -> Vec<Event> {
         .into(),
         JobCancelled {
             attempt,
-            reason: text(),
+            reason: text().into(),
         }
         .into(),
         AttemptReleased {
             attempt,
-            reason: text(),
+            reason: text().into(),
+            detail: String::new(),
         }
         .into(),
         AttemptLost {
             attempt,
-            reason: text(),
+            reason: text().into(),
         }
         .into(),
         MergeAborted {

@@ -73,7 +73,11 @@ fn troubled() -> Story {
     let attempt = story.code(worker, 1, 1);
     trouble(&mut story, attempt, TroubleKind::Disk);
     let reason = "a problem of the machine".to_owned();
-    story.record(AttemptReleased { attempt, reason });
+    story.record(AttemptReleased {
+        attempt,
+        reason: reason.into(),
+        detail: String::new(),
+    });
     story
 }
 

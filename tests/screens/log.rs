@@ -7,6 +7,7 @@ use crewlog::cli::pages::event::text;
 use crewlog::cli::render::RenderStyle;
 use crewlog::cli::text::Palette;
 use crewlog::model::branch::NamedCommit;
+use crewlog::model::end_reason::EndReason;
 use crewlog::model::event::*;
 use crewlog::model::evidence::FailureKind;
 use crewlog::model::feature::FeatureSpec;
@@ -15,7 +16,7 @@ use crewlog::model::settings::Settings;
 use crewlog::model::trouble::TroubleKind;
 use crewlog::model::views::Timeline;
 
-use crate::kit::{self, Screen};
+use crate::kit::{self, Screen, every};
 use crate::status::{finished, trouble};
 use crate::story::{Story, commit, every_status, evidence, failure, person, usage};
 
@@ -45,14 +46,14 @@ fn everything() -> Story {
         attempt: coding,
         note: "the agent left a process running, which was ended".to_owned(),
     });
-    let reason = "the feature was skipped".to_owned();
+    let reason = EndReason::FeatureSkipped;
     let attempt = coding;
     story.record(MergeAborted {
         attempt,
         head: commit('e'),
     });
     story.by(person(), JobCancelled { attempt, reason });
-    let reason = "the worker's process 2001 ended".to_owned();
+    let reason = EndReason::WorkerDied;
     story.record(AttemptLost {
         attempt,
         reason: reason.clone(),
@@ -94,8 +95,12 @@ fn backlog(story: &mut Story) {
 fn machine(story: &mut Story, worker: WorkerId) {
     let attempt = story.code(worker, 7, 1);
     trouble(story, attempt, TroubleKind::Disk);
-    let reason = "a problem of the machine".to_owned();
-    story.record(AttemptReleased { attempt, reason });
+    let reason = EndReason::Trouble(TroubleKind::Disk);
+    story.record(AttemptReleased {
+        attempt,
+        reason,
+        detail: String::new(),
+    });
     let attempt = story.code(worker, 7, 1);
     story.record(CrewRecovered { attempt });
     story.record(ProviderLimited {
@@ -186,8 +191,62 @@ fn failures() -> Story {
     for kind in TroubleKind::ALL {
         let attempt = story.code(worker, 1, 1);
         trouble(&mut story, attempt, kind);
-        let reason = "a problem of the machine".to_owned();
-        story.record(AttemptReleased { attempt, reason });
+        let reason = EndReason::Trouble(kind);
+        story.record(AttemptReleased {
+            attempt,
+            reason,
+            detail: String::new(),
+        });
+    }
+    story
+}
+
+/// An attempt for each reason for which it may end without a verdict.
+fn reasons() -> Story {
+    use EndReason::*;
+    let seconds = 750;
+    let all = every!(EndReason {
+        Other(_) => Other("the words of an earlier version".to_owned()),
+        FeatureEdited => FeatureEdited,
+        FeatureRemoved => FeatureRemoved,
+        FeatureSkipped => FeatureSkipped,
+        WorkerDied => WorkerDied,
+        WorkerUnknown => WorkerUnknown,
+        WorkerSilent { .. } => WorkerSilent { seconds },
+        Disconnected { .. } => Disconnected { seconds },
+        TimeLimit { .. } => TimeLimit { seconds },
+        InvalidReport(_) => InvalidReport("tested".to_owned()),
+        SchedulerEnding => SchedulerEnding,
+        SchedulerStopped => SchedulerStopped,
+        RunOver => RunOver,
+        GitFailed => GitFailed,
+        ProviderLimited => ProviderLimited,
+        OtherFeatureFailed => OtherFeatureFailed,
+        OtherFeatureAsks => OtherFeatureAsks,
+        InvalidQuestion => InvalidQuestion,
+        FeatureChanged => FeatureChanged,
+        WorkerStopped => WorkerStopped,
+        NoScheduler => NoScheduler,
+        InvalidJob => InvalidJob,
+        OwnerDied => OwnerDied,
+        NothingToRebase => NothingToRebase,
+        Trouble(_) => Trouble(TroubleKind::Memory),
+    });
+    let mut story = Story::default();
+    story.add(1, "parse dates", &[]);
+    story.begin(Settings::default());
+    let worker = story.join(crewlog::model::settings::WorkerKind::Coding, 1);
+    for reason in all {
+        let attempt = story.code(worker, 1, 1);
+        let detail = match reason {
+            ProviderLimited => "429: the usage limit of this hour is reached",
+            _ => "",
+        };
+        story.record(AttemptReleased {
+            attempt,
+            reason,
+            detail: detail.to_owned(),
+        });
     }
     story
 }
@@ -198,6 +257,10 @@ fn log() {
         let mut screens: Vec<Screen> = vec![
             ("every kind of event".to_owned(), lines(&everything(), out)),
             ("every failure".to_owned(), lines(&failures(), out)),
+            (
+                "every end without a verdict".to_owned(),
+                lines(&reasons(), out),
+            ),
         ];
         let ends = finished().into_iter();
         screens.extend(ends.map(|(title, story)| (title, lines(&story, out))));

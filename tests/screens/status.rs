@@ -83,7 +83,11 @@ fn warnings(story: &mut Story, workers: &Workers) {
     for _ in 0..RETURNS_MAX {
         let attempt = story.code(workers.two, 7, 1);
         let reason = "the agent's login has expired".to_owned();
-        story.record(AttemptReleased { attempt, reason });
+        story.record(AttemptReleased {
+            attempt,
+            reason: reason.into(),
+            detail: String::new(),
+        });
     }
     let reason = "lunch".to_owned();
     story.by(person(), RunPaused { reason });
@@ -170,7 +174,11 @@ pub fn refusing() -> Story {
         reason: "401: the key is not valid".to_owned(),
     });
     let reason = "the provider refuses".to_owned();
-    story.record(AttemptReleased { attempt, reason });
+    story.record(AttemptReleased {
+        attempt,
+        reason: reason.into(),
+        detail: String::new(),
+    });
     story
 }
 

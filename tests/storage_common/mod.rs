@@ -36,7 +36,8 @@ pub fn small(sequence: u64, epoch: Epoch) -> Recorded {
         epoch,
         AttemptReleased {
             attempt: AttemptId(sequence),
-            reason,
+            reason: reason.into(),
+            detail: String::new(),
         },
     )
 }
@@ -176,7 +177,7 @@ fn job_samples() -> Vec<Event> {
         .into(),
         JobCancelled {
             attempt: ATTEMPT,
-            reason: reason(),
+            reason: reason().into(),
         }
         .into(),
         AttemptStarted {
@@ -186,12 +187,13 @@ fn job_samples() -> Vec<Event> {
         .into(),
         AttemptReleased {
             attempt: ATTEMPT,
-            reason: reason(),
+            reason: reason().into(),
+            detail: String::new(),
         }
         .into(),
         AttemptLost {
             attempt: ATTEMPT,
-            reason: reason(),
+            reason: reason().into(),
         }
         .into(),
         LateResultIgnored {
@@ -313,7 +315,7 @@ fn run_samples() -> Vec<Event> {
         .into(),
         WorkerLeft {
             worker: WORKER,
-            reason: reason(),
+            reason: reason().into(),
         }
         .into(),
         SettingsChanged {

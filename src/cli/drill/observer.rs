@@ -207,12 +207,12 @@ mod tests {
         assert_eq!(observer.unrecovered(), 3, "of two nobody had heard");
         let left = WorkerLeft {
             worker: WorkerId(1),
-            reason: String::new(),
+            reason: "".into(),
         };
         observer.happened(&recorded(3, 1, left), at(30));
         let lost = AttemptLost {
             attempt: AttemptId(2),
-            reason: String::new(),
+            reason: "".into(),
         };
         observer.happened(&recorded(4, 2, lost), at(50));
         let ms = |ms| Duration::from_millis(ms);

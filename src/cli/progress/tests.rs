@@ -274,7 +274,7 @@ fn counts_follow_the_events() {
     });
     run.record(AttemptLost {
         attempt: two,
-        reason: String::new(),
+        reason: "".into(),
     });
     let expected = Counts {
         total: 2,

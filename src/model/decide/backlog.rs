@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::backlog::{BacklogFeature, resolve};
 use crate::model::clip::clip;
 use crate::model::command::{Problem, Rejection};
+use crate::model::end_reason::EndReason;
 use crate::model::event::{
     DependenciesSet, Event, FeatureAdded, FeatureEdited, FeatureRemoved, FeatureSkipped,
     InputAnswered, JobCancelled, RetryRequested,
@@ -178,7 +179,7 @@ fn edited(state: &State, feature: &Feature, spec: &FeatureSpec) -> Result<Vec<Ev
             WorkerKind::Coding => true,
             WorkerKind::Testing => !same_proof,
         };
-        events = cancellations(state, feature, pointless, "the feature was edited");
+        events = cancellations(state, feature, pointless, &EndReason::FeatureEdited);
     }
     let feature = feature.id;
     events.push(
@@ -205,14 +206,14 @@ fn cancellations(
     state: &State,
     feature: &Feature,
     pointless: impl Fn(&Attempt) -> bool,
-    reason: &str,
+    reason: &EndReason,
 ) -> Vec<Event> {
     let open = |attempt: &&AttemptId| {
         let open = state.attempts.get(attempt);
         open.is_some_and(|open| open.cancelled.is_none() && pointless(open))
     };
     let cancel = |&attempt: &AttemptId| {
-        let reason = reason.to_owned();
+        let reason = reason.clone();
         JobCancelled { attempt, reason }.into()
     };
     feature.attempts.iter().filter(open).map(cancel).collect()
@@ -362,7 +363,7 @@ pub fn remove(state: &State, id: FeatureId) -> Result<Vec<Event>, Rejection> {
     }
     let feature = known(state, id)?;
     not_merging(state, feature)?;
-    let mut events = cancellations(state, feature, |_| true, "the feature was removed");
+    let mut events = cancellations(state, feature, |_| true, &EndReason::FeatureRemoved);
     events.push(FeatureRemoved { feature: id }.into());
     Ok(events)
 }
@@ -378,7 +379,7 @@ pub fn skip(state: &State, id: FeatureId, reason: &str) -> Result<Vec<Event>, Re
         Status::Skipped => return Ok(Vec::new()),
         _ => {}
     }
-    let mut events = cancellations(state, feature, |_| true, "the feature was skipped");
+    let mut events = cancellations(state, feature, |_| true, &EndReason::FeatureSkipped);
     let reason = clip(reason, REASON_BYTES_MAX).to_owned();
     events.push(
         FeatureSkipped {

@@ -3,6 +3,7 @@
 use super::{merge, trouble};
 use crate::model::clip::clip;
 use crate::model::command::Rejection;
+use crate::model::end_reason::EndReason;
 use crate::model::event::{
     AttemptNoted, AttemptReleased, BudgetReached, Event, FeatureFailed, InputRequested,
     LateResultIgnored, ProviderLimited, RegressionFound, TestInconclusive, TestPassed,
@@ -113,7 +114,9 @@ impl Reported<'_> {
             return Err(Rejection::MergeOpen);
         }
         match (self.open.job.kind, report) {
-            (_, Report::Released { reason }) => Ok(vec![self.released(reason)]),
+            (_, Report::Released { reason }) => {
+                Ok(vec![self.released(&EndReason::Other(reason.clone()))])
+            }
             (_, Report::Troubled(trouble)) => Ok(self.troubled(trouble)),
             (WorkerKind::Coding, Report::Mergeable(work)) => self.mergeable(work),
             (
@@ -148,10 +151,8 @@ impl Reported<'_> {
                 Ok(self.tested(&verdicts, *limited_until))
             }
             (_, other) => {
-                let word = other.as_str();
-                Ok(vec![self.released(&format!(
-                    "{word:?} is not a valid result for this kind of job"
-                ))])
+                let reason = EndReason::InvalidReport(other.as_str().to_owned());
+                Ok(vec![self.released(&reason)])
             }
         }
     }
@@ -161,10 +162,16 @@ impl Reported<'_> {
         merge.is_some_and(|merge| merge.attempt == self.attempt)
     }
 
-    fn released(&self, reason: &str) -> Event {
+    fn released(&self, reason: &EndReason) -> Event {
+        self.given_back(reason.clipped(), "")
+    }
+
+    /// The attempt ends without a verdict; `detail` says what failed because of that.
+    fn given_back(&self, reason: EndReason, detail: &str) -> Event {
         AttemptReleased {
             attempt: self.attempt,
-            reason: clip(reason, Failure::REASON_BYTES_MAX).to_owned(),
+            reason,
+            detail: clip(detail.trim(), Failure::REASON_BYTES_MAX).to_owned(),
         }
         .into()
     }
@@ -214,7 +221,10 @@ impl Reported<'_> {
             }
             if let Some(limited) = self.limited(failure, limited_until) {
                 // One refusal for the whole job, and no feature is to blame for it.
-                return vec![limited, self.released(&failure.reason)];
+                return vec![
+                    limited,
+                    self.given_back(EndReason::ProviderLimited, &failure.reason),
+                ];
             }
             let Some(feature) = self.state.feature(*id) else {
                 continue;
@@ -223,7 +233,7 @@ impl Reported<'_> {
             events.push(self.failure(feature, failure));
         }
         if named.len() < self.open.remaining.len() {
-            events.push(self.released("another feature of the same job failed"));
+            events.push(self.released(&EndReason::OtherFeatureFailed));
         }
         events
     }
@@ -289,13 +299,13 @@ impl Reported<'_> {
         let (attempt, now, jitter) = (self.attempt, self.now, self.jitter);
         vec![
             trouble::troubled(self.state, now, attempt, trouble, jitter),
-            self.released(&failure.reason),
+            self.given_back(EndReason::Trouble(trouble.kind), &failure.reason),
         ]
     }
 
     fn input_needed(&self, feature: FeatureId, question: &str) -> Vec<Event> {
         if !self.open.remaining.contains(&feature) {
-            return vec![self.released("the question was about another job's feature")];
+            return vec![self.released(&EndReason::InvalidQuestion)];
         }
         let asked = InputRequested {
             feature,
@@ -304,7 +314,7 @@ impl Reported<'_> {
         };
         let mut events = vec![asked.into()];
         if self.open.remaining.len() > 1 {
-            events.push(self.released("another feature of the same job needs an answer"));
+            events.push(self.released(&EndReason::OtherFeatureAsks));
         }
         events
     }
@@ -338,9 +348,7 @@ impl Reported<'_> {
             }
         }
         if named.len() < self.open.remaining.len() {
-            events.push(
-                self.released("the feature changed meanwhile, so the verdict no longer applies"),
-            );
+            events.push(self.released(&EndReason::FeatureChanged));
         }
         events
     }

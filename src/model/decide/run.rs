@@ -7,6 +7,7 @@ use crate::model::branch::{BranchMove, NAMED_MAX};
 use crate::model::clip::clip;
 use crate::model::command::{Rejection, SettingChange};
 use crate::model::config::{CHANGES_MAX, ConfigChange};
+use crate::model::end_reason::EndReason;
 use crate::model::ending;
 use crate::model::event::{
     AttemptLost, BranchMoved, BudgetReached, ClockJumped, CommandRefused, ConfigRecorded, Event,
@@ -113,19 +114,23 @@ pub fn join(state: &State, kind: WorkerKind, process: &ProcessIdentity) -> Vec<E
     vec![joined.into()]
 }
 
-pub fn leave(state: &State, worker: WorkerId, reason: &str) -> Result<Vec<Event>, Rejection> {
+pub fn leave(state: &State, worker: WorkerId, reason: &EndReason) -> Result<Vec<Event>, Rejection> {
     let known = state.workers.get(&worker);
     let known = known.ok_or_else(|| Rejection::NoChange(format!("{worker} has already left")))?;
     let mut events = Vec::new();
     if let Some(attempt) = known.attempt {
         events.extend(lose(state, attempt, reason)?);
     }
-    let reason = clip(reason, Failure::REASON_BYTES_MAX).to_owned();
+    let reason = reason.clipped();
     events.push(WorkerLeft { worker, reason }.into());
     Ok(events)
 }
 
-pub fn lose(state: &State, attempt: AttemptId, reason: &str) -> Result<Vec<Event>, Rejection> {
+pub fn lose(
+    state: &State,
+    attempt: AttemptId,
+    reason: &EndReason,
+) -> Result<Vec<Event>, Rejection> {
     if !state.attempts.contains_key(&attempt) {
         return Err(Rejection::NotOpen(attempt));
     }
@@ -136,7 +141,7 @@ pub fn lose(state: &State, attempt: AttemptId, reason: &str) -> Result<Vec<Event
     {
         return Err(Rejection::MergeOpen);
     }
-    let reason = clip(reason, Failure::REASON_BYTES_MAX).to_owned();
+    let reason = reason.clipped();
     Ok(vec![AttemptLost { attempt, reason }.into()])
 }
 

@@ -6,13 +6,20 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::body_options;
-use crate::model::event::{Event, EventKind, RunStarted, SettingsChanged};
-use crate::model::ids::CommitId;
+use crate::model::event::{
+    AttemptLost, AttemptReleased, Event, EventKind, JobCancelled, RunStarted, SettingsChanged,
+    WorkerLeft,
+};
+use crate::model::ids::{AttemptId, CommitId, WorkerId};
 use crate::model::settings::Settings;
 
 /// Reads a body of an older shape; `None` when there never was this one.
 pub fn read(kind: EventKind, body: &[u8]) -> Option<bincode::Result<Event>> {
     match (kind.number, kind.version) {
+        (13, 1) => Some(old::<JobCancelledV1>(body)),
+        (21, 1) => Some(old::<AttemptReleasedV1>(body)),
+        (22, 1) => Some(old::<AttemptLostV1>(body)),
+        (62, 1) => Some(old::<WorkerLeftV1>(body)),
         (60, 1) => Some(old::<RunStartedV1>(body)),
         (63, 1) => Some(old::<SettingsChangedV1>(body)),
         _ => None,
@@ -21,6 +28,66 @@ pub fn read(kind: EventKind, body: &[u8]) -> Option<bincode::Result<Event>> {
 
 fn old<Old: DeserializeOwned + Into<Event>>(body: &[u8]) -> bincode::Result<Event> {
     body_options().deserialize::<Old>(body).map(Into::into)
+}
+
+/// Before reasons were data.
+#[derive(Deserialize)]
+struct JobCancelledV1 {
+    attempt: AttemptId,
+    reason: String,
+}
+
+impl From<JobCancelledV1> for Event {
+    fn from(old: JobCancelledV1) -> Self {
+        let (attempt, reason) = (old.attempt, old.reason.into());
+        JobCancelled { attempt, reason }.into()
+    }
+}
+
+/// Before reasons were data.
+#[derive(Deserialize)]
+struct AttemptReleasedV1 {
+    attempt: AttemptId,
+    reason: String,
+}
+
+impl From<AttemptReleasedV1> for Event {
+    fn from(old: AttemptReleasedV1) -> Self {
+        let released = AttemptReleased {
+            attempt: old.attempt,
+            reason: old.reason.into(),
+            detail: String::new(),
+        };
+        released.into()
+    }
+}
+
+/// Before reasons were data.
+#[derive(Deserialize)]
+struct AttemptLostV1 {
+    attempt: AttemptId,
+    reason: String,
+}
+
+impl From<AttemptLostV1> for Event {
+    fn from(old: AttemptLostV1) -> Self {
+        let (attempt, reason) = (old.attempt, old.reason.into());
+        AttemptLost { attempt, reason }.into()
+    }
+}
+
+/// Before reasons were data.
+#[derive(Deserialize)]
+struct WorkerLeftV1 {
+    worker: WorkerId,
+    reason: String,
+}
+
+impl From<WorkerLeftV1> for Event {
+    fn from(old: WorkerLeftV1) -> Self {
+        let (worker, reason) = (old.worker, old.reason.into());
+        WorkerLeft { worker, reason }.into()
+    }
 }
 
 #[derive(Deserialize)]

@@ -3,6 +3,7 @@
 use super::peers::Peer;
 use super::{Connection, Effect, Machine, Now};
 use crate::model::command::Command;
+use crate::model::end_reason::EndReason;
 use crate::model::event::Event;
 use crate::model::ids::AttemptId;
 use crate::protocol::{ClientMessage, Live, LiveAttempt, ToClient};
@@ -60,7 +61,7 @@ impl Machine {
         }
         let count = (accepted.last.0 + 1).saturating_sub(accepted.first.0);
         let events = self.core.batch().iter().rev().take(count as usize);
-        let cancelled: Vec<(AttemptId, String)> = events
+        let cancelled: Vec<(AttemptId, EndReason)> = events
             .filter_map(|recorded| match &recorded.event {
                 Event::JobCancelled(event) => Some((event.attempt, event.reason.clone())),
                 _ => None,

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Effect, Machine, Now};
 use crate::model::command::Command;
+use crate::model::end_reason::EndReason;
 use crate::model::ids::{AttemptId, WorkerId};
 use crate::model::report::AttemptReport;
 use crate::scheduler::merging::Waiting;
-
-const GONE: &str = "its process has ended";
 
 /// Workers on their way out.
 #[derive(Debug, Default)]
@@ -40,9 +39,9 @@ impl Machine {
             self.pool.said(known.process.pid, &reason);
         }
         if self.held_by(worker).is_none() {
-            self.left(now, worker, &reason);
+            self.left(now, worker, reason.into());
         } else if let Some(link) = self.peers.links.get_mut(&worker) {
-            link.cancelled = Some((now.mono_ms, reason));
+            link.cancelled = Some((now.mono_ms, reason.into()));
         }
     }
 
@@ -56,7 +55,7 @@ impl Machine {
         let known = self.core.state().workers().get(&worker);
         match known.map(|known| known.attempt) {
             None => {}
-            Some(None) => self.left(now, worker, GONE),
+            Some(None) => self.left(now, worker, EndReason::WorkerDied),
             Some(Some(_)) if planted!(AgentsOutliveTheirAttempt) => {
                 self.departures.dead.insert(worker);
             }
@@ -108,21 +107,18 @@ impl Machine {
             .collect();
         for &worker in &settled {
             self.departures.dead.remove(&worker);
-            self.left(now, worker, GONE);
+            self.left(now, worker, EndReason::WorkerDied);
         }
         !settled.is_empty()
     }
 
     /// Nothing of a worker is left, or it holds nothing.
-    fn left(&mut self, now: Now, worker: WorkerId, reason: &str) {
+    fn left(&mut self, now: Now, worker: WorkerId, reason: EndReason) {
         let Some(known) = self.core.state().workers().get(&worker) else {
             return;
         };
         let open = known.attempt;
-        let command = Command::Leave {
-            worker,
-            reason: reason.to_owned(),
-        };
+        let command = Command::Leave { worker, reason };
         if !self.record(now, &command) {
             return;
         }

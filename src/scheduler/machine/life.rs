@@ -3,6 +3,7 @@
 use super::peers::Link;
 use super::{Effect, Ending, Machine, Now};
 use crate::model::command::Command;
+use crate::model::end_reason::EndReason;
 use crate::model::ids::{AttemptId, Timestamp, WorkerId};
 use crate::model::settings::WorkerKind;
 use crate::protocol::{SchedulerMessage, StopMode};
@@ -102,7 +103,7 @@ impl Machine {
             self.watch(worker, process);
         }
         for attempt in orphaned {
-            let reason = "the log does not know its worker".to_owned();
+            let reason = EndReason::WorkerUnknown;
             let command = Command::Lose { attempt, reason };
             self.record(now, &command);
         }

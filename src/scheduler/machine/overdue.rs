@@ -1,6 +1,7 @@
 //! Workers that are alive and do not do what they should.
 
 use super::{Effect, Machine, Now};
+use crate::model::end_reason::EndReason;
 use crate::model::ids::{AttemptId, WorkerId};
 use crate::model::state::State;
 use crate::protocol::{HEARTBEAT_MS, SchedulerMessage};
@@ -63,7 +64,7 @@ impl Machine {
             self.peers.forgive(now.mono_ms, unseen_ms);
             return;
         }
-        let mut late: Vec<(WorkerId, Option<AttemptId>, String)> = Vec::new();
+        let mut late: Vec<(WorkerId, Option<AttemptId>, EndReason)> = Vec::new();
         for (&worker, known) in self.core.state().workers() {
             if let Some(reason) = self.late(now, worker, known.attempt) {
                 late.push((worker, known.attempt, reason));
@@ -78,7 +79,7 @@ impl Machine {
     }
 
     /// Why a worker cannot be relied on any more.
-    fn late(&self, now: Now, worker: WorkerId, attempt: Option<AttemptId>) -> Option<String> {
+    fn late(&self, now: Now, worker: WorkerId, attempt: Option<AttemptId>) -> Option<EndReason> {
         let link = self.peers.links.get(&worker)?;
         // Whoever has handed its result in waits for us, and not we for it.
         let handed_in = |attempt| self.is_merging(attempt) || self.merges.queue.is_waiting(attempt);
@@ -92,24 +93,22 @@ impl Machine {
         let age = now.mono_ms.saturating_sub(link.since_ms);
         if link.connection.is_some() && silent > SILENCE_MS_MAX {
             let seconds = silent / 1000;
-            return Some(format!("the worker has been silent for {seconds} s"));
+            return Some(EndReason::WorkerSilent { seconds });
         }
         if link.connection.is_none() && silent > DETACHED_MS_MAX {
-            let minutes = silent / 60_000;
-            return Some(format!(
-                "the worker has been disconnected for {minutes} min"
-            ));
+            let seconds = silent / 1000;
+            return Some(EndReason::Disconnected { seconds });
         }
         if attempt.is_some() && age > longest_ms(self.core.state()) {
             let seconds = age / 1000;
-            return Some(format!("the attempt exceeded its time limit ({seconds} s)"));
+            return Some(EndReason::TimeLimit { seconds });
         }
         None
     }
 
     /// A stopped worker gets no job before it gives a sign of life, and somebody else takes its
     /// place in the crew. Our own is ended; another's is its user's business.
-    fn pass_over(&mut self, worker: WorkerId, reason: &str) {
+    fn pass_over(&mut self, worker: WorkerId, reason: &EndReason) {
         let known = self.core.state().workers().get(&worker);
         let pid = known.map(|known| known.process.pid);
         let Some(link) = self
@@ -125,18 +124,18 @@ impl Machine {
             self.world.idle.remove(&place);
         }
         if let Some(pid) = pid.filter(|&pid| self.pool.is_child(pid)) {
-            tracing::warn!(%worker, pid, reason, "ending a worker of this scheduler");
+            tracing::warn!(%worker, pid, %reason, "ending a worker of this scheduler");
             self.effects.push(Effect::EndChild { pid });
         }
     }
 
-    fn give_up(&mut self, now: Now, worker: WorkerId, attempt: AttemptId, reason: String) {
+    fn give_up(&mut self, now: Now, worker: WorkerId, attempt: AttemptId, reason: EndReason) {
         let Some(link) = self.peers.links.get_mut(&worker) else {
             return;
         };
         match &link.cancelled {
             None => {
-                tracing::warn!(%attempt, reason, "giving up an attempt");
+                tracing::warn!(%attempt, %reason, "giving up an attempt");
                 self.call_off(now, worker, attempt, reason);
             }
             Some((since, _)) if now.mono_ms.saturating_sub(*since) < CANCEL_GRACE_MS => {}
@@ -150,11 +149,12 @@ impl Machine {
         now: Now,
         worker: WorkerId,
         attempt: AttemptId,
-        reason: String,
+        reason: EndReason,
     ) {
         if let Some(link) = self.peers.links.get_mut(&worker) {
             link.cancelled = Some((now.mono_ms, reason.clone()));
         }
+        let reason = reason.to_string();
         self.send(worker, SchedulerMessage::Cancel { attempt, reason });
     }
 
@@ -167,6 +167,7 @@ impl Machine {
             Some(link.cancelled.as_ref()?.1.clone())
         };
         if let Some(reason) = recorded.or_else(ordered) {
+            let reason = reason.to_string();
             self.send(worker, SchedulerMessage::Cancel { attempt, reason });
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Connection;
 use crate::model::actor::{Actor, Caller};
+use crate::model::end_reason::EndReason;
 use crate::model::ids::{Timestamp, WorkerId};
 use crate::protocol::Phase;
 
@@ -34,7 +35,7 @@ pub(super) struct Link {
     /// Since when its attempt is known to this process, in monotonic milliseconds.
     pub since_ms: u64,
     /// It was told to give its attempt up: when, and why.
-    pub cancelled: Option<(u64, String)>,
+    pub cancelled: Option<(u64, EndReason)>,
     /// It was killed, and its end is awaited.
     pub killed: bool,
 }

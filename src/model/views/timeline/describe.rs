@@ -4,9 +4,9 @@ use super::{EventLine, Label, Timeline};
 use crate::model::branch::NamedCommit;
 use crate::model::config;
 use crate::model::event::{
-    BranchMoved, CommandRefused, ConfigRecorded, Event, FeatureAssigned, FeatureFailed,
-    FeaturePassed, MergeStarted, RankTerms, Recorded, RegressionFound, RunFinished, RunOutcome,
-    TestAssigned, TestTerms,
+    AttemptReleased, BranchMoved, CommandRefused, ConfigRecorded, Event, FeatureAssigned,
+    FeatureFailed, FeaturePassed, MergeStarted, RankTerms, Recorded, RegressionFound, RunFinished,
+    RunOutcome, TestAssigned, TestTerms,
 };
 use crate::model::evidence::{Basis, Failure};
 use crate::model::format;
@@ -66,9 +66,13 @@ fn told(timeline: &Timeline, recorded: &Recorded) -> EventLine {
 fn attempts(fold: &EntryFold<'_>) -> EventLine {
     match &fold.recorded.event {
         Event::AttemptStarted(it) => fold.started(it.job),
-        Event::JobCancelled(it) => fold.attempt(Label::Cancel, it.attempt, None, &it.reason),
-        Event::AttemptReleased(it) => fold.attempt(Label::Back, it.attempt, None, &it.reason),
-        Event::AttemptLost(it) => fold.attempt(Label::Lost, it.attempt, None, &it.reason),
+        Event::JobCancelled(it) => {
+            fold.attempt(Label::Cancel, it.attempt, None, it.reason.to_string())
+        }
+        Event::AttemptReleased(it) => fold.attempt(Label::Back, it.attempt, None, released(it)),
+        Event::AttemptLost(it) => {
+            fold.attempt(Label::Lost, it.attempt, None, it.reason.to_string())
+        }
         Event::LateResultIgnored(it) => {
             let note = format!(
                 "{:?} came after the attempt had ended, and was ignored",
@@ -174,7 +178,7 @@ fn run(fold: &EntryFold<'_>) -> EventLine {
             let worker = fold.timeline.worker(it.worker);
             EventLine {
                 worker,
-                ..fold.plain(Label::Left, &it.reason)
+                ..fold.plain(Label::Left, it.reason.to_string())
             }
         }
         Event::ClockJumped(it) => {
@@ -382,6 +386,14 @@ pub fn moved(it: &BranchMoved) -> String {
     match parts.is_empty() {
         true => "the recorded head no longer exists".to_owned(),
         false => format!("commits of somebody else: {}", parts.join(", ")),
+    }
+}
+
+/// Why an attempt was given back, and what failed because of that.
+fn released(event: &AttemptReleased) -> String {
+    match event.detail.as_str() {
+        "" => event.reason.to_string(),
+        detail => format!("{}: {detail}", event.reason),
     }
 }
 

@@ -182,7 +182,7 @@ fn the_rest_of_the_vocabulary() {
         (
             JobCancelled {
                 attempt,
-                reason: "why".to_owned(),
+                reason: "why".into(),
             }
             .into(),
             "CANCEL|7500ms|#1|one|w|why",
@@ -215,7 +215,7 @@ fn the_rest_of_the_vocabulary() {
         (
             AttemptLost {
                 attempt: AttemptId(99),
-                reason: "gone".to_owned(),
+                reason: "gone".into(),
             }
             .into(),
             "LOST|||||gone",
@@ -223,7 +223,8 @@ fn the_rest_of_the_vocabulary() {
         (
             AttemptReleased {
                 attempt,
-                reason: "stop".to_owned(),
+                reason: "stop".into(),
+                detail: String::new(),
             }
             .into(),
             "RELEASE|15000ms|#1|one|w|stop",
@@ -231,7 +232,7 @@ fn the_rest_of_the_vocabulary() {
         (
             WorkerLeft {
                 worker: WorkerId(2),
-                reason: "bye".to_owned(),
+                reason: "bye".into(),
             }
             .into(),
             "LEFT||||w|bye",

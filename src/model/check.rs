@@ -76,10 +76,10 @@ impl From<CheckEnd> for i32 {
 
 impl From<i32> for CheckEnd {
     fn from(number: i32) -> Self {
-        match number {
-            i32::MIN => Self::TimedOut,
-            ..0 => Self::Signalled(-number),
-            0.. => Self::Exited(number),
+        match number.checked_neg() {
+            _ if number >= 0 => Self::Exited(number),
+            Some(signal) => Self::Signalled(signal),
+            None => Self::TimedOut,
         }
     }
 }

@@ -347,5 +347,8 @@ fn log_lines_say_which_run_which_worker_and_which_attempt() {
         assert!(found, "{spans}, {step}: {lines}");
     }
     let said = String::from_utf8_lossy(&run.stderr).into_owned();
-    assert!(said.contains("run{branch=\"crewlog/test\" epoch="), "{said}");
+    assert!(
+        said.contains("run{branch=\"crewlog/test\" epoch="),
+        "{said}"
+    );
 }

@@ -62,6 +62,8 @@ pub enum EndReason {
     InvalidQuestion,
     /// The feature changed during its test.
     FeatureChanged,
+    /// A person asked the worker to end after its attempt.
+    WorkerEnding,
     /// A person stopped the worker.
     WorkerStopped,
     /// The worker waited too long for a scheduler.
@@ -99,6 +101,7 @@ impl EndReason {
             Self::OtherFeatureAsks => "other_feature_asks",
             Self::InvalidQuestion => "invalid_question",
             Self::FeatureChanged => "feature_changed",
+            Self::WorkerEnding => "worker_ending",
             Self::WorkerStopped => "worker_stopped",
             Self::NoScheduler => "no_scheduler",
             Self::InvalidJob => "invalid_job",
@@ -148,6 +151,7 @@ impl EndReason {
             "other_feature_asks" => Self::OtherFeatureAsks,
             "invalid_question" => Self::InvalidQuestion,
             "feature_changed" => Self::FeatureChanged,
+            "worker_ending" => Self::WorkerEnding,
             "worker_stopped" => Self::WorkerStopped,
             "no_scheduler" => Self::NoScheduler,
             "invalid_job" => Self::InvalidJob,
@@ -196,6 +200,7 @@ impl fmt::Display for EndReason {
             Self::FeatureChanged => {
                 "the feature changed meanwhile, so the verdict no longer applies"
             }
+            Self::WorkerEnding => "a person asked it to end",
             Self::WorkerStopped => "a person stopped it",
             Self::NoScheduler => "no scheduler",
             Self::InvalidJob => "the job is for another kind of worker",
@@ -302,6 +307,7 @@ mod tests {
             OtherFeatureAsks,
             InvalidQuestion,
             FeatureChanged,
+            WorkerEnding,
             WorkerStopped,
             NoScheduler,
             InvalidJob,

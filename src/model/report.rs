@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::end_reason::EndReason;
 use super::evidence::{CheckRun, Evidence, Failure, Usage};
 use super::ids::{AttemptId, CommandId, CommitId, FeatureId, Timestamp};
 use super::trouble::Trouble;
@@ -35,8 +36,11 @@ pub enum Report {
     },
     /// The worker gives the job back; nobody failed.
     Released {
-        /// The reason, as text for people.
-        reason: String,
+        /// Why.
+        reason: EndReason,
+        /// What failed because of that, as text for people; empty if nothing did.
+        #[serde(default)]
+        detail: String,
     },
     /// The machine kept the attempt from its end; nobody failed.
     Troubled(Trouble),
@@ -87,6 +91,12 @@ pub enum TestVerdict {
 }
 
 impl Report {
+    /// The job is given back for this reason, and nothing failed because of it.
+    pub fn released(reason: EndReason) -> Self {
+        let detail = String::new();
+        Self::Released { reason, detail }
+    }
+
     /// The report in a word, for the log.
     pub fn as_str(&self) -> &'static str {
         match self {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::command::{PersonCommand, Problem, Rejection};
+use crate::model::end_reason::EndReason;
 use crate::model::event::ProcessIdentity;
 use crate::model::ids::{
     AttemptId, CommandId, CommitId, Epoch, FeatureId, JobId, Sequence, Timestamp, WorkerId,
@@ -48,8 +49,8 @@ pub enum WorkerMessage {
     Heartbeat,
     /// The worker ends and holds nothing any more.
     Leaving {
-        /// The reason, as text for people.
-        reason: String,
+        /// Why.
+        reason: EndReason,
     },
 }
 
@@ -93,10 +94,7 @@ pub enum SchedulerMessage {
         holding_accepted: bool,
     },
     /// The worker cannot take part.
-    Refused {
-        /// Why, and what to do.
-        reason: String,
-    },
+    Refused(Problem),
     /// A job, reserved for this worker; durable before it is sent.
     Job(Box<JobOffer>),
     /// The head has moved: rebase onto it, check again, report again (a new command).
@@ -124,18 +122,18 @@ pub enum SchedulerMessage {
     Cancel {
         /// Number of the attempt.
         attempt: AttemptId,
-        /// The reason, as text for people.
-        reason: String,
+        /// Why.
+        reason: EndReason,
     },
     /// Nothing more will come: end now if idle, otherwise after the present attempt.
     Drain {
-        /// The reason, as text for people.
-        reason: String,
+        /// Why.
+        reason: EndReason,
     },
     /// End at once: end the session, preserve its work, report `Released`, leave.
     Stop {
-        /// The reason, as text for people.
-        reason: String,
+        /// Why.
+        reason: EndReason,
     },
 }
 

@@ -33,6 +33,7 @@ use self::refusal::Refusals;
 use super::core::Core;
 use super::worker_pool::WorkerPool;
 use crate::model::command::{Command, Rejection};
+use crate::model::end_reason::EndReason;
 use crate::model::event::{Event, Recorded};
 use crate::model::ids::{AttemptId, CommitId, Timestamp, WorkerId};
 use crate::model::plan::{Entropy, World};
@@ -242,7 +243,7 @@ impl Machine {
                 if planted!(TestAfterEnd) {
                     self.test_after_the_end(now);
                 }
-                self.begin_leaving(now, Ending::Finished(outcome), "the run is over");
+                self.begin_leaving(now, Ending::Finished(outcome), EndReason::RunOver);
                 return None;
             }
         }

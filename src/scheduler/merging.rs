@@ -131,7 +131,8 @@ mod tests {
                 command: CommandId(u128::from(attempt)),
                 attempt: AttemptId(attempt),
                 report: Report::Released {
-                    reason: String::new(),
+                    detail: String::new(),
+                    reason: "".into(),
                 },
                 usage: Usage::default(),
             },

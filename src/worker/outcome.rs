@@ -2,6 +2,7 @@
 //! codes to a report. Pure.
 
 use crate::model::clip::clip;
+use crate::model::end_reason::EndReason;
 use crate::model::evidence::{Basis, CheckRun, Evidence, Failure, FailureKind, SessionEnd, Usage};
 use crate::model::ids::{CommitId, FeatureId, Timestamp};
 use crate::model::report::{JobFeature, Mergeable, Report, TestVerdict};
@@ -269,13 +270,13 @@ pub fn excused(report: Report, stage: Stage) -> Report {
 /// What a report is worth when this run is ending: whatever ends the run may have reached the agent,
 /// its checks or git as well, so that a failure says nothing about the feature and costs it no try.
 /// What a provider said stands, and so does a question.
-pub fn while_ending(report: Report, why: &str) -> Report {
+pub fn while_ending(report: Report, why: &EndReason) -> Report {
     match report {
         Report::Failed { failures, .. } if !failures.iter().any(|(_, it)| is_providers(it)) => {
             let reason = failures.first().map(|(_, failure)| failure.reason.trim());
-            let reason = reason.unwrap_or_default();
             Report::Released {
-                reason: with_detail(why, reason),
+                detail: reason.unwrap_or_default().to_owned(),
+                reason: why.clone(),
             }
         }
         Report::Tested {
@@ -288,9 +289,7 @@ pub fn while_ending(report: Report, why: &str) -> Report {
                 TestVerdict::Broken(_) => false,
             });
             match verdicts.is_empty() {
-                true => Report::Released {
-                    reason: why.to_owned(),
-                },
+                true => Report::released(why.clone()),
                 false => Report::Tested {
                     verdicts,
                     limited_until,

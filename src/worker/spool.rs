@@ -359,7 +359,8 @@ mod tests {
             command: CommandId(u128::MAX),
             attempt: AttemptId(7),
             report: Report::Released {
-                reason: "test".to_owned(),
+                detail: String::new(),
+                reason: "test".into(),
             },
             usage: Usage {
                 input_tokens: u64::MAX,

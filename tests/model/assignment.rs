@@ -173,7 +173,8 @@ fn using(attempt: AttemptId, input_tokens: u64) -> Command {
     Command::Report {
         attempt,
         report: Report::Released {
-            reason: "enough".to_owned(),
+            detail: String::new(),
+            reason: "enough".into(),
         },
         usage: Usage {
             input_tokens,

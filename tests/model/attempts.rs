@@ -66,7 +66,9 @@ fn failures_park_a_feature_and_losses_do_not() {
             // Another worker each time, since a stopped one does not come back.
             let attempt = story.hire(CODING);
             let reason = "a person stopped it".to_owned();
-            let events = story.report(attempt, Report::Released { reason }).unwrap();
+            let events = story
+                .report(attempt, Report::released(reason.into()))
+                .unwrap();
             assert_eq!(names(&events), ["AttemptReleased"]);
         }
         let attempt = story.take(worker);

@@ -177,7 +177,7 @@ fn a_skipped_feature_is_given_out_again_only_when_its_attempt_has_ended() {
     );
     let released = "the feature was skipped".to_owned();
     story
-        .report(attempt, Report::Released { reason: released })
+        .report(attempt, Report::released(released.into()))
         .unwrap();
     assert_eq!(story.status(1), Status::Skipped);
     story.ok(retry(&[1]));

@@ -332,7 +332,8 @@ impl Driver {
                 reason: "the disk is full".to_owned(),
             }),
             _ => Report::Released {
-                reason: "a person stopped it".to_owned(),
+                detail: String::new(),
+                reason: "a person stopped it".into(),
             },
         }
     }

@@ -15,7 +15,9 @@ type End = dyn Fn(&mut Story, AttemptId);
 
 fn give_back(story: &mut Story, attempt: AttemptId) {
     let reason = "no".to_owned();
-    story.report(attempt, Report::Released { reason }).unwrap();
+    story
+        .report(attempt, Report::released(reason.into()))
+        .unwrap();
 }
 
 fn returns(story: &Story, worker: WorkerId) -> u32 {

@@ -148,7 +148,8 @@ fn spending(attempt: AttemptId, cost_microusd: u64) -> Command {
     Command::Report {
         attempt,
         report: Report::Released {
-            reason: "enough".to_owned(),
+            detail: String::new(),
+            reason: "enough".into(),
         },
         usage: Usage {
             cost_microusd,
@@ -231,7 +232,7 @@ fn a_budget_that_ends_with_the_work_spoils_nothing() {
 fn rules_that_become_stricter_hold_for_what_is_given_back_or_lost() {
     let released = |attempt| {
         let reason = "as ordered".to_owned();
-        reporting(attempt, Report::Released { reason })
+        reporting(attempt, Report::released(reason.into()))
     };
     let table: [(&dyn Fn(AttemptId) -> Command, &str); 2] =
         [(&released, "AttemptReleased"), (&losing, "AttemptLost")];

@@ -225,7 +225,8 @@ fn one_merge_at_a_time() {
         .report(first, Report::Mergeable(work.clone()))
         .unwrap();
     let late = Report::Released {
-        reason: "never mind".to_owned(),
+        detail: String::new(),
+        reason: "never mind".into(),
     };
     let head = work.commit.clone();
     let table = [

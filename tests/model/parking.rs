@@ -49,7 +49,7 @@ const WAYS: [Way; 6] = [
     }),
     ("AttemptReleased", |_, attempt| {
         let reason = "a person stopped it".to_owned();
-        reporting(attempt, Report::Released { reason })
+        reporting(attempt, Report::released(reason.into()))
     }),
     ("AttemptLost", |_, attempt| losing(attempt)),
     ("InputAnswered", |story, attempt| {
@@ -70,7 +70,7 @@ const WAYS: [Way; 6] = [
             .person(PersonCommand::Import { features, update })
             .unwrap();
         let reason = "it was called off".to_owned();
-        reporting(attempt, Report::Released { reason })
+        reporting(attempt, Report::released(reason.into()))
     }),
 ];
 

@@ -145,7 +145,8 @@ fn the_wait_doubles_and_what_was_under_way_counts_once() {
 #[test]
 fn any_outcome_of_a_probe_ends_it_and_a_return_does_not() {
     let release = Report::Released {
-        reason: "a person stopped it".to_owned(),
+        detail: String::new(),
+        reason: "a person stopped it".into(),
     };
     let ask = |feature| Report::InputNeeded {
         feature,
@@ -274,7 +275,8 @@ fn alone(story: &mut Story, kind: TroubleKind) -> (Vec<Event>, Vec<Event>) {
         .report(
             attempt,
             Report::Released {
-                reason: String::new(),
+                detail: String::new(),
+                reason: "".into(),
             },
         )
         .unwrap();
@@ -327,7 +329,8 @@ fn what_several_meet_is_the_machines_however_often() {
             .report(
                 attempt,
                 Report::Released {
-                    reason: String::new(),
+                    detail: String::new(),
+                    reason: "".into(),
                 },
             )
             .unwrap();

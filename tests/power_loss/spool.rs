@@ -24,7 +24,10 @@ fn result(attempt: u64, version: u64) -> AttemptReport {
         attempt: AttemptId(attempt),
         command: CommandId(u128::from(attempt * 10 + version)),
         report: Report::Released {
-            reason: format!("attempt {attempt}, version {version}").repeat(100),
+            detail: String::new(),
+            reason: format!("attempt {attempt}, version {version}")
+                .repeat(100)
+                .into(),
         },
         usage: Usage::default(),
     }

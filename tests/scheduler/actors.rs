@@ -199,7 +199,7 @@ fn a_worker_is_who_the_kernel_says() {
     let mut world = World::of(features(2));
     let hand = world.coder(50);
     let reason = |heard: Vec<SchedulerMessage>| match heard.as_slice() {
-        [SchedulerMessage::Refused { reason }] => reason.clone(),
+        [SchedulerMessage::Refused(problem)] => problem.to_string(),
         other => panic!("not refused: {other:?}"),
     };
     let before = world.log.len();

@@ -36,7 +36,12 @@ fn stopped(world: &mut World, hand: &Hand) -> bool {
 
 fn goes(world: &mut World, hand: &Hand) {
     let reason = "drained".to_owned();
-    world.say(hand.connection, WorkerMessage::Leaving { reason });
+    world.say(
+        hand.connection,
+        WorkerMessage::Leaving {
+            reason: reason.into(),
+        },
+    );
     world.close(hand.connection);
     let worker = hand.worker;
     world.step(Input::Died { worker });
@@ -90,7 +95,7 @@ fn a_run_that_is_over_tells_its_workers_and_ends_when_they_have_gone() {
     )]);
     world.say(hand.connection, WorkerMessage::Ready);
     let (late, heard) = world.hello(Coding, 102, None, None);
-    assert!(matches!(heard[..], [SchedulerMessage::Refused { .. }]));
+    assert!(matches!(heard[..], [SchedulerMessage::Refused(_)]));
     world.close(late);
     assert_eq!(world.events(end), ["FeatureAdded"]);
     goes(&mut world, &hand);
@@ -331,7 +336,7 @@ fn an_own_worker_that_is_still_starting_is_waited_for() {
     let pid = Some(100);
     world.step(Input::ChildStarted { kind: Coding, pid });
     let (connection, heard) = world.hello(Coding, 100, None, None);
-    assert!(matches!(heard[..], [SchedulerMessage::Refused { .. }]));
+    assert!(matches!(heard[..], [SchedulerMessage::Refused(_)]));
     world.close(connection);
     assert_eq!(exit(&world), None);
     world.step(Input::ChildEnded {

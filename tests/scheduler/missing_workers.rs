@@ -173,7 +173,12 @@ fn lives_and_dies(world: &mut World, pid: u32, end: ChildEnd) {
     world.job(&hand);
     if matches!(end, ChildEnd::Failed { .. }) {
         let reason = "the result cannot be written: No space left on device".to_owned();
-        world.say(hand.connection, WorkerMessage::Leaving { reason });
+        world.say(
+            hand.connection,
+            WorkerMessage::Leaving {
+                reason: reason.into(),
+            },
+        );
     }
     world.step(Input::ChildEnded { pid, end });
     world.dies(&hand, None);

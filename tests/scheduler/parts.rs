@@ -113,7 +113,7 @@ pub fn failed(features: &[FeatureId]) -> Report {
 
 pub fn released() -> Report {
     let reason = "its user wants it back".to_owned();
-    Report::Released { reason }
+    Report::released(reason.into())
 }
 
 pub fn quiet() -> Settings {

@@ -1,6 +1,7 @@
 //! Workers that come, go, come back, lie, and fall silent.
 
 use crewlog::model::command::PersonCommand;
+use crewlog::model::end_reason::EndReason;
 use crewlog::model::ids::{AttemptId, FeatureId, WorkerId};
 use crewlog::model::settings::WorkerKind::{self, Coding, Testing};
 use crewlog::protocol::{Phase, Role, SchedulerMessage, ToClient, WorkerMessage, encode};
@@ -19,9 +20,9 @@ fn hello(pid: u32) -> WorkerMessage {
     }
 }
 
-fn refusal(heard: &[SchedulerMessage]) -> &str {
+fn refusal(heard: &[SchedulerMessage]) -> String {
     match heard {
-        [SchedulerMessage::Refused { reason }] => reason,
+        [SchedulerMessage::Refused(problem)] => problem.to_string(),
         other => panic!("not refused: {other:?}"),
     }
 }
@@ -48,9 +49,7 @@ fn who_does_not_introduce_itself_properly_is_turned_away() {
         holding: None,
         config: String::new(),
     };
-    let leaving = WorkerMessage::Leaving {
-        reason: String::new(),
-    };
+    let leaving = WorkerMessage::Leaving { reason: "".into() };
     let table = [
         (5, WorkerMessage::Ready, "must be Hello"),
         (5, WorkerMessage::Heartbeat, "must be Hello"),
@@ -237,7 +236,7 @@ fn a_cancelled_attempt_is_cancelled_on_every_connection() {
 fn a_command_that_is_repeated_cancels_once() {
     let mut world = World::of(features(1));
     let (hand, attempt, feature) = one_at_work(&mut world);
-    let reason = "not now".to_owned();
+    let reason = "not now".into();
     let skip = PersonCommand::Skip { feature, reason };
     let id = crate::kit::command(5_000);
     let first = world.person_as(id, skip.clone());
@@ -253,7 +252,7 @@ fn a_command_that_is_repeated_cancels_once() {
 fn leaving_with_an_attempt_requeues_it_when_the_process_is_gone() {
     let mut world = World::of(features(1));
     let (hand, _, _) = one_at_work(&mut world);
-    let reason = "a person stopped it".to_owned();
+    let reason = "a person stopped it".into();
     let before = world.log.len();
     world.say(hand.connection, WorkerMessage::Leaving { reason });
     assert!(
@@ -269,7 +268,7 @@ fn leaving_with_nothing_is_leaving() {
     let mut world = World::new();
     let hand = world.coder(100);
     let before = world.log.len();
-    let reason = "drained".to_owned();
+    let reason = "drained".into();
     world.say(hand.connection, WorkerMessage::Leaving { reason });
     assert_eq!(world.events(before), ["WorkerLeft"]);
     world.dies(&hand, None);
@@ -328,7 +327,7 @@ fn heartbeats_keep_an_attempt_for_as_long_as_it_may_take() {
     let heard = world.heard(hand.connection);
     assert!(
         matches!(&heard[..], [SchedulerMessage::Cancel { attempt: its, reason }]
-            if *its == attempt && reason.contains("time limit")),
+            if *its == attempt && matches!(reason, EndReason::TimeLimit { .. })),
         "{heard:?}"
     );
 }

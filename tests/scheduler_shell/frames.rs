@@ -192,10 +192,10 @@ async fn a_wrong_peer_of_a_connection_is_told_why() {
         process.pid += 1;
     }
     stranger.say(&lie).await;
-    let Some(SchedulerMessage::Refused { reason }) = stranger.hear().await else {
+    let Some(SchedulerMessage::Refused(problem)) = stranger.hear().await else {
         panic!("not refused");
     };
-    assert!(reason.contains("the kernel says"), "{reason}");
+    assert!(problem.what.contains("the kernel says"), "{problem}");
     assert_eq!(stranger.hear::<SchedulerMessage>().await, None, "closed");
     rig.stop().await.1.expect("it ends");
 }

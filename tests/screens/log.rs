@@ -225,6 +225,7 @@ fn reasons() -> Story {
         OtherFeatureAsks => OtherFeatureAsks,
         InvalidQuestion => InvalidQuestion,
         FeatureChanged => FeatureChanged,
+        WorkerEnding => WorkerEnding,
         WorkerStopped => WorkerStopped,
         NoScheduler => NoScheduler,
         InvalidJob => InvalidJob,

@@ -321,7 +321,7 @@ async fn a_stop_gives_the_job_back_and_a_cancel_goes_on() {
         } else {
             peer.say(SchedulerMessage::Cancel {
                 attempt: AttemptId(7),
-                reason: "skipped".to_owned(),
+                reason: "skipped".into(),
             })
             .await;
         }

@@ -354,7 +354,10 @@ impl Peer {
 
     pub async fn stop(&mut self) {
         let reason = "the test is over".to_owned();
-        self.say(SchedulerMessage::Stop { reason }).await;
+        self.say(SchedulerMessage::Stop {
+            reason: reason.into(),
+        })
+        .await;
     }
 }
 

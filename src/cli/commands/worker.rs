@@ -94,7 +94,10 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
             format!("no scheduler listens at {}", project.socket.display()),
             "start one with `scheduler run`; work that the worker finished is kept",
         )),
-        Exit::Refused(reason) => Err(Error::usage("the scheduler refused the worker", reason, "")),
+        Exit::Refused(problem) => {
+            let what = "the scheduler refused the worker";
+            Err(Error::usage(what, problem.what, problem.advice))
+        }
         Exit::Failed(reason) => Err(Error::internal("the worker cannot continue", reason, "")),
     }
 }

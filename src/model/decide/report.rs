@@ -114,8 +114,8 @@ impl Reported<'_> {
             return Err(Rejection::MergeOpen);
         }
         match (self.open.job.kind, report) {
-            (_, Report::Released { reason }) => {
-                Ok(vec![self.released(&EndReason::Other(reason.clone()))])
+            (_, Report::Released { reason, detail }) => {
+                Ok(vec![self.given_back(reason.clipped(), detail)])
             }
             (_, Report::Troubled(trouble)) => Ok(self.troubled(trouble)),
             (WorkerKind::Coding, Report::Mergeable(work)) => self.mergeable(work),

@@ -33,15 +33,15 @@ impl Departures {
 impl Machine {
     /// A worker ends by itself. What it still holds, as the log has it, waits for the end of its
     /// process: only then nothing is left of its agents, and its written result is final.
-    pub(super) fn leaving(&mut self, now: Now, worker: WorkerId, reason: String) {
+    pub(super) fn leaving(&mut self, now: Now, worker: WorkerId, reason: EndReason) {
         self.not_ready(worker);
         if let Some(known) = self.core.state().workers().get(&worker) {
-            self.pool.said(known.process.pid, &reason);
+            self.pool.said(known.process.pid, &reason.to_string());
         }
         if self.held_by(worker).is_none() {
-            self.left(now, worker, reason.into());
+            self.left(now, worker, reason);
         } else if let Some(link) = self.peers.links.get_mut(&worker) {
-            link.cancelled = Some((now.mono_ms, reason.into()));
+            link.cancelled = Some((now.mono_ms, reason));
         }
     }
 

@@ -114,12 +114,12 @@ impl Machine {
             (Stage::Working, StopMode::Drain) => {
                 self.life.stage = Stage::Draining;
                 self.world.draining = true;
-                let reason = "the scheduler is ending";
-                self.tell_workers(|reason| SchedulerMessage::Drain { reason }, reason);
+                let reason = EndReason::SchedulerEnding;
+                self.tell_workers(|reason| SchedulerMessage::Drain { reason }, &reason);
             }
             // Asked to drain a second time: somebody who has asked nicely once.
             (Stage::Working | Stage::Draining, _) => {
-                self.stop_now(now, Ending::Interrupted, "the scheduler was stopped");
+                self.stop_now(now, Ending::Interrupted, EndReason::SchedulerStopped);
             }
             // And who asks once more does not want to wait: whoever is left is killed.
             (
@@ -140,7 +140,7 @@ impl Machine {
     }
 
     /// Ends what is open, and then the process. What is ending already ends as it was to.
-    pub(super) fn stop_now(&mut self, now: Now, ending: Ending, reason: &str) {
+    pub(super) fn stop_now(&mut self, now: Now, ending: Ending, reason: EndReason) {
         if !matches!(self.life.stage, Stage::Working | Stage::Draining) {
             return;
         }
@@ -150,11 +150,11 @@ impl Machine {
             ending,
         };
         self.world.draining = true;
-        self.tell_workers(|reason| SchedulerMessage::Stop { reason }, reason);
+        self.tell_workers(|reason| SchedulerMessage::Stop { reason }, &reason);
     }
 
     /// Nothing is left to do: workers leave, and then the process ends.
-    pub(super) fn begin_leaving(&mut self, now: Now, ending: Ending, reason: &str) {
+    pub(super) fn begin_leaving(&mut self, now: Now, ending: Ending, reason: EndReason) {
         let until_ms = now.mono_ms + LEAVE_GRACE_MS;
         let told = !self.life.is_working();
         self.life.stage = Stage::Leaving {
@@ -163,14 +163,18 @@ impl Machine {
             ending,
         };
         if !told {
-            self.tell_workers(|reason| SchedulerMessage::Drain { reason }, reason);
+            self.tell_workers(|reason| SchedulerMessage::Drain { reason }, &reason);
         }
     }
 
-    fn tell_workers(&mut self, message: impl Fn(String) -> SchedulerMessage, reason: &str) {
+    fn tell_workers(
+        &mut self,
+        message: impl Fn(EndReason) -> SchedulerMessage,
+        reason: &EndReason,
+    ) {
         let workers: Vec<WorkerId> = self.peers.links.keys().copied().collect();
         for worker in workers {
-            self.send(worker, message(reason.to_owned()));
+            self.send(worker, message(reason.clone()));
         }
     }
 
@@ -180,7 +184,7 @@ impl Machine {
             Stage::Working | Stage::Ended => {}
             Stage::Draining => {
                 if self.nothing_open() {
-                    self.begin_leaving(now, Ending::Interrupted, "");
+                    self.begin_leaving(now, Ending::Interrupted, EndReason::SchedulerEnding);
                     self.advance(now);
                 }
             }

@@ -3,6 +3,7 @@
 use super::report::failed;
 use super::{Effect, Ending, Machine, Now};
 use crate::model::command::Command;
+use crate::model::end_reason::EndReason;
 use crate::model::ids::{AttemptId, CommandId, CommitId, WorkerId};
 use crate::protocol::{SchedulerMessage, Verdict};
 use crate::scheduler::merge_call::{AfterFailure, MergeCall};
@@ -74,7 +75,7 @@ impl Machine {
             AfterFailure::Again => {}
             AfterFailure::Answer(merged) => self.merged(now, attempt, &merged),
             AfterFailure::GiveUp => {
-                self.stop_now(now, Ending::GitFailed, "git cannot move the branch");
+                self.stop_now(now, Ending::GitFailed, EndReason::GitFailed);
             }
         }
     }

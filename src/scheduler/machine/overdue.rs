@@ -154,7 +154,6 @@ impl Machine {
         if let Some(link) = self.peers.links.get_mut(&worker) {
             link.cancelled = Some((now.mono_ms, reason.clone()));
         }
-        let reason = reason.to_string();
         self.send(worker, SchedulerMessage::Cancel { attempt, reason });
     }
 
@@ -167,7 +166,6 @@ impl Machine {
             Some(link.cancelled.as_ref()?.1.clone())
         };
         if let Some(reason) = recorded.or_else(ordered) {
-            let reason = reason.to_string();
             self.send(worker, SchedulerMessage::Cancel { attempt, reason });
         }
     }

@@ -5,8 +5,9 @@ use super::peers::Peer;
 use super::{Connection, Effect, Machine, Now};
 use crate::model::actor::Caller;
 use crate::model::clip::clip_clean;
-use crate::model::command::Command;
+use crate::model::command::{Command, Problem};
 use crate::model::config;
+use crate::model::end_reason::EndReason;
 use crate::model::event::ProcessIdentity;
 use crate::model::ids::WorkerId;
 use crate::model::settings::WorkerKind;
@@ -59,17 +60,16 @@ impl Machine {
                 };
                 match self.recognise(now, hello) {
                     Ok(worker) => self.welcome(now, connection, worker, holding),
-                    Err(reason) => self.refuse(connection, &reason),
+                    Err(problem) => self.refuse(connection, problem),
                 }
             }
             (Some(Peer::Stranger { .. }), _) => {
-                self.refuse(connection, "the first message must be Hello")
+                let problem = Problem::new("the first message must be Hello", "");
+                self.refuse(connection, problem)
             }
             (Some(Peer::Worker(_)), WorkerMessage::Hello { .. }) => {
-                self.refuse(
-                    connection,
-                    "Hello was already sent; reconnect to send another",
-                );
+                let problem = Problem::new("Hello was already sent", "reconnect to send another");
+                self.refuse(connection, problem);
             }
             (Some(Peer::Worker(worker)), message) => {
                 self.heard(now, worker);
@@ -81,9 +81,8 @@ impl Machine {
     }
 
     /// The connection ends with this; whatever still comes from it is not listened to.
-    fn refuse(&mut self, connection: Connection, reason: &str) {
-        let reason = reason.to_owned();
-        self.send_on(connection, SchedulerMessage::Refused { reason });
+    fn refuse(&mut self, connection: Connection, problem: Problem) {
+        self.send_on(connection, SchedulerMessage::Refused(problem));
         self.effects.push(Effect::Close { connection });
         if let Some(Peer::Worker(worker)) = self.peers.connections.remove(&connection) {
             self.detach(worker, connection);
@@ -134,44 +133,35 @@ impl Machine {
     }
 
     /// Which worker this is: one that is known by its process, or a new one.
-    fn recognise(&mut self, now: Now, hello: Hello) -> Result<WorkerId, String> {
-        let Hello { kind, process, .. } = hello;
+    fn recognise(&mut self, now: Now, hello: Hello) -> Result<WorkerId, Problem> {
+        let (kind, process) = (hello.kind, hello.process.clone());
         let actor = self.actor(&hello.caller);
         if actor.is_agent() && !planted!(AgentHired) {
             let wish = format!("take jobs as a {} worker", kind.as_str());
             self.record_refusal(now, &actor, wish);
-            return Err(format!(
-                "{actor} cannot be a worker; this refusal is recorded, and people see it"
+            return Err(Problem::new(
+                format!("{actor} cannot be a worker. This refusal is recorded, and people see it"),
+                "",
             ));
         }
-        let pid = hello.caller.pid;
-        if pid != process.pid {
-            return Err(format!(
-                "it says that it is process {}, but the kernel says {pid}; worker and scheduler must be in the same pid namespace",
-                process.pid,
-            ));
-        }
-        if let Some(ticks) = hello
-            .caller
-            .start_ticks()
-            .filter(|&it| it != process.start_ticks)
-        {
-            return Err(format!(
-                "it says that process {pid} started at tick {}, but the kernel says {ticks}; start the worker again",
-                process.start_ticks,
-            ));
+        if let Some(problem) = misidentified(&hello) {
+            return Err(problem);
         }
         if !self.config.is_empty() && hello.config != self.config {
             let changes = config::differences(&self.config, &hello.config);
             let total = u32::try_from(changes.len()).unwrap_or(u32::MAX);
-            return Err(format!(
-                "its config differs from the one that this run recorded: {}; restart the run to use the changed config",
-                config::words(&changes, total)
+            return Err(Problem::new(
+                format!(
+                    "its config differs from the one that this run recorded: {}",
+                    config::words(&changes, total)
+                ),
+                "restart the run to use the changed config",
             ));
         }
         if process.host.len().max(process.boot_id.len()) > IDENTITY_BYTES_MAX {
-            return Err(format!(
-                "its host's name or boot id is longer than {IDENTITY_BYTES_MAX} bytes; use the same version of Crewlog for scheduler and workers"
+            return Err(Problem::new(
+                format!("its host's name or boot id is longer than {IDENTITY_BYTES_MAX} bytes"),
+                "use the same version of Crewlog for scheduler and workers",
             ));
         }
         let known = self.core.state().workers();
@@ -184,14 +174,17 @@ impl Machine {
             return Ok(worker);
         }
         if !self.life.is_working() {
-            return Err("the scheduler is ending; start the worker again with the next run".into());
+            return Err(Problem::new(
+                "the scheduler is ending",
+                "start the worker again with the next run",
+            ));
         }
         let command = Command::Join {
             kind,
             process: process.clone(),
         };
         let joined = self.core.submit_own(now.wall, &command);
-        let joined = joined.map_err(|rejection| rejection.to_string())?;
+        let joined = joined.map_err(|rejection| rejection.problem())?;
         let worker = WorkerId(joined.first.0);
         self.watch(worker, process);
         Ok(worker)
@@ -250,7 +243,7 @@ impl Machine {
 
     /// What the process is told to do, for one that was not connected when the others were told.
     fn repeat_order(&mut self, worker: WorkerId) {
-        let reason = "the scheduler is ending".to_owned();
+        let reason = EndReason::SchedulerEnding;
         match self.life.stage {
             Stage::Working | Stage::Ended => {}
             Stage::Draining | Stage::Leaving { .. } => {
@@ -299,4 +292,32 @@ impl Machine {
             self.world.idle.insert(place, (worker, kind));
         }
     }
+}
+
+/// How the process that a worker says it is differs from the one that the kernel reports.
+fn misidentified(hello: &Hello) -> Option<Problem> {
+    let pid = hello.caller.pid;
+    if pid != hello.process.pid {
+        return Some(Problem::new(
+            format!(
+                "it says that it is process {}, but the kernel says {pid}",
+                hello.process.pid
+            ),
+            "start worker and scheduler in the same pid namespace",
+        ));
+    }
+    if let Some(ticks) = hello
+        .caller
+        .start_ticks()
+        .filter(|&it| it != hello.process.start_ticks)
+    {
+        return Some(Problem::new(
+            format!(
+                "it says that process {pid} started at tick {}, but the kernel says {ticks}",
+                hello.process.start_ticks,
+            ),
+            "start the worker again",
+        ));
+    }
+    None
 }

@@ -60,10 +60,7 @@ impl Speaker<'_> {
     /// The last thing that is said on a connection.
     pub async fn refuse(&mut self, problem: Problem) -> io::Result<()> {
         let refused = match self.role {
-            Role::Worker => {
-                let reason = problem.to_string();
-                Outgoing::Worker(Box::new(SchedulerMessage::Refused { reason }))
-            }
+            Role::Worker => Outgoing::Worker(Box::new(SchedulerMessage::Refused(problem))),
             _ => Outgoing::Client(Box::new(ToClient::Refused(problem))),
         };
         self.feed(refused).await?;

@@ -3,6 +3,7 @@
 mod next;
 mod stage;
 
+use crate::model::end_reason::EndReason;
 use crate::model::evidence::{Failure, FailureKind, SessionEnd, Usage};
 use crate::model::ids::{AttemptId, CommandId, CommitId, FeatureId, Sequence, Timestamp};
 use crate::model::report::{AttemptReport, JobFeature, Report};
@@ -301,8 +302,7 @@ impl Machine {
         let wrong = !takes || attempt.features().is_empty();
         if wrong {
             self.attempt = Some(attempt);
-            let reason = "the job is for another kind of worker".to_owned();
-            return self.conclude(now, random, Report::Released { reason });
+            return self.conclude(now, random, Report::released(EndReason::InvalidJob));
         }
         let number = attempt.job.as_ref().map_or(1, |job| job.attempt_number);
         let verb = match attempt.kind {
@@ -455,14 +455,14 @@ impl Machine {
         let report = attempt.report().map(|report| &report.report);
         let reason = match stopping {
             Some(reason) => Some(reason),
-            None if attempt.job.is_none() => Some("its worker died".to_owned()),
+            None if attempt.job.is_none() => Some(EndReason::OwnerDied),
             None if !matches!(report, Some(Report::Mergeable(_))) => {
-                Some("there is nothing to rebase".to_owned())
+                Some(EndReason::NothingToRebase)
             }
             None => None,
         };
         if let Some(reason) = reason {
-            return self.conclude(now, random, Report::Released { reason });
+            return self.conclude(now, random, Report::released(reason));
         }
         attempt.clock.go_on(now);
         let line = format!("{}: the head has moved, rebasing", attempt.title());

@@ -1,5 +1,6 @@
 //! How an attempt comes to its end: reported, called off, out of time, or dropped.
 
+use crate::model::end_reason::EndReason;
 use crate::model::evidence::{Failure, FailureKind};
 use crate::model::ids::{AttemptId, Sequence, Timestamp};
 use crate::model::report::{AttemptReport, Report, TestVerdict};
@@ -147,7 +148,7 @@ impl Machine {
         if let Some(failure) = failure {
             // Unsynced results are never reported, and the process's end is an honest answer.
             let reason = format!("cannot write the result: {}", failure.reason);
-            return self.leave(reason.clone(), Exit::Failed(reason));
+            return self.leave(reason.clone().into(), Exit::Failed(reason));
         }
         match ending {
             Some(ending) => self.end(now, random, ending),
@@ -220,7 +221,7 @@ impl Machine {
         now: Timestamp,
         random: u128,
         attempt: AttemptId,
-        reason: String,
+        reason: EndReason,
     ) {
         let Some(attempt) = self.attempt.as_ref().filter(|one| one.id == attempt) else {
             return;
@@ -229,7 +230,7 @@ impl Machine {
         let waiting = attempt.is_waiting();
         self.log_line(line);
         match waiting {
-            true => self.conclude(now, random, Report::Released { reason }),
+            true => self.conclude(now, random, Report::released(reason)),
             false => self.end_early(now, Ending::Release { reason }),
         }
     }
@@ -240,7 +241,7 @@ impl Machine {
         };
         if attempt.stage.is_stuck(now) {
             let reason = "cleaning up after an attempt does not finish".to_owned();
-            return self.leave(reason.clone(), Exit::Failed(reason));
+            return self.leave(reason.clone().into(), Exit::Failed(reason));
         }
         if attempt.clock.ran_out(now) {
             self.end_early(now, Ending::TimeLimit { during: None });
@@ -283,7 +284,7 @@ impl Machine {
         };
         match ending {
             Ending::Release { reason } => {
-                self.conclude(now, random, Report::Released { reason });
+                self.conclude(now, random, Report::released(reason));
             }
             Ending::TimeLimit { during } => {
                 let limit_ms = attempt
@@ -353,7 +354,7 @@ impl Machine {
     }
 
     /// End now, after giving back what is at hand.
-    pub(super) fn stop(&mut self, now: Timestamp, reason: String, exit: Exit) {
+    pub(super) fn stop(&mut self, now: Timestamp, reason: EndReason, exit: Exit) {
         if self.stopping.is_none() {
             self.stopping = Some(Stopping {
                 reason: reason.clone(),
@@ -430,7 +431,10 @@ impl Attempt {
                     count(|one| matches!(one, TestVerdict::Inconclusive(_)))
                 )
             }
-            Some(Report::Released { reason }) => format!("{title}: given up, {reason}"),
+            Some(Report::Released { reason, detail }) => match detail.as_str() {
+                "" => format!("{title}: given up, {reason}"),
+                detail => format!("{title}: given up, {reason}: {}", first_line(detail)),
+            },
             Some(Report::Troubled(trouble)) => format!(
                 "{title}: given up because of a problem of the machine: {}",
                 first_line(&trouble.reason)

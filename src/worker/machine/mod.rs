@@ -22,6 +22,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::model::clip::clip;
+use crate::model::end_reason::EndReason;
 use crate::model::event::ProcessIdentity;
 use crate::model::ids::{CommandId, Timestamp, WorkerId};
 use crate::model::settings::WorkerKind;
@@ -73,7 +74,7 @@ pub struct Machine {
     /// What dead workers of this project left behind, to be dealt with before the first job.
     orphans: VecDeque<Leftover>,
     /// Take no more jobs and end.
-    draining: Option<String>,
+    draining: Option<EndReason>,
     /// End at once; the reason, and the time at which nothing is waited for any more.
     stopping: Option<Stopping>,
     /// How often the user asked us to end.
@@ -87,7 +88,7 @@ pub struct Machine {
 
 #[derive(Debug)]
 struct Stopping {
-    reason: String,
+    reason: EndReason,
     exit: Exit,
     until: Timestamp,
 }
@@ -178,9 +179,9 @@ impl Machine {
                 holding_accepted,
                 ..
             } => self.welcomed(now, worker, &name, holding_accepted),
-            SchedulerMessage::Refused { reason } => {
-                self.log_line(format!("the scheduler refused this worker: {reason}"));
-                self.stop(now, reason.clone(), Exit::Refused(reason));
+            SchedulerMessage::Refused(problem) => {
+                self.log_line(format!("the scheduler refused this worker: {problem}"));
+                self.stop(now, problem.to_string().into(), Exit::Refused(problem));
             }
             SchedulerMessage::Job(offer) => self.job(now, random, *offer),
             SchedulerMessage::Rebase {
@@ -230,14 +231,14 @@ impl Machine {
                     let end = "ending after the current attempt; Ctrl-C again stops it now";
                     self.log_line(end.to_owned());
                 }
-                self.drain(now, "a person asked it to end".to_owned());
+                self.drain(now, EndReason::WorkerEnding);
             }
-            2 => self.stop(now, "a person stopped it".to_owned(), Exit::Interrupted),
-            _ => self.leave("a person stopped it".to_owned(), Exit::Interrupted),
+            2 => self.stop(now, EndReason::WorkerStopped, Exit::Interrupted),
+            _ => self.leave(EndReason::WorkerStopped, Exit::Interrupted),
         }
     }
 
-    fn drain(&mut self, now: Timestamp, reason: String) {
+    fn drain(&mut self, now: Timestamp, reason: EndReason) {
         self.draining.get_or_insert(reason);
         // Another worker's result is safe in the spool; only an attempt of our own is finished.
         if self.attempt.as_ref().is_some_and(Attempt::is_idle_orphan) {
@@ -276,7 +277,7 @@ impl Machine {
             self.log_line(format!(
                 "no scheduler for {limit}; start one with `scheduler run`, then this worker again"
             ));
-            self.leave("no scheduler".to_owned(), Exit::NoScheduler);
+            self.leave(EndReason::NoScheduler, Exit::NoScheduler);
         }
     }
 
@@ -325,7 +326,7 @@ impl Machine {
         });
     }
 
-    fn leave(&mut self, reason: String, exit: Exit) {
+    fn leave(&mut self, reason: EndReason, exit: Exit) {
         if self.link.is_up() {
             self.send(WorkerMessage::Leaving { reason });
         }

@@ -1,5 +1,6 @@
 //! What goes into the machine and what comes out.
 
+use crate::model::command::Problem;
 use crate::model::evidence::Failure;
 use crate::model::ids::{AttemptId, CommitId, FeatureId};
 use crate::model::report::AttemptReport;
@@ -172,8 +173,8 @@ pub enum Exit {
     Interrupted,
     /// There was no scheduler for too long.
     NoScheduler,
-    /// The scheduler does not want this worker; why.
-    Refused(String),
+    /// The scheduler does not want this worker.
+    Refused(Problem),
     /// The worker could not continue; why.
     Failed(String),
 }

@@ -162,7 +162,8 @@ impl World {
                 limited_until: None,
             },
             false => Report::Released {
-                reason: "not mine".to_owned(),
+                detail: String::new(),
+                reason: "not mine".into(),
             },
         };
         self.show(&Sight::Wrote {

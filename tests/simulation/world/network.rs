@@ -57,7 +57,7 @@ impl World {
     }
 
     pub(super) fn send(&mut self, connection: Connection, message: SchedulerMessage) {
-        let refused = matches!(message, SchedulerMessage::Refused { .. });
+        let refused = matches!(message, SchedulerMessage::Refused(_));
         self.told_agent(connection, format!("{message:?}"), refused);
         match &message {
             SchedulerMessage::Job(offer) => {

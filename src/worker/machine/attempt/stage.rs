@@ -1,5 +1,6 @@
 //! The stages of an attempt, each with what it needs and nothing else.
 
+use crate::model::end_reason::EndReason;
 use crate::model::evidence::Failure;
 use crate::model::ids::{CommitId, FeatureId, Timestamp};
 use crate::model::report::{AttemptReport, Report};
@@ -71,8 +72,8 @@ pub struct Interrupted {
 pub enum Ending {
     /// Given back: cancelled by a person, or this worker stops.
     Release {
-        /// The reason, as text for people.
-        reason: String,
+        /// Why.
+        reason: EndReason,
     },
     /// Its time was up.
     TimeLimit {

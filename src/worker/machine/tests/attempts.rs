@@ -239,7 +239,7 @@ fn usage_that_was_not_told_is_told_by_the_next_report() {
     // Never sent, and called off when the link is back: only the return is reported.
     let cancel = SchedulerMessage::Cancel {
         attempt: ATTEMPT,
-        reason: "skipped".to_owned(),
+        reason: "skipped".into(),
     };
     let effects = rig.raw(Input::Message(cancel));
     let spooled = spooled_in(&effects).expect("a spooled return");
@@ -379,7 +379,7 @@ fn words_about_other_attempts_change_nothing() {
             },
             SchedulerMessage::Cancel {
                 attempt: other,
-                reason: String::new(),
+                reason: "".into(),
             },
             SchedulerMessage::Reported {
                 command: CommandId(1),

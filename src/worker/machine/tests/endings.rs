@@ -1,6 +1,7 @@
 //! Attempts that end while the run does.
 
 use super::*;
+use crate::model::end_reason::EndReason;
 use crate::model::report::TestVerdict;
 use crate::worker::machine::ending::SETTLE_MS;
 
@@ -8,11 +9,11 @@ use crate::worker::machine::ending::SETTLE_MS;
 const ENDS: [fn() -> Input; 3] = [
     || Input::Signal,
     || {
-        let reason = "the scheduler is ending".to_owned();
+        let reason = EndReason::SchedulerEnding;
         Input::Message(SchedulerMessage::Drain { reason })
     },
     || {
-        let reason = "the scheduler was stopped".to_owned();
+        let reason = EndReason::SchedulerStopped;
         Input::Message(SchedulerMessage::Stop { reason })
     },
 ];

@@ -1,6 +1,8 @@
 //! The link, signals, orders to end, and what dead workers left.
 
 use super::*;
+use crate::model::command::Problem;
+use crate::model::end_reason::EndReason;
 use crate::protocol::HEARTBEAT_MS;
 use crate::worker::machine::{Exit, STOP_LIMIT_MS};
 
@@ -272,7 +274,7 @@ fn the_second_signal_stops_now_and_gives_the_job_back() {
 #[test]
 fn a_stop_does_not_wait_for_ever() {
     let stop = || SchedulerMessage::Stop {
-        reason: "the run is over".to_owned(),
+        reason: EndReason::RunOver,
     };
     // For a step that does not end, and for an answer that does not come.
     for point in ["session #5", "waiting"] {
@@ -339,13 +341,12 @@ fn a_worker_whose_step_never_ends_does_not_outlive_the_attempt_for_ever() {
 
 #[test]
 fn refused_by_the_scheduler() {
-    let refused = || SchedulerMessage::Refused {
-        reason: "another version".to_owned(),
-    };
+    let problem = || Problem::new("another version", "");
+    let refused = || SchedulerMessage::Refused(problem());
     let mut rig = Rig::new(WorkerKind::Coding);
     rig.give(Input::Start);
     rig.give(Input::Connected);
-    let exit = format!("exit {:?}", Exit::Refused("another version".to_owned()));
+    let exit = format!("exit {:?}", Exit::Refused(problem()));
     assert_eq!(rig.hear(refused()), [exit.as_str()]);
     let mut rig = Rig::at("session #5");
     rig.lose_link();
@@ -362,7 +363,8 @@ fn what_dead_workers_left_is_dealt_with_before_the_first_job() {
         attempt: AttemptId(7),
         command: CommandId(42),
         report: Report::Released {
-            reason: "test".to_owned(),
+            detail: String::new(),
+            reason: "test".into(),
         },
         usage: Usage::default(),
     };

@@ -262,7 +262,7 @@ impl Rig {
     fn cancel(&mut self) -> Vec<String> {
         self.hear(SchedulerMessage::Cancel {
             attempt: ATTEMPT,
-            reason: "skipped".to_owned(),
+            reason: "skipped".into(),
         })
     }
 

@@ -118,7 +118,7 @@ pub fn gives_away(
     }
     if ["docker.sock", "podman.sock", "containerd.sock", "crio.sock"].contains(&&*name) {
         return Some(format!(
-            "{path}: whoever reaches this socket can start a container as root and write any file"
+            "{path}: a process that can reach this socket can start a container as root and write any file"
         ));
     }
     if home.is_some_and(|home| home.starts_with(&real)) {
@@ -141,7 +141,12 @@ pub fn gives_away(
         };
         hidden.is_some_and(|hidden| real.starts_with(&hidden) && access != Access::Hide)
     });
-    secret.map(|known| format!("{path} is hidden because: {}", known.why))
+    secret.map(|known| {
+        format!(
+            "agents can read {path}, which is hidden by default: {}",
+            known.why
+        )
+    })
 }
 
 /// The home directory that an environment names.

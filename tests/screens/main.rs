@@ -11,6 +11,7 @@ mod errors;
 mod help;
 mod kit;
 mod log;
+mod progress;
 mod show;
 mod status;
 mod story;

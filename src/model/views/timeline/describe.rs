@@ -17,7 +17,7 @@ use crate::model::settings::WorkerKind;
 pub fn line(timeline: &Timeline, recorded: &Recorded) -> EventLine {
     let line = told(timeline, recorded);
     // The person is left out for imported features (the JSON has it), and is part of a refusal.
-    if matches!(line.label, Label::Add | Label::Refused) {
+    if matches!(line.label, Label::Add | Label::Deny) {
         return line;
     }
     EventLine {
@@ -67,7 +67,7 @@ fn attempts(fold: &EntryFold<'_>) -> EventLine {
     match &fold.recorded.event {
         Event::AttemptStarted(it) => fold.started(it.job),
         Event::JobCancelled(it) => fold.attempt(Label::Cancel, it.attempt, None, &it.reason),
-        Event::AttemptReleased(it) => fold.attempt(Label::Back, it.attempt, None, &it.reason),
+        Event::AttemptReleased(it) => fold.attempt(Label::Release, it.attempt, None, &it.reason),
         Event::AttemptLost(it) => fold.attempt(Label::Lost, it.attempt, None, &it.reason),
         Event::LateResultIgnored(it) => {
             let note = format!(
@@ -82,7 +82,7 @@ fn attempts(fold: &EntryFold<'_>) -> EventLine {
                 "the branch moved to {}; rebasing and checking again",
                 it.head.short()
             );
-            fold.attempt(Label::Again, it.attempt, None, note)
+            fold.attempt(Label::Rebase, it.attempt, None, note)
         }
         Event::FeaturePassed(it) => fold.passed(it),
         Event::FeatureFailed(it) => fold.failed(it),
@@ -119,7 +119,7 @@ fn attempts(fold: &EntryFold<'_>) -> EventLine {
             let note = format!(
                 "a problem of the machine, not of the feature: {reason}; {advice} (next try in {wait})"
             );
-            fold.attempt(Label::Trouble, it.attempt, None, note)
+            fold.attempt(Label::Hold, it.attempt, None, note)
         }
         Event::CrewRecovered(it) => {
             fold.attempt(Label::Well, it.attempt, None, "the machine works again")
@@ -186,10 +186,10 @@ fn run(fold: &EntryFold<'_>) -> EventLine {
         }
         Event::SettingsChanged(it) => {
             let changes = fold.timeline.settings.changes_to(&it.settings);
-            fold.plain(Label::Rules, format!("the settings changed: {changes}"))
+            fold.plain(Label::Config, format!("the settings changed: {changes}"))
         }
         Event::CommandRefused(it) => fold.refused(it),
-        Event::ConfigRecorded(it) => fold.plain(Label::Rules, configured(it)),
+        Event::ConfigRecorded(it) => fold.plain(Label::Config, configured(it)),
         Event::BranchMoved(it) => fold.plain(Label::Head, moved(it)),
         Event::WorkLost(it) => {
             let commit = it.commit.short();
@@ -238,8 +238,8 @@ impl EntryFold<'_> {
     fn refused(&self, it: &CommandRefused) -> EventLine {
         let note = format!("{} tried to {}", self.recorded.actor, it.command);
         match it.attempt {
-            Some(attempt) => self.attempt(Label::Refused, attempt, None, note),
-            None => self.plain(Label::Refused, note),
+            Some(attempt) => self.attempt(Label::Deny, attempt, None, note),
+            None => self.plain(Label::Deny, note),
         }
     }
 

@@ -183,7 +183,7 @@ fn what_is_not_there_is_said() {
     bad(
         &project,
         &["show", "a3", "--prompt", "--raw"],
-        "cannot be used with",
+        "cannot be used together",
     );
 }
 

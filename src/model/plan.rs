@@ -35,7 +35,7 @@ pub struct World {
     /// The run stays open when everything is done, for features that may come.
     pub stay: bool,
     /// Kinds of workers that work waits for and of which nobody is there.
-    pub lacking: BTreeMap<WorkerKind, WorkerWait>,
+    pub missing_workers: BTreeMap<WorkerKind, WorkerWait>,
     /// Kinds whose workers fail as often as they are started.
     pub crashing: BTreeMap<WorkerKind, Crash>,
     /// For so long, in milliseconds, the open trouble has kept the workers back; none when there is

@@ -241,7 +241,7 @@ pub struct Live {
     /// No new attempts: it is ending.
     pub draining: bool,
     /// There is work for workers of these kinds, and none is there.
-    pub lacking: Vec<MissingWorkers>,
+    pub missing_workers: Vec<MissingWorkers>,
 }
 
 /// Work waits for a worker.

@@ -23,7 +23,7 @@ pub enum Due {
     /// Append these events, and call [`Cycle::durable`] when they are on the disk.
     Append(Vec<Recorded>),
     /// Carry these effects out, in order.
-    Carry(Vec<Effect>),
+    Execute(Vec<Effect>),
     /// Carry these effects out, and end the process.
     End(Vec<Effect>, Ending),
 }
@@ -83,8 +83,8 @@ impl Cycle {
         match self.pipeline.turn() {
             Turn::Wait => Due::Nothing,
             Turn::Append(batch) => Due::Append(batch),
-            Turn::Carry(effects) if effects.is_empty() => Due::Nothing,
-            Turn::Carry(effects) => self.carried(effects),
+            Turn::Execute(effects) if effects.is_empty() => Due::Nothing,
+            Turn::Execute(effects) => self.carried(effects),
         }
     }
 
@@ -115,7 +115,7 @@ impl Cycle {
         }
         match ending {
             Some(ending) => Due::End(effects, ending),
-            None => Due::Carry(effects),
+            None => Due::Execute(effects),
         }
     }
 

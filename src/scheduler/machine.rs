@@ -23,7 +23,7 @@ mod worker;
 use std::collections::BTreeMap;
 
 use self::death::Departures;
-pub use self::inputs::{Connection, Effect, Ending, Input, Now, Told};
+pub use self::inputs::{Connection, Effect, Ending, Input, Now, RunConfig};
 use self::life::Life;
 use self::merge::Merges;
 use self::missing_workers::MissingKinds;
@@ -189,11 +189,11 @@ impl Machine {
         self.life.now = now.wall;
         self.look_after_workers(now);
         self.settle_reports(now);
-        self.look_for_lack(now);
+        self.note_missing_workers(now);
         self.look_for_trouble(now);
         let wake_at = self.plan(now);
         self.ask_git(now);
-        self.fill_crew(now);
+        self.start_own_workers(now);
         self.advance(now);
         let wall_wait = wake_at.map(|at| {
             let wait = at.since_ms(now.wall).max(1);
@@ -203,7 +203,7 @@ impl Machine {
             wall_wait,
             self.pool.wake_at_ms(now.mono_ms),
             self.deadline_ms(),
-            self.patience_until_ms(now),
+            self.wait_deadline_ms(now),
             self.merges.again_ms(),
             self.trouble_until_ms(now),
         ];
@@ -265,7 +265,7 @@ impl Machine {
         recorded.is_ok()
     }
 
-    fn fill_crew(&mut self, now: Now) {
+    fn start_own_workers(&mut self, now: Now) {
         if !self.life.is_working() || self.pool.wants_nobody() {
             return;
         }
@@ -297,7 +297,7 @@ impl Machine {
 
     fn reply(&mut self, connection: Connection, message: ToClient) {
         let message = Box::new(message);
-        self.effects.push(Effect::Tell {
+        self.effects.push(Effect::Reply {
             connection,
             message,
         });

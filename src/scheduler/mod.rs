@@ -40,4 +40,4 @@ pub mod worker_pool;
 
 pub use error::Error;
 pub use handle::{Handle, HandleError};
-pub use runtime::{Ending, Observer, Options, Silent, Told, run};
+pub use runtime::{Ending, Observer, Options, RunConfig, Silent, run};

@@ -21,7 +21,7 @@ pub enum Turn {
     /// Append these events and say [`Pipeline::durable`] when they are on the disk.
     Append(Vec<Recorded>),
     /// Carry these effects out; nothing that they speak of waits for the disk.
-    Carry(Vec<Effect>),
+    Execute(Vec<Effect>),
 }
 
 impl Pipeline {
@@ -40,10 +40,10 @@ impl Pipeline {
         let step = std::mem::take(&mut self.waiting);
         if planted!(AcknowledgeBeforeSync) && !step.effects.is_empty() {
             self.waiting.batch = step.batch;
-            return Turn::Carry(step.effects);
+            return Turn::Execute(step.effects);
         }
         if step.batch.is_empty() {
-            return Turn::Carry(step.effects);
+            return Turn::Execute(step.effects);
         }
         self.committing = Some(step.effects);
         Turn::Append(step.batch)
@@ -97,9 +97,9 @@ mod tests {
     #[test]
     fn nothing_is_carried_out_before_what_was_decided_before_it_is_durable() {
         let mut pipeline = Pipeline::default();
-        assert!(matches!(pipeline.turn(), Turn::Carry(effects) if effects.is_empty()));
+        assert!(matches!(pipeline.turn(), Turn::Execute(effects) if effects.is_empty()));
         pipeline.decided(step(0, 1));
-        assert!(matches!(pipeline.turn(), Turn::Carry(effects) if effects.len() == 1));
+        assert!(matches!(pipeline.turn(), Turn::Execute(effects) if effects.len() == 1));
         pipeline.decided(step(2, 2));
         assert!(matches!(pipeline.turn(), Turn::Append(batch) if batch.len() == 2));
         // Neither what follows from other events nor what follows from none overtakes.

@@ -23,7 +23,7 @@ use super::core::Core;
 use super::cycle::{Cycle, Due};
 use super::handle::Handle;
 use super::load;
-pub use super::machine::Told;
+pub use super::machine::RunConfig;
 use super::machine::{Input, Machine};
 use super::ports::{Integration, Processes, Spool};
 use super::socket::{Arrival, Door, Listener};
@@ -89,12 +89,12 @@ pub struct Options {
     /// The rules.
     pub settings: Settings,
     /// All that the run is told; none where nobody compares.
-    pub told: Option<Told>,
+    pub config: Option<RunConfig>,
     /// The seed of all that is drawn; drawn itself when there is none.
     pub seed: Option<u64>,
     /// Workers of its own to keep alive.
-    pub crew: BTreeMap<WorkerKind, u32>,
-    /// How to start one: a command line, to which `--kind KIND --crew` is added.
+    pub own_workers: BTreeMap<WorkerKind, u32>,
+    /// How to start one: a command line, to which `--kind KIND --started-by-scheduler` is added.
     pub worker_command: Vec<std::ffi::OsString>,
     /// Where workers of its own write what they have to say to a person.
     pub worker_output: PathBuf,
@@ -135,16 +135,16 @@ async fn run_all(
     let seed = options.seed.unwrap_or_else(rand::random);
     // Each reign draws other numbers than the one before, and the same ones when run again.
     let entropy = Seeded(StdRng::seed_from_u64(seed ^ epoch.0.rotate_left(32)));
-    let crew = WorkerPool::new(options.crew.clone());
+    let pool = WorkerPool::new(options.own_workers.clone());
     let mut clock = SystemClock::starting(state.at);
     let core = Core::new(state, epoch);
-    let mut machine = Machine::new(core, Box::new(entropy), crew, std::process::id());
+    let mut machine = Machine::new(core, Box::new(entropy), pool, std::process::id());
     if options.stay {
         machine.stay();
     }
     machine.start(clock.now(), &options.branch, &head, &options.settings, seed)?;
-    if let Some(told) = options.told.take() {
-        machine.record_config(clock.now(), told);
+    if let Some(config) = options.config.take() {
+        machine.record_config(clock.now(), config);
     }
     let path = options.socket.clone();
     let listener = Listener::bind(&path).map_err(|source| Error::Listen { path, source })?;
@@ -241,27 +241,27 @@ impl Loop {
         head?;
         self.options.observer.committed(&events);
         let due = self.cycle.durable();
-        self.carry_out(due)
+        self.execute_due(due)
     }
 
     /// Hands the next batch to the disk, unless one is on its way.
     fn hand_over(&mut self) -> Result<Option<Ending>, Error> {
         let due = self.cycle.due();
-        self.carry_out(due)
+        self.execute_due(due)
     }
 
-    fn carry_out(&mut self, due: Due) -> Result<Option<Ending>, Error> {
+    fn execute_due(&mut self, due: Due) -> Result<Option<Ending>, Error> {
         let (effects, ending) = match due {
             Due::Nothing => return Ok(None),
             Due::Append(batch) => {
                 let handed = self.committer.commit(batch);
                 return handed.then_some(None).ok_or(Error::CommitterGone);
             }
-            Due::Carry(effects) => (effects, None),
+            Due::Execute(effects) => (effects, None),
             Due::End(effects, ending) => (effects, Some(ending)),
         };
         for effect in effects {
-            self.executor.carry(effect);
+            self.executor.execute(effect);
         }
         if ending.is_none() {
             self.take_snapshot(false);

@@ -229,11 +229,11 @@ impl Listener {
             }
             count += 1;
             let peer = Peer::of(&stream);
-            let talk = talk(stream, Connection(count), peer, door.clone());
+            let served = serve(stream, Connection(count), peer, door.clone());
             door.talks.spawn(
                 async move {
-                    if let Err(error) = talk.await {
-                        tell(&error);
+                    if let Err(error) = served.await {
+                        log_end(&error);
                     }
                     drop(place);
                 }
@@ -276,7 +276,7 @@ fn short(directory: &File, path: &Path) -> PathBuf {
 }
 
 /// A command that has seen enough just goes; anything else is worth a line.
-fn tell(error: &io::Error) {
+fn log_end(error: &io::Error) {
     match error.kind() {
         io::ErrorKind::BrokenPipe
         | io::ErrorKind::ConnectionReset
@@ -289,7 +289,7 @@ fn invalid(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-async fn talk(
+async fn serve(
     mut stream: UnixStream,
     connection: Connection,
     peer: Peer,

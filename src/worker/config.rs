@@ -46,8 +46,9 @@ pub struct Config {
     pub evidence: String,
     /// The most that is kept of a session's transcript, in bytes before compression.
     pub transcript_limit: u64,
-    /// A scheduler has started it, and the next one starts others where it has nothing at hand.
-    pub crew: bool,
+    /// A scheduler started it. Without a scheduler and a job it ends, because the next scheduler starts its
+    /// own workers.
+    pub started_by_scheduler: bool,
 }
 
 /// Directories, all absolute.
@@ -259,7 +260,7 @@ impl Default for Config {
             orphan_limit_ms: 3_600_000,
             evidence: String::new(),
             transcript_limit: Transcript::BYTES_MAX,
-            crew: false,
+            started_by_scheduler: false,
         }
     }
 }

@@ -83,7 +83,7 @@ pub async fn launch(launch: Launch) -> Result<Exit, WorkerError> {
     let config = launch.config;
     preflight::check(&config)?;
     // One of the workers is started in the middle of a run, where what is missing is told as a trouble.
-    if !config.crew {
+    if !config.started_by_scheduler {
         preflight::check_programs(&config)?;
         // Before the first run nobody knows where attempts will be.
         if config.places.worktrees.exists() {
@@ -100,7 +100,7 @@ pub async fn launch(launch: Launch) -> Result<Exit, WorkerError> {
         kind: launch.kind,
         process,
         orphan_limit_ms: config.orphan_limit_ms,
-        crew: config.crew,
+        crew: config.started_by_scheduler,
         config: config.evidence.clone(),
     };
     let (activity, latest) = watch::channel(String::new());

@@ -36,7 +36,7 @@ fn screen(title: &str, story: &Story, live: &Live, rows: usize, out: &Output) ->
         }
     }
     view.live(live);
-    view.missing_workers.clone_from(&live.lacking);
+    view.missing_workers.clone_from(&live.missing_workers);
     let now = view.steady(story.now());
     let redrawn = lines(&view, now, Some(LOAD), rows, style(&view));
     text += &redrawn.join("\n");
@@ -120,7 +120,7 @@ fn disconnected() -> (Story, Live) {
     live.attempts.truncate(1);
     live.attempts[0].connected = false;
     live.draining = true;
-    live.lacking = vec![MissingWorkers {
+    live.missing_workers = vec![MissingWorkers {
         kind: WorkerKind::Testing,
         ends_in_ms: Some(119_000),
     }];
@@ -132,7 +132,7 @@ fn progress() {
     kit::check("progress", |out| {
         let (busy, _) = every_status();
         let testing = testing();
-        let (disconnected, lacking) = disconnected();
+        let (disconnected, missing) = disconnected();
         let none = Live::default();
         let mut screens = vec![
             screen("every outcome", &busy, &live(&busy), 10, out),
@@ -145,7 +145,7 @@ fn progress() {
             ),
             screen("more attempts than rows", &busy, &live(&busy), 1, out),
             screen("the run is held up", &held(), &none, 10, out),
-            screen("workers are missing", &disconnected, &lacking, 10, out),
+            screen("workers are missing", &disconnected, &missing, 10, out),
         ];
         let mut view = View::default();
         for recorded in &busy.events {

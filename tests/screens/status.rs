@@ -39,7 +39,7 @@ fn live(story: &Story) -> Live {
         since: story.now(),
         now: story.now(),
         draining: false,
-        lacking: Vec::new(),
+        missing_workers: Vec::new(),
     }
 }
 
@@ -136,7 +136,9 @@ fn status() {
             (WorkerKind::Coding, Some(90_000)),
             (WorkerKind::Testing, None),
         ] {
-            running.lacking.push(MissingWorkers { kind, ends_in_ms });
+            running
+                .missing_workers
+                .push(MissingWorkers { kind, ends_in_ms });
         }
         add("missing workers", now(&story, Some(&running), out));
         let view = views::status(&story.state, story.now());

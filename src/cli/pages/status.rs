@@ -219,8 +219,12 @@ impl Writer<'_> {
                 Style::Warning,
                 format!("ending, process {}, open for {since}", live.pid),
             ),
-            Some(live) if !live.lacking.is_empty() => {
-                let start: Vec<String> = live.lacking.iter().map(missing_workers::start).collect();
+            Some(live) if !live.missing_workers.is_empty() => {
+                let start: Vec<String> = live
+                    .missing_workers
+                    .iter()
+                    .map(missing_workers::start)
+                    .collect();
                 let text = format!(
                     "process {}, open for {since}, waiting for a worker: {}",
                     live.pid,

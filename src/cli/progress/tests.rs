@@ -174,7 +174,7 @@ fn open_attempts_have_a_line_each_and_the_run_one() {
             live(AttemptId(999), Phase::Checking, "unknown", 0, true),
         ],
         draining: true,
-        lacking: Vec::new(),
+        missing_workers: Vec::new(),
         ..Live::default()
     });
     let load = Load {

@@ -1,7 +1,7 @@
 //! What lies outside of the log: the branch in other hands (moved by somebody else, or checked out),
 //! and the config.
 
-use super::{Effect, Machine, Now, Told};
+use super::{Effect, Machine, Now, RunConfig};
 use crate::model::branch::BranchMove;
 use crate::model::command::Command;
 use crate::model::feature::Status;
@@ -48,9 +48,9 @@ impl Machine {
 
     /// Records what the run is told. Workers that are told something else are refused from now on.
     /// To be called once, after [`Machine::start`].
-    pub fn record_config(&mut self, now: Now, told: Told) {
-        self.config = told.workers;
-        let (content, changes) = (told.content, told.changes);
+    pub fn record_config(&mut self, now: Now, config: RunConfig) {
+        self.config = config.workers;
+        let (content, changes) = (config.content, config.changes);
         self.record(now, &Command::RecordConfig { content, changes });
     }
 }

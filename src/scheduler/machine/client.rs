@@ -27,7 +27,7 @@ impl Machine {
                 let command = Command::Person(command);
                 let answer = match self.core.submit(&actor, id, now.wall, &command) {
                     Ok(accepted) => {
-                        self.tell_cancelled(now, accepted);
+                        self.send_cancellations(now, accepted);
                         ToClient::Accepted {
                             first: accepted.first,
                             last: accepted.last,
@@ -54,7 +54,7 @@ impl Machine {
     }
 
     /// Tells the workers of attempts that a command has just called off.
-    fn tell_cancelled(&mut self, now: Now, accepted: Accepted) {
+    fn send_cancellations(&mut self, now: Now, accepted: Accepted) {
         if accepted.repeated {
             return;
         }
@@ -106,7 +106,7 @@ impl Machine {
             since: self.life.since,
             now: self.life.now,
             draining: !self.life.is_working(),
-            lacking: self.lacking(),
+            missing_workers: self.missing_workers(),
         }
     }
 }

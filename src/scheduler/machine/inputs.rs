@@ -27,7 +27,7 @@ pub struct Now {
 
 /// What a run is told, for its log and for its workers.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct RunConfig {
     /// All of it, as text in a content file.
     pub content: ContentHash,
     /// What differs from what the last run was told.
@@ -149,7 +149,7 @@ pub enum Effect {
         message: Box<SchedulerMessage>,
     },
     /// Say something to a person's command.
-    Tell {
+    Reply {
         /// On which connection.
         connection: Connection,
         /// What.

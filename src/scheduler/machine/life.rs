@@ -114,7 +114,7 @@ impl Machine {
                 self.life.stage = Stage::Draining;
                 self.world.draining = true;
                 let reason = "the scheduler is ending";
-                self.tell_workers(|reason| SchedulerMessage::Drain { reason }, reason);
+                self.send_to_workers(|reason| SchedulerMessage::Drain { reason }, reason);
             }
             // Asked to drain a second time: somebody who has asked nicely once.
             (Stage::Working | Stage::Draining, _) => {
@@ -149,7 +149,7 @@ impl Machine {
             ending,
         };
         self.world.draining = true;
-        self.tell_workers(|reason| SchedulerMessage::Stop { reason }, reason);
+        self.send_to_workers(|reason| SchedulerMessage::Stop { reason }, reason);
     }
 
     /// Nothing is left to do: workers leave, and then the process ends.
@@ -162,11 +162,11 @@ impl Machine {
             ending,
         };
         if !told {
-            self.tell_workers(|reason| SchedulerMessage::Drain { reason }, reason);
+            self.send_to_workers(|reason| SchedulerMessage::Drain { reason }, reason);
         }
     }
 
-    fn tell_workers(&mut self, message: impl Fn(String) -> SchedulerMessage, reason: &str) {
+    fn send_to_workers(&mut self, message: impl Fn(String) -> SchedulerMessage, reason: &str) {
         let workers: Vec<WorkerId> = self.peers.links.keys().copied().collect();
         for worker in workers {
             self.send(worker, message(reason.to_owned()));

@@ -42,7 +42,7 @@ impl MissingKinds {
 
 impl Machine {
     /// Notes since when work has waited for somebody who is not there.
-    pub(super) fn look_for_lack(&mut self, now: Now) {
+    pub(super) fn note_missing_workers(&mut self, now: Now) {
         for kind in KINDS {
             let wall = self.core.state().time(now.wall);
             let waits = self.life.is_working()
@@ -50,13 +50,13 @@ impl Machine {
                 && !self.is_there(kind);
             if !waits {
                 self.missing.since_ms.remove(&kind);
-                self.world.lacking.remove(&kind);
+                self.world.missing_workers.remove(&kind);
                 continue;
             }
             let (since_ms, gone) = self.missing.note(kind, now.mono_ms);
             let waited_ms = now.mono_ms.saturating_sub(since_ms);
             self.world
-                .lacking
+                .missing_workers
                 .insert(kind, WorkerWait { waited_ms, gone });
         }
     }
@@ -75,25 +75,25 @@ impl Machine {
         })
     }
 
-    /// Who is lacking, and how long the run goes on without.
-    pub(super) fn lacking(&self) -> Vec<MissingWorkers> {
-        let lacking = self.world.lacking.iter();
-        let lacking = lacking.map(|(&kind, absence)| MissingWorkers {
+    /// The kinds of workers that are missing, and how long the run waits for them.
+    pub(super) fn missing_workers(&self) -> Vec<MissingWorkers> {
+        let kinds = self.world.missing_workers.iter();
+        let missing = kinds.map(|(&kind, wait)| MissingWorkers {
             kind,
-            ends_in_ms: self.patience_ms(*absence),
+            ends_in_ms: self.wait_left_ms(*wait),
         });
-        lacking.collect()
+        missing.collect()
     }
 
-    fn patience_ms(&self, absence: WorkerWait) -> Option<u64> {
-        let left_ms = absence.left_ms(self.core.state());
+    fn wait_left_ms(&self, wait: WorkerWait) -> Option<u64> {
+        let left_ms = wait.left_ms(self.core.state());
         left_ms.filter(|_| !self.world.stay)
     }
 
     /// When the run ends because nobody has come, in monotonic milliseconds.
-    pub(super) fn patience_until_ms(&self, now: Now) -> Option<u64> {
-        let left_ms = self.world.lacking.values();
-        let left_ms = left_ms.filter_map(|&absence| self.patience_ms(absence));
+    pub(super) fn wait_deadline_ms(&self, now: Now) -> Option<u64> {
+        let left_ms = self.world.missing_workers.values();
+        let left_ms = left_ms.filter_map(|&wait| self.wait_left_ms(wait));
         // What is over already waits for the end of an open attempt, which is an input.
         let next_ms = left_ms.filter(|&left| left > 0).min()?;
         Some(now.mono_ms.saturating_add(next_ms))

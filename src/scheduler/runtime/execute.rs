@@ -111,13 +111,13 @@ impl Executor {
         self.git_error.take()
     }
 
-    pub fn carry(&mut self, effect: Effect) {
+    pub fn execute(&mut self, effect: Effect) {
         match effect {
             Effect::Send {
                 connection,
                 message,
             } => self.put(connection, Outgoing::Worker(message)),
-            Effect::Tell {
+            Effect::Reply {
                 connection,
                 message,
             } => match self.asking.remove(&connection) {
@@ -284,7 +284,7 @@ impl Executor {
             .ok_or_else(|| std::io::Error::other("there is no command to start workers"))?;
         tokio::process::Command::new(program)
             .args(arguments)
-            .args(["--kind", kind, "--crew"])
+            .args(["--kind", kind, "--started-by-scheduler"])
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors)

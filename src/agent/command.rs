@@ -159,28 +159,28 @@ impl Said {
     }
 
     /// True for a program that has said little else than that somebody must log in.
-    fn is_login_missing(&self, last_words: &str) -> bool {
+    fn is_login_missing(&self, stderr_tail: &str) -> bool {
         let says = |line: &str| {
             let line = line.to_lowercase();
             LOGIN_WORDS.iter().any(|words| line.contains(words))
         };
-        self.lines <= REFUSAL_LINES_MAX && (says(&self.last) || says(last_words))
+        self.lines <= REFUSAL_LINES_MAX && (says(&self.last) || says(stderr_tail))
     }
 }
 
 /// What an exit code means.
-fn result_of(exit_code: i32, last_words: &str, said: &Said) -> SessionResult {
-    let colon = if last_words.is_empty() { "" } else { ": " };
+fn result_of(exit_code: i32, stderr_tail: &str, said: &Said) -> SessionResult {
+    let colon = if stderr_tail.is_empty() { "" } else { ": " };
     let (end, reason) = match exit_code {
         0 => (
             SessionEnd::Completed,
             "the program exited with 0".to_owned(),
         ),
-        code if code < 128 && said.is_login_missing(last_words) => {
-            let words = if last_words.is_empty() {
+        code if code < 128 && said.is_login_missing(stderr_tail) => {
+            let words = if stderr_tail.is_empty() {
                 &said.last
             } else {
-                last_words
+                stderr_tail
             };
             (
                 SessionEnd::AuthFailed,
@@ -190,13 +190,13 @@ fn result_of(exit_code: i32, last_words: &str, said: &Said) -> SessionResult {
         code if code > 128 => (
             SessionEnd::Crashed,
             format!(
-                "the program was killed by signal {}{colon}{last_words}",
+                "the program was killed by signal {}{colon}{stderr_tail}",
                 code - 128
             ),
         ),
         code => (
             SessionEnd::Crashed,
-            format!("the program exited with {code}{colon}{last_words}"),
+            format!("the program exited with {code}{colon}{stderr_tail}"),
         ),
     };
     SessionResult {

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::estimate::{Estimates, PRIOR_MS};
-pub use self::feature::{Broken, Feature, Told, Words};
+pub use self::feature::{Broken, Feature, FeatureWords, Words};
 pub use self::head::Unexplained;
 use self::index::Indexes;
 pub use self::notices::{Notices, Refused};

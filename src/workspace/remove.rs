@@ -113,7 +113,7 @@ impl Repository {
     /// One cannot be removed.
     pub async fn forget_torn(&self, live: &[AttemptId], before: AttemptId) -> Result<()> {
         let registered = self.common_dir().join("worktrees");
-        for (attempt, git_dir) in torn(&registered) {
+        for (attempt, git_dir) in half_created(&registered) {
             if attempt < before && !live.contains(&attempt) {
                 let doing = "remove the remains of a worktree's directory in git";
                 blocking(doing, git_dir, remove_any).await?;
@@ -274,19 +274,19 @@ fn orphans(registered: &Path, worktrees_dir: &Path) -> Vec<(AttemptId, PathBuf)>
 }
 
 /// git's own directories for worktrees of ours that lack what git must find in them.
-fn torn(registered: &Path) -> Vec<(AttemptId, PathBuf)> {
+fn half_created(registered: &Path) -> Vec<(AttemptId, PathBuf)> {
     let entries = fs::read_dir(registered).into_iter().flatten().flatten();
-    let torn = |entry: fs::DirEntry| {
+    let half_created = |entry: fs::DirEntry| {
         let (name, git_dir) = (entry.file_name(), entry.path());
         let number = name.to_str()?.strip_prefix(OLD_NAME)?.parse().ok()?;
         let lacks = |file: &str| {
             fs::metadata(git_dir.join(file)).is_ok_and(|meta| meta.len() == 0)
                 || !exists(&git_dir.join(file))
         };
-        let torn = ["commondir", "gitdir", "HEAD"].into_iter().any(lacks);
-        torn.then_some((AttemptId(number), git_dir))
+        let incomplete = ["commondir", "gitdir", "HEAD"].into_iter().any(lacks);
+        incomplete.then_some((AttemptId(number), git_dir))
     };
-    entries.take(ENTRIES_MAX).filter_map(torn).collect()
+    entries.take(ENTRIES_MAX).filter_map(half_created).collect()
 }
 
 /// Deletes a worktree in an order that can be interrupted anywhere: first its directory is moved

@@ -188,7 +188,7 @@ fn result_of(
     exit_code: Option<i32>,
     transport: &AcpTransport,
     watch: &Watch,
-    last_words: &str,
+    stderr_tail: &str,
 ) -> SessionResult {
     let updates = transport.updates();
     let mut usage = updates.usage(None);
@@ -213,7 +213,7 @@ fn result_of(
         }
         Ending::Agreed => SessionResult::new(SessionEnd::Completed, "the session was agreed on"),
         Ending::Unusable(why) => SessionResult::unusable(why),
-        Ending::Closed => closed(exit_code, last_words),
+        Ending::Closed => closed(exit_code, stderr_tail),
         Ending::Stopped(why, answer) => {
             if let Some(answer) = answer {
                 usage = updates.usage(Some(&answer));
@@ -228,23 +228,23 @@ fn result_of(
 
 /// The agent's output ended before its terminal event. That is a failure whatever the exit code;
 /// the code says which.
-fn closed(exit_code: Option<i32>, last_words: &str) -> SessionResult {
-    let colon = if last_words.is_empty() { "" } else { ": " };
+fn closed(exit_code: Option<i32>, stderr_tail: &str) -> SessionResult {
+    let colon = if stderr_tail.is_empty() { "" } else { ": " };
     match exit_code {
         Some(code) if code > 128 => SessionResult::new(
             SessionEnd::Crashed,
             format!(
-                "the agent was ended by signal {}{colon}{last_words}",
+                "the agent was ended by signal {}{colon}{stderr_tail}",
                 code - 128
             ),
         ),
         Some(code) if code != 0 => SessionResult::new(
             SessionEnd::Crashed,
-            format!("the agent exited with {code}{colon}{last_words}"),
+            format!("the agent exited with {code}{colon}{stderr_tail}"),
         ),
         _ => SessionResult::new(
             SessionEnd::NoTerminalEvent,
-            format!("the agent's output ended before its turn did{colon}{last_words}"),
+            format!("the agent's output ended before its turn did{colon}{stderr_tail}"),
         ),
     }
 }

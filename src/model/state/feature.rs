@@ -84,7 +84,7 @@ impl Feature {
 
 /// What agents and people said about a feature.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Told {
+pub struct FeatureWords {
     /// The last failures, oldest first, at most [`FAILURES_REMEMBERED`](super::FAILURES_REMEMBERED).
     pub recent_failures: Vec<String>,
     /// What an agent wants to know.
@@ -108,12 +108,12 @@ pub struct Broken {
     pub suspects: Vec<(FeatureId, CommitId)>,
 }
 
-/// [`Told`], which takes no room for the many features about which nothing was said.
+/// [`FeatureWords`], which takes no room for the many features about which nothing was said.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Words(Option<Box<Told>>);
+pub struct Words(Option<Box<FeatureWords>>);
 
-static NOTHING: Told = Told {
+static NOTHING: FeatureWords = FeatureWords {
     recent_failures: Vec::new(),
     question: None,
     answers: Vec::new(),
@@ -147,15 +147,15 @@ impl Words {
 }
 
 impl Deref for Words {
-    type Target = Told;
+    type Target = FeatureWords;
 
-    fn deref(&self) -> &Told {
+    fn deref(&self) -> &FeatureWords {
         self.0.as_deref().unwrap_or(&NOTHING)
     }
 }
 
 impl DerefMut for Words {
-    fn deref_mut(&mut self) -> &mut Told {
+    fn deref_mut(&mut self) -> &mut FeatureWords {
         self.0.get_or_insert_default()
     }
 }

@@ -18,7 +18,7 @@
 //! | [`load`] | from a log and its snapshots to a state |
 //! | [`offline`] | a person's command when no scheduler runs |
 //!
-//! It knows nothing of agents, prompts, checks, or of how anything looks in a terminal.
+//! It does not know agents, prompts, checks, or terminals.
 
 pub mod clock;
 pub mod committer;

@@ -15,8 +15,8 @@
 //! | [`repair`] | a whole log again, of what can be read |
 //! | [`portable`] | a whole log as one checksummed file: the way from one engine to another |
 //!
-//! It knows nothing of what events mean, of clocks (times come with the events), of connections,
-//! or of who waits for what.
+//! It does not know what events mean, clocks (times come with the events), connections, or who
+//! waits for what.
 
 pub mod content;
 pub mod directory;

@@ -10,10 +10,10 @@
 //!   the working tree.
 //!
 //! Never touched: the user's working tree, index, `HEAD` and branches. Never run: hooks, fsmonitor,
-//! garbage collection, signing, and any program that a configuration names which somebody may have
-//! written since the run began. Filters and merge drivers of the person's own configuration, as it
-//! was read at the start of the run, do run for attempts (git-lfs would otherwise commit the wrong
-//! bytes), under the attempt's limits; what is salvaged from dead ones is taken as it lies there.
+//! garbage collection, signing, and programs named by a configuration that may have changed since
+//! the run began. Filters and merge drivers of the person's own configuration, as read at the start
+//! of the run, do run for attempts (git-lfs would otherwise commit the wrong bytes), under the
+//! attempt's limits; work salvaged from dead attempts is taken byte for byte.
 
 mod blocking;
 mod blueprint;
@@ -63,5 +63,5 @@ pub use settings::Settings;
 pub use version::Version;
 pub use worktree::{Committed, Worktree};
 
-/// What every operation here returns.
+/// The result of every operation here.
 pub type Result<T> = std::result::Result<T, Error>;

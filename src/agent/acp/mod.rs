@@ -25,21 +25,21 @@ use super::stderr::{self, Complaints};
 use super::watch::{Stop, Watch};
 use crate::model::evidence::{FailureKind, SessionEnd};
 
-/// How long an agent may take to exit after its input has ended. Its work is done by then, so
-/// only its exit code is at stake.
+/// Time for an agent to exit after its input has ended. Its work is done by then, so only its exit
+/// code matters.
 const EXIT_LIMIT: Duration = Duration::from_secs(1);
 
-/// What is answered when an agent asks for permission.
+/// The answer to an agent's request for permission.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Permission {
-    /// Yes, once. The worktree is the agent's own, and the checks decide.
+    /// Allow it once. The worktree is the agent's own, and the checks decide.
     #[default]
     Allow,
     /// Deny every request.
     Deny,
 }
 
-/// What is agreed with an agent before the prompt.
+/// Settings of a session before the prompt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AcpSettings {
     /// The session mode to set; claude-agent-acp and codex-acp start in one that denies tools.
@@ -48,10 +48,10 @@ pub struct AcpSettings {
     pub auth_method: Option<String>,
     /// The answer to requests for permission.
     pub permission: Permission,
-    /// What `{model}` stands for in the arguments.
+    /// The value of `{model}` in the arguments.
     pub model: String,
-    /// Ends when the session and its mode are agreed on, before any prompt: it costs no token, and
-    /// shows whether the agent can be used at all.
+    /// End after session and mode are set, before any prompt: this costs no token, and shows
+    /// whether the agent can be used.
     pub handshake_only: bool,
 }
 
@@ -64,10 +64,9 @@ pub struct AcpDriver {
 }
 
 impl AcpDriver {
-    /// A driver for the agent `program`; its arguments may hold placeholders.
+    /// A driver for the agent `program`; its arguments may contain placeholders.
     ///
-    /// # Errors
-    /// For an unknown placeholder or a single brace.
+    /// # Errors An unknown placeholder or a single brace.
     pub fn new(
         program: impl Into<String>,
         args: Vec<String>,
@@ -100,7 +99,7 @@ impl AcpDriver {
             let stop = watch.stopped(&session.cancel);
             let conversation = async {
                 let ending = run_session(stdout, stdin, config, Arc::clone(&transport), stop).await;
-                // Its input has ended; an agent that was not stopped may now exit by itself.
+                // Its input has ended, so an agent that was not stopped may now exit by itself.
                 let exit_code = match ending {
                     Ending::Stopped(..) => None,
                     _ => tokio::time::timeout(EXIT_LIMIT, tree.wait()).await.ok(),
@@ -112,7 +111,7 @@ impl AcpDriver {
             tokio::select! {
                 biased;
                 result = &mut conversation => {
-                    // All writers are dead: what they wrote is in the pipe.
+                    // All writers are dead, so what they wrote is in the pipe.
                     if !drain.is_terminated() {
                         let _ = tokio::time::timeout(EXIT_LIMIT, drain).await;
                     }
@@ -132,8 +131,8 @@ impl AcpDriver {
         result
     }
 
-    /// Talks to an agent that is at the other end of two streams and no child process of ours:
-    /// all that a session is but for starting and ending a program.
+    /// Talks to an agent at the other end of two streams that is not our child: a whole session
+    /// except starting and ending a program.
     pub async fn converse(
         &self,
         reader: impl AsyncRead + Unpin + Send + 'static,
@@ -182,7 +181,7 @@ impl Driver for AcpDriver {
     }
 }
 
-/// What the end of a conversation means.
+/// Interprets the end of a conversation.
 fn result_of(
     ending: Ending,
     exit_code: Option<i32>,
@@ -197,7 +196,7 @@ fn result_of(
             usage = updates.usage(Some(&answer));
             let (end, reason) = updates.end_of(&answer);
             match watch.is_overstepped() {
-                // What follows a limit must not depend on who is quicker, we or the agent.
+                // What follows a limit must not depend on which side is faster.
                 true => watch.result_of(Stop::Limit(FailureKind::StepLimit)),
                 false => SessionResult::new(end, reason),
             }

@@ -1,4 +1,4 @@
-//! Running a check or a hook to its end.
+//! Runs a check or a hook to its end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,17 +13,17 @@ use crate::agent::mask::{Mask, Stream};
 use super::{Output, ProcessError, Streams, Tree, TreeCommand};
 use crate::stopwatch::Stopwatch;
 
-/// The exit code that stands for "ended by its time limit", as timeout(1) has it.
+/// The exit code that stands for "ended by its time limit", as in timeout(1).
 const TIMED_OUT: i32 = 124;
 
-/// How a command went.
+/// The result of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finished {
     /// Its exit code; a signal N is 128 + N, a time limit is 124.
     pub exit_code: i32,
     /// True when it was ended by its time limit.
     pub timed_out: bool,
-    /// True when it was ended because the caller did not want it any more.
+    /// True if the caller cancelled it.
     pub cancelled: bool,
     /// How long it took, in milliseconds, without times in which this process was stopped.
     pub duration_ms: u64,
@@ -35,19 +35,18 @@ pub struct Finished {
     pub exceeded: Option<Exceeded>,
 }
 
-/// Why the reading of the output stopped.
+/// Why reading the output stopped.
 enum Stop {
     End,
     TimeLimit,
     Cancelled,
 }
 
-/// Runs a command until it ends, its limit is over, or `cancel` is called. Without input, and
-/// with at most `output_limit_bytes` of its output kept. When this returns, the command and all
-/// that it started are dead.
+/// Runs a command until it ends, its time limit is over, or `cancel` is called. Without input, and
+/// with at most `output_limit_bytes` of its output kept. When this returns, the command and
+/// everything that it started are dead.
 ///
-/// # Errors
-/// When the program cannot be started.
+/// # Errors The program cannot be started.
 pub async fn run_to_end(
     command: TreeCommand,
     limit: Duration,
@@ -57,10 +56,9 @@ pub async fn run_to_end(
     run_masked(command, limit, output_limit_bytes, Arc::default(), cancel).await
 }
 
-/// The same; secrets of `mask` are in no part of the output that is kept.
+/// Like [`run`], with the secrets of `mask` removed from the output.
 ///
-/// # Errors
-/// When the program cannot be started.
+/// # Errors The program cannot be started.
 pub async fn run_masked(
     mut command: TreeCommand,
     limit: Duration,
@@ -69,7 +67,7 @@ pub async fn run_masked(
     cancel: &CancellationToken,
 ) -> Result<Finished, ProcessError> {
     command.streams = Streams::Merged;
-    // What stops the whole machine, or this process with all others, is no fault of the program's.
+    // A stop of the whole machine, or of this process with all others, is not the program's fault.
     let watch = Stopwatch::start();
     let mut tree = Tree::spawn(command).await?;
     let mut output = Masked {
@@ -81,7 +79,7 @@ pub async fn run_masked(
     let deadline = watch.reaches(limit_ms);
     let stop = {
         let run = async {
-            // The pipe ends when all writers are dead, which the end of the program brings about.
+            // The pipe ends when all writers are dead, which follows the end of the program.
             if let Some(pipe) = pipe.as_mut() {
                 read_all(pipe, &mut output).await;
             }
@@ -98,7 +96,8 @@ pub async fn run_masked(
     if !matches!(stop, Stop::End)
         && let Some(pipe) = pipe.as_mut()
     {
-        // What was written before the end; bounded by the pipe's buffer, as all writers are dead.
+        // What was written before the end; bounded by the pipe's buffer, because all writers are
+        // dead.
         let _ = tokio::time::timeout(Duration::from_secs(1), read_all(pipe, &mut output)).await;
     }
     Ok(Finished {
@@ -115,7 +114,7 @@ pub async fn run_masked(
     })
 }
 
-/// What is kept of an output, without its secrets.
+/// The kept output, without its secrets.
 struct Masked {
     output: Output,
     stream: Stream,
@@ -132,7 +131,7 @@ impl Masked {
     }
 }
 
-/// Reads until all writers are gone.
+/// Reads until all writers have ended.
 async fn read_all(pipe: &mut tokio::net::unix::pipe::Receiver, output: &mut Masked) {
     let mut bytes = [0; 16 * 1024];
     while let Ok(read) = pipe.read(&mut bytes).await {

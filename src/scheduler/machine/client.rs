@@ -1,4 +1,4 @@
-//! What people's commands ask for.
+//! Requests of people's commands.
 
 use super::peers::Peer;
 use super::{Connection, Effect, Machine, Now};
@@ -16,7 +16,7 @@ impl Machine {
         message: ClientMessage,
     ) {
         let Some(Peer::Client(actor)) = self.peers.connections.get(&connection).cloned() else {
-            // Closed in the meantime.
+            // It was closed in the meantime.
             return;
         };
         if actor.is_agent() && !planted!(AgentObeyed) {
@@ -53,7 +53,7 @@ impl Machine {
         }
     }
 
-    /// Tells the workers of attempts that a command has just called off.
+    /// Sends the workers the attempts that a command has just cancelled.
     fn send_cancellations(&mut self, now: Now, accepted: Accepted) {
         if accepted.repeated {
             return;
@@ -68,7 +68,7 @@ impl Machine {
             .collect();
         for (attempt, reason) in cancelled {
             if self.is_merging(attempt) {
-                // git decides.
+                // git decides what becomes of it.
                 continue;
             }
             if let Some(waiting) = self.merges.queue.take(attempt) {
@@ -84,7 +84,7 @@ impl Machine {
         }
     }
 
-    /// What is known of the open attempts beside the log.
+    /// What is known of the open attempts besides the log.
     pub fn live(&self) -> Live {
         let state = self.core.state();
         let attempts = state.attempts().iter().filter_map(|(&attempt, open)| {

@@ -14,7 +14,7 @@
 //! | [`spool`], [`ports`] | files and names whose locks die with the worker |
 //! | [`config`] | what a worker has to be told |
 //!
-//! Knows nothing of the log, of other workers, of which feature is next, or of moving the branch.
+//! It does not know the log, other workers, which feature is next, or how the branch moves.
 
 pub mod cage;
 mod commands;

@@ -1,5 +1,5 @@
-//! What an attempt came to: from the end of a session, the agent's claims and the checks' exit
-//! codes to a report. Pure.
+//! Derives an attempt's report from the end of a session, the agent's claims and the checks' exit
+//! codes. Without I/O.
 
 use crate::model::clip::clip;
 use crate::model::evidence::{Basis, CheckRun, Evidence, Failure, FailureKind, SessionEnd, Usage};
@@ -9,21 +9,21 @@ use crate::model::trouble::{Stage, Trouble, TroubleKind};
 
 use super::verdict::{Claim, Reading};
 
-/// How one agent session went.
+/// The result of one agent session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionResult {
     /// How it ended.
     pub end: SessionEnd,
-    /// Set when it failed by something other than the agent's own ending: one of our limits, or a
-    /// setup that cannot work. It explains `end`.
+    /// Set if it failed because of something else than the agent's own ending: one of our limits,
+    /// or a setup that cannot work. It explains `end`.
     pub failure: Option<FailureKind>,
-    /// The agent's or the driver's last words about it; may be empty.
+    /// The agent's or the driver's last message about it; may be empty.
     pub detail: String,
-    /// When the provider's limit ends, if it said so.
+    /// When the provider's limit ends, if known.
     pub limited_until: Option<Timestamp>,
     /// What it used.
     pub usage: Usage,
-    /// What the agent wrote into its verdict file.
+    /// The contents of the agent's verdict file.
     pub verdict: Reading,
 }
 
@@ -32,32 +32,31 @@ pub struct SessionResult {
 pub struct FeatureChecks {
     /// Number of the feature.
     pub feature: FeatureId,
-    /// What was run; all with exit code 0 but perhaps the last.
+    /// The commands that ran; only the last one may have failed.
     pub runs: Vec<CheckRun>,
-    /// The last lines of the output of the last run; of interest when it failed.
+    /// The last lines of the last run's output; used if it failed.
     pub tail: String,
-    /// Ignored files that the agent had made and that were removed before the checks; of interest when
-    /// one failed.
+    /// Ignored files of the agent's that were removed before the checks; used if one failed.
     pub removed: Vec<String>,
 }
 
-/// A commit, ready to be the head of the branch.
+/// A commit that is ready to be merged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RebasedCommit {
-    /// What it stands on.
+    /// The commit that it is based on.
     pub onto: CommitId,
-    /// The commit; the same as `onto` when nothing changed.
+    /// The commit; the same as `onto` if nothing changed.
     pub commit: CommitId,
     /// Object id of its tree.
     pub tree: CommitId,
     /// Files changed against `onto`, at most `MergeStarted::TOUCHED_MAX`.
     pub touched: Vec<String>,
-    /// How many in all.
+    /// Number of all changed files.
     pub touched_total: u32,
 }
 
-/// SIGKILL comes from a person, or from a kernel that is out of memory, never from the code that
-/// is checked: it says nothing about the feature.
+/// SIGKILL comes from a person, or from a kernel that is out of memory, never from the checked
+/// code: it says nothing about the feature.
 const KILLED: i32 = 137;
 
 impl FeatureChecks {
@@ -92,8 +91,8 @@ impl FeatureChecks {
         })
     }
 
-    /// That files were removed before the checks, which explains many a failure that nothing else
-    /// explains; `None` when none were. Those that the check speaks of come first.
+    /// The sentence that files were removed before the checks, which explains many otherwise
+    /// unexplained failures; `None` if none were. Files that the check mentions come first.
     fn removed_words(&self, command: &str) -> Option<String> {
         let spoken_of = |file: &&String| {
             let name = file.trim_end_matches('/');
@@ -120,8 +119,8 @@ impl FeatureChecks {
     }
 }
 
-/// Removed files that a failure names, each cut at so many bytes: they share its reason with the
-/// check's last words.
+/// Removed files that a failure names, each cut to this many bytes: they share its reason with the
+/// check's last lines.
 const REMOVED_SHOWN: usize = 6;
 const REMOVED_BYTES_MAX: usize = 100;
 
@@ -162,7 +161,7 @@ impl SessionResult {
                 FailureKind::TurnOrBudgetCap,
                 "the agent reached its own turn or budget cap",
             ),
-            // Nobody of ours asked for it, or the attempt would be over for that reason.
+            // We did not ask for it, or the attempt would be over for that reason.
             SessionEnd::Cancelled => (
                 FailureKind::AgentGaveUp,
                 "the agent ended its turn as cancelled",
@@ -188,7 +187,7 @@ fn with_detail(words: &str, detail: &str) -> String {
 /// Questions are read by people in a terminal; a longer one is cut.
 const QUESTION_BYTES_MAX: usize = 8_000;
 
-/// What a coding session is worth: `None` when the work shall be checked, else the report.
+/// Evaluates a coding session: `None` if the work should be checked, else the report.
 pub fn after_coding_session(features: &[JobFeature], session: &SessionResult) -> Option<Report> {
     if let Some(failure) = session.failure() {
         return Some(fail_all(features, &failure, session.limited_until));
@@ -220,8 +219,8 @@ pub fn after_coding_session(features: &[JobFeature], session: &SessionResult) ->
     })
 }
 
-/// Features without checks pass on the agent's word alone. A word that cannot be read is none; where
-/// there are checks, they decide.
+/// Features without checks pass on the agent's verdict. An unreadable verdict is none; if there are
+/// checks, they decide.
 fn wordless(features: &[JobFeature], verdict: &Reading) -> Vec<(FeatureId, Failure)> {
     let Some(note) = &verdict.note else {
         return Vec::new();
@@ -256,8 +255,8 @@ pub fn fail_all(
     }
 }
 
-/// What the checks of a coding job say of the commit that they ran on. `note` is what else people
-/// and the next attempt should know: that the agent's verdict could not be read.
+/// The report of a coding job's checks on the commit. `note` tells people and the next attempt what
+/// else matters: that the agent's verdict could not be read.
 pub fn after_checks(
     features: &[JobFeature],
     rebased: &RebasedCommit,
@@ -278,8 +277,8 @@ pub fn after_checks(
             limited_until: None,
         };
     }
-    // A feature with checks of which none ran would pass on nothing: our own mistake, and still
-    // it must not merge.
+    // A feature with checks of which none ran would pass without proof. That would be our own
+    // mistake, and it must still not merge.
     if let Some(feature) = features.iter().find(|feature| {
         !feature.spec.checks.is_empty()
             && runs_of(checks, feature.id).len() != feature.spec.checks.len()
@@ -324,8 +323,8 @@ fn evidence(feature: &JobFeature, rebased: &RebasedCommit, checks: &[FeatureChec
     }
 }
 
-/// The report of an attempt that got to `stage`, unless the machine is to blame for what it says:
-/// then nothing is said of the features.
+/// The report of an attempt that got to `stage`. If the machine is to blame, it says nothing about
+/// the features.
 pub fn excused(report: Report, stage: Stage) -> Report {
     let failures: Vec<&Failure> = match &report {
         Report::Failed { failures, .. } => failures.iter().map(|(_, it)| it).collect(),
@@ -345,9 +344,9 @@ pub fn excused(report: Report, stage: Stage) -> Report {
     }
 }
 
-/// What a report is worth when this run is ending: whatever ends the run may have reached the agent,
-/// its checks or git as well, so that a failure says nothing about the feature and costs it no try.
-/// What a provider said stands, and so does a question.
+/// Changes a report if this run is ending: whatever ends the run may have reached the agent, its
+/// checks or git as well, so a failure says nothing about the feature and costs no try. A
+/// provider's answer and a question stay.
 pub fn while_ending(report: Report, why: &str) -> Report {
     match report {
         Report::Failed { failures, .. } if !failures.iter().any(|(_, it)| is_providers(it)) => {
@@ -380,8 +379,8 @@ pub fn while_ending(report: Report, why: &str) -> Report {
     }
 }
 
-/// Whether a signal to every process, ours included, would look like this: a program that failed.
-/// Our own limits, a provider's answer and a conflict have another reason.
+/// Whether a signal to every process, including this one, would look like this: a program that
+/// failed. Our own limits, a provider's answer and a conflict have other causes.
 pub fn may_be_a_signal(report: &Report) -> bool {
     let programs = |failure: &Failure| {
         matches!(
@@ -411,7 +410,7 @@ fn is_providers(failure: &Failure) -> bool {
     )
 }
 
-/// True when an agent's session has a say in the test of this feature.
+/// True if an agent's session takes part in the test of this feature.
 pub fn needs_agent(feature: &JobFeature, test_with_agent: bool, checks: &[FeatureChecks]) -> bool {
     let broken = checks
         .iter()
@@ -419,8 +418,8 @@ pub fn needs_agent(feature: &JobFeature, test_with_agent: bool, checks: &[Featur
     (feature.spec.checks.is_empty() || test_with_agent) && !broken
 }
 
-/// What a testing job says of its features. `trouble` is what kept it from the end, if anything:
-/// features without a verdict until then are inconclusive for that reason.
+/// The report of a testing job. `trouble` is what kept it from the end, if anything: features
+/// without a verdict until then are inconclusive for that reason.
 pub fn tested(
     features: &[JobFeature],
     test_with_agent: bool,

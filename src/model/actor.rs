@@ -11,8 +11,8 @@ use super::ids::{AttemptId, WorkerId};
 /// Bytes of a terminal's name that are kept; `pts/1234` has eight. A longer name is cut.
 pub const TERMINAL_BYTES_MAX: usize = 32;
 
-/// The environment variable by which the processes of an attempt are recognised. Its value ends in
-/// `-ATTEMPT.`, after what names the project.
+/// The environment variable that identifies the processes of an attempt. Its value ends in
+/// `-ATTEMPT.`, after a prefix for the project.
 pub const TREE_MARKER: &str = "CREWLOG_TREE";
 
 /// The first argument of the process that guards an attempt's program.
@@ -21,8 +21,8 @@ pub const GUARD_STAGE: &str = "__guard";
 /// The first argument of the process that is the program's parent.
 pub const INIT_STAGE: &str = "__init";
 
-/// Generations that a process is traced back through. Ordinary ones have ten; whoever hides behind
-/// more than this cannot be recognised, and is refused.
+/// Generations that a process is traced back through. Ordinary ones have ten; a process with more
+/// than this cannot be identified, and is refused.
 pub const LINEAGE_MAX: usize = 256;
 
 /// Who spoke. It is recognised when a connection opens or a command starts, and stands in the
@@ -49,7 +49,7 @@ pub enum Actor {
     Worker(WorkerId),
     /// A process that descends from an attempt: an agent, a check, a hook.
     Agent {
-        /// Which attempt; none when the process has hidden it.
+        /// The attempt; `None` if the process has hidden it.
         attempt: Option<AttemptId>,
         /// The process, as the scheduler sees it.
         pid: u32,
@@ -68,8 +68,8 @@ impl Actor {
         matches!(self, Self::Person { .. })
     }
 
-    /// A sentence of this actor's: `by uid 1000 (pid 4711, pts/3): TEXT` for people and agents, the
-    /// text alone for the rest.
+    /// A sentence signed by this actor: `by uid 1000 (pid 4711, pts/3): TEXT` for people and
+    /// agents, only the text for others.
     pub fn signed(&self, text: &str) -> String {
         match (self.is_person() || self.is_agent(), text) {
             (false, _) => text.to_owned(),
@@ -138,12 +138,12 @@ impl Caller {
         }
     }
 
-    /// Who it is. `works` says of a process whether it is a worker: whatever a worker has started
-    /// belongs to an attempt.
+    /// Decides who it is. `works` tells whether a process is a worker: everything that a worker has
+    /// started belongs to an attempt.
     pub fn actor(&self, works: impl Fn(&Kin) -> bool) -> Actor {
         let pid = self.pid;
         let origins = self.lineage.iter().filter_map(|kin| kin.origin);
-        // The outermost: that is the guard, whatever its agent claims of itself.
+        // The outermost one is the guard, whatever its agent claims about itself.
         let attempt = origins.clone().rev().find_map(|origin| match origin {
             Origin::Attempt(attempt) => Some(attempt),
             Origin::Unknown => None,
@@ -156,7 +156,7 @@ impl Caller {
         Actor::person(self.uid, pid, &self.tty)
     }
 
-    /// When the process itself started; none when the listener speaks to itself.
+    /// When the process itself started; `None` if the listener speaks to itself.
     pub fn start_ticks(&self) -> Option<u64> {
         self.lineage.first().map(|kin| kin.start_ticks)
     }
@@ -167,8 +167,8 @@ impl Caller {
 pub struct Surrounding {
     /// The attempt's marker; empty when it cannot be read.
     pub token: String,
-    /// The directories that are the attempt's own: its working tree and its temporary directory.
-    /// None are known when the attempt's guard is gone.
+    /// The attempt's own directories: its working tree and its temporary directory. Empty if the
+    /// attempt's guard has ended.
     pub places: Vec<PathBuf>,
 }
 

@@ -76,9 +76,9 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
     }
 }
 
-/// Folds an event of which nothing but its envelope can be read: its text is lost, and nobody knows
-/// what it changed. The run is paused there, so that a person looks before anything is built on the
-/// rest, and resumes it.
+/// Folds an event of which only the envelope can be read: its text is lost, and nobody knows what
+/// it changed. It pauses the run, so that a person looks and resumes before anything builds on the
+/// rest.
 pub fn pass_over(
     state: &mut State,
     sequence: Sequence,

@@ -1,7 +1,7 @@
 //! The backlog file: what people write, checked as a whole before anything of it counts.
 //!
 //! TOML is a list of `[[feature]]` tables; JSON is an array of such objects, or `{"features":
-//! [...]}`. Either way `features` and `feature` mean the same.
+//! [...]}`. `features` and `feature` mean the same.
 //!
 //! | key | value |
 //! |---|---|
@@ -14,9 +14,9 @@
 //! | `depends_on` (or `dependencies`) | a list of numbers (`4`, `"#4"`) and names, mixed |
 //! | `priority` | an integer; **a higher number goes first**, 0 when absent |
 //!
-//! Lists that were written for AutoForge have the same keys and can be read as they are, with one
-//! difference in meaning: there, a lower priority number is earlier. Priority only orders features
-//! that are equal in everything else.
+//! Lists for AutoForge have the same keys and can be read unchanged, with one difference in
+//! meaning: there, a lower priority number is earlier. Priority only orders features that are
+//! otherwise equal.
 
 use std::fmt;
 
@@ -40,7 +40,7 @@ pub use resolve::resolve;
 pub const FILE_BYTES_MAX: usize = 256 << 20;
 /// Features in one file: no more than a backlog can hold.
 pub const FEATURES_MAX: usize = state::FEATURES_MAX;
-/// Problems that are told one by one: a person reads no more before mending the first ones.
+/// Problems that are listed: a person reads no more before fixing the first ones.
 pub const PROBLEMS_MAX: usize = 50;
 
 /// How a backlog is written.
@@ -53,7 +53,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that a file's name says: JSON where it ends in `.json`, otherwise TOML.
+    /// The format by the file's name: JSON if it ends in `.json`, otherwise TOML.
     pub fn of_file_name(name: &str) -> Self {
         let ending = name.rsplit('.').next().unwrap_or_default();
         if ending.eq_ignore_ascii_case("json") {
@@ -133,7 +133,7 @@ impl fmt::Display for Problem {
 /// All that is wrong with a backlog file. Nothing of such a file is taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub struct BacklogErrors {
-    /// The first [`PROBLEMS_MAX`] of them, in the order of the file as far as they were found so.
+    /// The first [`PROBLEMS_MAX`] of them, mostly in the order of the file.
     pub problems: Vec<Problem>,
     /// How many more there are.
     pub more: usize,
@@ -193,7 +193,7 @@ impl fmt::Display for BacklogErrors {
 ///
 /// # Errors
 ///
-/// All problems together, each with its place. A text that is no TOML or JSON at all has one.
+/// All problems, each with its place. Text that is neither TOML nor JSON has one.
 pub fn parse(text: &str, format: Format) -> Result<Vec<BacklogFeature>, BacklogErrors> {
     if text.len() > FILE_BYTES_MAX {
         let (found, limit) = (text.len(), FILE_BYTES_MAX);

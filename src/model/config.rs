@@ -1,4 +1,4 @@
-//! What a run is told, as text: one `key = value` a line. What differs between two such texts.
+//! A run's config as text, one `key = value` per line, and the differences between two such texts.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ pub const CHANGES_MAX: usize = 50;
 /// Bytes of a value that are shown; of a longer one, its digest and its length are.
 const VALUE_BYTES_MAX: usize = 200;
 
-/// A value that is not the same.
+/// A value that differs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigChange {
     /// The key with its section.
@@ -66,7 +66,7 @@ pub fn words(changes: &[ConfigChange], total: u32) -> String {
     }
 }
 
-/// What stands for a value that is too long, or that nobody may read.
+/// Stands for a value that is too long, or that nobody may read.
 pub fn digest(value: &[u8]) -> String {
     let digest = Sha256::digest(value);
     let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -1,7 +1,7 @@
 //! What a command makes happen: the facts that follow from it, or the reason why not.
 //!
-//! Nothing is changed here. Who calls this records the events and applies them before the next
-//! command is decided, so that two workers can never be given the same feature.
+//! Nothing is changed here. The caller records the events and applies them before it decides the
+//! next command, so two workers never get the same feature.
 
 mod assign;
 mod backlog;

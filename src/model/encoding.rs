@@ -1,4 +1,4 @@
-//! The encoding of a text that a person wrote: UTF-8, or a name for what it is instead.
+//! Detects the encoding of a text that a person wrote: UTF-8, or the name of another one.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The facts. An event is never edited, and a released struct is frozen: a change of shape is a
+//! The events. An event is never edited, and a released struct is frozen: a change of shape is a
 //! new struct under the same kind with the next version, and an upcaster from the old one.
 //!
 //! Inside an event: no `usize`, no hash maps, no `flatten`, `untagged` or `skip_serializing_if`,
@@ -21,7 +21,7 @@ use super::ids::{
 use super::settings::{Settings, WorkerKind};
 use super::trouble::{Stage, TroubleKind};
 
-/// An event with what the log knows of it.
+/// An event with its place in the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recorded {
     /// Position of the event in the log, from 1.
@@ -121,7 +121,7 @@ events! {
         /// Number of the feature.
         feature: FeatureId,
     }
-    /// A person decided to go on without this feature.
+    /// A person decided to continue without this feature.
     4 1 FeatureSkipped {
         /// Number of the feature.
         feature: FeatureId,
@@ -137,7 +137,7 @@ events! {
     }
     /// Features were chosen to be implemented by one attempt.
     11 1 FeatureAssigned {
-        /// For whom; the attempt starts in the same batch.
+        /// The worker; its attempt starts in the same batch.
         worker: WorkerId,
         /// The features, the one of highest rank first.
         features: Vec<FeatureId>,
@@ -154,7 +154,7 @@ events! {
     }
     /// Passing features were chosen to be tested by one attempt.
     12 1 TestAssigned {
-        /// For whom; the attempt starts in the same batch.
+        /// The worker; its attempt starts in the same batch.
         worker: WorkerId,
         /// Numbers of its features.
         features: Vec<FeatureId>,
@@ -190,7 +190,7 @@ events! {
         /// The reason, as text for people.
         reason: String,
     }
-    /// The worker is gone or wedged; costs the features no try.
+    /// The worker has ended or hangs. Costs the features no try.
     22 1 AttemptLost {
         /// Number of the attempt.
         attempt: AttemptId,
@@ -256,7 +256,7 @@ events! {
     35 1 RegressionFound {
         /// Number of the feature.
         feature: FeatureId,
-        /// Found by which testing attempt.
+        /// The testing attempt that found it.
         attempt: AttemptId,
         /// What the test saw.
         failure: Failure,
@@ -267,7 +267,7 @@ events! {
     36 1 TestPassed {
         /// Number of the feature.
         feature: FeatureId,
-        /// Tested by which attempt.
+        /// The attempt that tested it.
         attempt: AttemptId,
         /// Commit, tree and checks that prove it.
         evidence: Evidence,
@@ -276,7 +276,7 @@ events! {
     37 1 TestInconclusive {
         /// Number of the feature.
         feature: FeatureId,
-        /// Tested by which attempt.
+        /// The attempt that tested it.
         attempt: AttemptId,
         /// What went wrong.
         failure: Failure,
@@ -381,7 +381,7 @@ events! {
     /// An attempt met a trouble of the machine, which costs no try. Nothing new starts before
     /// `until`, and then one attempt at a time until the trouble is over.
     80 1 CrewTroubled {
-        /// Which attempt; it is released in the same batch.
+        /// The attempt; it is released in the same batch.
         attempt: AttemptId,
         /// What the machine lacks.
         kind: TroubleKind,
@@ -397,22 +397,22 @@ events! {
         /// Number of the attempt.
         attempt: AttemptId,
     }
-    /// The wall clock went forward by more than the time in which the scheduler ran: it was set, or
-    /// the scheduler or its machine stood still. Durations leave that out.
+    /// The wall clock gained more than the time in which the scheduler ran: it was set, or the
+    /// scheduler or its machine was stopped. Durations leave that out.
     85 1 ClockJumped {
         /// By how much, in milliseconds.
         by_ms: u64,
     }
     /// A process of an attempt, named by the envelope, wanted what only people may do.
     70 1 CommandRefused {
-        /// The attempt that it belongs to; none when the process has hidden that.
+        /// The attempt that it belongs to; `None` if the process has hidden it.
         attempt: Option<AttemptId>,
         /// What it wanted: `skip #9`. At most [`CommandRefused::COMMAND_BYTES_MAX`] bytes.
         command: String,
         /// The reason, as text for people.
         reason: String,
     }
-    /// What the run is told, where it differs from what the run before it was told.
+    /// The run's config, if it differs from the previous run's.
     71 1 ConfigRecorded {
         /// The whole of it, as text in a content file.
         content: ContentHash,
@@ -421,7 +421,7 @@ events! {
         /// How many values changed.
         changes_total: u32,
     }
-    /// Somebody else moved the branch: what came, and what is no longer there. `HeadMoved` or
+    /// Somebody else moved the branch: commits that were added and lost. `HeadMoved` or
     /// `MergeAborted` has recorded the new head before.
     72 1 BranchMoved {
         /// The head that was recorded.
@@ -437,14 +437,14 @@ events! {
         /// How many it has no longer.
         lost_total: u64,
     }
-    /// A passing feature's merge is no longer on the branch, so that the feature is work again.
+    /// A passing feature's merge is no longer on the branch, so the feature must be done again.
     73 1 WorkLost {
         /// Number of the feature.
         feature: FeatureId,
         /// Object id of its merged commit.
         commit: CommitId,
     }
-    /// The branch is checked out somewhere, so that nothing is merged; or it is free again.
+    /// The branch is checked out somewhere, so nothing is merged; or it is free again.
     74 1 MergesHeld {
         /// Where it is checked out; empty when it is free again.
         at: String,
@@ -468,7 +468,7 @@ impl MergeStarted {
     pub const TOUCHED_MAX: usize = 512;
 }
 
-/// Which process, on which boot of which machine: enough to know for certain that it is gone.
+/// A process on a boot of a machine: enough to know for certain whether it has ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessIdentity {
     /// The machine's name.
@@ -489,7 +489,7 @@ pub enum RunOutcome {
     AllPassing,
     /// Some features are parked, unreachable, or could not be verified.
     SomeFailed,
-    /// Nothing can go on without a person.
+    /// The run cannot continue without a person.
     WaitingForPerson,
     /// The budget is spent.
     BudgetSpent,

@@ -124,8 +124,8 @@ impl Failure {
         }
     }
 
-    /// The same failure with one more sentence. Where there is no room for both, the end of what was
-    /// said before gives way: it is the less new of the two.
+    /// The same failure with one more sentence. If both do not fit, the end of the earlier text is
+    /// cut, because it matters less.
     pub fn with_more(self, sentence: &str) -> Self {
         let room = Self::REASON_BYTES_MAX.saturating_sub(sentence.len() + 1);
         let reason = format!("{}\n{sentence}", clip(&self.reason, room));
@@ -136,9 +136,9 @@ impl Failure {
     }
 }
 
-// Here and not beside the type: a failure knows of troubles, a trouble of no failure.
+// Here and not beside the type, because a failure knows troubles, but a trouble knows no failures.
 impl Trouble {
-    /// The trouble that `failure` tells of, if it is one.
+    /// The problem of the machine that `failure` describes, if it is one.
     pub fn of(failure: &Failure, stage: Stage) -> Option<Self> {
         let FailureKind::Trouble(kind) = failure.kind else {
             return None;

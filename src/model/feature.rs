@@ -66,8 +66,8 @@ impl FeatureSpec {
                 .any(|check| matches!(unix_line_ends(check), Cow::Owned(_)))
     }
 
-    /// True when the other text asks for the same work: only its category, priority or
-    /// dependencies differ.
+    /// True if the other text asks for the same work: only its category, priority or dependencies
+    /// differ.
     pub fn asks_the_same(&self, other: &Self) -> bool {
         self.name == other.name
             && self.description == other.description
@@ -75,8 +75,8 @@ impl FeatureSpec {
             && self.checks == other.checks
     }
 
-    /// True when what proves one of the texts proves the other: the same checks or, without any,
-    /// the same work.
+    /// True if a proof of one text proves the other: the same checks or, without any, the same
+    /// work.
     pub fn proven_by_the_same(&self, other: &Self) -> bool {
         self.checks == other.checks && (!self.checks.is_empty() || self.asks_the_same(other))
     }

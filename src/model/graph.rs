@@ -1,7 +1,7 @@
 //! Which feature waits for which.
 //!
-//! Features are known here by their slot: a dense number from 0, given in order of addition and
-//! never reused, so that everything about features can live in plain vectors.
+//! Features are identified by their slot: a dense number from 0, assigned in order of addition and
+//! never reused, so that everything about features is in plain vectors.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -91,9 +91,9 @@ impl Graph {
         }
     }
 
-    /// `slot` waits for nothing and nothing waits for it any more, as when a feature is removed.
-    /// Returns the slots that waited for it, ascending. Costs the sum of its neighbours' degrees,
-    /// where the same by [`Graph::set_dependencies`] would cost their square.
+    /// Removes all edges of `slot`, as when a feature is removed. Returns the slots that waited for
+    /// it, ascending. Costs the sum of its neighbours' degrees; [`Graph::set_dependencies`] would
+    /// cost their square.
     pub fn isolate(&mut self, slot: u32) -> Vec<u32> {
         self.set_dependencies(slot, Vec::new());
         let Some(dependents) = self.dependents.get_mut(slot as usize) else {
@@ -109,7 +109,7 @@ impl Graph {
     }
 }
 
-// One direction says everything; the other is rebuilt, so that they cannot contradict each other.
+// One direction is enough; the other is rebuilt, so that they cannot contradict each other.
 impl Serialize for Graph {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.dependencies.iter().map(List::as_slice))

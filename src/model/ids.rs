@@ -47,8 +47,8 @@ impl Timestamp {
     }
 }
 
-/// A feature's number, as people write it: `#118`. Chosen by the backlog's author or given in
-/// order. At most [`FeatureId::MAX`], so that a slip of the keyboard does not look like a number.
+/// A feature's number, as people write it: `#118`. Chosen by the backlog's author or assigned in
+/// order. At most [`FeatureId::MAX`], so that a typing error does not look like a number.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -67,8 +67,8 @@ impl FeatureId {
 #[serde(transparent)]
 pub struct JobId(pub u64);
 
-/// One try at a job by one worker: the sequence of its `AttemptStarted`, which is at the same
-/// time its fencing token. A later attempt always has a greater one.
+/// One try at a job by one worker: the sequence of its `AttemptStarted`, which is also its fencing
+/// token. A later attempt always has a greater one.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -82,7 +82,7 @@ pub struct AttemptId(pub u64);
 #[serde(transparent)]
 pub struct WorkerId(pub u64);
 
-/// Names one command forever (a ULID's 128 bits), so that a repeated one is recognised.
+/// Identifies one command forever (a ULID's 128 bits), so that a repeated one is recognised.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]

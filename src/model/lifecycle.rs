@@ -1,8 +1,8 @@
 //! The life of a feature and of an attempt: which events move them from where to where.
 //!
-//! [`apply`](super::apply) folds whatever a log holds; these tables say what a log may hold. The
-//! charts in ARCHITECTURE.md are drawn from them, `scheduler verify` names what they forbid, and
-//! the simulation fails when an event breaks them.
+//! [`apply`](super::apply) folds anything that a log contains; these tables define what a log may
+//! contain. The charts in ARCHITECTURE.md are drawn from them, `scheduler verify` names what they
+//! forbid, and the simulation fails on an event that breaks them.
 
 use std::fmt;
 
@@ -20,21 +20,21 @@ pub enum Transition {
     /// The feature's coding attempt ends without proof: `FeatureFailed`, `AttemptReleased`,
     /// `AttemptLost`.
     End,
-    /// `FeaturePassed`.
+    /// A feature passed (`FeaturePassed`).
     Pass,
-    /// `RegressionFound`, `WorkLost`.
+    /// It no longer passes (`RegressionFound`, `WorkLost`).
     Break,
-    /// `FeatureParked`.
+    /// Its tries are used up (`FeatureParked`).
     Park,
-    /// `InputRequested`.
+    /// Its agent asked a question (`InputRequested`).
     Ask,
-    /// `InputAnswered`.
+    /// A person answered (`InputAnswered`).
     Answer,
-    /// `RetryRequested`.
+    /// A person retries it (`RetryRequested`).
     Retry,
-    /// `FeatureSkipped`.
+    /// A person skipped it (`FeatureSkipped`).
     Skip,
-    /// `FeatureRemoved`.
+    /// A person removed it (`FeatureRemoved`).
     Remove,
 }
 
@@ -83,9 +83,9 @@ impl Status {
         Self::Removed,
     ];
 
-    /// The status after a transition, or `None` where it may not happen. `rest` is the status to
-    /// which the feature returns when nobody works on it: `Regressed` after it has passed once and
-    /// broke, `Pending` before.
+    /// The status after a transition, or `None` if it is forbidden. `rest` is the status of the
+    /// feature while nobody works on it: `Regressed` after it has passed once and broke, `Pending`
+    /// before.
     pub fn after(self, transition: Transition, rest: Self) -> Option<Self> {
         use Status::{NeedsInput, Parked, Passing, Pending, Regressed, Removed, Running, Skipped};
         match (transition, self) {
@@ -138,7 +138,7 @@ pub enum Unlawful {
     Feature {
         /// Number of the feature.
         feature: FeatureId,
-        /// Its status before the event; none when the log knows no such feature.
+        /// Its status before the event; `None` if the log has no such feature.
         status: Option<Status>,
     },
     /// The attempt is not where the event needs it to be.
@@ -189,20 +189,20 @@ impl fmt::Display for Phase {
 /// What an event does to an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
-    /// `AttemptStarted`.
+    /// The attempt started (`AttemptStarted`).
     Start,
-    /// `JobCancelled`.
+    /// A person's command cancelled it (`JobCancelled`).
     CallOff,
-    /// `MergeStarted`.
+    /// Its merge began (`MergeStarted`).
     Merge,
-    /// `MergeAborted`.
+    /// Its merge did not happen (`MergeAborted`).
     Abort,
     /// The outcome for one feature: `FeaturePassed`, `FeatureFailed`, `InputRequested`,
     /// `TestPassed`, `TestInconclusive`, `RegressionFound`. The last one ends the attempt.
     Conclude,
-    /// `AttemptReleased`, `AttemptLost`.
+    /// It ended without an outcome (`AttemptReleased`, `AttemptLost`).
     End,
-    /// `LateResultIgnored`.
+    /// Its report came too late (`LateResultIgnored`).
     Ignore,
 }
 
@@ -236,8 +236,8 @@ impl Phase {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Assigned, Self::Open, Self::Merging, Self::Over];
 
-    /// The phase after a step, or `None` where it may not happen. `last` is true when no feature
-    /// of the attempt is left without an outcome afterwards.
+    /// The phase after a step, or `None` if it is forbidden. `last` is true if no feature of the
+    /// attempt is left without an outcome afterwards.
     pub fn after(self, step: Step, last: bool) -> Option<Self> {
         match (step, self) {
             (Step::Start, Self::Assigned) => Some(Self::Open),
@@ -372,7 +372,7 @@ pub fn check(state: &State, recorded: &Recorded) -> Result<Vec<(FeatureId, Statu
         // Also one that was removed.
         let feature = state.slot(id).and_then(|slot| state.in_slot(slot));
         let status = feature.map(|feature| feature.status);
-        // What a called-off attempt says of a feature that is gone by then changes nothing.
+        // What a cancelled attempt reports about a removed feature changes nothing.
         if status == Some(Status::Removed) && transition == Transition::End {
             return Ok((id, Status::Removed));
         }
@@ -395,7 +395,8 @@ mod tests {
 
     const ARCHITECTURE: &str = include_str!("../../ARCHITECTURE.md");
 
-    /// Edges with the same ends as one line, sorted by status; what changes nothing is left out.
+    /// Edges with the same ends as one line, sorted by status; those that change nothing are left
+    /// out.
     fn lines<S: Copy + Debug + Ord>(edges: &[(S, S, &str)]) -> String {
         let mut joined: BTreeMap<(S, S), BTreeSet<&str>> = BTreeMap::new();
         for &(from, to, events) in edges {

@@ -7,9 +7,9 @@ const WORD_CHARS_MAX: usize = 64;
 const PREFIX_CHARS_MIN: usize = 2;
 const ABBREVIATION_CHARS_MIN: usize = 3;
 
-/// The known word that `word` may stand for, the most likely one: the same but for case and
-/// separators, a beginning of it (`prio`) or a longer form of it, a slip of the keyboard, or an
-/// abbreviation (`desc`, `deps`). `None` where it is another word altogether.
+/// The known word that `word` may stand for, the most likely one: the same except for case and
+/// separators, a beginning of it (`prio`) or a longer form of it, a typing error, or an
+/// abbreviation (`desc`, `deps`). `None` if it is another word altogether.
 pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let word = plain(word);
     let scored = known

@@ -1,7 +1,7 @@
 //! What the scheduler itself wants next.
 //!
-//! One wish at a time: it goes through the same door as everybody's, and the next one is made
-//! when its events are applied. Work comes before tests, and the end when both are done.
+//! One command at a time: it is decided like every other, and the next one is planned when its
+//! events are applied. Work comes before tests, and the end when both are done.
 
 mod missing_workers;
 mod testing;
@@ -28,18 +28,18 @@ pub trait Entropy {
 /// What the log does not say and the plan needs to know.
 #[derive(Clone, Debug, Default)]
 pub struct World {
-    /// Connected workers that asked for a job, in the order in which they did.
+    /// Connected workers that asked for a job, in the order of asking.
     pub idle: BTreeMap<u64, (WorkerId, WorkerKind)>,
     /// Nothing new is to start: the process is ending.
     pub draining: bool,
     /// The run stays open when everything is done, for features that may come.
     pub stay: bool,
-    /// Kinds of workers that work waits for and of which nobody is there.
+    /// Kinds of workers that work waits for and that are missing.
     pub missing_workers: BTreeMap<WorkerKind, WorkerWait>,
     /// Kinds whose workers fail as often as they are started.
     pub crashing: BTreeMap<WorkerKind, Crash>,
-    /// For so long, in milliseconds, the open trouble has kept the workers back; none when there is
-    /// none, or while something else does.
+    /// Milliseconds for which only the open problem of the machine has held the workers up; `None`
+    /// without one, or while something else does.
     pub troubled_ms: Option<u64>,
 }
 
@@ -136,7 +136,8 @@ fn coding(state: &State, now: Timestamp, world: &World) -> Option<Command> {
     let (&(first, terms), others) = best.split_first()?;
     let mut features = vec![first];
     let mut load = Load::default();
-    // What failed before is tried by itself, so that it takes no other feature down with it.
+    // A feature that failed before is tried by itself, so that it takes no other feature down with
+    // it.
     let mut joins = |id: FeatureId| {
         let feature = state.feature(id);
         let fresh = feature.filter(|it| {

@@ -12,9 +12,9 @@ mod tests;
 use columns::Columns;
 use order::Order;
 
-/// What depends on the graph and the expected durations only, by slot. It does not depend on any
-/// status, because whatever waits behind an unpassed feature is unpassed, too; so it is computed
-/// when the graph or the estimates change, and not per event.
+/// The part of the ranks that depends only on the graph and the expected durations, by slot. It
+/// does not depend on any status, because everything that waits behind an unpassed feature is
+/// unpassed, too; so it is computed when the graph or the estimates change, and not per event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ranks {
     /// Expected milliseconds of the longest chain of features that begins with this one: its own

@@ -47,7 +47,7 @@ pub fn unverified_count(state: &State) -> u32 {
     u32::try_from(unverified(state).count()).unwrap_or(u32::MAX)
 }
 
-/// What is said of them where no tests are wanted; none when there is nothing to say.
+/// The sentence about them if no tests are wanted; `None` if there is nothing to say.
 pub fn unverified_words(state: &State) -> Option<String> {
     let count = unverified_count(state);
     (state.settings.testing == 0 && count > 0).then(|| {
@@ -56,7 +56,7 @@ pub fn unverified_words(state: &State) -> Option<String> {
     })
 }
 
-/// True when all that is left is to verify passing features at the final commit.
+/// True if the only thing left is to verify passing features at the final commit.
 pub fn final_tests_wait(state: &State) -> bool {
     state.settings.testing > 0 && !coding_remains(state) && unverified(state).next().is_some()
 }

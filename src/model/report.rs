@@ -33,7 +33,7 @@ pub enum Report {
         /// When a provider's limit ends, if a verdict is missing because of one.
         limited_until: Option<Timestamp>,
     },
-    /// The worker gives the job back; nobody failed.
+    /// The worker released the job; nobody failed.
     Released {
         /// The reason, as text for people.
         reason: String,
@@ -42,13 +42,13 @@ pub enum Report {
     Troubled(Trouble),
 }
 
-/// A report with its name, the same from the worker's spool file to the scheduler's decision.
+/// A report with its id, the same from the worker's spool file to the scheduler's decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptReport {
     /// Names this report forever. A report that is repeated keeps it; a new round of rebasing and
     /// checking makes a new report.
     pub command: CommandId,
-    /// The attempt, which is at the same time the fencing token.
+    /// The attempt, which is also the fencing token.
     pub attempt: AttemptId,
     /// What it came to.
     pub report: Report,
@@ -62,7 +62,7 @@ pub struct AttemptReport {
 pub struct Mergeable {
     /// The head that the commit stands on.
     pub onto: CommitId,
-    /// The commit; the same as `onto` when there was nothing to change.
+    /// The commit; the same as `onto` if there was nothing to change.
     pub commit: CommitId,
     /// Files changed against `onto`, at most `MergeStarted::TOUCHED_MAX`.
     pub touched: Vec<String>,

@@ -1,9 +1,9 @@
-//! Time in which a process ran.
+//! Measures the time in which a process ran.
 //!
-//! A process that is stopped (SIGSTOP, `docker pause`, a suspended machine, a thread that the
-//! machine has no processor for) hears nothing and cannot act, and neither can those that are
-//! stopped with it. Limits on how long others may take count only time in which we ran. Pure: it is
-//! told the readings of a monotonic clock.
+//! A stopped process (SIGSTOP, `docker pause`, a suspended machine, a thread without a processor)
+//! hears nothing and cannot act, and neither can those that are stopped with it. Limits on others
+//! count only the time in which this process ran. Without a clock: the caller passes readings of a
+//! monotonic clock.
 
 /// Milliseconds of a monotonic clock, without the times in which this process did not run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,8 +15,9 @@ pub struct Running {
 impl Running {
     /// Whoever measures reads the clock at least so often, in milliseconds.
     pub const TICK_MS: u64 = 500;
-    /// A process that has not read it for so long, in milliseconds, did not run meanwhile. A busy
-    /// machine delays a tick by less, and a limit that counts three seconds too much harms nobody.
+    /// A process that has not read the clock for this long, in milliseconds, did not run in
+    /// between. A busy machine delays a tick by less, and a limit that counts three seconds too
+    /// much harms nobody.
     pub const STOP_MS: u64 = 3_000;
 
     /// Begins at this reading.

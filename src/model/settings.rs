@@ -1,5 +1,5 @@
-//! The rules of a run that people may choose. They are recorded in the log, so that a decision
-//! can be explained by the settings it was made under.
+//! The settings of a run. The log records them, so that a decision can be explained by the settings
+//! of its time.
 
 use serde::{Deserialize, Serialize};
 
@@ -29,9 +29,9 @@ impl WorkerKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Coding attempts at the same time, whatever the number of coding workers.
+    /// Most coding attempts at the same time, for any number of coding workers.
     pub max_concurrency: u32,
-    /// Testing attempts at the same time; 0 switches regression tests off.
+    /// Most testing attempts at the same time; 0 turns regression tests off.
     pub testing: u32,
     /// Features that one coding job may carry.
     pub batch_size: u32,
@@ -51,12 +51,12 @@ pub struct Settings {
     pub check_limit_ms: u64,
     /// Also launch a testing agent for features that have checks.
     pub test_with_agent: bool,
-    /// The run stops when so much was spent, in millionths of a US dollar; 0 is no limit.
+    /// Cost at which the run stops, in millionths of a US dollar; 0 is no limit.
     pub budget_microusd: u64,
-    /// The run stops when so many tokens were used; 0 is no limit.
+    /// Number of tokens at which the run stops; 0 is no limit.
     pub budget_tokens: u64,
-    /// The run ends when work has waited for so long for a kind of worker that is gone, in
-    /// milliseconds; 0 waits without limit.
+    /// The run ends when work has waited this long for a missing kind of worker, in milliseconds; 0
+    /// waits forever.
     pub worker_wait_ms: u64,
 }
 

@@ -1,7 +1,7 @@
 //! All that is known: a fold of the log.
 //!
-//! [`State`] holds what cannot be computed from anything else; `index::Indexes` what can, kept
-//! up to date event by event, so that no question costs a walk over the backlog.
+//! [`State`] contains what cannot be derived from anything else; `index::Indexes` what can, updated
+//! with every event, so that no question costs a walk over the backlog.
 
 mod bytes;
 mod estimate;
@@ -40,7 +40,7 @@ pub const FEATURES_MAX: usize = 200_000;
 /// Raised whenever [`State`]'s stored shape changes; an older snapshot is then folded anew.
 pub const STATE_VERSION: u32 = 10;
 
-/// Tests without a verdict after which a feature is left alone.
+/// Tests without a verdict after which a feature is not tested any more.
 pub const INCONCLUSIVE_MAX: u32 = 3;
 
 /// A lost attempt costs a feature nothing, but one that takes its worker down every time must not
@@ -90,9 +90,9 @@ pub struct State {
     pub(super) features: Vec<Feature>,
     /// The open attempts.
     pub(super) attempts: BTreeMap<AttemptId, Attempt>,
-    /// A job whose attempt has not started yet; it does in the same batch.
+    /// A job whose attempt has not started yet; it starts in the same batch.
     pub(super) unstarted: Option<Job>,
-    /// The workers that came and have not gone.
+    /// Workers that joined and have not left.
     pub(super) workers: BTreeMap<WorkerId, Worker>,
     /// The merge that is under way.
     pub(super) merge: Option<OpenMerge>,
@@ -102,8 +102,8 @@ pub struct State {
     pub(super) files: Files,
     /// How long features take, by category.
     pub(super) estimates: Estimates,
-    /// What became of the attempts that ended last, so that a repeated report is answered as the
-    /// first time; at most [`CLOSED_MAX`].
+    /// Results of the attempts that ended last, so that a repeated report gets its first answer; at
+    /// most [`CLOSED_MAX`].
     pub(super) closed: BTreeMap<AttemptId, Closed>,
     /// What people should know although it changes nothing.
     pub notices: Notices,
@@ -203,7 +203,7 @@ pub struct Run {
 pub struct Limited {
     /// Until when; [`Timestamp`]`(u64::MAX)` means until a person mends it.
     pub until: Timestamp,
-    /// The event that told of it. What attempts from before it come to says nothing of it.
+    /// The event that reported it. Results of attempts from before it say nothing about it.
     pub since: Sequence,
     /// Class of the failure.
     pub kind: FailureKind,
@@ -342,7 +342,7 @@ impl State {
         &self.attempts
     }
 
-    /// The workers that came and have not gone.
+    /// Workers that joined and have not left.
     pub fn workers(&self) -> &BTreeMap<WorkerId, Worker> {
         &self.workers
     }
@@ -372,14 +372,14 @@ impl State {
         feature.attempts.iter().any(coding)
     }
 
-    /// The time to decide and plan by: never before the last event's, so that a clock that was
-    /// set back cannot make the two disagree about whose wait is over.
+    /// The time for decisions and plans: never before the last event's, so that after a clock was
+    /// set back the two agree on which waits are over.
     pub fn time(&self, now: Timestamp) -> Timestamp {
         now.max(self.at)
     }
 
-    /// How long it has been at `now` since `started`, in milliseconds, without the jumps of the
-    /// clock since then; `jumped_ms` is [`State::jumped_ms`] as it was at `started`.
+    /// Milliseconds from `started` to `now`, without the jumps of the clock since then; `jumped_ms`
+    /// is [`State::jumped_ms`] as it was at `started`.
     pub fn ran_ms(&self, started: Timestamp, jumped_ms: u64, now: Timestamp) -> u64 {
         let jumped = self.jumped_ms.saturating_sub(jumped_ms);
         now.since_ms(started).saturating_sub(jumped)

@@ -22,7 +22,7 @@ pub enum TroubleKind {
     Hook,
     /// git itself fails: its configuration, its objects, or the program.
     Git,
-    /// The agent starts but no session comes to be: its mode, its login, its own setup.
+    /// The agent starts, but no session can be set up: its mode, its login, its own setup.
     Agent,
     /// Something else that no feature is to blame for.
     Other,
@@ -71,8 +71,8 @@ impl TroubleKind {
         }
     }
 
-    /// True for what a single feature can bring about in its own attempts. A full disk or a failing
-    /// git is never held against a feature, however often it happens to the same one.
+    /// True for problems that a feature can cause in its own attempts. A full disk or a failing git
+    /// never counts against a feature, however often it meets them.
     pub fn may_be_own(self) -> bool {
         match self {
             Self::Hook | Self::Agent | Self::Memory | Self::Other => true,
@@ -122,14 +122,14 @@ const WORDS: [(TroubleKind, &[&str]); 4] = [
 ];
 
 impl TroubleKind {
-    /// What a program's complaint (git's, a shell's) tells of, in the words of the C locale.
+    /// The kind of problem in a program's message (git's, a shell's), by the words of the C locale.
     pub fn in_words(text: &str) -> Option<Self> {
         let text = text.to_ascii_lowercase();
         let told = |(_, words): &&(Self, &[&str])| words.iter().any(|word| text.contains(word));
         WORDS.iter().find(told).map(|(kind, _)| *kind)
     }
 
-    /// What the system's refusal tells of, also where another error wraps it.
+    /// The kind of problem in a system error, even if another error wraps it.
     pub fn of_io(error: &io::Error) -> Option<Self> {
         let by_kind = match error.kind() {
             io::ErrorKind::StorageFull
@@ -187,7 +187,7 @@ pub struct Trouble {
 
 /// The first wait before the next try, in milliseconds: a hiccup is over by then.
 const BACKOFF_MS: u64 = 2_000;
-/// The longest wait: somebody who has fixed the machine does not want to wait for longer.
+/// The longest wait: a person who has fixed the machine does not want to wait longer.
 const BACKOFF_MS_MAX: u64 = 60_000;
 
 /// Milliseconds to the next try after `streak` troubles in a row: doubling from 2 s to 60 s, and
@@ -201,8 +201,9 @@ pub fn backoff_ms(streak: u32, jitter: u64) -> u64 {
 /// Features that are remembered as having met the open trouble; more say nothing more.
 pub const MET_MAX: usize = FeatureSpec::ITEMS_MAX;
 
-/// Troubles in a row that a feature meets alone, each while others get further. From then on what
-/// [may be its own](TroubleKind::may_be_own) counts as its failure, so that it cannot continue forever.
+/// Consecutive problems that a feature meets alone, each while others get further. From then on a
+/// problem that [may be its own](TroubleKind::may_be_own) counts as its failure, so that it does
+/// not continue forever.
 pub const OWN_MAX: u32 = 3;
 
 #[cfg(test)]

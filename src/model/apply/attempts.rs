@@ -180,13 +180,14 @@ impl State {
         {
             worker.attempt = None;
         }
-        // Whoever answers for the merge is gone, so the question is settled before this event.
+        // The scheduler that would have answered has ended, so the question is settled before this
+        // event.
         if self.merge.as_ref().is_some_and(|merge| merge.attempt == id) {
             self.merge = None;
         }
     }
 
-    /// Notes what became of an attempt, for whoever repeats its report.
+    /// Records the result of an attempt, for a repeated report.
     pub(super) fn conclude(&mut self, attempt: AttemptId, verdict: Verdict) {
         let used = self.used(attempt).unwrap_or_default();
         self.close(attempt, verdict, used);

@@ -82,8 +82,8 @@ pub fn passed(state: &mut State, recorded: &Recorded, event: &FeaturePassed) {
     }
 }
 
-/// The first feature of a merge moves the head; the others passed by the same commit. Returns the
-/// numbers of the files that the merge touched; none if nothing was merged.
+/// The first feature of a merge moves the head; the others passed with the same commit. Returns the
+/// numbers of the files that the merge touched; `None` if nothing was merged.
 fn merged(state: &mut State, event: &FeaturePassed) -> Vec<u32> {
     let Some(merge) = &state.merge else {
         return Vec::new();

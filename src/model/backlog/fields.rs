@@ -21,7 +21,7 @@ const KEYS: [&str; 9] = [
     "id",
 ];
 
-/// Reads one feature. Where something is wrong, `errors` says so and the rest is read anyway.
+/// Reads one feature. Reports problems to `errors` and reads the rest anyway.
 pub(super) fn feature(number: usize, entry: &Node, errors: &mut BacklogErrors) -> BacklogFeature {
     let mut place = Place {
         number,
@@ -228,7 +228,7 @@ impl Reader<'_> {
             _ => self.texts("checks", value),
         };
         let empty = |check: &String| check.trim().is_empty();
-        // A text that was refused is empty here, too, and is not told twice.
+        // A text that was refused is empty here, too, and is not reported twice.
         let written = match value {
             Value::Text(text) => empty(text),
             Value::List(items) => items

@@ -25,7 +25,7 @@ pub(super) enum Value {
     Table(Vec<(String, Node)>),
     /// JSON's null: as if the key were not there.
     Null,
-    /// Something that no key takes; what it is called.
+    /// A value of a kind that no key takes, with the kind's name.
     Other(&'static str),
 }
 
@@ -214,7 +214,7 @@ impl<'de> Deserialize<'de> for Value {
     }
 }
 
-/// Takes whatever JSON has. serde_json's own value would hide a key that is given twice.
+/// Takes any JSON value. serde_json's own type would hide a repeated key.
 struct AnyJson;
 
 impl<'de> Visitor<'de> for AnyJson {

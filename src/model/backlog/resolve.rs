@@ -14,14 +14,13 @@ use crate::model::ids::FeatureId;
 /// `existing` holds every number that was ever used, with the feature's name; an empty name says
 /// that the feature was removed, and its number is not given again.
 ///
-/// A feature without a number that has the name of an existing one is that one; the others get
-/// the smallest numbers above all that are used, in the order of the file. Numbers and names are
-/// unique, dependencies exist, and nothing in the file waits for itself. What existing features
-/// depend on is not known here: a cycle that leads through them is found where the import is
-/// decided.
+/// A feature without a number that has the name of an existing one is that one; the others get the
+/// smallest numbers above all used ones, in the order of the file. Numbers and names are unique,
+/// dependencies exist, and nothing in the file waits for itself. The dependencies of existing
+/// features are not known here: a cycle through them is found when the import is decided.
 ///
-/// The result is ordered so that whatever a feature of the file depends on comes before it, and
-/// otherwise as the file is. Dependencies are ascending and without repeats.
+/// The result is ordered so that every feature of the file follows its dependencies, and otherwise
+/// as the file is. Dependencies are ascending and without repeats.
 ///
 /// # Errors
 ///
@@ -45,7 +44,8 @@ pub fn resolve(
                 Some(other) if other != id => {
                     on.insert(other);
                 }
-                // Explanations look at every name, so that only those are made that are told.
+                // Suggestions compare every name, so they are only computed for problems that are
+                // listed.
                 _ if errors.full() => errors.more += 1,
                 found => {
                     let message = names.explain(reference, found);
@@ -185,7 +185,7 @@ impl<'a> Names<'a> {
             }
             Reference::Name(name) => match self.ours.get(name.as_str()) {
                 Some(&at) => ids.get(at).copied(),
-                // A feature that the file gives another name has lost its old one.
+                // A feature that the file renames has lost its old name.
                 None => {
                     let theirs = self.theirs.get(name.as_str()).copied();
                     theirs.filter(|id| !places.contains_key(id))

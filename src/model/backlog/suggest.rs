@@ -3,7 +3,7 @@
 use crate::model::clip::clip_chars;
 use crate::model::nearest::nearest;
 
-/// What people write instead of our keys, where it is too different to be a typing error.
+/// Keys that people write instead of ours and that are too different to be typing errors.
 const SYNONYMS: [(&str, &str); 12] = [
     ("title", "name"),
     ("summary", "name"),
@@ -22,7 +22,7 @@ const SYNONYMS: [(&str, &str); 12] = [
 /// What AutoForge keeps beside a feature.
 const STATES: [&str; 4] = ["passes", "in_progress", "needs_human_input", "status"];
 
-/// What to do about a key that nobody knows.
+/// What to do about an unknown key.
 pub(super) fn unknown_key(key: &str, known: &[&str]) -> String {
     let found = quoted(key);
     if STATES.contains(&key) && known.contains(&"checks") {

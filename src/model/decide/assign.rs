@@ -77,7 +77,7 @@ fn job<'a>(
     first.ok_or_else(|| stale("the job has no features"))
 }
 
-/// What was found to be right, so that an assignment cannot be made without having looked.
+/// What was checked, so that an assignment cannot be created without the checks.
 pub struct Fits<'a> {
     worker: WorkerId,
     first: &'a Feature,

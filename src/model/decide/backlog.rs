@@ -136,7 +136,7 @@ fn numbered(
     Ok(added)
 }
 
-/// No two features would have the same name. One that the same import renames gives its name free.
+/// No two features would have the same name. A feature that the same import renames frees its name.
 fn named(
     state: &State,
     features: &[(FeatureId, Cow<'_, FeatureSpec>)],

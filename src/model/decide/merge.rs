@@ -7,8 +7,8 @@ use crate::model::ids::{AttemptId, CommitId, FeatureId};
 use crate::model::report::Mergeable;
 use crate::model::state::{Attempt, Feature, State};
 
-/// Paths are 50 bytes long as a rule; so that an event stays within its 1 MiB, a merge that names
-/// longer ones counts as touching everything.
+/// Paths usually have 50 bytes. A merge with longer ones counts as touching everything, so that an
+/// event stays within its 1 MiB.
 const TOUCHED_BYTES_MAX: usize = 64 * 1024;
 
 /// What a report of finished work leads to: a merge, or passes if there was nothing to change.
@@ -68,8 +68,8 @@ fn kept(
     remaining.iter().filter_map(of).collect()
 }
 
-/// The proof as it is recorded: where a feature has no checks, it is marked as the agent's word,
-/// whatever the report calls it.
+/// The proof as it is recorded: a feature without checks is marked as passing on the agent's word,
+/// whatever the report says.
 pub fn marked(state: &State, feature: FeatureId, evidence: &Evidence) -> Evidence {
     let checks = |feature: &Feature| !feature.spec.checks.is_empty();
     if state.feature(feature).is_some_and(checks) {

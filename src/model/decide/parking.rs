@@ -1,8 +1,8 @@
 //! Parking: a feature whose tries are used up does not go back to those that wait for their turn.
 //!
-//! One rule for every way back: a failure, a job that is given back or lost, an answer, a
-//! regression, rules that became stricter, a start. The parking is an event of its own, in the same
-//! batch as the event that brings the feature back.
+//! One rule for every way back to the backlog: a failure, a released or lost job, an answer, a
+//! regression, stricter settings, a start. The parking is an event of its own, in the same batch as
+//! the event that brings the feature back.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,7 +30,7 @@ pub fn follow(state: &State, events: Vec<Event>) -> Vec<Event> {
 }
 
 /// All waiting features whose tries are used up under `settings`. None is left after any command,
-/// except where a log ends in the middle of a batch.
+/// unless a log ends in the middle of a batch.
 pub fn all(state: &State, settings: &Settings) -> Vec<Event> {
     let waiting = state.features().filter(|it| it.waits());
     let spent = waiting.filter_map(|it| Counts::of(it).parked(it.id, settings));
@@ -43,7 +43,7 @@ impl Feature {
         matches!(self.status, Status::Pending | Status::Regressed)
     }
 
-    /// Whether its tries are used up under these rules, so that it does not wait for a turn.
+    /// Whether its tries are used up under these settings, so that it does not wait for a turn.
     pub fn is_spent(&self, settings: &Settings) -> bool {
         Counts::of(self).parked(self.id, settings).is_some()
     }
@@ -69,7 +69,7 @@ impl Counts {
     fn parked(self, feature: FeatureId, settings: &Settings) -> Option<Event> {
         let most = settings.max_attempts;
         // Two features that keep breaking each other must not continue forever. A regression is no
-        // failed try, so that it takes one more of them.
+        // failed try, so it has one more.
         let failures = if self.failures >= most || self.lost_streak >= LOST_MAX {
             self.failures
         } else if self.regressions > most {

@@ -71,7 +71,7 @@ pub fn report(
         true => Vec::new(),
         false => spending(state, attempt, usage),
     };
-    // Whatever it came to, the machine let it come to that.
+    // Whatever its result, the machine allowed it to get there.
     let over = outcome.iter().any(trouble::is_outcome);
     events.extend(
         trouble::recover(state, attempt)
@@ -82,8 +82,8 @@ pub fn report(
     Ok(events)
 }
 
-/// `usage` is what the attempt used in all; what is new of it is recorded, also after its end. Of
-/// an attempt that is not known any more, nobody can say what is new.
+/// `usage` is the attempt's total; the new part of it is recorded, even after the attempt's end.
+/// For an unknown attempt, the new part is unknown.
 pub fn spending(state: &State, attempt: AttemptId, usage: Usage) -> Vec<Event> {
     let fresh = state
         .used(attempt)
@@ -140,7 +140,7 @@ impl Reported<'_> {
                     limited_until,
                 },
             ) => {
-                // No verdict: counted, so that a test that always fails to run comes to an end.
+                // No verdict: counted, so that a test that always fails to run ends.
                 let inconclusive = |(id, failure): &(FeatureId, Failure)| {
                     (*id, TestVerdict::Inconclusive(failure.clone()))
                 };
@@ -345,8 +345,8 @@ impl Reported<'_> {
         events
     }
 
-    /// A feature that was found broken, or passed anew, since the test began needs no verdict;
-    /// nor does one that has been proven at a later commit than the tested one.
+    /// A feature that was found broken, or passed again, since the test began needs no verdict; nor
+    /// does one that was verified at a later commit than the tested one.
     fn still_asked(&self, feature: &Feature) -> bool {
         let passing = feature.status == Status::Passing;
         let before = feature.passed.map_or(0, |sequence| sequence.0);

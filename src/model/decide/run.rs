@@ -61,7 +61,7 @@ pub fn start(
     Ok(events)
 }
 
-/// The events by which the rules change, and what follows from them at once.
+/// The events that change the settings, and what follows from them at once.
 fn changed(state: &State, settings: &Settings) -> Vec<Event> {
     let to = settings.clone();
     let mut events = vec![SettingsChanged { settings: to }.into()];
@@ -82,7 +82,7 @@ pub fn finish(
     state.open_run().ok_or(Rejection::NoRun)?;
     // Something may have come between the wish and now, such as new features.
     let due = ending::due(state).map(|(due, _)| due);
-    // For how long nobody has been there, only whoever made the wish knows.
+    // Only the machine that gives this command knows for how long nobody has been there.
     let deserted = outcome == RunOutcome::WaitingForPerson && nobody_at_work(state, now);
     let stuck = outcome == RunOutcome::WaitingForPerson && is_stuck(state);
     if due != Some(outcome) && !deserted && !stuck {
@@ -176,7 +176,7 @@ pub fn explain_move(state: &State, moved: &BranchMove) -> Vec<Event> {
         };
         Some(WorkLost { feature, commit }.into())
     });
-    // The move counts as explained with its last event: a torn batch is explained once more.
+    // The move counts as explained with its last event: a torn batch is explained again.
     lost.chain([told.into()]).collect()
 }
 

@@ -7,7 +7,7 @@ use crate::model::ids::{AttemptId, Timestamp};
 use crate::model::state::{Attempt, State};
 use crate::model::trouble::{OWN_MAX, Trouble, backoff_ms};
 
-/// The event by which an attempt's trouble becomes the workers's.
+/// The event with which an attempt's problem becomes one of all workers.
 pub fn troubled(
     state: &State,
     now: Timestamp,
@@ -51,8 +51,8 @@ pub fn is_outcome(event: &Event) -> bool {
     )
 }
 
-/// True when each feature of the job has met such troubles again and again, always alone and while
-/// others got further: then the machine is not to blame.
+/// True if each feature of the job has met such problems repeatedly, always alone and while others
+/// got further: then the machine is not to blame.
 pub fn is_own(state: &State, open: &Attempt, trouble: &Trouble) -> bool {
     let often = |id: &_| {
         let feature = state.feature(*id);

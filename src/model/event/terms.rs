@@ -1,4 +1,4 @@
-//! By what jobs are chosen: what an assignment records, so that its choice can be explained.
+//! The terms that rank jobs: an assignment records them, so that its choice can be explained.
 
 use serde::{Deserialize, Serialize};
 

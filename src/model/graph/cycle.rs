@@ -5,17 +5,17 @@ use std::collections::VecDeque;
 use super::Graph;
 
 impl Graph {
-    /// Would these changes, made together, close a cycle? Each names a slot and all that it is to
-    /// wait for; the last one counts where a slot is named twice. New slots may be named: those
-    /// from [`Graph::len`] on that the changes would add, one per change at most. Anything beyond
+    /// Finds out whether these changes, made together, close a cycle. Each names a slot and all its
+    /// dependencies; if a slot is repeated, its last change counts. New slots are allowed: those
+    /// from [`Graph::len`] on that the changes would add, at most one per change. Anything beyond
     /// is absent, as in [`Graph::set_dependencies`].
     ///
     /// Returns the cycle as a path along the dependencies whose first and last slot are equal, and
     /// the smallest of it: a shortest one through the changed slot at which it was found. The same
     /// graph and changes give the same path.
     ///
-    /// Additions that refer only to what is there, or to earlier additions, cost no search. Other
-    /// changes cost one visit of what the changed slots depend on, directly or not.
+    /// Additions that refer only to existing slots, or to earlier additions, cost no search. Other
+    /// changes cost one visit of everything that the changed slots depend on, directly or not.
     pub fn cycle_with(&self, changes: &[(u32, Vec<u32>)]) -> Option<Vec<u32>> {
         if self.in_order(changes) {
             return None;
@@ -40,7 +40,7 @@ impl Graph {
 /// The graph as it would be.
 struct Changed<'a> {
     graph: &'a Graph,
-    /// Each changed slot once, ascending, with what it is to wait for.
+    /// Each changed slot once, ascending, with its new dependencies.
     slots: Vec<(u32, &'a [u32])>,
     /// True when the changed slots are all the numbers from the first to the last of them, as a
     /// batch of additions is: then they are found without a search.
@@ -56,7 +56,7 @@ impl<'a> Changed<'a> {
         let limit = graph.len() + changes.len();
         let known = changes.iter().filter(|(slot, _)| (*slot as usize) < limit);
         let mut slots: Vec<(u32, &[u32])> = known.map(|(slot, on)| (*slot, &on[..])).collect();
-        // The sort is stable, so that of a repeated slot the last change comes first here.
+        // The sort is stable, so the last change of a repeated slot comes first here.
         slots.reverse();
         slots.sort_by_key(|&(slot, _)| slot);
         slots.dedup_by_key(|&mut (slot, _)| slot);

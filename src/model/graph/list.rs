@@ -21,7 +21,7 @@ impl Default for List {
     }
 }
 
-// The same slots are the same list, wherever they are kept.
+// The same slots are the same list, however they are stored.
 impl PartialEq for List {
     fn eq(&self, other: &Self) -> bool {
         self.as_slice() == other.as_slice()
@@ -61,7 +61,7 @@ impl List {
         }
     }
 
-    /// Puts `slot` where it belongs; at the end for free.
+    /// Inserts `slot` in order; appending is free.
     pub(super) fn insert(&mut self, slot: u32) {
         let at = match self.as_slice() {
             [.., last] if *last < slot => self.as_slice().len(),
@@ -89,7 +89,7 @@ impl List {
         }
     }
 
-    /// Takes `slot` out, if it is there.
+    /// Removes `slot`, if present.
     pub(super) fn remove(&mut self, slot: u32) {
         let Ok(at) = self.as_slice().binary_search(&slot) else {
             return;

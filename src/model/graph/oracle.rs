@@ -30,7 +30,7 @@ impl Edges {
         edges.map(|&(_, to)| to).collect()
     }
 
-    /// `[v][w]`: is there a way from `v` along the dependencies to `w`, of one edge at least?
+    /// `[v][w]`: is there a path from `v` along the dependencies to `w`, of at least one edge?
     /// Warshall's algorithm: cubic, and correct with cycles, too.
     pub(in crate::model) fn closure(&self) -> Vec<Vec<bool>> {
         let count = self.count as usize;

@@ -9,8 +9,8 @@ use crate::model::remaining::{coding_remains, unverified};
 use crate::model::settings::WorkerKind;
 use crate::model::state::State;
 
-/// Passing features that are looked at for one draw. A sample, so that a draw costs the same in
-/// a backlog of a hundred and of a hundred thousand.
+/// Passing features that are considered for one draw. A sample, so that a draw costs the same in a
+/// backlog of a hundred and of a hundred thousand.
 const SAMPLE: usize = 16;
 
 pub fn testing(
@@ -24,8 +24,8 @@ pub fn testing(
     }
     let last = !coding_remains(state);
     let tester = idle(state, now, world, WorkerKind::Testing);
-    // When nothing is left to code, whoever is there verifies: a run of coding workers alone ends
-    // verified as well, and nobody waits for a tester that nobody started.
+    // When nothing is left to code, any worker verifies: a run of coding workers alone ends
+    // verified as well, and nobody waits for a testing worker that nobody started.
     let coder = || idle(state, now, world, WorkerKind::Coding);
     let worker = match last {
         true => tester.or_else(coder)?,

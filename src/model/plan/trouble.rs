@@ -33,8 +33,8 @@ pub fn holds(state: &State, now: Timestamp) -> bool {
     state.troubled.is_some() && state.open_run().is_some() && work && may_start(state, now)
 }
 
-/// Milliseconds until the run ends because of a trouble that has lasted for `waited_ms`; `None`
-/// when it goes on without limit.
+/// Milliseconds until the run ends because of a problem of the machine that has lasted for
+/// `waited_ms`; `None` if it continues without a limit.
 pub fn left_ms(state: &State, waited_ms: u64) -> Option<u64> {
     let limit = state.settings.worker_wait_ms;
     (limit > 0).then(|| limit.saturating_sub(waited_ms))

@@ -130,7 +130,7 @@ fn by_byte(word: u64) -> u64 {
     (fours + (fours >> 4)) & 0x0f0f_0f0f_0f0f_0f0f
 }
 
-/// For how many features the blocks stand in which a row has any column at all, by row.
+/// Number of features that the blocks stand for in which a row has any column, by row.
 pub(super) fn touched(columns: &Columns, blocks: &[Block]) -> Vec<u32> {
     let mut totals = vec![0; columns.rows()];
     let mut any = vec![0u64; columns.rows()];

@@ -4,14 +4,14 @@ use super::order::Order;
 
 /// The reduced problem.
 ///
-/// A feature with one single dependency is reached exactly by whoever reaches that dependency, and
-/// by the dependency itself. So each hangs in a tree below a feature with none or several
-/// dependencies; what a feature unblocks within its own tree is a plain sum, and a tree is
-/// entered from outside through its top only. Such a top, if it has several dependencies, is a
+/// A feature with a single dependency is reached exactly by everything that reaches that
+/// dependency, and by the dependency itself. So each is in a tree below a feature with no or
+/// several dependencies. What a feature unblocks within its own tree is a plain sum, and a tree is
+/// entered from outside only through its top. Such a top, if it has several dependencies, is a
 /// *column*, and its tree's size is the column's weight. A *row* is the set of columns that a
-/// feature reaches, itself included. A feature all of whose dependents have the same row, and
-/// which is no column itself, shares that row. The rows that remain are numbered from the end of
-/// the order: the parts of a row have lower numbers.
+/// feature reaches, itself included. A feature shares its dependents' row if all of them have the
+/// same and it is no column itself. The rows that remain are numbered from the end of the order:
+/// the parts of a row have lower numbers.
 pub(super) struct Columns {
     /// How many features each reaches in its own tree, by place.
     pub(super) in_tree: Vec<u32>,

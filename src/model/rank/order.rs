@@ -8,7 +8,7 @@ const HUB: usize = 64;
 /// Features that wait for more than this are not looked at, because each look costs as much.
 const LOOKS: usize = 64;
 
-/// Features by place: whatever a feature waits for has a lower place.
+/// Features by place: a feature's dependencies have lower places.
 ///
 /// A shortcut is a dependency that also follows from another one. It changes neither who reaches
 /// whom nor the longest chain, only how much there is to count; those of hubs are left out.

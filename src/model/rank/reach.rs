@@ -49,7 +49,7 @@ impl Wholes {
             sum += *start;
             *start = sum;
         }
-        // Filled from behind, so that each start ends where it belongs.
+        // Filled from the end, so that each start ends in its place.
         let mut rows = vec![0u32; sum as usize];
         for row in (0..columns.rows()).rev() {
             for &part in columns.parts(row) {
@@ -76,11 +76,10 @@ const OWN: u32 = 1 << 31;
 
 /// Walks over the rows for one block after the other, from parts to wholes.
 ///
-/// A row hands its set on to the rows that it is part of. Those that get only one share it; those
-/// that get several make one of their own. Far from the block's columns nearly every row has all
-/// of them, or none. Such rows are not walked over: `totals` begins with all columns of every
-/// block in which the row has any, and the walk takes off what is missing. It ends when nothing
-/// but full rows is left.
+/// A row passes its set on to the rows that it is part of. Rows that get only one share it; rows
+/// that get several build their own. Far from the block's columns nearly every row has all of them,
+/// or none. Such rows are skipped: `totals` begins with all columns of every block in which the row
+/// has any, and the walk subtracts what is missing. It ends when only full rows are left.
 struct Sweep {
     wholes: Wholes,
     /// Rows that are still to be visited, a bit for each.
@@ -93,14 +92,14 @@ struct Sweep {
     sets: Vec<Bits>,
     /// What is known of each set.
     weighed: Vec<Weighed>,
-    /// The set that stands for most. Rows that have all that can be had share it.
+    /// The set with the greatest weight. Rows that have every possible column share it.
     largest: u32,
 }
 
 struct Weighed {
     /// For how many features it stands, once it does not grow any more.
     count: u32,
-    /// The heaviest of the sets that it was made of. If it weighs the same, it is the same.
+    /// The heaviest of the sets that it was built from. If it weighs the same, it is the same.
     heaviest: u32,
 }
 

@@ -28,9 +28,9 @@ pub struct Feature {
     pub not_before: Timestamp,
     /// Passed before and does not any more.
     pub regressed: bool,
-    /// The event by which it last passed.
+    /// The event with which it last passed.
     pub passed: Option<Sequence>,
-    /// The commit by which its work last came onto the branch.
+    /// The commit that last brought its work onto the branch.
     pub merged: Option<CommitId>,
     /// On what ground it last passed.
     pub basis: Option<Basis>,
@@ -42,7 +42,7 @@ pub struct Feature {
     pub inconclusive: u32,
     /// Attempts in a row whose worker was lost; see [`LOST_MAX`].
     pub lost_streak: u32,
-    /// Troubles in a row that it met alone while others got further; see
+    /// Consecutive problems of the machine that it met alone while others got further; see
     /// [`OWN_MAX`](crate::model::trouble::OWN_MAX).
     pub troubled: u32,
     /// Attempts that work on it or test it.
@@ -54,7 +54,7 @@ pub struct Feature {
 }
 
 impl Feature {
-    /// Where it returns to when nobody works on it.
+    /// Its status while nobody works on it.
     pub(in crate::model) fn rest(&self) -> Status {
         if self.regressed {
             Status::Regressed
@@ -75,8 +75,8 @@ impl Feature {
         counts == [0; 5] && self.not_before == Timestamp(0)
     }
 
-    /// True when its tests came to no verdict so often that it is left alone: whatever is wrong
-    /// with them, trying forever will not fix it.
+    /// True if its tests had no verdict so often that it is not tested any more: trying forever
+    /// would not fix them.
     pub fn untestable(&self) -> bool {
         self.inconclusive >= INCONCLUSIVE_MAX || self.lost_streak >= LOST_MAX
     }

@@ -1,4 +1,4 @@
-//! The head of the integration branch in other hands.
+//! Moves of the integration branch by others.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,8 @@ pub struct Unexplained {
 }
 
 impl State {
-    /// Somebody else has moved the branch; what it was before counts where that is not the first.
+    /// Somebody else has moved the branch; after several moves, the place before the first one
+    /// counts.
     pub(in crate::model) fn head_taken(&mut self, head: &CommitId) {
         if self.head == *head || self.head.is_none() {
             return;

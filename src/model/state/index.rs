@@ -35,7 +35,7 @@ enum Place {
 /// All that can be computed from the rest of the state.
 #[derive(Clone, Debug, Default)]
 pub struct Indexes {
-    /// Slots by number, which is small enough to count up to; [`Indexes::NONE`] where there is none.
+    /// Slots by number, which is small enough for a vector; [`Indexes::NONE`] for a missing one.
     by_id: Vec<u32>,
     pub names: Names,
     pub graph: Graph,
@@ -148,8 +148,8 @@ impl State {
         self.move_from(place, slot);
     }
 
-    /// In which ordered set a feature belongs, and where. Follows from the state alone, so that
-    /// the place before a change is where the feature still is.
+    /// Which ordered set a feature belongs to, and where. It follows from the state alone, so the
+    /// place before a change is where the feature still is.
     fn place(&self, slot: u32) -> Place {
         let Some(feature) = self.features.get(slot as usize) else {
             return Place::Nowhere;
@@ -234,7 +234,7 @@ impl State {
         indexes.count(feature.status, 1);
         indexes.unmet.push(u32::try_from(unmet).unwrap_or(u32::MAX));
         indexes.passing_at.push(u32::MAX);
-        // A feature that waits for nothing changes nobody's rank but its own.
+        // A feature without dependencies changes only its own rank.
         let current = indexes.ranks.chain_ms.len() == slot as usize;
         if on.is_empty() && current && !indexes.ranks_stale {
             indexes.ranks.chain_ms.push(cost);

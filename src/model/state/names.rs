@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-/// The slots of features by a hash of their names. The names themselves stand in the features;
-/// a second copy of them would be a tenth of all that is kept.
+/// The slots of features by a hash of their names. The names themselves are in the features; a
+/// second copy of them would be a tenth of the state.
 #[derive(Clone, Debug, Default)]
 pub struct Names(BTreeSet<(u64, u32)>);
 

@@ -19,7 +19,7 @@ pub struct Troubled {
     pub began: Timestamp,
     /// Nothing starts before.
     pub until: Timestamp,
-    /// The event that told of it last. Attempts from before it say nothing of its end.
+    /// The event that reported it last. Attempts from before it say nothing about its end.
     pub since: Sequence,
     /// Attempts in a row that met it; those that were under way together count once.
     pub streak: u32,

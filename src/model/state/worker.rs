@@ -8,8 +8,8 @@ use crate::model::settings::Settings;
 /// may be busy for a moment.
 pub const RETURNS_FREE: u32 = 3;
 
-/// Jobs in a row after which a worker is given no more. With the usual waits that takes minutes;
-/// whatever is wrong with it, a person has to fix it. One that ends and starts again is another.
+/// Consecutive released jobs after which a worker gets no more. With the usual waits that takes
+/// minutes, and a person has to fix the cause. A restarted worker counts as a new one.
 pub const RETURNS_MAX: u32 = 10;
 
 impl Worker {
@@ -28,8 +28,8 @@ impl Worker {
 }
 
 impl Attempt {
-    /// True when giving it back is nobody's wish but its worker's: nothing has come of it, and
-    /// neither a person nor the provider nor the machine is the reason.
+    /// True if only its worker released it: it had no result, and neither a person nor the provider
+    /// nor the machine is the reason.
     pub(in crate::model) fn is_given_back(&self) -> bool {
         let untouched = self.remaining.len() == self.job.features.len();
         untouched && self.cancelled.is_none() && !self.excused

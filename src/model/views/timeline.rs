@@ -145,7 +145,7 @@ pub struct EventLine {
     pub note: String,
 }
 
-/// An attempt to which later events may refer.
+/// An attempt that later events may refer to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenAttempt {
     /// Its features; the first is the subject.

@@ -1,4 +1,4 @@
-//! Broken backlogs, each with what it is told.
+//! Broken backlogs, each with its expected messages.
 
 use super::{existing, read};
 use crate::model::backlog::{Format, parse, resolve};

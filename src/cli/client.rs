@@ -94,7 +94,7 @@ fn broken(why: impl std::fmt::Display) -> Error {
     )
 }
 
-/// The scheduler refused this client, whatever it asked for.
+/// The scheduler refused this client, for any request.
 pub fn turned_away(reason: &str) -> Error {
     let (why, next) = reason.split_once("; ").unwrap_or((reason, ""));
     Error::usage("the scheduler refused", why, next)

@@ -67,7 +67,7 @@ impl Ended {
     pub fn code(&self) -> ExitCode {
         match self.ending {
             Ending::Interrupted => ExitCode::Interrupted,
-            // Its error is what a person is told.
+            // Its error is shown to the person.
             Ending::GitFailed => ExitCode::Internal,
             Ending::Finished(RunOutcome::AllPassing) => ExitCode::Passing,
             Ending::Finished(RunOutcome::SomeFailed) => ExitCode::SomeFailed,

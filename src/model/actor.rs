@@ -1,4 +1,4 @@
-//! Who caused an event.
+//! The author of an event.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -25,8 +25,8 @@ pub const INIT_STAGE: &str = "__init";
 /// than this cannot be identified, and is refused.
 pub const LINEAGE_MAX: usize = 256;
 
-/// Who spoke. It is recognised when a connection opens or a command starts, and stands in the
-/// envelope of every event.
+/// The author of an event. It is determined when a connection opens or a command starts, and is
+/// part of every envelope.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Actor {
@@ -41,8 +41,8 @@ pub enum Actor {
         uid: u32,
         /// Process id.
         pid: u32,
-        /// Its controlling terminal below `/dev`, such as `pts/3`; empty when it has none. At
-        /// most [`TERMINAL_BYTES_MAX`] bytes; see [`Actor::person`].
+        /// Its controlling terminal below `/dev`, such as `pts/3`; empty if it has none. At most
+        /// [`TERMINAL_BYTES_MAX`] bytes; see [`Actor::person`].
         tty: String,
     },
     /// A worker, on its own attempt.
@@ -63,7 +63,7 @@ impl Actor {
         Self::Person { uid, pid, tty }
     }
 
-    /// True for somebody who may steer the run.
+    /// True for an actor that may control the run.
     pub fn is_person(&self) -> bool {
         matches!(self, Self::Person { .. })
     }
@@ -78,23 +78,23 @@ impl Actor {
         }
     }
 
-    /// True for a process of an attempt, which may steer nothing.
+    /// True for a process of an attempt, which may control nothing.
     pub fn is_agent(&self) -> bool {
         matches!(self, Self::Agent { .. })
     }
 }
 
-/// What the kernel says of a process that speaks, seen from a process that listens.
+/// What the kernel says about a process that connects, seen from the listening process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Caller {
     /// Numeric user id.
     pub uid: u32,
     /// The process, in the listener's pid namespace.
     pub pid: u32,
-    /// Its controlling terminal below `/dev`; empty when it has none.
+    /// Its controlling terminal below `/dev`; empty if it has none.
     pub tty: String,
-    /// The process, its parent and so on, up to but without the first from which the listener
-    /// descends, too. Empty when the listener speaks to itself. At most [`LINEAGE_MAX`].
+    /// The process, its parent and so on, up to but without the first ancestor of the listener.
+    /// Empty if the listener speaks to itself. At most [`LINEAGE_MAX`].
     pub lineage: Vec<Kin>,
     /// It lives in a pid namespace below the listener's.
     pub nested: bool,
@@ -107,7 +107,7 @@ pub struct Kin {
     pub pid: u32,
     /// When it started, in clock ticks since the boot.
     pub start_ticks: u64,
-    /// How it is known to belong to an attempt, if it does.
+    /// Why it belongs to an attempt, if it does.
     pub origin: Option<Origin>,
 }
 
@@ -121,7 +121,7 @@ pub enum Origin {
 }
 
 impl Caller {
-    /// A person's process of its own, as tests need it.
+    /// A person's own process, for tests.
     pub fn person(uid: u32, pid: u32, tty: &str) -> Self {
         let (tty, start_ticks) = (tty.to_owned(), 1);
         let lineage = vec![Kin {
@@ -162,7 +162,7 @@ impl Caller {
     }
 }
 
-/// An attempt around the process that looks: what it finds when it traces itself back.
+/// An attempt around the process that asks, which it finds by tracing itself back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Surrounding {
     /// The attempt's marker; empty when it cannot be read.
@@ -175,10 +175,9 @@ pub struct Surrounding {
 /// Whether a process with these attempts around it may use the project at `root`, an absolute
 /// path without links, whose markers begin with `prefix`.
 ///
-/// # Errors
-/// The attempt that may not, and why: it belongs to this very project, or the project lies outside
-/// of what is the attempt's own. An agent that develops or tests Crewlog itself may do in its own
-/// directories what it likes.
+/// # Errors The attempt that may not, and why: it belongs to this very project, or the project is
+/// outside of the attempt's own directories. An agent that develops or tests Crewlog itself may do
+/// anything in its own directories.
 pub fn may_use(surroundings: &[Surrounding], root: &Path, prefix: &str) -> Result<(), String> {
     for around in surroundings {
         let name = match attempt_of(&around.token) {
@@ -315,7 +314,7 @@ mod tests {
             };
             assert_eq!(caller.actor(|kin| kin.pid == 99), expected, "{what}");
         }
-        // A worker itself is none.
+        // A worker itself is not of an attempt.
         let worker = Caller::person(1000, 99, "");
         assert!(worker.actor(|kin| kin.pid == 99).is_person());
     }

@@ -1,5 +1,5 @@
-//! The fold: what each fact changes. Cannot fail and never acts; a fact about something unknown
-//! changes nothing, because a log cut short by hand must still fold.
+//! The fold: how each event changes the state. It cannot fail and never acts; an event about
+//! something unknown changes nothing, because a log that was cut short by hand must still fold.
 
 mod attempts;
 mod backlog;
@@ -14,7 +14,7 @@ use super::state::State;
 /// Folds one event into the state.
 pub fn apply(state: &mut State, recorded: &Recorded) {
     state.sequence = recorded.sequence;
-    // A clock that is set back must not make waits longer than they were decided to be.
+    // A clock that is set back must not make waits longer than decided.
     state.at = state.at.max(recorded.at);
     state.remembered.note(recorded.cause, recorded.sequence);
     state.promote();
@@ -88,7 +88,7 @@ pub fn pass_over(
 ) {
     state.sequence = sequence;
     state.at = state.at.max(at);
-    // A command that is repeated is carried out once anyway.
+    // A repeated command is executed again.
     state.remembered.note(cause, sequence);
     state.promote();
     state.paused = Some(format!(

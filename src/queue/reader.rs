@@ -5,11 +5,11 @@
 //! hashes shows which of them follow each other. A writer may be at work: the engine may move
 //! events between two looks, and a batch may be only partly there. So
 //!
-//! - a search that misses an event which is known to be durable is done again;
-//! - a batch that is being written counts only when all of it is there (the head file says where it
+//! - a search that misses an event which is known to be durable is repeated;
+//! - a batch that is being written counts only once it is complete (the head file says where it
 //!   begins and ends);
-//! - before an event is given out of a log that nobody has closed, the engine's file is synced: what
-//!   a reader has seen stays.
+//! - before a reader gets an event of a log that was not closed, the engine's file is synced, so
+//!   that what the reader has seen stays.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

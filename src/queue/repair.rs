@@ -4,8 +4,8 @@
 //! A repair deletes nothing and changes nothing in place. It writes a new log beside the damaged
 //! one, syncs and verifies it, and then swaps the two by renames:
 //!
-//! 1. `log.repaired.unfinished` is made, proven, and renamed to `log.repaired`;
-//! 2. `log` is renamed to what the caller names, which keeps it;
+//! 1. `log.repaired.unfinished` is written, verified, and renamed to `log.repaired`;
+//! 2. `log` is renamed to a name that the caller gives, so it is kept;
 //! 3. `log.repaired` is renamed to `log`;
 //! 4. snapshots that do not belong to the new log are moved beside the damaged one.
 //!

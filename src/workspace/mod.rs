@@ -2,12 +2,12 @@
 //!
 //! Everything is done by the `git` program, called with explicit directories. Two rules shape it:
 //!
-//! - **Only [`Repository::advance`] moves the integration branch**, by compare-and-swap, and what
-//!   it moved to is on the disk before it returns.
+//! - **Only [`Repository::advance`] moves the integration branch**, by compare-and-swap, and the
+//!   new position is durable before it returns.
 //! - **Nothing that an agent can write is trusted.** An attempt's working tree has a repository of
 //!   its own, which borrows objects and shares nothing else. Our own calls never read that: they
-//!   have a git directory, a configuration and index files beside it. What counts is what lies in
-//!   the working tree.
+//!   have a git directory, a configuration and index files beside it. Only the contents of the
+//!   working tree count.
 //!
 //! Never touched: the user's working tree, index, `HEAD` and branches. Never run: hooks, fsmonitor,
 //! garbage collection, signing, and programs named by a configuration that may have changed since

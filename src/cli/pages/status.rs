@@ -16,7 +16,7 @@ use crate::protocol::{Live, LiveAttempt};
 
 /// Features listed per group; JSON has all.
 const ROWS_MAX: usize = 10;
-/// Terminal columns for what was asked or failed, where a command stands behind it.
+/// Terminal columns for a question or failure that is followed by a command.
 const NOTE_COLUMNS_MAX: usize = 160;
 /// Passing features listed by number.
 const NUMBERS_MAX: usize = 30;

@@ -12,7 +12,7 @@ use crate::model::settings::WorkerKind;
 use crate::model::views::EventLine;
 use crate::protocol::{Live, LiveAttempt, MissingWorkers, Phase};
 
-/// A view that is told events, a second apart.
+/// A view that gets events, a second apart.
 #[derive(Default)]
 struct Run {
     view: View,

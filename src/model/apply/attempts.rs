@@ -1,4 +1,4 @@
-//! Facts about workers and their attempts.
+//! Events of workers and their attempts.
 
 use crate::model::event::{
     AttemptLost, AttemptReleased, AttemptStarted, FeatureAssigned, JobCancelled, Recorded,
@@ -96,7 +96,7 @@ pub fn released(state: &mut State, recorded: &Recorded, event: &AttemptReleased)
     state.close_attempt(event.attempt);
 }
 
-/// Nothing came of this attempt, through no fault of the agent.
+/// This attempt had no result, through no fault of the agent.
 fn count_lost(state: &mut State, attempt: AttemptId) {
     let open = state.attempts.get(&attempt);
     let remaining = open.map(|open| open.remaining.clone()).unwrap_or_default();
@@ -165,7 +165,7 @@ impl State {
         }
     }
 
-    /// Ends an attempt; features without an outcome go back to where they were.
+    /// Ends an attempt; features without an outcome return to their earlier status.
     pub(super) fn close_attempt(&mut self, id: AttemptId) {
         let Some(attempt) = self.attempts.remove(&id) else {
             return;
@@ -200,7 +200,7 @@ impl State {
         }
     }
 
-    /// A test that ends leaves the feature as it is: somebody may be at work on it by now.
+    /// A test that ends leaves the feature as it is: another attempt may be working on it by now.
     fn leave_feature(&mut self, attempt: AttemptId, kind: WorkerKind, feature: FeatureId) {
         let Some(slot) = self.slot(feature) else {
             return;

@@ -1,4 +1,4 @@
-//! Facts about the backlog and from people.
+//! Events of the backlog and of people.
 
 use crate::model::actor::Actor;
 use crate::model::event::{
@@ -39,7 +39,7 @@ pub fn edited(state: &mut State, event: &FeatureEdited) {
         feature.spec = event.spec.clone();
         feature.spec.depends_on = depends_on;
         if !same_proof {
-            // What it passed was another proof: it is to be tested again.
+            // It passed with another proof, so it must be tested again.
             feature.verified = 0;
             feature.inconclusive = 0;
         }

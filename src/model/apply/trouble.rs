@@ -1,4 +1,4 @@
-//! Facts about the machine's troubles.
+//! Events of the machine's problems.
 
 use crate::model::event::{CrewRecovered, CrewTroubled, Recorded};
 use crate::model::ids::FeatureId;
@@ -55,7 +55,7 @@ pub fn recovered(state: &mut State, recorded: &Recorded, event: &CrewRecovered) 
     }
 }
 
-/// Lets others go ahead for a while, longer each time.
+/// Lets others go first for a while, longer each time.
 fn put_back(state: &mut State, recorded: &Recorded, feature: FeatureId) {
     let Some(slot) = state.left(feature) else {
         return;

@@ -1,4 +1,4 @@
-//! What each key of a feature may hold.
+//! The values of each key of a feature.
 
 use std::collections::BTreeSet;
 
@@ -97,7 +97,7 @@ impl Reader<'_> {
         }
     }
 
-    /// What only shows once all keys are read.
+    /// Checks that need all keys.
     fn whole(&mut self, entries: &[(String, Node)], feature: &BacklogFeature) {
         let has = |key: &str| entries.iter().any(|(other, _)| other == key);
         if !has("name") {
@@ -170,7 +170,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A text that stands in one line of a terminal.
+    /// A text that is shown on one line of a terminal.
     fn title(&mut self, key: &str, value: &Value) -> String {
         let text = match value {
             Value::Text(text) => text.trim().to_owned(),

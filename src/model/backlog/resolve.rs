@@ -1,4 +1,4 @@
-//! What a file means among the features that exist.
+//! Resolves a file's names and numbers among the existing features.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -11,8 +11,8 @@ use crate::model::ids::FeatureId;
 
 /// Gives every feature of a file its number and its dependencies.
 ///
-/// `existing` holds every number that was ever used, with the feature's name; an empty name says
-/// that the feature was removed, and its number is not given again.
+/// `existing` has every number that was ever used, with the feature's name; an empty name means
+/// that the feature was removed, and its number is not assigned again.
 ///
 /// A feature without a number that has the name of an existing one is that one; the others get the
 /// smallest numbers above all used ones, in the order of the file. Numbers and names are unique,
@@ -32,7 +32,7 @@ pub fn resolve(
     let mut errors = BacklogErrors::default();
     let names = Names::of(&parsed, existing, &mut errors);
     let ids = names.number(&parsed, &mut errors);
-    // Everything below speaks of numbers, and would only repeat what is wrong with them.
+    // Later checks use the numbers, and would only repeat what is wrong with them.
     std::mem::take(&mut errors).or(())?;
     let places: BTreeMap<FeatureId, usize> =
         ids.iter().enumerate().map(|(at, &id)| (id, at)).collect();
@@ -79,14 +79,14 @@ pub fn resolve(
         .collect())
 }
 
-/// Who is called what.
+/// The features by name.
 struct Names<'a> {
     existing: &'a BTreeMap<FeatureId, String>,
     /// Features of the file by name.
     ours: BTreeMap<&'a str, usize>,
     /// Existing features by name.
     theirs: BTreeMap<&'a str, FeatureId>,
-    /// The number of each feature of the file that is known before numbers are given out.
+    /// The number of each feature of the file that has one before numbers are assigned.
     known: Vec<Option<FeatureId>>,
 }
 
@@ -171,7 +171,7 @@ impl<'a> Names<'a> {
         ids
     }
 
-    /// The feature that a reference means. `ids` and `places` have the features of the file.
+    /// The feature that a reference means. `ids` and `places` are the features of the file.
     fn find(
         &self,
         reference: &Reference,
@@ -194,7 +194,7 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// Why a reference that was `found` to be this cannot be.
+    /// Why a reference that was `found` is not valid here.
     fn explain(&self, reference: &Reference, found: Option<FeatureId>) -> String {
         if let Some(id) = found {
             return format!("depends on itself ({id}); remove this from `depends_on`");
@@ -248,7 +248,8 @@ fn cycle(
         .iter()
         .filter_map(|&at| ids.get(at as usize).copied())
         .collect();
-    // It begins with the feature that stands first in the file; people look for the lowest number.
+    // It begins with the feature that is first in the file, because people look for the lowest
+    // number.
     path.pop();
     let lowest = (0..path.len()).min_by_key(|&at| path.get(at).copied())?;
     path.rotate_left(lowest);
@@ -268,7 +269,8 @@ fn cycle(
     Some(text)
 }
 
-/// Places of the file such that dependencies within it come first; always the first possible one.
+/// An order of the file in which dependencies come first, always with the first possible feature
+/// next.
 fn in_order(depends_on: &[Vec<FeatureId>], places: &BTreeMap<FeatureId, usize>) -> Vec<usize> {
     let mut waits = vec![0usize; depends_on.len()];
     let mut dependents: Vec<Vec<usize>> = vec![Vec::new(); depends_on.len()];

@@ -1,4 +1,4 @@
-//! Words for people who mistyped.
+//! Suggestions for typing errors.
 
 use crate::model::clip::clip_chars;
 use crate::model::nearest::nearest;
@@ -19,7 +19,7 @@ const SYNONYMS: [(&str, &str); 12] = [
     ("details", "description"),
 ];
 
-/// What AutoForge keeps beside a feature.
+/// Keys that AutoForge keeps besides a feature's own.
 const STATES: [&str; 4] = ["passes", "in_progress", "needs_human_input", "status"];
 
 /// What to do about an unknown key.

@@ -1,4 +1,4 @@
-//! Parking: a feature whose tries are used up does not go back to those that wait for their turn.
+//! Parking: a feature whose tries are used up does not return to the waiting ones.
 //!
 //! One rule for every way back to the backlog: a failure, a released or lost job, an answer, a
 //! regression, stricter settings, a start. The parking is an event of its own, in the same batch as
@@ -12,8 +12,8 @@ use crate::model::ids::{AttemptId, FeatureId};
 use crate::model::settings::{Settings, WorkerKind};
 use crate::model::state::{Feature, LOST_MAX, State};
 
-/// The same events, each followed by the parking of the features that it brings back with their
-/// tries used up.
+/// The same events, each followed by the parking of features that it brings back with their tries
+/// used up.
 pub fn follow(state: &State, events: Vec<Event>) -> Vec<Event> {
     let mut parking = Parking {
         state,
@@ -49,7 +49,7 @@ impl Feature {
     }
 }
 
-/// What is held against a feature.
+/// What counts against a feature.
 #[derive(Clone, Copy, Default)]
 struct Counts {
     failures: u32,
@@ -81,7 +81,7 @@ impl Counts {
     }
 }
 
-/// Walks over the events of one command, and knows what they change in the features they name.
+/// Walks over the events of one command, and tracks what they change in their features.
 struct Parking<'a> {
     state: &'a State,
     settings: &'a Settings,
@@ -147,14 +147,14 @@ impl<'a> Parking<'a> {
         parked.into_iter().collect()
     }
 
-    /// An attempt lets go of a feature, which goes back unless a person took it away.
+    /// An attempt releases a feature, which goes back unless a person took it away.
     fn back_from(&mut self, attempt: AttemptId, feature: FeatureId) -> Vec<Event> {
         let open = self.state.attempts.get(&attempt);
         let coding = open.is_some_and(|open| open.job.kind == WorkerKind::Coding);
         let known = self.state.feature(feature);
         let back = known.is_some_and(|it| {
             let held = it.status == Status::Running && it.attempts.contains(&attempt);
-            // A test that is lost counts against a feature that waits for its repair, too.
+            // A lost test counts against a feature that waits for its repair, too.
             coding && held || it.waits()
         });
         match back {
@@ -163,7 +163,7 @@ impl<'a> Parking<'a> {
         }
     }
 
-    /// An attempt ends without an outcome for what it still holds.
+    /// An attempt ends without an outcome for the features that it still holds.
     fn ended(&mut self, attempt: AttemptId, lost: bool) -> Vec<Event> {
         let Some(open) = self.state.attempts.get(&attempt) else {
             return Vec::new();

@@ -1,4 +1,4 @@
-//! Commands about the run, its rules and its workers.
+//! Commands about the run, its settings and its workers.
 
 use std::collections::BTreeSet;
 
@@ -80,7 +80,7 @@ pub fn finish(
     reason: &str,
 ) -> Result<Vec<Event>, Rejection> {
     state.open_run().ok_or(Rejection::NoRun)?;
-    // Something may have come between the wish and now, such as new features.
+    // Something may have changed between the plan and now, such as new features.
     let due = ending::due(state).map(|(due, _)| due);
     // Only the machine that gives this command knows for how long nobody has been there.
     let deserted = outcome == RunOutcome::WaitingForPerson && nobody_at_work(state, now);
@@ -129,7 +129,7 @@ pub fn lose(state: &State, attempt: AttemptId, reason: &str) -> Result<Vec<Event
     if !state.attempts.contains_key(&attempt) {
         return Err(Rejection::NotOpen(attempt));
     }
-    // The proof is in the log already: the merge ends without its worker.
+    // The proof is in the log already, so the merge ends without its worker.
     if state
         .open_merge()
         .is_some_and(|merge| merge.attempt == attempt)
@@ -154,7 +154,7 @@ pub fn record_config(state: &State, content: ContentHash, changes: &[ConfigChang
     vec![recorded.into()]
 }
 
-/// What somebody else did to the branch, and the features whose work went with it.
+/// What others did to the branch, and the features whose work was lost.
 pub fn explain_move(state: &State, moved: &BranchMove) -> Vec<Event> {
     let told = BranchMoved {
         from: moved.from.clone(),

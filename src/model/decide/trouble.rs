@@ -1,4 +1,4 @@
-//! When the machine is in trouble, and when it no longer is.
+//! When a problem of the machine begins, and when it is over.
 
 use crate::model::clip::clip;
 use crate::model::event::{CrewRecovered, CrewTroubled, Event};
@@ -26,7 +26,7 @@ pub fn troubled(
     .into()
 }
 
-/// The end of the open trouble, if this open attempt can show it.
+/// The end of the open problem, if this open attempt can show it.
 pub fn recover(state: &State, attempt: AttemptId) -> Vec<Event> {
     let probes = state.troubled.as_ref();
     let probes = probes.is_some_and(|trouble| trouble.is_probe(attempt));
@@ -37,7 +37,7 @@ pub fn recover(state: &State, attempt: AttemptId) -> Vec<Event> {
     }
 }
 
-/// True for what only an attempt brings about that met no trouble.
+/// True for events that only an attempt causes that met no problem.
 pub fn is_outcome(event: &Event) -> bool {
     matches!(
         event,

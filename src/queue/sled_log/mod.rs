@@ -1,17 +1,16 @@
 //! The durable log on sled. Used naively, sled loses what it acknowledged; these steps prevent
 //! that:
 //!
-//! 1. our own lock first, then a left-over half-made snapshot of sled is removed, then sled's
-//!    files are copied, since it repairs what it opens (not where they are as they were when the
-//!    log was closed), then it is opened, its panics caught, then every event is read and the chain
-//!    checked, and the note of how far the log is known to reach is compared (see `open`); the copy
-//!    goes when all is well;
-//! 2. one writer: `insert` or `apply_batch`, then `flush`, which on Linux is no fsync, then
-//!    `fdatasync` of the database's file through a handle of our own, then the answer;
-//! 3. values of at most 4 KiB, longer bodies in content files;
-//! 4. after each sync, and before anybody hears of it: the file that was synced still has the name
-//!    by which the next start will look for it;
-//! 5. after an error or a panic of sled, or a failed sync, nothing is appended any more.
+//! 1. Opening (see `open`) takes our own lock first. It removes an unfinished snapshot of sled, and
+//!    copies sled's files, because sled repairs what it opens (unless they are unchanged since the
+//!    log was closed). Then it opens sled, catches its panics, reads every event, checks the chain,
+//!    and compares the head file. The copy is removed if all is well.
+//! 2. One writer calls `insert` or `apply_batch`, then `flush`, which on Linux is no fsync, then
+//!    `fdatasync` of the database's file through a handle of our own, and only then answers.
+//! 3. Values have at most 4 KiB; longer bodies are content files.
+//! 4. After each sync, and before the answer, it checks that the synced file still has the name
+//!    under which the next start will look for it.
+//! 5. After an error or a panic of sled, or a failed sync, nothing is appended any more.
 //!
 //! On disk: `lock`, `head`, `sled/` (one tree `events`, keyed by the big-endian sequence of the
 //! first envelope in the value; one tree `meta`), `content/`. Several envelopes share a value: a

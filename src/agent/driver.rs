@@ -33,7 +33,7 @@ pub struct Session {
     pub attempt: u64,
     /// Names the process tree on this machine; see [`TreeCommand::token`].
     pub token: String,
-    /// Like [`TreeCommand::own_executable`].
+    /// Executable of the stages; see [`TreeCommand::own_executable`].
     pub own_executable: PathBuf,
     /// How the process tree is held together.
     pub isolation: Isolation,

@@ -39,7 +39,7 @@ pub enum Actor {
     Person {
         /// Numeric user id.
         uid: u32,
-        /// Process id.
+        /// Process id of the command.
         pid: u32,
         /// Its controlling terminal below `/dev`, such as `pts/3`; empty if it has none. At most
         /// [`TERMINAL_BYTES_MAX`] bytes; see [`Actor::person`].
@@ -103,7 +103,7 @@ pub struct Caller {
 /// One process of a [`Caller::lineage`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kin {
-    /// Process id.
+    /// Process id, in the listener's pid namespace.
     pub pid: u32,
     /// When it started, in clock ticks since the boot.
     pub start_ticks: u64,

@@ -34,7 +34,7 @@ pub struct Recorded {
     pub cause: CommandId,
     /// Who gave the command.
     pub actor: Actor,
-    /// What happened.
+    /// What happened, with its data.
     pub event: Event,
 }
 

@@ -35,7 +35,7 @@ pub enum Unrecognised {
     /// `/proc` does not show its environment.
     #[error("cannot read /proc/{pid}/environ: {source}; run the command as the project's owner")]
     Hidden {
-        /// Process id.
+        /// Process id of the peer.
         pid: u32,
         /// The system's error.
         source: io::Error,

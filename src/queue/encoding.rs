@@ -142,7 +142,7 @@ pub enum DecodeError {
     Body {
         /// Name of the event type.
         name: &'static str,
-        /// bincode's message.
+        /// Message of bincode, as text.
         why: String,
     },
     /// The body is in a content file, which was not given.

@@ -62,7 +62,7 @@ pub trait EventLog: Send + Sync {
     fn contents(&self) -> &dyn Contents;
 }
 
-/// Consecutive envelopes.
+/// Consecutive envelopes of a log, in their encoded form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chunk {
     /// The position of the first, or where it would be.

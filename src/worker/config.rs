@@ -202,9 +202,9 @@ impl Default for Ports {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Prompts {
-    /// Replaces `prompts/coding.md`.
+    /// Template instead of `prompts/coding.md`.
     pub coding: Option<PathBuf>,
-    /// Replaces `prompts/testing.md`.
+    /// Template instead of `prompts/testing.md`.
     pub testing: Option<PathBuf>,
 }
 

@@ -36,7 +36,7 @@ pub type Reporter = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// What a worker is started with.
 pub struct Launch {
-    /// Its configuration.
+    /// The worker's own configuration.
     pub config: Config,
     /// Kind of the jobs that it takes.
     pub kind: WorkerKind,

@@ -56,7 +56,7 @@ pub async fn run_to_end(
     run_masked(command, limit, output_limit_bytes, Arc::default(), cancel).await
 }
 
-/// Like [`run`], with the secrets of `mask` removed from the output.
+/// Like [`run_to_end`], with the secrets of `mask` removed from the output.
 ///
 /// # Errors The program cannot be started.
 pub async fn run_masked(

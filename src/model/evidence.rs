@@ -1,4 +1,4 @@
-//! What proves a pass, and what a failure was.
+//! Evidence: what proves a pass, and what a failure was.
 
 use serde::{Deserialize, Serialize};
 
@@ -69,8 +69,8 @@ pub enum FailureKind {
     HookFailed,
     /// The attempt could not be set up or finished by the worker.
     Setup,
-    /// The machine's trouble, not the feature's; costs it no try and pauses the workers. Workers pass
-    /// it on within an attempt; no `FeatureFailed` has it.
+    /// A problem of the machine, not of the feature; costs it no try and pauses the workers.
+    /// Workers use it within an attempt; no `FeatureFailed` has it.
     Trouble(TroubleKind),
 }
 
@@ -105,7 +105,7 @@ pub struct Failure {
     pub kind: FailureKind,
     /// One or a few sentences for a person; at most [`Failure::REASON_BYTES_MAX`] bytes.
     pub reason: String,
-    /// The checks that were run on the way, the failed one last.
+    /// The checks that were run before it, the failed one last.
     pub checks: Vec<CheckRun>,
 }
 
@@ -150,7 +150,7 @@ impl Trouble {
         })
     }
 
-    /// As a failure of one feature, for a trouble that turns out to be its own.
+    /// As a failure of one feature, for a problem that turns out to be its own.
     pub fn as_failure(&self) -> Failure {
         let kind = match self.kind {
             TroubleKind::Hook => FailureKind::HookFailed,
@@ -173,11 +173,11 @@ pub struct CheckRun {
     pub output: ContentHash,
 }
 
-/// On what ground a feature passed.
+/// Why a feature passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Basis {
-    /// Its checks exited with 0 on the very tree that was merged or tested.
+    /// Its checks exited with 0 on exactly the tree that was merged or tested.
     Checks,
     /// It has no checks: an agent said so.
     AgentWord,
@@ -208,7 +208,7 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// True when the agent reported nothing.
+    /// True if the agent reported nothing.
     pub fn is_zero(&self) -> bool {
         *self == Self::default()
     }
@@ -222,7 +222,7 @@ impl Usage {
         }
     }
 
-    /// What is in this and not in `other`, not below 0.
+    /// The part of this that exceeds `other`, not below 0.
     pub fn minus(self, other: Self) -> Self {
         Self {
             input_tokens: self.input_tokens.saturating_sub(other.input_tokens),

@@ -1,4 +1,4 @@
-//! Which feature waits for which.
+//! The dependency graph of features.
 //!
 //! Features are identified by their slot: a dense number from 0, assigned in order of addition and
 //! never reused, so that everything about features is in plain vectors.
@@ -14,11 +14,11 @@ mod tests;
 
 use list::List;
 
-/// The dependency graph, kept in both directions. It takes facts: whether a change is allowed is
-/// asked beforehand, with [`Graph::cycle_with`].
+/// The dependency graph, stored in both directions. It accepts every change: [`Graph::cycle_with`]
+/// tells beforehand whether one is allowed.
 ///
-/// A slot that does not exist has no dependencies and no dependents, and setting some for it does
-/// nothing.
+/// A slot that does not exist has no dependencies and no dependents, and setting its dependencies
+/// does nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Graph {
     dependencies: Vec<List>,
@@ -26,12 +26,12 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// How many slots there are.
+    /// Number of slots.
     pub fn len(&self) -> usize {
         self.dependencies.len()
     }
 
-    /// True before the first slot.
+    /// True if there is no slot yet.
     pub fn is_empty(&self) -> bool {
         self.dependencies.is_empty()
     }
@@ -58,11 +58,11 @@ impl Graph {
             .map_or(&[], List::as_slice)
     }
 
-    /// From now on `slot` waits for exactly `on`, in any order, repeats allowed. Slots that do not
-    /// exist, and `slot` itself, are left out.
+    /// Sets the dependencies of `slot` to exactly `on`, in any order, repeats allowed. Missing
+    /// slots, and `slot` itself, are left out.
     ///
-    /// Only what differs from before is touched, at the cost of the touched slots' degrees; a slot
-    /// that is greater than every dependent so far, as a new one is, goes in at the end for free.
+    /// Touches only what differs, at the cost of the touched slots' degrees; appending a slot that
+    /// is greater than every dependent so far, like a new one, is free.
     pub fn set_dependencies(&mut self, slot: u32, mut on: Vec<u32>) {
         let count = self.dependencies.len();
         let Some(held) = self.dependencies.get_mut(slot as usize) else {

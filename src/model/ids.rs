@@ -21,7 +21,7 @@ impl Sequence {
     }
 }
 
-/// Raised every time a process takes the log over for writing; fences a deposed writer.
+/// Raised whenever a process takes over the log for writing; keeps an earlier writer out.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -41,7 +41,7 @@ impl Timestamp {
         Self(self.0.saturating_add(ms))
     }
 
-    /// Milliseconds from `earlier` to this time; 0 when the clock went backwards.
+    /// Milliseconds from `earlier` to this time; 0 if the clock went back.
     pub fn since_ms(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
@@ -75,7 +75,7 @@ pub struct JobId(pub u64);
 #[serde(transparent)]
 pub struct AttemptId(pub u64);
 
-/// A worker process, for as long as it lives: the sequence of its `WorkerJoined`.
+/// A worker process, while it lives: the sequence of its `WorkerJoined`.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -116,7 +116,7 @@ impl fmt::Debug for ContentHash {
     }
 }
 
-/// A text that should have been hexadecimal digits is not.
+/// A text that is not the expected hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not {expected}: {text:?}")]
 pub struct HexError {

@@ -1,4 +1,4 @@
-//! The life of a feature and of an attempt: which events move them from where to where.
+//! The life of a feature and of an attempt: which events move them from which status to which.
 //!
 //! [`apply`](super::apply) folds anything that a log contains; these tables define what a log may
 //! contain. The charts in ARCHITECTURE.md are drawn from them, `scheduler verify` names what they
@@ -15,7 +15,7 @@ use super::state::State;
 /// What an event does to a feature's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Transition {
-    /// `AttemptStarted` of a coding job.
+    /// A coding attempt started (`AttemptStarted`).
     Start,
     /// The feature's coding attempt ends without proof: `FeatureFailed`, `AttemptReleased`,
     /// `AttemptLost`.
@@ -93,7 +93,7 @@ impl Status {
             (Transition::Start, Pending | Regressed) => Some(Running),
             (Transition::Start, Running | Passing | NeedsInput | Skipped | Parked) => None,
             (Transition::End, Running) => Some(rest),
-            // The attempt was called off when a person decided otherwise, and ends later.
+            // The attempt was cancelled when a person decided otherwise, and ends later.
             (Transition::End, NeedsInput | Skipped | Parked | Pending | Regressed) => Some(self),
             (Transition::End, Passing) => None,
             (Transition::Pass, Running) => Some(Passing),
@@ -131,7 +131,7 @@ impl Status {
     }
 }
 
-/// Something that the rules never bring about.
+/// Something that the rules never cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unlawful {
     /// The status of the feature forbids the event.
@@ -141,11 +141,11 @@ pub enum Unlawful {
         /// Its status before the event; `None` if the log has no such feature.
         status: Option<Status>,
     },
-    /// The attempt is not where the event needs it to be.
+    /// The phase of the attempt forbids the event.
     Attempt {
         /// Number of the attempt.
         attempt: AttemptId,
-        /// Where the attempt is.
+        /// The attempt's phase before the event.
         phase: Phase,
     },
 }
@@ -162,16 +162,16 @@ impl fmt::Display for Unlawful {
     }
 }
 
-/// Where an attempt is in its life.
+/// The phase of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// A job was chosen for a worker; the attempt at it starts with the next event.
     Assigned,
     /// A worker holds it.
     Open,
-    /// Its commit is on its way to the branch.
+    /// Its commit is being merged.
     Merging,
-    /// It has ended, or there has never been such an attempt.
+    /// It has ended, or never existed.
     Over,
 }
 
@@ -345,7 +345,7 @@ fn coded_by(
     remaining.iter().map(|&id| (id, transition)).collect()
 }
 
-/// Where an attempt is.
+/// The phase of an attempt.
 fn phase_of(state: &State, attempt: AttemptId, step: Step) -> Phase {
     let merging = state.merge.as_ref().map(|merge| merge.attempt);
     match state.attempts.contains_key(&attempt) {
@@ -356,10 +356,9 @@ fn phase_of(state: &State, attempt: AttemptId, step: Step) -> Phase {
     }
 }
 
-/// The statuses that an event leads to, in this state, which is the one before the event.
+/// The statuses after an event, in the state before it.
 ///
-/// # Errors
-/// What forbids the event.
+/// # Errors Why the event is forbidden.
 pub fn check(state: &State, recorded: &Recorded) -> Result<Vec<(FeatureId, Status)>, Unlawful> {
     let effects = effects(state, recorded);
     if let Some((attempt, step)) = effects.attempt {
@@ -369,7 +368,7 @@ pub fn check(state: &State, recorded: &Recorded) -> Result<Vec<(FeatureId, Statu
         }
     }
     let after = |(id, transition): (FeatureId, Transition)| {
-        // Also one that was removed.
+        // A removed feature, too.
         let feature = state.slot(id).and_then(|slot| state.in_slot(slot));
         let status = feature.map(|feature| feature.status);
         // What a cancelled attempt reports about a removed feature changes nothing.
@@ -428,7 +427,7 @@ mod tests {
                 }
             }
         }
-        // Whatever is in the backlog may be removed from it: one arrow instead of seven.
+        // Anything in the backlog may be removed from it: one arrow instead of seven.
         let removals = edges.extract_if(.., |(_, to, _)| *to == Status::Removed);
         let removed: BTreeSet<Status> = removals.map(|(from, ..)| from).collect();
         assert_eq!(removed.len(), Status::ALL.len() - 1);

@@ -1,4 +1,4 @@
-//! How much one job may carry.
+//! Limits on the size of one job.
 
 use super::feature::FeatureSpec;
 

@@ -13,7 +13,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Whoever measures reads the clock at least so often, in milliseconds.
+    /// Longest interval between two readings of the clock, in milliseconds.
     pub const TICK_MS: u64 = 500;
     /// A process that has not read the clock for this long, in milliseconds, did not run in
     /// between. A busy machine delays a tick by less, and a limit that counts three seconds too
@@ -62,14 +62,14 @@ mod tests {
         let table = [
             (1_000, 1_000),
             (1_500, 1_500),
-            // A delayed tick, and one that is the last that counts.
+            // A delayed tick, and the longest one that counts.
             (3_000, 3_000),
             (5_999, 5_999),
             // A stop of exactly three seconds, and one of an hour.
             (8_999, 5_999),
             (9_499, 6_499),
             (3_609_499, 6_499),
-            // A clock that goes back does not.
+            // A clock that goes back does not count.
             (5_000, 6_499),
             (3_609_999, 6_999),
         ];

@@ -1,4 +1,4 @@
-//! Would a change make features wait for each other in a circle?
+//! Finds out whether a change would close a cycle.
 
 use std::collections::VecDeque;
 
@@ -26,7 +26,7 @@ impl Graph {
         view.shortest(on_cycle)
     }
 
-    /// True when every change adds a slot and refers only to slots that come before it.
+    /// True if every change adds a slot and refers only to earlier slots.
     fn in_order(&self, changes: &[(u32, Vec<u32>)]) -> bool {
         let mut next = self.len();
         changes.iter().all(|(slot, on)| {
@@ -37,13 +37,13 @@ impl Graph {
     }
 }
 
-/// The graph as it would be.
+/// The graph with the changes applied.
 struct Changed<'a> {
     graph: &'a Graph,
     /// Each changed slot once, ascending, with its new dependencies.
     slots: Vec<(u32, &'a [u32])>,
-    /// True when the changed slots are all the numbers from the first to the last of them, as a
-    /// batch of additions is: then they are found without a search.
+    /// True if the changed slots are consecutive, as in a batch of additions: then they are found
+    /// without a search.
     contiguous: bool,
     /// Slots whose edges changed.
     changed: Bits,
@@ -93,8 +93,8 @@ impl<'a> Changed<'a> {
             .map_or(&[], |&(_, on)| on)
     }
 
-    /// Depth first along the dependencies, with a stack of our own. Returns a changed slot that is
-    /// on a cycle.
+    /// Searches depth-first along the dependencies, with its own stack. Returns a changed slot that
+    /// is on a cycle.
     fn find(&self, starts: impl Iterator<Item = u32>) -> Option<u32> {
         let mut seen = Bits::new(self.limit);
         let mut done = Bits::new(self.limit);
@@ -127,7 +127,7 @@ impl<'a> Changed<'a> {
         None
     }
 
-    /// Breadth first from `start` back to it, because people want to see the short way round.
+    /// Searches breadth-first from `start` back to it, because people want to see a short cycle.
     fn shortest(&self, start: u32) -> Option<Vec<u32>> {
         let mut came_from: Vec<u32> = vec![u32::MAX; self.limit];
         let mut queue = VecDeque::from([start]);
@@ -146,7 +146,7 @@ impl<'a> Changed<'a> {
     }
 }
 
-/// The path from `start` to `last` and back to `start`, begun at its smallest slot.
+/// The path from `start` to `last` and back to `start`, rotated to begin at its smallest slot.
 fn walk_back(came_from: &[u32], start: u32, last: u32) -> Vec<u32> {
     let mut cycle = vec![last];
     let mut slot = last;

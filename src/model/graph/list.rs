@@ -1,7 +1,7 @@
-//! A sorted set of slots that is small as a rule.
+//! A sorted set of slots that is usually small.
 
-/// So many slots need no allocation. Three fit beside their count into the size of a `Vec`, and
-/// most features have no more neighbours in either direction.
+/// Slots that need no allocation. Three fit beside their count into the size of a `Vec`, and most
+/// features have no more neighbours in either direction.
 const FEW: usize = 3;
 
 /// Slots in ascending order, without repeats. 24 bytes, and an allocation only for the rare long
@@ -31,7 +31,7 @@ impl PartialEq for List {
 impl Eq for List {}
 
 impl List {
-    /// Takes slots that are sorted and distinct already.
+    /// Takes slots that are already sorted and distinct.
     pub(super) fn from_sorted(mut sorted: Vec<u32>) -> Self {
         if sorted.len() > FEW {
             sorted.shrink_to_fit();

@@ -1,4 +1,4 @@
-//! Small random graphs, and slow answers about them that are found in another way.
+//! Small random graphs, and slow answers about them that are computed in another way.
 
 use std::collections::BTreeSet;
 
@@ -49,7 +49,7 @@ impl Edges {
     }
 }
 
-/// Up to `most` features whose numbers say nothing about their order, sparse to dense.
+/// Up to `most` features in random order, sparse to dense.
 pub(in crate::model) fn acyclic(most: u32) -> impl Strategy<Value = Edges> {
     let pairs = prop_oneof![1usize..20, 1usize..80, 1usize..400];
     (1..=most, pairs)

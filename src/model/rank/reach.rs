@@ -1,11 +1,11 @@
-//! Counts by sets of bits, a block of columns at a time.
+//! Counts with sets of bits, one block of columns at a time.
 
 use std::ops::Range;
 
 use super::blocks::{Bits, Block, WORDS, pack, touched};
 use super::columns::Columns;
 
-/// How many others each feature reaches, by place.
+/// Number of others that each feature reaches, by place.
 pub(super) fn count(columns: &Columns) -> Vec<u32> {
     let blocks = pack(columns);
     let mut sweep = Sweep {
@@ -61,13 +61,13 @@ impl Wholes {
         Self { starts, rows }
     }
 
-    /// Where the rows stand in `rows` that `row` is part of; all are greater.
+    /// Positions in `rows` of the rows that `row` is part of; all are greater.
     fn of(&self, row: usize) -> Range<usize> {
         self.starts[row] as usize..self.starts[row + 1] as usize
     }
 }
 
-/// A row that has not been reached in the block at hand.
+/// A row that was not reached in the present block.
 const NONE: u32 = 0;
 /// A row that has all columns of the block.
 const FULL: u32 = 1;
@@ -82,13 +82,13 @@ const OWN: u32 = 1 << 31;
 /// has any, and the walk subtracts what is missing. It ends when only full rows are left.
 struct Sweep {
     wholes: Wholes,
-    /// Rows that are still to be visited, a bit for each.
+    /// Rows that must still be visited, one bit each.
     marked: Vec<u64>,
     /// By row: its set. [`NONE`] for all rows between two blocks.
     handles: Vec<u32>,
-    /// By row: for how many features the columns stand that it has.
+    /// By row: the number of features that its columns stand for.
     totals: Vec<u32>,
-    /// The sets of the block at hand.
+    /// The sets of the present block.
     sets: Vec<Bits>,
     /// What is known of each set.
     weighed: Vec<Weighed>,
@@ -97,7 +97,7 @@ struct Sweep {
 }
 
 struct Weighed {
-    /// For how many features it stands, once it does not grow any more.
+    /// Number of features that it stands for, once it is complete.
     count: u32,
     /// The heaviest of the sets that it was built from. If it weighs the same, it is the same.
     heaviest: u32,
@@ -169,8 +169,8 @@ impl Sweep {
         }
     }
 
-    /// Gives the row `whole` what the settled set `handle` has. Returns the change in the number
-    /// of rows that are marked and not full.
+    /// Adds the settled set `handle` to the row `whole`. Returns the change in the number of rows
+    /// that are marked and not full.
     #[inline(always)]
     fn hand_on(&mut self, handle: u32, whole: u32) -> isize {
         let held = self.handles[whole as usize];
@@ -205,8 +205,8 @@ impl Sweep {
         }
     }
 
-    /// Weighs a set that has all its parts, and returns an equal one that others share, if one is
-    /// at hand.
+    /// Weighs a set that has all its parts, and returns an equal one that others share, if there is
+    /// one.
     #[inline(always)]
     fn settle(&mut self, own: u32, block: &Block) -> u32 {
         let set = &self.sets[own as usize];

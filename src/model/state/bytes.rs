@@ -10,7 +10,7 @@ impl State {
         bincode::serialize(self)
     }
 
-    /// Reads what [`State::to_bytes`] wrote, and computes what is not stored.
+    /// Decodes what [`State::to_bytes`] wrote, and computes what is not stored.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, bincode::Error> {
         Self::from_reader(bytes, bytes.len() as u64)
     }

@@ -1,4 +1,4 @@
-//! A feature and its life.
+//! A feature and its history.
 
 use std::ops::{Deref, DerefMut};
 
@@ -9,14 +9,14 @@ use crate::model::evidence::{Basis, CheckRun};
 use crate::model::feature::{FeatureSpec, Status};
 use crate::model::ids::{AttemptId, CommitId, FeatureId, Sequence, Timestamp};
 
-/// A feature and its life.
+/// A feature and its history.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Feature {
     /// Number of the feature.
     pub id: FeatureId,
     /// What the backlog says.
     pub spec: FeatureSpec,
-    /// Where it is in its life.
+    /// Its stored status.
     pub status: Status,
     /// Failed tries since it last passed or was last forgiven.
     pub failures: u32,
@@ -26,21 +26,21 @@ pub struct Feature {
     pub regressions: u32,
     /// Not to be tried before.
     pub not_before: Timestamp,
-    /// Passed before and does not any more.
+    /// It passed before and no longer does.
     pub regressed: bool,
     /// The event with which it last passed.
     pub passed: Option<Sequence>,
     /// The commit that last brought its work onto the branch.
     pub merged: Option<CommitId>,
-    /// On what ground it last passed.
+    /// Why it last passed.
     pub basis: Option<Basis>,
-    /// The position of the head at which it was last proven.
+    /// The position of the head at which it was last verified.
     pub verified: u32,
     /// When it was last proven.
     pub verified_at: Timestamp,
-    /// Tests without a verdict since it was last proven.
+    /// Tests without a verdict since it was last verified.
     pub inconclusive: u32,
-    /// Attempts in a row whose worker was lost; see [`LOST_MAX`].
+    /// Consecutive attempts whose worker was lost; see [`LOST_MAX`].
     pub lost_streak: u32,
     /// Consecutive problems of the machine that it met alone while others got further; see
     /// [`OWN_MAX`](crate::model::trouble::OWN_MAX).
@@ -63,7 +63,7 @@ impl Feature {
         }
     }
 
-    /// True when nothing was held against it since it was last forgiven.
+    /// True if nothing counts against it since it was last forgiven.
     pub fn is_unblemished(&self) -> bool {
         let counts = [
             self.failures,
@@ -87,9 +87,9 @@ impl Feature {
 pub struct FeatureWords {
     /// The last failures, oldest first, at most [`FAILURES_REMEMBERED`](super::FAILURES_REMEMBERED).
     pub recent_failures: Vec<String>,
-    /// What an agent wants to know.
+    /// The agent's open question.
     pub question: Option<String>,
-    /// What agents wanted to know, and what people said.
+    /// Agents' questions, and people's answers.
     pub answers: Vec<(String, String)>,
     /// Why it was skipped.
     pub skipped: String,
@@ -97,7 +97,7 @@ pub struct FeatureWords {
     pub broken: Option<Broken>,
 }
 
-/// What a test knew when it found a feature broken.
+/// What is known of the test that found a feature broken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Broken {
     /// What it saw.
@@ -108,7 +108,7 @@ pub struct Broken {
     pub suspects: Vec<(FeatureId, CommitId)>,
 }
 
-/// [`FeatureWords`], which takes no room for the many features about which nothing was said.
+/// [`FeatureWords`], which takes no room for the many features that have none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Words(Option<Box<FeatureWords>>);
@@ -122,7 +122,7 @@ static NOTHING: FeatureWords = FeatureWords {
 };
 
 impl Words {
-    /// Nobody asks anything any more.
+    /// Removes the open question.
     pub(in crate::model) fn settle_question(&mut self) {
         if self.question.is_some() {
             self.question = None;
@@ -130,7 +130,7 @@ impl Words {
         }
     }
 
-    /// It passed: its failures are of no more use.
+    /// It passed, so its failures are of no more use.
     pub(in crate::model) fn forget_failures(&mut self) {
         if !self.recent_failures.is_empty() || self.broken.is_some() {
             self.recent_failures = Vec::new();

@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 use super::State;
 use crate::model::ids::CommitId;
 
-/// A move of the branch that is not ours and not explained yet.
+/// A move of the branch by somebody else that is not explained yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unexplained {
     /// The last head that was ours or explained.
     pub from: CommitId,
-    /// Where the branch was moved to, the last time.
+    /// Where the branch was moved to last.
     pub to: CommitId,
 }
 

@@ -1,4 +1,4 @@
-//! Which feature has which name.
+//! Finds features by name.
 
 use std::collections::BTreeSet;
 
@@ -8,12 +8,12 @@ use std::collections::BTreeSet;
 pub struct Names(BTreeSet<(u64, u32)>);
 
 impl Names {
-    /// Notes that the feature in `slot` has this name.
+    /// Records that the feature in `slot` has this name.
     pub fn insert(&mut self, name: &str, slot: u32) {
         self.0.insert((hash(name), slot));
     }
 
-    /// Notes that the feature in `slot` no longer has it.
+    /// Records that the feature in `slot` no longer has it.
     pub fn remove(&mut self, name: &str, slot: u32) {
         self.0.remove(&(hash(name), slot));
     }

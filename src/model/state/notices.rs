@@ -1,4 +1,4 @@
-//! What people should know although it changes nothing in the backlog.
+//! Notices for people that change nothing in the backlog.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use crate::model::ids::{AttemptId, ContentHash, Timestamp};
 /// Since the present or last run began.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notices {
-    /// How often processes of attempts were refused what only people may do, and the last time.
+    /// How often processes of attempts were refused a person's command, and the last time.
     pub refused: Option<(u32, Refused)>,
     /// The last run's config, as text in a content file. Unlike the rest, it outlives the run.
     pub told: Option<ContentHash>,

@@ -11,7 +11,7 @@ use crate::model::ids::{CommandId, Sequence};
 pub struct Remembered {
     answers: BTreeMap<CommandId, (Sequence, Sequence)>,
     order: VecDeque<CommandId>,
-    /// Those of them that came too late.
+    /// The ones that came too late.
     late: BTreeSet<CommandId>,
 }
 
@@ -24,7 +24,7 @@ impl Remembered {
     /// ULIDs, whose upper 48 bits are a time.
     const OUTSIDE: u128 = 1 << 80;
 
-    /// Notes that `id` caused the event at `sequence`.
+    /// Records that `id` caused the event at `sequence`.
     pub fn note(&mut self, id: CommandId, sequence: Sequence) {
         if id.0 < Self::OUTSIDE {
             return;
@@ -47,7 +47,7 @@ impl Remembered {
         }
     }
 
-    /// Notes that `id` was a report for an attempt that was over.
+    /// Records that `id` was a report for an attempt that was over.
     pub fn note_late(&mut self, id: CommandId) {
         if self.answers.contains_key(&id) {
             self.late.insert(id);

@@ -1,10 +1,10 @@
-//! Workers that give back what they take.
+//! Workers that release their jobs.
 
 use super::{Attempt, Worker};
 use crate::model::ids::Timestamp;
 use crate::model::settings::Settings;
 
-/// Jobs in a row that a worker may give back before it has to wait for the next one: its machine
+/// Consecutive jobs that a worker may release before it has to wait for the next one: its machine
 /// may be busy for a moment.
 pub const RETURNS_FREE: u32 = 3;
 
@@ -13,12 +13,12 @@ pub const RETURNS_FREE: u32 = 3;
 pub const RETURNS_MAX: u32 = 10;
 
 impl Worker {
-    /// True when it has given back so much that it is given nothing more.
+    /// True if it has released so many that it gets no more.
     pub fn is_suspended(&self) -> bool {
         self.give_backs >= RETURNS_MAX
     }
 
-    /// It is given nothing before: it waits longer each time.
+    /// It gets nothing before this time, which is later each time.
     pub fn cooldown_until(&self, settings: &Settings) -> Timestamp {
         match self.give_backs.checked_sub(RETURNS_FREE) {
             None => Timestamp(0),

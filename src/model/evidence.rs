@@ -136,7 +136,7 @@ impl Failure {
     }
 }
 
-// Here and not beside the type, because a failure knows troubles, but a trouble knows no failures.
+// Here and not beside `Trouble`, which knows no failures.
 impl Trouble {
     /// The problem of the machine that `failure` describes, if it is one.
     pub fn of(failure: &Failure, stage: Stage) -> Option<Self> {

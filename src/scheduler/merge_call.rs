@@ -12,7 +12,7 @@ use crate::scheduler::ports::Merged;
 pub const GIT_AGAIN_MS: u64 = 2_000;
 
 /// Consecutive failures after which the scheduler reads the branch. If the branch has not moved,
-/// the merge has not happened, and the attempt is told. Together the waits are ten seconds, longer
+/// the merge has not happened, and the attempt gets that answer. Together the waits are ten seconds, longer
 /// than git holds a lock.
 pub const GIT_TRIES: u32 = 6;
 

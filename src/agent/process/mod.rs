@@ -1,7 +1,7 @@
 //! Runs a program as a process tree that never outlives its worker.
 //!
 //! ```text
-//! worker --socket--> guard --socket--> init --> program --> whatever it starts
+//! worker --socket--> guard --socket--> init --> program --> its children
 //! ```
 //!
 //! The guard and init are our own executable. If the system allows it, init is process 1 of a pid

@@ -1,10 +1,10 @@
 //! Deliberate bugs that test the tests: the simulation switches one on, and its observers must
 //! notice.
 //!
-//! `planted!(Name)` is the literal `false` except in the library's own unit tests, which include the
-//! simulation (`cfg(test)`): no shipped binary, and none that an integration test starts, contains
-//! any of these bugs, and the crate is not built a second time for them. In those tests the switch
-//! is a variable of the thread, so that simulations do not affect each other.
+//! `planted!(Name)` is the literal `false` except in the library's own unit tests, which include
+//! the simulation (`cfg(test)`): no shipped binary, and none that an integration test starts,
+//! contains any of these bugs, and the crate is not built a second time for them. In those tests
+//! the switch is a variable of the thread, so that simulations do not affect each other.
 
 /// Whether this bug is planted here and now.
 #[cfg(not(test))]

@@ -1,5 +1,5 @@
-//! Turns clap's errors about wrong arguments into errors that look like all others: what failed, why,
-//! and what to do next.
+//! Turns clap's errors about wrong arguments into errors that look like all others: what failed,
+//! why, and what to do next.
 
 use std::error::Error as _;
 use std::ffi::OsString;
@@ -9,8 +9,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::error::Error;
 
-/// The error for the `arguments` of `command`, the first of which is the program's name, that clap has
-/// refused.
+/// The error for the `arguments` of `command`, the first of which is the program's name, that clap
+/// has refused.
 pub fn refused(command: &Command, arguments: &[OsString], error: &clap::Error) -> Error {
     let program = command.get_name();
     let mut words = arguments.iter().skip(1);

@@ -181,7 +181,8 @@ pub struct Trouble {
     pub kind: TroubleKind,
     /// How far the attempt got.
     pub stage: Stage,
-    /// What failed and why; at most [`REASON_BYTES_MAX`](super::evidence::Failure::REASON_BYTES_MAX) bytes.
+    /// What failed and why; at most
+    /// [`REASON_BYTES_MAX`](super::evidence::Failure::REASON_BYTES_MAX) bytes.
     pub reason: String,
 }
 

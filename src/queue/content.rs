@@ -147,7 +147,8 @@ impl FileContents {
         self.each_dir(files::remove_abandoned)
     }
 
-    /// Like [`remove_abandoned`](Self::remove_abandoned), for files of any age. Call it only if no worker lives.
+    /// Like [`remove_abandoned`](Self::remove_abandoned), for files of any age. Call it only if no
+    /// worker lives.
     pub fn remove_unfinished(&self) -> Result<(), Error> {
         self.each_dir(files::remove_unfinished)
     }

@@ -204,7 +204,8 @@ pub fn import(from: impl Read + Seek, dir: &Path, options: &OpenOptions) -> Resu
     }
 }
 
-/// Reads and checks a whole portable log, and passes each event's envelope and long body to `event`.
+/// Reads and checks a whole portable log, and passes each event's envelope and long body to
+/// `event`.
 fn walk(
     from: &mut impl Read,
     mut event: impl FnMut(&[u8], &[u8]) -> Result<(), Error>,

@@ -12,8 +12,8 @@ use crate::scheduler::ports::Merged;
 pub const GIT_AGAIN_MS: u64 = 2_000;
 
 /// Consecutive failures after which the scheduler reads the branch. If the branch has not moved,
-/// the merge has not happened, and the attempt gets that answer. Together the waits are ten seconds, longer
-/// than git holds a lock.
+/// the merge has not happened, and the attempt gets that answer. Together the waits are ten
+/// seconds, longer than git holds a lock.
 pub const GIT_TRIES: u32 = 6;
 
 /// Consecutive failures, about two minutes, after which the scheduler ends because nothing can be

@@ -47,8 +47,8 @@ pub struct Config {
     pub evidence: String,
     /// Limit of a session's transcript, in bytes before compression.
     pub transcript_limit: u64,
-    /// A scheduler started it. Without a scheduler and a job it ends, because the next scheduler starts its
-    /// own workers.
+    /// A scheduler started it. Without a scheduler and a job it ends, because the next scheduler
+    /// starts its own workers.
     pub started_by_scheduler: bool,
 }
 

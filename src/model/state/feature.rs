@@ -85,7 +85,8 @@ impl Feature {
 /// What agents and people said about a feature.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeatureWords {
-    /// The last failures, oldest first, at most [`FAILURES_REMEMBERED`](super::FAILURES_REMEMBERED).
+    /// The last failures, oldest first, at most
+    /// [`FAILURES_REMEMBERED`](super::FAILURES_REMEMBERED).
     pub recent_failures: Vec<String>,
     /// The agent's open question.
     pub question: Option<String>,

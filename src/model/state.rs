@@ -25,7 +25,7 @@ use self::index::Indexes;
 pub use self::notices::{Notices, Refused};
 pub use self::remembered::Remembered;
 pub use self::troubled::Troubled;
-pub use self::worker::{RETURNS_FREE, RETURNS_MAX};
+pub use self::worker::{GIVE_BACKS_FREE, GIVE_BACKS_MAX};
 use super::event::{ProcessIdentity, RankTerms, RunOutcome};
 use super::evidence::{Evidence, FailureKind, Usage};
 use super::feature::Status;
@@ -176,7 +176,7 @@ pub struct Worker {
     /// Consecutive jobs that it released for no reason but its own.
     pub give_backs: u32,
     /// When it last did.
-    pub returned_at: Timestamp,
+    pub gave_back_at: Timestamp,
 }
 
 /// A run: from start to finished.

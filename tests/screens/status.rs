@@ -13,7 +13,7 @@ use crewlog::model::event::*;
 use crewlog::model::evidence::FailureKind;
 use crewlog::model::ids::*;
 use crewlog::model::settings::{Settings, WorkerKind};
-use crewlog::model::state::RETURNS_MAX;
+use crewlog::model::state::GIVE_BACKS_MAX;
 use crewlog::model::trouble::{Stage, TroubleKind};
 use crewlog::model::views;
 use crewlog::protocol::{Live, LiveAttempt, MissingWorkers, Phase};
@@ -80,7 +80,7 @@ fn warnings(story: &mut Story, workers: &Workers) {
         };
         story.by(agent.clone(), command);
     }
-    for _ in 0..RETURNS_MAX {
+    for _ in 0..GIVE_BACKS_MAX {
         let attempt = story.code(workers.two, 7, 1);
         let reason = "the agent's login has expired".to_owned();
         story.record(AttemptReleased { attempt, reason });

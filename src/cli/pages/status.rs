@@ -9,7 +9,7 @@ use crate::model::event::RunOutcome;
 use crate::model::format;
 use crate::model::ids::Timestamp;
 use crate::model::settings::WorkerKind;
-use crate::model::state::RETURNS_MAX;
+use crate::model::state::GIVE_BACKS_MAX;
 use crate::model::views::status::{FeatureView, StatusView};
 use crate::model::views::timeline;
 use crate::protocol::{Live, LiveAttempt};
@@ -260,7 +260,7 @@ impl Writer<'_> {
         if !self.view.unfit.is_empty() {
             let names = clean(&self.view.unfit.join(", "));
             let text = format!(
-                "{names}: gave up {RETURNS_MAX} jobs in a row and gets no more; check its output, then restart it"
+                "{names}: gave up {GIVE_BACKS_MAX} jobs in a row and gets no more; check its output, then restart it"
             );
             self.fact("suspended", Style::Warning, &text);
         }

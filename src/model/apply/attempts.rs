@@ -89,7 +89,7 @@ pub fn released(state: &mut State, recorded: &Recorded, event: &AttemptReleased)
     if open.is_given_back() {
         if let Some(worker) = state.workers.get_mut(&open.job.worker) {
             worker.give_backs = worker.give_backs.saturating_add(1);
-            worker.returned_at = recorded.at;
+            worker.gave_back_at = recorded.at;
         }
         count_lost(state, event.attempt);
     }
@@ -139,7 +139,7 @@ pub fn worker_joined(state: &mut State, sequence: Sequence, event: &WorkerJoined
         process: event.process.clone(),
         attempt: None,
         give_backs: 0,
-        returned_at: Timestamp(0),
+        gave_back_at: Timestamp(0),
     };
     state.workers.insert(WorkerId(sequence.0), worker);
 }

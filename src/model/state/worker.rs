@@ -6,23 +6,23 @@ use crate::model::settings::Settings;
 
 /// Consecutive jobs that a worker may release before it has to wait for the next one: its machine
 /// may be busy for a moment.
-pub const RETURNS_FREE: u32 = 3;
+pub const GIVE_BACKS_FREE: u32 = 3;
 
 /// Consecutive released jobs after which a worker gets no more. With the usual waits that takes
 /// minutes, and a person has to fix the cause. A restarted worker counts as a new one.
-pub const RETURNS_MAX: u32 = 10;
+pub const GIVE_BACKS_MAX: u32 = 10;
 
 impl Worker {
     /// True if it has released so many that it gets no more.
     pub fn is_suspended(&self) -> bool {
-        self.give_backs >= RETURNS_MAX
+        self.give_backs >= GIVE_BACKS_MAX
     }
 
     /// It gets nothing before this time, which is later each time.
     pub fn cooldown_until(&self, settings: &Settings) -> Timestamp {
-        match self.give_backs.checked_sub(RETURNS_FREE) {
+        match self.give_backs.checked_sub(GIVE_BACKS_FREE) {
             None => Timestamp(0),
-            Some(more) => self.returned_at.plus_ms(settings.backoff_ms(more, 0)),
+            Some(more) => self.gave_back_at.plus_ms(settings.backoff_ms(more, 0)),
         }
     }
 }

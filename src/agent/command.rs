@@ -37,7 +37,8 @@ impl CommandDriver {
     /// A driver for `program`; its arguments may contain placeholders, and `model` is the value of
     /// `{model}`.
     ///
-    /// # Errors An unknown placeholder or a single brace.
+    /// # Errors
+    /// An unknown placeholder or a single brace.
     pub fn new(
         program: impl Into<String>,
         args: Vec<String>,

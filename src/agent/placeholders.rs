@@ -49,7 +49,8 @@ impl Values {
 
     /// Fills in one argument.
     ///
-    /// # Errors An unknown placeholder.
+    /// # Errors
+    /// An unknown placeholder.
     pub fn fill(&self, argument: &str) -> Result<OsString, PlaceholderError> {
         let mut filled = OsString::new();
         scan(argument, |piece| match piece {
@@ -71,7 +72,8 @@ impl Values {
 
 /// Checks arguments before any session exists, so that a typo is found at once.
 ///
-/// # Errors An unknown placeholder.
+/// # Errors
+/// An unknown placeholder.
 pub fn check(arguments: &[String]) -> Result<(), PlaceholderError> {
     arguments.iter().try_for_each(|argument| {
         scan(argument, |piece| match piece {

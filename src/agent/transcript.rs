@@ -138,7 +138,8 @@ impl Transcript {
     /// Keeps at most `bytes_max` bytes of it, counted before compression, but at least
     /// [`Self::BYTES_MIN`].
     ///
-    /// # Errors The files cannot be created, or older ones of this name not be removed.
+    /// # Errors
+    /// The files cannot be created, or older ones of this name not be removed.
     pub fn create(base: &Path, bytes_max: u64) -> std::io::Result<Self> {
         let files = Files::of(base);
         files.remove()?;

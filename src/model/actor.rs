@@ -175,9 +175,10 @@ pub struct Surrounding {
 /// Whether a process with these attempts around it may use the project at `root`, an absolute
 /// path without links, whose markers begin with `prefix`.
 ///
-/// # Errors The attempt that may not, and why: it belongs to this very project, or the project is
-/// outside of the attempt's own directories. An agent that develops or tests Crewlog itself may do
-/// anything in its own directories.
+/// # Errors
+/// The attempt that may not, and why: it belongs to this very project, or the project is outside of
+/// the attempt's own directories. An agent that develops or tests Crewlog itself may do anything in
+/// its own directories.
 pub fn may_use(surroundings: &[Surrounding], root: &Path, prefix: &str) -> Result<(), String> {
     for around in surroundings {
         let name = match attempt_of(&around.token) {

@@ -358,7 +358,8 @@ fn phase_of(state: &State, attempt: AttemptId, step: Step) -> Phase {
 
 /// The statuses after an event, in the state before it.
 ///
-/// # Errors Why the event is forbidden.
+/// # Errors
+/// Why the event is forbidden.
 pub fn check(state: &State, recorded: &Recorded) -> Result<Vec<(FeatureId, Status)>, Unlawful> {
     let effects = effects(state, recorded);
     if let Some((attempt, step)) = effects.attempt {

@@ -45,7 +45,8 @@ pub enum Unrecognised {
 /// The process `pid` of user `uid` as this process sees it. `prefix` begins the markers of the
 /// project's attempts.
 ///
-/// # Errors The process cannot be identified.
+/// # Errors
+/// The process cannot be identified.
 pub fn caller(uid: u32, pid: u32, prefix: &str) -> Result<Caller, Unrecognised> {
     if pid == 0 {
         return Err(Unrecognised::Outside);

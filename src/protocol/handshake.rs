@@ -42,7 +42,8 @@ impl From<HandshakeError> for io::Error {
 /// Sends our `role`, and returns the other side's: a scheduler's, or any other if we are the
 /// scheduler. `limit` is for both together.
 ///
-/// # Errors The stream breaks, or the other side does not speak this protocol, or sends nothing.
+/// # Errors
+/// The stream breaks, or the other side does not speak this protocol, or sends nothing.
 pub async fn handshake<S>(
     stream: &mut S,
     role: Role,

@@ -11,7 +11,8 @@ const START_TICKS_FIELD: usize = 22;
 
 /// The identity of this process.
 ///
-/// # Errors `/proc` is not mounted or cannot be parsed.
+/// # Errors
+/// `/proc` is not mounted or cannot be parsed.
 pub fn own_identity() -> io::Result<ProcessIdentity> {
     process_identity(std::process::id())
 }

@@ -170,7 +170,8 @@ const UNFINISHED_AGE: Duration = Duration::from_secs(3_600);
 /// Removes what killed processes left unfinished in `dir`, to which no other process writes: files,
 /// and directories with their contents. A missing `dir` is no error.
 ///
-/// # Errors The system's error.
+/// # Errors
+/// The system's error.
 pub fn remove_unfinished(dir: &Path) -> Result<(), Error> {
     remove_unfinished_older(dir, Duration::ZERO)
 }

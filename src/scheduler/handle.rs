@@ -62,7 +62,8 @@ impl Handle {
     /// Submits a command by `actor`. Returns its first and last event when they are durable; the
     /// last is lower if it caused none. A repeated `id` changes nothing and gets the first answer.
     ///
-    /// # Errors The rules reject it, or the scheduler has ended.
+    /// # Errors
+    /// The rules reject it, or the scheduler has ended.
     pub async fn submit(
         &self,
         actor: Actor,
@@ -110,7 +111,8 @@ impl Handle {
     /// The state after an event, or at the log's end if the log is shorter. Some states are cached,
     /// so that a step through the past folds some thousand events at most. Blocks while it reads.
     ///
-    /// # Errors The scheduler has ended, or the log cannot be read.
+    /// # Errors
+    /// The scheduler has ended, or the log cannot be read.
     pub fn state_at(&self, at: Sequence) -> Result<State, HandleError> {
         let log = self.log.upgrade().ok_or(HandleError::Ended)?;
         // A panic while folding leaves complete states behind.

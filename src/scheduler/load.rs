@@ -103,7 +103,8 @@ impl Fold {
     /// last at the first event. A snapshot may turn out to belong to another log. Events after
     /// `last` are not folded.
     ///
-    /// # Errors The directory cannot be read.
+    /// # Errors
+    /// The directory cannot be read.
     pub fn starts(
         dir: &Path,
         last: Option<Sequence>,
@@ -138,7 +139,8 @@ impl Fold {
     /// Takes the next event. Breaks after the last wanted event, or if the snapshot belongs to
     /// another log.
     ///
-    /// # Errors The event cannot be decoded.
+    /// # Errors
+    /// The event cannot be decoded.
     pub fn take(
         &mut self,
         envelope: &Envelope<'_>,

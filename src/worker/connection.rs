@@ -61,7 +61,8 @@ pub struct Connection {
 impl Connection {
     /// Connects, and exchanges preambles.
     ///
-    /// # Errors Nobody listens there, or the other side does not speak this protocol.
+    /// # Errors
+    /// Nobody listens there, or the other side does not speak this protocol.
     pub async fn open(path: &Path) -> Result<Self, ConnectionError> {
         let mut stream =
             protocol::connect(path)
@@ -124,8 +125,8 @@ impl Connection {
 
     /// Queues a message. Progress is dropped if the queue is full.
     ///
-    /// # Errors It is too long, or the scheduler has not read for so long that it counts as
-    /// disconnected.
+    /// # Errors
+    /// It is too long, or the scheduler has not read for so long that it counts as disconnected.
     pub fn send(&self, message: &WorkerMessage) -> Result<(), ConnectionError> {
         let body = protocol::encode(Role::Worker, message)?;
         let Some(outbox) = &self.outbox else {

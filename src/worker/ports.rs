@@ -61,7 +61,8 @@ pub struct PortSlot {
 impl PortSlot {
     /// Takes the machine's first range that no worker holds and in which nobody listens.
     ///
-    /// # Errors All are taken, or there are no descriptors left.
+    /// # Errors
+    /// All are taken, or there are no descriptors left.
     pub fn take(ports: Ports) -> Result<Self, PortsError> {
         Self::take_named(NAME, ports)
     }
@@ -105,7 +106,8 @@ impl PortSlot {
     /// Checks the range for the next attempt: if another program has begun to use one of its ports,
     /// another range is taken instead.
     ///
-    /// # Errors As for [`Self::take`]; the present range stays.
+    /// # Errors
+    /// As for [`Self::take`]; the present range stays.
     pub fn renew(&mut self) -> Result<(), PortsError> {
         let used = used_port(&self.ports).map_err(|source| PortsError::Io { source })?;
         if let Some(port) = used {

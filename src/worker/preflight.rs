@@ -75,7 +75,8 @@ pub fn check_programs(config: &Config) -> Result<(), PreflightError> {
 /// Whether attempts can be created and their results written: the directories are writable, and
 /// their disks are not almost full.
 ///
-/// # Errors The first directory that is not writable.
+/// # Errors
+/// The first directory that is not writable.
 pub fn check_places(places: &Places) -> Result<(), PreflightError> {
     can_write("the directory of attempts", &places.worktrees)?;
     can_write("the data directory", &places.data)
@@ -84,7 +85,8 @@ pub fn check_places(places: &Places) -> Result<(), PreflightError> {
 /// Whether the agents accept the configured modes: each agent with a mode is started, a session is
 /// set up, and it is ended. No prompt is sent, so this costs no token. A slow agent delays nothing.
 ///
-/// # Errors The first agent that refuses: its login, its mode, or the whole session.
+/// # Errors
+/// The first agent that refuses: its login, its mode, or the whole session.
 pub async fn check_agents(config: &Config, own_executable: &Path) -> Result<(), PreflightError> {
     forget_handshakes(&config.places.worktrees);
     for (_, agent) in agents(config) {

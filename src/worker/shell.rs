@@ -52,7 +52,8 @@ pub struct Launch {
 
 /// Runs a worker of this executable to its end. Call it on a current-thread runtime.
 ///
-/// # Errors It could not start. Anything later is in the [`Exit`].
+/// # Errors
+/// It could not start. Anything later is in the [`Exit`].
 pub async fn run(
     config: Config,
     kind: WorkerKind,

@@ -103,7 +103,8 @@ impl SpoolFile {
 
     /// Writes the result, and returns when it is durable.
     ///
-    /// # Errors The disk refuses; the earlier contents are still there.
+    /// # Errors
+    /// The disk refuses; the earlier contents are still there.
     pub fn write(&mut self, report: &AttemptReport) -> Result<(), SpoolError> {
         self.entry.result = Some(report.clone());
         self.file = write_beside(&self.path, &self.entry, true)?;
@@ -323,7 +324,8 @@ fn content(file: &mut File) -> io::Result<Vec<u8>> {
 
 /// Parses the bytes of a spool file.
 ///
-/// # Errors They were altered after writing.
+/// # Errors
+/// They were altered after writing.
 pub fn decode(bytes: &[u8]) -> io::Result<Entry> {
     let damaged = || io::Error::other("has altered content");
     let end = bytes.iter().position(|byte| *byte == b'\n');

@@ -33,8 +33,9 @@ impl Repository {
     /// Makes sure that the integration branch (for example `crewlog/main`) exists, and returns its
     /// commit. A missing one is created at the commit that the user has checked out.
     ///
-    /// # Errors The name is invalid, another branch is in its way, or the branch is checked out or
-    /// being rebased in some worktree.
+    /// # Errors
+    /// The name is invalid, another branch is in its way, or the branch is checked out or being
+    /// rebased in some worktree.
     pub async fn ensure_branch(&self, branch: &str) -> Result<CommitId> {
         self.ensure_branch_from(branch, None).await
     }
@@ -42,7 +43,8 @@ impl Repository {
     /// Like [`ensure_branch`](Self::ensure_branch), for a branch that existed before: if somebody
     /// deleted it, it is restored at its last known commit, because merged work is only there.
     ///
-    /// # Errors As for [`ensure_branch`](Self::ensure_branch).
+    /// # Errors
+    /// As for [`ensure_branch`](Self::ensure_branch).
     pub async fn ensure_branch_from(
         &self,
         branch: &str,
@@ -162,7 +164,8 @@ impl Repository {
     /// The integration branch's commit while no git is moving it, so that it stays until somebody
     /// moves it.
     ///
-    /// # Errors The branch does not exist, or a git of an earlier call still lives.
+    /// # Errors
+    /// The branch does not exist, or a git of an earlier call still lives.
     pub async fn head_at_rest(&self, branch: &str) -> Result<CommitId> {
         let _lock = MoveLock::take(self.common_dir()).await?;
         self.head(branch).await
@@ -201,9 +204,9 @@ impl Repository {
     /// On return of `Moved`, the commit, all that it adds, and the branch's new position are
     /// synced: neither git's defaults nor an agent's `git add` guarantee that.
     ///
-    /// # Errors The commit is not on top of `onto`, the branch does not exist, git's locks stay
-    /// held, or the disk fails. The branch has not moved then, unless the error is about syncing
-    /// it.
+    /// # Errors
+    /// The commit is not on top of `onto`, the branch does not exist, git's locks stay held, or the
+    /// disk fails. The branch has not moved then, unless the error is about syncing it.
     pub async fn advance(
         &self,
         branch: &str,

@@ -29,7 +29,8 @@ impl Worktree {
     /// Commits that the agent made are squashed: the working tree decides, wherever the agent left
     /// its `HEAD`. They stay reachable as `refs/crewlog/preserved/<attempt>-agent`.
     ///
-    /// # Errors The work contains a repository, a file cannot be read, or a filter fails.
+    /// # Errors
+    /// The work contains a repository, a file cannot be read, or a filter fails.
     pub async fn commit(
         &mut self,
         message: &CommitMessage,

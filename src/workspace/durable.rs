@@ -30,7 +30,8 @@ impl Repository {
 
     /// Syncs `commit` and everything that it reaches and no branch does, whoever created it.
     ///
-    /// # Errors Some of it is missing, or the disk fails.
+    /// # Errors
+    /// Some of it is missing, or the disk fails.
     pub(super) async fn sync_history(&self, commit: &CommitId) -> Result<()> {
         let call = self
             .call("list what the commit brings")
@@ -68,7 +69,8 @@ impl Repository {
     /// Syncs the repository as its user left it, before something of ours builds on it: loose
     /// objects and refs, which git does not sync, and the few files that make it a repository.
     ///
-    /// # Errors The disk fails.
+    /// # Errors
+    /// The disk fails.
     pub(super) async fn sync_all(&self) -> Result<()> {
         let dir = self.common_dir().to_owned();
         blocking("sync the repository", dir, move |dir| {

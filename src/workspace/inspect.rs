@@ -28,7 +28,8 @@ impl super::Repository {
 
     /// The commit that the user has checked out.
     ///
-    /// # Errors There is none.
+    /// # Errors
+    /// There is none.
     pub async fn users_head(&self) -> Result<CommitId> {
         self.user_head().await
     }
@@ -45,7 +46,8 @@ impl super::Repository {
 
     /// Whether everything that the branch reaches exists and is complete.
     ///
-    /// # Errors Something is missing or broken; git's message says what.
+    /// # Errors
+    /// Something is missing or broken; git's message says what.
     pub async fn is_whole(&self, branch: &str) -> Result<()> {
         let call = self.call("check the branch's objects").whole_tree();
         let reference = format!("refs/heads/{branch}");

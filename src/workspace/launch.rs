@@ -100,7 +100,8 @@ pub trait Process: Send {
 pub trait Launcher: fmt::Debug + Send + Sync {
     /// Starts one; it runs when this returns.
     ///
-    /// # Errors It cannot be started; `NotFound` if it does not exist.
+    /// # Errors
+    /// It cannot be started; `NotFound` if it does not exist.
     fn launch(&self, program: Program) -> BoxFuture<'_, io::Result<Running>>;
 }
 

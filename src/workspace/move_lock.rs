@@ -28,8 +28,9 @@ pub struct MoveLock(Arc<File>);
 impl MoveLock {
     /// Takes the lock of the repository whose working trees share `common_dir`.
     ///
-    /// # Errors [`Error::BranchBusy`] if a git of an earlier scheduler still holds it after
-    /// [`WAIT`], and the disk's errors.
+    /// # Errors
+    /// [`Error::BranchBusy`] if a git of an earlier scheduler still holds it after [`WAIT`], and
+    /// the disk's errors.
     pub(super) async fn take(common_dir: &Path) -> Result<Self> {
         let path = common_dir.join("crewlog").join("branch.flock");
         let failed = |source| Error::io("lock", &path)(source);

@@ -89,7 +89,8 @@ impl Repository {
 
     /// What a ref points to, if it exists.
     ///
-    /// # Errors git cannot tell: the ref or the repository is broken.
+    /// # Errors
+    /// git cannot tell: the ref or the repository is broken.
     pub(super) async fn read_ref(&self, reference: &str) -> Result<Option<CommitId>> {
         self.resolve("read a ref", reference).await
     }

@@ -36,7 +36,8 @@ impl Worktree {
     /// Removes the worktree with everything in it. To keep its work, call
     /// [`preserve`](Self::preserve) first.
     ///
-    /// # Errors The disk fails. [`Repository::sweep`] finds what is left.
+    /// # Errors
+    /// The disk fails. [`Repository::sweep`] finds what is left.
     pub async fn remove(self) -> Result<()> {
         discard(
             &self.repository,
@@ -54,8 +55,9 @@ impl Repository {
     /// contains it. `before` is the log's next sequence at the time of `live`, so that later
     /// attempts are safe.
     ///
-    /// # Errors The directory cannot be read. What goes wrong with one attempt is in
-    /// [`Swept::failed`], and does not stop the sweep.
+    /// # Errors
+    /// The directory cannot be read. What goes wrong with one attempt is in [`Swept::failed`], and
+    /// does not stop the sweep.
     pub async fn sweep(
         &self,
         worktrees_dir: &Path,
@@ -123,7 +125,8 @@ impl Repository {
     /// Preserves the work in one left-over worktree, unless `branch` contains it, and removes it.
     /// For a worker that finds what a dead one of the same project left.
     ///
-    /// # Errors What could not be preserved still exists.
+    /// # Errors
+    /// What could not be preserved still exists.
     pub async fn clean_up(
         &self,
         worktrees_dir: &Path,

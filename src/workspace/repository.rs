@@ -43,8 +43,8 @@ impl Repository {
     /// Finds the repository of `project_dir`: an ordinary, bare or shallow one, or a linked
     /// worktree of one. Its state (a merge or rebase in progress, changes) does not matter.
     ///
-    /// # Errors No git or an old one, no repository, one that git does not trust, or one without a
-    /// commit.
+    /// # Errors
+    /// No git or an old one, no repository, one that git does not trust, or one without a commit.
     pub async fn discover(project_dir: &Path) -> Result<Self> {
         Self::discover_with(project_dir, Git::default()).await
     }

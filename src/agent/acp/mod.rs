@@ -66,7 +66,8 @@ pub struct AcpDriver {
 impl AcpDriver {
     /// A driver for the agent `program`; its arguments may contain placeholders.
     ///
-    /// # Errors An unknown placeholder or a single brace.
+    /// # Errors
+    /// An unknown placeholder or a single brace.
     pub fn new(
         program: impl Into<String>,
         args: Vec<String>,

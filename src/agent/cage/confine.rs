@@ -39,7 +39,8 @@ impl Confinement {
     /// Creates the mounts if the tree has a mount namespace, and the rules. The caller has one
     /// thread, and still the right to mount.
     ///
-    /// # Errors What could not be created, as text.
+    /// # Errors
+    /// What could not be created, as text.
     pub(in crate::agent) fn prepare(cage: &Cage, namespace: bool) -> Result<Self, String> {
         let mut places = cage.resolve();
         if namespace {
@@ -58,7 +59,8 @@ impl Confinement {
     /// Confines the calling process for good. Called between fork and exec, in a process whose
     /// parent had one thread.
     ///
-    /// # Errors The kernel refuses; the program must not run then.
+    /// # Errors
+    /// The kernel refuses; the program must not run then.
     pub(in crate::agent) fn enter(&mut self) -> io::Result<()> {
         // Helps the kernel to choose, and protects nothing from the program, so it may fail.
         let _ = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE);

@@ -46,7 +46,8 @@ enum Stop {
 /// with at most `output_limit_bytes` of its output kept. When this returns, the command and
 /// everything that it started are dead.
 ///
-/// # Errors The program cannot be started.
+/// # Errors
+/// The program cannot be started.
 pub async fn run_to_end(
     command: TreeCommand,
     limit: Duration,
@@ -58,7 +59,8 @@ pub async fn run_to_end(
 
 /// Like [`run_to_end`], with the secrets of `mask` removed from the output.
 ///
-/// # Errors The program cannot be started.
+/// # Errors
+/// The program cannot be started.
 pub async fn run_masked(
     mut command: TreeCommand,
     limit: Duration,

@@ -25,7 +25,8 @@ pub struct Reader {
 
 /// Opens the record `base`; `None` if there is none. Also returns the path of its first file.
 ///
-/// # Errors The disk refuses.
+/// # Errors
+/// The disk refuses.
 pub fn open(base: &Path) -> io::Result<Option<(Reader, PathBuf)>> {
     let files = Files::of(base);
     let head = files.piece(0);

@@ -24,7 +24,8 @@ pub struct Lock {
 /// Takes the locks of the log in `dir` and writes the holder to the lock file: `PID MILLISECONDS`.
 /// Never waits: [`Error::Held`] has the other holder's note.
 ///
-/// # Errors Another process has the log, or the system refuses.
+/// # Errors
+/// Another process has the log, or the system refuses.
 pub fn lock(dir: &Path) -> Result<Lock, Error> {
     let path = dir.join("lock");
     let mut file = open(&path)?;

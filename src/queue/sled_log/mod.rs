@@ -155,7 +155,8 @@ impl SledLog {
     /// Checks that the log's files are still where they were opened, and restores the lock file if
     /// somebody deleted it. For a holder that does not append; costs two system calls.
     ///
-    /// # Errors [`Error::Vanished`]; nothing is appended after it.
+    /// # Errors
+    /// [`Error::Vanished`]; nothing is appended after it.
     pub fn check_place(&self) -> Result<(), Error> {
         // An append checks this itself, and may wait for the disk for long.
         let Ok(mut writer) = self.writer.try_lock() else {

@@ -116,7 +116,7 @@ fn scheduler(dir: &Path) -> (Handle, std::thread::JoinHandle<()>, PathBuf) {
         log: Arc::new(log),
         snapshots: dir.join("snapshots"),
         state: State::default(),
-        told: None,
+        config: None,
         tree_prefix: "feedc0de-".to_owned(),
         socket: socket.clone(),
         branch: "main".to_owned(),
@@ -129,7 +129,7 @@ fn scheduler(dir: &Path) -> (Handle, std::thread::JoinHandle<()>, PathBuf) {
             ..Settings::default()
         },
         seed: Some(1),
-        crew: BTreeMap::new(),
+        own_workers: BTreeMap::new(),
         worker_command: Vec::new(),
         worker_output: dir.join("workers.log"),
         stay: true,

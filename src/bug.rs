@@ -1,9 +1,9 @@
-//! What cannot happen, and the one thing to do when it does.
+//! Reports a state that cannot happen.
 //!
-//! `bug!("...")` marks a place that no input from outside leads to: the rules and whoever applies
-//! them disagree. In every test, in the simulation and in a debug build it panics, so that
-//! the test or the seed fails. A release says it in its log, counts it, and continues in the safe way
-//! that follows in the code.
+//! `bug!("...")` marks a place that no outside input can reach: the rules and the code that applies
+//! them disagree. In every test, in the simulation and in a debug build it panics, so that the test
+//! or the seed fails. A release logs it, counts it, and continues in the safe way that follows in
+//! the code.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +17,7 @@ macro_rules! bug {
 
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
-/// See `bug!`.
+/// Logs and counts a bug for `bug!`, or panics in a debug build.
 #[expect(
     clippy::assertions_on_constants,
     reason = "what is constant differs between a release and all other builds"

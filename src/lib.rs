@@ -4,15 +4,15 @@
 //!
 //! | module | what belongs there |
 //! |---|---|
-//! | [`model`] | a noun or a rule: what may happen, and what comes next. Pure: no I/O, clock or randomness |
+//! | [`model`] | types and rules: what may happen, and what comes next. No I/O, clock or randomness |
 //! | [`queue`] | disk: the durable event log, its encoding, snapshots and content files |
-//! | [`protocol`] | wire: what worker and scheduler say to each other, and the framing |
+//! | [`protocol`] | wire: the messages between worker, command and scheduler, and the framing |
 //! | [`workspace`] | git: worktrees, commits, rebase, the compare-and-swap of the branch |
-//! | [`agent`] | a child process: one agent session, its adapters, its process tree, its limits |
+//! | [`agent`] | child processes: one agent session, its adapters, its process tree, its limits |
 //! | [`scheduler`] | waiting, on the side that decides: the single-writer loop, connections, recovery |
 //! | [`worker`] | waiting, on the side that works: reserve, session, rebase, check, report |
 //! | [`cli`] | arguments, and what people see in a terminal |
-//! | [`stopwatch`] | limits on real time, for who waits for a process |
+//! | [`stopwatch`] | limits on real time, for code that waits for a process |
 
 // First, because their macros are used everywhere.
 #[macro_use]

@@ -1,10 +1,10 @@
-//! Bugs on purpose, as a permanent test of the tests: the simulation switches one on, and its
-//! observers have to notice.
+//! Deliberate bugs that test the tests: the simulation switches one on, and its observers must
+//! notice.
 //!
-//! `planted!(Name)` is the literal `false` in everything but the library's own unit tests, of which
-//! the simulation is a part (`cfg(test)`): no binary that anybody ships, or that an integration
-//! test starts, holds any of these bugs, and the crate is not built a second time for them. There
-//! the switch is a variable of the thread, so that one simulation's bug is no other's.
+//! `planted!(Name)` is the literal `false` except in the library's own unit tests, which include
+//! the simulation (`cfg(test)`): no shipped binary, and none that an integration test starts,
+//! contains any of these bugs, and the crate is not built a second time for them. In those tests
+//! the switch is a variable of the thread, so that simulations do not affect each other.
 
 /// Whether this bug is planted here and now.
 #[cfg(not(test))]
@@ -28,23 +28,23 @@ pub(crate) use switch::{Bug, MARK, is, with};
 mod switch {
     use std::cell::Cell;
 
-    /// What binaries are searched for, to prove that they hold no planted bugs.
+    /// A text that tests search binaries for, to prove that they contain no planted bugs.
     pub const MARK: &str = "planted bugs can be switched on in this program";
 
     /// What can be planted, and what a person would see of it.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub enum Bug {
-        /// A report counts for whatever attempt is open, whoever holds it.
+        /// A report counts for any open attempt, whichever worker holds it.
         NoTokenCheck,
-        /// Effects are carried out before their events are on the disk.
+        /// Effects are executed before their events are durable.
         AcknowledgeBeforeSync,
-        /// Features are worked on before what they wait for passes.
+        /// Features start before their dependencies pass.
         DependencyIgnored,
-        /// Nobody notices that a worker is gone.
+        /// The end of a worker is not noticed.
         LostNeverDetected,
-        /// The same command is carried out once more when it is repeated.
+        /// A repeated command is executed again.
         DuplicateApplied,
-        /// Open attempts are given out anew at a start, although their workers live.
+        /// A start assigns open attempts again, although their workers live.
         RequeueDoubled,
         /// Folding continues one event too late after a snapshot.
         SnapshotOffByOne,
@@ -54,39 +54,39 @@ mod switch {
         RetryNotCounted,
         /// A testing worker gets one more job when the run has ended.
         TestAfterEnd,
-        /// A report that repeats what was used counts it once more.
+        /// A report that repeats its usage counts it again.
         UseCountedTwice,
         /// What a failed attempt used is not counted.
         UseForgotten,
         /// Attempts start while the run is paused.
         PauseIgnored,
-        /// Attempts start while the machine is in trouble.
+        /// Attempts start during a problem of the machine.
         TroubleIgnored,
-        /// A trouble of the machine counts as a failed try.
+        /// A problem of the machine counts as a failed try.
         TroubleCounted,
         /// Agents may give a person's commands.
         AgentObeyed,
         /// What an agent has started may take jobs.
         AgentHired,
-        /// Features keep passing whose merges somebody has taken off the branch.
+        /// Features keep passing after somebody has removed their merges from the branch.
         LostWorkPasses,
         /// Attempts start when the budget is spent.
         BudgetIgnored,
-        /// A start does not ask git what has become of the open merge.
+        /// A start does not ask git about the open merge.
         MergeForgotten,
         /// What fails its checks passes.
         FailedChecksPass,
-        /// A dead worker's attempt is given out anew before its agents are gone.
+        /// A dead worker's attempt is assigned again before its agents have ended.
         AgentsOutliveTheirAttempt,
         /// A late report that is repeated is answered as if it had been in time.
         LateAnsweredOtherwise,
-        /// Connected workers that wait for a job say nothing.
+        /// Connected workers that wait for a job send nothing.
         IdleWorkerSilent,
         /// A merge counts as done when git failed.
         FailedGitBelieved,
         /// Limits continue while the process is stopped.
         StopCounted,
-        /// Nobody notes that the clock went forward.
+        /// A jump of the clock is not recorded.
         JumpForgotten,
     }
 

@@ -23,14 +23,14 @@ impl Stopwatch {
     }
 
     /// The time since its start, in milliseconds, without those in which this process was stopped.
-    /// Somebody has to ask at least every [`Running::TICK_MS`]; [`Stopwatch::reaches`] does.
+    /// Call it at least every [`Running::TICK_MS`]; [`Stopwatch::reaches`] does.
     pub fn ms(&self) -> u64 {
         let mono_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.at(mono_ms)
     }
 
-    /// Waits until so many milliseconds are reached.
+    /// Waits until this many milliseconds have passed.
     pub async fn reaches(&self, ms: u64) {
         loop {
             let left = ms.saturating_sub(self.ms());
@@ -41,7 +41,7 @@ impl Stopwatch {
         }
     }
 
-    /// Waits for so many milliseconds, but not longer than until the next tick.
+    /// Waits for this many milliseconds, but not longer than until the next tick.
     pub async fn wait(&self, ms: u64) {
         let wait = Duration::from_millis(ms.clamp(1, Running::TICK_MS));
         tokio::time::sleep(wait).await;
@@ -82,7 +82,7 @@ mod tests {
         let watch = Stopwatch::start();
         watch.reaches(10).await;
         let before = watch.ms();
-        // What a stopped process is like for those who wait on its only thread.
+        // A stopped process, as its waiters on its only thread see it.
         let stop = Duration::from_millis(Running::STOP_MS + 100);
         std::thread::park_timeout(stop);
         assert!(

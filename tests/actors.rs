@@ -69,7 +69,7 @@ try() {{
         "try worker env PATH=\"$PWD/fake:$PATH\" timeout 60 {bin} -C {root} worker --kind testing\n"
     ));
     script.push_str(&format!(
-        "try crew env -i PATH=\"$PWD/fake:$PATH\" HOME=\"$HOME\" timeout 60 {bin} -C {root} worker --kind coding --crew\n"
+        "try crew env -i PATH=\"$PWD/fake:$PATH\" HOME=\"$HOME\" timeout 60 {bin} -C {root} worker --kind coding --started-by-scheduler\n"
     ));
     script.push_str("echo '{\"verdict\": \"pass\"}' > \"$CREWLOG_VERDICT\"\n");
     script

@@ -97,8 +97,11 @@ fn wrong_arguments_end_with_2_and_say_what_is_right() {
         (&["skip", "0"], "1 to 1000000"),
         (&["why", "#1000001"], "1 to 1000000"),
         (&["log", "--from", "0"], "numbered from 1"),
-        (&["answer", "7"], "<TEXT>"),
-        (&["status", "-q", "-v"], "cannot be used with"),
+        (
+            &["answer", "7"],
+            "`<TEXT>` (your answer to the question) is required",
+        ),
+        (&["status", "-q", "-v"], "cannot be used together"),
         (&["worker"], "--kind"),
     ];
     for (arguments, expected) in table {

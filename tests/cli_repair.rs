@@ -322,7 +322,7 @@ fn an_event_that_the_rules_forbid_is_named() {
         "unlawful  event {} (FeatureParked): feature #2 is passing",
         head.next()
     );
-    for expected in [&line, "the log is complete", "`scheduler export`"] {
+    for expected in [&line, "every event is verified", "`scheduler export`"] {
         assert!(verify.contains(expected), "{expected}: {verify}");
     }
     let json = project.scheduler(&["verify", "--format", "json"]);

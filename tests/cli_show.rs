@@ -173,7 +173,7 @@ fn what_is_not_there_is_said() {
     bad(
         &project,
         &["show", "lunch"],
-        "not a feature (118), an attempt (a2034)",
+        "it must be a feature (118), an attempt (a2034)",
     );
     bad(
         &project,
@@ -183,7 +183,7 @@ fn what_is_not_there_is_said() {
     bad(
         &project,
         &["show", "a3", "--prompt", "--raw"],
-        "cannot be used with",
+        "cannot be used together",
     );
 }
 
@@ -213,6 +213,6 @@ fn a_test_without_a_verdict_is_named() {
         "{why}"
     );
     let said = good(&project, &["retry"]);
-    assert!(said.starts_with("its failures are forgiven"), "{said}");
+    assert!(said.contains("failures are forgiven"), "{said}");
     assert!(!good(&project, &["status"]).contains("without a verdict (1)"));
 }

@@ -1,5 +1,5 @@
 //! Any program as an agent: the prompt on its standard input and in a file, the job as JSON, and
-//! placeholders in its arguments. Its exit is its terminal event: 0 is its claim to be done.
+//! placeholders in its arguments. Its exit is its terminal event: 0 claims that it is done.
 
 use std::time::Duration;
 
@@ -19,11 +19,10 @@ use super::watch::Watch;
 use crate::model::clip::clip_marked;
 use crate::model::evidence::SessionEnd;
 
-/// Lines of programs are prose; what is longer is data that nobody reads.
+/// Programs write prose in lines; a longer line is data that nobody reads.
 const LINE_BYTES_MAX: usize = 1024 * 1024;
 
-/// What was written before the end is in the pipes, as all writers are dead; reading it takes no
-/// longer than this.
+/// All writers are dead, so their output is in the pipes; reading it takes no longer than this.
 const DRAIN_LIMIT: Duration = Duration::from_secs(1);
 
 /// A driver for any program.
@@ -35,11 +34,11 @@ pub struct CommandDriver {
 }
 
 impl CommandDriver {
-    /// A driver for `program`; its arguments may hold placeholders, and `model` is what `{model}`
-    /// stands for.
+    /// A driver for `program`; its arguments may contain placeholders, and `model` is the value of
+    /// `{model}`.
     ///
     /// # Errors
-    /// For an unknown placeholder or a single brace.
+    /// An unknown placeholder or a single brace.
     pub fn new(
         program: impl Into<String>,
         args: Vec<String>,
@@ -74,7 +73,7 @@ impl CommandDriver {
                 model: (!self.model.is_empty()).then(|| self.model.clone()),
             };
             let streams = async {
-                // A receiver that is gone watches no more; the session continues.
+                // A dropped receiver reads no more; the session continues.
                 let _ = events.send(started).await;
                 tokio::join!(
                     feed(stdin, &session),
@@ -122,7 +121,8 @@ impl Driver for CommandDriver {
     }
 }
 
-/// What an agent without a login says, in lower case: claude, codex, gemini, opencode, and others.
+/// What an agent without a login prints, in lower case: claude, codex, gemini, opencode, and
+/// others.
 const LOGIN_WORDS: [&str; 12] = [
     "not logged in",
     "please log in",
@@ -138,11 +138,11 @@ const LOGIN_WORDS: [&str; 12] = [
     "401 unauthorized",
 ];
 
-/// Lines after which a program has done more than to refuse. What it says at last may be about the
-/// work, which may be about logins.
+/// Lines after which a program has done more than refuse. Its last line may be about the work,
+/// which may be about logins.
 const REFUSAL_LINES_MAX: usize = 5;
 
-/// How a program's output ends.
+/// The end of a program's output.
 #[derive(Default)]
 struct Said {
     lines: usize,
@@ -158,29 +158,29 @@ impl Said {
         }
     }
 
-    /// True for a program that has said little else than that somebody must log in.
-    fn is_login_missing(&self, last_words: &str) -> bool {
+    /// True for a program that has printed little more than that somebody must log in.
+    fn is_login_missing(&self, stderr_tail: &str) -> bool {
         let says = |line: &str| {
             let line = line.to_lowercase();
             LOGIN_WORDS.iter().any(|words| line.contains(words))
         };
-        self.lines <= REFUSAL_LINES_MAX && (says(&self.last) || says(last_words))
+        self.lines <= REFUSAL_LINES_MAX && (says(&self.last) || says(stderr_tail))
     }
 }
 
 /// What the program's end means.
-fn result_of(program: ProgramEnd, last_words: &str, said: &Said) -> SessionResult {
-    let colon = if last_words.is_empty() { "" } else { ": " };
+fn result_of(program: ProgramEnd, stderr_tail: &str, said: &Said) -> SessionResult {
+    let colon = if stderr_tail.is_empty() { "" } else { ": " };
     let (end, reason) = match program {
         ProgramEnd::Exited(0) => (
             SessionEnd::Completed,
             "the program exited with 0".to_owned(),
         ),
-        ProgramEnd::Exited(code) if said.is_login_missing(last_words) => {
-            let words = if last_words.is_empty() {
+        ProgramEnd::Exited(code) if said.is_login_missing(stderr_tail) => {
+            let words = if stderr_tail.is_empty() {
                 &said.last
             } else {
-                last_words
+                stderr_tail
             };
             (
                 SessionEnd::AuthFailed,
@@ -189,11 +189,11 @@ fn result_of(program: ProgramEnd, last_words: &str, said: &Said) -> SessionResul
         }
         ProgramEnd::Signalled(signal) => (
             SessionEnd::Crashed,
-            format!("the program was killed by signal {signal}{colon}{last_words}"),
+            format!("the program was killed by signal {signal}{colon}{stderr_tail}"),
         ),
         ProgramEnd::Exited(code) => (
             SessionEnd::Crashed,
-            format!("the program exited with {code}{colon}{last_words}"),
+            format!("the program exited with {code}{colon}{stderr_tail}"),
         ),
     };
     SessionResult {
@@ -202,8 +202,8 @@ fn result_of(program: ProgramEnd, last_words: &str, said: &Said) -> SessionResul
     }
 }
 
-/// Writes the prompt. A program that does not read it keeps nobody waiting but this, and one that
-/// closes its input has read enough.
+/// Writes the prompt. A program that does not read it delays only this task, and one that closes
+/// its input has read enough.
 async fn feed(stdin: Option<Sender>, session: &Session) {
     let Some(mut stdin) = stdin else {
         return;

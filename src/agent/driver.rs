@@ -1,4 +1,4 @@
-//! What all agents have in common: how a session is described, what happens in it, how it ends.
+//! What all agents have in common: the description of a session, its events, its end.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -19,13 +19,13 @@ use crate::model::trouble::TroubleKind;
 /// Everything that one session needs. The environment is complete: nothing is inherited.
 #[derive(Clone, Debug)]
 pub struct Session {
-    /// What the agent is told.
+    /// The text that the agent gets.
     pub prompt: String,
-    /// Where it works; absolute.
+    /// Its working directory; absolute.
     pub worktree: PathBuf,
     /// Environment variables of the program.
     pub env: BTreeMap<OsString, OsString>,
-    /// The files that the worker has laid out for it.
+    /// The files that the worker has written for it.
     pub paths: JobPaths,
     /// The first feature's number, for placeholders.
     pub feature: u32,
@@ -33,21 +33,21 @@ pub struct Session {
     pub attempt: u64,
     /// Names the process tree on this machine; see [`TreeCommand::token`].
     pub token: String,
-    /// Like [`TreeCommand::own_executable`].
+    /// Executable of the stages; see [`TreeCommand::own_executable`].
     pub own_executable: PathBuf,
     /// How the process tree is held together.
     pub isolation: Isolation,
     /// What the agent may see, write and use up; see [`TreeCommand::cage`].
     pub cage: Option<Cage>,
-    /// When it is ended.
+    /// When the session is ended.
     pub limits: SessionLimits,
-    /// Where its raw streams go.
+    /// Records its raw streams.
     pub transcript: Transcript,
-    /// Cancelled when the session is not wanted any more.
+    /// Cancelled when the session is no longer wanted.
     pub cancel: CancellationToken,
 }
 
-/// Where the job is written down.
+/// The files that describe the job.
 #[derive(Clone, Debug, Default)]
 pub struct JobPaths {
     /// The prompt; also in `CREWLOG_PROMPT`.
@@ -75,7 +75,7 @@ impl Session {
     }
 }
 
-/// Who speaks in a [`AgentEvent::Text`].
+/// The author of an [`AgentEvent::Text`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The agent, to its user.
@@ -86,62 +86,62 @@ pub enum Role {
     User,
 }
 
-/// What happens in a session, for those who watch. Nothing is decided by events.
+/// What happens in a session, for display. Nothing is decided by events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AgentEvent {
     /// The agent is ready to work.
     Started {
-        /// Its own name for the session; empty where it has none.
+        /// Its own name for the session; empty if it has none.
         session_id: String,
-        /// The model, where it says so.
+        /// The model, if it says so.
         model: Option<String>,
     },
     /// Somebody says something; pieces of one text may come one after another.
     Text {
-        /// Who speaks.
+        /// The author of the text.
         role: Role,
         /// Text, as the agent wrote it.
         text: String,
     },
-    /// A tool call was first heard of.
+    /// A tool call began.
     ToolStart {
         /// The agent's name for the call.
         id: String,
         /// One line for people.
         title: String,
-        /// The sort of tool: `read`, `edit`, `execute`, …; `other` when not said.
+        /// The kind of tool: `read`, `edit`, `execute`, …; `other` if unknown.
         kind: String,
     },
-    /// A tool call is over.
+    /// A tool call ended.
     ToolEnd {
-        /// The same name.
+        /// The agent's name for the call.
         id: String,
         /// Whether the agent calls it a success.
         ok: bool,
-        /// The first line or so of its output.
+        /// About the first line of its output.
         summary: String,
     },
-    /// The agent was not allowed to do something.
+    /// The agent was denied something.
     Denied {
-        /// What, in its words.
+        /// The request, in the agent's words.
         what: String,
     },
     /// What was used so far, in all.
     Usage(Usage),
     /// The provider limits the agent.
     Limit {
-        /// When it will be over, in milliseconds since 1970, where known.
+        /// When it will be over, in milliseconds since 1970, if known.
         until_ms: Option<u64>,
-        /// How the session ended.
+        /// The end of a session that the limit causes.
         kind: SessionEnd,
     },
-    /// The agent tries something again by itself. No agent tells so over ACP, and a plain command
-    /// has no way to: this is for drivers of an agent's own stream (claude's `api_retry`).
+    /// The agent retries something by itself. No agent reports this over ACP, and a plain command
+    /// cannot: it is for drivers of an agent's own stream (claude's `api_retry`).
     Retry {
         /// The reason, as text for people.
         reason: String,
     },
-    /// Something that is not understood, cut to a length fit for people.
+    /// Something unknown, cut to a length that a person reads.
     Raw {
         /// Text, as the agent wrote it.
         text: String,
@@ -151,26 +151,26 @@ pub enum AgentEvent {
 impl AgentEvent {
     /// Titles, summaries and raw lines are read by people, one line at a time.
     pub const LINE_BYTES_MAX: usize = 400;
-    /// A text beyond this is in the transcript; whoever watches needs no more of it.
+    /// A longer text is in the transcript, and is cut for display.
     pub const TEXT_BYTES_MAX: usize = 64 * 1024;
 }
 
-/// How a session ended. When it is there, every process of the session is dead.
+/// How a session ended. Once it exists, every process of the session is dead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionResult {
     /// How the session ended.
     pub end: SessionEnd,
     /// One or a few sentences for people.
     pub reason: String,
-    /// The last lines of the agent's standard error, where it was a program of ours.
+    /// The last lines of the agent's standard error, if we started the program.
     pub complaints: String,
     /// What the agent says that it used.
     pub usage: Usage,
-    /// When a provider's limit is over, in milliseconds since 1970, where known.
+    /// When a provider's limit is over, in milliseconds since 1970, if known.
     pub limit_until_ms: Option<u64>,
-    /// The agent's exit code, where it ended by itself; a signal N is 128 + N.
+    /// The agent's exit code, if it ended by itself; a signal N is 128 + N.
     pub exit_code: Option<i32>,
-    /// Set where the session failed by something other than the agent's own ending: one of our
+    /// Set if the session failed because of something else than the agent's own ending: one of our
     /// limits, or a setup that cannot work.
     pub failure: Option<FailureKind>,
     /// Processes that could not be ended.
@@ -192,7 +192,7 @@ impl SessionResult {
         }
     }
 
-    /// The session never began, because of how it was set up.
+    /// The session never began, because of its setup.
     pub fn setup(reason: impl Into<String>) -> Self {
         Self {
             failure: Some(FailureKind::Setup),
@@ -212,7 +212,7 @@ impl SessionResult {
         }
     }
 
-    /// The agent cannot be used, whatever it is asked.
+    /// The agent cannot be used for any prompt.
     pub(super) fn unusable(reason: impl Into<String>) -> Self {
         Self {
             failure: Some(FailureKind::Trouble(TroubleKind::Agent)),
@@ -220,7 +220,7 @@ impl SessionResult {
         }
     }
 
-    /// What kind of failure this is; `None` when it is none, or when somebody wanted the end.
+    /// The kind of failure; `None` if it succeeded, or if somebody cancelled it.
     pub fn failure_kind(&self) -> Option<FailureKind> {
         if self.failure.is_some() {
             return self.failure;

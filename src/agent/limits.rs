@@ -1,5 +1,5 @@
-//! When a session has gone on for too long, been silent for too long, or done too much. Pure: it
-//! is told the time.
+//! Decides when a session has run too long, been silent too long, or done too much. Without a
+//! clock: the caller passes the time.
 
 use crate::model::evidence::FailureKind;
 
@@ -12,16 +12,16 @@ pub struct SessionLimits {
     pub time_ms: u64,
     /// Most tool calls per session.
     pub steps_max: u32,
-    /// How long an agent that was asked to stop may take to say its last words, in milliseconds.
+    /// Time for an agent to finish its output after it was asked to stop, in milliseconds.
     pub grace_ms: u64,
 }
 
 impl SessionLimits {
-    /// Enough for an agent to notice and to report its usage; a hung one costs so much more.
+    /// Enough for an agent to notice and to report its usage; a hanging one costs this much more.
     pub const GRACE_MS: u64 = 2_000;
 }
 
-/// Follows one session. Times are milliseconds of any clock that does not go backwards.
+/// Follows one session. Times are milliseconds of any clock that does not go back.
 #[derive(Clone, Debug)]
 pub struct Limits {
     limits: SessionLimits,
@@ -41,8 +41,8 @@ impl Limits {
         }
     }
 
-    /// The agent wrote something to its standard output, whatever it was. Its standard error does
-    /// not count: a retry loop that complains there forever is as good as silent.
+    /// The agent wrote something to its standard output. Its standard error does not count: a retry
+    /// loop that complains there forever is as good as silent.
     pub fn on_activity(&mut self, now: u64) {
         self.active = self.active.max(now);
     }
@@ -58,7 +58,7 @@ impl Limits {
         idle.min(self.started.saturating_add(self.limits.time_ms))
     }
 
-    /// The limit that is exceeded; time before steps before silence, since a session over its
+    /// The exceeded limit. Time comes before steps, and steps before silence: a session over its
     /// time is over whatever else it does.
     pub fn exceeded(&self, now: u64) -> Option<FailureKind> {
         if now >= self.started.saturating_add(self.limits.time_ms) {
@@ -77,7 +77,7 @@ impl Limits {
         self.steps > self.limits.steps_max
     }
 
-    /// What to tell people when `kind` was exceeded.
+    /// The message for people when `kind` was exceeded.
     pub fn reason(&self, kind: FailureKind) -> String {
         match kind {
             FailureKind::IdleLimit => format!(
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn each_limit_is_exceeded_at_its_moment_and_not_before() {
         use FailureKind::{IdleLimit, StepLimit, TimeLimit};
-        // Last activity, steps, now, what is exceeded.
+        // Last activity, steps, now, the exceeded limit.
         let table = [
             (0, 0, 99, None),
             (0, 0, 100, Some(IdleLimit)),

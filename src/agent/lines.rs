@@ -1,15 +1,15 @@
-//! Cutting a stream of bytes into lines without ever holding more than one line's limit. Pure.
+//! Cuts a stream of bytes into lines without holding more than one line's limit. Without I/O.
 
 /// One line of an agent's output, without its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     /// At most the splitter's limit.
     pub bytes: Vec<u8>,
-    /// Bytes beyond the limit, which were thrown away.
+    /// Bytes beyond the limit, which were discarded.
     pub cut: u64,
 }
 
-/// Collects bytes into lines. A line that is longer than the limit is cut, and its rest counted.
+/// Collects bytes into lines. A line that is longer than the limit is cut, and the rest is counted.
 #[derive(Clone, Debug)]
 pub struct LineSplitter {
     limit: usize,
@@ -40,7 +40,7 @@ impl LineSplitter {
         lines
     }
 
-    /// The stream has ended: what is left over without a line's end.
+    /// The stream has ended. Returns the rest without a line's end.
     pub fn finish(&mut self) -> Option<Line> {
         (!self.line.is_empty() || self.cut > 0).then(|| self.complete())
     }

@@ -1,28 +1,28 @@
-//! Secrets in what agents and programs write: replaced before anything of it reaches a disk, the log
-//! or a terminal. Known values are those of the variables that an agent is given; unknown ones are
-//! recognised by the forms that providers give their keys. Pure.
+//! Replaces secrets in what agents and programs write, before anything of it reaches a disk, the
+//! log or a terminal. Known values are those of the variables that an agent gets; unknown ones are
+//! recognised by the forms of providers' keys. Without I/O.
 
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// What stands in a secret's place.
+/// What replaces a secret.
 const MASKED: &[u8] = b"[masked]";
 
-/// A value that is shorter (`1`, `true`, `eu`) is no secret, and masking it would garble everything.
+/// A shorter value (`1`, `true`, `eu`) is no secret, and masking it would garble everything.
 const VALUE_BYTES_MIN: usize = 8;
 
-/// So much of a line without an end is held back at most; a longer one is passed on piece by piece.
+/// Bytes of an unfinished line that are held back; a longer line is passed on in pieces.
 const LINE_BYTES_MAX: usize = 64 * 1024;
 
-/// A secret is shorter, so that none is cut by passing a long line on in pieces.
+/// A secret is shorter, so none is cut when a long line is passed on in pieces.
 const SECRET_BYTES_MAX: usize = 4 * 1024;
 
-/// A private key has fewer lines; what is longer is text that merely begins like one.
+/// A private key has fewer lines; a longer text only begins like one.
 const KEY_LINES_MAX: u32 = 200;
 
-/// Forms of keys: how they begin, and how many letters follow at least. What begins like this and is
-/// shorter is an example or a name.
+/// Forms of keys: their prefix, and how many letters follow at least. A shorter text with this
+/// prefix is an example or a name.
 const FORMS: [(&[u8], usize); 18] = [
     (b"sk-", 20),
     (b"sk_live_", 16),
@@ -50,25 +50,25 @@ const KEY_BEGIN: &[u8] = b"-----BEGIN ";
 const KEY_END: &[u8] = b"-----END ";
 const KEY_KIND: &[u8] = b"PRIVATE KEY-----";
 
-/// Names of variables whose values are secrets wherever they are given to.
+/// Names of variables whose values are always secrets.
 const SECRET_NAMES: [&str; 6] = ["KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL"];
 
-/// True when a variable of this name holds a secret.
+/// True if a variable of this name contains a secret.
 pub fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
     SECRET_NAMES.iter().any(|part| name.contains(part))
 }
 
-/// What is to be replaced.
+/// What is replaced.
 #[derive(Clone, Debug, Default)]
 pub struct Mask {
-    /// Longest first, so that a value that holds another one is masked whole.
+    /// Longest first, so that a value that contains another one is masked completely.
     values: Vec<Vec<u8>>,
 }
 
 impl Mask {
-    /// Masks these values and whatever has the form of a key. Paths and short values are no secrets. Of a
-    /// value of several lines, each line is one.
+    /// Masks these values and everything in the form of a key. Paths and short values are no
+    /// secrets. Of a value of several lines, each line is one.
     pub fn new<'v>(values: impl IntoIterator<Item = &'v str>) -> Self {
         let mut found: Vec<Vec<u8>> = Vec::new();
         for line in values.into_iter().flat_map(str::lines) {
@@ -77,7 +77,7 @@ impl Mask {
                 continue;
             }
             found.push(line.as_bytes().to_vec());
-            // As it stands in an agent's JSON.
+            // As it is written in an agent's JSON.
             let escaped = serde_json::Value::from(line).to_string();
             let escaped = escaped.trim_matches('"');
             if escaped != line {
@@ -99,7 +99,7 @@ impl Mask {
         String::from_utf8_lossy(&masked).into_owned()
     }
 
-    /// Where secrets stand in a line, in order and apart from each other.
+    /// Positions of secrets in a line, in order and without overlaps.
     fn hits(&self, line: &[u8]) -> Vec<Range<usize>> {
         let mut hits = Vec::new();
         let mut at = 0;
@@ -163,7 +163,7 @@ fn position(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
 #[derive(Clone, Debug)]
 pub struct Lines<M> {
     mask: M,
-    /// Lines since a private key began that has not ended.
+    /// Number of lines since a private key began that has not ended.
     in_key: Option<u32>,
 }
 
@@ -173,7 +173,7 @@ impl<M: std::ops::Deref<Target = Mask>> Lines<M> {
         Self { mask, in_key: None }
     }
 
-    /// The next line, with or without its end.
+    /// Masks the next line, with or without its end.
     pub fn line<'l>(&mut self, line: &'l [u8]) -> Cow<'l, [u8]> {
         let end = if line.ends_with(b"\n") {
             &b"\n"[..]
@@ -266,7 +266,7 @@ impl Stream {
         out
     }
 
-    /// The stream has ended: what was held back.
+    /// The stream has ended. Returns what was held back.
     pub fn finish(&mut self) -> Vec<u8> {
         let held = std::mem::take(&mut self.held);
         self.lines.line(&held).into_owned()

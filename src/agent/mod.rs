@@ -1,9 +1,8 @@
-//! One agent session as a child process.
+//! Runs one agent session as a child process.
 //!
-//! Reading order: [`driver`] (what all agents have in common), [`process`] (the tree that a
-//! session runs in), [`command`] and [`acp`] (the two ways to drive an agent), [`scripted`] (an
-//! agent of our own). Knows nothing of the scheduler, of git, or of what a session's result means
-//! for a feature.
+//! Reading order: [`driver`] (what all agents have in common), [`process`] (the tree that a session
+//! runs in), [`command`] and [`acp`] (the two ways to drive an agent), [`scripted`] (an agent of
+//! our own). It does not know the scheduler, git, or what a session's result means for a feature.
 
 pub mod acp;
 pub mod cage;
@@ -27,9 +26,10 @@ pub use driver::{AgentEvent, Driver, JobPaths, Session, SessionResult};
 pub use limits::SessionLimits;
 pub use transcript::Transcript;
 
-/// Runs what this executable is to its own children (a process tree's guard and init, and the
-/// scripted agent: `scripted-agent --script DIR`), and returns its exit code; `None` when the arguments ask for none. To be called first thing in
-/// `main`: the stages rely on being alone in their process.
+/// Runs this executable as one of its own children (a process tree's guard and init, and the
+/// scripted agent: `scripted-agent --script DIR`), and returns the exit code; `None` if the
+/// arguments ask for none. Call it first in `main`: the stages rely on being alone in their
+/// process.
 pub fn child_entry(arguments: impl Iterator<Item = OsString>) -> Option<i32> {
     let mut arguments = arguments.skip(1);
     let stage = arguments.next()?;

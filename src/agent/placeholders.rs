@@ -1,4 +1,4 @@
-//! Placeholders in an agent's arguments. Pure.
+//! Placeholders in an agent's arguments. Without I/O.
 
 use std::ffi::OsString;
 
@@ -14,11 +14,11 @@ pub struct PlaceholderError {
     name: String,
     /// The argument that contains it.
     argument: String,
-    /// What there is.
+    /// The existing placeholders.
     known: String,
 }
 
-/// What placeholders stand for, by name.
+/// The values of placeholders, by name.
 #[derive(Clone, Debug)]
 pub struct Values(Vec<(&'static str, OsString)>);
 
@@ -47,10 +47,10 @@ impl Values {
         Self(NAMES.into_iter().zip(values).collect())
     }
 
-    /// Fills one argument in.
+    /// Fills in one argument.
     ///
     /// # Errors
-    /// For an unknown placeholder.
+    /// An unknown placeholder.
     pub fn fill(&self, argument: &str) -> Result<OsString, PlaceholderError> {
         let mut filled = OsString::new();
         scan(argument, |piece| match piece {
@@ -70,10 +70,10 @@ impl Values {
     }
 }
 
-/// Checks arguments before any session exists, so that a slip of the keyboard is found at once.
+/// Checks arguments before any session exists, so that a typo is found at once.
 ///
 /// # Errors
-/// For an unknown placeholder.
+/// An unknown placeholder.
 pub fn check(arguments: &[String]) -> Result<(), PlaceholderError> {
     arguments.iter().try_for_each(|argument| {
         scan(argument, |piece| match piece {
@@ -88,7 +88,7 @@ enum Piece<'a> {
     Name(&'a str),
 }
 
-/// Hands out the pieces of an argument; `take` says whether it knows a name. Only lower-case
+/// Passes on the pieces of an argument; `take` says whether it knows a name. Only lower-case
 /// letters and `_` between braces are a name: all other braces belong to the shell, to awk or to
 /// JSON, and stay as they are.
 fn scan(argument: &str, mut take: impl FnMut(Piece<'_>) -> bool) -> Result<(), PlaceholderError> {

@@ -1,4 +1,4 @@
-//! An agent's standard error: into the transcript, and its last words kept for the reason.
+//! An agent's standard error: recorded in the transcript, with its last lines kept for the reason.
 
 use std::collections::VecDeque;
 
@@ -8,15 +8,15 @@ use super::driver::one_line;
 use super::lines::{Line, LineSplitter};
 use super::transcript::{Direction, Transcript};
 
-/// A line of complaint that is longer is cut.
+/// A longer line is cut.
 const LINE_BYTES_MAX: usize = 64 * 1024;
 
-/// As many of the last lines are kept: a runtime's report of an error that nobody caught, with its
-/// stack, is no longer.
+/// Number of last lines that are kept: a runtime's report of an uncaught error, with its stack, is
+/// no longer.
 const LINES_MAX: usize = 60;
 
-/// The last lines of an agent's standard error, each cut to a length fit for people. Empty lines
-/// are left out.
+/// The last lines of an agent's standard error, each cut to a length that a person reads. Empty
+/// lines are left out.
 #[derive(Debug, Default)]
 pub(super) struct Complaints {
     lines: VecDeque<String>,
@@ -34,12 +34,12 @@ impl Complaints {
         self.lines.push_back(text);
     }
 
-    /// The last line; empty where there is none.
+    /// The last line; empty if there is none.
     pub(super) fn last(&self) -> &str {
         self.lines.back().map_or("", String::as_str)
     }
 
-    /// All that were kept.
+    /// All kept lines.
     pub(super) fn into_text(self) -> String {
         Vec::from(self.lines).join("\n")
     }

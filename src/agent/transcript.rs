@@ -1,5 +1,5 @@
-//! The raw record of a session: what went over the agent's pipes, before anybody understood it.
-//! Losing it loses no work, so a failure to write is noted once and otherwise ignored.
+//! The raw record of a session: what went over the agent's pipes, before it is parsed. Losing it
+//! loses no work, so a failure to write is logged once and otherwise ignored.
 //!
 //! ```text
 //! 12.jsonl.zst          the beginning, a quarter of the limit at most
@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Each file is one zstd stream that is flushed a moment after something was written, so that a
-//! killed worker leaves all but the last moment, and a session can be read while it continues.
+//! killed worker loses only the last moment, and a session can be read while it continues.
 
 mod files;
 mod read;
@@ -28,20 +28,20 @@ use files::Files;
 pub use files::attempt_of;
 pub use read::{Reader, open};
 
-/// Rows wait in memory for so long at most before they can be read from the file. Shorter costs
+/// Longest time that rows wait in memory before they can be read from the file. Shorter costs
 /// compression: every flush ends a block.
 const FLUSH_AFTER: Duration = Duration::from_millis(200);
 
-/// Of the limit, the beginning gets a quarter, and each piece of the end an eighth; six of them are
-/// kept. What went wrong stands at the end, what was asked for at the beginning.
+/// The beginning gets a quarter of the limit, and each piece of the end an eighth; six of them are
+/// kept. The end says what went wrong, the beginning what was asked.
 const HEAD_SHARE: u64 = 4;
 const PIECE_SHARE: u64 = 8;
 const PIECES_KEPT: u64 = 6;
 
-/// zstd's own default: some 200 MB/s, and a tenth of the size for what agents say.
+/// zstd's own default: some 200 MB/s, and a tenth of the size of what agents write.
 const LEVEL: i32 = 3;
 
-/// Which way a line went.
+/// The direction of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
@@ -75,12 +75,12 @@ fn is_zero(number: &u64) -> bool {
 struct Begins {
     /// Bytes of rows before this piece, uncompressed.
     after_bytes: u64,
-    /// The limit that is in force.
+    /// The limit in force.
     limit_bytes: u64,
 }
 
 /// Writes JSON lines `{"t":ms,"stream":"out|in|err","line":"..."}`, compressed and bounded. Clones
-/// write to the same files; the last one that goes ends them.
+/// write to the same files; dropping the last one finishes them.
 #[derive(Clone, Debug)]
 pub struct Transcript {
     started: Instant,
@@ -103,7 +103,7 @@ struct State {
     writer: Option<Writer>,
     /// Something was written that cannot be read from the file yet.
     dirty: bool,
-    /// For each direction one, because a key's lines may lie between another stream's.
+    /// One for each direction, because a key's lines may be mixed with another stream's.
     masks: [Lines<Arc<Mask>>; 3],
 }
 
@@ -111,7 +111,7 @@ struct Writer {
     files: Files,
     /// In bytes of rows, uncompressed.
     limit: u64,
-    /// Which piece: 0 is the beginning.
+    /// Number of the piece: 0 is the beginning.
     piece: u64,
     /// Bytes of rows in this piece, and in those before it.
     written: u64,
@@ -128,17 +128,18 @@ impl std::fmt::Debug for Writer {
 }
 
 impl Transcript {
-    /// What is kept of a session when nothing else is said, in bytes before compression: a long
-    /// session of a talkative agent writes some ten million, beyond this it is a loop.
+    /// The default limit, in bytes before compression: a long session of a talkative agent writes
+    /// some ten million; beyond this it is a loop.
     pub const BYTES_MAX: u64 = 64 * 1024 * 1024;
-    /// Less would cut single messages of an agent to pieces.
+    /// A smaller limit would cut single messages of an agent to pieces.
     pub const BYTES_MIN: u64 = 64 * 1024;
 
-    /// Begins the record `base` (a path without an ending) anew, readable by this user only. At most
-    /// `bytes_max` bytes of it are kept, counted before compression; [`Self::BYTES_MIN`] at least.
+    /// Starts the record `base` (a path without an extension) anew, readable by this user only.
+    /// Keeps at most `bytes_max` bytes of it, counted before compression, but at least
+    /// [`Self::BYTES_MIN`].
     ///
     /// # Errors
-    /// When the files cannot be made, or older ones of this name not be removed.
+    /// The files cannot be created, or older ones of this name not be removed.
     pub fn create(base: &Path, bytes_max: u64) -> std::io::Result<Self> {
         let files = Files::of(base);
         files.remove()?;
@@ -169,8 +170,8 @@ impl Transcript {
         })
     }
 
-    /// The same record without these secrets, from now on. Whatever has the form of a key is masked
-    /// in any case.
+    /// The same record without these secrets, from now on. Everything in the form of a key is
+    /// masked in any case.
     #[must_use]
     pub fn masked(self, mask: Arc<Mask>) -> Self {
         if let Some(handle) = &self.handle {
@@ -187,7 +188,7 @@ impl Transcript {
         }
     }
 
-    /// Records one line; bytes that are no UTF-8 are replaced.
+    /// Records one line; bytes that are not UTF-8 are replaced.
     pub fn record(&self, stream: Direction, line: &[u8], cut: u64) {
         let Some(handle) = &self.handle else {
             return;
@@ -236,8 +237,8 @@ impl Core {
         }
     }
 
-    /// Runs on a thread of its own until the record has ended: agents think for minutes, and what
-    /// they said before must not wait in memory for so long.
+    /// Runs on a thread of its own until the record ends: agents think for minutes, and their
+    /// earlier output must not wait in memory for that long.
     fn keep_flushing(&self) {
         let mut state = self.lock();
         while state.writer.is_some() {
@@ -245,7 +246,7 @@ impl Core {
                 state = self.wait(state, None);
                 continue;
             }
-            // A moment for more to come. Whatever wakes this earlier does no harm.
+            // A moment for more to arrive. Waking earlier does no harm.
             state = self.wait(state, Some(FLUSH_AFTER));
             state.dirty = false;
             if let Some(writer) = state.writer.as_mut() {
@@ -274,7 +275,7 @@ impl Core {
 }
 
 impl State {
-    /// Notes a failure to write, once; true when there was one.
+    /// Logs a failure to write, once; true if there was one.
     fn failed(&mut self, result: std::io::Result<()>) -> bool {
         let Err(error) = result else {
             return false;
@@ -321,7 +322,7 @@ impl Writer {
         self.stream.write_all(&text)
     }
 
-    /// Ends this piece and begins the next one. The oldest piece of the end is removed first, so that
+    /// Ends this piece and begins the next one. Removes the oldest piece of the end first, so that
     /// there are never more than the limit allows.
     fn next_piece(&mut self) -> std::io::Result<()> {
         self.before += self.written;

@@ -1,4 +1,4 @@
-//! The limits of a session, applied to real time.
+//! Applies the limits of a session to real time.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,14 +14,13 @@ use crate::stopwatch::Stopwatch;
 /// Why a session was stopped from our side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
-    /// Nobody wants it any more.
+    /// It was cancelled.
     Cancelled,
-    /// It exceeded a limit.
+    /// It exceeded this limit.
     Limit(FailureKind),
 }
 
-/// One session's limits and the clock that they go by: while this process is stopped, the agent
-/// cannot be heard.
+/// One session's limits and their clock: while this process is stopped, the agent cannot be heard.
 #[derive(Debug)]
 pub(super) struct Watch {
     clock: Stopwatch,
@@ -40,7 +39,7 @@ impl Watch {
         }
     }
 
-    /// How long an agent that was asked to stop may take.
+    /// Time for an agent to end after it was asked to stop.
     pub(super) fn grace(&self) -> Duration {
         self.grace
     }
@@ -82,7 +81,7 @@ impl Watch {
             if let Some(kind) = exceeded {
                 return kind;
             }
-            // Activity only moves the deadline back, which is seen when the old one is reached.
+            // Activity only moves the deadline back, which is noticed when the old one is reached.
             let wait_ms = deadline.saturating_sub(self.now());
             tokio::select! {
                 () = self.stepped.notified() => {}
@@ -91,8 +90,8 @@ impl Watch {
         }
     }
 
-    /// Whether more steps were made than allowed, also by an agent that ended before it could be
-    /// stopped for it.
+    /// Whether more steps were made than allowed, even by an agent that ended before it could be
+    /// stopped.
     pub(super) fn is_overstepped(&self) -> bool {
         self.limits().is_overstepped()
     }

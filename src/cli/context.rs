@@ -1,9 +1,9 @@
-//! What every verb stands on: the global arguments, and where results and remarks go.
+//! What every verb gets: the global arguments, and where results and notes go.
 
 use std::io::{self, Write};
 
 use super::globals::Global;
-use super::output::Output;
+use super::output::{self, Output};
 use super::text;
 
 /// What every command gets besides its own arguments.
@@ -16,7 +16,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// What the arguments and the terminal say.
+    /// The context that the arguments and the terminal ask for.
     pub fn new(global: Global) -> Self {
         let out = Output::new(&global);
         Self { global, out }
@@ -25,8 +25,13 @@ impl Context {
     /// Prints a note on standard error, unless `--quiet`.
     pub fn note(&self, text: impl std::fmt::Display) {
         if !self.global.quiet {
-            // If standard error is closed, there is nowhere to report it.
-            let _ = writeln!(io::stderr(), "{}", text::clean_lines(&text.to_string()));
+            let width = output::terminal_width(&io::stderr());
+            let text = text::clean_lines(&text.to_string());
+            for line in text.lines() {
+                let line = text::paragraph(line, width, 2);
+                // If standard error is closed, there is nowhere to report it.
+                let _ = writeln!(io::stderr(), "{line}");
+            }
         }
     }
 }

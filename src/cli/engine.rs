@@ -36,7 +36,7 @@ use crate::protocol::identity;
 use crate::queue::EventLog;
 use crate::scheduler::ports::{GitBranch, Spool};
 use crate::scheduler::processes::{CleanUpAttempt, LocalProcesses};
-use crate::scheduler::{self, Ending, Options, Told, load};
+use crate::scheduler::{self, Ending, Options, RunConfig, load};
 use crate::worker::config::Isolation;
 use crate::worker::{self, Signals, cage, spool, tree_prefix, tree_token};
 use crate::workspace::Repository;
@@ -67,7 +67,7 @@ impl Ended {
     pub fn code(&self) -> ExitCode {
         match self.ending {
             Ending::Interrupted => ExitCode::Interrupted,
-            // Its error is what a person is told.
+            // Its error is shown to the person.
             Ending::GitFailed => ExitCode::Internal,
             Ending::Finished(RunOutcome::AllPassing) => ExitCode::Passing,
             Ending::Finished(RunOutcome::SomeFailed) => ExitCode::SomeFailed,
@@ -169,7 +169,7 @@ async fn work_here(
             notes.note(text);
         }
     };
-    let told = told((&*log, &state), project, config, say)?;
+    let run_config = run_config((&*log, &state), project, config, say)?;
     let options = Options {
         log: log.clone(),
         snapshots: project.snapshots.clone(),
@@ -187,9 +187,9 @@ async fn work_here(
         }),
         spool: Arc::new(SpoolFiles(project.data.clone())),
         settings: config.settings(),
-        told: Some(told),
+        config: Some(run_config),
         seed: run.seed,
-        crew: by_kind(run.workers),
+        own_workers: by_kind(run.workers),
         worker_command: worker_command(project, &config.freeze(project)?)?,
         worker_output: project.data.join("workers.log"),
         stay: run.stay,
@@ -323,12 +323,12 @@ async fn sweep(repository: &Repository, project: &Project, branch: &str, state: 
 }
 
 /// Records the config for this run, and prints which values changed since the last run.
-fn told(
+fn run_config(
     (log, state): (&dyn EventLog, &State),
     project: &Project,
     config: &Config,
     say: impl Fn(&str),
-) -> Result<Told, Error> {
+) -> Result<RunConfig, Error> {
     let text = config.evidence(project);
     let contents = log.contents();
     let content = contents.put(text.as_bytes());
@@ -341,7 +341,7 @@ fn told(
         let words = clean(&words(&changes, total));
         say(&format!("the config changed since the last run: {words}"));
     }
-    Ok(Told {
+    Ok(RunConfig {
         content,
         changes,
         workers: config.worker_evidence(project),
@@ -396,6 +396,6 @@ fn worker_command(project: &Project, told: &Path) -> Result<Vec<OsString>, Error
     let own = runtime::own_executable()?;
     let root = project.root.clone().into_os_string();
     let mut command = vec![own.into(), "worker".into(), "-C".into(), root];
-    command.extend(["--told".into(), told.as_os_str().to_owned()]);
+    command.extend(["--recorded-config".into(), told.as_os_str().to_owned()]);
     Ok(command)
 }

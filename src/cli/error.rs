@@ -87,7 +87,7 @@ impl Error {
 }
 
 impl Error {
-    /// The error as text. With a `width`, lines are wrapped at so many columns.
+    /// The error as text. Lines are wrapped at `width` columns, if given.
     pub fn text(&self, width: Option<usize>) -> String {
         let parts = [
             ("error", &self.what),

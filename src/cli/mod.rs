@@ -3,6 +3,7 @@
 //! This module has no rules of the run: it reads the log, sends commands, and prints views.
 
 pub mod args;
+pub mod arguments;
 pub mod boundary;
 pub mod client;
 pub mod commands;
@@ -30,7 +31,7 @@ pub mod worker_counts;
 use std::ffi::OsString;
 use std::io::{self, Write};
 
-use clap::{CommandFactory, Parser};
+use clap::{Command, CommandFactory, Parser};
 
 use args::{Scheduler, Verb, Worker};
 pub use context::Context;
@@ -45,23 +46,24 @@ pub fn scheduler(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         // The bare name asks for help; that is not an error.
         arguments = vec!["scheduler".into(), "--help".into()];
     }
-    match Scheduler::try_parse_from(arguments) {
+    match Scheduler::try_parse_from(&arguments) {
         Ok(Scheduler { global, verb }) => {
             let context = Context::new(global);
             finish(&context, dispatch(&context, &verb))
         }
-        Err(error) => refused(&error),
+        Err(error) => refused(&Scheduler::command(), &arguments, &error),
     }
 }
 
 /// Runs the `worker` binary.
 pub fn worker(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    match Worker::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.collect();
+    match Worker::try_parse_from(&arguments) {
         Ok(Worker { global, args }) => {
             let context = Context::new(global);
             finish(&context, commands::worker::run(&context, &args))
         }
-        Err(error) => refused(&error),
+        Err(error) => refused(&Worker::command(), &arguments, &error),
     }
 }
 
@@ -102,25 +104,43 @@ fn finish(context: &Context, result: Result<ExitCode, Error>) -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             if error.cause != Cause::ReaderGone {
-                let text = match context.global.format {
-                    Format::Text => error.text(output::terminal_width(&io::stderr())),
-                    Format::Json => error.json(),
-                };
-                // If standard error is closed too, only the exit code reports the error.
-                let _ = writeln!(io::stderr(), "{text}");
+                print(&error, context.global.format);
             }
             error.code
         }
     }
 }
 
+fn print(error: &Error, format: Format) {
+    let text = match format {
+        Format::Text => error.text(output::terminal_width(&io::stderr())),
+        Format::Json => error.json(),
+    };
+    // If standard error is closed too, only the exit code reports the error.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// Help and version are results; everything else from clap is a wrong argument.
-fn refused(error: &clap::Error) -> ExitCode {
+fn refused(command: &Command, arguments: &[OsString], error: &clap::Error) -> ExitCode {
     use clap::error::ErrorKind;
-    // `print` chooses the stream; a closed stream is no reason to panic.
-    let _ = error.print();
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::Passing,
-        _ => ExitCode::Usage,
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // A closed stream is no reason to panic.
+            let _ = error.print();
+            ExitCode::Passing
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            ExitCode::Usage
+        }
+        _ => {
+            let format = match arguments::wants_json(arguments) {
+                true => Format::Json,
+                false => Format::Text,
+            };
+            let error = arguments::refused(command, arguments, error);
+            print(&error, format);
+            error.code
+        }
     }
 }

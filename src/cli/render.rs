@@ -163,6 +163,11 @@ impl Row {
         }
     }
 
+    /// Whether a piece fits without a space before it.
+    pub(super) fn fits(&self, text: &str) -> bool {
+        width(text) <= self.room()
+    }
+
     /// Whether a piece after a space fits.
     fn takes(&self, text: &str) -> bool {
         width(text) < self.room()

@@ -38,7 +38,7 @@ enum Whom {
     Nothing,
 }
 
-/// A running scheduler, and where the log is if the scheduler ends meanwhile.
+/// A running scheduler, and where the log is if the scheduler ends in between.
 struct Running {
     project: Project,
     contents: FileContents,
@@ -225,8 +225,8 @@ impl Whom {
 }
 
 impl Running {
-    /// Reads from the scheduler. If it ends meanwhile, continues with the process that then holds the
-    /// log; if it does not answer, with the disk.
+    /// Reads from the scheduler. If it ends in between, continues with the process that then holds
+    /// the log; if it does not answer, with the disk.
     async fn read_on(&self, from: Sequence, follow: bool, each: Each<'_>) -> Result<(), Error> {
         let mut next = from.max(Sequence(1));
         for _ in 0..client::TRIES {

@@ -218,15 +218,15 @@ impl Palette {
 pub fn style_of(label: Label) -> Style {
     match label {
         Label::Pass => Style::Good,
-        Label::Fail | Label::Regression | Label::Park | Label::Spent | Label::Refused => Style::Bad,
+        Label::Fail | Label::Regression | Label::Park | Label::Spent | Label::Deny => Style::Bad,
         Label::Lost
         | Label::Late
         | Label::Unsure
         | Label::Limit
-        | Label::Trouble
+        | Label::Hold
         | Label::Cancel
         | Label::Note => Style::Warning,
-        Label::Ask | Label::Pause | Label::Head | Label::Back | Label::Again => Style::Warning,
+        Label::Ask | Label::Pause | Label::Head | Label::Release | Label::Rebase => Style::Warning,
         Label::Test | Label::Start | Label::Merge | Label::Retry | Label::Reply => Style::Note,
         Label::Run | Label::End | Label::Resume => Style::Strong,
         _ => Style::Plain,

@@ -1,4 +1,4 @@
-//! Who caused an event.
+//! The author of an event.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,8 +11,8 @@ use super::ids::{AttemptId, WorkerId};
 /// Bytes of a terminal's name that are kept; `pts/1234` has eight. A longer name is cut.
 pub const TERMINAL_BYTES_MAX: usize = 32;
 
-/// The environment variable by which the processes of an attempt are recognised. Its value ends in
-/// `-ATTEMPT.`, after what names the project.
+/// The environment variable that identifies the processes of an attempt. Its value ends in
+/// `-ATTEMPT.`, after a prefix for the project.
 pub const TREE_MARKER: &str = "CREWLOG_TREE";
 
 /// The first argument of the process that guards an attempt's program.
@@ -21,12 +21,12 @@ pub const GUARD_STAGE: &str = "__guard";
 /// The first argument of the process that is the program's parent.
 pub const INIT_STAGE: &str = "__init";
 
-/// Generations that a process is traced back through. Ordinary ones have ten; whoever hides behind
-/// more than this cannot be recognised, and is refused.
+/// Generations that a process is traced back through. Ordinary ones have ten; a process with more
+/// than this cannot be identified, and is refused.
 pub const LINEAGE_MAX: usize = 256;
 
-/// Who spoke. It is recognised when a connection opens or a command starts, and stands in the
-/// envelope of every event.
+/// The author of an event. It is determined when a connection opens or a command starts, and is
+/// part of every envelope.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Actor {
@@ -39,17 +39,17 @@ pub enum Actor {
     Person {
         /// Numeric user id.
         uid: u32,
-        /// Process id.
+        /// Process id of the command.
         pid: u32,
-        /// Its controlling terminal below `/dev`, such as `pts/3`; empty when it has none. At
-        /// most [`TERMINAL_BYTES_MAX`] bytes; see [`Actor::person`].
+        /// Its controlling terminal below `/dev`, such as `pts/3`; empty if it has none. At most
+        /// [`TERMINAL_BYTES_MAX`] bytes; see [`Actor::person`].
         tty: String,
     },
     /// A worker, on its own attempt.
     Worker(WorkerId),
     /// A process that descends from an attempt: an agent, a check, a hook.
     Agent {
-        /// Which attempt; none when the process has hidden it.
+        /// The attempt; `None` if the process has hidden it.
         attempt: Option<AttemptId>,
         /// The process, as the scheduler sees it.
         pid: u32,
@@ -63,13 +63,13 @@ impl Actor {
         Self::Person { uid, pid, tty }
     }
 
-    /// True for somebody who may steer the run.
+    /// True for an actor that may control the run.
     pub fn is_person(&self) -> bool {
         matches!(self, Self::Person { .. })
     }
 
-    /// A sentence of this actor's: `by uid 1000 (pid 4711, pts/3): TEXT` for people and agents, the
-    /// text alone for the rest.
+    /// A sentence signed by this actor: `by uid 1000 (pid 4711, pts/3): TEXT` for people and
+    /// agents, only the text for others.
     pub fn signed(&self, text: &str) -> String {
         match (self.is_person() || self.is_agent(), text) {
             (false, _) => text.to_owned(),
@@ -78,23 +78,23 @@ impl Actor {
         }
     }
 
-    /// True for a process of an attempt, which may steer nothing.
+    /// True for a process of an attempt, which may control nothing.
     pub fn is_agent(&self) -> bool {
         matches!(self, Self::Agent { .. })
     }
 }
 
-/// What the kernel says of a process that speaks, seen from a process that listens.
+/// What the kernel says about a process that connects, seen from the listening process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Caller {
     /// Numeric user id.
     pub uid: u32,
     /// The process, in the listener's pid namespace.
     pub pid: u32,
-    /// Its controlling terminal below `/dev`; empty when it has none.
+    /// Its controlling terminal below `/dev`; empty if it has none.
     pub tty: String,
-    /// The process, its parent and so on, up to but without the first from which the listener
-    /// descends, too. Empty when the listener speaks to itself. At most [`LINEAGE_MAX`].
+    /// The process, its parent and so on, up to but without the first ancestor of the listener.
+    /// Empty if the listener speaks to itself. At most [`LINEAGE_MAX`].
     pub lineage: Vec<Kin>,
     /// It lives in a pid namespace below the listener's.
     pub nested: bool,
@@ -103,11 +103,11 @@ pub struct Caller {
 /// One process of a [`Caller::lineage`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kin {
-    /// Process id.
+    /// Process id, in the listener's pid namespace.
     pub pid: u32,
     /// When it started, in clock ticks since the boot.
     pub start_ticks: u64,
-    /// How it is known to belong to an attempt, if it does.
+    /// Why it belongs to an attempt, if it does.
     pub origin: Option<Origin>,
 }
 
@@ -121,7 +121,7 @@ pub enum Origin {
 }
 
 impl Caller {
-    /// A person's process of its own, as tests need it.
+    /// A person's own process, for tests.
     pub fn person(uid: u32, pid: u32, tty: &str) -> Self {
         let (tty, start_ticks) = (tty.to_owned(), 1);
         let lineage = vec![Kin {
@@ -138,12 +138,12 @@ impl Caller {
         }
     }
 
-    /// Who it is. `works` says of a process whether it is a worker: whatever a worker has started
-    /// belongs to an attempt.
+    /// Decides who it is. `works` tells whether a process is a worker: everything that a worker has
+    /// started belongs to an attempt.
     pub fn actor(&self, works: impl Fn(&Kin) -> bool) -> Actor {
         let pid = self.pid;
         let origins = self.lineage.iter().filter_map(|kin| kin.origin);
-        // The outermost: that is the guard, whatever its agent claims of itself.
+        // The outermost one is the guard, whatever its agent claims about itself.
         let attempt = origins.clone().rev().find_map(|origin| match origin {
             Origin::Attempt(attempt) => Some(attempt),
             Origin::Unknown => None,
@@ -156,19 +156,19 @@ impl Caller {
         Actor::person(self.uid, pid, &self.tty)
     }
 
-    /// When the process itself started; none when the listener speaks to itself.
+    /// When the process itself started; `None` if the listener speaks to itself.
     pub fn start_ticks(&self) -> Option<u64> {
         self.lineage.first().map(|kin| kin.start_ticks)
     }
 }
 
-/// An attempt around the process that looks: what it finds when it traces itself back.
+/// An attempt around the process that asks, which it finds by tracing itself back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Surrounding {
     /// The attempt's marker; empty when it cannot be read.
     pub token: String,
-    /// The directories that are the attempt's own: its working tree and its temporary directory.
-    /// None are known when the attempt's guard is gone.
+    /// The attempt's own directories: its working tree and its temporary directory. Empty if the
+    /// attempt's guard has ended.
     pub places: Vec<PathBuf>,
 }
 
@@ -176,9 +176,9 @@ pub struct Surrounding {
 /// path without links, whose markers begin with `prefix`.
 ///
 /// # Errors
-/// The attempt that may not, and why: it belongs to this very project, or the project lies outside
-/// of what is the attempt's own. An agent that develops or tests Crewlog itself may do in its own
-/// directories what it likes.
+/// The attempt that may not, and why: it belongs to this very project, or the project is outside of
+/// the attempt's own directories. An agent that develops or tests Crewlog itself may do anything in
+/// its own directories.
 pub fn may_use(surroundings: &[Surrounding], root: &Path, prefix: &str) -> Result<(), String> {
     for around in surroundings {
         let name = match attempt_of(&around.token) {
@@ -315,7 +315,7 @@ mod tests {
             };
             assert_eq!(caller.actor(|kin| kin.pid == 99), expected, "{what}");
         }
-        // A worker itself is none.
+        // A worker itself is not of an attempt.
         let worker = Caller::person(1000, 99, "");
         assert!(worker.actor(|kin| kin.pid == 99).is_person());
     }

@@ -1,5 +1,5 @@
-//! The fold: what each fact changes. Cannot fail and never acts; a fact about something unknown
-//! changes nothing, because a log cut short by hand must still fold.
+//! The fold: how each event changes the state. It cannot fail and never acts; an event about
+//! something unknown changes nothing, because a log that was cut short by hand must still fold.
 
 mod attempts;
 mod backlog;
@@ -14,7 +14,7 @@ use super::state::State;
 /// Folds one event into the state.
 pub fn apply(state: &mut State, recorded: &Recorded) {
     state.sequence = recorded.sequence;
-    // A clock that is set back must not make waits longer than they were decided to be.
+    // A clock that is set back must not make waits longer than decided.
     state.at = state.at.max(recorded.at);
     state.remembered.note(recorded.cause, recorded.sequence);
     state.promote();
@@ -76,9 +76,9 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
     }
 }
 
-/// Folds an event of which nothing but its envelope can be read: its text is lost, and nobody knows
-/// what it changed. The run is paused there, so that a person looks before anything is built on the
-/// rest, and resumes it.
+/// Folds an event of which only the envelope can be read: its text is lost, and nobody knows what
+/// it changed. It pauses the run, so that a person looks and resumes before anything builds on the
+/// rest.
 pub fn pass_over(
     state: &mut State,
     sequence: Sequence,
@@ -88,7 +88,7 @@ pub fn pass_over(
 ) {
     state.sequence = sequence;
     state.at = state.at.max(at);
-    // A command that is repeated is carried out once anyway.
+    // A repeated command is executed again.
     state.remembered.note(cause, sequence);
     state.promote();
     state.paused = Some(format!(

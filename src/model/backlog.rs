@@ -1,7 +1,7 @@
-//! The backlog file: what people write, checked as a whole before anything of it counts.
+//! The backlog file, which is checked as a whole before any of it is imported.
 //!
 //! TOML is a list of `[[feature]]` tables; JSON is an array of such objects, or `{"features":
-//! [...]}`. Either way `features` and `feature` mean the same.
+//! [...]}`. `features` and `feature` mean the same.
 //!
 //! | key | value |
 //! |---|---|
@@ -14,9 +14,9 @@
 //! | `depends_on` (or `dependencies`) | a list of numbers (`4`, `"#4"`) and names, mixed |
 //! | `priority` | an integer; **a higher number goes first**, 0 when absent |
 //!
-//! Lists that were written for AutoForge have the same keys and can be read as they are, with one
-//! difference in meaning: there, a lower priority number is earlier. Priority only orders features
-//! that are equal in everything else.
+//! Lists for AutoForge have the same keys and can be read unchanged, with one difference in
+//! meaning: there, a lower priority number is earlier. Priority only orders features that are
+//! otherwise equal.
 
 use std::fmt;
 
@@ -35,25 +35,25 @@ mod tests;
 
 pub use resolve::resolve;
 
-/// A file that is larger is some other file: 200,000 features, the most there may be, of 1,300 bytes
-/// each. A real one has some 600. The process that imports takes a few times as much memory.
+/// A larger file is not a backlog: 200,000 features, the most there may be, of 1,300 bytes each. A
+/// real one has some 600. The importing process takes a few times as much memory.
 pub const FILE_BYTES_MAX: usize = 256 << 20;
 /// Features in one file: no more than a backlog can hold.
 pub const FEATURES_MAX: usize = state::FEATURES_MAX;
-/// Problems that are told one by one: a person reads no more before mending the first ones.
+/// Problems that are listed: a person reads no more before fixing the first ones.
 pub const PROBLEMS_MAX: usize = 50;
 
-/// How a backlog is written.
+/// Format of a backlog file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// TOML with `[[feature]]` tables.
     Toml,
-    /// A list of objects.
+    /// JSON: a list of objects.
     Json,
 }
 
 impl Format {
-    /// The format that a file's name says: JSON where it ends in `.json`, otherwise TOML.
+    /// The format by the file's name: JSON if it ends in `.json`, otherwise TOML.
     pub fn of_file_name(name: &str) -> Self {
         let ending = name.rsplit('.').next().unwrap_or_default();
         if ending.eq_ignore_ascii_case("json") {
@@ -73,28 +73,28 @@ pub enum Reference {
     Name(String),
 }
 
-/// One feature as the file has it, well-formed by itself; whether its number, its name and its
-/// dependencies make sense among the others is for [`resolve()`] to say.
+/// One feature as the file has it, valid by itself. [`resolve()`] decides whether its number, its
+/// name and its dependencies fit the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BacklogFeature {
     /// Where it stands.
     pub place: Place,
     /// The number that the author chose, if any: 1 to [`FeatureId::MAX`].
     pub id: Option<FeatureId>,
-    /// All that the file says, but for `depends_on`, which is empty here.
+    /// Everything in the file except `depends_on`, which is empty here.
     pub spec: FeatureSpec,
     /// What it depends on, in the author's order and words.
     pub depends_on: Vec<Reference>,
 }
 
-/// Where a feature stands in its file.
+/// Where a feature is in its file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// Which feature of the file it is, from 1.
     pub number: usize,
     /// Its name, as far as it has one.
     pub name: String,
-    /// The line on which it begins, from 1; 0 when that is not known.
+    /// The line on which it begins, from 1; 0 if unknown.
     pub line: usize,
 }
 
@@ -108,12 +108,12 @@ impl fmt::Display for Place {
     }
 }
 
-/// One thing that is wrong with a backlog file, and what to do about it.
+/// One problem of a backlog file, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub struct Problem {
-    /// The line, from 1, as near as it is known; 0 when it is not.
+    /// The line, from 1, as exactly as it is known; 0 if unknown.
     pub line: usize,
-    /// The feature, unless it is the file that is wrong.
+    /// The feature, unless the problem is the file's.
     pub feature: Option<Place>,
     /// What is wrong and what to do.
     pub message: String,
@@ -130,10 +130,10 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All that is wrong with a backlog file. Nothing of such a file is taken.
+/// All problems of a backlog file. Such a file is not imported at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub struct BacklogErrors {
-    /// The first [`PROBLEMS_MAX`] of them, in the order of the file as far as they were found so.
+    /// The first [`PROBLEMS_MAX`] of them, mostly in the order of the file.
     pub problems: Vec<Problem>,
     /// How many more there are.
     pub more: usize,
@@ -152,7 +152,7 @@ impl BacklogErrors {
         });
     }
 
-    /// True when another problem would only be counted.
+    /// True if another problem would only be counted.
     fn full(&self) -> bool {
         self.problems.len() >= PROBLEMS_MAX
     }
@@ -193,7 +193,7 @@ impl fmt::Display for BacklogErrors {
 ///
 /// # Errors
 ///
-/// All problems together, each with its place. A text that is no TOML or JSON at all has one.
+/// All problems, each with its place. Text that is neither TOML nor JSON has one.
 pub fn parse(text: &str, format: Format) -> Result<Vec<BacklogFeature>, BacklogErrors> {
     if text.len() > FILE_BYTES_MAX {
         let (found, limit) = (text.len(), FILE_BYTES_MAX);

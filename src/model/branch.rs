@@ -1,4 +1,4 @@
-//! What somebody else did to the integration branch.
+//! What others did to the integration branch.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,22 +11,22 @@ pub const NAMED_MAX: usize = 20;
 /// Bytes of a subject or an author that are kept.
 const WORDS_BYTES_MAX: usize = 100;
 
-/// The way from the head that was recorded to the one that the branch has.
+/// The difference between the recorded head and the branch's present one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BranchMove {
     /// The head that was recorded.
     pub from: CommitId,
-    /// The head that the branch has.
+    /// The branch's present commit.
     pub to: CommitId,
-    /// The newest commits that came, at most [`NAMED_MAX`].
+    /// The newest added commits, at most [`NAMED_MAX`].
     pub added: Vec<NamedCommit>,
     /// How many came.
     pub added_total: u64,
-    /// The newest commits that the branch has no longer, at most [`NAMED_MAX`].
+    /// The newest lost commits, at most [`NAMED_MAX`].
     pub lost: Vec<NamedCommit>,
-    /// How many it has no longer.
+    /// Number of all lost commits.
     pub lost_total: u64,
-    /// Merges of features that it has no longer.
+    /// Merges of features that the branch no longer contains.
     pub gone: Vec<CommitId>,
 }
 
@@ -37,12 +37,12 @@ pub struct NamedCommit {
     pub commit: CommitId,
     /// Its author's name, at most 100 bytes, without control characters.
     pub author: String,
-    /// Its first line, likewise.
+    /// Its first line, with the same limits.
     pub subject: String,
 }
 
 impl NamedCommit {
-    /// Cuts and cleans the words, which anybody may have written.
+    /// Cuts and cleans the texts, which anybody may have written.
     pub fn new(commit: CommitId, author: &str, subject: &str) -> Self {
         Self {
             commit,

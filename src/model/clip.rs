@@ -1,4 +1,4 @@
-//! Cutting texts that are longer than they may be.
+//! Cuts texts that are too long.
 
 /// The longest beginning of `text` of at most `bytes_max` bytes that ends between characters.
 pub fn clip(text: &str, bytes_max: usize) -> &str {
@@ -13,14 +13,14 @@ pub fn clip_chars(text: &str, chars_max: usize) -> &str {
     text.get(..end).unwrap_or_default()
 }
 
-/// As [`clip`], with `…` behind it where something was cut; the mark's three bytes come on top.
+/// As [`clip`], with `…` after it if something was cut; the mark's three bytes are extra.
 pub fn clip_marked(text: &str, bytes_max: usize) -> String {
     let kept = clip(text, bytes_max);
     let mark = if kept.len() < text.len() { "…" } else { "" };
     format!("{kept}{mark}")
 }
 
-/// As [`clip`], without control characters, for foreign texts that stand in one line.
+/// As [`clip`], without control characters, for foreign texts on one line.
 pub fn clip_clean(text: &str, bytes_max: usize) -> String {
     let mut clean: String = text.chars().filter(|it| !it.is_control()).collect();
     clean.truncate(clip(&clean, bytes_max).len());

@@ -16,7 +16,7 @@ use super::report::Report;
 use super::settings::{SettingError, Settings, WorkerKind};
 use super::state::FEATURES_MAX;
 
-/// Runners-up that are worth keeping for "why not this one?".
+/// Number of runners-up that are kept to explain "why not this one?".
 pub const RUNNERS_UP_MAX: usize = 5;
 
 /// A request to change the state.

@@ -1,4 +1,4 @@
-//! What a run is told, as text: one `key = value` a line. What differs between two such texts.
+//! A run's config as text, one `key = value` per line, and the differences between two such texts.
 
 use std::collections::BTreeMap;
 
@@ -8,17 +8,17 @@ use sha2::{Digest, Sha256};
 /// Changes that are named; more are counted.
 pub const CHANGES_MAX: usize = 50;
 
-/// Bytes of a value that are shown; of a longer one, its digest and its length are.
+/// Bytes of a value that are shown; a longer one is replaced by its digest and length.
 const VALUE_BYTES_MAX: usize = 200;
 
-/// A value that is not the same.
+/// A value that differs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigChange {
     /// The key with its section.
     pub key: String,
-    /// The value before, as the file would have it; empty when there was none.
+    /// The value before, as in the file; empty if there was none.
     pub before: String,
-    /// The value now; empty when there is none.
+    /// The value now; empty if there is none.
     pub after: String,
 }
 
@@ -55,7 +55,7 @@ pub fn differences(before: &str, after: &str) -> Vec<ConfigChange> {
     changed.collect()
 }
 
-/// Changes in a line, the first few.
+/// The first few changes, on one line.
 pub fn words(changes: &[ConfigChange], total: u32) -> String {
     const NAMED_MAX: usize = 5;
     let named = changes.iter().take(NAMED_MAX).map(ConfigChange::words);
@@ -66,7 +66,7 @@ pub fn words(changes: &[ConfigChange], total: u32) -> String {
     }
 }
 
-/// What stands for a value that is too long, or that nobody may read.
+/// Stands for a value that is too long, or that nobody may read.
 pub fn digest(value: &[u8]) -> String {
     let digest = Sha256::digest(value);
     let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -1,7 +1,7 @@
-//! What a command makes happen: the facts that follow from it, or the reason why not.
+//! Decides commands: the events that a command causes, or the reason why it is rejected.
 //!
-//! Nothing is changed here. Who calls this records the events and applies them before the next
-//! command is decided, so that two workers can never be given the same feature.
+//! Nothing is changed here. The caller records the events and applies them before it decides the
+//! next command, so two workers never get the same feature.
 
 mod assign;
 mod backlog;
@@ -16,7 +16,8 @@ use super::event::Event;
 use super::ids::Timestamp;
 use super::state::State;
 
-/// The events that `command` causes at `now`. An empty list means "it is so already".
+/// The events that `command` causes at `now`. An empty list means that everything is already as it
+/// asks.
 pub fn decide(state: &State, now: Timestamp, command: &Command) -> Result<Vec<Event>, Rejection> {
     let now = state.time(now);
     let events = caused(state, now, command)?;

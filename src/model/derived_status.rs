@@ -133,8 +133,8 @@ impl<'a> DerivedStatuses<'a> {
         }
     }
 
-    /// Walks breadth-first from features of these statuses to all that wait for them, so that the
-    /// chains are the shortest.
+    /// Searches breadth-first from features of these statuses to everything that waits for them, so
+    /// that the chains are the shortest.
     fn spread(&mut self, from: &[Status]) {
         let sources = self.state.features().filter(|it| from.contains(&it.status));
         let mut queue: VecDeque<FeatureId> = sources.map(|it| it.id).collect();

@@ -1,9 +1,9 @@
-//! The encoding of a text that a person wrote: UTF-8, or a name for what it is instead.
+//! Detects the encoding of a text that a person wrote: UTF-8, or the name of another one.
 
 use std::fmt;
 
-/// A file is not UTF-8. Shown, it is a sentence about the file, with the command that converts it;
-/// see [`NotUtf8::remedy`].
+/// A file that is not UTF-8. As text, it is a sentence about the file, with the command that
+/// converts it; see [`NotUtf8::remedy`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotUtf8 {
     /// UTF-16, recognised by its byte order mark or by its zero bytes.
@@ -27,7 +27,7 @@ pub enum NotUtf8 {
     },
 }
 
-/// So many bytes at the beginning of a file show whether it is UTF-16 without a mark.
+/// Bytes at the beginning of a file that show whether it is UTF-16 without a mark.
 const PROBE_BYTES: usize = 1_024;
 
 /// The text of a file, without the byte order mark that Windows puts before UTF-8.
@@ -84,7 +84,7 @@ fn wide(bytes: &[u8]) -> Option<NotUtf8> {
 }
 
 impl NotUtf8 {
-    /// The line of the problem, from 1; 0 where the whole file is meant.
+    /// The line of the problem, from 1; 0 for the whole file.
     pub fn line(self) -> usize {
         match self {
             Self::Byte { line, .. } => line,

@@ -1,4 +1,4 @@
-//! The facts. An event is never edited, and a released struct is frozen: a change of shape is a
+//! The events. An event is never edited, and a released struct is frozen: a change of shape is a
 //! new struct under the same kind with the next version, and an upcaster from the old one.
 //!
 //! Inside an event: no `usize`, no hash maps, no `flatten`, `untagged` or `skip_serializing_if`,
@@ -22,12 +22,12 @@ use super::ids::{
 use super::settings::{Settings, WorkerKind};
 use super::trouble::{Stage, TroubleKind};
 
-/// An event with what the log knows of it.
+/// An event with its place in the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recorded {
     /// Position of the event in the log, from 1.
     pub sequence: Sequence,
-    /// Which writer's reign it was recorded in.
+    /// The writer's epoch.
     pub epoch: Epoch,
     /// When it was decided.
     pub at: Timestamp,
@@ -35,7 +35,7 @@ pub struct Recorded {
     pub cause: CommandId,
     /// Who gave the command.
     pub actor: Actor,
-    /// What happened.
+    /// What happened, with its data.
     pub event: Event,
 }
 
@@ -52,7 +52,7 @@ macro_rules! events {
             }
         )*
 
-        /// A fact about the run.
+        /// An event of the run.
         #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(tag = "type", content = "data")]
         #[allow(missing_docs, reason = "each variant is documented at its struct")]
@@ -69,12 +69,12 @@ macro_rules! events {
                 match self { $(Self::$name(_) => stringify!($name)),* }
             }
 
-            /// Hands the body, without any tag, to a serializer.
+            /// Passes the body, without any tag, to a serializer.
             pub fn serialize_body<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 match self { $(Self::$name(body) => body.serialize(serializer)),* }
             }
 
-            /// Reads the body of an event of `kind`; `None` when this build knows no such kind.
+            /// Decodes the body of an event of `kind`; `None` if this build does not know the kind.
             pub fn deserialize_body<'de, D: serde::Deserializer<'de>>(
                 kind: EventKind,
                 deserializer: D,
@@ -85,7 +85,7 @@ macro_rules! events {
                 }
             }
 
-            /// Every kind that this build can read, with its name.
+            /// Every kind that this build can decode, with its name.
             pub const KINDS: &'static [(EventKind, &'static str)] = &[
                 $((EventKind { number: $number, version: $version }, stringify!($name))),*
             ];
@@ -103,59 +103,59 @@ pub struct EventKind {
 }
 
 events! {
-    /// A feature came into the backlog.
+    /// A feature was added to the backlog.
     1 1 FeatureAdded {
         /// Number of the feature.
         feature: FeatureId,
-        /// All that the backlog says of it.
+        /// Its complete text.
         spec: FeatureSpec,
     }
-    /// The backlog says something else of a feature now (everything but its dependencies).
+    /// A feature's text changed (anything except its dependencies).
     2 1 FeatureEdited {
         /// Number of the feature.
         feature: FeatureId,
-        /// The new text; its `depends_on` repeats what held before.
+        /// The new text; its `depends_on` repeats the present dependencies.
         spec: FeatureSpec,
     }
-    /// A feature left the backlog. Features that depended on it no longer do.
+    /// A feature was removed from the backlog. Features that depended on it no longer do.
     3 1 FeatureRemoved {
         /// Number of the feature.
         feature: FeatureId,
     }
-    /// A person decided to go on without this feature.
+    /// A person decided to continue without this feature.
     4 1 FeatureSkipped {
         /// Number of the feature.
         feature: FeatureId,
-        /// Their words, if any.
+        /// The person's reason, if given.
         reason: String,
     }
-    /// A feature waits for other features than before.
+    /// The dependencies of a feature changed.
     5 1 DependenciesSet {
         /// Number of the feature.
         feature: FeatureId,
-        /// What it depends on now, ascending.
+        /// The new dependencies, ascending.
         depends_on: Vec<FeatureId>,
     }
     /// Features were chosen to be implemented by one attempt.
     11 1 FeatureAssigned {
-        /// For whom; the attempt starts in the same batch.
+        /// The worker; its attempt starts in the same batch.
         worker: WorkerId,
         /// The features, the one of highest rank first.
         features: Vec<FeatureId>,
-        /// Which try this is at the first of them, from 1.
+        /// Number of the try at the first of them, from 1.
         attempt_number: u32,
         /// The commit to start from.
         base: CommitId,
-        /// By what terms the first one was chosen.
+        /// The terms of the first one's rank.
         terms: RankTerms,
         /// The next best ready features and their terms, best first.
         runners_up: Vec<(FeatureId, RankTerms)>,
-        /// How many features were ready in all.
+        /// Number of features that were ready.
         ready: u32,
     }
     /// Passing features were chosen to be tested by one attempt.
     12 1 TestAssigned {
-        /// For whom; the attempt starts in the same batch.
+        /// The worker; its attempt starts in the same batch.
         worker: WorkerId,
         /// Numbers of its features.
         features: Vec<FeatureId>,
@@ -163,9 +163,9 @@ events! {
         base: CommitId,
         /// True at the end of a run, when each is verified once at the final commit.
         last: bool,
-        /// The number that was drawn, below the sum of all candidates' weights.
+        /// The random number, below the sum of all candidates' weights.
         draw: u64,
-        /// By what terms the first one weighed.
+        /// The terms of the first one's weight.
         terms: TestTerms,
         /// The other candidates of the draw and their terms.
         runners_up: Vec<(FeatureId, TestTerms)>,
@@ -202,46 +202,46 @@ events! {
     }
     /// A report came for an attempt that was over. It changed nothing.
     23 1 LateResultIgnored {
-        /// The attempt it spoke for.
+        /// The attempt of the report.
         attempt: AttemptId,
-        /// What it reported, in a word.
+        /// The kind of the report, in a word.
         report: String,
     }
     /// A checked commit is about to become the head of the branch.
     30 1 MergeStarted {
         /// Number of the attempt.
         attempt: AttemptId,
-        /// The head it stands on.
+        /// The head that it is based on.
         onto: CommitId,
-        /// The new head.
+        /// The commit to merge.
         commit: CommitId,
-        /// Every file that the commit changes against `onto`, at most
-        /// [`MergeStarted::TOUCHED_MAX`] of them.
+        /// The files that the commit changes against `onto`, at most [`MergeStarted::TOUCHED_MAX`]
+        /// of them.
         touched: Vec<String>,
-        /// How many files it changes in all.
+        /// Number of all files that it changes.
         touched_total: u32,
         /// The proof for each feature of the job.
         evidence: Vec<(FeatureId, Evidence)>,
     }
-    /// The open merge did not happen: the branch is somewhere else. The attempt continues.
+    /// The open merge did not happen, because the branch is somewhere else. The attempt continues.
     31 1 MergeAborted {
         /// Number of the attempt.
         attempt: AttemptId,
-        /// Where the branch is.
+        /// The branch's commit.
         head: CommitId,
     }
     /// Somebody else moved the branch.
     32 1 HeadMoved {
-        /// Where it is now.
+        /// The branch's commit now.
         head: CommitId,
     }
     /// A feature's work is on the branch and proven.
     33 1 FeaturePassed {
         /// Number of the feature.
         feature: FeatureId,
-        /// By which attempt.
+        /// The attempt that merged it.
         attempt: AttemptId,
-        /// The proof; where the attempt merged something, it repeats `MergeStarted`'s.
+        /// The proof; if the attempt merged something, it repeats `MergeStarted`'s.
         evidence: Evidence,
     }
     /// An attempt at a feature failed.
@@ -255,13 +255,13 @@ events! {
         /// The next try is not made before this time.
         not_before: Timestamp,
     }
-    /// A passing feature does not pass any more.
+    /// A passing feature no longer passes.
     35 1 RegressionFound {
         /// Number of the feature.
         feature: FeatureId,
-        /// Found by which testing attempt.
+        /// The testing attempt that found it.
         attempt: AttemptId,
-        /// What the test saw.
+        /// What the test found.
         failure: Failure,
         /// Merges since it was last known to pass, oldest first: the feature and its commit.
         suspects: Vec<(FeatureId, CommitId)>,
@@ -270,16 +270,16 @@ events! {
     36 1 TestPassed {
         /// Number of the feature.
         feature: FeatureId,
-        /// Tested by which attempt.
+        /// The attempt that tested it.
         attempt: AttemptId,
         /// Commit, tree and checks that prove it.
         evidence: Evidence,
     }
-    /// A test came to no verdict; it says nothing about the feature.
+    /// A test gave no verdict. It says nothing about the feature.
     37 1 TestInconclusive {
         /// Number of the feature.
         feature: FeatureId,
-        /// Tested by which attempt.
+        /// The attempt that tested it.
         attempt: AttemptId,
         /// What went wrong.
         failure: Failure,
@@ -288,12 +288,12 @@ events! {
     38 1 FeatureParked {
         /// Number of the feature.
         feature: FeatureId,
-        /// How many tries failed.
+        /// Number of failed tries.
         failures: u32,
     }
     /// An agent needs an answer before it can continue.
     40 1 InputRequested {
-        /// For which feature.
+        /// Number of the feature.
         feature: FeatureId,
         /// Number of the attempt.
         attempt: AttemptId,
@@ -302,7 +302,7 @@ events! {
     }
     /// A person answered.
     41 1 InputAnswered {
-        /// For which feature.
+        /// Number of the feature.
         feature: FeatureId,
         /// The person's answer.
         answer: String,
@@ -314,52 +314,52 @@ events! {
     }
     /// Attempts start again.
     43 1 RunResumed {}
-    /// A person wants a feature tried again: its failures are forgiven.
+    /// A person retries a feature: its failures are forgiven.
     44 1 RetryRequested {
         /// Number of the feature.
         feature: FeatureId,
     }
-    /// An attempt used something.
+    /// An attempt used tokens or money.
     50 1 UsageRecorded {
         /// Number of the attempt.
         attempt: AttemptId,
-        /// How much, in all, since the last such event of this attempt.
+        /// The usage since the last such event of this attempt.
         usage: Usage,
     }
     /// The provider refuses for a while; nothing new starts before `until`.
     51 1 ProviderLimited {
-        /// Who met the limit.
+        /// The attempt that met the limit.
         attempt: AttemptId,
         /// Class of the failure.
         kind: FailureKind,
         /// When to try again.
         until: Timestamp,
-        /// The provider's words.
+        /// The provider's message.
         reason: String,
     }
-    /// The budget is spent; the run ends when the open attempts have.
+    /// The budget is spent; the run ends after the open attempts.
     52 1 BudgetReached {
-        /// What was used in all.
+        /// The total usage.
         spent: Usage,
     }
     /// A run began.
     60 2 RunStarted {
         /// The integration branch, without `refs/heads/`.
         branch: String,
-        /// Where it is.
+        /// The branch's commit.
         head: CommitId,
         /// All settings of the run.
         settings: Settings,
         /// The seed for all random choices.
         seed: u64,
     }
-    /// A worker process came.
+    /// A worker process joined.
     61 1 WorkerJoined {
-        /// What it takes.
+        /// The kind of jobs that it takes.
         kind: WorkerKind,
-        /// What people call it: `worker-3`.
+        /// Its name for people: `worker-3`.
         name: String,
-        /// Which process it is.
+        /// Identity of its process.
         process: ProcessIdentity,
     }
     /// A worker process went.
@@ -369,9 +369,9 @@ events! {
         /// Why it left.
         reason: EndReason,
     }
-    /// The rules changed.
+    /// The settings changed.
     63 2 SettingsChanged {
-        /// All of them, as they are now.
+        /// All settings, as they are now.
         settings: Settings,
     }
     /// The run ended.
@@ -381,88 +381,88 @@ events! {
         /// The reason, as text for people.
         reason: String,
     }
-    /// An attempt met a trouble of the machine, which costs no try. Nothing new starts before
-    /// `until`, and then one attempt at a time until the trouble is over.
+    /// An attempt met a problem of the machine, which costs no try. Nothing new starts before
+    /// `until`, and then one attempt at a time until the problem is over.
     80 1 CrewTroubled {
-        /// Which attempt; it is released in the same batch.
+        /// The attempt; it is released in the same batch.
         attempt: AttemptId,
-        /// What the machine lacks.
+        /// The kind of problem.
         kind: TroubleKind,
-        /// How far the attempt got.
+        /// The stage that the attempt reached.
         stage: Stage,
-        /// When the next attempt may start; half a wait to a whole one, as was drawn.
+        /// When the next attempt may start; a random time from half a wait to a whole one.
         until: Timestamp,
         /// What failed and why.
         reason: String,
     }
-    /// The trouble is over: an attempt got further than the one that met it.
+    /// The problem is over: an attempt got further than the one that met it.
     81 1 CrewRecovered {
         /// Number of the attempt.
         attempt: AttemptId,
     }
-    /// The wall clock went forward by more than the time in which the scheduler ran: it was set, or
-    /// the scheduler or its machine stood still. Durations leave that out.
+    /// The wall clock gained more than the time in which the scheduler ran: it was set, or the
+    /// scheduler or its machine was stopped. Durations leave that out.
     85 1 ClockJumped {
-        /// By how much, in milliseconds.
+        /// The jump in milliseconds.
         by_ms: u64,
     }
-    /// A process of an attempt, named by the envelope, wanted what only people may do.
+    /// A process of an attempt, named by the envelope, gave a command that only people may give.
     70 1 CommandRefused {
-        /// The attempt that it belongs to; none when the process has hidden that.
+        /// The attempt that it belongs to; `None` if the process has hidden it.
         attempt: Option<AttemptId>,
-        /// What it wanted: `skip #9`. At most [`CommandRefused::COMMAND_BYTES_MAX`] bytes.
+        /// The command: `skip #9`. At most [`CommandRefused::COMMAND_BYTES_MAX`] bytes.
         command: String,
         /// The reason, as text for people.
         reason: String,
     }
-    /// What the run is told, where it differs from what the run before it was told.
+    /// The run's config, if it differs from the previous run's.
     71 1 ConfigRecorded {
-        /// The whole of it, as text in a content file.
+        /// The whole config, as text in a content file.
         content: ContentHash,
-        /// What changed, the first few; nothing the first time.
+        /// The first few changes; empty for the first run.
         changes: Vec<ConfigChange>,
-        /// How many values changed.
+        /// Number of all changed values.
         changes_total: u32,
     }
-    /// Somebody else moved the branch: what came, and what is no longer there. `HeadMoved` or
+    /// Somebody else moved the branch: commits that were added and lost. `HeadMoved` or
     /// `MergeAborted` has recorded the new head before.
     72 1 BranchMoved {
         /// The head that was recorded.
         from: CommitId,
-        /// The head that the branch has.
+        /// The branch's present commit.
         to: CommitId,
-        /// The newest commits that came, the first few.
+        /// The newest added commits, the first few.
         added: Vec<NamedCommit>,
-        /// How many came.
+        /// Number of all added commits.
         added_total: u64,
-        /// The newest commits that the branch has no longer, the first few.
+        /// The newest lost commits, the first few.
         lost: Vec<NamedCommit>,
-        /// How many it has no longer.
+        /// Number of all lost commits.
         lost_total: u64,
     }
-    /// A passing feature's merge is no longer on the branch, so that the feature is work again.
+    /// A passing feature's merge is no longer on the branch, so the feature must be done again.
     73 1 WorkLost {
         /// Number of the feature.
         feature: FeatureId,
         /// Object id of its merged commit.
         commit: CommitId,
     }
-    /// The branch is checked out somewhere, so that nothing is merged; or it is free again.
+    /// The branch is checked out somewhere, so nothing is merged; or it is free again.
     74 1 MergesHeld {
-        /// Where it is checked out; empty when it is free again.
+        /// Where it is checked out; empty if it is free again.
         at: String,
     }
-    /// Something about an attempt that changes nothing and that people should know.
+    /// A note about an attempt that changes nothing and that people should know.
     93 1 AttemptNoted {
         /// Number of the attempt.
         attempt: AttemptId,
-        /// What, in a sentence or two.
+        /// The note, in a sentence or two.
         note: String,
     }
 }
 
 impl CommandRefused {
-    /// A verb and the numbers that it is about; a longer list is cut.
+    /// A verb and the feature numbers that it is about; a longer list is cut.
     pub const COMMAND_BYTES_MAX: usize = 200;
 }
 
@@ -471,7 +471,7 @@ impl MergeStarted {
     pub const TOUCHED_MAX: usize = 512;
 }
 
-/// Which process, on which boot of which machine: enough to know for certain that it is gone.
+/// A process on a boot of a machine: enough to know for certain whether it has ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessIdentity {
     /// The machine's name.
@@ -492,7 +492,7 @@ pub enum RunOutcome {
     AllPassing,
     /// Some features are parked, unreachable, or could not be verified.
     SomeFailed,
-    /// Nothing can go on without a person.
+    /// The run cannot continue without a person.
     WaitingForPerson,
     /// The budget is spent.
     BudgetSpent,

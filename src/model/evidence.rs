@@ -1,4 +1,4 @@
-//! What proves a pass, and what a failure was.
+//! Evidence: what proves a pass, and what a failure was.
 
 use serde::{Deserialize, Serialize};
 
@@ -70,8 +70,8 @@ pub enum FailureKind {
     HookFailed,
     /// The attempt could not be set up or finished by the worker.
     Setup,
-    /// The machine's trouble, not the feature's; costs it no try and pauses the workers. Workers pass
-    /// it on within an attempt; no `FeatureFailed` has it.
+    /// A problem of the machine, not of the feature; costs it no try and pauses the workers.
+    /// Workers use it within an attempt; no `FeatureFailed` has it.
     Trouble(TroubleKind),
 }
 
@@ -106,7 +106,7 @@ pub struct Failure {
     pub kind: FailureKind,
     /// One or a few sentences for a person; at most [`Failure::REASON_BYTES_MAX`] bytes.
     pub reason: String,
-    /// The checks that were run on the way, the failed one last.
+    /// The checks that were run before it, the failed one last.
     pub checks: Vec<CheckRun>,
 }
 
@@ -125,8 +125,8 @@ impl Failure {
         }
     }
 
-    /// The same failure with one more sentence. Where there is no room for both, the end of what was
-    /// said before gives way: it is the less new of the two.
+    /// The same failure with one more sentence. If both do not fit, the end of the earlier text is
+    /// cut, because it matters less.
     pub fn with_more(self, sentence: &str) -> Self {
         let room = Self::REASON_BYTES_MAX.saturating_sub(sentence.len() + 1);
         let reason = format!("{}\n{sentence}", clip(&self.reason, room));
@@ -137,9 +137,9 @@ impl Failure {
     }
 }
 
-// Here and not beside the type: a failure knows of troubles, a trouble of no failure.
+// Here and not beside `Trouble`, which knows no failures.
 impl Trouble {
-    /// The trouble that `failure` tells of, if it is one.
+    /// The problem of the machine that `failure` describes, if it is one.
     pub fn of(failure: &Failure, stage: Stage) -> Option<Self> {
         let FailureKind::Trouble(kind) = failure.kind else {
             return None;
@@ -151,7 +151,7 @@ impl Trouble {
         })
     }
 
-    /// As a failure of one feature, for a trouble that turns out to be its own.
+    /// As a failure of one feature, for a problem that turns out to be its own.
     pub fn as_failure(&self) -> Failure {
         let kind = match self.kind {
             TroubleKind::Hook => FailureKind::HookFailed,
@@ -165,7 +165,7 @@ impl Trouble {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Basis {
-    /// Its checks exited with 0 on the very tree that was merged or tested.
+    /// Its checks exited with 0 on exactly the tree that was merged or tested.
     Checks,
     /// It has no checks: an agent said so.
     AgentWord,
@@ -196,7 +196,7 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// True when the agent reported nothing.
+    /// True if the agent reported nothing.
     pub fn is_zero(&self) -> bool {
         *self == Self::default()
     }
@@ -210,7 +210,7 @@ impl Usage {
         }
     }
 
-    /// What is in this and not in `other`, not below 0.
+    /// The part of this that exceeds `other`, not below 0.
     pub fn minus(self, other: Self) -> Self {
         Self {
             input_tokens: self.input_tokens.saturating_sub(other.input_tokens),

@@ -6,31 +6,31 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::FeatureId;
 
-/// What the backlog says of a feature.
+/// A feature's text in the backlog.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeatureSpec {
-    /// A group of like features; durations are learnt by it. May be empty.
+    /// A group of similar features, which share their expected duration. May be empty.
     pub category: String,
     /// A short, unique title. 1 to [`FeatureSpec::NAME_BYTES_MAX`] bytes.
     pub name: String,
     /// What is wanted.
     pub description: String,
-    /// How to go about it or how to see that it works, in order.
+    /// How to do it or how to see that it works, in order.
     pub steps: Vec<String>,
-    /// Shell commands; the feature passes when all exit with 0.
+    /// Shell commands; the feature passes if all exit with 0.
     pub checks: Vec<String>,
-    /// What must pass before, ascending, without repeats.
+    /// Features that must pass before, ascending, without repeats.
     pub depends_on: Vec<FeatureId>,
-    /// Greater is sooner among equals. Any number; 0 by default.
+    /// A greater number goes first among equals. Any number; 0 by default.
     pub priority: i32,
 }
 
 impl FeatureSpec {
-    /// Names stand in one line of a terminal.
+    /// Names are shown on one line of a terminal.
     pub const NAME_BYTES_MAX: usize = 200;
     /// Description, steps and checks together; fits well into one event of 1 MiB.
     pub const TEXT_BYTES_MAX: usize = 256 * 1024;
-    /// Steps, and checks, of one feature: more is a backlog of its own.
+    /// Steps, and checks, of one feature: more would be a backlog of its own.
     pub const ITEMS_MAX: usize = 1_000;
     /// Direct dependencies of one feature: a feature may wait for a whole milestone.
     pub const DEPENDENCIES_MAX: usize = 10_000;
@@ -41,21 +41,21 @@ impl FeatureSpec {
         self.category.len() + self.description.len() + lists.map(String::len).sum::<usize>()
     }
 
-    /// Gives every text the line ends of Unix: a shell takes the carriage return of Windows for a
-    /// part of the last word of its line.
+    /// Converts every text to the line ends of Unix: a shell takes the carriage return of Windows
+    /// for a part of the last word of its line.
     pub fn normalise_line_ends(&mut self) {
         let prose = [&mut self.category, &mut self.name, &mut self.description];
         for text in prose.into_iter().chain(&mut self.steps) {
-            // The line ends of old Macs, which are nothing else in prose.
+            // The line ends of old Macs, which mean nothing else in prose.
             normalise(text, |text| text.replace('\r', "\n"));
         }
         for check in &mut self.checks {
-            // In the middle of a command's line a carriage return may be meant.
+            // In the middle of a command's line a carriage return may be intended.
             normalise(check, |text| text);
         }
     }
 
-    /// True when [`Self::normalise_line_ends`] would change something.
+    /// True if [`Self::normalise_line_ends`] would change something.
     pub fn has_foreign_line_ends(&self) -> bool {
         let own = [&self.category, &self.name, &self.description];
         let prose = own.into_iter().chain(&self.steps);
@@ -66,8 +66,8 @@ impl FeatureSpec {
                 .any(|check| matches!(unix_line_ends(check), Cow::Owned(_)))
     }
 
-    /// True when the other text asks for the same work: only its category, priority or
-    /// dependencies differ.
+    /// True if the other text asks for the same work: only its category, priority or dependencies
+    /// differ.
     pub fn asks_the_same(&self, other: &Self) -> bool {
         self.name == other.name
             && self.description == other.description
@@ -75,8 +75,8 @@ impl FeatureSpec {
             && self.checks == other.checks
     }
 
-    /// True when what proves one of the texts proves the other: the same checks or, without any,
-    /// the same work.
+    /// True if a proof of one text proves the other: the same checks or, without any, the same
+    /// work.
     pub fn proven_by_the_same(&self, other: &Self) -> bool {
         self.checks == other.checks && (!self.checks.is_empty() || self.asks_the_same(other))
     }
@@ -101,8 +101,8 @@ fn unix_line_ends(text: &str) -> Cow<'_, str> {
     Cow::Owned(lines.join("\n"))
 }
 
-/// Where a feature is in its life. Blocked and ready are both `Pending`: which of them follows
-/// from its dependencies.
+/// The stored status of a feature. Blocked and ready are both `Pending`: its dependencies decide
+/// which.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -115,11 +115,11 @@ pub enum Status {
     Running,
     /// Merged and proven.
     Passing,
-    /// Was passing and is not any more.
+    /// It passed before and no longer does.
     Regressed,
     /// Waits for a person's answer.
     NeedsInput,
-    /// A person decided to go without it.
+    /// A person decided to continue without it.
     Skipped,
     /// Its tries are used up.
     Parked,
@@ -144,7 +144,7 @@ impl Status {
 }
 
 /// True for what would garble a terminal or hide in it: control characters, line separators, and
-/// marks that turn the direction of writing. Names and categories hold none.
+/// marks that change the direction of writing. Names and categories contain none.
 pub fn garbles(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -1,7 +1,7 @@
-//! Which feature waits for which.
+//! The dependency graph of features.
 //!
-//! Features are known here by their slot: a dense number from 0, given in order of addition and
-//! never reused, so that everything about features can live in plain vectors.
+//! Features are identified by their slot: a dense number from 0, assigned in order of addition and
+//! never reused, so that everything about features is in plain vectors.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -14,11 +14,11 @@ mod tests;
 
 use list::List;
 
-/// The dependency graph, kept in both directions. It takes facts: whether a change is allowed is
-/// asked beforehand, with [`Graph::cycle_with`].
+/// The dependency graph, stored in both directions. It accepts every change: [`Graph::cycle_with`]
+/// tells beforehand whether one is allowed.
 ///
-/// A slot that does not exist has no dependencies and no dependents, and setting some for it does
-/// nothing.
+/// A slot that does not exist has no dependencies and no dependents, and setting its dependencies
+/// does nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Graph {
     dependencies: Vec<List>,
@@ -26,12 +26,12 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// How many slots there are.
+    /// Number of slots.
     pub fn len(&self) -> usize {
         self.dependencies.len()
     }
 
-    /// True before the first slot.
+    /// True if there is no slot yet.
     pub fn is_empty(&self) -> bool {
         self.dependencies.is_empty()
     }
@@ -58,11 +58,11 @@ impl Graph {
             .map_or(&[], List::as_slice)
     }
 
-    /// From now on `slot` waits for exactly `on`, in any order, repeats allowed. Slots that do not
-    /// exist, and `slot` itself, are left out.
+    /// Sets the dependencies of `slot` to exactly `on`, in any order, repeats allowed. Missing
+    /// slots, and `slot` itself, are left out.
     ///
-    /// Only what differs from before is touched, at the cost of the touched slots' degrees; a slot
-    /// that is greater than every dependent so far, as a new one is, goes in at the end for free.
+    /// Touches only what differs, at the cost of the touched slots' degrees; appending a slot that
+    /// is greater than every dependent so far, like a new one, is free.
     pub fn set_dependencies(&mut self, slot: u32, mut on: Vec<u32>) {
         let count = self.dependencies.len();
         let Some(held) = self.dependencies.get_mut(slot as usize) else {
@@ -91,9 +91,9 @@ impl Graph {
         }
     }
 
-    /// `slot` waits for nothing and nothing waits for it any more, as when a feature is removed.
-    /// Returns the slots that waited for it, ascending. Costs the sum of its neighbours' degrees,
-    /// where the same by [`Graph::set_dependencies`] would cost their square.
+    /// Removes all edges of `slot`, as when a feature is removed. Returns the slots that waited for
+    /// it, ascending. Costs the sum of its neighbours' degrees; [`Graph::set_dependencies`] would
+    /// cost their square.
     pub fn isolate(&mut self, slot: u32) -> Vec<u32> {
         self.set_dependencies(slot, Vec::new());
         let Some(dependents) = self.dependents.get_mut(slot as usize) else {
@@ -109,7 +109,7 @@ impl Graph {
     }
 }
 
-// One direction says everything; the other is rebuilt, so that they cannot contradict each other.
+// One direction is enough; the other is rebuilt, so that they cannot contradict each other.
 impl Serialize for Graph {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.dependencies.iter().map(List::as_slice))

@@ -21,7 +21,7 @@ impl Sequence {
     }
 }
 
-/// Raised every time a process takes the log over for writing; fences a deposed writer.
+/// Raised whenever a process takes over the log for writing; keeps an earlier writer out.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -41,14 +41,14 @@ impl Timestamp {
         Self(self.0.saturating_add(ms))
     }
 
-    /// Milliseconds from `earlier` to this time; 0 when the clock went backwards.
+    /// Milliseconds from `earlier` to this time; 0 if the clock went back.
     pub fn since_ms(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
 }
 
-/// A feature's number, as people write it: `#118`. Chosen by the backlog's author or given in
-/// order. At most [`FeatureId::MAX`], so that a slip of the keyboard does not look like a number.
+/// A feature's number, as people write it: `#118`. Chosen by the backlog's author or assigned in
+/// order. At most [`FeatureId::MAX`], so that a typing error does not look like a number.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -67,22 +67,22 @@ impl FeatureId {
 #[serde(transparent)]
 pub struct JobId(pub u64);
 
-/// One try at a job by one worker: the sequence of its `AttemptStarted`, which is at the same
-/// time its fencing token. A later attempt always has a greater one.
+/// One try at a job by one worker: the sequence of its `AttemptStarted`, which is also its fencing
+/// token. A later attempt always has a greater one.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(transparent)]
 pub struct AttemptId(pub u64);
 
-/// A worker process, for as long as it lives: the sequence of its `WorkerJoined`.
+/// A worker process, while it lives: the sequence of its `WorkerJoined`.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(transparent)]
 pub struct WorkerId(pub u64);
 
-/// Names one command forever (a ULID's 128 bits), so that a repeated one is recognised.
+/// Identifies one command forever (a ULID's 128 bits), so that a repeated one is recognised.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -116,7 +116,7 @@ impl fmt::Debug for ContentHash {
     }
 }
 
-/// A text that should have been hexadecimal digits is not.
+/// A text that is not the expected hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not {expected}: {text:?}")]
 pub struct HexError {

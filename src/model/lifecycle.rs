@@ -1,8 +1,8 @@
-//! The life of a feature and of an attempt: which events move them from where to where.
+//! The life of a feature and of an attempt: which events move them from which status to which.
 //!
-//! [`apply`](super::apply) folds whatever a log holds; these tables say what a log may hold. The
-//! charts in ARCHITECTURE.md are drawn from them, `scheduler verify` names what they forbid, and
-//! the simulation fails when an event breaks them.
+//! [`apply`](super::apply) folds anything that a log contains; these tables define what a log may
+//! contain. The charts in ARCHITECTURE.md are drawn from them, `scheduler verify` names what they
+//! forbid, and the simulation fails on an event that breaks them.
 
 use std::fmt;
 
@@ -15,26 +15,26 @@ use super::state::State;
 /// What an event does to a feature's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Transition {
-    /// `AttemptStarted` of a coding job.
+    /// A coding attempt started (`AttemptStarted`).
     Start,
     /// The feature's coding attempt ends without proof: `FeatureFailed`, `AttemptReleased`,
     /// `AttemptLost`.
     End,
-    /// `FeaturePassed`.
+    /// A feature passed (`FeaturePassed`).
     Pass,
-    /// `RegressionFound`, `WorkLost`.
+    /// It no longer passes (`RegressionFound`, `WorkLost`).
     Break,
-    /// `FeatureParked`.
+    /// Its tries are used up (`FeatureParked`).
     Park,
-    /// `InputRequested`.
+    /// Its agent asked a question (`InputRequested`).
     Ask,
-    /// `InputAnswered`.
+    /// A person answered (`InputAnswered`).
     Answer,
-    /// `RetryRequested`.
+    /// A person retries it (`RetryRequested`).
     Retry,
-    /// `FeatureSkipped`.
+    /// A person skipped it (`FeatureSkipped`).
     Skip,
-    /// `FeatureRemoved`.
+    /// A person removed it (`FeatureRemoved`).
     Remove,
 }
 
@@ -83,9 +83,9 @@ impl Status {
         Self::Removed,
     ];
 
-    /// The status after a transition, or `None` where it may not happen. `rest` is the status to
-    /// which the feature returns when nobody works on it: `Regressed` after it has passed once and
-    /// broke, `Pending` before.
+    /// The status after a transition, or `None` if it is forbidden. `rest` is the status of the
+    /// feature while nobody works on it: `Regressed` after it has passed once and broke, `Pending`
+    /// before.
     pub fn after(self, transition: Transition, rest: Self) -> Option<Self> {
         use Status::{NeedsInput, Parked, Passing, Pending, Regressed, Removed, Running, Skipped};
         match (transition, self) {
@@ -93,7 +93,7 @@ impl Status {
             (Transition::Start, Pending | Regressed) => Some(Running),
             (Transition::Start, Running | Passing | NeedsInput | Skipped | Parked) => None,
             (Transition::End, Running) => Some(rest),
-            // The attempt was called off when a person decided otherwise, and ends later.
+            // The attempt was cancelled when a person decided otherwise, and ends later.
             (Transition::End, NeedsInput | Skipped | Parked | Pending | Regressed) => Some(self),
             (Transition::End, Passing) => None,
             (Transition::Pass, Running) => Some(Passing),
@@ -131,21 +131,21 @@ impl Status {
     }
 }
 
-/// Something that the rules never bring about.
+/// Something that the rules never cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unlawful {
     /// The status of the feature forbids the event.
     Feature {
         /// Number of the feature.
         feature: FeatureId,
-        /// Its status before the event; none when the log knows no such feature.
+        /// Its status before the event; `None` if the log has no such feature.
         status: Option<Status>,
     },
-    /// The attempt is not where the event needs it to be.
+    /// The phase of the attempt forbids the event.
     Attempt {
         /// Number of the attempt.
         attempt: AttemptId,
-        /// Where the attempt is.
+        /// The attempt's phase before the event.
         phase: Phase,
     },
 }
@@ -162,16 +162,16 @@ impl fmt::Display for Unlawful {
     }
 }
 
-/// Where an attempt is in its life.
+/// The phase of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// A job was chosen for a worker; the attempt at it starts with the next event.
     Assigned,
     /// A worker holds it.
     Open,
-    /// Its commit is on its way to the branch.
+    /// Its commit is being merged.
     Merging,
-    /// It has ended, or there has never been such an attempt.
+    /// It has ended, or never existed.
     Over,
 }
 
@@ -189,20 +189,20 @@ impl fmt::Display for Phase {
 /// What an event does to an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
-    /// `AttemptStarted`.
+    /// The attempt started (`AttemptStarted`).
     Start,
-    /// `JobCancelled`.
+    /// A person's command cancelled it (`JobCancelled`).
     CallOff,
-    /// `MergeStarted`.
+    /// Its merge began (`MergeStarted`).
     Merge,
-    /// `MergeAborted`.
+    /// Its merge did not happen (`MergeAborted`).
     Abort,
     /// The outcome for one feature: `FeaturePassed`, `FeatureFailed`, `InputRequested`,
     /// `TestPassed`, `TestInconclusive`, `RegressionFound`. The last one ends the attempt.
     Conclude,
-    /// `AttemptReleased`, `AttemptLost`.
+    /// It ended without an outcome (`AttemptReleased`, `AttemptLost`).
     End,
-    /// `LateResultIgnored`.
+    /// Its report came too late (`LateResultIgnored`).
     Ignore,
 }
 
@@ -236,8 +236,8 @@ impl Phase {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Assigned, Self::Open, Self::Merging, Self::Over];
 
-    /// The phase after a step, or `None` where it may not happen. `last` is true when no feature
-    /// of the attempt is left without an outcome afterwards.
+    /// The phase after a step, or `None` if it is forbidden. `last` is true if no feature of the
+    /// attempt is left without an outcome afterwards.
     pub fn after(self, step: Step, last: bool) -> Option<Self> {
         match (step, self) {
             (Step::Start, Self::Assigned) => Some(Self::Open),
@@ -345,7 +345,7 @@ fn coded_by(
     remaining.iter().map(|&id| (id, transition)).collect()
 }
 
-/// Where an attempt is.
+/// The phase of an attempt.
 fn phase_of(state: &State, attempt: AttemptId, step: Step) -> Phase {
     let merging = state.merge.as_ref().map(|merge| merge.attempt);
     match state.attempts.contains_key(&attempt) {
@@ -356,10 +356,10 @@ fn phase_of(state: &State, attempt: AttemptId, step: Step) -> Phase {
     }
 }
 
-/// The statuses that an event leads to, in this state, which is the one before the event.
+/// The statuses after an event, in the state before it.
 ///
 /// # Errors
-/// What forbids the event.
+/// Why the event is forbidden.
 pub fn check(state: &State, recorded: &Recorded) -> Result<Vec<(FeatureId, Status)>, Unlawful> {
     let effects = effects(state, recorded);
     if let Some((attempt, step)) = effects.attempt {
@@ -369,10 +369,10 @@ pub fn check(state: &State, recorded: &Recorded) -> Result<Vec<(FeatureId, Statu
         }
     }
     let after = |(id, transition): (FeatureId, Transition)| {
-        // Also one that was removed.
+        // A removed feature, too.
         let feature = state.slot(id).and_then(|slot| state.in_slot(slot));
         let status = feature.map(|feature| feature.status);
-        // What a called-off attempt says of a feature that is gone by then changes nothing.
+        // What a cancelled attempt reports about a removed feature changes nothing.
         if status == Some(Status::Removed) && transition == Transition::End {
             return Ok((id, Status::Removed));
         }
@@ -395,7 +395,8 @@ mod tests {
 
     const ARCHITECTURE: &str = include_str!("../../ARCHITECTURE.md");
 
-    /// Edges with the same ends as one line, sorted by status; what changes nothing is left out.
+    /// Edges with the same ends as one line, sorted by status; those that change nothing are left
+    /// out.
     fn lines<S: Copy + Debug + Ord>(edges: &[(S, S, &str)]) -> String {
         let mut joined: BTreeMap<(S, S), BTreeSet<&str>> = BTreeMap::new();
         for &(from, to, events) in edges {
@@ -427,7 +428,7 @@ mod tests {
                 }
             }
         }
-        // Whatever is in the backlog may be removed from it: one arrow instead of seven.
+        // Anything in the backlog may be removed from it: one arrow instead of seven.
         let removals = edges.extract_if(.., |(_, to, _)| *to == Status::Removed);
         let removed: BTreeSet<Status> = removals.map(|(from, ..)| from).collect();
         assert_eq!(removed.len(), Status::ALL.len() - 1);

@@ -1,10 +1,9 @@
-//! How much one job may carry.
+//! Limits on the size of one job.
 
 use super::feature::FeatureSpec;
 
-/// What the features of one job say, together. It may be as much as one feature may say, so that
-/// the job, its report and its proof fit into a frame and an event whenever those of a single
-/// feature do.
+/// Bytes of the features' texts in one job, together. One feature may have as much, so the job, its
+/// report and its proof fit into a frame and an event whenever those of a single feature do.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Load {
     features: usize,

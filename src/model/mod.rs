@@ -1,7 +1,7 @@
-//! The nouns, and the rules of what may happen and what comes next.
+//! The domain's types, and the rules of what may happen and what comes next.
 //!
-//! Pure: nothing here waits, reads a clock, draws a number, or touches a file, a socket or a
-//! process. Ordered maps only, so that the same events give the same state, byte for byte.
+//! Nothing here waits, reads a clock, draws a number, or touches a file, a socket or a process.
+//! Only ordered maps are used, so the same events give the same state, byte for byte.
 
 pub mod actor;
 pub mod apply;

@@ -1,15 +1,15 @@
-//! Which known word somebody may have meant who wrote another one.
+//! Finds the known word that a mistyped one probably means.
 
-/// A word that is longer is like none of ours.
+/// A longer word matches none of ours.
 const WORD_CHARS_MAX: usize = 64;
 
-/// Shorter words begin too many others by chance.
+/// Shorter words are a prefix of too many others.
 const PREFIX_CHARS_MIN: usize = 2;
 const ABBREVIATION_CHARS_MIN: usize = 3;
 
-/// The known word that `word` may stand for, the most likely one: the same but for case and
-/// separators, a beginning of it (`prio`) or a longer form of it, a slip of the keyboard, or an
-/// abbreviation (`desc`, `deps`). `None` where it is another word altogether.
+/// The known word that `word` may stand for, the most likely one: the same except for case and
+/// separators, a beginning of it (`prio`) or a longer form of it, a typing error, or an
+/// abbreviation (`desc`, `deps`). `None` if it is another word altogether.
 pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let word = plain(word);
     let scored = known
@@ -21,7 +21,7 @@ pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Opti
         .map(|(_, candidate)| candidate)
 }
 
-/// How far apart the words are, nearest first; `None` when they have nothing to do with each other.
+/// The distance between the words, nearest first; `None` if they are unrelated.
 fn likeness(word: &[char], candidate: &[char]) -> Option<(u8, usize)> {
     let (short, long) = match word.len() <= candidate.len() {
         true => (word, candidate),
@@ -32,7 +32,7 @@ fn likeness(word: &[char], candidate: &[char]) -> Option<(u8, usize)> {
         return Some((0, 0));
     }
     let edits = edits(word, candidate);
-    // One slip for every three letters; more is another word.
+    // One typing error for every three letters; more is another word.
     let allowed = ((word.len() + 1) / 3).clamp(1, 3);
     if edits == 1 && word.len() > 1 {
         return Some((1, edits));
@@ -49,7 +49,7 @@ fn likeness(word: &[char], candidate: &[char]) -> Option<(u8, usize)> {
     abbreviates.then_some((4, apart))
 }
 
-/// The letters of a word that make a difference.
+/// The letters of a word that matter.
 fn plain(word: &str) -> Vec<char> {
     let letters = word
         .chars()
@@ -67,8 +67,8 @@ fn is_subsequence(short: &[char], long: &[char]) -> bool {
         .all(|letter| letters.any(|other| other == letter))
 }
 
-/// How many letters have to be put in, taken out, replaced or exchanged with their neighbour to make
-/// one word of the other (Damerau and Levenshtein's distance, each place edited once).
+/// Number of letters to insert, delete, replace or exchange with their neighbour to turn one word
+/// into the other (Damerau and Levenshtein's distance, each place edited once).
 fn edits(one: &[char], other: &[char]) -> usize {
     let width = other.len() + 1;
     let mut two_above: Vec<usize> = vec![0; width];

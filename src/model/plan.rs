@@ -1,7 +1,7 @@
-//! What the scheduler itself wants next.
+//! Plans what the scheduler does next.
 //!
-//! One wish at a time: it goes through the same door as everybody's, and the next one is made
-//! when its events are applied. Work comes before tests, and the end when both are done.
+//! One command at a time: it is decided like every other, and the next one is planned when its
+//! events are applied. Work comes before tests, and the end when both are done.
 
 mod missing_workers;
 mod testing;
@@ -19,34 +19,34 @@ use super::remaining::starts;
 use super::settings::WorkerKind;
 use super::state::State;
 
-/// Where drawn numbers come from; the shell's is seeded.
+/// A source of random numbers; the runtime's is seeded.
 pub trait Entropy {
-    /// Any number, each as likely as the others.
+    /// A number, each equally likely.
     fn next(&mut self) -> u64;
 }
 
-/// What the log does not say and the plan needs to know.
+/// What the plan needs to know and the log does not contain.
 #[derive(Clone, Debug, Default)]
 pub struct World {
-    /// Connected workers that asked for a job, in the order in which they did.
+    /// Connected workers that asked for a job, in the order of asking.
     pub idle: BTreeMap<u64, (WorkerId, WorkerKind)>,
-    /// Nothing new is to start: the process is ending.
+    /// Nothing new may start: the process is ending.
     pub draining: bool,
-    /// The run stays open when everything is done, for features that may come.
+    /// The run stays open when everything is done, for features that are added later.
     pub stay: bool,
-    /// Kinds of workers that work waits for and of which nobody is there.
-    pub lacking: BTreeMap<WorkerKind, WorkerWait>,
-    /// Kinds whose workers fail as often as they are started.
+    /// Kinds of workers that work waits for and that are missing.
+    pub missing_workers: BTreeMap<WorkerKind, WorkerWait>,
+    /// Kinds whose workers fail whenever they are started.
     pub crashing: BTreeMap<WorkerKind, Crash>,
-    /// For so long, in milliseconds, the open trouble has kept the workers back; none when there is
-    /// none, or while something else does.
+    /// Milliseconds for which only the open problem of the machine has held the workers up; `None`
+    /// without one, or while something else does.
     pub troubled_ms: Option<u64>,
 }
 
-/// The next wish, and when to ask again if nothing happens.
+/// The next command, and when to plan again if nothing happens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// The wish; none means that nothing can be done now.
+    /// The command; `None` if nothing can be done now.
     pub command: Option<Command>,
     /// Ask again at this time.
     pub wake_at: Option<Timestamp>,
@@ -136,7 +136,8 @@ fn coding(state: &State, now: Timestamp, world: &World) -> Option<Command> {
     let (&(first, terms), others) = best.split_first()?;
     let mut features = vec![first];
     let mut load = Load::default();
-    // What failed before is tried by itself, so that it takes no other feature down with it.
+    // A feature that failed before is tried by itself, so that it takes no other feature down with
+    // it.
     let mut joins = |id: FeatureId| {
         let feature = state.feature(id);
         let fresh = feature.filter(|it| {

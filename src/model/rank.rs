@@ -1,4 +1,4 @@
-//! By what ready features are ordered, as far as it follows from the graph and the estimates.
+//! The order of ready features, as far as it follows from the graph and the estimates.
 
 use super::graph::Graph;
 
@@ -12,21 +12,21 @@ mod tests;
 use columns::Columns;
 use order::Order;
 
-/// What depends on the graph and the expected durations only, by slot. It does not depend on any
-/// status, because whatever waits behind an unpassed feature is unpassed, too; so it is computed
-/// when the graph or the estimates change, and not per event.
+/// The part of the ranks that depends only on the graph and the expected durations, by slot. It
+/// does not depend on any status, because everything that waits behind an unpassed feature is
+/// unpassed, too; so it is computed when the graph or the estimates change, and not per event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ranks {
     /// Expected milliseconds of the longest chain of features that begins with this one: its own
     /// cost and the greatest chain among its direct dependents. Saturating.
     pub chain_ms: Vec<u64>,
-    /// How many other features wait for this one, directly or not, each counted once.
+    /// Number of other features that wait for this one, directly or not, each counted once.
     pub unblocks: Vec<u32>,
 }
 
 impl Ranks {
-    /// Ranks every slot of `graph`; `cost_ms` holds the expected milliseconds by slot, and a
-    /// missing one counts as 0.
+    /// Ranks every slot of `graph`. `cost_ms` has the expected milliseconds by slot; a missing one
+    /// counts as 0.
     ///
     /// A graph cannot have cycles. If one had, the features on it and behind it would be ranked by
     /// their own cost, as if nothing waited for them.

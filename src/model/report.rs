@@ -1,4 +1,4 @@
-//! What a worker says of an attempt when it is over, or thinks that it is.
+//! What a worker reports about an attempt.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,21 +10,21 @@ use super::trouble::Trouble;
 /// The result of one attempt, as its worker reports it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Report {
-    /// The work is committed, stands on `onto`, and every check of every feature of the job
-    /// exits with 0 on that very tree.
+    /// The work is committed on top of `onto`, and every check of every feature of the job exits
+    /// with 0 on exactly that tree.
     Mergeable(Mergeable),
-    /// It came to nothing. Features of the job that are not named go back without a failure.
+    /// It failed. Features of the job that are not named are released without a failure.
     Failed {
-        /// Why, feature by feature.
+        /// The failures, feature by feature.
         failures: Vec<(FeatureId, Failure)>,
-        /// When a provider's limit ends, if that was the reason and it said so.
+        /// When a provider's limit ends, if that was the reason and it is known.
         limited_until: Option<Timestamp>,
     },
     /// The agent needs an answer before it can continue.
     InputNeeded {
-        /// For which feature.
+        /// Number of the feature.
         feature: FeatureId,
-        /// What it asks.
+        /// The agent's question.
         question: String,
     },
     /// The verdicts of a testing job.
@@ -34,7 +34,7 @@ pub enum Report {
         /// When a provider's limit ends, if a verdict is missing because of one.
         limited_until: Option<Timestamp>,
     },
-    /// The worker gives the job back; nobody failed.
+    /// The worker released the job; nobody failed.
     Released {
         /// Why.
         reason: EndReason,
@@ -46,27 +46,27 @@ pub enum Report {
     Troubled(Trouble),
 }
 
-/// A report with its name, the same from the worker's spool file to the scheduler's decision.
+/// A report with its id, the same from the worker's spool file to the scheduler's decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptReport {
-    /// Names this report forever. A report that is repeated keeps it; a new round of rebasing and
-    /// checking makes a new report.
+    /// Identifies this report forever. A repeated report keeps it; a new round of rebasing and
+    /// checking has a new one.
     pub command: CommandId,
-    /// The attempt, which is at the same time the fencing token.
+    /// The attempt, which is also the fencing token.
     pub attempt: AttemptId,
     /// What it came to.
     pub report: Report,
-    /// What the attempt has used in all so far, reports before this one included. The scheduler
-    /// records what is new of it.
+    /// The attempt's total usage so far, earlier reports included. The scheduler records the new
+    /// part.
     pub usage: Usage,
 }
 
 /// Work that may become the head of the branch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mergeable {
-    /// The head that the commit stands on.
+    /// The head that the commit is based on.
     pub onto: CommitId,
-    /// The commit; the same as `onto` when there was nothing to change.
+    /// The commit; the same as `onto` if there was nothing to change.
     pub commit: CommitId,
     /// Files changed against `onto`, at most `MergeStarted::TOUCHED_MAX`.
     pub touched: Vec<String>,
@@ -74,17 +74,17 @@ pub struct Mergeable {
     pub touched_total: u32,
     /// The proof for each feature of the job.
     pub evidence: Vec<(FeatureId, Evidence)>,
-    /// What else people should know of the attempt, a sentence each.
+    /// Notes about the attempt for people, a sentence each.
     #[serde(default)]
     pub notes: Vec<String>,
 }
 
-/// What a test says of one feature.
+/// The verdict of a test about one feature.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TestVerdict {
     /// It still passes.
     Passed(Evidence),
-    /// It does not pass any more.
+    /// It no longer passes.
     Broken(Failure),
     /// The test itself failed and says nothing about the feature.
     Inconclusive(Failure),
@@ -121,16 +121,16 @@ pub struct JobFeature {
     pub regressed: bool,
     /// What is known of that.
     pub regression: Option<Regression>,
-    /// Why the tries since it last passed failed, oldest first, the newest few only.
+    /// Why the tries since it last passed failed, oldest first, only the newest few.
     pub previous_failures: Vec<String>,
     /// Questions that agents asked about it, and the answers of people.
     pub answers: Vec<(String, String)>,
 }
 
-/// How a feature that passed was found broken.
+/// How a passing feature was found broken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Regression {
-    /// How often it has been found broken since a person last forgave it, this time included.
+    /// How often it was found broken since a person last forgave it, this time included.
     pub times: u32,
     /// What the test saw.
     pub reason: String,
@@ -143,22 +143,22 @@ pub struct Regression {
 /// A merge that may have broken a feature.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Suspect {
-    /// Whose work it was, the first of the job's features.
+    /// The first of the job's features.
     pub feature: FeatureId,
-    /// That feature's name; empty when it has left the backlog.
+    /// That feature's name; empty if it was removed from the backlog.
     pub name: String,
     /// Object id of the commit.
     pub commit: CommitId,
 }
 
-/// What became of a report.
+/// The result of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Merged or accepted as tested.
     Passed,
-    /// Recorded as a failure, a question or a return.
+    /// Recorded as a failure, a question or a release.
     Recorded,
-    /// The attempt was over already; recorded as late, nothing changed. Preserve the work.
+    /// The attempt was already over: recorded as late, nothing changed. Preserve the work.
     Late,
 }

@@ -1,9 +1,9 @@
-//! Time in which a process ran.
+//! Measures the time in which a process ran.
 //!
-//! A process that is stopped (SIGSTOP, `docker pause`, a suspended machine, a thread that the
-//! machine has no processor for) hears nothing and cannot act, and neither can those that are
-//! stopped with it. Limits on how long others may take count only time in which we ran. Pure: it is
-//! told the readings of a monotonic clock.
+//! A stopped process (SIGSTOP, `docker pause`, a suspended machine, a thread without a processor)
+//! hears nothing and cannot act, and neither can those that are stopped with it. Limits on others
+//! count only the time in which this process ran. Without a clock: the caller passes readings of a
+//! monotonic clock.
 
 /// Milliseconds of a monotonic clock, without the times in which this process did not run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,10 +13,11 @@ pub struct Running {
 }
 
 impl Running {
-    /// Whoever measures reads the clock at least so often, in milliseconds.
+    /// Longest interval between two readings of the clock, in milliseconds.
     pub const TICK_MS: u64 = 500;
-    /// A process that has not read it for so long, in milliseconds, did not run meanwhile. A busy
-    /// machine delays a tick by less, and a limit that counts three seconds too much harms nobody.
+    /// A process that has not read the clock for this long, in milliseconds, did not run in
+    /// between. A busy machine delays a tick by less, and a limit that counts three seconds too
+    /// much harms nobody.
     pub const STOP_MS: u64 = 3_000;
 
     /// Begins at this reading.
@@ -61,14 +62,14 @@ mod tests {
         let table = [
             (1_000, 1_000),
             (1_500, 1_500),
-            // A delayed tick, and one that is the last that counts.
+            // A delayed tick, and the longest one that counts.
             (3_000, 3_000),
             (5_999, 5_999),
             // A stop of exactly three seconds, and one of an hour.
             (8_999, 5_999),
             (9_499, 6_499),
             (3_609_499, 6_499),
-            // A clock that goes back does not.
+            // A clock that goes back does not count.
             (5_000, 6_499),
             (3_609_999, 6_999),
         ];

@@ -1,5 +1,5 @@
-//! The rules of a run that people may choose. They are recorded in the log, so that a decision
-//! can be explained by the settings it was made under.
+//! The settings of a run. The log records them, so that a decision can be explained by the settings
+//! of its time.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::evidence::Usage;
 
-/// Which jobs a worker takes.
+/// The kind of jobs that a worker takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkerKind {
@@ -18,7 +18,7 @@ pub enum WorkerKind {
 }
 
 impl WorkerKind {
-    /// In a word, as it is written on command lines.
+    /// In a word, as on command lines.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Coding => "coding",
@@ -27,15 +27,15 @@ impl WorkerKind {
     }
 }
 
-/// The rules of a run. `Default` is what a config file without any value means.
+/// The settings of a run. `Default` is the result of an empty config file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Coding attempts at the same time, whatever the number of coding workers.
+    /// Most coding attempts at the same time, for any number of coding workers.
     pub max_concurrency: u32,
-    /// Testing attempts at the same time; 0 switches regression tests off.
+    /// Most testing attempts at the same time; 0 turns regression tests off.
     pub testing: u32,
-    /// Features that one coding job may carry.
+    /// Most features in one coding job.
     pub batch_size: u32,
     /// Failed attempts after which a feature is parked.
     pub max_attempts: u32,
@@ -43,22 +43,22 @@ pub struct Settings {
     pub retry_backoff_ms: u64,
     /// The longest wait before a retry, in milliseconds.
     pub retry_backoff_ms_max: u64,
-    /// An agent that is silent for so long is ended, in milliseconds.
+    /// Silence after which an agent is ended, in milliseconds.
     pub idle_limit_ms: u64,
-    /// An attempt that takes so long is ended, in milliseconds.
+    /// Time limit of an attempt, in milliseconds.
     pub time_limit_ms: u64,
-    /// Tool calls that one session may make.
+    /// Most tool calls in one session.
     pub step_limit: u32,
-    /// A check or a hook that takes so long is ended, in milliseconds.
+    /// Time limit of a check, in milliseconds.
     pub check_limit_ms: u64,
     /// Also launch a testing agent for features that have checks.
     pub test_with_agent: bool,
-    /// The run stops when so much was spent, in millionths of a US dollar; 0 is no limit.
+    /// Cost at which the run stops, in millionths of a US dollar; 0 is no limit.
     pub budget_microusd: u64,
-    /// The run stops when so many tokens were used; 0 is no limit.
+    /// Number of tokens at which the run stops; 0 is no limit.
     pub budget_tokens: u64,
-    /// The run ends when work has waited for so long for a kind of worker that is gone, in
-    /// milliseconds; 0 waits without limit.
+    /// The run ends when work has waited this long for a missing kind of worker, in milliseconds; 0
+    /// waits forever.
     pub worker_wait_ms: u64,
 }
 
@@ -175,7 +175,7 @@ impl Settings {
         })
     }
 
-    /// What differs in `other`, as text: `max_concurrency 3 -> 5, testing 1 -> 0`.
+    /// The differences in `other`, as text: `max_concurrency 3 -> 5, testing 1 -> 0`.
     pub fn changes_to(&self, other: &Self) -> String {
         let changes = Self::NAMES.iter().filter_map(|name| {
             let (from, to) = (self.get(name)?, other.get(name)?);
@@ -216,7 +216,7 @@ impl Settings {
     }
 
     /// Milliseconds to wait after a failure when `failures` came before it: doubling, at most
-    /// `retry_backoff_ms_max`, and between half of it and all of it, as `jitter` says.
+    /// `retry_backoff_ms_max`; `jitter` chooses between half of it and all of it.
     pub fn backoff_ms(&self, failures: u32, jitter: u64) -> u64 {
         let doubled = self.retry_backoff_ms.saturating_mul(1 << failures.min(32));
         let whole = doubled.min(self.retry_backoff_ms_max);
@@ -224,7 +224,7 @@ impl Settings {
         half + jitter % (whole - half + 1)
     }
 
-    /// True when `spent` uses up the budget.
+    /// True if `spent` uses up the budget.
     pub fn exhausted_by(&self, spent: Usage) -> bool {
         let reached = |limit: u64, used: u64| limit > 0 && used >= limit;
         reached(self.budget_microusd, spent.cost_microusd)
@@ -235,7 +235,7 @@ impl Settings {
     pub fn validate(&self) -> Result<(), SettingError> {
         let day = 86_400_000;
         let bounds: [(&str, u64, u64, u64); 10] = [
-            // More than this many sessions do not fit any machine that we know of.
+            // No known machine runs more sessions than this.
             ("max_concurrency", self.max_concurrency.into(), 1, 1_000),
             ("testing", self.testing.into(), 0, 1_000),
             ("batch_size", self.batch_size.into(), 1, 50),

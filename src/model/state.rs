@@ -1,7 +1,7 @@
-//! All that is known: a fold of the log.
+//! The state: a fold of the log.
 //!
-//! [`State`] holds what cannot be computed from anything else; `index::Indexes` what can, kept
-//! up to date event by event, so that no question costs a walk over the backlog.
+//! [`State`] contains what cannot be derived from anything else; `index::Indexes` what can, updated
+//! with every event, so that no question costs a walk over the backlog.
 
 mod bytes;
 mod estimate;
@@ -19,13 +19,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::estimate::{Estimates, PRIOR_MS};
-pub use self::feature::{Broken, Feature, Told, Words};
+pub use self::feature::{Broken, Feature, FeatureWords, Words};
 pub use self::head::Unexplained;
 use self::index::Indexes;
 pub use self::notices::{Notices, Refused};
 pub use self::remembered::Remembered;
 pub use self::troubled::Troubled;
-pub use self::worker::{RETURNS_FREE, RETURNS_MAX};
+pub use self::worker::{GIVE_BACKS_FREE, GIVE_BACKS_MAX};
 use super::end_reason::EndReason;
 use super::event::{ProcessIdentity, RankTerms, RunOutcome};
 use super::evidence::{Evidence, FailureKind, Usage};
@@ -41,7 +41,7 @@ pub const FEATURES_MAX: usize = 200_000;
 /// Raised whenever [`State`]'s stored shape changes; an older snapshot is then folded anew.
 pub const STATE_VERSION: u32 = 11;
 
-/// Tests without a verdict after which a feature is left alone.
+/// Tests without a verdict after which a feature is not tested any more.
 pub const INCONCLUSIVE_MAX: u32 = 3;
 
 /// A lost attempt costs a feature nothing, but one that takes its worker down every time must not
@@ -52,17 +52,17 @@ pub const LOST_MAX: u32 = 100;
 pub const FAILURES_REMEMBERED: usize = 3;
 
 /// Ended attempts whose verdict is kept: a worker repeats its report until it is answered, so one
-/// for every worker that can be at work would do.
+/// for every working worker would be enough.
 pub const CLOSED_MAX: usize = 4_096;
 
-/// All that is known of a run, of its backlog and of the ones before.
+/// Everything known about a run and its backlog, and about earlier runs.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct State {
     /// The last event that was applied.
     pub sequence: Sequence,
     /// The latest time of any event.
     pub at: Timestamp,
-    /// By how much the wall clock has jumped forward in all; durations leave that out.
+    /// Milliseconds that the wall clock has jumped forward in total; durations leave them out.
     pub jumped_ms: u64,
     /// All settings of the run.
     pub settings: Settings,
@@ -70,32 +70,32 @@ pub struct State {
     pub branch: String,
     /// Where it is.
     pub head: CommitId,
-    /// What somebody else did to the branch, until `BranchMoved` says what that brought and cost. The
-    /// process that asks git for it may die.
+    /// What somebody else did to the branch, until `BranchMoved` explains it. The process that asks
+    /// git for it may die.
     pub unexplained: Option<Unexplained>,
     /// How often the head has moved; "verified at the head" means "at this number".
     pub head_generation: u32,
-    /// The run, also after its end.
+    /// The run, even after its end.
     pub run: Option<Run>,
-    /// Set while a person has paused the run: why.
+    /// The reason, while a person has paused the run.
     pub paused: Option<String>,
     /// The provider refuses until then.
     pub limited: Option<Limited>,
-    /// The machine's trouble that is open.
+    /// The open problem of the machine.
     pub troubled: Option<Troubled>,
     /// What all runs used.
     pub spent: Usage,
     /// Counters for people.
     pub tally: Tally,
-    /// Every feature that ever was, by slot.
+    /// Every feature that ever existed, by slot.
     pub(super) features: Vec<Feature>,
     /// The open attempts.
     pub(super) attempts: BTreeMap<AttemptId, Attempt>,
-    /// A job whose attempt has not started yet; it does in the same batch.
+    /// A job whose attempt has not started yet; it starts in the same batch.
     pub(super) unstarted: Option<Job>,
-    /// The workers that came and have not gone.
+    /// Workers that joined and have not left.
     pub(super) workers: BTreeMap<WorkerId, Worker>,
-    /// The merge that is under way.
+    /// The open merge.
     pub(super) merge: Option<OpenMerge>,
     /// Every merge, oldest first; with its position in `head_generation`.
     pub(super) merges: Vec<Merge>,
@@ -103,12 +103,12 @@ pub struct State {
     pub(super) files: Files,
     /// How long features take, by category.
     pub(super) estimates: Estimates,
-    /// What became of the attempts that ended last, so that a repeated report is answered as the
-    /// first time; at most [`CLOSED_MAX`].
+    /// Results of the attempts that ended last, so that a repeated report gets its first answer; at
+    /// most [`CLOSED_MAX`].
     pub(super) closed: BTreeMap<AttemptId, Closed>,
-    /// What people should know although it changes nothing.
+    /// Notices for people that change nothing.
     pub notices: Notices,
-    /// Commands that need no second answer.
+    /// Commands that were accepted and may be repeated.
     pub(super) remembered: Remembered,
     #[serde(skip)]
     pub(super) indexes: Indexes,
@@ -159,7 +159,7 @@ pub struct Attempt {
 pub(super) struct Closed {
     /// What became of it.
     pub verdict: Verdict,
-    /// What it used, as far as we have learnt.
+    /// What it used, as far as is known.
     pub used: Usage,
 }
 
@@ -174,10 +174,10 @@ pub struct Worker {
     pub process: ProcessIdentity,
     /// What it works on.
     pub attempt: Option<AttemptId>,
-    /// Jobs in a row that it gave back, for no reason but its own.
+    /// Consecutive jobs that it released for no reason but its own.
     pub give_backs: u32,
     /// When it last did.
-    pub returned_at: Timestamp,
+    pub gave_back_at: Timestamp,
 }
 
 /// A run: from start to finished.
@@ -202,19 +202,19 @@ pub struct Run {
 /// A provider's refusal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limited {
-    /// Until when; [`Timestamp`]`(u64::MAX)` means until a person mends it.
+    /// When it ends; [`Timestamp`]`(u64::MAX)` means that a person must fix it.
     pub until: Timestamp,
-    /// The event that told of it. What attempts from before it come to says nothing of it.
+    /// The event that reported it. Results of attempts from before it say nothing about it.
     pub since: Sequence,
     /// Class of the failure.
     pub kind: FailureKind,
     /// The provider's words.
     pub reason: String,
-    /// Refusals in a row, those that one refusal earned several attempts counted once.
+    /// Consecutive refusals. One refusal that several attempts met counts once.
     pub streak: u32,
 }
 
-/// A merge that was begun and whose end is not known.
+/// A merge that began and whose end is not known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenMerge {
     /// Number of the attempt.
@@ -234,9 +234,9 @@ pub struct OpenMerge {
 /// A merge that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Merge {
-    /// The position that the head reached by it.
+    /// The position of the head after it.
     pub index: u32,
-    /// Whose work, the first of the job's features.
+    /// The first of the job's features.
     pub feature: FeatureId,
     /// Object id of the commit.
     pub commit: CommitId,
@@ -251,7 +251,7 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Notes that the merge at `index` touched `names`, and returns their numbers.
+    /// Records that the merge at `index` touched `names`, and returns their numbers.
     pub fn touch(&mut self, names: &[String], index: u32) -> Vec<u32> {
         let touched = |name: &String| match self.numbers.get(name) {
             Some(&number) => {
@@ -270,12 +270,12 @@ impl Files {
         names.iter().map(touched).collect()
     }
 
-    /// Notes that the merge at `index` touched more files than are listed.
+    /// Records that the merge at `index` touched more files than are listed.
     pub fn touch_everything(&mut self, index: u32) {
         self.everything = index;
     }
 
-    /// How many of `numbers` were touched after `index`.
+    /// Number of `numbers` that were touched after `index`.
     pub fn touched_since(&self, numbers: &[u32], index: u32) -> u32 {
         if self.everything > index {
             return numbers.len().max(1) as u32;
@@ -333,7 +333,7 @@ impl State {
         Some(self.features.get(slot as usize)?.id)
     }
 
-    /// How many features have this status.
+    /// Number of features with this status.
     pub fn count(&self, status: Status) -> u32 {
         self.indexes.counts.get(&status).copied().unwrap_or(0)
     }
@@ -343,12 +343,12 @@ impl State {
         &self.attempts
     }
 
-    /// The workers that came and have not gone.
+    /// Workers that joined and have not left.
     pub fn workers(&self) -> &BTreeMap<WorkerId, Worker> {
         &self.workers
     }
 
-    /// The merge that is under way.
+    /// The open merge.
     pub fn open_merge(&self) -> Option<&OpenMerge> {
         self.merge.as_ref()
     }
@@ -363,8 +363,8 @@ impl State {
         self.run.as_ref().filter(|run| run.finished.is_none())
     }
 
-    /// True while a coding attempt holds the feature, also one that was called off and has not
-    /// ended yet.
+    /// True while a coding attempt holds the feature, even one that was cancelled and has not ended
+    /// yet.
     pub fn being_coded(&self, feature: &Feature) -> bool {
         let coding = |id| {
             let open = self.attempts.get(id);
@@ -373,33 +373,33 @@ impl State {
         feature.attempts.iter().any(coding)
     }
 
-    /// The time to decide and plan by: never before the last event's, so that a clock that was
-    /// set back cannot make the two disagree about whose wait is over.
+    /// The time for decisions and plans: never before the last event's, so that after a clock was
+    /// set back the two agree on which waits are over.
     pub fn time(&self, now: Timestamp) -> Timestamp {
         now.max(self.at)
     }
 
-    /// How long it has been at `now` since `started`, in milliseconds, without the jumps of the
-    /// clock since then; `jumped_ms` is [`State::jumped_ms`] as it was at `started`.
+    /// Milliseconds from `started` to `now`, without the jumps of the clock since then; `jumped_ms`
+    /// is [`State::jumped_ms`] as it was at `started`.
     pub fn ran_ms(&self, started: Timestamp, jumped_ms: u64, now: Timestamp) -> u64 {
         let jumped = self.jumped_ms.saturating_sub(jumped_ms);
         now.since_ms(started).saturating_sub(jumped)
     }
 
-    /// How many attempts of a kind are open.
+    /// Number of open attempts of a kind.
     pub fn open_attempts(&self, kind: WorkerKind) -> u32 {
         let of_kind = |attempt: &&Attempt| attempt.job.kind == kind;
         self.attempts.values().filter(of_kind).count() as u32
     }
 
-    /// True when the run's budget is spent, under the rules as they are now.
+    /// True if the run's budget is spent under the present settings.
     pub fn budget_spent(&self) -> bool {
         self.run
             .as_ref()
             .is_some_and(|run| self.settings.exhausted_by(run.spent))
     }
 
-    /// What became of an attempt: none while it is open, late when it is not known any more.
+    /// The result of an attempt: `None` while it is open, late if it is no longer known.
     pub fn verdict(&self, attempt: AttemptId) -> Option<Verdict> {
         if self.attempts.contains_key(&attempt) {
             return None;
@@ -408,13 +408,13 @@ impl State {
         Some(closed.map_or(Verdict::Late, |closed| closed.verdict))
     }
 
-    /// What an attempt used, as far as the log says; none for one that is not known any more.
+    /// What an attempt used, according to the log; `None` if it is no longer known.
     pub fn used(&self, attempt: AttemptId) -> Option<Usage> {
         let open = self.attempts.get(&attempt).map(|open| open.used);
         open.or_else(|| self.closed.get(&attempt).map(|closed| closed.used))
     }
 
-    /// How long features take.
+    /// Expected durations of features.
     pub fn estimates(&self) -> &Estimates {
         &self.estimates
     }
@@ -424,7 +424,7 @@ impl State {
         &self.remembered
     }
 
-    /// Unmet dependencies of a feature; 0 is ready as far as dependencies go.
+    /// Number of unmet dependencies of a feature; without any, it may be ready.
     pub fn unmet(&self, id: FeatureId) -> u32 {
         self.slot(id).map_or(0, |slot| self.indexes.unmet(slot))
     }
@@ -435,24 +435,24 @@ impl State {
         feature.status == Status::Passing && behind && feature.untestable()
     }
 
-    /// By what a feature is ordered.
+    /// The terms of a feature's rank.
     pub fn terms(&self, id: FeatureId) -> Option<RankTerms> {
         let slot = self.slot(id)?;
         Some(self.terms_of(slot))
     }
 
-    /// Ready features, the one of highest rank first, with the terms of their order.
+    /// Ready features, highest rank first, with the terms of their rank.
     pub fn ready(&self) -> impl Iterator<Item = (FeatureId, RankTerms)> {
         let ready = self.indexes.ready.iter();
         ready.map(|key| (key.id, key.terms.0))
     }
 
-    /// How many features are ready now.
+    /// Number of features that are ready now.
     pub fn ready_count(&self) -> usize {
         self.indexes.ready.len()
     }
 
-    /// Features that would be ready but for the wait before their next try, soonest first.
+    /// Features that only wait for their next try, soonest first.
     pub fn delayed(&self) -> impl Iterator<Item = (Timestamp, FeatureId)> {
         let ids = |&(at, slot): &(Timestamp, u32)| Some((at, self.features.get(slot as usize)?.id));
         self.indexes.delayed.iter().filter_map(ids)
@@ -463,12 +463,12 @@ impl State {
         &self.indexes.graph
     }
 
-    /// The slot of a feature, also of a removed one.
+    /// The slot of a feature, even of a removed one.
     pub fn slot(&self, id: FeatureId) -> Option<u32> {
         self.indexes.slot(id)
     }
 
-    /// The feature in a slot, also a removed one.
+    /// The feature in a slot, even a removed one.
     pub fn in_slot(&self, slot: u32) -> Option<&Feature> {
         self.features.get(slot as usize)
     }
@@ -483,7 +483,7 @@ impl State {
             .filter_map(|&slot| Some(self.in_slot(slot)?.id))
     }
 
-    /// True when the graph or an estimate has changed since [`State::settle`] was last called.
+    /// True if the graph or an estimate has changed since [`State::settle`] was last called.
     pub fn is_unsettled(&self) -> bool {
         self.indexes.ranks_stale
     }

@@ -1,4 +1,4 @@
-//! Troubles of the machine: what keeps an attempt from its end and says nothing about its feature.
+//! Problems of the machine: what keeps an attempt from its end and says nothing about its feature.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::feature::FeatureSpec;
 
-/// What the machine lacks.
+/// The kind of problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TroubleKind {
@@ -22,9 +22,9 @@ pub enum TroubleKind {
     Hook,
     /// git itself fails: its configuration, its objects, or the program.
     Git,
-    /// The agent starts but no session comes to be: its mode, its login, its own setup.
+    /// The agent starts, but no session can be set up: its mode, its login, its own setup.
     Agent,
-    /// Something else that no feature is to blame for.
+    /// Something else that is no feature's fault.
     Other,
 }
 
@@ -41,7 +41,7 @@ impl TroubleKind {
         Self::Other,
     ];
 
-    /// The kind in a word, as it stands in JSON.
+    /// The kind in a word, as in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Disk => "disk",
@@ -71,8 +71,8 @@ impl TroubleKind {
         }
     }
 
-    /// True for what a single feature can bring about in its own attempts. A full disk or a failing
-    /// git is never held against a feature, however often it happens to the same one.
+    /// True for problems that a feature can cause in its own attempts. A full disk or a failing git
+    /// never counts against a feature, however often it meets them.
     pub fn may_be_own(self) -> bool {
         match self {
             Self::Hook | Self::Agent | Self::Memory | Self::Other => true,
@@ -81,8 +81,8 @@ impl TroubleKind {
     }
 }
 
-/// What programs say when the machine fails them, in lower case. Where the system's own error is at
-/// hand, [`TroubleKind::of_io`] reads that instead.
+/// What programs print when the machine fails them, in lower case. If the system's own error is
+/// available, [`TroubleKind::of_io`] is used instead.
 const WORDS: [(TroubleKind, &[&str]); 4] = [
     (
         TroubleKind::Disk,
@@ -122,14 +122,14 @@ const WORDS: [(TroubleKind, &[&str]); 4] = [
 ];
 
 impl TroubleKind {
-    /// What a program's complaint (git's, a shell's) tells of, in the words of the C locale.
+    /// The kind of problem in a program's message (git's, a shell's), by the words of the C locale.
     pub fn in_words(text: &str) -> Option<Self> {
         let text = text.to_ascii_lowercase();
         let told = |(_, words): &&(Self, &[&str])| words.iter().any(|word| text.contains(word));
         WORDS.iter().find(told).map(|(kind, _)| *kind)
     }
 
-    /// What the system's refusal tells of, also where another error wraps it.
+    /// The kind of problem in a system error, even if another error wraps it.
     pub fn of_io(error: &io::Error) -> Option<Self> {
         let by_kind = match error.kind() {
             io::ErrorKind::StorageFull
@@ -157,8 +157,8 @@ impl TroubleKind {
     }
 }
 
-/// How far an attempt gets before it meets a trouble. An attempt that gets further shows that the
-/// trouble is over.
+/// The stage at which an attempt meets a problem. An attempt that gets further shows that the
+/// problem is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
@@ -170,39 +170,41 @@ pub enum Stage {
     Rebase,
     /// The checks run.
     Check,
-    /// The result is written down.
+    /// Writing the result.
     Report,
 }
 
-/// A trouble that an attempt has met.
+/// A problem that an attempt has met.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {
     /// What the machine lacks.
     pub kind: TroubleKind,
     /// How far the attempt got.
     pub stage: Stage,
-    /// What failed and why; at most [`REASON_BYTES_MAX`](super::evidence::Failure::REASON_BYTES_MAX) bytes.
+    /// What failed and why; at most
+    /// [`REASON_BYTES_MAX`](super::evidence::Failure::REASON_BYTES_MAX) bytes.
     pub reason: String,
 }
 
-/// The first wait before the next try, in milliseconds: a hiccup is over by then.
+/// The first wait before the next try, in milliseconds: a short problem is over by then.
 const BACKOFF_MS: u64 = 2_000;
-/// The longest wait: somebody who has fixed the machine does not want to wait for longer.
+/// The longest wait: a person who has fixed the machine does not want to wait longer.
 const BACKOFF_MS_MAX: u64 = 60_000;
 
-/// Milliseconds to the next try after `streak` troubles in a row: doubling from 2 s to 60 s, and
-/// between half of that and all of it, as `jitter` says.
+/// Milliseconds to the next try after `streak` consecutive problems: doubling from 2 s to 60 s;
+/// `jitter` chooses between half of that and all of it.
 pub fn backoff_ms(streak: u32, jitter: u64) -> u64 {
     let whole = (BACKOFF_MS << streak.min(16)).min(BACKOFF_MS_MAX);
     let half = whole / 2;
     half + jitter % (whole - half + 1)
 }
 
-/// Features that are remembered as having met the open trouble; more say nothing more.
+/// Features that are remembered as having met the open problem; more would add nothing.
 pub const MET_MAX: usize = FeatureSpec::ITEMS_MAX;
 
-/// Troubles in a row that a feature meets alone, each while others get further. From then on what
-/// [may be its own](TroubleKind::may_be_own) counts as its failure, so that it cannot continue forever.
+/// Consecutive problems that a feature meets alone, each while others get further. From then on a
+/// problem that [may be its own](TroubleKind::may_be_own) counts as its failure, so that it does
+/// not continue forever.
 pub const OWN_MAX: u32 = 3;
 
 #[cfg(test)]

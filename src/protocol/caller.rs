@@ -1,5 +1,5 @@
-//! Who is at the other end: a process and its parents, read from `/proc`. What follows from it is
-//! [`Caller::actor`]'s and [`may_use`](crate::model::actor::may_use)'s to say.
+//! Identifies the process at the other end and its parents, read from `/proc`. [`Caller::actor`]
+//! and [`may_use`](crate::model::actor::may_use) decide what follows.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -13,31 +13,31 @@ use crate::model::actor::{
     attempt_of,
 };
 
-/// Bytes of an environment or a command line that are looked at. Linux allows six megabytes for
-/// both together, so that nothing hides behind this.
+/// Bytes of an environment or a command line that are read. Linux allows six megabytes for both
+/// together, so nothing hides behind this.
 const TEXT_BYTES_MAX: u64 = 8 << 20;
 
-/// How often a process is traced back anew whose parents change meanwhile.
+/// How often tracing a process is repeated if its parents change in between.
 const TRIES: u32 = 5;
 
-/// A process that cannot be recognised; nothing is to be done for it.
+/// A process that cannot be identified; its requests are refused.
 #[derive(Debug, thiserror::Error)]
 pub enum Unrecognised {
     /// The kernel gives no process id: the peer is in a pid namespace that is not below ours.
     #[error("it is in another pid namespace; run commands, workers and scheduler in the same one")]
     Outside,
-    /// It ended before it could be looked at.
+    /// It ended before it could be examined.
     #[error("its process {0} has already ended; wait for the answer before ending it")]
     Ended(u32),
-    /// Its parents are too many, or change all the time.
+    /// It has too many parents, or they keep changing.
     #[error("cannot trace the parents of process {0}; start the command from an ordinary shell")]
     Untraceable(u32),
     /// `/proc` does not show its environment.
     #[error("cannot read /proc/{pid}/environ: {source}; run the command as the project's owner")]
     Hidden {
-        /// Process id.
+        /// Process id of the peer.
         pid: u32,
-        /// The system's words.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -46,7 +46,7 @@ pub enum Unrecognised {
 /// project's attempts.
 ///
 /// # Errors
-/// It cannot be told who it is.
+/// The process cannot be identified.
 pub fn caller(uid: u32, pid: u32, prefix: &str) -> Result<Caller, Unrecognised> {
     if pid == 0 {
         return Err(Unrecognised::Outside);
@@ -119,7 +119,7 @@ impl Own {
     }
 }
 
-/// One walk; `None` when what was seen does not fit together.
+/// One walk; `None` if what was seen is inconsistent.
 fn trace(uid: u32, pid: u32, own: &Own, prefix: &str) -> Result<Option<Caller>, Unrecognised> {
     let mut caller = Caller {
         uid,
@@ -134,7 +134,7 @@ fn trace(uid: u32, pid: u32, own: &Own, prefix: &str) -> Result<Option<Caller>, 
             Err(_) if first => return Err(Unrecognised::Ended(pid)),
             Err(_) => return Ok(hidden(&caller, at).then_some(caller)),
         };
-        // A parent is older than its child; anything else is a number that was given anew.
+        // A parent is older than its child; otherwise its number was reused.
         if status.start_ticks > born {
             return Ok(None);
         }
@@ -147,7 +147,7 @@ fn trace(uid: u32, pid: u32, own: &Own, prefix: &str) -> Result<Option<Caller>, 
         }
         let marker = match marker(at) {
             Ok(marker) => marker,
-            // Of root's commands, and of parents such as sudo and sshd, nothing is shown.
+            // For root's commands, and for parents such as sudo and sshd, nothing is shown.
             Err(_) if !first || uid == 0 => None,
             Err(source) => return Err(Unrecognised::Hidden { pid, source }),
         };
@@ -168,8 +168,8 @@ fn trace(uid: u32, pid: u32, own: &Own, prefix: &str) -> Result<Option<Caller>, 
     Ok(Some(caller))
 }
 
-/// Whether `parent`, which is not shown, is still the parent of the last process that is: then it
-/// is another user's, and the line ends with it.
+/// Whether the hidden `parent` is still the parent of the last visible process: then it is another
+/// user's, and the line ends with it.
 fn hidden(caller: &Caller, parent: u32) -> bool {
     let last = caller.lineage.last();
     last.is_some_and(|kin| {
@@ -177,8 +177,8 @@ fn hidden(caller: &Caller, parent: u32) -> bool {
     })
 }
 
-/// The attempt that a process belongs to, by its command line and its marker. A marker that the
-/// listener carries itself says nothing: both are of that attempt.
+/// The attempt of a process, by its command line and its marker. A marker that the listener has
+/// itself says nothing: both belong to that attempt.
 fn origin(pid: u32, marker: Option<Vec<u8>>, own: &Own, prefix: &str) -> Option<Origin> {
     let stage = stage(pid);
     let marked = marker.filter(|marker| Some(marker) != own.marker.as_ref());
@@ -198,16 +198,15 @@ fn status(pid: u32) -> io::Result<Status> {
         .ok_or_else(|| io::Error::other(format!("cannot parse /proc/{pid}/stat")))
 }
 
-/// In how many nested pid namespaces the process has a number, counted from the one that `/proc`
-/// shows.
+/// Number of nested pid namespaces of the process, counted from the one that `/proc` shows.
 fn depth(pid: u32) -> Option<usize> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("NSpid:"));
-    // Kernels before 4.1 have none.
+    // Kernels before 4.1 do not show it.
     Some(line.map_or(1, |line| line.split_ascii_whitespace().count()))
 }
 
-/// What the process was started with as its marker.
+/// The marker that the process was started with.
 fn marker(pid: u32) -> io::Result<Option<Vec<u8>>> {
     let environment = read(pid, "environ")?;
     let mut variables = environment.split(|byte| *byte == 0);
@@ -219,8 +218,8 @@ fn marker(pid: u32) -> io::Result<Option<Vec<u8>>> {
     Ok(value.map(<[u8]>::to_vec))
 }
 
-/// What a guard or an init says of its attempt in its command line:
-/// `PROGRAM __guard ns|plain TOKEN DIRECTORY TMPDIR ...`. Everybody may read it.
+/// What a guard or an init says about its attempt in its command line: `PROGRAM __guard ns|plain
+/// TOKEN DIRECTORY TMPDIR ...`. Everybody may read it.
 fn stage(pid: u32) -> Option<Surrounding> {
     let line = read(pid, "cmdline").ok()?;
     let mut arguments = line.split(|byte| *byte == 0).skip(1);
@@ -265,7 +264,7 @@ mod tests {
         fn start(command: &mut Command) -> Self {
             let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
             let mut child = child.expect("a process");
-            // Before it says something, the kernel may not show its environment yet.
+            // Before the process sends something, the kernel may not show its environment yet.
             let mut byte = [b'x'];
             let (input, output) = (child.stdin.as_mut(), child.stdout.as_mut());
             input.expect("piped").write_all(&byte).expect("written");

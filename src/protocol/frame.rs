@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_util::codec::LengthDelimitedCodec;
 
-/// The version of all that this module describes. Both sides must speak the same one.
+/// The version of everything in this module. Both sides must speak the same one.
 pub const VERSION: u16 = 9;
 
 /// Length of a preamble.
@@ -13,17 +13,17 @@ pub const PREAMBLE_BYTES: usize = 8;
 
 const MAGIC: [u8; 4] = *b"CREW";
 
-/// Who opened the connection; limits differ.
+/// The kind of peer that opened the connection; limits differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// A worker: frames up to 32 MiB, so that a job of fifty features with the longest texts and
     /// answers fits.
     Worker,
     /// A person's command: frames up to 256 MiB, so that the largest backlog file is one frame and
-    /// is taken as a whole or not at all. Only processes of the scheduler's own user get so far,
-    /// and memory is filled as the bytes come.
+    /// is imported as a whole or not at all. Only processes of the scheduler's own user get this
+    /// far, and memory grows with the bytes that arrive.
     Client,
-    /// The scheduler's answer: as long as a worker's or client's own limit.
+    /// The scheduler's answer, with the same limit as the worker's or client's.
     Scheduler,
 }
 
@@ -45,26 +45,26 @@ impl Role {
     }
 }
 
-/// A connection cannot be understood.
+/// Why a connection's bytes are invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
-    /// The peer is no Crewlog.
+    /// The peer does not speak this protocol.
     #[error("the other side does not use Crewlog's protocol; check the path of the socket")]
     NotCrewlog,
-    /// The peer is of another version.
+    /// The peer speaks another version.
     #[error(
         "the other side uses version {0} of the protocol, but this build uses {VERSION}; use the same version of Crewlog for the scheduler, workers and commands"
     )]
     Version(u16),
-    /// The peer named a role that does not exist.
+    /// The peer named an unknown role.
     #[error("the other side has the unknown role {0}; use the same version of Crewlog for both")]
     Role(u16),
     /// The frame is longer than allowed.
     #[error("a message of {bytes} bytes exceeds the limit of {limit}")]
     TooLong {
-        /// What it has.
+        /// Its length in bytes.
         bytes: usize,
-        /// What it may have.
+        /// The limit in bytes.
         limit: usize,
     },
     /// The frame's body is not a message.
@@ -75,7 +75,7 @@ pub enum FrameError {
 /// The first bytes from each side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Preamble {
-    /// Who is speaking.
+    /// The sender's role.
     pub role: Role,
 }
 
@@ -89,7 +89,7 @@ impl Preamble {
         bytes
     }
 
-    /// Reads the bytes of the other side.
+    /// Parses the other side's bytes.
     pub fn decode(bytes: [u8; PREAMBLE_BYTES]) -> Result<Self, FrameError> {
         let [m0, m1, m2, m3, v0, v1, r0, r1] = bytes;
         if [m0, m1, m2, m3] != MAGIC {

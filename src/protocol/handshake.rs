@@ -1,4 +1,4 @@
-//! How a connection begins, on either side of it.
+//! The beginning of a connection, on either side of it.
 
 use std::fs::File;
 use std::io;
@@ -12,19 +12,19 @@ use tokio::net::UnixStream;
 
 use super::frame::{FrameError, PREAMBLE_BYTES, Preamble, Role};
 
-/// The longest path that fits a socket address, less its terminator.
+/// The longest path that fits a socket address, without its terminator.
 const ADDRESS_BYTES_MAX: usize = 107;
 
-/// A connection does not come to its first frame.
+/// A connection ended before its first frame.
 #[derive(Debug, thiserror::Error)]
 pub enum HandshakeError {
     /// The stream broke.
     #[error(transparent)]
     Broken(#[from] io::Error),
-    /// The other side is none of ours.
+    /// The other side does not speak this protocol.
     #[error(transparent)]
     Frame(#[from] FrameError),
-    /// The other side says nothing.
+    /// The other side sends nothing.
     #[error("the other side does not answer")]
     Silent,
 }
@@ -39,11 +39,11 @@ impl From<HandshakeError> for io::Error {
     }
 }
 
-/// Says that we are `role`, and gives who is at the other end: a scheduler, or anybody else if we
-/// are the scheduler. `limit` is for both together.
+/// Sends our `role`, and returns the other side's: a scheduler's, or any other if we are the
+/// scheduler. `limit` is for both together.
 ///
 /// # Errors
-/// The stream breaks, or who is there does not speak our protocol, or says nothing.
+/// The stream breaks, or the other side does not speak this protocol, or sends nothing.
 pub async fn handshake<S>(
     stream: &mut S,
     role: Role,
@@ -66,7 +66,7 @@ where
     }
 }
 
-/// Connects to a socket whose path may be longer than an address: then through the directory's
+/// Connects to a socket. A path longer than a socket address is opened through its directory's
 /// descriptor.
 ///
 /// # Errors

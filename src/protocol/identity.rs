@@ -1,18 +1,18 @@
-//! Which process is it, and does it still live? Answered from `/proc`, in the same way by a
-//! worker that says who it is and by a scheduler that looks whether that one is still there.
+//! Identifies processes and checks whether they live, from `/proc`. A worker that introduces itself
+//! and a scheduler that checks on it use the same code.
 
 use std::fs;
 use std::io;
 
 use crate::model::event::ProcessIdentity;
 
-/// A line of `/proc/PID/stat` is some 300 bytes; the name in it is at most 64.
+/// A line of `/proc/PID/stat` has some 300 bytes; the name in it at most 64.
 const START_TICKS_FIELD: usize = 22;
 
 /// The identity of this process.
 ///
 /// # Errors
-/// `/proc` is not mounted or says something that is not understood.
+/// `/proc` is not mounted or cannot be parsed.
 pub fn own_identity() -> io::Result<ProcessIdentity> {
     process_identity(std::process::id())
 }
@@ -31,8 +31,8 @@ pub fn process_identity(pid: u32) -> io::Result<ProcessIdentity> {
     })
 }
 
-/// True when the process is this machine's, of this boot, and has not ended. A zombie has ended.
-/// `false` is said only for certain: what cannot be read for another reason is taken for alive.
+/// True if the process is this machine's, of this boot, and has not ended. A zombie has ended.
+/// `false` is certain: a process that cannot be read for another reason counts as alive.
 pub fn is_alive(process: &ProcessIdentity) -> bool {
     match boot_id() {
         Ok(boot_id) if boot_id != process.boot_id => return false,
@@ -51,7 +51,7 @@ pub fn is_alive(process: &ProcessIdentity) -> bool {
     }
 }
 
-/// This machine's name; `unknown` when it is no text.
+/// This machine's name; `unknown` if it is no text.
 pub fn host() -> String {
     let name = rustix::system::uname();
     name.nodename().to_str().unwrap_or("unknown").to_owned()
@@ -73,11 +73,11 @@ fn stat(pid: u32) -> io::Result<(char, u64)> {
         .ok_or_else(|| io::Error::other(format!("cannot parse /proc/{pid}/stat")))
 }
 
-/// What `/proc/PID/stat` says of a process.
+/// The contents of `/proc/PID/stat`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Status {
-    /// Its parent; 0 for the first process of a pid namespace, and for one whose parent is
-    /// outside the namespace of the reader.
+    /// Its parent; 0 for the first process of a pid namespace, and if its parent is outside the
+    /// reader's namespace.
     pub parent: u32,
     /// The device number of its controlling terminal; 0 for none.
     pub terminal: u32,
@@ -101,7 +101,7 @@ pub fn parse_status(text: &str) -> Option<Status> {
 }
 
 /// A terminal's name below `/dev` by its device number (field 7 of `/proc/PID/stat`): `pts/3`,
-/// `tty1`, `ttyS0`; empty for 0 and for what else there is.
+/// `tty1`, `ttyS0`; empty for 0 and for any other device.
 pub fn terminal(device: u32) -> String {
     // Linux: bits 0 to 7 and 20 to 31 are the minor number, 8 to 19 the major.
     let (major, minor) = (
@@ -119,8 +119,8 @@ pub fn terminal(device: u32) -> String {
 
 /// State and start time (in clock ticks since the boot) in the text of `/proc/PID/stat`.
 ///
-/// The second field is the program's name in parentheses, which may hold anything, further
-/// parentheses and spaces included; so the fields are counted from the last one.
+/// The second field is the program's name in parentheses, which may contain anything, even
+/// parentheses and spaces; so the fields are counted from the last one.
 pub fn parse_stat(text: &str) -> Option<(char, u64)> {
     let (_, rest) = text.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace();
@@ -179,7 +179,7 @@ mod tests {
         assert!(!is_alive(&last_week), "the machine was started again");
         let mut child = std::process::Command::new("true").spawn().expect("true");
         let gone = process_identity(child.id());
-        // Waiting for its end without reaping it is not needed: reaped is dead as well.
+        // Reaping it is not necessary: a zombie counts as dead.
         child.wait().expect("its end");
         if let Ok(gone) = gone {
             assert!(!is_alive(&gone));

@@ -11,7 +11,7 @@ use crate::model::ids::{
 use crate::model::report::{AttemptReport, JobFeature, Verdict};
 use crate::model::settings::{Settings, WorkerKind};
 
-/// How often a connected worker gives a sign of life, in milliseconds.
+/// Interval of a connected worker's heartbeats, in milliseconds.
 pub const HEARTBEAT_MS: u64 = 10_000;
 
 /// From a worker to the scheduler.
@@ -19,33 +19,33 @@ pub const HEARTBEAT_MS: u64 = 10_000;
 pub enum WorkerMessage {
     /// The first one on every connection.
     Hello {
-        /// What it takes.
+        /// The kind of jobs that it takes.
         kind: WorkerKind,
-        /// Which process it is; on a unix socket the pid is checked against the kernel's word.
+        /// Its process; on a unix socket, the pid is compared with the kernel's.
         process: ProcessIdentity,
-        /// Who it was on an earlier connection.
+        /// Its number on an earlier connection.
         worker: Option<WorkerId>,
-        /// What it works on.
+        /// The attempt that it works on.
         holding: Option<Holding>,
-        /// What it is told: one `key = value` a line.
+        /// Its config: one `key = value` per line.
         config: String,
     },
-    /// Idle: send a job when there is one. Sent once after a `Welcome` and once after every end
-    /// of an attempt.
+    /// Idle: send a job when there is one. Sent once after a `Welcome` and once after every end of
+    /// an attempt.
     Ready,
-    /// How far the attempt is; for people to look at, never stored.
+    /// The progress of the attempt; shown to people, never stored.
     Progress {
         /// Number of the attempt.
         attempt: AttemptId,
         /// The phase that the attempt is in.
         phase: Phase,
-        /// The last thing that happened, in a line of at most 200 bytes.
+        /// The last activity, in a line of at most 200 bytes.
         activity: String,
     },
     /// The attempt's result; the same report is repeated until it is answered.
     Report(AttemptReport),
-    /// A sign of life, every [`HEARTBEAT_MS`] while connected: a process that is stopped or stuck
-    /// is alive and sends none.
+    /// A heartbeat, every [`HEARTBEAT_MS`] while connected. A process that is stopped or hangs
+    /// lives, but sends none.
     Heartbeat,
     /// The worker ends and holds nothing any more.
     Leaving {
@@ -54,10 +54,10 @@ pub enum WorkerMessage {
     },
 }
 
-/// What a worker that comes back works on.
+/// The attempt of a worker that reconnects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holding {
-    /// The attempt, which is at the same time the token.
+    /// The attempt, which is also the fencing token.
     pub attempt: AttemptId,
     /// The last event the worker saw acknowledged.
     pub acknowledged: Sequence,
@@ -67,7 +67,7 @@ pub struct Holding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// Making the worktree, running `after_create` and `before_run`.
+    /// Creating the worktree, running `after_create` and `before_run`.
     Preparing,
     /// The agent works.
     Session,
@@ -88,9 +88,9 @@ pub enum SchedulerMessage {
         worker: WorkerId,
         /// Its name: `worker-3`.
         name: String,
-        /// The scheduler's reign.
+        /// The scheduler's epoch.
         epoch: Epoch,
-        /// False when the attempt that the worker says it holds is over: drop it.
+        /// False if the attempt that the worker holds is over and must be dropped.
         holding_accepted: bool,
     },
     /// The worker cannot take part.
@@ -99,54 +99,54 @@ pub enum SchedulerMessage {
     Job(Box<JobOffer>),
     /// The head has moved: rebase onto it, check again, report again (a new command).
     Rebase {
-        /// The report that is answered. A worker that has reported anew since ignores the order:
-        /// a report may arrive twice, and its second answer long after the first.
+        /// The report that this answers. A worker that has sent a newer report ignores the order: a
+        /// report may arrive twice, and its second answer long after the first.
         command: CommandId,
         /// Number of the attempt.
         attempt: AttemptId,
-        /// Head of the branch.
+        /// The branch's commit.
         onto: CommitId,
     },
-    /// The report is durable and this is what became of it. The attempt is over.
+    /// The report was recorded with this result. The attempt is over.
     Reported {
-        /// The report that is answered.
+        /// The report that this answers.
         command: CommandId,
         /// Number of the attempt.
         attempt: AttemptId,
-        /// What became of it.
+        /// The result of the attempt.
         verdict: Verdict,
-        /// The log's head when it was answered.
+        /// The log's head at the time of the answer.
         acknowledged: Sequence,
     },
-    /// End the session, throw the work away (preserved), and report `Released`.
+    /// End the session, preserve the work, and report `Released`.
     Cancel {
         /// Number of the attempt.
         attempt: AttemptId,
         /// Why.
         reason: EndReason,
     },
-    /// Nothing more will come: end now if idle, otherwise after the present attempt.
+    /// Nothing more will follow: end now if idle, otherwise after the present attempt.
     Drain {
         /// Why.
         reason: EndReason,
     },
-    /// End at once: end the session, preserve its work, report `Released`, leave.
+    /// End immediately: end the session, preserve its work, report `Released`, leave.
     Stop {
         /// Why.
         reason: EndReason,
     },
 }
 
-/// All that a worker needs to know of its job.
+/// What a worker needs to know about its job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobOffer {
     /// Number of the job.
     pub job: JobId,
-    /// The attempt, which is at the same time the fencing token.
+    /// The attempt, which is also the fencing token.
     pub attempt: AttemptId,
     /// Coding or testing.
     pub kind: WorkerKind,
-    /// Which try this is, from 1.
+    /// Number of the try, from 1.
     pub attempt_number: u32,
     /// The commit to start from.
     pub base: CommitId,
@@ -154,7 +154,7 @@ pub struct JobOffer {
     pub branch: String,
     /// The features, at least one.
     pub features: Vec<JobFeature>,
-    /// The rules of the run.
+    /// The run's settings.
     pub settings: Settings,
     /// The log's head when the attempt was durable.
     pub acknowledged: Sequence,
@@ -163,21 +163,21 @@ pub struct JobOffer {
 /// From a person's command to the scheduler.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ClientMessage {
-    /// Carry out a command of a person.
+    /// Execute a command of a person.
     Command {
-        /// Names this command forever.
+        /// Identifies this command forever.
         id: CommandId,
-        /// What the person asks for.
+        /// The person's command.
         command: PersonCommand,
     },
     /// Send the log from here to its head, then `CaughtUp`; continue forever when `follow`.
     Read {
         /// The first event wanted.
         from: Sequence,
-        /// Whether to go on after the head.
+        /// Whether to continue after the head.
         follow: bool,
     },
-    /// Send what is known of the open attempts beside the log.
+    /// Send what is known of the open attempts besides the log.
     Live,
     /// End the scheduler process.
     Stop(StopMode),
@@ -186,7 +186,7 @@ pub enum ClientMessage {
 /// How to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StopMode {
-    /// Start nothing new, end when the open attempts have.
+    /// Start nothing new; end after the open attempts.
     Drain,
     /// End the open attempts too; they are released.
     Now,
@@ -195,14 +195,14 @@ pub enum StopMode {
 /// From the scheduler to a person's command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToClient {
-    /// The command's events, durable. Equal when there was one.
+    /// The command's events, durable. Equal if it had one.
     Accepted {
         /// The first event of the range.
         first: Sequence,
         /// The last event of the range.
         last: Sequence,
     },
-    /// The command was refused; nothing changed.
+    /// The command was rejected; nothing changed.
     Rejected(Rejection),
     /// Events as the log stores them (envelopes, in order; see `queue::encoding`).
     Events {
@@ -216,13 +216,13 @@ pub enum ToClient {
     },
     /// The answer to `Live`.
     Live(Live),
-    /// The answer to `Stop`: it has begun.
+    /// The answer to `Stop`: the end has begun.
     Stopping,
     /// The client cannot be served.
     Refused(Problem),
 }
 
-/// What the log does not say: what is going on at this moment.
+/// What the log does not record: the present activity.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Live {
     /// The open attempts.
@@ -231,20 +231,20 @@ pub struct Live {
     pub pid: u32,
     /// When it started.
     pub since: Timestamp,
-    /// The time now, by the clock of the log: it never goes back.
+    /// The present time by the log's clock, which never goes back.
     pub now: Timestamp,
-    /// No new attempts: it is ending.
+    /// True while the scheduler is ending and starts no new attempts.
     pub draining: bool,
-    /// There is work for workers of these kinds, and none is there.
-    pub lacking: Vec<MissingWorkers>,
+    /// Kinds of workers that are missing while work waits for them.
+    pub missing_workers: Vec<MissingWorkers>,
 }
 
-/// Work waits for a worker.
+/// Work waits for a kind of worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MissingWorkers {
-    /// Of this kind.
+    /// The missing kind.
     pub kind: WorkerKind,
-    /// The run ends in so many milliseconds if none comes; none when it continues waiting.
+    /// Milliseconds until the run ends without one; `None` if it waits without a limit.
     pub ends_in_ms: Option<u64>,
 }
 
@@ -257,12 +257,12 @@ pub struct LiveAttempt {
     pub feature: FeatureId,
     /// The worker's name.
     pub worker: String,
-    /// The stage, if the worker said so on this connection.
+    /// The stage, if the worker has sent it on this connection.
     pub phase: Option<Phase>,
-    /// The last thing that happened.
+    /// The last activity, as text for people.
     pub activity: String,
-    /// When it happened.
+    /// Time of that activity.
     pub active_at: Timestamp,
-    /// False when the worker is alive but not connected.
+    /// False if the worker lives but is not connected.
     pub connected: bool,
 }

@@ -1,14 +1,14 @@
-//! What worker and scheduler, and people's commands and scheduler, say to each other.
+//! The messages between workers and the scheduler, and between people's commands and the scheduler.
 //!
-//! A connection begins with eight bytes from each side, laid out by hand so that any two versions
-//! can tell each other apart: `CREW`, the protocol's version, and the role (`u16` each, little
-//! endian). Then frames follow: a length (`u32`, little endian) and a body written by bincode.
+//! A connection begins with eight bytes from each side, in a fixed layout so that any two versions
+//! can recognise each other: `CREW`, the protocol's version, and the role (`u16` each, little
+//! endian). Then frames follow: a length (`u32`, little endian) and a bincode body.
 //!
-//! Both sides name processes in the same way, so [`identity`] lives here, too, and [`caller`], by
-//! which it is known who speaks; they read `/proc`.
+//! Both sides identify processes in the same way, so [`identity`] is here, too, and [`caller`],
+//! which identifies the sender; they read `/proc`.
 //!
-//! How a connection is made and begins is here, too, in `handshake`; what is done with its frames
-//! is not. Knows nothing of git, agents or disks.
+//! How a connection is opened and begins is in `handshake`; what its frames cause is not here. This
+//! module does not know git, agents or disks.
 
 pub mod caller;
 mod frame;

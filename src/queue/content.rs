@@ -1,6 +1,6 @@
 //! Texts too long for the log: prompts, outputs, long event bodies. Each is a file named by the
-//! SHA-256 of its bytes, `content/ab/cdef…`, so that writing the same twice is writing it once,
-//! and reading it proves that it is what was written.
+//! SHA-256 of its bytes, `content/ab/cdef…`: writing the same bytes twice writes them once, and
+//! reading proves that they are unchanged.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -13,8 +13,8 @@ use sha2::{Digest, Sha256};
 use super::{Error, files};
 use crate::model::ids::ContentHash;
 
-/// One content is read into memory whole, by everybody who shows it. More output than this is
-/// cut by who makes it, and stays in the attempt's transcript.
+/// Largest content. A reader loads it whole. Longer output is cut by its writer and stays complete
+/// in the attempt's transcript.
 pub const CONTENT_BYTES_MAX: usize = 16 << 20;
 
 /// The name of these bytes.
@@ -24,11 +24,10 @@ pub fn hash(bytes: &[u8]) -> ContentHash {
 
 /// A store of bytes by their hash. All calls block; when `put` returns, the bytes are durable.
 pub trait Contents: Send + Sync {
-    /// Keeps `bytes`. Fails with [`Error::Oversized`] beyond [`CONTENT_BYTES_MAX`].
+    /// Stores `bytes`. Fails with [`Error::Oversized`] above [`CONTENT_BYTES_MAX`].
     fn put(&self, bytes: &[u8]) -> Result<ContentHash, Error>;
 
-    /// What was kept under `hash`: exactly those bytes, or [`Error::ContentMissing`] or
-    /// [`Error::ContentAltered`].
+    /// The bytes stored under `hash`, or [`Error::ContentMissing`] or [`Error::ContentAltered`].
     fn get(&self, hash: &ContentHash) -> Result<Vec<u8>, Error>;
 }
 
@@ -50,27 +49,28 @@ pub struct FileContents {
 }
 
 impl FileContents {
-    /// Opens or makes the directory.
+    /// Opens the directory, or creates it.
     pub fn open(dir: &Path) -> Result<Self, Error> {
         files::make_dir(dir)?;
         let dir = dir.to_owned();
         Ok(Self { dir })
     }
 
-    /// The directory, whether there is one or not: for reading only.
+    /// The directory, whether it exists or not: for reading only.
     pub fn at(dir: &Path) -> Self {
         let dir = dir.to_owned();
         Self { dir }
     }
 
-    /// Where the bytes of this hash are kept, whether they are or not.
+    /// Path of the file for this hash, whether it exists or not.
     pub fn path(&self, hash: &ContentHash) -> PathBuf {
         let digits = hash.to_string();
         let (first, rest) = digits.split_at(2);
         self.dir.join(first).join(rest)
     }
 
-    /// Every kept content whose hash begins with `digits`, two or more lower-case hexadecimal ones.
+    /// Every stored content whose hash begins with `digits`, two or more lower-case hexadecimal
+    /// ones.
     pub fn find(&self, digits: &str) -> Result<Vec<ContentHash>, Error> {
         let Some((first, rest)) = digits.split_at_checked(2) else {
             return Ok(Vec::new());
@@ -84,7 +84,7 @@ impl FileContents {
         for entry in entries {
             let name = entry.map_err(Error::io("read", &dir))?.file_name();
             let name = name.to_string_lossy();
-            // What is half-written has another sort of name, and is no hash.
+            // Unfinished files have another kind of name, which is no hash.
             if name.starts_with(rest)
                 && let Ok(hash) = format!("{first}{name}").parse()
             {
@@ -107,14 +107,14 @@ impl Contents for FileContents {
         let path = self.path(&hash);
         let dir = path.parent().unwrap_or(&self.dir);
         if self.is_kept(&path, &hash) {
-            // Whoever wrote it may have died between the rename and the sync.
+            // Its writer may have been killed between the rename and the sync.
             files::sync_dir(dir)?;
         } else {
-            // Only this one: where the log has vanished, nothing is to be made in its place.
+            // Only this directory: if the log has vanished, nothing may be created in its place.
             files::make_last_dir(dir)?;
             files::write_atomically(&path, &[bytes])?;
         }
-        // The same goes for who made its directory.
+        // The writer that created the directory may have been killed before its sync, too.
         files::sync_dir(&self.dir)?;
         Ok(hash)
     }
@@ -141,13 +141,14 @@ impl Contents for FileContents {
 }
 
 impl FileContents {
-    /// Removes what killed processes left half-written more than an hour ago. For the holder of
-    /// the log, at its start; living workers may be writing their outputs meanwhile.
+    /// Removes files that killed processes left unfinished more than an hour ago. The holder of the
+    /// log calls it at its start; living workers may be writing outputs at the same time.
     pub fn remove_abandoned(&self) -> Result<(), Error> {
         self.each_dir(files::remove_abandoned)
     }
 
-    /// The same however young it is. For when no worker lives.
+    /// Like [`remove_abandoned`](Self::remove_abandoned), for files of any age. Call it only if no
+    /// worker lives.
     pub fn remove_unfinished(&self) -> Result<(), Error> {
         self.each_dir(files::remove_unfinished)
     }

@@ -1,5 +1,5 @@
-//! How an event is laid out in bytes: an envelope by hand, little endian, and in it the event's
-//! struct as bincode.
+//! The bytes of an event: a hand-written envelope, little endian, around the event's struct as
+//! bincode.
 //!
 //! | offset | bytes | field |
 //! |---|---|---|
@@ -19,15 +19,15 @@
 //! | 87 + a | n | body |
 //! | 87 + a + n | 4 | crc32 (IEEE) of everything before |
 //!
-//! Envelopes of version 1 have no actor: the body begins at 86. They are still read, as
-//! [`Actor::Unknown`], and copied as they are.
+//! Envelopes of version 1 have no actor: their body begins at 86. They are still read, as
+//! [`Actor::Unknown`], and copied unchanged.
 //!
-//! The hash of an envelope is the SHA-256 of everything before its crc, so each hash vouches for
-//! all events up to its own. The crc is the quick check, the hash the thorough one.
+//! The hash of an envelope is the SHA-256 of everything before its crc, so each hash covers all
+//! events up to its own. The crc is a fast check, the hash a complete one.
 //!
 //! The body is `DefaultOptions::new().with_fixint_encoding().with_limit(1 << 20)
-//! .reject_trailing_bytes()`. bincode has no field names: a struct that was released is frozen.
-//! A changed shape is a new struct with the next version under the same number; see `upcast`.
+//! .reject_trailing_bytes()`. bincode has no field names, so a released struct is frozen. A changed
+//! shape is a new struct with the next version under the same number; see `upcast`.
 
 pub mod actor;
 mod older;
@@ -43,7 +43,7 @@ use crate::model::ids::{CommandId, ContentHash, Epoch, Sequence, Timestamp};
 
 /// First bytes of every envelope.
 pub const MAGIC: [u8; 4] = *b"CWLG";
-/// The layout that this build writes. It reads this and [`ENVELOPE_VERSION_WITHOUT_ACTOR`].
+/// The envelope's layout that this build writes. It also reads [`ENVELOPE_VERSION_WITHOUT_ACTOR`].
 pub const ENVELOPE_VERSION: u8 = 2;
 /// The layout of builds that recorded no actors.
 pub const ENVELOPE_VERSION_WITHOUT_ACTOR: u8 = 1;
@@ -53,10 +53,10 @@ pub const HEADER_BYTES: usize = 86;
 pub const ACTOR_FIELD_BYTES_MAX: usize = 1 + actor::ACTOR_BYTES_MAX;
 /// Bytes after the body.
 pub const CRC_BYTES: usize = 4;
-/// One event, encoded, is at most so long: more is not a fact but a document.
+/// Longest encoded event; more is not a fact but a document.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
-/// A longer envelope keeps its body in a content file. A value of sled holds at most 4 KiB; at 3
-/// the values still fill well.
+/// An envelope longer than this keeps its body in a content file. A value of sled holds at most 4
+/// KiB; with 3, values still fill well.
 pub const INLINE_ENVELOPE_BYTES_MAX: usize = 3 * 1024;
 /// Bytes of a body that is the hash of a content file.
 const HASH_BYTES: usize = 32;
@@ -64,7 +64,7 @@ const HASH_BYTES: usize = 32;
 /// Where the body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Codec {
-    /// In the envelope.
+    /// In the envelope itself.
     Inline,
     /// In a content file; the envelope has its hash.
     Content,
@@ -86,46 +86,46 @@ impl fmt::Debug for ChainHash {
     }
 }
 
-/// Bytes that are not an event.
+/// Why bytes are not an event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// The bytes end too early.
     #[error("truncated: {needed} bytes are needed, but only {found} are there")]
     Truncated {
-        /// Bytes that the envelope takes.
+        /// Bytes that the envelope needs.
         needed: usize,
-        /// Bytes that there are.
+        /// Bytes that exist.
         found: usize,
     },
-    /// The first bytes are others.
+    /// The first bytes are not the magic number.
     #[error("no event starts here: the magic bytes are {0:02x?}")]
     Magic([u8; 4]),
-    /// Written by a newer build.
+    /// The envelope's layout is of a newer build.
     #[error(
         "envelope version {0} is unknown; this build reads up to version {ENVELOPE_VERSION}: use a newer version of Crewlog"
     )]
     EnvelopeVersion(u8),
-    /// Written by a newer build.
+    /// The body's codec is of a newer build.
     #[error("codec {0} is unknown; this build reads 0 and 1: use a newer version of Crewlog")]
     Codec(u8),
     /// The length field cannot be right.
     #[error("the envelope gives a body of {0} bytes; at most {BODY_BYTES_MAX} are allowed")]
     BodyLength(usize),
-    /// The actor's length or bytes are none that this build writes.
+    /// The actor has a length or bytes that this build never writes.
     #[error("the actor cannot be decoded: {0}; use a newer version of Crewlog")]
     Actor(&'static str),
-    /// Some bit is not as it was written.
+    /// At least one bit changed after writing.
     #[error("the checksum is {found:08x}, but should be {written:08x}: the bytes were altered")]
     Checksum {
-        /// What stands in the envelope.
+        /// Checksum stored in the envelope.
         written: u32,
-        /// What its bytes give.
+        /// Checksum of its bytes.
         found: u32,
     },
-    /// Written by a newer build.
+    /// The event type is of a newer build.
     #[error("event type {0} is unknown: use a newer version of Crewlog")]
     UnknownType(u16),
-    /// Written by a newer build.
+    /// The event's version is of a newer build.
     #[error(
         "version {version} of {name} is unknown; this build reads up to version {newest}: use a newer version of Crewlog"
     )]
@@ -134,18 +134,18 @@ pub enum DecodeError {
         name: &'static str,
         /// The version found.
         version: u16,
-        /// The newest that can be read.
+        /// The newest version that this build reads.
         newest: u16,
     },
-    /// The body is not what its type says.
+    /// The body does not match its type.
     #[error("the body of {name} cannot be decoded: {why}")]
     Body {
         /// Name of the event type.
         name: &'static str,
-        /// bincode's message.
+        /// Message of bincode, as text.
         why: String,
     },
-    /// The body is in a content file, and none was given.
+    /// The body is in a content file, which was not given.
     #[error("the body is in content file {0}")]
     BodyElsewhere(ContentHash),
 }
@@ -158,8 +158,8 @@ pub struct EncodeError {
     why: String,
 }
 
-/// A body too long for its envelope. It must be in the content store, synced, before the
-/// envelope is appended.
+/// A body too long for its envelope. It must be in the content store, synced, before the envelope
+/// is appended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LongBody {
     /// SHA-256 of the content, which is also its file name.
@@ -183,7 +183,7 @@ pub fn encode_body(event: &Event, out: &mut Vec<u8>) -> Result<(), EncodeError> 
     let written = event.serialize_body(&mut serializer);
     let why = match written {
         Err(error) => error.to_string(),
-        // bincode applies its limit when it reads, and not in this way of writing.
+        // bincode applies its limit only when it reads.
         Ok(()) if out.len() - start > BODY_BYTES_MAX => format!("{} bytes", out.len() - start),
         Ok(()) => return Ok(()),
     };
@@ -205,7 +205,7 @@ impl<'de> serde::de::DeserializeSeed<'de> for BodyOf {
     }
 }
 
-/// Reads a body of `kind`, of any version that was ever released.
+/// Decodes a body of `kind`, of any released version.
 pub fn decode_body(kind: EventKind, body: &[u8]) -> Result<Event, DecodeError> {
     if body.len() > BODY_BYTES_MAX {
         return Err(DecodeError::BodyLength(body.len()));
@@ -213,7 +213,7 @@ pub fn decode_body(kind: EventKind, body: &[u8]) -> Result<Event, DecodeError> {
     match body_options().deserialize_seed(BodyOf(kind), body) {
         Ok(Some(event)) => Ok(event),
         Ok(None) => upcast(kind, body),
-        // An unknown kind reads nothing, so that all of its body is too much.
+        // An unknown kind reads nothing, so all of its body is trailing bytes.
         Err(_) if !Event::KINDS.iter().any(|(known, _)| *known == kind) => upcast(kind, body),
         Err(error) => Err(DecodeError::Body {
             name: newest(kind).map_or("an event", |(_, name)| name),
@@ -222,11 +222,11 @@ pub fn decode_body(kind: EventKind, body: &[u8]) -> Result<Event, DecodeError> {
     }
 }
 
-/// Reads a body whose kind is none of [`Event::KINDS`]: an older version than the one in use, or
-/// something that this build does not know.
+/// Decodes a body whose kind is not in [`Event::KINDS`]: an older version, or one that this build
+/// does not know.
 ///
 /// When `Foo` of version 1 gets a new field, its struct is copied to `FooV1` in `older`, the event
-/// becomes version 2, and `older` learns to make the one of the other.
+/// becomes version 2, and `older` learns to convert one to the other.
 fn upcast(kind: EventKind, body: &[u8]) -> Result<Event, DecodeError> {
     let name = newest(kind).map_or("an event", |(_, name)| name);
     match older::read(kind, body) {
@@ -247,15 +247,15 @@ fn upcast(kind: EventKind, body: &[u8]) -> Result<Event, DecodeError> {
     }
 }
 
-/// The newest version that is known of this type, and its name.
+/// The newest known version of this type, and its name.
 fn newest(kind: EventKind) -> Option<(u16, &'static str)> {
     let same = |known: &&(EventKind, &'static str)| known.0.number == kind.number;
     let versions = Event::KINDS.iter().filter(same);
     versions.map(|(known, name)| (known.version, *name)).max()
 }
 
-/// Appends the envelope of `recorded` to `out`, which it leaves as it was when it fails. Gives
-/// the envelope's hash, and the body if it is too long to stand in the envelope.
+/// Appends the envelope of `recorded` to `out`; on failure, `out` is unchanged. Returns the
+/// envelope's hash, and the body if it is too long for the envelope.
 pub fn encode(
     recorded: &Recorded,
     previous: &ChainHash,
@@ -289,7 +289,7 @@ pub fn encode(
         out[start + 5] = 1;
         long = Some(LongBody { hash, bytes });
     }
-    // A body is at most 1 MiB long, so that its length fits.
+    // A body is at most 1 MiB long, so its length fits.
     let length = (out.len() - body_start) as u32;
     out[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
     let hash = ChainHash(Sha256::digest(&out[start..]).into());
@@ -298,7 +298,7 @@ pub fn encode(
     Ok((hash, long))
 }
 
-/// An event in its bytes: the header read, the crc checked, the body not looked at.
+/// An event in its bytes: header decoded, crc checked, body not decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Envelope<'a> {
     /// Where the body is.
@@ -307,13 +307,13 @@ pub struct Envelope<'a> {
     pub kind: EventKind,
     /// The event's position.
     pub sequence: Sequence,
-    /// Which writer's reign it was recorded in.
+    /// The writer's epoch.
     pub epoch: Epoch,
     /// When it was decided.
     pub at: Timestamp,
     /// The command that caused it.
     pub cause: CommandId,
-    /// Who gave the command, as laid out in [`actor`]; none in an envelope of version 1.
+    /// Who gave the command, in the layout of [`actor`]; `None` in an envelope of version 1.
     pub actor: Option<&'a [u8]>,
     /// The hash of the envelope before this one.
     pub previous: ChainHash,
@@ -323,7 +323,7 @@ pub struct Envelope<'a> {
     pub bytes: &'a [u8],
 }
 
-/// Reads the envelope at the beginning of `bytes`; it takes `envelope.bytes.len()` of them.
+/// Decodes the envelope at the beginning of `bytes`, which takes `envelope.bytes.len()` of them.
 /// Allocates nothing.
 pub fn decode(bytes: &[u8]) -> Result<Envelope<'_>, DecodeError> {
     let found = bytes.len();
@@ -380,7 +380,7 @@ pub fn decode(bytes: &[u8]) -> Result<Envelope<'_>, DecodeError> {
     })
 }
 
-/// `N` bytes of the header at `offset`; all callers' offsets are constants within it.
+/// `N` bytes of the header at `offset`. All callers' offsets are constants within it.
 fn array<const N: usize>(header: &[u8; HEADER_BYTES], offset: usize) -> [u8; N] {
     let mut field = [0; N];
     field.copy_from_slice(&header[offset..offset + N]);
@@ -388,13 +388,13 @@ fn array<const N: usize>(header: &[u8; HEADER_BYTES], offset: usize) -> [u8; N] 
 }
 
 impl Envelope<'_> {
-    /// The hash that the next envelope must name.
+    /// The hash that the next envelope must contain.
     pub fn hash(&self) -> ChainHash {
         let hashed = &self.bytes[..self.bytes.len() - CRC_BYTES];
         ChainHash(Sha256::digest(hashed).into())
     }
 
-    /// What the event is called.
+    /// Name of the event type.
     pub fn name(&self) -> &'static str {
         newest(self.kind).map_or("an event", |(_, name)| name)
     }
@@ -407,7 +407,7 @@ impl Envelope<'_> {
         }
     }
 
-    /// The event, its body being in the envelope.
+    /// The event, if its body is in the envelope.
     pub fn recorded(&self) -> Result<Recorded, DecodeError> {
         match self.content() {
             None => self.recorded_with(self.body),
@@ -415,7 +415,7 @@ impl Envelope<'_> {
         }
     }
 
-    /// The event with this body.
+    /// The event with this body, read from its content file.
     pub fn recorded_with(&self, body: &[u8]) -> Result<Recorded, DecodeError> {
         Ok(Recorded {
             sequence: self.sequence,

@@ -1,4 +1,4 @@
-//! What can go wrong with a log.
+//! Errors of a log.
 
 use std::fmt;
 use std::io;
@@ -9,17 +9,17 @@ use super::encoding::{DecodeError, EncodeError};
 use super::head::Head;
 use crate::model::ids::{ContentHash, Epoch, Sequence, Timestamp};
 
-/// The world failed, or the log refuses. After anything but [`Error::Conflict`],
-/// [`Error::Fenced`], [`Error::NotNext`], [`Error::Encode`] and [`Error::Oversized`], an append
-/// may or may not be on the disk and the log takes no more of them: the process must end.
+/// The system failed, or the log refuses. After any error except [`Error::Conflict`],
+/// [`Error::Fenced`], [`Error::NotNext`], [`Error::Encode`] and [`Error::Oversized`], an append may
+/// or may not be on the disk and the log accepts no more of them: the process must end.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Somebody else appended first. Nothing was written.
+    /// Another writer appended first. Nothing was written.
     #[error("the log ends at event {}, not at {expected}: read the new events and decide again", head.sequence)]
     Conflict {
         /// Where the log really ends.
         head: Head,
-        /// Where the caller thought it did.
+        /// Where the caller expected it to end.
         expected: Sequence,
     },
     /// A later writer leads the log. Nothing was written, and this writer must stop.
@@ -32,7 +32,7 @@ pub enum Error {
         /// The epoch of the caller.
         given: Epoch,
     },
-    /// The batch is not what comes next. Nothing was written.
+    /// The batch does not follow the log's last event. Nothing was written.
     #[error("event {sequence} cannot be appended: {why}")]
     NotNext {
         /// Position of the event in the log, from 1.
@@ -40,10 +40,10 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
-    /// An event cannot be written. Nothing was.
+    /// An event cannot be encoded. Nothing was written.
     #[error(transparent)]
     Encode(#[from] EncodeError),
-    /// A value is larger than the engine keeps safely. Nothing was written.
+    /// A value is larger than the engine stores safely. Nothing was written.
     #[error("{what} of {bytes} bytes exceeds the limit of {bytes_max}; nothing was written")]
     Oversized {
         /// What was to be written.
@@ -53,18 +53,18 @@ pub enum Error {
         /// The limit in bytes.
         bytes_max: usize,
     },
-    /// An earlier append failed, so that nobody knows what is on the disk.
+    /// An earlier append failed, so the contents of the disk are unknown.
     #[error("an earlier append failed ({why}), so it is not known what is on the disk")]
     Poisoned {
         /// The reason, as text for people.
         why: String,
     },
-    /// The system refused something.
+    /// The system refused an operation.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {
-        /// What was tried: a verb.
+        /// The operation, as a verb.
         what: &'static str,
-        /// On which file.
+        /// Path of the file.
         path: PathBuf,
         /// The system's answer.
         source: io::Error,
@@ -72,9 +72,9 @@ pub enum Error {
     /// The storage engine failed.
     #[error("the storage engine failed to {what}: {why}")]
     Engine {
-        /// What was tried: a verb.
+        /// The operation, as a verb.
         what: &'static str,
-        /// Its words, or its panic's.
+        /// The engine's message, or its panic's.
         why: String,
     },
     /// The log is not what was written.
@@ -85,12 +85,12 @@ pub enum Error {
         /// What is wrong and where.
         why: String,
     },
-    /// There was a log, and it is gone.
+    /// There was a log, and it no longer exists.
     #[error("{} is missing, but {} is a snapshot of its event {sequence}", path.display(), snapshot.display())]
     Lost {
-        /// Where the log was.
+        /// Path where the log was.
         path: PathBuf,
-        /// What was made of it.
+        /// Path of a snapshot of that log.
         snapshot: PathBuf,
         /// The event that it had at least.
         sequence: Sequence,
@@ -109,32 +109,32 @@ pub enum Error {
     Held {
         /// The data directory.
         path: PathBuf,
-        /// Its process, if it has said so yet.
+        /// Its process, if it has written it down yet.
         pid: Option<u32>,
-        /// Since when, if it has said so yet.
+        /// Since when, if it has written it down yet.
         since: Option<Timestamp>,
     },
-    /// Locks and syncs cannot be relied upon there.
+    /// Locks and syncs are not reliable there.
     #[error("{} is on a network file system ({kind}, mounted on {}), where locking and fsync may be unreliable", path.display(), mount.display())]
     NetworkFilesystem {
         /// The data directory.
         path: PathBuf,
-        /// Where it is mounted.
+        /// Mount point of the file system.
         mount: PathBuf,
         /// Its type, as the kernel names it.
         kind: String,
     },
-    /// The directory was made by another version.
+    /// The directory was written by another version.
     #[error("the log in {} has format {found}, but this build reads format {supported}", path.display())]
     Format {
         /// The data directory.
         path: PathBuf,
-        /// What stands there.
+        /// The format found.
         found: u32,
-        /// What this build knows.
+        /// The format that this build knows.
         supported: u32,
     },
-    /// An event that is there does not read.
+    /// An existing event cannot be decoded.
     #[error("event {sequence} cannot be decoded: {source}")]
     Decode {
         /// Position of the event in the log, from 1.
@@ -142,20 +142,20 @@ pub enum Error {
         /// Why its bytes cannot be decoded.
         source: DecodeError,
     },
-    /// A content file is not there.
+    /// A content file is missing.
     #[error("content file {0} is missing")]
     ContentMissing(ContentHash),
     /// A content file is not what was written.
     #[error("content file {0} was altered: its hash is different")]
     ContentAltered(ContentHash),
-    /// A portable log cannot be imported. Nothing was.
+    /// A portable log cannot be imported. Nothing was imported.
     #[error("nothing was imported: {0}")]
     Import(String),
 }
 
 impl Error {
-    /// True where only a text is lost, and not the event that names it: its content file is missing
-    /// or altered.
+    /// True if only a text is lost, and not the event that names it: its content file is missing or
+    /// altered.
     pub fn is_lost_text(&self) -> bool {
         matches!(self, Self::ContentMissing(_) | Self::ContentAltered(_))
     }
@@ -167,7 +167,7 @@ impl Error {
     }
 }
 
-/// Says who holds a log, as far as is known.
+/// Describes who holds a log, as far as is known.
 struct Holder {
     pid: Option<u32>,
     since: Option<Timestamp>,
@@ -188,7 +188,7 @@ impl fmt::Display for Holder {
 
 /// The time by RFC 3339, as in `1970-01-01T00:00:00Z`.
 fn utc(at: Timestamp) -> impl fmt::Display {
-    // humantime refuses years of five digits by panicking; a wild clock must not do that.
+    // humantime panics for years of five digits, which a wrong clock can show.
     let seconds = (at.0 / 1_000).min(253_402_300_799);
     humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds))
 }

@@ -1,5 +1,5 @@
-//! Files that survive a power cut: made under a temporary name, synced, renamed, and the
-//! directories synced that hold the names.
+//! Files that survive a power cut: written under a temporary name, synced and renamed, with the
+//! directories of the names synced.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -10,16 +10,16 @@ use std::time::Duration;
 
 use super::Error;
 
-/// What some files are, so that a change of any of their bits shows.
+/// A fingerprint of files that changes with any of their bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fingerprint {
-    /// Their sizes together.
+    /// The sum of their sizes.
     pub bytes: u64,
     /// The crc32 of their names and bytes, in the order of the names.
     pub crc: u32,
 }
 
-/// Reads all files in `dir` and below. `None` where there are more than `bytes_max`.
+/// Reads all files in `dir` and below. `None` if they have more than `bytes_max`.
 pub(super) fn fingerprint(dir: &Path, bytes_max: u64) -> io::Result<Option<Fingerprint>> {
     let mut files = Vec::new();
     let mut dirs = vec![dir.to_owned()];
@@ -61,7 +61,7 @@ pub(super) fn fingerprint(dir: &Path, bytes_max: u64) -> io::Result<Option<Finge
 /// Bytes of a file that are read at once for its fingerprint.
 const FINGERPRINT_BUFFER_BYTES: usize = 1 << 20;
 
-/// Copies a directory with all that is in it; none is made an empty one. Not synced.
+/// Copies a directory with its contents. A missing one becomes an empty one. Not synced.
 pub(super) fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
     fs::create_dir_all(to)?;
     let entries = match fs::read_dir(from) {
@@ -79,17 +79,17 @@ pub(super) fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// What ends the name of a file that is being written. Left-overs have no meaning.
+/// Suffix of a file that is being written. A left-over is meaningless.
 pub(super) const UNFINISHED: &str = ".unfinished";
 
-/// Forces the names in `dir` to the disk.
+/// Syncs the names in `dir`.
 pub(super) fn sync_dir(dir: &Path) -> Result<(), Error> {
     let synced = File::open(dir).and_then(|opened| opened.sync_all());
     synced.map_err(Error::io("sync", dir))
 }
 
-/// Makes `dir` and what it lies in, for this user only, and syncs every directory that got a new
-/// name. What is there already stays as it is.
+/// Creates `dir` and its parents, for this user only, and syncs every directory that got a new
+/// name. Existing ones stay as they are.
 pub(super) fn make_dir(dir: &Path) -> Result<(), Error> {
     if dir.is_dir() {
         return Ok(());
@@ -101,14 +101,14 @@ pub(super) fn make_dir(dir: &Path) -> Result<(), Error> {
     };
     make_dir(parent)?;
     match DirBuilder::new().mode(0o700).create(dir) {
-        // Somebody else was quicker.
+        // Another process was faster.
         Err(_) if dir.is_dir() => Ok(()),
         Err(error) => Err(Error::io("create the directory", dir)(error)),
         Ok(()) => sync_dir(parent),
     }
 }
 
-/// The same for the last part alone: what it lies in must be there.
+/// Like `make_dir`, for the last part only: its parent must exist.
 pub(super) fn make_last_dir(dir: &Path) -> Result<(), Error> {
     let parent = dir.parent().unwrap_or(Path::new("."));
     match DirBuilder::new().mode(0o700).create(dir) {
@@ -118,8 +118,8 @@ pub(super) fn make_last_dir(dir: &Path) -> Result<(), Error> {
     }
 }
 
-/// Forces the names of `dir` itself and of all that it lies in to the disk, whoever made them and
-/// however it ended. What this user may not open, this user has not made.
+/// Syncs the names of `dir` and of all its parents, whoever created them. A directory that this
+/// user cannot open was not created by this user.
 pub(super) fn sync_names(dir: &Path) -> Result<(), Error> {
     let absolute = dir.canonicalize().map_err(Error::io("find", dir))?;
     for above in absolute.ancestors().skip(1) {
@@ -134,8 +134,8 @@ pub(super) fn sync_names(dir: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes a whole file at once: a reader finds all of `parts` under `path`, or what was there
-/// before, even after a power cut. The directory must exist.
+/// Writes a whole file at once: a reader finds all of `parts` under `path`, or the previous
+/// contents, even after a power cut. The directory must exist.
 pub(super) fn write_atomically(path: &Path, parts: &[&[u8]]) -> Result<(), Error> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let dir = path.parent().unwrap_or(Path::new("."));
@@ -164,19 +164,19 @@ fn write_synced(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// A file that is being written is finished within seconds; whatever is older was left behind.
+/// A file is finished within seconds, so an older unfinished one was left behind.
 const UNFINISHED_AGE: Duration = Duration::from_secs(3_600);
 
-/// Removes what killed processes left half-written in `dir`, which nobody else writes to: files,
-/// and directories with all that is in them. No directory is none to look into.
+/// Removes what killed processes left unfinished in `dir`, to which no other process writes: files,
+/// and directories with their contents. A missing `dir` is no error.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub fn remove_unfinished(dir: &Path) -> Result<(), Error> {
     remove_unfinished_older(dir, Duration::ZERO)
 }
 
-/// The same where living workers may be writing at this moment: only what is old is taken.
+/// Like [`remove_unfinished`], while living workers may be writing: only old files are removed.
 pub(super) fn remove_abandoned(dir: &Path) -> Result<(), Error> {
     remove_unfinished_older(dir, UNFINISHED_AGE)
 }
@@ -200,7 +200,7 @@ fn remove_unfinished_older(dir: &Path, least: Duration) -> Result<(), Error> {
     Ok(())
 }
 
-/// What lies in the future, by a clock that was set back, has no age.
+/// A time in the future, from before a clock was set back, has no age.
 fn is_older(path: &Path, least: Duration) -> bool {
     let modified = fs::symlink_metadata(path).and_then(|meta| meta.modified());
     let age = modified.ok().and_then(|time| time.elapsed().ok());

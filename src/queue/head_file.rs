@@ -1,8 +1,8 @@
 //! A note, beside the engine's files, of how far the log is known to reach. sled cuts its log at
-//! the first bytes that do not check, and says nothing; the note says that something is missing.
+//! the first bytes that do not check, and reports nothing; with the note, the loss is noticed.
 //!
-//! Two slots are written in turn, so that a power cut in the middle of one leaves the other. Each
-//! begins a block of its own and is laid out, little endian, as
+//! Two slots are written in turn, so that a power cut during one leaves the other. Each begins its
+//! own block and contains, little endian,
 //!
 //! | offset | bytes | field |
 //! |---|---|---|
@@ -13,7 +13,7 @@
 //! | 56 | 4 | crc32 of everything before |
 //!
 //! A third block says how the writer left the log, see [`Left`]. It is written before every batch,
-//! and synced only where the log is opened and closed:
+//! and synced only when the log is opened and closed:
 //!
 //! | offset | bytes | field |
 //! |---|---|---|
@@ -49,7 +49,7 @@ const CLOSED: u64 = 2;
 /// Stands for the size of files that were too large for a fingerprint.
 const NO_FINGERPRINT: u64 = u64::MAX;
 
-/// What the two slots say; `None` for one that does not check.
+/// The contents of the two slots; `None` for one that does not check.
 pub(super) type Slots = [Option<Head>; 2];
 
 /// How the writer left the log.
@@ -59,21 +59,21 @@ pub(super) enum Left {
     Open {
         /// Everything up to here is durable.
         before: Head,
-        /// The batch that is being written ends here. A reader shows all of it or nothing. The
-        /// epoch is the least that this writer's events have: what follows and has a lesser one
-        /// was taken back by a power cut before it began.
+        /// The end of the batch that is being written. A reader shows all of it or nothing. The
+        /// epoch is the least of this writer's events: a later event with a lesser epoch was taken
+        /// back by a power cut before this writer began.
         after: Head,
     },
-    /// Its writer closed it: nothing follows `head`, and the engine's files were as they are to be.
+    /// Its writer closed it: nothing follows `head`, and the engine's files were complete.
     Closed {
         /// The last event.
         head: Head,
-        /// What the engine's files were; `None` if they were too large to read once more.
+        /// Fingerprint of the engine's files; `None` if they were too large to read again.
         files: Option<Fingerprint>,
     },
 }
 
-/// The open file.
+/// The open head file.
 #[derive(Debug)]
 pub(super) struct HeadFile {
     path: PathBuf,
@@ -82,7 +82,7 @@ pub(super) struct HeadFile {
 }
 
 impl HeadFile {
-    /// Opens the file and reads both slots; `None` if there is no file.
+    /// Opens the file and reads both slots; `None` if the file does not exist.
     pub fn open(path: &Path) -> Result<Option<(Self, Slots)>, Error> {
         let opened = File::options().read(true).write(true).open(path);
         let file = match opened {
@@ -90,7 +90,7 @@ impl HeadFile {
             opened => opened.map_err(Error::io("open", path))?,
         };
         let slots = [read_slot(&file, 0), read_slot(&file, 1)];
-        // The next to be written is the damaged one, or else the older one.
+        // The next slot to write is the damaged one, or else the older one.
         let next_slot = match slots {
             [Some(first), Some(second)] if first.sequence > second.sequence => 1,
             [Some(_), None] => 1,
@@ -107,7 +107,7 @@ impl HeadFile {
         )))
     }
 
-    /// Reads both slots without opening the file for writing; none check if there is no file.
+    /// Reads both slots without opening the file for writing; both `None` if it does not exist.
     pub fn read(path: &Path) -> Result<Slots, Error> {
         match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok([None; 2]),
@@ -116,11 +116,11 @@ impl HeadFile {
         }
     }
 
-    /// Every event that the file knows to be durable, in no order. None if there is no file, or
-    /// nothing in it checks.
+    /// Every event that the file knows to be durable, in no order. Empty if the file does not
+    /// exist, or nothing in it checks.
     pub fn known(path: &Path) -> Result<Vec<Head>, Error> {
         let left = Self::left(path)?.map(|left| match left {
-            // What is before a batch was durable when the batch was announced.
+            // The event before a batch was durable when the batch was announced.
             Left::Open { before, .. } => before,
             Left::Closed { head, .. } => head,
         });
@@ -128,8 +128,8 @@ impl HeadFile {
         Ok(slots.into_iter().chain([left]).flatten().collect())
     }
 
-    /// How the writer left the log; `None` where nothing says so: the file is missing, was written
-    /// by an older build, or this block was torn.
+    /// How the writer left the log; `None` if that is unknown: the file is missing, an older build
+    /// wrote it, or this block was torn.
     pub fn left(path: &Path) -> Result<Option<Left>, Error> {
         let file = match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -140,7 +140,7 @@ impl HeadFile {
         Ok(read.ok().and_then(|()| decode_left(&block)))
     }
 
-    /// Says how the log is left, and syncs that if asked to.
+    /// Records how the log is left, and syncs that if asked.
     pub fn leave(&mut self, left: Left, sync: bool) -> Result<(), Error> {
         let written = self.file.write_all_at(&encode_left(left), LEFT_AT);
         let synced = written.and_then(|()| match sync {
@@ -150,7 +150,7 @@ impl HeadFile {
         synced.map_err(Error::io("write", &self.path))
     }
 
-    /// Makes the file, both slots saying `head`, of a log that is open.
+    /// Creates the file of an open log; both slots contain `head`.
     pub fn create(path: &Path, head: Head) -> Result<Self, Error> {
         let slot = encode_slot(head);
         let gap = vec![0; SLOT_STRIDE - SLOT_BYTES];
@@ -170,7 +170,7 @@ impl HeadFile {
         })
     }
 
-    /// Notes `head`, which must be durable in the log already, and syncs the note.
+    /// Records `head`, which must be durable in the log already, and syncs it.
     pub fn write(&mut self, head: Head) -> Result<(), Error> {
         let offset = (self.next_slot * SLOT_STRIDE) as u64;
         let written = self.file.write_all_at(&encode_slot(head), offset);
@@ -241,7 +241,7 @@ fn encode_slot(head: Head) -> [u8; SLOT_BYTES] {
     slot
 }
 
-/// A slot that cannot be read for whatever reason counts as damaged: the other one decides.
+/// A slot that cannot be read counts as damaged: the other one decides.
 fn read_slot(file: &File, index: usize) -> Option<Head> {
     let mut slot = [0; SLOT_BYTES];
     file.read_exact_at(&mut slot, (index * SLOT_STRIDE) as u64)
@@ -319,7 +319,7 @@ mod tests {
             std::fs::write(&path, &torn).unwrap();
             assert_eq!(HeadFile::left(&path).unwrap(), None, "offset {offset}");
         }
-        // What an older build made has two blocks.
+        // A file of an older build has two blocks.
         std::fs::write(&path, &bytes[..LEFT_AT as usize]).unwrap();
         assert_eq!(HeadFile::left(&path).unwrap(), None);
         let (mut file, _) = HeadFile::open(&path).unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! What every log promises, whatever keeps it: memory, sled, and replicated engines to come.
+//! What every log guarantees, whatever stores it: memory, sled, or later engines.
 
 use std::sync::Arc;
 
@@ -11,28 +11,28 @@ pub use super::head::Head;
 use crate::model::event::Recorded;
 use crate::model::ids::{Epoch, Sequence};
 
-/// Bytes of envelopes that a [`Subscription`] asks for at once, and so the most that one
-/// follower holds: a few hundred events.
+/// Bytes of envelopes that a [`Subscription`] reads at once, and so the most that one follower
+/// holds: a few hundred events.
 pub const SUBSCRIPTION_BYTES_MAX: usize = 64 * 1024;
 
 /// A log of events: dense sequences from 1, each event chained to the one before by hash.
 ///
-/// One process leads: it takes an epoch with [`EventLog::lead`] and appends with it. Whoever
-/// leads next has a greater one, and appends with the old one fail forever.
+/// One process leads: it takes an epoch with [`EventLog::lead`] and appends with it. The next
+/// leader has a greater epoch, and appends with the old one fail forever.
 ///
 /// All calls block until done, on the disk or the network; readers and followers may be on any
 /// thread. What a reader has seen is durable.
 pub trait EventLog: Send + Sync {
-    /// Takes the log over for writing. The new epoch is greater than every one before, and
-    /// durable when this returns.
+    /// Takes over the log for writing. The new epoch is greater than all earlier ones, and durable
+    /// when this returns.
     fn lead(&self) -> Result<Epoch, Error>;
 
-    /// Where the log ends.
+    /// The end of the log.
     fn head(&self) -> Head;
 
-    /// Appends the batch, all of it or nothing, and returns when it is durable. The log must end
-    /// at `expected_head` ([`Error::Conflict`]) and `epoch` be the one that leads
-    /// ([`Error::Fenced`]); each event has that epoch and the sequence after the one before
+    /// Appends the whole batch or nothing, and returns when it is durable. The log must end at
+    /// `expected_head` ([`Error::Conflict`]) and `epoch` must be the leading one
+    /// ([`Error::Fenced`]); each event has that epoch and follows the one before
     /// ([`Error::NotNext`]). An empty batch changes nothing.
     fn append(
         &self,
@@ -41,10 +41,9 @@ pub trait EventLog: Send + Sync {
         epoch: Epoch,
     ) -> Result<Head, Error>;
 
-    /// Appends envelopes of another log as they are, hashes, epochs and all: for import and
-    /// replication. Long bodies must be in [`EventLog::contents`] already. The other conditions
-    /// are those of [`EventLog::append`], but that events keep their epochs, which must not
-    /// descend.
+    /// Appends another log's envelopes unchanged, with their hashes and epochs: for import and
+    /// replication. Long bodies must be in [`EventLog::contents`] already. The other conditions are
+    /// those of [`EventLog::append`], except that events keep their epochs, which must not descend.
     fn append_copied(
         &self,
         envelopes: &[u8],
@@ -53,22 +52,22 @@ pub trait EventLog: Send + Sync {
     ) -> Result<Head, Error>;
 
     /// The envelopes from `from` on (0 and 1 both mean the first), in order, as many as fit into
-    /// `bytes_max`, but one at least if there is one. Empty at the end of the log.
+    /// `bytes_max`, but at least one if one exists. Empty at the end of the log.
     fn read(&self, from: Sequence, bytes_max: usize) -> Result<Chunk, Error>;
 
     /// Follows the end of the log.
     fn heads(&self) -> watch::Receiver<Head>;
 
-    /// Where bodies are that are too long for their envelopes.
+    /// The store of bodies that are too long for their envelopes.
     fn contents(&self) -> &dyn Contents;
 }
 
-/// Envelopes one after the other.
+/// Consecutive envelopes of a log, in their encoded form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chunk {
     /// The position of the first, or where it would be.
     pub first: Sequence,
-    /// How many there are.
+    /// Number of envelopes.
     pub count: usize,
     /// The encoded bytes.
     pub bytes: Vec<u8>,
@@ -85,22 +84,22 @@ impl Chunk {
         }
     }
 
-    /// True when there is none.
+    /// True if there are no envelopes.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// The position after the last.
+    /// The position after the last envelope.
     pub fn next(&self) -> Sequence {
         Sequence(self.first.0 + self.count as u64)
     }
 
-    /// The envelopes; after an error there are no more.
+    /// Iterates over the envelopes. An error is the last item.
     pub fn envelopes(&self) -> Envelopes<'_> {
         Envelopes::new(&self.bytes)
     }
 
-    /// The events, long bodies fetched from `contents`.
+    /// The events, with long bodies from `contents`.
     pub fn events(&self, contents: &dyn Contents) -> Result<Vec<Recorded>, Error> {
         let mut events = Vec::with_capacity(self.count);
         let mut sequence = self.first;
@@ -113,7 +112,7 @@ impl Chunk {
     }
 }
 
-/// The event of an envelope, a long body fetched from `contents`.
+/// The event of an envelope, with a long body from `contents`.
 pub fn recorded(envelope: &Envelope<'_>, contents: &dyn Contents) -> Result<Recorded, Error> {
     let recorded = match envelope.content() {
         None => envelope.recorded(),
@@ -123,8 +122,8 @@ pub fn recorded(envelope: &Envelope<'_>, contents: &dyn Contents) -> Result<Reco
     recorded.map_err(|source| Error::Decode { sequence, source })
 }
 
-/// The hash of the event at `sequence`, zeros for 0; `None` beyond the head. By it a snapshot
-/// proves that it belongs to this log.
+/// The hash of the event at `sequence`, zeros for 0; `None` beyond the head. It proves that a
+/// snapshot belongs to this log.
 pub fn hash_at(log: &dyn EventLog, sequence: Sequence) -> Result<Option<ChainHash>, Error> {
     if sequence.0 == 0 {
         return Ok(Some(ChainHash::default()));
@@ -135,15 +134,15 @@ pub fn hash_at(log: &dyn EventLog, sequence: Sequence) -> Result<Option<ChainHas
     Ok(first.map(|envelope| envelope.hash()))
 }
 
-/// Walks envelopes that stand one after the other. Checks each by itself (its crc, its fields),
-/// not their sequence or chain.
+/// Iterates over consecutive envelopes. Checks each by itself (its crc, its fields), but not
+/// sequence or chain.
 #[derive(Clone, Debug)]
 pub struct Envelopes<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Envelopes<'a> {
-    /// Walks these bytes.
+    /// Iterates over these bytes.
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
@@ -165,15 +164,16 @@ impl<'a> Iterator for Envelopes<'a> {
     }
 }
 
-/// One follower of a log: every event from a position on, once, in order. It holds its position
-/// and nothing else, and reads from the log at its own pace: a slow follower costs no memory.
+/// One follower of a log: every event from a position on, once, in order. It holds only its
+/// position and reads at its own pace, so a slow follower costs no memory.
 pub struct Subscription {
     log: Arc<dyn EventLog>,
     heads: watch::Receiver<Head>,
     next: Sequence,
 }
 
-/// Follows `log` from `from` on: 0 and 1 are the first event, a future position is waited for.
+/// Follows `log` from `from` on: 0 and 1 are the first event; a later position than the end is
+/// waited for.
 pub fn subscribe(log: Arc<dyn EventLog>, from: Sequence) -> Subscription {
     let heads = log.heads();
     let next = from.max(Sequence(1));
@@ -181,17 +181,17 @@ pub fn subscribe(log: Arc<dyn EventLog>, from: Sequence) -> Subscription {
 }
 
 impl Subscription {
-    /// The position of the next event that will be given.
+    /// The position of the next event to return.
     pub fn position(&self) -> Sequence {
         self.next
     }
 
-    /// The next events, at least one; waits until there is one. A call that is dropped while it
-    /// waits has taken nothing.
+    /// The next events, at least one; waits until one exists. A call that is dropped while it waits
+    /// has consumed nothing.
     pub async fn next_batch(&mut self) -> Result<Chunk, Error> {
         let next = self.next;
         let waited = self.heads.wait_for(|head| head.sequence >= next).await;
-        // The sender lives in the log that we hold, so that it cannot be gone.
+        // The sender lives in the log that we hold, so it still exists.
         debug_assert!(waited.is_ok());
         drop(waited);
         let chunk = self.log.read(next, SUBSCRIPTION_BYTES_MAX)?;

@@ -1,5 +1,5 @@
-//! A log in memory, for tests and simulation. It encodes and chains like the durable ones, and
-//! can be made to fail in the middle of an append.
+//! A log in memory, for tests and simulation. It encodes and chains like a durable log, and can be
+//! made to fail in the middle of an append.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,7 +12,7 @@ use super::pack::{self, Encoded};
 use crate::model::event::Recorded;
 use crate::model::ids::{Epoch, Sequence};
 
-/// How an append fails, on demand.
+/// How the next append fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The batch was handed to the system and never reached the disk.
@@ -34,7 +34,7 @@ struct State {
     bytes: Vec<u8>,
     /// Where each event ends in `bytes`.
     ends: Vec<usize>,
-    /// Where the events end that a power cut would leave.
+    /// Where the events end that would survive a power cut.
     head: Head,
     epoch: Epoch,
     leads: bool,
@@ -58,13 +58,14 @@ impl MemoryLog {
         }
     }
 
-    /// Makes the next append fail. After it the log is unusable, as a durable one would be, until
-    /// a [`MemoryLog::restart`].
+    /// Makes the next append fail. After it the log is unusable, as a durable one would be, until a
+    /// [`MemoryLog::restart`].
     pub fn fail_next_append(&self, fault: Fault) {
         self.state().fault = Some(fault);
     }
 
-    /// What another process finds after this one died: everything that was synced, led by nobody.
+    /// What another process finds after this one died: everything that was synced, without a
+    /// leader.
     pub fn restart(&self) -> Self {
         let mut state = self.state().clone();
         (state.leads, state.poisoned, state.fault) = (false, false, None);
@@ -78,7 +79,7 @@ impl MemoryLog {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // A panicking test must not hide its own message behind this one's.
+        // A panicking test must not hide its own message behind this one.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -166,7 +167,7 @@ impl EventLog for MemoryLog {
     fn read(&self, from: Sequence, bytes_max: usize) -> Result<Chunk, Error> {
         let first = from.max(Sequence(1));
         let state = self.state();
-        // What a failed append left behind is not to be seen before the restart.
+        // What a failed append left behind must not be visible before the restart.
         let visible = usize::try_from(self.head().sequence.0).unwrap_or(usize::MAX);
         let ends = state.ends.get(..visible).unwrap_or(&state.ends);
         let skipped = usize::try_from(first.0 - 1).unwrap_or(usize::MAX);

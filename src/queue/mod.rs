@@ -2,21 +2,21 @@
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | [`encoding`] | how one event is laid out in bytes, and how events are chained by hash |
-//! | [`log`] | what every log promises, and following one |
-//! | [`memory`] | a log that forgets, for tests and simulation |
-//! | [`sled_log`] | a log that does not: the only code that touches sled |
-//! | [`directory`] | the names in a log's directory, who holds it, and how a new log takes its place |
+//! | [`encoding`] | the bytes of an event, and the chain of hashes |
+//! | [`log`] | what every log guarantees, and how to follow one |
+//! | [`memory`] | a log in memory, for tests and simulation |
+//! | [`sled_log`] | the durable log: the only code that touches sled |
+//! | [`directory`] | the names in a log's directory, its locks, and how a new log replaces it |
 //! | [`content`] | texts too long for the log, in files named by their hash |
-//! | [`snapshot`] | states of the fold, so that a start need not read everything |
-//! | [`reader`] | reading a log past its engine, which writes nothing |
-//! | [`verify`](mod@verify) | the proof that nothing is missing or altered |
-//! | [`salvage`] | what can still be read of a log that the engine refuses |
-//! | [`repair`] | a whole log again, of what can be read |
+//! | [`snapshot`] | snapshots of the state, so that a start need not read everything |
+//! | [`reader`] | reads a log without its engine, and writes nothing |
+//! | [`verify`](mod@verify) | proves that nothing is missing or altered |
+//! | [`salvage`] | reads what is left of a log that the engine refuses |
+//! | [`repair`] | rebuilds a damaged log |
 //! | [`portable`] | a whole log as one checksummed file: the way from one engine to another |
 //!
-//! It knows nothing of what events mean, of clocks (times come with the events), of connections,
-//! or of who waits for what.
+//! It does not know what events mean, clocks (times come with the events), connections, or who
+//! waits for what.
 
 pub mod content;
 pub mod directory;

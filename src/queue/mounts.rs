@@ -1,5 +1,5 @@
-//! Is a directory on a network file system? Locks there are advisory at best, and a sync may
-//! mean nothing, so that two schedulers could write one log.
+//! Recognises network file systems. Locks there are advisory at best, and a sync may do nothing, so
+//! two schedulers could write one log.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::Error;
 
-/// File systems whose files are on another machine, as the kernel names their types.
+/// File systems whose files are on another machine, by the kernel's names of their types.
 const NETWORK: [&str; 22] = [
     "9p",
     "afs",
@@ -33,25 +33,25 @@ const NETWORK: [&str; 22] = [
     "virtiofs",
 ];
 
-/// A place in the tree of directories that another file system begins at.
+/// A mounted file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
     /// Directory on which the file system is mounted.
     pub point: PathBuf,
-    /// The type of the file system, as the kernel names it.
+    /// The kernel's name of the file system's type.
     pub kind: String,
 }
 
 impl Mount {
-    /// True when its files are on another machine, or behind a hypervisor's file sharing.
+    /// True if its files are on another machine, or behind a hypervisor's file sharing.
     pub fn is_network(&self) -> bool {
         NETWORK.contains(&self.kind.as_str())
     }
 }
 
-/// The mount that `path`, absolute and without symbolic links, lies in: of the lines of a
-/// `mountinfo` text the one with the longest fitting mount point, and of equals the last, which
-/// hides the others. Lines that do not parse are passed over.
+/// The mount that contains `path`, which is absolute and without symbolic links: of the lines of a
+/// `mountinfo` text, the one with the longest matching mount point, and among equals the last,
+/// which hides the others. Invalid lines are skipped.
 pub fn mount_of(mountinfo: &[u8], path: &Path) -> Option<Mount> {
     let lines = mountinfo.split(|&byte| byte == b'\n');
     let fitting = lines
@@ -107,8 +107,8 @@ pub fn refuse_network(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// The absolute path of the nearest part that exists, without symbolic links: what does not
-/// exist yet will be made on the same file system.
+/// The absolute path of the nearest existing parent, without symbolic links: a new directory will
+/// be on the same file system.
 fn real_path(path: &Path) -> Result<PathBuf, Error> {
     let absolute = std::path::absolute(path).map_err(Error::io("resolve", path))?;
     let existing = absolute.ancestors().find(|part| part.exists());

@@ -1,5 +1,5 @@
-//! What all logs do before they write: check that a batch comes next, encode and chain it, and
-//! pack the envelopes into few values.
+//! The steps of every log before it writes: check that the batch comes next, encode and chain it,
+//! and pack the envelopes into few values.
 
 use super::Error;
 use super::encoding::{self, Envelope, LongBody};
@@ -7,8 +7,8 @@ use super::log::{Envelopes, Head};
 use crate::model::event::Recorded;
 use crate::model::ids::{Epoch, Sequence};
 
-/// A value of the engine. sled keeps up to about 9 KB safely: longer ones end in files of their
-/// own that nobody syncs, and its leaf pages hold 16 values.
+/// Largest value of the engine. sled stores up to about 9 KB safely: longer values are files of
+/// their own that nothing syncs, and its leaf pages hold 16 values.
 pub(super) const VALUE_BYTES_MAX: usize = 4 * 1024;
 
 /// A batch ready to be written.
@@ -16,16 +16,16 @@ pub(super) const VALUE_BYTES_MAX: usize = 4 * 1024;
 pub(super) struct Encoded {
     /// The envelopes, one after the other.
     pub bytes: Vec<u8>,
-    /// Where each ends in `bytes`.
+    /// Where each envelope ends in `bytes`.
     pub ends: Vec<usize>,
-    /// Bodies that must be kept first.
+    /// Bodies that must be stored before the envelopes.
     pub long: Vec<LongBody>,
-    /// Where the log will end.
+    /// The end of the log after this batch.
     pub head: Head,
 }
 
-/// Checks what is the same for every way to append. `current` is the newest epoch, and `leads`
-/// says whether it was taken through this very handle: an epoch of an earlier process is none.
+/// The checks of every kind of append. `current` is the newest epoch, and `leads` tells whether
+/// this very handle took it: an earlier process's epoch does not count.
 pub(super) fn check_turn(
     head: Head,
     current: Epoch,
@@ -42,12 +42,12 @@ pub(super) fn check_turn(
     Ok(())
 }
 
-/// The epoch of the next leader: an imported log may have seen greater ones than this one.
+/// The epoch of the next leader. An imported log may contain greater ones than this log's.
 pub(super) fn next_epoch(current: Epoch, head: Head) -> Epoch {
     Epoch(current.max(head.epoch).0.saturating_add(1))
 }
 
-/// Encodes a batch that is to follow `head`.
+/// Encodes a batch that follows `head`.
 pub(super) fn encode(batch: &[Recorded], head: Head, epoch: Epoch) -> Result<Encoded, Error> {
     // Most events take less; more only costs a reallocation.
     let bytes = Vec::with_capacity(batch.len() * 256);
@@ -82,7 +82,7 @@ pub(super) fn encode(batch: &[Recorded], head: Head, epoch: Epoch) -> Result<Enc
     Ok(encoded)
 }
 
-/// Takes envelopes of another log over, after checking that they follow `head`.
+/// Takes envelopes of another log, after checking that they follow `head`.
 pub(super) fn copy(envelopes: &[u8], head: Head) -> Result<Encoded, Error> {
     let mut encoded = Encoded {
         head,
@@ -98,7 +98,7 @@ pub(super) fn copy(envelopes: &[u8], head: Head) -> Result<Encoded, Error> {
     Ok(encoded)
 }
 
-/// The head after `envelope`, if that one follows `head`.
+/// The head after `envelope`, if it follows `head`.
 pub(super) fn follow(head: Head, envelope: &Envelope<'_>) -> Result<Head, Error> {
     let (sequence, epoch) = (envelope.sequence, envelope.epoch);
     check_next(sequence, head.sequence)?;
@@ -124,7 +124,7 @@ pub(super) fn follow(head: Head, envelope: &Envelope<'_>) -> Result<Head, Error>
 }
 
 fn check_next(sequence: Sequence, after: Sequence) -> Result<(), Error> {
-    // Eighteen digits of events will not be reached; an overflow must not be either.
+    // No log reaches eighteen digits of events; an overflow must be impossible anyway.
     if after.0.checked_add(1) == Some(sequence.0) {
         return Ok(());
     }
@@ -141,10 +141,10 @@ pub(super) struct Value {
     pub bytes: Vec<u8>,
 }
 
-/// Packs a batch into few values, since the engine's cost is by key and a log of few keys opens
-/// quickly. If all of it fits into the log's last value, that one is written again with the batch
-/// at its end; otherwise the batch begins a value of its own. So every batch of up to 4 KiB is one
-/// value, which sled writes three times as fast as two. The last value is the tail from now on.
+/// Packs a batch into few values, because the engine's cost is per key and a log of few keys opens
+/// fast. If all of it fits into the log's last value, that value is written again with the batch at
+/// its end; otherwise the batch begins a value of its own. So every batch of up to 4 KiB is one
+/// value, which sled writes three times as fast as two. Afterwards, the last value is the tail.
 pub(super) fn pack(tail: &Value, encoded: &Encoded) -> Result<Vec<Value>, Error> {
     let fits = tail.bytes.len() + encoded.bytes.len() <= VALUE_BYTES_MAX;
     if fits && !tail.bytes.is_empty() {

@@ -1,5 +1,5 @@
-//! A whole log as one file that any later version and any other engine can take in, and that
-//! proves to be complete: the way out of sled.
+//! A whole log as one file that any later version and any other engine can import, and that proves
+//! that it is complete. It is the way out of sled.
 //!
 //! Little endian:
 //!
@@ -39,8 +39,8 @@ const END: u8 = 0;
 /// Bytes of envelopes that are read or appended at once: some thousand events share a sync.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// Writes all of `log` up to its present head, and gives that. Flushes `to`; syncing it is the
-/// caller's.
+/// Writes all of `log` up to its present head, and returns that head. Flushes `to`; the caller
+/// syncs it.
 pub fn write_portable(log: &dyn EventLog, to: impl Write) -> Result<Head, Error> {
     let end = log.head();
     let mut out = Portable::begin(to)?;
@@ -62,7 +62,7 @@ pub fn write_portable(log: &dyn EventLog, to: impl Write) -> Result<Head, Error>
     out.end()
 }
 
-/// A portable log in the making, for who gets the events from somebody else.
+/// Writes a portable log from events that come from elsewhere.
 pub struct Portable<W: Write> {
     out: Hashed<BufWriter<W>>,
     head: Head,
@@ -91,7 +91,7 @@ impl<W: Write> Portable<W> {
         Ok(())
     }
 
-    /// Writes the end, flushes, and gives the last event's place and hash.
+    /// Writes the end, flushes, and returns the last event's position and hash.
     pub fn end(self) -> Result<Head, Error> {
         let head = self.head;
         write_end(self.out, head).map_err(cannot_write)?;
@@ -139,9 +139,9 @@ impl<W: Write> Write for Hashed<W> {
     }
 }
 
-/// Appends a portable log to `log`, which must be empty and led with `epoch`. The whole file is
-/// checked before the first event is appended; then it is read again. Afterwards the log has the
-/// same events under the same hashes.
+/// Appends a portable log to `log`, which must be empty and led with `epoch`. Checks the whole file
+/// before it appends the first event, and then reads it again. Afterwards the log has the same
+/// events with the same hashes.
 pub fn read_portable(
     mut from: impl Read + Seek,
     log: &dyn EventLog,
@@ -180,8 +180,8 @@ pub fn read_portable(
     Ok(head)
 }
 
-/// Makes the log in `dir` of a portable one: there must be none, or one without events. All of it
-/// is there afterwards, or nothing: it is made beside and renamed.
+/// Creates the log in `dir` from a portable one. `dir` must have no log, or one without events. The
+/// new log is created beside it and renamed, so afterwards it is complete or does not exist.
 pub fn import(from: impl Read + Seek, dir: &Path, options: &OpenOptions) -> Result<Head, Error> {
     if directory::exists(dir) {
         let there = SledLog::open(dir, options)?;
@@ -204,7 +204,8 @@ pub fn import(from: impl Read + Seek, dir: &Path, options: &OpenOptions) -> Resu
     }
 }
 
-/// Reads a whole portable log, checks everything, and shows each event's envelope and long body.
+/// Reads and checks a whole portable log, and passes each event's envelope and long body to
+/// `event`.
 fn walk(
     from: &mut impl Read,
     mut event: impl FnMut(&[u8], &[u8]) -> Result<(), Error>,
@@ -281,7 +282,7 @@ impl<R: Read> Reader<R> {
         Ok(bytes)
     }
 
-    /// A length and so many bytes; memory is taken as they come, not by what the length says.
+    /// A length and that many bytes. Memory grows with the bytes that arrive, not with the length.
     fn field(&mut self, into: &mut Vec<u8>, bytes_max: usize) -> Result<(), Error> {
         let length = u32::from_le_bytes(self.array()?) as usize;
         if length > bytes_max {

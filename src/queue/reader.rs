@@ -1,15 +1,15 @@
-//! Reading a log without its engine: nothing is written, locked, copied or made, so that it works
-//! on a read-only or full disk, beside a writer, and when that writer has stopped.
+//! Reads a log without its engine. It writes, locks, copies and creates nothing, so it works on a
+//! read-only or full disk, beside a writer, and while that writer is stopped.
 //!
-//! The engine's files are searched for events as plain bytes ([`super::salvage`]), and the
-//! chain of hashes says which of them follow each other. A writer may be at work meanwhile: the
-//! engine may move events between two looks, and a batch may be there in part. So
+//! The engine's files are searched for events as plain bytes ([`super::salvage`]), and the chain of
+//! hashes shows which of them follow each other. A writer may be at work: the engine may move
+//! events between two looks, and a batch may be only partly there. So
 //!
-//! - a search that misses an event which is known to be durable is done again;
-//! - a batch that is being written counts only when all of it is there (the head file says where it
+//! - a search that misses an event which is known to be durable is repeated;
+//! - a batch that is being written counts only once it is complete (the head file says where it
 //!   begins and ends);
-//! - before an event is given out of a log that nobody has closed, the engine's file is synced: what
-//!   a reader has seen stays.
+//! - before a reader gets an event of a log that was not closed, the engine's file is synced, so
+//!   that what the reader has seen stays.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -23,21 +23,21 @@ use super::salvage::index::{Chain, Index, Place};
 use super::{Error, directory, encoding, files, salvage};
 use crate::model::ids::{Epoch, Sequence};
 
-/// How often a search is repeated that has missed something. Each one takes as long as reading the
-/// files does, and the engine moves an event about once in some thousand appends.
+/// How often a search that missed something is repeated. Each takes as long as reading the files,
+/// and the engine moves an event about once in some thousand appends.
 const SEARCHES_MAX: usize = 6;
 /// A disk that does not answer must not keep a reader from what is in memory.
 const SYNC_MAX: Duration = Duration::from_secs(2);
 
-/// How the writer of a log left it.
+/// How the writer left a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// A writer has it open, or was killed, or an older build closed it.
     Open,
-    /// It was closed, and the engine's files are as they were then, or too large to tell.
+    /// It was closed, and the engine's files are unchanged since, or too large to check.
     Closed,
-    /// It was closed, and the engine's files are others than they were then; or the engine has
-    /// refused them. Every event can be read anyway.
+    /// It was closed, and the engine's files have changed since; or the engine has refused them.
+    /// Every event can still be read.
     Altered,
 }
 
@@ -54,15 +54,15 @@ pub struct LogReader {
 }
 
 impl LogReader {
-    /// Searches the log in `dir` for its events from `from` on; 0 and 1 are the first. Earlier
-    /// ones are not kept, so that a reader who has a snapshot needs no memory for them.
+    /// Searches the log in `dir` for its events from `from` on; 0 and 1 are the first. Earlier ones
+    /// take no memory, so a reader with a snapshot needs little.
     ///
-    /// [`Error::Damaged`] where an event is missing that is known to have been there.
+    /// [`Error::Damaged`] if an event is missing that is known to have existed.
     pub fn open(dir: &Path, from: Sequence) -> Result<Self, Error> {
         Self::after(dir, from, None)
     }
 
-    /// The same; the event before has this hash, if that is known.
+    /// Like `open`, with the hash of the event before `from`, if it is known.
     fn after(dir: &Path, from: Sequence, hash: Option<u64>) -> Result<Self, Error> {
         let dir = directory::place(dir);
         let from = from.max(Sequence(1));
@@ -78,10 +78,11 @@ impl LogReader {
     }
 
     fn search(dir: &Path, from: Sequence, hash: Option<u64>) -> Result<Self, Error> {
-        // One that vanishes at this moment is not an empty one.
+        // A log that vanishes at this moment is not an empty one.
         fs::metadata(dir).map_err(Error::io("open", dir))?;
         let note = dir.join("head");
-        // Read before the search, so that it must find all of it, however much is appended since.
+        // Read before the search, so the search must find all of it, however much is appended
+        // since.
         let (before, noted) = (HeadFile::left(&note)?, HeadFile::known(&note)?);
         let (index, files) = salvage::search(dir, from)?;
         let left = HeadFile::left(&note)?;
@@ -103,7 +104,7 @@ impl LogReader {
         Ok(reader)
     }
 
-    /// Takes of the chain what is durable, and says what is missing.
+    /// Takes the durable part of the chain, and reports what is missing.
     fn judge(&mut self, chain: Chain, noted: &[Head], before: Option<Left>) -> Result<(), Error> {
         let damaged = |why: String| {
             let path = self.dir.clone();
@@ -143,8 +144,8 @@ impl LogReader {
         Ok(())
     }
 
-    /// Leaves out what a power cut took back, and what the engine has left of it in its files: the
-    /// writer of today has not seen it, and what he writes has a greater epoch.
+    /// Leaves out what a power cut took back but is still in the engine's files: the present writer
+    /// has not seen it, and its own events have a greater epoch.
     fn forget_taken_back(&mut self) {
         let Some(left) = self.left else {
             return;
@@ -157,8 +158,8 @@ impl LogReader {
         self.chain.truncate(kept);
     }
 
-    /// The last event that was found and follows none that was. What a batch that is being written
-    /// has put down so far is no stray.
+    /// The last event that was found and follows no other found event. The written part of an
+    /// unfinished batch does not count.
     fn last_stray(&self, reached: Sequence, before: Option<Left>) -> Sequence {
         let written = [self.left, before].into_iter().flatten().map(Left::end);
         let written = written.max().unwrap_or_default().max(reached);
@@ -194,8 +195,8 @@ impl LogReader {
         })
     }
 
-    /// Makes durable what was found; for a limited time, because the disk may be what has stopped
-    /// the writer. A disk that is read-only has nothing to sync.
+    /// Syncs what was found, for a limited time, because the disk may be what has stopped the
+    /// writer. On a read-only disk there is nothing to sync.
     fn sync(&self) {
         let files: Vec<_> = self
             .files
@@ -213,22 +214,22 @@ impl LogReader {
         if let Ok(syncing) = syncing
             && synced.recv_timeout(SYNC_MAX).is_ok()
         {
-            // It is at its end: nothing of it is left behind.
+            // The thread has finished: it leaves nothing behind.
             let _ = syncing.join();
         }
     }
 
-    /// The last event that there is to read.
+    /// The last event that can be read.
     pub fn head(&self) -> Head {
         self.head
     }
 
-    /// Where long bodies and outputs are.
+    /// The store of long bodies and outputs.
     pub fn contents(&self) -> &FileContents {
         &self.contents
     }
 
-    /// How the log was left. Reads the engine's files once more where it was closed.
+    /// How the log was left. Reads the engine's files again if it was closed.
     pub fn ending(&self) -> Result<Ending, Error> {
         if self.dir.join(directory::PRE_OPEN_COPY).exists() {
             return Ok(Ending::Altered);
@@ -247,8 +248,8 @@ impl LogReader {
         })
     }
 
-    /// The envelopes from `from` on, as many as fit into `bytes_max`, but one at least if there is
-    /// one. Searches again where the engine has moved them meanwhile.
+    /// The envelopes from `from` on, as many as fit into `bytes_max`, but at least one if one
+    /// exists. Searches again if the engine has moved them.
     pub fn read(&mut self, from: Sequence, bytes_max: usize) -> Result<Chunk, Error> {
         for _ in 0..SEARCHES_MAX {
             let mut chunk = Chunk::empty(from.max(self.from));
@@ -266,7 +267,7 @@ impl LogReader {
         Err(Error::Damaged { path, why })
     }
 
-    /// False where an event is no longer in its place.
+    /// False if an event is no longer in its place.
     fn fill(&self, chunk: &mut Chunk, bytes_max: usize) -> Result<bool, Error> {
         let skipped = usize::try_from(chunk.first.0 - self.from.0).unwrap_or(usize::MAX);
         for index in self.chain.iter().skip(skipped) {
@@ -289,7 +290,7 @@ impl LogReader {
 }
 
 impl Left {
-    /// The last event that its writer has spoken of.
+    /// The last event that its writer has announced.
     fn end(self) -> Sequence {
         match self {
             Self::Open { after, .. } => after.sequence,
@@ -297,7 +298,7 @@ impl Left {
         }
     }
 
-    /// True for an event that follows the last one and is not its writer's.
+    /// True for an event that follows the last one and is not from its writer.
     fn is_beyond(&self, place: &Place) -> bool {
         match self {
             Self::Open { after, .. } => {
@@ -308,8 +309,8 @@ impl Left {
     }
 }
 
-/// The last event at or before `reached` with which a batch ended, as far as that is known. The
-/// later note comes first.
+/// The last event at or before `reached` that ended a batch, as far as is known. The later note
+/// comes first.
 fn whole_batch(reached: Sequence, notes: [Option<Left>; 2]) -> Sequence {
     let ends = notes.into_iter().flatten().flat_map(|left| match left {
         Left::Open { before, after } => [after.sequence, before.sequence],
@@ -317,14 +318,14 @@ fn whole_batch(reached: Sequence, notes: [Option<Left>; 2]) -> Sequence {
     });
     let mut ends = ends.peekable();
     match ends.peek() {
-        // What follows the last batch that was announced was announced and not written down.
+        // Anything after the last finished batch was announced but not written.
         Some(last) if reached <= *last => {}
         _ => return reached,
     }
     ends.find(|end| *end <= reached).unwrap_or(reached)
 }
 
-/// Whether somebody has the log open at this moment.
+/// Whether a process has the log open now.
 fn is_written(dir: &Path) -> bool {
     directory::holder(dir).is_some()
 }
@@ -361,18 +362,19 @@ mod tests {
             files: None,
         });
         let table = [
-            // The batch from 11 to 20, in part, whole, and with what nobody has announced.
+            // The batch from 11 to 20: partly written, complete, and followed by unannounced
+            // events.
             (15, open(10, 20), open(10, 20), 10),
             (10, open(10, 20), open(10, 20), 10),
             (20, open(10, 20), open(10, 20), 20),
             (23, open(10, 20), open(10, 20), 23),
-            // Others have been written while the files were searched.
+            // More was written while the files were searched.
             (15, open(20, 30), open(10, 20), 10),
             (20, open(20, 30), open(10, 20), 20),
             (25, open(20, 30), open(10, 20), 20),
             (30, open(20, 30), open(10, 20), 30),
             (30, closed, open(20, 30), 30),
-            // An older build says nothing of batches.
+            // An older build does not announce batches.
             (15, None, None, 15),
         ];
         for (reached, left, before, expected) in table {

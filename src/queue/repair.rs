@@ -1,15 +1,16 @@
-//! A damaged log: what is wrong with it, and a whole one again that has all that can be proven.
+//! Repairs a damaged log: finds what is wrong, and writes a new log of every event that can be
+//! verified.
 //!
 //! A repair deletes nothing and changes nothing in place. It writes a new log beside the damaged
-//! one, and when that one is on the disk and proven, the two change places by renames:
+//! one, syncs and verifies it, and then swaps the two by renames:
 //!
-//! 1. `log.repaired.unfinished` is made, proven, and renamed to `log.repaired`;
-//! 2. `log` is renamed to what the caller names, which keeps it;
+//! 1. `log.repaired.unfinished` is written, verified, and renamed to `log.repaired`;
+//! 2. `log` is renamed to a name that the caller gives, so it is kept;
 //! 3. `log.repaired` is renamed to `log`;
 //! 4. snapshots that do not belong to the new log are moved beside the damaged one.
 //!
-//! A process may die anywhere. Between 2 and 3 there is no `log`: whoever opens it next
-//! (`finish`) takes the third step. Anywhere else the repair is done again from the start.
+//! The process may die anywhere. Between 2 and 3 there is no `log`: the next process that opens it
+//! (`finish`) takes the third step. Otherwise the repair starts again.
 
 use std::fs;
 use std::io;
@@ -27,52 +28,52 @@ use crate::model::ids::{ContentHash, Epoch, Sequence};
 
 /// Bytes of events that are read and appended at once: some thousand events share a sync.
 const CHUNK_BYTES: usize = 1 << 20;
-/// How far the epoch is raised over every one that is known. A reign that recorded nothing leaves
-/// no trace in the events, and nobody starts a scheduler so often without a trace.
+/// How far the epoch is raised above every known one. A leader that recorded nothing leaves no
+/// trace in the events, and nobody starts a scheduler that often without a trace.
 const EPOCH_LEAP: u64 = 1_000;
 
 /// What an examination found.
 pub struct Findings {
-    /// The events that are proven, from the first one on.
+    /// The verified events, from the first one on.
     pub salvage: Salvage,
-    /// The first bad event and what is wrong with it; none when nothing is missing.
+    /// The first bad event and what is wrong with it; `None` if nothing is missing.
     pub bad: Option<(Sequence, String)>,
-    /// How far the log is known to have reached.
+    /// The last event that the log is known to have had.
     pub known: Sequence,
-    /// Why the storage engine does not give the events that are there, in its own words.
+    /// Why the storage engine does not return all events, in its own words.
     pub engine: Option<String>,
-    /// Snapshots of what is not in the proven events.
+    /// Snapshots of events that are not among the verified ones.
     pub foreign_snapshots: Vec<PathBuf>,
-    /// Texts that are missing or altered; every event that names one is among the proven.
+    /// Texts that are missing or altered; the events that name them are verified.
     pub lost: Vec<LostText>,
 }
 
 impl Findings {
-    /// The last of the proven events.
+    /// The last verified event.
     pub fn head(&self) -> Head {
         self.salvage.head()
     }
 
-    /// True when there is nothing to repair. What is missing cannot be repaired.
+    /// True if there is nothing to repair. Missing texts cannot be repaired.
     pub fn is_whole(&self) -> bool {
         self.has_all_events() && self.altered().next().is_none()
     }
 
-    /// True when every event is there and the engine gives it: nothing but texts may be damaged.
+    /// True if every event exists and the engine returns it: at most texts are damaged.
     pub fn has_all_events(&self) -> bool {
         self.bad.is_none() && self.engine.is_none() && self.foreign_snapshots.is_empty()
     }
 
-    /// The texts that are not what was written.
+    /// Texts that are not what was written.
     pub fn altered(&self) -> impl Iterator<Item = &LostText> {
         self.lost.iter().filter(|lost| lost.altered)
     }
 }
 
-/// Looks at the log in `dir`: searches its files for events and proves them. Writes nothing, takes
-/// no lock, and does not ask the engine, so that it can be done on any disk.
+/// Searches the files of the log in `dir` for events and verifies them. Writes nothing, takes no
+/// lock, and does not open the engine, so it works on any disk.
 ///
-/// Fails with [`Error::Decode`] where a newer build wrote an event, or with what the system says.
+/// Fails with [`Error::Decode`] if a newer build wrote an event, or with the system's error.
 pub fn look(dir: &Path, snapshots: &Path) -> Result<Findings, Error> {
     let snapshots = sound(snapshots)?;
     let mut findings = prove(Salvage::look(dir)?)?;
@@ -81,8 +82,8 @@ pub fn look(dir: &Path, snapshots: &Path) -> Result<Findings, Error> {
     Ok(findings)
 }
 
-/// The same of a log that nobody else may have open, and sees what the engine makes of a copy of
-/// its files. Where that opens, and no snapshot is ahead of it, the log is whole.
+/// Like [`look`], for a log that no other process has open; also opens a copy of its files with the
+/// engine. If that succeeds, and no snapshot is ahead of it, the log is complete.
 ///
 /// Fails with [`Error::Held`] as well.
 pub fn examine(dir: &Path, snapshots: &Path) -> Result<Findings, Error> {
@@ -91,7 +92,7 @@ pub fn examine(dir: &Path, snapshots: &Path) -> Result<Findings, Error> {
     let snapshots = sound(snapshots)?;
     let newest = snapshots.iter().map(|sound| sound.sequence).max();
     match engine_says(dir)? {
-        // Whatever else is in the files was never acknowledged, or was taken back.
+        // Anything else in the files was never acknowledged, or was taken back.
         Ok(head) if newest <= Some(head.sequence) && findings.salvage.end_at(head)? => {
             findings.bad = None;
             findings.known = head.sequence;
@@ -135,7 +136,7 @@ fn altered(dir: &Path) -> Result<Option<String>, Error> {
     }
 }
 
-/// Damage is no reason for these, and a repair no cure.
+/// True for errors that are not damage and that a repair does not fix.
 fn is_cure_elsewhere(why: &Error) -> bool {
     match why {
         Error::Decode { source, .. } => matches!(
@@ -148,8 +149,8 @@ fn is_cure_elsewhere(why: &Error) -> bool {
 }
 
 impl Findings {
-    /// A snapshot is written only of what is on the disk, so that one from beyond the end proves
-    /// that there was more.
+    /// Snapshots contain only what is on the disk, so one from beyond the end proves that events
+    /// are missing.
     fn compare(&mut self, snapshots: Vec<ValidSnapshot>) -> Result<(), Error> {
         let head = self.head().sequence;
         for sound in snapshots {
@@ -167,14 +168,14 @@ impl Findings {
     }
 }
 
-/// The snapshots that are as they were written.
+/// The snapshots that are unchanged since they were written.
 fn sound(snapshots: &Path) -> Result<Vec<ValidSnapshot>, Error> {
     let stored = snapshot::all(snapshots)?;
     let sound = stored.iter().map(snapshot::check);
     Ok(sound.filter_map(Result::ok).collect())
 }
 
-/// Where the log ends, says the engine, or what it says against its files. A copy of them is asked.
+/// The end of the log according to the engine, or its complaint, from a copy of the files.
 fn engine_says(dir: &Path) -> Result<Result<Head, String>, Error> {
     let copy = sibling(dir, &format!("check{}", files::UNFINISHED));
     remove(&copy)?;
@@ -186,7 +187,7 @@ fn engine_says(dir: &Path) -> Result<Result<Head, String>, Error> {
         }
     });
     let said = copied.map_err(Error::io("copy", dir)).map(|()| {
-        // The copy is nobody's log, so that it matters little where it is.
+        // The copy is not a log that anybody uses, so its place matters little.
         let options = OpenOptions {
             allow_network_filesystem: true,
             ..OpenOptions::default()
@@ -204,15 +205,15 @@ fn engine_says(dir: &Path) -> Result<Result<Head, String>, Error> {
 /// What a repair did.
 #[derive(Debug)]
 pub struct Repaired {
-    /// Where the log ends now.
+    /// The end of the new log.
     pub head: Head,
-    /// Content files that were not as they were written and are left with the damaged log.
+    /// Content files that were altered and stay with the damaged log.
     pub altered: u64,
 }
 
-/// Puts a whole log in the place of the one in `dir`: the events that were found, byte by byte.
-/// The damaged one, and the snapshots that do not belong to the new one, are in `aside` then,
-/// which must not exist and be in the same directory.
+/// Replaces the log in `dir` by one of the events that were found, byte for byte. The damaged log,
+/// and the snapshots that do not belong to the new one, move to `aside`, which must not exist and
+/// must be in the same directory.
 pub fn repair(
     findings: Findings,
     dir: &Path,
@@ -224,7 +225,7 @@ pub fn repair(
     let unfinished = begin(dir)?;
     let altered = link_contents(&dir.join("content"), &unfinished.join("content"))?;
     let head = write(&findings.salvage, &unfinished, options)?;
-    // Held until the new log is in its place, so that nobody is quicker.
+    // Held until the new log is in its place, so that no other process takes it.
     let held = directory::lock(&unfinished)?;
     rename(&unfinished, &repaired)?;
     rename(dir, aside)?;
@@ -242,8 +243,8 @@ pub fn repair(
     Ok(Repaired { head, altered })
 }
 
-/// Moves the texts that are not what was written out of the log in `dir`, below `aside`: who wants to
-/// keep the true ones again must not find them. All else stays as it is. Gives how many there were.
+/// Moves the altered texts of the log in `dir` below `aside`, so that the true ones can be stored
+/// again. Everything else stays. Returns their number.
 pub fn set_texts_aside(findings: &Findings, dir: &Path, aside: &Path) -> Result<u64, Error> {
     let contents = FileContents::at(&dir.join("content"));
     let kept = FileContents::at(&aside.join("content"));
@@ -261,7 +262,7 @@ pub fn set_texts_aside(findings: &Findings, dir: &Path, aside: &Path) -> Result<
     Ok(moved)
 }
 
-/// [`Error::Lost`] where there is no log, and a sound snapshot says that there was one.
+/// [`Error::Lost`] if there is no log, but a valid snapshot of one.
 pub fn lost(dir: &Path, snapshots: &Path) -> Result<Option<Error>, Error> {
     if exists(dir) {
         return Ok(None);
@@ -274,7 +275,7 @@ pub fn lost(dir: &Path, snapshots: &Path) -> Result<Option<Error>, Error> {
     }))
 }
 
-/// Writes the events into a new log in `dir`, and proves it.
+/// Writes the events into a new log in `dir`, and verifies it.
 fn write(events: &Salvage, dir: &Path, options: &OpenOptions) -> Result<Head, Error> {
     let log = SledLog::open(dir, options)?;
     let used = Epoch(events.epoch.0.saturating_add(EPOCH_LEAP));
@@ -295,8 +296,7 @@ fn write(events: &Salvage, dir: &Path, options: &OpenOptions) -> Result<Head, Er
     Ok(end)
 }
 
-/// Gives the content files a second name in the new log. Those whose bytes are not what their
-/// name says stay behind, and are counted.
+/// Links the content files into the new log. Altered ones stay behind and are counted.
 fn link_contents(from: &Path, to: &Path) -> Result<u64, Error> {
     files::make_dir(to)?;
     let mut altered = 0;
@@ -310,7 +310,7 @@ fn link_contents(from: &Path, to: &Path) -> Result<u64, Error> {
             }
             let name = into.join(file.file_name().unwrap_or_default());
             let linked = fs::hard_link(&file, &name);
-            // Not every file system gives a file two names.
+            // Not every file system supports hard links.
             if linked.is_err() {
                 let bytes = fs::read(&file).map_err(Error::io("read", &file))?;
                 files::write_atomically(&name, &[&bytes])?;
@@ -322,7 +322,7 @@ fn link_contents(from: &Path, to: &Path) -> Result<u64, Error> {
     Ok(altered)
 }
 
-/// True for a content file that holds what its name says.
+/// True if a content file's bytes match its name.
 fn is_as_named(file: &Path) -> bool {
     let first = file.parent().and_then(Path::file_name).unwrap_or_default();
     let rest = file.file_name().unwrap_or_default();

@@ -1,6 +1,6 @@
-//! States of the fold, so that a start reads a snapshot and the events after it. What is in one
-//! is the fold's business; here it is bytes. A snapshot is a shortcut and proves nothing: one
-//! that is damaged, or that does not belong to the log, is passed over.
+//! Snapshots of the state, so that a start reads one and the events after it. Here they are only
+//! bytes. A snapshot is a shortcut and proves nothing: one that is damaged, or that does not belong
+//! to the log, is skipped.
 //!
 //! A file `NNNNNNNNNNNNNNNNNNNN.snapshot`, named by its sequence, little endian:
 //!
@@ -31,22 +31,22 @@ const LAYOUT: u32 = 1;
 const HEADER_BYTES: usize = 64;
 const HASH_BYTES: usize = 32;
 const SUFFIX: &str = ".snapshot";
-/// The newest is used; the others are for when that one is damaged, and for `verify`.
+/// The newest is used; the others are for when it is damaged, and for `verify`.
 const KEPT: usize = 3;
-/// The state of 100,000 features is some tens of megabytes. A file beyond this is not ours.
+/// The state of 100,000 features takes some tens of megabytes. A larger file is not ours.
 pub const STATE_BYTES_MAX: usize = 1 << 30;
 
 /// Bytes of a snapshot that are read at once.
 const BUFFER_BYTES: usize = 128 * 1024;
 
-/// A state of the fold, to be written.
+/// A state to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     /// The last event that it contains.
     pub sequence: Sequence,
-    /// The hash of that event, by which the snapshot belongs to its log.
+    /// The hash of that event, which shows that the snapshot belongs to the log.
     pub chain_hash: ChainHash,
-    /// The version of the state's shape, raised by the fold when it changes.
+    /// The version of the state's shape, raised when the state changes.
     pub state_version: u32,
     /// The encoded bytes.
     pub bytes: Vec<u8>,
@@ -61,7 +61,7 @@ pub struct Stored {
     pub path: PathBuf,
 }
 
-/// A snapshot that was passed over, and why.
+/// A snapshot that was skipped, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("snapshot {} is not used: {why}", path.display())]
 pub struct PassedOver {
@@ -81,7 +81,7 @@ pub fn write(dir: &Path, snapshot: &Snapshot) -> Result<PathBuf, Error> {
         });
     }
     files::make_dir(dir)?;
-    // Whoever made it may have been killed before its name was synced.
+    // The process that created it may have been killed before its name was synced.
     if let Some(above) = dir.parent().filter(|above| !above.as_os_str().is_empty()) {
         files::sync_dir(above)?;
     }
@@ -109,7 +109,7 @@ fn header(snapshot: &Snapshot) -> [u8; HEADER_BYTES] {
     header
 }
 
-/// Every snapshot in `dir`, the newest first; not opened. None if there is no such directory.
+/// Every snapshot in `dir`, the newest first, not opened. Empty if the directory does not exist.
 pub fn all(dir: &Path) -> Result<Vec<Stored>, Error> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -130,13 +130,13 @@ pub fn all(dir: &Path) -> Result<Vec<Stored>, Error> {
     Ok(found)
 }
 
-/// A snapshot's file that is as it was written. The state in it is read when asked for: it is the
-/// greatest thing that a start reads, and never held in memory as bytes.
+/// A snapshot's file that is unchanged since it was written. Its state is read on demand: it is the
+/// largest thing that a start reads, and is never in memory as bytes.
 #[derive(Debug)]
 pub struct ValidSnapshot {
     /// The last event that it contains.
     pub sequence: Sequence,
-    /// The hash of that event, by which the snapshot belongs to its log.
+    /// The hash of that event, which shows that the snapshot belongs to the log.
     pub chain_hash: ChainHash,
     /// The version of the state's shape.
     pub state_version: u32,
@@ -148,7 +148,7 @@ pub struct ValidSnapshot {
 }
 
 impl ValidSnapshot {
-    /// The state's bytes, from the first on; [`ValidSnapshot::bytes`] of them.
+    /// Reads the state's bytes from the first on; there are [`ValidSnapshot::bytes`] of them.
     pub fn state(&mut self) -> io::Result<impl Read> {
         self.file.seek(SeekFrom::Start(HEADER_BYTES as u64))?;
         let file = BufReader::with_capacity(BUFFER_BYTES, &self.file);
@@ -156,7 +156,7 @@ impl ValidSnapshot {
     }
 }
 
-/// Opens one snapshot and checks it against itself: that it is as it was written.
+/// Opens one snapshot and checks that it is unchanged since it was written.
 pub fn check(stored: &Stored) -> Result<ValidSnapshot, PassedOver> {
     let passed_over = |why: String| PassedOver {
         path: stored.path.clone(),
@@ -223,15 +223,15 @@ fn hash_rest(file: &mut File, mut bytes: u64, hasher: &mut Sha256) -> io::Result
     Ok(())
 }
 
-/// `N` bytes of the header at `offset`; all callers' offsets are constants within it.
+/// `N` bytes of the header at `offset`. All callers' offsets are constants within it.
 fn field<const N: usize>(header: &[u8; HEADER_BYTES], offset: usize) -> [u8; N] {
     let mut field = [0; N];
     field.copy_from_slice(&header[offset..offset + N]);
     field
 }
 
-/// The newest snapshot that is as it was written, has this state version, and belongs to `log`:
-/// the log has its event, with its hash. And those that were passed over on the way to it.
+/// The newest snapshot that is unchanged, has this state version, and belongs to `log`, which has
+/// its event with its hash. Also those that were skipped on the way to it.
 pub fn latest(
     dir: &Path,
     log: &dyn EventLog,

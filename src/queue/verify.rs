@@ -1,4 +1,4 @@
-//! The proof that nothing is missing or altered.
+//! Proves that nothing in a log is missing or altered.
 
 use std::collections::BTreeSet;
 
@@ -10,85 +10,85 @@ use crate::model::event::{Event, Recorded};
 use crate::model::evidence::CheckRun;
 use crate::model::ids::{AttemptId, ContentHash, FeatureId, Sequence};
 
-/// Bytes that are looked at at once.
+/// Bytes that are read at once.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// Lost texts that are named one by one; the others are counted.
+/// Lost texts that are listed; the others are only counted.
 pub const LOST_MAX: usize = 1_000;
 
-/// A text whose content file is missing, or is not what was written. Whatever names it is in the
-/// chain anyway, and so is everything after it.
+/// A text whose content file is missing or altered. The event that names it is in the chain anyway,
+/// and so is everything after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LostText {
     /// SHA-256 of the content, which is also its file name.
     pub content: ContentHash,
-    /// True when there is a file, and its bytes are others.
+    /// True if the file exists with other bytes.
     pub altered: bool,
     /// The first event that names it.
     pub event: Sequence,
-    /// What it says.
+    /// What the text is.
     pub what: Text,
 }
 
-/// What a content file says.
+/// The meaning of a content file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Text {
-    /// An event of this name, too long for its envelope. What it changed is not known.
+    /// The body of an event of this type, too long for its envelope. What it changed is unknown.
     Body(&'static str),
-    /// What a check put out. No work is lost with it.
+    /// The output of a check. No work is lost with it.
     Output {
         /// The feature whose check it was.
         feature: FeatureId,
         /// The attempt in which it ran.
         attempt: AttemptId,
-        /// Which of the feature's checks, from 1.
+        /// Number of the feature's check, from 1.
         check: usize,
     },
 }
 
 impl LostText {
-    /// True where something on the disk is not as it should be: outputs may be missing because they
-    /// were made on another machine, or were cleaned up.
+    /// True if something on the disk is wrong. Outputs may be missing because they were produced on
+    /// another machine, or were cleaned up.
     pub fn is_damage(&self) -> bool {
         self.altered || matches!(self.what, Text::Body(_))
     }
 }
 
-/// A log whose events are as they were written.
+/// The result for a log whose events are unchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
-    /// How many events were checked: all.
+    /// Number of events, all of which were checked.
     pub events: u64,
-    /// How many of them have their bodies in content files that are there.
+    /// Events with their body in a content file that exists.
     pub long_bodies: u64,
-    /// How many different outputs of checks the events name and are kept as they were.
+    /// Different outputs of checks that events name and that are unchanged.
     pub outputs: u64,
-    /// How many are not kept here (another machine's, or cleaned up); no work is lost with them.
+    /// Outputs that are not here (another machine's, or cleaned up); no work is lost with them.
     pub outputs_missing: u64,
     /// Texts that are missing or altered, the first [`LOST_MAX`] of them.
     pub lost: Vec<LostText>,
-    /// How many there are.
+    /// Number of all such texts.
     pub lost_count: u64,
     /// The last event and its hash.
     pub head: Head,
 }
 
-/// The first event that is not as it was written.
+/// The first event that is not what was written.
 #[derive(Debug, thiserror::Error)]
 #[error("event {sequence}: {why}; the {verified} events before it are verified")]
 pub struct Fault {
     /// Position of the event in the log, from 1.
     pub sequence: Sequence,
-    /// How many are good before it.
+    /// Number of good events before it.
     pub verified: u64,
     /// What is wrong.
     pub why: Error,
 }
 
 /// Reads all of `log` up to its present head: sequences, checksums, the chain of hashes; every
-/// body, so that each event is one that this build knows; the content files of long bodies, and
-/// the outputs that evidence names. The hash of a content file is part of the chain and its bytes
-/// are not, so that a lost text is named and is no [`Fault`].
+/// body, so that this build knows each event; the content files of long bodies, and the outputs
+/// that evidence names. The chain contains the hash of a content file but not its bytes, so a lost
+/// text is reported and is no [`Fault`].
 pub fn verify(log: &dyn EventLog) -> Result<Verified, Fault> {
     let end = log.head();
     let mut walk = Walk::new(log.contents());
@@ -129,7 +129,7 @@ pub fn verify(log: &dyn EventLog) -> Result<Verified, Fault> {
     Ok(walk.done())
 }
 
-/// The same proof, envelope by envelope, for who gets a log from somebody else.
+/// Like [`verify`], envelope by envelope, for events that come from elsewhere.
 pub struct Walk<'a> {
     contents: &'a dyn Contents,
     head: Head,
@@ -156,8 +156,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Checks the next envelope, and returns its event; none where its body is lost. After an error
-    /// nothing more is good.
+    /// Checks the next envelope and returns its event; `None` if its body is lost. After an error,
+    /// nothing later is verified.
     pub fn step(&mut self, envelope: &Envelope<'_>) -> Result<Option<Recorded>, Error> {
         let head = pack::follow(self.head, envelope)?;
         let sequence = envelope.sequence;
@@ -180,7 +180,7 @@ impl<'a> Walk<'a> {
     }
 
     fn output(&mut self, event: Sequence, hash: ContentHash, what: Text) -> Result<(), Error> {
-        // Zeros say that no output was kept.
+        // Zeros mean that no output was kept.
         if hash == ContentHash::default() || !self.outputs.insert(hash) {
             return Ok(());
         }
@@ -208,7 +208,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Says where it went wrong.
+    /// Adds where the error happened.
     pub fn fault(&self, why: Error) -> Fault {
         let (sequence, verified) = (self.head.sequence.next(), self.head.sequence.0);
         Fault {
@@ -218,7 +218,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What was proven.
+    /// The result for all envelopes so far.
     pub fn done(self) -> Verified {
         Verified {
             events: self.head.sequence.0,

@@ -1,4 +1,4 @@
-//! The clock, both ways.
+//! Wall-clock and monotonic time for the log.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -6,13 +6,13 @@ use super::machine::Now;
 use crate::model::ids::Timestamp;
 use crate::model::running::Running;
 
-/// The wall clock is behind or ahead of the other by less in daily life, where it is slewed; more
-/// is somebody who sets it, a machine that slept, or a process that was stopped.
+/// Largest difference between the two clocks that slewing explains. A larger one means that
+/// somebody set the clock, the machine slept, or the process was stopped.
 const JUMP_MS: u64 = 2_000;
 
-/// Wall-clock time that never goes back: the log's events are in order, and a wait of two seconds
-/// takes two seconds also when somebody sets the clock back by an hour in the middle of it. Beside
-/// it the time in which this process ran, by which everything is measured.
+/// Wall-clock time that never goes back: events stay in order, and a wait of two seconds takes two
+/// seconds even if somebody sets the clock back by an hour. It also counts the time in which this
+/// process ran, which measures all limits.
 #[derive(Clone, Debug)]
 pub struct Clock {
     running: Running,
@@ -22,7 +22,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock that begins not before the last event that was recorded.
+    /// A clock that starts at the last recorded event or later.
     pub fn starting(last: Timestamp, mono_ms: u64, system: Timestamp) -> Self {
         Self {
             running: Running::starting(mono_ms),
@@ -32,8 +32,8 @@ impl Clock {
         }
     }
 
-    /// The time, when the system's two clocks say this. While the wall clock is behind, time
-    /// passes as the monotonic one says. To be read at least every [`Running::TICK_MS`].
+    /// The time for these readings of the system's clocks. While the wall clock is behind, time
+    /// advances with the monotonic one. Call it at least every [`Running::TICK_MS`].
     pub fn at(&mut self, mono_ms: u64, system: Timestamp) -> Now {
         let ran_ms = self.running.at(mono_ms);
         let expected = self.wall.plus_ms(ran_ms.saturating_sub(self.ran_ms));
@@ -49,26 +49,26 @@ impl Clock {
         }
     }
 
-    /// By how much the wall clock went forward beyond what was measured, since this was last asked.
+    /// Milliseconds that the wall clock gained on the measured time since the last call.
     pub fn take_jump(&mut self) -> Option<u64> {
         let jumped_ms = std::mem::take(&mut self.jumped_ms);
         (jumped_ms > 0 && !planted!(JumpForgotten)).then_some(jumped_ms)
     }
 
-    /// The process ran until this moment; see [`Running::keep_up`].
+    /// Records that the process ran until now; see [`Running::keep_up`].
     pub fn keep_up(&mut self, mono_ms: u64) {
         self.running.keep_up(mono_ms);
     }
 }
 
-/// The same, with the system's clocks.
+/// A [`Clock`] that reads the system's clocks.
 pub struct SystemClock {
     started: Instant,
     clock: Clock,
 }
 
 impl SystemClock {
-    /// A clock that begins not before the last event that was recorded.
+    /// A clock that starts at the last recorded event or later.
     pub fn starting(last: Timestamp) -> Self {
         Self {
             started: Instant::now(),
@@ -76,13 +76,13 @@ impl SystemClock {
         }
     }
 
-    /// The time.
+    /// The current time, in both clocks.
     pub fn now(&mut self) -> Now {
         let mono_ms = self.started.elapsed().as_millis() as u64;
         self.clock.at(mono_ms, system())
     }
 
-    /// See [`Clock::take_jump`].
+    /// Takes the last jump; see [`Clock::take_jump`].
     pub fn take_jump(&mut self) -> Option<u64> {
         self.clock.take_jump()
     }
@@ -103,18 +103,18 @@ mod tests {
         // Both clocks of the system, the time, the measure, and the jump.
         let steps = [
             (1_000, 11_000, 11_000, 1_000, None),
-            // Set back by ten seconds, and after another second still behind.
+            // Set back by ten seconds, and still behind after another second.
             (2_000, 2_000, 12_000, 2_000, None),
             (3_000, 3_000, 13_000, 3_000, None),
-            // Set right again, and a machine that slept for an hour.
+            // Set right again, then a machine that slept for an hour.
             (4_000, 14_000, 14_000, 4_000, None),
             (5_000, 3_615_000, 3_615_000, 5_000, Some(3_600_000)),
-            // Slewed.
+            // Slewing is no jump.
             (6_000, 3_616_300, 3_616_300, 6_000, None),
-            // Stopped for a minute.
+            // The process was stopped for a minute.
             (66_000, 3_676_300, 3_676_300, 6_000, Some(60_000)),
             (66_500, 3_676_800, 3_676_800, 6_500, None),
-            // Stopped and set back meanwhile.
+            // The process was stopped, and the clock set back.
             (126_500, 5, 3_676_800, 6_500, None),
         ];
         for (mono_ms, system, wall, ran_ms, jump) in steps {

@@ -1,7 +1,7 @@
-//! The one thread that appends to the log.
+//! The only thread that appends to the log.
 //!
-//! The loop decides the next batch while this one is on its way to the disk, so that everything
-//! that arrives during a sync shares the next one.
+//! The loop decides the next batch while this thread writes one, so everything that arrives during
+//! a sync shares the next sync.
 
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -12,7 +12,7 @@ use crate::model::event::Recorded;
 use crate::model::ids::{Epoch, Sequence};
 use crate::queue::{self, EventLog, Head};
 
-/// What the thread says when a batch is durable, or that it cannot be made so.
+/// The thread's answer: the batch is durable, or cannot be made durable.
 pub type Committed = (Vec<Recorded>, Result<Head, queue::Error>);
 
 struct Batch {
@@ -28,7 +28,7 @@ pub struct Committer {
 }
 
 impl Drop for Committer {
-    /// Waits for the thread, so that nobody holds the log any more when this is gone.
+    /// Waits for the thread, so that the log is free when this is dropped.
     fn drop(&mut self) {
         self.batches = None;
         if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
@@ -38,8 +38,8 @@ impl Drop for Committer {
 }
 
 impl Committer {
-    /// Starts the thread. It ends when this is dropped. Of the answers at most one is under way,
-    /// because the loop hands out the next batch only after the last one's.
+    /// Starts the thread, which ends when this is dropped. At most one answer is pending, because
+    /// the loop hands over a batch only after the answer to the last one.
     pub fn start(
         log: Arc<dyn EventLog>,
         epoch: Epoch,
@@ -65,7 +65,7 @@ impl Committer {
         })
     }
 
-    /// Hands a batch over. False when the thread is gone.
+    /// Hands over a batch. False if the thread has ended.
     pub fn commit(&mut self, events: Vec<Recorded>) -> bool {
         let expected = self.expected;
         if let Some(last) = events.last() {

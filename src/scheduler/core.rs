@@ -1,5 +1,5 @@
-//! Command in, events out. Used by the running loop, by commands while no scheduler runs, and by
-//! the simulator.
+//! Commands in, events out. Used by the running loop, by commands without a scheduler, and by the
+//! simulation.
 
 use crate::model::actor::Actor;
 use crate::model::apply::apply;
@@ -10,18 +10,18 @@ use crate::model::ids::{CommandId, Epoch, Sequence, Timestamp};
 use crate::model::plan::{Entropy, Plan, World, plan};
 use crate::model::state::State;
 
-/// What became of a command.
+/// The result of an accepted command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accepted {
-    /// The first event that it caused; the one after the log's end if it caused none.
+    /// The first event that it caused; if it caused none, the position after the log's end.
     pub first: Sequence,
-    /// The last one; less than `first` if it caused none.
+    /// The last event that it caused; less than `first` if it caused none.
     pub last: Sequence,
-    /// The command was accepted before, and this is the first answer again.
+    /// True if the command was accepted before and this repeats the first answer.
     pub repeated: bool,
 }
 
-/// The working state, ahead of the disk by the batch that has not been committed.
+/// The working state. It is ahead of the disk by the batch that is not yet committed.
 pub struct Core {
     state: State,
     epoch: Epoch,
@@ -30,7 +30,7 @@ pub struct Core {
 }
 
 impl Core {
-    /// A core on a state that the log holds, writing under `epoch`.
+    /// A core that continues from a log's state and writes under `epoch`.
     pub fn new(mut state: State, epoch: Epoch) -> Self {
         state.settle();
         Self {
@@ -46,18 +46,18 @@ impl Core {
         &self.state
     }
 
-    /// The working state, when nothing more is to be decided.
+    /// The working state, after the last decision.
     pub fn into_state(self) -> State {
         self.state
     }
 
-    /// The reign under which events are recorded.
+    /// The epoch of this scheduler's events.
     pub fn epoch(&self) -> Epoch {
         self.epoch
     }
 
-    /// Decides a command that `actor` gave, and applies what follows. A repeated one changes
-    /// nothing and gets its first answer.
+    /// Decides a command by `actor` and applies its events. A repeated command changes nothing and
+    /// gets its first answer.
     pub fn submit(
         &mut self,
         actor: &Actor,
@@ -74,7 +74,7 @@ impl Core {
                 repeated: true,
             });
         }
-        // A clock that was set back does not bring the log into disorder.
+        // If the clock was set back, events still stay in order.
         let now = self.state.time(now);
         let events = decide(&self.state, now, command)?;
         let first = self.state.sequence.next();
@@ -97,13 +97,13 @@ impl Core {
         })
     }
 
-    /// Decides one of the scheduler's own commands; their ids are small numbers, so that they
-    /// can never be taken for an outsider's.
+    /// Decides one of the scheduler's own commands. Their ids are small numbers, which no other
+    /// command uses.
     pub fn submit_own(&mut self, now: Timestamp, command: &Command) -> Result<Accepted, Rejection> {
         self.submit_own_as(&Actor::Scheduler, now, command)
     }
 
-    /// The same for what somebody else has caused.
+    /// Decides a command that the scheduler gives because of what `actor` did.
     pub fn submit_own_as(
         &mut self,
         actor: &Actor,
@@ -115,18 +115,18 @@ impl Core {
         self.submit(actor, CommandId(id), now, command)
     }
 
-    /// What to do next.
+    /// Asks the plan for the next commands.
     pub fn plan(&mut self, now: Timestamp, world: &World, entropy: &mut dyn Entropy) -> Plan {
         self.state.settle();
         plan(&self.state, now, world, entropy)
     }
 
-    /// The events since the last call, to be appended.
+    /// Takes the events since the last call, which must be appended.
     pub fn take_batch(&mut self) -> Vec<Recorded> {
         std::mem::take(&mut self.batch)
     }
 
-    /// The events since the last `take_batch`.
+    /// Events since the last `take_batch`.
     pub fn batch(&self) -> &[Recorded] {
         &self.batch
     }

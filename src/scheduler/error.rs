@@ -1,31 +1,31 @@
-//! What ends a scheduler.
+//! Errors that end a scheduler.
 
 use std::path::PathBuf;
 
 use crate::model::command::Rejection;
 use crate::{queue, workspace};
 
-/// The scheduler cannot start or cannot go on. Nothing acknowledged is lost by any of these.
+/// The scheduler cannot start or cannot continue. None of these loses anything acknowledged.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The log failed; its durability is unknown from here on.
+    /// The log failed. Whether later events are durable is unknown.
     #[error(transparent)]
     Log(#[from] queue::Error),
-    /// git failed.
+    /// git failed at something that the scheduler needs.
     #[error(transparent)]
     Workspace(#[from] workspace::Error),
-    /// The run cannot begin.
+    /// The rules reject the start of a run.
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    /// The socket cannot be opened.
+    /// The scheduler cannot listen on its socket.
     #[error("cannot listen on {}: {source}; check the directory's permissions", path.display())]
     Listen {
-        /// Which.
+        /// Path of the socket.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The committing thread is gone.
+    /// The committing thread has ended.
     #[error("the thread that writes the log ended")]
     CommitterGone,
     /// The state cannot be written as a snapshot, or read from one.

@@ -1,5 +1,5 @@
-//! What every door stands on: commands, the live view, the log and past states of a running
-//! scheduler, from inside its process.
+//! The base of every front end: commands, live view, log and past states of a running scheduler,
+//! from inside its process.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -21,19 +21,19 @@ use crate::queue::{self, Subscription};
 /// Bytes of events that are read at once while folding.
 const CHUNK_BYTES: usize = 4 << 20;
 
-/// Events between two kept states: folding so many takes some milliseconds.
+/// Events between two cached states. Folding this many takes some milliseconds.
 const STEP_MIN: u64 = 4_096;
 
-/// States that are kept; one of a backlog of ten thousand features has some megabytes.
+/// Number of cached states. One of a backlog of ten thousand features takes some megabytes.
 const KEPT_MAX: u64 = 32;
 
-/// Why a door did not get what it asked for.
+/// Why a front end did not get what it asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum HandleError {
-    /// The scheduler does not run any more.
+    /// The scheduler has ended.
     #[error("the scheduler has ended; `scheduler run` continues where it ended")]
     Ended,
-    /// The rules do not allow the command. Nothing has changed.
+    /// The rules reject the command. Nothing has changed.
     #[error(transparent)]
     Rejected(#[from] Rejection),
     /// The log cannot be read.
@@ -41,8 +41,8 @@ pub enum HandleError {
     Log(#[from] Error),
 }
 
-/// Speaks to a running scheduler from inside its process. Holds nothing of it: when the scheduler
-/// has ended, every call says so.
+/// Talks to a running scheduler from inside its process. It does not keep the scheduler alive;
+/// after the end, every call fails with [`HandleError::Ended`].
 #[derive(Clone)]
 pub struct Handle {
     inbox: mpsc::Sender<Arrival>,
@@ -59,12 +59,11 @@ impl Handle {
         }
     }
 
-    /// Gives a command in somebody's name. Returns when its events are durable: the first and the
-    /// last of them; the last is lower if it caused none. A repeated `id` changes nothing and gets
-    /// the first answer.
+    /// Submits a command by `actor`. Returns its first and last event when they are durable; the
+    /// last is lower if it caused none. A repeated `id` changes nothing and gets the first answer.
     ///
     /// # Errors
-    /// The rules do not allow it, or the scheduler has ended.
+    /// The rules reject it, or the scheduler has ended.
     pub async fn submit(
         &self,
         actor: Actor,
@@ -81,7 +80,7 @@ impl Handle {
         }
     }
 
-    /// What goes on beside the log.
+    /// The live view: what the log does not record.
     ///
     /// # Errors
     /// The scheduler has ended.
@@ -100,7 +99,7 @@ impl Handle {
         answered.await.map_err(|_| HandleError::Ended)
     }
 
-    /// Follows the log from an event on. Whoever has a subscription holds the log.
+    /// Follows the log from an event on. A subscription keeps the log open.
     ///
     /// # Errors
     /// The scheduler has ended.
@@ -109,27 +108,26 @@ impl Handle {
         Ok(queue::subscribe(log, from))
     }
 
-    /// The state after an event; after the last one if the log does not reach so far. Some states
-    /// are kept, so that a step through the past folds some thousand events at most. Blocks while
-    /// it reads.
+    /// The state after an event, or at the log's end if the log is shorter. Some states are cached,
+    /// so that a step through the past folds some thousand events at most. Blocks while it reads.
     ///
     /// # Errors
     /// The scheduler has ended, or the log cannot be read.
     pub fn state_at(&self, at: Sequence) -> Result<State, HandleError> {
         let log = self.log.upgrade().ok_or(HandleError::Ended)?;
-        // A panic while folding leaves whole states behind.
+        // A panic while folding leaves complete states behind.
         let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(past.state_at(&*log, at)?)
     }
 
-    /// Asks the process to end. Asking twice to drain is asking to stop now.
+    /// Asks the process to end. A second request to drain ends it now.
     pub async fn stop(&self, mode: StopMode) {
-        // A loop that is gone has ended already.
+        // If the loop has ended, there is nothing to ask.
         let _ = self.inbox.send(Arrival::Said(Input::Stop(mode))).await;
     }
 }
 
-/// States of the past that are kept, by their last event.
+/// Cached states of the past, by their last event.
 #[derive(Default)]
 struct Past {
     kept: BTreeMap<Sequence, State>,
@@ -139,7 +137,7 @@ impl Past {
     fn state_at(&mut self, log: &dyn EventLog, at: Sequence) -> Result<State, Error> {
         let head = log.head().sequence;
         let at = at.min(head);
-        // Doubles with the log, so that what is kept of a shorter one still fits.
+        // Doubles with the log, so that the states of a shorter log still fit.
         let mut step = STEP_MIN;
         while head.0 / step > KEPT_MAX {
             step *= 2;

@@ -1,4 +1,4 @@
-//! From a log and its snapshots to a state.
+//! Loads the state from a log and its snapshots.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -14,14 +14,14 @@ use crate::queue::{self, ChainHash, Contents, Envelope, EventLog};
 /// Bytes of events that are read at once while folding.
 const CHUNK_BYTES: usize = 4 << 20;
 
-/// The state at the log's head: the latest snapshot that belongs to this log, and the events
-/// after it. Snapshots that do not fit are passed over; they only save time.
+/// The state at the log's head: the latest snapshot of this log, and the events after it. Snapshots
+/// that do not match are skipped, because they only save time.
 pub fn load(log: &dyn EventLog, snapshots: &Path) -> Result<State, Error> {
     must_not_be_ahead(log, snapshots)?;
     Ok(resume(log, from_snapshot(log, snapshots)?)?)
 }
 
-/// The state at the log's head, from an earlier state of the same log or from nothing.
+/// The state at the log's head, from an earlier state of the same log or from none.
 pub fn resume(log: &dyn EventLog, earlier: Option<State>) -> Result<State, queue::Error> {
     let mut state = earlier.unwrap_or_default();
     if planted!(SnapshotOffByOne) && state.sequence.0 > 0 {
@@ -38,14 +38,14 @@ pub fn resume(log: &dyn EventLog, earlier: Option<State>) -> Result<State, queue
             let sequence = from;
             let envelope = envelope.map_err(|source| queue::Error::Decode { sequence, source })?;
             from = envelope.sequence.next();
-            // A fold without a last event takes whatever there is.
+            // Without a last event, the fold takes every event.
             let _ = fold.take(&envelope, log.contents())?;
         }
     }
 }
 
-/// A snapshot is written only of what is on the disk: a sound one of an event beyond the log's end
-/// proves that the log has lost its end, or is gone altogether.
+/// Fails if a valid snapshot is of an event after the log's end. Snapshots contain only what is on
+/// the disk, so the log has lost its end or was deleted.
 fn must_not_be_ahead(log: &dyn EventLog, dir: &Path) -> Result<(), Error> {
     let head = log.head().sequence;
     let stored = snapshot::all(dir)?;
@@ -69,29 +69,29 @@ fn from_snapshot(log: &dyn EventLog, dir: &Path) -> Result<Option<State>, Error>
     for snapshot in passed_over {
         tracing::warn!(path = %snapshot.path.display(), why = snapshot.why, "ignoring a snapshot");
     }
-    // A snapshot only saves time, so one that cannot be read is ignored too.
+    // A snapshot only saves time, so one that cannot be read is ignored.
     Ok(sound.and_then(|mut sound| read(&mut sound).ok()))
 }
 
-/// The state in a snapshot.
+/// Decodes the state in a snapshot.
 pub fn read(sound: &mut ValidSnapshot) -> Result<State, Error> {
     let bytes_max = sound.bytes;
     let bytes = sound.state().map_err(bincode::Error::from)?;
     Ok(State::from_reader(bytes, bytes_max)?)
 }
 
-/// Events of a log on their way into a state, wherever they come from.
+/// Folds a log's events into a state, wherever they come from.
 #[derive(Debug, Default)]
 pub struct Fold {
     state: State,
-    /// The hash of the snapshot's own event, until the log has shown that it has that event.
+    /// Hash of the snapshot's own event, until the log has shown that it contains that event.
     unproven: Option<ChainHash>,
     last: Option<Sequence>,
     lost: Vec<(Sequence, &'static str)>,
 }
 
 impl Fold {
-    /// Goes on from a state of the same log.
+    /// Continues from a state of the same log.
     pub fn of(state: State) -> Self {
         Self {
             state,
@@ -99,9 +99,9 @@ impl Fold {
         }
     }
 
-    /// Where a fold of a log can begin, the best place first: at each snapshot in `dir` that reads,
-    /// and at last at the first event. A snapshot may turn out to be of another log; it only saves
-    /// time. Events after `last` are not folded.
+    /// Where a fold can begin, the best place first: at each readable snapshot in `dir`, and at
+    /// last at the first event. A snapshot may turn out to belong to another log. Events after
+    /// `last` are not folded.
     ///
     /// # Errors
     /// The directory cannot be read.
@@ -128,7 +128,7 @@ impl Fold {
         Ok(starts.chain([whole]))
     }
 
-    /// The first event that it wants to see. With a snapshot, that is the snapshot's own.
+    /// The first event to feed. With a snapshot, this is the snapshot's own event.
     pub fn from(&self) -> Sequence {
         match self.unproven {
             Some(_) => self.state.sequence,
@@ -136,11 +136,11 @@ impl Fold {
         }
     }
 
-    /// Takes the next event. Breaks off after the last one that is wanted, or where the snapshot is
-    /// of another log.
+    /// Takes the next event. Breaks after the last wanted event, or if the snapshot belongs to
+    /// another log.
     ///
     /// # Errors
-    /// The event does not read.
+    /// The event cannot be decoded.
     pub fn take(
         &mut self,
         envelope: &Envelope<'_>,
@@ -162,19 +162,19 @@ impl Fold {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// The events that were passed over because their texts are lost.
+    /// Events that were skipped because their texts are lost.
     pub fn lost(&self) -> &[(Sequence, &'static str)] {
         &self.lost
     }
 
-    /// The state; none where the log never showed that it has the snapshot's event.
+    /// The state; `None` if the log never showed the snapshot's event.
     pub fn done(mut self) -> Option<State> {
         self.state.settle();
         self.unproven.is_none().then_some(self.state)
     }
 }
 
-/// Folds the event of an envelope. False where its text is lost, so that it was passed over.
+/// Folds the event of an envelope. False if its text is lost and it was skipped.
 pub fn fold(
     state: &mut State,
     envelope: &Envelope<'_>,
@@ -193,8 +193,7 @@ pub fn fold(
     Ok(true)
 }
 
-/// A snapshot of the state, to be written with [`snapshot::write`]; none when the log does not
-/// reach so far.
+/// A snapshot of the state, for [`snapshot::write`]; `None` if the log does not reach so far.
 pub fn snapshot_of(log: &dyn EventLog, state: &State) -> Result<Option<Snapshot>, Error> {
     let Some(chain_hash) = hash_at(log, state.sequence)? else {
         return Ok(None);
@@ -207,7 +206,7 @@ pub fn snapshot_of(log: &dyn EventLog, state: &State) -> Result<Option<Snapshot>
     }))
 }
 
-/// Writes the state down as a snapshot, if the log reaches so far.
+/// Writes a snapshot of the state, if the log reaches so far.
 pub fn save(log: &dyn EventLog, snapshots: &Path, state: &State) -> Result<(), Error> {
     if let Some(snapshot) = snapshot_of(log, state)? {
         snapshot::write(snapshots, &snapshot)?;

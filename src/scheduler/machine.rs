@@ -1,7 +1,7 @@
 //! Everything that can happen to a scheduler, as inputs and effects, without I/O.
 //!
-//! An effect may speak of events that are not durable yet; the shell carries it out only when
-//! they are. That is the one rule by which nothing acknowledged is ever lost.
+//! An effect may depend on events that are not durable yet, so the runtime executes it only once
+//! they are. This single rule keeps everything acknowledged from being lost.
 
 mod branch;
 mod client;
@@ -23,7 +23,7 @@ mod worker;
 use std::collections::BTreeMap;
 
 use self::death::Departures;
-pub use self::inputs::{Connection, Effect, Ending, Input, Now, Told};
+pub use self::inputs::{Connection, Effect, Ending, Input, Now, RunConfig};
 use self::life::Life;
 use self::merge::Merges;
 use self::missing_workers::MissingKinds;
@@ -46,38 +46,38 @@ pub struct Machine {
     /// The rules, on the working state.
     core: Core,
     entropy: Box<dyn Entropy + Send>,
-    /// What `plan` is told beside the state.
+    /// What `plan` gets besides the state.
     world: World,
     peers: Peers,
     merges: Merges,
     departures: Departures,
     missing: MissingKinds,
     watch: Watch,
-    /// Since when a trouble of the machine has kept the crew back, in monotonic milliseconds.
+    /// Since when only a problem of the machine holds the run up, in monotonic milliseconds.
     troubled_since_ms: Option<u64>,
-    /// Workers of the scheduler's own.
+    /// The scheduler's own workers.
     pool: WorkerPool,
     refusals: Refusals,
-    /// What workers of this run are told; empty when anything goes.
+    /// The recorded config's part for workers, as text; empty if any config is accepted.
     config: String,
     life: Life,
-    /// What the present step leads to.
+    /// Effects of the present step.
     effects: Vec<Effect>,
 }
 
-/// What a step leads to.
+/// The result of a step.
 #[derive(Debug, Default)]
 pub struct Step {
-    /// To be appended first.
+    /// Events to append first.
     pub batch: Vec<Recorded>,
-    /// To be carried out when the batch is durable, in order.
+    /// Effects to execute once the batch is durable, in order.
     pub effects: Vec<Effect>,
-    /// Step again with [`Input::Tick`] at this time at the latest.
+    /// Monotonic milliseconds at which the next [`Input::Tick`] is due.
     pub wake_ms: Option<u64>,
 }
 
 impl Machine {
-    /// A scheduler on what the log holds.
+    /// A scheduler that continues from the log's state.
     pub fn new(core: Core, entropy: Box<dyn Entropy + Send>, pool: WorkerPool, pid: u32) -> Self {
         Self {
             core,
@@ -102,7 +102,7 @@ impl Machine {
         self.core.state()
     }
 
-    /// The state, when nothing more is to happen.
+    /// The working state, after the last step.
     pub fn into_state(self) -> State {
         self.core.into_state()
     }
@@ -112,7 +112,7 @@ impl Machine {
         self.world.stay = true;
     }
 
-    /// Begins, or goes on with, a run whose branch is at `head`. To be called once, first.
+    /// Begins a run whose branch is at `head`, or continues one. Call it once, first.
     pub fn start(
         &mut self,
         now: Now,
@@ -136,7 +136,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Takes one input in. Call [`Machine::finish`] when all that wait are in.
+    /// Takes one input. Call [`Machine::finish`] after all that wait.
     pub fn step(&mut self, now: Now, input: Input) {
         match input {
             Input::Opened { connection, caller } => {
@@ -185,16 +185,16 @@ impl Machine {
         }
     }
 
-    /// Plans what follows from the inputs, and hands out what is to be done.
+    /// Plans what follows from the inputs, and returns what to do.
     pub fn finish(&mut self, now: Now) -> Step {
         self.life.now = now.wall;
         self.look_after_workers(now);
         self.settle_reports(now);
-        self.look_for_lack(now);
+        self.note_missing_workers(now);
         self.look_for_trouble(now);
         let wake_at = self.plan(now);
         self.ask_git(now);
-        self.fill_crew(now);
+        self.start_own_workers(now);
         self.advance(now);
         let wall_wait = wake_at.map(|at| {
             let wait = at.since_ms(now.wall).max(1);
@@ -204,7 +204,7 @@ impl Machine {
             wall_wait,
             self.pool.wake_at_ms(now.mono_ms),
             self.deadline_ms(),
-            self.patience_until_ms(now),
+            self.wait_deadline_ms(now),
             self.merges.again_ms(),
             self.trouble_until_ms(now),
         ];
@@ -216,7 +216,7 @@ impl Machine {
     }
 
     fn plan(&mut self, now: Now) -> Option<Timestamp> {
-        // A feature whose work is no longer on the branch must not count as passing meanwhile.
+        // A feature whose work is no longer on the branch must not count as passing until then.
         if !self.life.is_working() || self.merges.explaining > 0 {
             return None;
         }
@@ -249,15 +249,15 @@ impl Machine {
         }
     }
 
-    /// The wall clock went forward by so much while no time passed for this process.
+    /// The wall clock gained this many milliseconds on the time in which this process ran.
     fn clock_jumped(&mut self, now: Now, by_ms: u64) {
         self.peers.clock_jumped(by_ms);
         let command = Command::NoteJump { by_ms };
         self.record(now, &command);
     }
 
-    /// Records what the scheduler itself knows or decides. False when the rules do not allow it:
-    /// that is a bug, and nothing has changed.
+    /// Records what the scheduler itself knows or decides. False if the rules forbid it, which is a
+    /// bug; nothing has changed then.
     fn record(&mut self, now: Now, command: &Command) -> bool {
         let recorded = self.core.submit_own(now.wall, command);
         if let Err(rejection) = &recorded {
@@ -266,7 +266,7 @@ impl Machine {
         recorded.is_ok()
     }
 
-    fn fill_crew(&mut self, now: Now) {
+    fn start_own_workers(&mut self, now: Now) {
         if !self.life.is_working() || self.pool.wants_nobody() {
             return;
         }
@@ -298,18 +298,18 @@ impl Machine {
 
     fn reply(&mut self, connection: Connection, message: ToClient) {
         let message = Box::new(message);
-        self.effects.push(Effect::Tell {
+        self.effects.push(Effect::Reply {
             connection,
             message,
         });
     }
 
-    /// The attempt that a worker holds, as far as the log says.
+    /// The attempt that a worker holds according to the log.
     fn held_by(&self, worker: WorkerId) -> Option<AttemptId> {
         self.core.state().workers().get(&worker)?.attempt
     }
 
-    /// Whether this attempt's commit is on its way to the branch.
+    /// Whether this attempt's commit is being merged.
     fn is_merging(&self, attempt: AttemptId) -> bool {
         let merge = self.core.state().open_merge();
         merge.is_some_and(|merge| merge.attempt == attempt)

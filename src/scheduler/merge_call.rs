@@ -1,53 +1,54 @@
-//! The question that git is asked about the open merge, until it answers.
+//! How often git is asked about the open merge, until it answers.
 //!
-//! The proof of a merge is durable before git is asked, so the merge must end one way or the
-//! other. git may fail at it: the disk is full, a lock is held, somebody has the branch checked
-//! out, or a git of an earlier scheduler is still on its way.
+//! The merge is recorded before git is asked, so it must end one way or the other. git may fail:
+//! the disk is full, a lock is held, the branch is checked out, or a git of an earlier scheduler is
+//! still running.
 
 use crate::model::ids::{AttemptId, CommitId};
 use crate::scheduler::ports::Merged;
 
-/// How long to wait before git is asked again after it failed: its own locks are held for
-/// milliseconds, a full disk for as long as a person needs.
+/// Waits before git is asked again after a failure. Its own locks are held for milliseconds; a full
+/// disk needs a person.
 pub const GIT_AGAIN_MS: u64 = 2_000;
 
-/// Failures of git in a row after which the branch is looked at: if it is where the commit should
-/// stand, the merge has not happened, and the attempt is told. Ten seconds are longer than any
-/// lock of git's is held, and shorter than a person's patience.
+/// Consecutive failures after which the scheduler reads the branch. If the branch has not moved,
+/// the merge has not happened, and the attempt gets that answer. Together the waits are ten
+/// seconds, longer than git holds a lock.
 pub const GIT_TRIES: u32 = 6;
 
-/// Failures in a row after which the scheduler ends, because nothing can be merged: two minutes.
+/// Consecutive failures, about two minutes, after which the scheduler ends because nothing can be
+/// merged.
 pub const GIT_TRIES_MAX: u32 = 60;
 
-/// How often a branch that is checked out is looked at.
+/// Interval of looking at a branch that is checked out.
 pub const HELD_LOOK_MS: u64 = 1_000;
 
-/// What follows when git was asked to merge and failed.
+/// What to do after git failed to merge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AfterFailure {
-    /// Ask it again, when [`MergeCall::again_ms`] says.
+    /// Ask again at [`MergeCall::again_ms`].
     Again,
-    /// It has not happened, and is not going to.
+    /// The merge has not happened and will not.
     Answer(Merged),
-    /// Nothing can be merged here.
+    /// Nothing can be merged here: end the run.
     GiveUp,
 }
 
-/// The open merge as git is asked about it.
+/// The open merge, while git is asked about it.
 #[derive(Clone, Debug)]
 pub struct MergeCall {
-    /// Whose merge it is.
+    /// The attempt whose merge it is.
     pub attempt: AttemptId,
-    /// Failures in a row.
+    /// Consecutive failures of git.
     failures: u32,
-    /// When git is asked next, in monotonic milliseconds; none while it is at work.
+    /// When git is asked next, in monotonic milliseconds; `None` while it works.
     again_ms: Option<u64>,
     /// Since when the branch is checked out, in monotonic milliseconds.
     held_since_ms: Option<u64>,
 }
 
 impl MergeCall {
-    /// A call that is made now.
+    /// A call that starts now.
     pub fn new(attempt: AttemptId) -> Self {
         Self {
             attempt,
@@ -57,19 +58,19 @@ impl MergeCall {
         }
     }
 
-    /// When git is asked next, in monotonic milliseconds; none while it is at work.
+    /// When git is asked next, in monotonic milliseconds; `None` while it works.
     pub fn again_ms(&self) -> Option<u64> {
         self.again_ms
     }
 
-    /// Whether git is to be asked again now; it is at work then.
+    /// Whether to ask git again now. If so, it counts as working.
     pub fn is_due(&mut self, now_ms: u64) -> bool {
         self.again_ms.take_if(|at| *at <= now_ms).is_some()
     }
 
-    /// git has failed to put a commit on `onto`. A git that fails may have done its work before:
-    /// only where the branch is says so. `head` is that, where it can be read and no git is on its
-    /// way any more.
+    /// git has failed to put a commit on `onto`. It may have moved the branch before it failed, so
+    /// only the branch can tell. `head` is the branch's commit, if it could be read and no git is
+    /// running any more.
     pub fn failed(&mut self, now_ms: u64, head: Option<CommitId>, onto: &CommitId) -> AfterFailure {
         if planted!(FailedGitBelieved) {
             let head = onto.clone();
@@ -89,7 +90,7 @@ impl MergeCall {
         AfterFailure::Again
     }
 
-    /// Somebody has the branch checked out. It is waited for, `wait_ms` at most; 0 is no limit.
+    /// The branch is checked out. Waits for `wait_ms` at most; 0 waits forever.
     pub fn checked_out(&mut self, now_ms: u64, wait_ms: u64) -> AfterFailure {
         let since = *self.held_since_ms.get_or_insert(now_ms);
         if wait_ms > 0 && now_ms.saturating_sub(since) >= wait_ms {
@@ -115,7 +116,7 @@ mod tests {
     #[test]
     fn git_is_asked_again_until_the_branch_is_known_to_be_where_it_was() {
         let (onto, other) = (commit("a"), commit("c"));
-        // It cannot be read, or is elsewhere and may contain the commit: only git can tell.
+        // It cannot be read, or it moved and may contain the commit: only git can tell.
         for head in [None, Some(other)] {
             let mut call = MergeCall::new(AttemptId(7));
             for failure in 1..GIT_TRIES_MAX {
@@ -134,7 +135,7 @@ mod tests {
             let after = call.failed(0, Some(onto.clone()), &onto);
             assert_eq!(after, AfterFailure::Again);
         }
-        // It is where the commit should stand: it has not moved.
+        // It has not moved.
         let (merged, head) = (false, onto.clone());
         let answer = AfterFailure::Answer(Merged { merged, head });
         assert_eq!(call.failed(0, Some(onto.clone()), &onto), answer);
@@ -147,7 +148,7 @@ mod tests {
         assert_eq!(call.again_ms(), Some(1_500));
         assert_eq!(call.checked_out(2_999, 2_500), AfterFailure::Again);
         assert_eq!(call.checked_out(3_000, 2_500), AfterFailure::GiveUp);
-        // Free in between: the time begins anew.
+        // The branch was free in between, so the time starts again.
         let again = call.failed(3_000, None, &commit("a"));
         assert_eq!(again, AfterFailure::Again);
         assert_eq!(call.checked_out(4_000, 2_500), AfterFailure::Again);

@@ -1,8 +1,8 @@
-//! Whose work is merged next.
+//! Decides which attempt's work is merged next.
 //!
-//! One merge at a time. Who finds that the head has moved rebases and checks again; after
-//! [`ROUNDS_MAX`] rounds it is given the turn, and everybody else waits until it has merged or
-//! ended, so that a slow check cannot starve beside fast ones.
+//! One merge happens at a time. An attempt that finds that the head has moved rebases and checks
+//! again. After [`ROUNDS_MAX`] rounds it gets the turn, and the others wait until it has merged or
+//! ended, so that a slow check does not starve beside fast ones.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -12,39 +12,39 @@ use crate::model::report::AttemptReport;
 /// Rebases after which an attempt gets the turn.
 pub const ROUNDS_MAX: u32 = 3;
 
-/// How often git may refuse the commits of an attempt that stand where they should before the
-/// attempt has failed. Once may be a disk that was full.
+/// Refusals by git, although the branch has not moved, after which the attempt fails. A single one
+/// may be a disk that was full.
 pub const REFUSALS_MAX: u32 = 3;
 
 /// A report that waits for its turn.
 #[derive(Clone, Debug)]
 pub struct Waiting {
-    /// Who reported; for a dead worker, the one whose spool file it was.
+    /// The worker that reported it; for a dead worker, the one whose spool file it was.
     pub worker: WorkerId,
-    /// What was reported.
+    /// The finished work.
     pub report: AttemptReport,
 }
 
 impl Waiting {
-    /// Whose report it is.
+    /// The attempt of the report.
     pub fn attempt(&self) -> AttemptId {
         self.report.attempt
     }
 }
 
-/// Reports of finished work, and whose turn it is.
+/// Reports of finished work, and which attempt has the turn.
 #[derive(Clone, Debug, Default)]
 pub struct Merging {
     waiting: VecDeque<Waiting>,
     rounds: BTreeMap<AttemptId, u32>,
     refusals: BTreeMap<AttemptId, u32>,
     turn: Option<AttemptId>,
-    /// The reports whose merge is under way or whose rebase was ordered, to be answered.
+    /// Reports that are being merged or were sent to rebase; each needs an answer.
     asked: BTreeMap<AttemptId, (WorkerId, CommandId)>,
 }
 
 impl Merging {
-    /// Whether a report for this attempt may go ahead now; `open` says that a merge is open.
+    /// Whether a report for this attempt may be merged now. `open` is true while a merge is open.
     pub fn may_go(&self, attempt: AttemptId, open: bool) -> bool {
         !open && self.turn.is_none_or(|turn| turn == attempt)
     }
@@ -59,7 +59,7 @@ impl Merging {
         self.waiting.insert(at, waiting);
     }
 
-    /// The next report that may go ahead, the oldest attempt's first.
+    /// The next report that may be merged, the oldest attempt's first.
     pub fn next(&mut self, open: bool) -> Option<Waiting> {
         let at = (self.waiting.iter()).position(|waiting| self.may_go(waiting.attempt(), open))?;
         self.waiting.remove(at)
@@ -76,14 +76,15 @@ impl Merging {
         self.waiting.remove(at)
     }
 
-    /// git refused this attempt's commits although the head has not moved. Says how often now.
+    /// git refused this attempt's commits although the branch has not moved. Returns how often,
+    /// with this one.
     pub fn refused(&mut self, attempt: AttemptId) -> u32 {
         let refusals = self.refusals.entry(attempt).or_default();
         *refusals += 1;
         *refusals
     }
 
-    /// The head has moved under this attempt: it goes round once more.
+    /// The branch has moved, so this attempt needs another round.
     pub fn round(&mut self, attempt: AttemptId) {
         let rounds = self.rounds.entry(attempt).or_default();
         *rounds += 1;
@@ -92,17 +93,17 @@ impl Merging {
         }
     }
 
-    /// Notes whom to tell when this attempt's merge is settled.
+    /// Records which worker to answer when this attempt's merge is settled.
     pub fn began(&mut self, attempt: AttemptId, worker: WorkerId, command: CommandId) {
         self.asked.insert(attempt, (worker, command));
     }
 
-    /// Whom to tell of the end of this attempt's merge.
+    /// Takes the worker to answer at the end of this attempt's merge.
     pub fn settled(&mut self, attempt: AttemptId) -> Option<(WorkerId, CommandId)> {
         self.asked.remove(&attempt)
     }
 
-    /// The attempt is over: its turn passes on.
+    /// The attempt is over: its turn goes to the next one.
     pub fn ended(&mut self, attempt: AttemptId) {
         self.waiting.retain(|waiting| waiting.attempt() != attempt);
         self.rounds.remove(&attempt);

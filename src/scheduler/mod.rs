@@ -4,21 +4,21 @@
 //! |---|---|
 //! | [`core`] | command in, events out: decide, record, apply; the batch that waits for the disk |
 //! | [`machine`] | everything that can happen to a scheduler, as inputs and effects, without I/O |
-//! | [`merge_call`] | the question that git is asked about a merge, until it answers |
-//! | [`merging`] | whose work is merged next, so that nobody starves |
+//! | [`merge_call`] | how often git is asked about a merge, until it answers |
+//! | [`merging`] | which attempt is merged next, so that none starves |
 //! | [`cycle`] | one turn of the loop, for the runtime and the simulation alike |
-//! | [`pipeline`] | what may be carried out: nothing before what was decided before it is durable |
+//! | [`pipeline`] | the order of effects: none is executed before earlier decisions are durable |
 //! | [`clock`] | time that never goes back |
-//! | [`worker_pool`] | how many workers of its own a scheduler keeps alive |
+//! | [`worker_pool`] | how many workers of its own a scheduler keeps running |
 //! | [`runtime`] | the thin loop: inbox, committer, timers; executes the effects |
 //! | [`socket`] | accepting connections, frames to inputs, messages to frames |
 //! | [`committer`] | the one thread that appends to the log |
-//! | [`ports`] | what of the world the loop needs: git, processes, spool files |
-//! | `handle` | what doors inside the process stand on: commands, live view, log, past states |
-//! | [`load`] | from a log and its snapshots to a state |
-//! | [`offline`] | a person's command when no scheduler runs |
+//! | [`ports`] | the world that the loop needs: git, processes, spool files |
+//! | `handle` | the base of front ends inside the process: commands, live view, log, past states |
+//! | [`load`] | loads the state from a log and its snapshots |
+//! | [`offline`] | a person's command without a running scheduler |
 //!
-//! It knows nothing of agents, prompts, checks, or of how anything looks in a terminal.
+//! It does not know agents, prompts, checks, or terminals.
 
 pub mod clock;
 pub mod committer;
@@ -40,4 +40,4 @@ pub mod worker_pool;
 
 pub use error::Error;
 pub use handle::{Handle, HandleError};
-pub use runtime::{Ending, Observer, Options, Silent, Told, run};
+pub use runtime::{Ending, Observer, Options, RunConfig, Silent, run};

@@ -1,4 +1,4 @@
-//! A person's command when no scheduler runs: the same rules, one batch, the same log.
+//! A person's command without a running scheduler: the same rules, one batch, the same log.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::model::ids::{CommandId, Timestamp};
 use crate::model::state::State;
 use crate::queue::EventLog;
 
-/// Decides and appends; durable when it returns.
+/// Decides and appends. The events are durable when it returns.
 pub fn submit(
     log: &dyn EventLog,
     snapshots: &Path,
@@ -23,7 +23,7 @@ pub fn submit(
     submit_to(log, load(log, snapshots)?, actor, id, now, command)
 }
 
-/// The same on the state at the log's head.
+/// Like `submit`, on the state at the log's head.
 pub fn submit_to(
     log: &dyn EventLog,
     state: State,

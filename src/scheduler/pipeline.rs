@@ -1,38 +1,38 @@
-//! Decided, handed to the disk, durable, carried out: in this order and no other, without I/O.
+//! The order of decisions: decided, written, durable, executed. Without I/O.
 //!
-//! The loop asks what it may do next; what must wait for the disk is not handed out before.
+//! The loop asks what it may do next. Effects that depend on the disk are not handed out before.
 
 use super::machine::{Effect, Step};
 use crate::model::event::Recorded;
 
-/// What was decided and has not been carried out yet.
+/// Decisions that have not been executed.
 #[derive(Debug, Default)]
 pub struct Pipeline {
     waiting: Step,
-    /// What to do when the batch that is on its way is durable.
+    /// Effects of the batch that is being written.
     committing: Option<Vec<Effect>>,
 }
 
-/// What may be done now.
+/// What the loop may do now.
 #[derive(Debug)]
 pub enum Turn {
-    /// Nothing before [`Pipeline::durable`].
+    /// Wait for [`Pipeline::durable`].
     Wait,
-    /// Append these events and say [`Pipeline::durable`] when they are on the disk.
+    /// Append these events, and call [`Pipeline::durable`] when they are on the disk.
     Append(Vec<Recorded>),
-    /// Carry these effects out; nothing that they speak of waits for the disk.
-    Carry(Vec<Effect>),
+    /// Execute these effects. Nothing that they say depends on events that are not yet durable.
+    Execute(Vec<Effect>),
 }
 
 impl Pipeline {
-    /// The machine has decided.
+    /// Adds the machine's decisions.
     pub fn decided(&mut self, step: Step) {
         self.waiting.batch.extend(step.batch);
         self.waiting.effects.extend(step.effects);
     }
 
-    /// What comes next. One batch is on its way at a time; effects without events wait only for
-    /// what was decided before them.
+    /// What to do next. One batch is written at a time; effects without events wait only for
+    /// earlier decisions.
     pub fn turn(&mut self) -> Turn {
         if self.committing.is_some() {
             return Turn::Wait;
@@ -40,21 +40,21 @@ impl Pipeline {
         let step = std::mem::take(&mut self.waiting);
         if planted!(AcknowledgeBeforeSync) && !step.effects.is_empty() {
             self.waiting.batch = step.batch;
-            return Turn::Carry(step.effects);
+            return Turn::Execute(step.effects);
         }
         if step.batch.is_empty() {
-            return Turn::Carry(step.effects);
+            return Turn::Execute(step.effects);
         }
         self.committing = Some(step.effects);
         Turn::Append(step.batch)
     }
 
-    /// The batch is on the disk: what to carry out now.
+    /// The batch is on the disk. Returns the effects to execute now.
     pub fn durable(&mut self) -> Vec<Effect> {
         self.committing.take().unwrap_or_default()
     }
 
-    /// True while a batch is on its way to the disk.
+    /// True while a batch is being written.
     pub fn is_committing(&self) -> bool {
         self.committing.is_some()
     }
@@ -64,7 +64,7 @@ impl Pipeline {
         self.waiting.batch.len()
     }
 
-    /// True when nothing is left to hand out, now or later.
+    /// True if nothing is left to hand out, now or later.
     pub fn is_empty(&self) -> bool {
         !self.is_committing() && self.waiting.batch.is_empty() && self.waiting.effects.is_empty()
     }
@@ -97,12 +97,12 @@ mod tests {
     #[test]
     fn nothing_is_carried_out_before_what_was_decided_before_it_is_durable() {
         let mut pipeline = Pipeline::default();
-        assert!(matches!(pipeline.turn(), Turn::Carry(effects) if effects.is_empty()));
+        assert!(matches!(pipeline.turn(), Turn::Execute(effects) if effects.is_empty()));
         pipeline.decided(step(0, 1));
-        assert!(matches!(pipeline.turn(), Turn::Carry(effects) if effects.len() == 1));
+        assert!(matches!(pipeline.turn(), Turn::Execute(effects) if effects.len() == 1));
         pipeline.decided(step(2, 2));
         assert!(matches!(pipeline.turn(), Turn::Append(batch) if batch.len() == 2));
-        // Neither what follows from other events nor what follows from none overtakes.
+        // No effect overtakes an earlier one, whether or not it has events.
         pipeline.decided(step(0, 3));
         pipeline.decided(step(1, 4));
         assert!(matches!(pipeline.turn(), Turn::Wait));

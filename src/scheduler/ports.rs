@@ -1,5 +1,5 @@
-//! What of the world the loop needs, as traits: git, processes, spool files. The simulator
-//! replaces these and nothing else.
+//! The world that the loop needs, as traits: git, processes, spool files. The simulation replaces
+//! only these.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,48 +13,48 @@ use crate::workspace::{self, Advance, Repository};
 /// A future that a trait object returns.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Where the integration branch is after a merge was tried.
+/// Where the integration branch is after a merge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Merged {
-    /// The branch contains the commit.
+    /// Whether the branch contains the commit.
     pub merged: bool,
-    /// Its head.
+    /// The branch's commit.
     pub head: CommitId,
 }
 
 /// Why the branch could not be moved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GitFailure {
-    /// Somebody has it checked out there.
+    /// The branch is checked out.
     CheckedOut {
-        /// The worktree.
+        /// The worktree that has it checked out.
         at: String,
     },
-    /// git failed.
+    /// git failed at it.
     Failed {
-        /// Where the branch is, when that could be read and no git is on its way to move it.
+        /// The branch's commit, if it could be read and no git is moving it.
         head: Option<CommitId>,
     },
 }
 
-/// The one place where the integration branch moves.
+/// The only place where the integration branch moves.
 pub trait Integration: Send + Sync {
-    /// Where the branch is.
+    /// Reads the branch.
     fn head(&self) -> Answer<'_, Result<CommitId, workspace::Error>>;
 
-    /// Where the branch is, once no git is on its way to move it any more.
+    /// Reads the branch as soon as no git is moving it any more.
     fn head_at_rest(&self) -> Answer<'_, Result<CommitId, workspace::Error>>;
 
-    /// Moves the branch from `onto` to `commit`, unless it contains `commit` already or is
-    /// somewhere else. Asking twice is the same as asking once.
+    /// Moves the branch from `onto` to `commit`, unless it already contains `commit` or is
+    /// somewhere else. The call can be repeated.
     fn merge<'a>(
         &'a self,
         onto: &'a CommitId,
         commit: &'a CommitId,
     ) -> Answer<'a, Result<Merged, workspace::Error>>;
 
-    /// What lies between the head that was recorded and the one that the branch has, and which of
-    /// `merges` it has no longer.
+    /// The commits between the recorded head and the branch, and which of `merges` the branch no
+    /// longer has.
     fn explain<'a>(
         &'a self,
         from: &'a CommitId,
@@ -65,7 +65,7 @@ pub trait Integration: Send + Sync {
 
 /// The integration branch of a git repository.
 pub struct GitBranch {
-    /// The repository.
+    /// The repository with the branch.
     pub repository: Repository,
     /// The branch, without `refs/heads/`.
     pub branch: String,
@@ -86,13 +86,13 @@ impl Integration for GitBranch {
         commit: &'a CommitId,
     ) -> Answer<'a, Result<Merged, workspace::Error>> {
         Box::pin(async move {
-            // Whoever has it checked out would find an index and files that are not the branch's.
+            // The worktree that has it checked out would have an index and files of another commit.
             if let Some(at) = self.repository.checked_out(&self.branch).await? {
                 let branch = self.branch.clone();
                 return Err(workspace::Error::BranchCheckedOut { branch, at });
             }
             match self.advance(onto, commit).await {
-                // An agent shares its refs with us, and may have deleted this one.
+                // Agents share the refs, and may have deleted this one.
                 Err(workspace::Error::BranchMissing { .. }) => {
                     let branch = &self.branch;
                     let repository = &self.repository;
@@ -129,7 +129,7 @@ impl GitBranch {
                 return Ok(Merged { merged: true, head });
             }
             Ok(Advance::Refused { head }) => head,
-            // Such a commit has never been merged and never will be.
+            // Such a commit was never merged.
             Err(workspace::Error::NotOnHead { .. }) => {
                 let head = self.repository.head(&self.branch).await?;
                 return Ok(Merged {
@@ -146,18 +146,18 @@ impl GitBranch {
 
 /// Processes of workers and of their agents.
 pub trait Processes: Send + Sync {
-    /// Resolves when the process is gone for certain; at once if it is gone already.
+    /// Resolves when the process has certainly ended; at once if it already has.
     fn gone(&self, process: ProcessIdentity) -> Answer<'static, ()>;
 
-    /// Ends the process; `gone` tells when it is.
+    /// Ends the process; `gone` resolves when it has ended.
     fn kill(&self, process: &ProcessIdentity);
 
-    /// Ends whatever a dead worker's attempt has left behind, and returns when nothing is left.
+    /// Ends everything that a dead worker's attempt left behind. Returns when nothing is left.
     fn reap(&self, attempt: AttemptId) -> Answer<'static, ()>;
 }
 
-/// Where workers write results down.
+/// Reads workers' spool files.
 pub trait Spool: Send + Sync {
-    /// The result of an attempt whose worker is gone.
+    /// The result of an attempt whose worker has ended.
     fn read(&self, attempt: AttemptId) -> Option<AttemptReport>;
 }

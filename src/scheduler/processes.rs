@@ -1,4 +1,4 @@
-//! Workers' processes on this machine.
+//! Watches and ends workers' processes on this machine.
 
 use std::future::Future;
 use std::os::fd::OwnedFd;
@@ -15,19 +15,19 @@ use crate::model::event::ProcessIdentity;
 use crate::model::ids::AttemptId;
 use crate::protocol::identity;
 
-/// How often a process is looked at that the kernel gives no handle for.
+/// Interval of looking at a process for which the kernel gives no handle.
 const LOOK_MS: u64 = 500;
 
 /// Ends what a dead worker's attempt has left behind.
 pub type CleanUpAttempt =
     Arc<dyn Fn(AttemptId) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
-/// The processes of this machine, watched by pidfd: no timer decides whether one lives.
+/// Processes of this machine, watched by pidfd: no timer decides whether one lives.
 pub struct LocalProcesses {
-    /// How to end what an attempt has left behind.
+    /// Ends what an attempt has left behind.
     pub reap: CleanUpAttempt,
-    /// Whether a process of the log is this project's, and not that of one that it is a copy of.
-    /// One that is not has gone, as far as this project is concerned, and is left alone.
+    /// Whether a recorded process belongs to this project, and not to the project that this one was
+    /// copied from. If not, it counts as ended and is not touched.
     pub is_own: Arc<dyn Fn(&ProcessIdentity) -> bool + Send + Sync>,
 }
 
@@ -35,12 +35,12 @@ pub struct LocalProcesses {
 fn handle(process: &ProcessIdentity) -> Option<OwnedFd> {
     let pid = Pid::from_raw(i32::try_from(process.pid).ok()?)?;
     let handle = pidfd_open(pid, PidfdFlags::empty()).ok()?;
-    // The number may have been given to another process; looked at after the handle is held.
+    // The number may belong to another process by now, so it is checked after the handle is open.
     alive(process).then_some(handle)
 }
 
 fn readable(handle: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: an `OwnedFd` always gives the same descriptor and keeps it open until it is
+    // SAFETY: an `OwnedFd` always returns the same descriptor and keeps it open until it is
     // dropped, which `AsyncFd` does only after it has deregistered it.
     let registered = unsafe { AsyncFd::register_with_interest(handle, Interest::READABLE) };
     registered.map_err(std::io::Error::from)

@@ -1,5 +1,5 @@
-//! The thin loop: takes in what has arrived, lets the machine decide, has the batch made durable,
-//! and only then carries the effects out.
+//! The loop: takes inputs, lets the machine decide, makes the batch durable, and only then executes
+//! the effects.
 
 mod execute;
 mod exit_report;
@@ -23,7 +23,7 @@ use super::core::Core;
 use super::cycle::{Cycle, Due};
 use super::handle::Handle;
 use super::load;
-pub use super::machine::Told;
+pub use super::machine::RunConfig;
 use super::machine::{Input, Machine};
 use super::ports::{Integration, Processes, Spool};
 use super::socket::{Arrival, Door, Listener};
@@ -38,26 +38,26 @@ use crate::queue::{EventLog, snapshot};
 
 pub use super::machine::Ending;
 
-/// Inputs that wait for the loop. Who fills it waits, and so do the peers behind it.
+/// Inputs that wait for the loop. A full inbox makes the senders wait, and so the peers behind
+/// them.
 const INBOX_MAX: usize = 4_096;
 
-/// Inputs that are taken in at once, so that a flood of them cannot keep what follows from the
-/// first one waiting.
+/// Inputs that one turn takes, so that a flood of them does not delay the answer to the first.
 const STEP_MAX: usize = 1_024;
 
-/// How often an observer is told what goes on beside the log: as often as people look.
+/// How often an observer gets the live view; people look no faster.
 const LIVE_MS: u64 = 200;
 
-/// Who watches the run go by, in the process itself.
+/// Watches the run from inside the process.
 pub trait Observer: Send {
     /// These events are durable.
     fn committed(&mut self, events: &[Recorded]);
 
-    /// What goes on beside the log, a few times a second.
+    /// The live view, a few times a second.
     fn live(&mut self, live: &Live);
 }
 
-/// Nobody watches.
+/// An observer that ignores everything.
 pub struct Silent;
 
 impl Observer for Silent {
@@ -65,42 +65,42 @@ impl Observer for Silent {
     fn live(&mut self, _live: &Live) {}
 }
 
-/// All that a scheduler needs.
+/// What a scheduler needs.
 pub struct Options {
     /// The log, held by this process.
     pub log: Arc<dyn EventLog>,
-    /// Where snapshots are.
+    /// Directory of the snapshots.
     pub snapshots: PathBuf,
-    /// The state at the log's head, from [`load`](super::load::load). It is the caller's to read,
-    /// who needs it before there is a scheduler: a large one is not read twice.
+    /// The state at the log's head, from [`load`](super::load::load). The caller needs it earlier,
+    /// and a large log should not be folded twice.
     pub state: State,
-    /// Where to listen.
+    /// Path to listen on.
     pub socket: PathBuf,
-    /// What the markers of the project's attempts begin with.
+    /// Prefix of the markers of the project's attempts.
     pub tree_prefix: String,
-    /// The integration branch's name, without `refs/heads/`.
+    /// Name of the integration branch, without `refs/heads/`.
     pub branch: String,
-    /// The integration branch.
+    /// Access to the integration branch.
     pub integration: Arc<dyn Integration>,
-    /// Workers' processes.
+    /// Watches and ends workers' processes.
     pub processes: Arc<dyn Processes>,
-    /// Workers' written results.
+    /// Reads workers' spool files.
     pub spool: Arc<dyn Spool>,
-    /// The rules.
+    /// Settings of the run.
     pub settings: Settings,
-    /// All that the run is told; none where nobody compares.
-    pub told: Option<Told>,
-    /// The seed of all that is drawn; drawn itself when there is none.
+    /// The config that is recorded for the run; `None` if workers' configs are not compared.
+    pub config: Option<RunConfig>,
+    /// Seed of all random choices; `None` chooses one.
     pub seed: Option<u64>,
-    /// Workers of its own to keep alive.
-    pub crew: BTreeMap<WorkerKind, u32>,
-    /// How to start one: a command line, to which `--kind KIND --crew` is added.
+    /// Workers to start and keep running, by kind.
+    pub own_workers: BTreeMap<WorkerKind, u32>,
+    /// Command line that starts one; `--kind KIND --started-by-scheduler` is added.
     pub worker_command: Vec<std::ffi::OsString>,
-    /// Where workers of its own write what they have to say to a person.
+    /// Directory for the error output of its own workers.
     pub worker_output: PathBuf,
     /// Keep the run open when everything is done.
     pub stay: bool,
-    /// Who watches.
+    /// Gets every durable event.
     pub observer: Box<dyn Observer>,
 }
 
@@ -112,9 +112,8 @@ impl Entropy for Seeded {
     }
 }
 
-/// Runs until the run is over or somebody ends it. `handle` is given the means to do so as soon
-/// as the scheduler listens. When it returns, with the state at the log's end, nothing of it holds
-/// the log any more.
+/// Runs until the run is over or somebody ends it. Sends a handle on `handle` when it listens. When
+/// it returns the state at the log's end, it no longer holds the log.
 pub async fn run(
     options: Options,
     handle: oneshot::Sender<Handle>,
@@ -133,25 +132,25 @@ async fn run_all(
     let epoch = options.log.lead()?;
     tracing::Span::current().record("epoch", epoch.0);
     let seed = options.seed.unwrap_or_else(rand::random);
-    // Each reign draws other numbers than the one before, and the same ones when run again.
+    // Each epoch draws other numbers than the one before, and the same ones when repeated.
     let entropy = Seeded(StdRng::seed_from_u64(seed ^ epoch.0.rotate_left(32)));
-    let crew = WorkerPool::new(options.crew.clone());
+    let pool = WorkerPool::new(options.own_workers.clone());
     let mut clock = SystemClock::starting(state.at);
     let core = Core::new(state, epoch);
-    let mut machine = Machine::new(core, Box::new(entropy), crew, std::process::id());
+    let mut machine = Machine::new(core, Box::new(entropy), pool, std::process::id());
     if options.stay {
         machine.stay();
     }
     machine.start(clock.now(), &options.branch, &head, &options.settings, seed)?;
-    if let Some(told) = options.told.take() {
-        machine.record_config(clock.now(), told);
+    if let Some(config) = options.config.take() {
+        machine.record_config(clock.now(), config);
     }
     let path = options.socket.clone();
     let listener = Listener::bind(&path).map_err(|source| Error::Listen { path, source })?;
     let (inbox, arrivals) = mpsc::channel(INBOX_MAX);
     let door = Door::new(options.log.clone(), &options.tree_prefix, inbox.clone());
     let serving = listener.serve(&door);
-    // Whoever asked for the handle may have gone; the run goes on without.
+    // The receiver of the handle may have ended; the run continues without it.
     let _ = handle.send(Handle::new(inbox.clone(), &options.log));
     let (committed, commits) = mpsc::unbounded_channel();
     let committer = Committer::start(options.log.clone(), epoch, committed);
@@ -225,7 +224,7 @@ impl Loop {
 
     fn wake_in(&mut self) -> Duration {
         let now = self.clock.now().mono_ms;
-        // Once an hour costs nothing, and no arithmetic can make it sleep for ever.
+        // Waking once an hour costs nothing, and limits a mistake in the arithmetic.
         let wake = self.cycle.wake_ms();
         let wait = wake.map_or(3_600_000, |at| at.saturating_sub(now));
         Duration::from_millis(wait.min(3_600_000))
@@ -235,33 +234,33 @@ impl Loop {
         self.options.log.head().sequence
     }
 
-    /// A batch is durable: now others may hear of it.
+    /// A batch is durable, so its effects may be executed.
     fn committed(&mut self, committed: Option<Committed>) -> Result<Option<Ending>, Error> {
         let (events, head) = committed.ok_or(Error::CommitterGone)?;
         head?;
         self.options.observer.committed(&events);
         let due = self.cycle.durable();
-        self.carry_out(due)
+        self.execute_due(due)
     }
 
-    /// Hands the next batch to the disk, unless one is on its way.
+    /// Hands the next batch to the disk, unless one is being written.
     fn hand_over(&mut self) -> Result<Option<Ending>, Error> {
         let due = self.cycle.due();
-        self.carry_out(due)
+        self.execute_due(due)
     }
 
-    fn carry_out(&mut self, due: Due) -> Result<Option<Ending>, Error> {
+    fn execute_due(&mut self, due: Due) -> Result<Option<Ending>, Error> {
         let (effects, ending) = match due {
             Due::Nothing => return Ok(None),
             Due::Append(batch) => {
                 let handed = self.committer.commit(batch);
                 return handed.then_some(None).ok_or(Error::CommitterGone);
             }
-            Due::Carry(effects) => (effects, None),
+            Due::Execute(effects) => (effects, None),
             Due::End(effects, ending) => (effects, Some(ending)),
         };
         for effect in effects {
-            self.executor.carry(effect);
+            self.executor.execute(effect);
         }
         if ending.is_none() {
             self.take_snapshot(false);
@@ -269,7 +268,7 @@ impl Loop {
         Ok(ending)
     }
 
-    /// Has a snapshot written, beside the loop, when the working state is what is on the disk.
+    /// Writes a snapshot in the background, if the working state equals what is on the disk.
     fn take_snapshot(&mut self, is_final: bool) {
         let head = self.head();
         let writing = self.snapshot.as_ref();
@@ -287,7 +286,7 @@ impl Loop {
         self.snapshot = taken.map(|taken| {
             tokio::task::spawn_blocking(move || {
                 if let Err(error) = snapshot::write(&dir, &taken) {
-                    // It only saves time at the next start.
+                    // A snapshot only saves time at the next start.
                     tracing::warn!(%error, "cannot write a snapshot");
                 }
             })
@@ -299,8 +298,8 @@ impl Loop {
         ending: Ending,
         commits: &mut mpsc::UnboundedReceiver<Committed>,
     ) -> Result<Ending, Error> {
-        // Whatever was decided after the end was decided too: it goes to the disk, and whoever
-        // asked for it is told.
+        // Decisions after the end are still decisions: they are written, and their senders are
+        // answered.
         while !self.cycle.is_empty() {
             if self.cycle.is_committing() {
                 let committed = commits.recv().await;

@@ -1,4 +1,4 @@
-//! Accepting connections: frames to inputs, messages to frames.
+//! Accepts connections; turns frames into inputs and messages into frames.
 
 mod peer;
 mod speak;
@@ -30,57 +30,57 @@ use crate::model::settings::WorkerKind;
 use crate::protocol::{ClientMessage, Codec, Role, SchedulerMessage, ToClient, decode, handshake};
 use crate::queue::EventLog;
 
-/// Connections at once: a thousand workers and as many people looking on.
+/// Connections at the same time: a thousand workers, and as many readers.
 pub const CONNECTIONS_MAX: usize = 4_096;
 
-/// Messages that wait to be sent on one connection. A peer that does not read so many is gone or
-/// stuck; it is cut off and comes back when it can.
+/// Messages that wait on one connection. A peer that reads none of them has ended or hangs; it is
+/// disconnected and may reconnect.
 pub const WAITING_MAX: usize = 1_024;
 
-/// Wishes of one client that are not answered yet. No more are read from it before it has read
-/// the answers, so that its outbox can never overflow by what it asked itself.
+/// Unanswered requests of one client. More are not read before it reads answers, so its own
+/// requests cannot overflow its outbox.
 const UNANSWERED_MAX: usize = WAITING_MAX / 2;
 
-/// How long a new connection has to say who it is.
+/// Time for a new connection to identify itself.
 const PREAMBLE_MS: u64 = 10_000;
 
-/// How long the last messages of a connection may take to be sent.
+/// Time to send the last messages of a connection.
 const LINGER_MS: u64 = 2_000;
 
-/// What is to be sent on a connection.
+/// A message to send on a connection.
 pub enum Outgoing {
-    /// To a worker.
+    /// A message to a worker.
     Worker(Box<SchedulerMessage>),
-    /// To a person's command.
+    /// An answer to a person's command.
     Client(Box<ToClient>),
-    /// The log.
+    /// Send the log.
     Stream {
-        /// From which event on.
+        /// First event to send.
         from: Sequence,
-        /// Whether to go on after the head.
+        /// Whether to continue after the head.
         follow: bool,
     },
 }
 
-/// Where to put what is to be sent on a connection. When it is dropped, what it holds is sent,
-/// and the connection is closed.
+/// The sending end of a connection. When it is dropped, its messages are sent and the connection
+/// closes.
 pub struct Outbox {
     queue: mpsc::Sender<Outgoing>,
     cut: CancellationToken,
 }
 
 impl Outbox {
-    /// Has something sent. False when too much waits already: the other side does not read.
+    /// Queues a message. False if the outbox is full, because the peer does not read.
     pub fn put(&self, outgoing: Outgoing) -> bool {
         self.queue.try_send(outgoing).is_ok()
     }
 
-    /// Closes the connection at once; what waits is not sent.
+    /// Closes the connection at once, without sending what waits.
     pub fn cut(self) {
         self.cut.cancel();
     }
 
-    /// Closes the connection when all is sent, or after a while.
+    /// Closes the connection when everything is sent, or after a time limit.
     pub fn close(self) {
         tokio::spawn(async move {
             drop(self.queue);
@@ -90,26 +90,26 @@ impl Outbox {
     }
 }
 
-/// Something for the loop.
+/// An input for the loop, with what only the runtime keeps.
 pub enum Arrival {
-    /// A connection is open; what is to be sent goes into the outbox.
+    /// A connection is open; answers go into the outbox.
     Opened(Connection, Outbox, Input),
-    /// Something was said or has happened.
+    /// A plain input.
     Said(Input),
     /// Somebody inside this process asks, and waits for the answer.
     Asked(Actor, Box<ClientMessage>, oneshot::Sender<ToClient>),
-    /// A worker was started; how to end it by force.
+    /// A worker was started; `kill` ends it by force.
     Child(WorkerKind, u32, Arc<Notify>),
-    /// git could not move the branch for an attempt; where the branch is, if it is known to stay
-    /// there; and git's words.
+    /// git could not move the branch for an attempt: where the branch is, if that is certain, and
+    /// git's message.
     GitFailed(AttemptId, Option<CommitId>, crate::workspace::Error),
 }
 
-/// What every connection has in common, and how all of them are ended.
+/// What all connections share, and how to end them.
 #[derive(Clone)]
 pub struct Door {
     log: Arc<dyn EventLog>,
-    /// What the markers of the project's attempts begin with.
+    /// Prefix of the markers of the project's attempts.
     tree_prefix: Arc<str>,
     inbox: mpsc::Sender<Arrival>,
     talks: TaskTracker,
@@ -117,7 +117,7 @@ pub struct Door {
 }
 
 impl Door {
-    /// A door to the loop that reads `inbox`.
+    /// Connections that feed the loop behind `inbox`.
     pub fn new(log: Arc<dyn EventLog>, tree_prefix: &str, inbox: mpsc::Sender<Arrival>) -> Self {
         Self {
             log,
@@ -128,15 +128,15 @@ impl Door {
         }
     }
 
-    /// Waits until all is sent on connections whose outboxes are dropped; not for ever.
+    /// Waits, for a limited time, until connections with dropped outboxes have sent everything.
     pub async fn goodbye(&self) {
         self.talks.close();
         let limit = Duration::from_millis(LINGER_MS);
-        // Whoever has not read its last message by now reads nothing.
+        // A peer that has not read its last message by now never will.
         let _ = tokio::time::timeout(limit, self.talks.wait()).await;
     }
 
-    /// Ends every connection now, and returns when none holds the log any more.
+    /// Ends every connection now. Returns when none holds the log any more.
     pub async fn close(&self) {
         self.closed.cancel();
         self.talks.close();
@@ -144,22 +144,22 @@ impl Door {
     }
 }
 
-/// The listening socket, open to its user only, and removed when dropped.
+/// The listening socket. Only its user can open it; it is removed when dropped.
 pub struct Listener {
     listener: UnixListener,
     path: PathBuf,
     directory: File,
-    /// By which its own socket is known from another one with the same name.
+    /// Identifies its own socket among others of the same name.
     inode: AtomicU64,
 }
 
-/// How often it is looked whether the socket still has its name.
+/// How often it checks that the socket still has its name.
 const LOOK_MS: u64 = 1_000;
 
 impl Listener {
-    /// Listens at `path`. Who calls this holds the log, so that a socket that is there already
-    /// belongs to nobody. Paths may be longer than a socket address: the directory is opened, and
-    /// the socket is named through the open directory.
+    /// Listens at `path`. The caller holds the log, so an existing socket belongs to no living
+    /// scheduler. The path may be longer than a socket address: the socket is named through its
+    /// open directory.
     pub fn bind(path: &Path) -> io::Result<Self> {
         let directory = File::open(parent(path))?;
         match fs::remove_file(path) {
@@ -175,7 +175,7 @@ impl Listener {
         })
     }
 
-    /// Listens anew where somebody has deleted the socket. One that is there and is not ours stays.
+    /// Listens again if somebody deleted the socket. Another process's socket is left alone.
     fn restore(&self) -> Option<UnixListener> {
         match fs::symlink_metadata(short(&self.directory, &self.path)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -194,7 +194,7 @@ impl Listener {
         }
     }
 
-    /// Accepts connections for ever, each in a task of its own.
+    /// Accepts connections until it is dropped, each in its own task.
     pub async fn serve(&self, door: &Door) {
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let own = rustix::process::getuid().as_raw();
@@ -216,7 +216,7 @@ impl Listener {
             let stream = match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    // Out of file descriptors, most likely: others will close theirs.
+                    // Probably out of file descriptors; other connections will close.
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
@@ -230,11 +230,11 @@ impl Listener {
             }
             count += 1;
             let peer = Peer::of(&stream);
-            let talk = talk(stream, Connection(count), peer, door.clone());
+            let served = serve(stream, Connection(count), peer, door.clone());
             door.talks.spawn(
                 async move {
-                    if let Err(error) = talk.await {
-                        tell(&error);
+                    if let Err(error) = served.await {
+                        log_end(&error);
                     }
                     drop(place);
                 }
@@ -249,7 +249,7 @@ impl Drop for Listener {
         let own = short(&self.directory, &self.path);
         let inode = fs::symlink_metadata(&own).map(|meta| meta.ino());
         if inode.is_ok_and(|inode| inode == self.inode.load(Ordering::Relaxed)) {
-            // A left-over file would do no harm; the next scheduler removes it.
+            // A left-over file does no harm; the next scheduler removes it.
             let _ = fs::remove_file(own);
         }
         let _ = self.directory.sync_all();
@@ -261,11 +261,11 @@ fn parent(path: &Path) -> &Path {
     parent.unwrap_or(Path::new("."))
 }
 
-/// Listens at `path`, for its user only; also the socket's inode.
+/// Listens at `path`, for its user only. Returns the socket's inode, too.
 fn bind(directory: &File, path: &Path) -> io::Result<(UnixListener, u64)> {
     let short = short(directory, path);
     let listener = UnixListener::bind(&short)?;
-    // Whoever was faster than this is turned away by its user id.
+    // A peer that connected before this is refused by its user id.
     fs::set_permissions(&short, Permissions::from_mode(0o600))?;
     let inode = fs::symlink_metadata(&short)?.ino();
     Ok((listener, inode))
@@ -276,8 +276,8 @@ fn short(directory: &File, path: &Path) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd())).join(name)
 }
 
-/// A command that has seen enough just goes; anything else is worth a line.
-fn tell(error: &io::Error) {
+/// Logs how a connection ended. A command may just close it; any other end deserves a warning.
+fn log_end(error: &io::Error) {
     match error.kind() {
         io::ErrorKind::BrokenPipe
         | io::ErrorKind::ConnectionReset
@@ -290,13 +290,13 @@ fn invalid(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-async fn talk(
+async fn serve(
     mut stream: UnixStream,
     connection: Connection,
     peer: Peer,
     door: Door,
 ) -> io::Result<()> {
-    // Looked at before anything else, while whoever has connected waits for us.
+    // Examined first, while the peer waits for the handshake.
     let prefix = door.tree_prefix.clone();
     let caller = tokio::task::spawn_blocking(move || peer.recognise(&prefix));
     let caller = caller.await.map_err(io::Error::other)?;
@@ -358,7 +358,7 @@ async fn talk(
     read
 }
 
-/// Hands on what the other side says, until it closes the connection or cannot be understood.
+/// Passes on messages until the peer closes the connection or sends something invalid.
 async fn receive(
     role: Role,
     connection: Connection,
@@ -369,7 +369,7 @@ async fn receive(
     while let Some(frame) = frames.next().await {
         let frame = match frame {
             Ok(frame) => frame,
-            // The peer is gone; nobody is left to be told.
+            // The peer has ended; there is nobody to answer.
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(()),
             Err(error) => {
                 let limit = role.frame_bytes_max();
@@ -385,7 +385,7 @@ async fn receive(
                 message: Box::new(decode(role, &frame).map_err(invalid)?),
             },
             _ => {
-                // Given back with the answer.
+                // The answer gives the permit back.
                 let place = asking.acquire().await.map_err(invalid)?;
                 place.forget();
                 Input::Client {

@@ -1,35 +1,36 @@
-//! How many workers of its own a scheduler keeps alive.
+//! Decides how many workers of its own a scheduler keeps running.
 //!
-//! Workers of an earlier scheduler that still live count, so that a restart does not double the
-//! crew. A worker that dies at once is started again after a growing wait. Those that fail again
-//! and again without bringing an attempt to an end are counted, so that the run can end over it.
+//! Living workers of an earlier scheduler count, so a restart does not double the pool. A worker
+//! that ends at once is restarted after a growing wait. Consecutive failures without a finished
+//! attempt are counted, so that the run can end because of them.
 
 use std::collections::BTreeMap;
 
 use crate::model::plan::Crash;
 use crate::model::settings::WorkerKind;
 
-/// The first wait before a worker that ended soon is replaced; doubles up to the other.
+/// First wait before a worker that ended early is replaced, and the last: the wait doubles in
+/// between.
 const WAIT_MS: u64 = 500;
 const WAIT_MS_MAX: u64 = 30_000;
-/// A worker that lived for so long was no failed start.
+/// A worker that ran this long did not fail to start.
 const SETTLED_MS: u64 = 10_000;
-/// Failures in a row, for each worker that is wanted, after which more of them are pointless. With
-/// the growing waits that is eight seconds at least: trouble that passes has the time to.
+/// Consecutive failures per wanted worker after which more restarts are pointless. With the growing
+/// waits, this takes eight seconds at least, enough for a short problem to pass.
 const FAILURES_MAX: u32 = 5;
 
-/// How a worker that was started here has ended.
+/// How a worker that was started here ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChildEnd {
     /// As it should, or as it was told to.
     Well,
-    /// Somebody killed it by force, which says nothing about the next one.
+    /// Killed by force, which says nothing about the next one.
     Killed,
-    /// By itself: it could not go on.
+    /// By itself, because it could not continue.
     Failed {
         /// Its exit code or signal, such as `exit code 1`.
         how: String,
-        /// What it printed last, as far as that can be found; may be empty.
+        /// The last thing that it printed, if that can be found; may be empty.
         said: String,
     },
 }
@@ -38,7 +39,7 @@ pub enum ChildEnd {
 struct Child {
     kind: WorkerKind,
     since_ms: u64,
-    /// Why it leaves, as it told the scheduler itself.
+    /// Its reason for leaving, as it told the scheduler.
     stderr_tail: Option<String>,
 }
 
@@ -55,12 +56,12 @@ pub struct WorkerPool {
     children: BTreeMap<u32, Child>,
     starting: BTreeMap<WorkerKind, u32>,
     paces: BTreeMap<WorkerKind, RestartBackoff>,
-    /// Failures since an attempt of the kind came to an end the last time.
+    /// Failures since the last finished attempt of the kind.
     crashes: BTreeMap<WorkerKind, Crash>,
 }
 
 impl WorkerPool {
-    /// A crew of so many workers of each kind.
+    /// A pool with this many workers of each kind.
     pub fn new(wanted: BTreeMap<WorkerKind, u32>) -> Self {
         Self {
             wanted,
@@ -68,8 +69,8 @@ impl WorkerPool {
         }
     }
 
-    /// The kinds that should be started now. `others` are the live workers that this scheduler
-    /// did not start, by kind.
+    /// The kinds to start now. `others` counts the living workers that this scheduler did not
+    /// start, by kind.
     pub fn missing(&mut self, now_ms: u64, others: &BTreeMap<WorkerKind, u32>) -> Vec<WorkerKind> {
         let mut missing = Vec::new();
         for (&kind, &wanted) in &self.wanted {
@@ -137,7 +138,7 @@ impl WorkerPool {
             let crash = self.crashes.entry(child.kind).or_default();
             crash.failures = crash.failures.saturating_add(1);
             crash.how = how;
-            // What the one before has said is better than nothing: they fail alike.
+            // The previous worker's message is better than none, because they fail alike.
             let words = [child.stderr_tail.unwrap_or_default(), said];
             if let Some(words) = words.into_iter().find(|words| !words.is_empty()) {
                 crash.said = words;
@@ -145,19 +146,19 @@ impl WorkerPool {
         }
     }
 
-    /// A worker has said why it leaves.
+    /// A worker has given its reason for leaving.
     pub fn said(&mut self, pid: u32, words: &str) {
         if let Some(child) = self.children.get_mut(&pid) {
             child.stderr_tail = Some(words.to_owned());
         }
     }
 
-    /// An attempt of this kind has come to an end: its workers do work.
+    /// An attempt of this kind has finished, so its workers do work.
     pub fn worked(&mut self, kind: WorkerKind) {
         self.crashes.remove(&kind);
     }
 
-    /// The kinds whose workers have failed so often in a row that more of them are pointless.
+    /// The kinds whose workers have failed so often in a row that more restarts are pointless.
     pub fn crashing(&self) -> BTreeMap<WorkerKind, Crash> {
         let hopeless = |(kind, crash): &(&WorkerKind, &Crash)| {
             let wanted = self.wanted.get(kind).copied().unwrap_or(0).max(1);
@@ -176,28 +177,28 @@ impl WorkerPool {
         pace.not_before_ms = now_ms + wait;
     }
 
-    /// The kinds of which workers are to be kept alive.
+    /// The kinds of which workers are kept running.
     pub fn kinds(&self) -> impl Iterator<Item = WorkerKind> {
         let wanted = self.wanted.iter().filter(|(_, count)| **count > 0);
         wanted.map(|(&kind, _)| kind)
     }
 
-    /// Whether no worker is to be kept alive.
+    /// Whether no worker is kept running.
     pub fn wants_nobody(&self) -> bool {
         self.wanted.values().all(|&wanted| wanted == 0)
     }
 
-    /// Whether a worker that was started here lives or is about to.
+    /// Whether a worker that was started here lives or is about to start.
     pub fn has_children(&self) -> bool {
         !self.children.is_empty() || self.is_starting()
     }
 
-    /// Whether it is still to be heard what became of a start.
+    /// Whether the result of a start is still unknown.
     pub fn is_starting(&self) -> bool {
         self.starting.values().any(|&starting| starting > 0)
     }
 
-    /// The processes that were started here and live.
+    /// The living processes that were started here.
     pub fn children(&self) -> impl Iterator<Item = u32> {
         self.children.keys().copied()
     }
@@ -272,7 +273,7 @@ mod tests {
             if count == 3 {
                 crew.said(count, "no space");
             }
-            // However long it has lived.
+            // However long it ran.
             let said = if count == 2 { "printed" } else { "" };
             crew.ended(3_600_000, count, failed(said));
             crew.ended(0, 999, failed("a stranger"));

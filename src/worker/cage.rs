@@ -1,4 +1,4 @@
-//! The cage of an attempt: what its agent, checks and hooks may see, write and use up.
+//! Builds the cage of an attempt: what its agent, checks and hooks may see, write and use.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -11,7 +11,7 @@ use super::config::{AgentConfig, Config, Isolation};
 use super::driver::program;
 use super::executor::{AttemptEnv, Executor};
 
-/// Who is to be caged.
+/// The kind of program in the cage.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Caged<'c> {
     /// An agent, which also gets its profile.
@@ -28,8 +28,8 @@ pub(super) fn is_caged(config: &Config) -> bool {
 }
 
 impl Executor {
-    /// A fresh cage; each program gets one of its own, so that what an agent writes into a cache
-    /// is not what its checks find there. `None` where the machine or the config has none.
+    /// A new cage. Each program gets its own, so that what an agent writes into a cache is not what
+    /// its checks find there. `None` if the machine or the config has no cage.
     pub(super) fn cage(
         &self,
         attempt_env: &AttemptEnv,
@@ -55,10 +55,10 @@ impl Executor {
             places.socket.clone(),
             places.worktrees.clone(),
         ];
-        // The project may lie below the top of its repository.
+        // The project may be below the top of its repository.
         let above = self.repository.prefix().components().count();
         hidden.extend(places.project.ancestors().nth(above).map(ToOwned::to_owned));
-        // What a check failed with is for the next attempt to read.
+        // The next attempt reads the output of the check that failed.
         let outputs = attempt_env.offer.features.iter().filter_map(|feature| {
             let check = feature.regression.as_ref()?.check.as_ref()?;
             self.outputs.path(&check.output)
@@ -96,7 +96,7 @@ impl Executor {
     }
 }
 
-/// What a person is to know of the cage before a run, each in a sentence.
+/// What a person should know about the cage before a run, a sentence each.
 pub fn notes(config: &Config) -> Vec<String> {
     let mut notes = Vec::new();
     let without = "agents, checks and hooks can do everything that you can";
@@ -121,8 +121,8 @@ pub fn notes(config: &Config) -> Vec<String> {
     notes
 }
 
-/// The config's paths that may be written and are not there, each in a sentence: nothing can be
-/// made at them, because what lies above is read-only.
+/// The config's writable paths that do not exist, a sentence each: nothing can be created there,
+/// because their parents are read-only.
 pub fn ignored(config: &Config) -> Vec<String> {
     let env = std::env::vars_os().collect();
     let home = crate::agent::cage::build::home(&env);
@@ -142,7 +142,7 @@ pub fn ignored(config: &Config) -> Vec<String> {
     missing.collect()
 }
 
-/// What the config's additions give away, in words.
+/// What the config's additions expose, a sentence each.
 pub fn gives_away(config: &Config) -> Vec<String> {
     let env = std::env::vars_os().collect();
     let home = crate::agent::cage::build::home(&env);

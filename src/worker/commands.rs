@@ -22,17 +22,17 @@ use super::outcome::FeatureChecks;
 use super::token::tree_token;
 use super::trouble::{self, setup};
 
-/// What is kept of a check's output: more than a person reads, less than fills a disk.
+/// Kept bytes of a check's output: more than a person reads, less than fills a disk.
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
 
-/// The end of an output, quoted in a failure's reason.
+/// Bytes from the end of an output that a failure's reason quotes.
 const TAIL_LINES: usize = 20;
 
 /// Leaves room in a reason for the command.
 const TAIL_BYTES: usize = 1_200;
 
 impl Executor {
-    /// Runs the checks of these features, each up to its first failure.
+    /// Runs the checks of these features, each feature's up to its first failure.
     pub(super) async fn checks(
         &self,
         env: &AttemptEnv,
@@ -41,7 +41,7 @@ impl Executor {
         cancel: &CancellationToken,
     ) -> Result<Vec<FeatureChecks>, Failure> {
         if env.offer.kind == WorkerKind::Coding && !self.config.checks.keeps_all() {
-            // What it had made for the agent was ignored, and removed with the rest.
+            // What the hook had created for the agent was ignored, and removed with the rest.
             let hook = &self.config.hooks.after_create;
             self.run_hook(env, "after_create", hook, cancel).await?;
         }
@@ -190,7 +190,7 @@ impl Executor {
     }
 }
 
-/// How process trees are held together, by the config.
+/// How process trees are held together, according to the config.
 pub(super) fn isolation(wanted: config::Isolation) -> process::Isolation {
     match wanted {
         config::Isolation::Auto | config::Isolation::None => process::Isolation::Auto,
@@ -199,9 +199,9 @@ pub(super) fn isolation(wanted: config::Isolation) -> process::Isolation {
     }
 }
 
-/// What `sh -c` is given. The system takes no argument of more than 128 KiB, so a longer command is
-/// written into a file that the shell reads as if it were the argument: `$0`, input, directory and
-/// exit code are the same. The file is written anew each time, because agents can reach it.
+/// The argument of `sh -c`. The system takes no argument of more than 128 KiB, so a longer command
+/// is written into a file that the shell reads as if it were the argument: `$0`, input, directory
+/// and exit code are the same. The file is written again each time, because agents can reach it.
 fn script(command: &str, dir: &AttemptDir) -> std::io::Result<OsString> {
     if command.len() < TreeCommand::STRING_BYTES_MAX {
         return Ok(command.into());
@@ -223,10 +223,10 @@ fn script(command: &str, dir: &AttemptDir) -> std::io::Result<OsString> {
     Ok(script)
 }
 
-/// An output with what the cage has to do with its end.
+/// An output, with a sentence about the cage if that caused the end.
 fn with_blame(mut output: String, blamed: Option<String>) -> String {
     if let Some(blamed) = blamed {
-        // On the last line, which is the one that is quoted everywhere.
+        // On the last line, which is quoted everywhere.
         output.truncate(output.trim_end().len());
         if !output.is_empty() {
             output.push_str("; ");
@@ -236,9 +236,9 @@ fn with_blame(mut output: String, blamed: Option<String>) -> String {
     output
 }
 
-/// The last lines of an output, fit to be quoted.
+/// The last lines of an output, short enough to be quoted.
 fn tail(output: &str) -> String {
-    // Carriage returns stay: one that a check's output has may be what made it fail.
+    // Carriage returns stay: one in a check's output may be what made it fail.
     let trimmed = output.trim_end_matches([' ', '\n', '\t']);
     let from = trimmed.len().saturating_sub(TAIL_BYTES);
     let end = trimmed

@@ -1,4 +1,4 @@
-//! What a worker has to be told: plain data, filled from the config file and the command line.
+//! A worker's configuration: plain data from the config file and the command line.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,46 +8,48 @@ use serde::{Deserialize, Serialize};
 use crate::agent::Transcript;
 use crate::agent::cage::Network;
 
-/// All that a worker needs to know before it meets a scheduler. The rules of the run (limits,
-/// retries, budgets) are not here: they come with every job.
+/// What a worker needs to know before it meets a scheduler. The run's settings (limits, retries,
+/// budgets) are not here: they come with every job.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where things are. Not from the file: it follows from where the file was found.
+    /// Directories. They are not in the file, but follow from its place.
     #[serde(skip)]
     pub places: Places,
     /// The coding agent.
     pub agent: AgentConfig,
-    /// The testing agent; the coding agent serves when there is none.
+    /// The testing agent; `None` uses the coding agent.
     pub testing_agent: Option<AgentConfig>,
     /// The project's own commands around an attempt.
     pub hooks: Hooks,
-    /// What the checks find beside the commit.
+    /// What the checks find besides the commit.
     pub checks: Checks,
     /// The ports that this worker's dev servers may use.
     pub ports: Ports,
-    /// Prompts of the project's own.
+    /// The project's own prompts.
     pub prompts: Prompts,
-    /// How agents, checks and hooks are kept apart from the rest of the machine.
+    /// How agents, checks and hooks are isolated from the rest of the machine.
     pub isolation: Isolation,
-    /// What their cage allows beyond its own lists, and how much they may use up.
+    /// What their cage allows beyond its own lists, and its limits.
     pub cage: CageConfig,
-    /// Variables set for agents, checks and hooks alike. A value here wins over the worker's own
-    /// environment, never over the `CREWLOG_*` variables.
+    /// Variables set for agents, checks and hooks. A value here wins over the worker's own
+    /// environment, but never over the `CREWLOG_*` variables.
     pub env: BTreeMap<String, String>,
-    /// Variables handed on from the worker's own environment to agents, checks and hooks, beyond
-    /// `PATH HOME LANG LC_* TERM USER LOGNAME SHELL`.
+    /// Variables passed from the worker's own environment to agents, checks and hooks, beyond `PATH
+    /// HOME LANG LC_* TERM USER LOGNAME SHELL`.
     pub pass_env: Vec<String>,
-    /// A worker that has found no scheduler for so long stops, in milliseconds, once no session
-    /// runs. Its result stays in the spool.
+    /// Milliseconds without a scheduler after which a worker stops, once no session runs. Its
+    /// result stays in the spool.
     pub orphan_limit_ms: u64,
-    /// What the project's config tells a worker, as text; its scheduler compares it with the run's.
+    /// The part of the config that concerns workers, as text; the scheduler compares it with the
+    /// run's.
     #[serde(skip)]
     pub evidence: String,
-    /// The most that is kept of a session's transcript, in bytes before compression.
+    /// Limit of a session's transcript, in bytes before compression.
     pub transcript_limit: u64,
-    /// A scheduler has started it, and the next one starts others where it has nothing at hand.
-    pub crew: bool,
+    /// A scheduler started it. Without a scheduler and a job it ends, because the next scheduler
+    /// starts its own workers.
+    pub started_by_scheduler: bool,
 }
 
 /// Directories, all absolute.
@@ -55,10 +57,10 @@ pub struct Config {
 pub struct Places {
     /// The user's git repository.
     pub project: PathBuf,
-    /// Where the project's data is: spool and transcripts. Made when absent.
+    /// The project's data directory: spool and transcripts. Created if absent.
     pub data: PathBuf,
-    /// Where worktrees and the attempts' own directories are made; if inside of the repository,
-    /// then where git ignores them.
+    /// Parent of worktrees and the attempts' own directories; if inside the repository, git must
+    /// ignore it.
     pub worktrees: PathBuf,
     /// The scheduler's unix socket. May be longer than the 107 bytes of a socket address.
     pub socket: PathBuf,
@@ -75,22 +77,22 @@ pub enum Driver {
     Command,
 }
 
-/// What is answered when an agent asks whether it may use a tool.
+/// The answer to an agent that asks whether it may use a tool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PermissionPolicy {
-    /// Yes, once. The worktree is the agent's own, and the checks decide.
+    /// Allow it once. The worktree is the agent's own, and the checks decide.
     #[default]
     Allow,
     /// Deny every request.
     Deny,
 }
 
-/// One coding program and how to start it.
+/// One agent program and how to start it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AgentConfig {
-    /// How it is driven.
+    /// The protocol between worker and agent.
     pub driver: Driver,
     /// The program: a name that is looked up in `PATH`, or a path (relative to the project).
     pub program: String,
@@ -99,32 +101,32 @@ pub struct AgentConfig {
     pub args: Vec<String>,
     /// Variables for this agent only.
     pub env: BTreeMap<String, String>,
-    /// Variables handed on from the worker's environment to this agent only (its credentials,
-    /// which checks and hooks have no use for).
+    /// Variables passed from the worker's environment only to this agent: its credentials, which
+    /// checks and hooks do not need.
     pub pass_env: Vec<String>,
-    /// The ACP session mode to switch to after the session was made; empty keeps the agent's own.
+    /// The ACP session mode to set after the session was created; empty keeps the agent's own.
     pub mode: String,
-    /// What is answered when the agent asks for permission.
+    /// The answer to the agent's requests for permission.
     pub permission: PermissionPolicy,
-    /// Paths that this agent alone may write, such as where it keeps its login; absolute or below
-    /// `~/`. What the cage knows of common agents is written without this.
+    /// Paths that only this agent may write, such as the place of its login; absolute or below
+    /// `~/`. The known paths of common agents are writable without this.
     pub cage_write: Vec<String>,
 }
 
-/// Shell commands in the worktree around an attempt; an empty one is left out.
+/// Shell commands in the worktree around an attempt. An empty one is not run.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Hooks {
-    /// After the worktree was made. Its failure is the attempt's (`hook_failed`).
+    /// After the worktree was created. Its failure is the attempt's (`hook_failed`).
     pub after_create: String,
     /// Before the session. Its failure is the attempt's.
     pub before_run: String,
-    /// After the session, however it ended, unless the attempt was called off. Its failure is the
+    /// After the session, however it ended, unless the attempt was cancelled. Its failure is the
     /// attempt's.
     pub after_run: String,
-    /// Before the worktree is removed. Its failure is said and ignored.
+    /// Before the worktree is removed. Its failure is logged and ignored.
     pub before_remove: String,
-    /// A hook that takes so long is ended, in milliseconds.
+    /// Time limit of a hook, in milliseconds.
     pub limit_ms: u64,
 }
 
@@ -135,26 +137,26 @@ impl Default for Hooks {
             before_run: String::new(),
             after_run: String::new(),
             before_remove: String::new(),
-            // Installing a project's dependencies is the slowest thing that hooks are used for.
+            // Installing a project's dependencies is the slowest use of hooks.
             limit_ms: 600_000,
         }
     }
 }
 
-/// In which surroundings a coding attempt's checks run.
+/// The surroundings of a coding attempt's checks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Checks {
-    /// Files that git ignores and that stay for the checks anyway: patterns as in
-    /// `.gitignore`. All others are removed, and [`Hooks::after_create`] runs again, so that the
-    /// checks see what a fresh worktree of the commit would show them. `*` keeps everything.
+    /// Ignored files that stay for the checks: patterns as in `.gitignore`. All others are removed,
+    /// and [`Hooks::after_create`] runs again, so that the checks see a fresh worktree of the
+    /// commit. `*` keeps everything.
     pub keep_ignored: Vec<String>,
-    /// Which network the checks have. Only in a cage.
+    /// The network of the checks. Only in a cage.
     pub network: Network,
 }
 
 impl Checks {
-    /// Nothing is removed, nothing is set up again.
+    /// True if nothing is removed, and nothing is set up again.
     pub fn keeps_all(&self) -> bool {
         self.keep_ignored.iter().any(|pattern| pattern == "*")
     }
@@ -169,25 +171,25 @@ impl Checks {
     }
 }
 
-/// Ranges of ports, one for each worker on this machine, whichever project it works for: slot N is
-/// `base + N * count` and the ports after it.
+/// Ranges of ports, one for each worker on this machine, of any project: slot N begins at `base + N
+/// * count`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ports {
     /// The first port of the first worker.
     pub base: u16,
-    /// How many ports each worker owns; 1 to [`Ports::COUNT_MAX`].
+    /// Ports per worker; 1 to [`Ports::COUNT_MAX`].
     pub count: u16,
 }
 
 impl Ports {
-    /// A worker holds a descriptor for every ten ports, and processes may open 1,024 by default.
+    /// A worker holds a descriptor for every ten ports, and a process may open 1,024 by default.
     pub const COUNT_MAX: u16 = 1_000;
 }
 
 impl Default for Ports {
     fn default() -> Self {
-        // Below Linux's ephemeral ports (32768 and up), above the ports that dev servers pick by
+        // Below Linux's ephemeral ports (32768 and up), above the ports that dev servers choose
         // themselves; room for more than 1,000 workers.
         Self {
             base: 21_000,
@@ -200,9 +202,9 @@ impl Default for Ports {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Prompts {
-    /// Instead of `prompts/coding.md`.
+    /// Template instead of `prompts/coding.md`.
     pub coding: Option<PathBuf>,
-    /// Instead of `prompts/testing.md`.
+    /// Template instead of `prompts/testing.md`.
     pub testing: Option<PathBuf>,
 }
 
@@ -210,27 +212,27 @@ pub struct Prompts {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Isolation {
-    /// A cage where the kernel has one; a PID namespace where the machine allows one.
+    /// A cage if the kernel supports one; a PID namespace if the machine allows one.
     #[default]
     Auto,
-    /// A cage, or no worker starts.
+    /// Start no worker without a cage.
     Cage,
-    /// No cage: programs may do whatever the user may.
+    /// No cage: programs may do everything that the user may.
     None,
-    /// As `Auto`, but a PID namespace or the attempt fails.
+    /// As `Auto`, but the attempt fails without a PID namespace.
     Namespace,
     /// As `Auto`, but without namespaces: the worker adopts and ends what the session leaves
     /// behind.
     Subreaper,
 }
 
-/// What the cage allows beyond its own lists, and how much a tree may use up.
+/// What the cage allows beyond its own lists, and a tree's limits.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CageConfig {
-    /// Paths that can be read although they are hidden; absolute or below `~/`.
+    /// Hidden paths that become readable; absolute or below `~/`.
     pub read: Vec<String>,
-    /// Paths that can be written.
+    /// Paths that become writable.
     pub write: Vec<String>,
     /// Paths that look empty.
     pub hide: Vec<String>,
@@ -259,22 +261,22 @@ impl Default for Config {
             orphan_limit_ms: 3_600_000,
             evidence: String::new(),
             transcript_limit: Transcript::BYTES_MAX,
-            crew: false,
+            started_by_scheduler: false,
         }
     }
 }
 
-/// More than this is no longer read by anybody.
+/// Longer values are refused, because nobody would read them.
 const TRANSCRIPT_BYTES_MAX: u64 = 4 << 30;
 
-/// What to do when no agent is set.
+/// What to do if no agent is set.
 const SET_PROGRAM: &str = "set it to your agent, for example program = \"claude-agent-acp\"; `scheduler doctor` lists the agents it finds here";
 
-/// A value of the worker's config cannot work.
+/// A value of the worker's config that cannot work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: {problem}{}{next}", if next.is_empty() { "" } else { "; " })]
 pub struct ConfigError {
-    /// The key, as the file has it.
+    /// The key, as written in the file.
     pub name: &'static str,
     /// What is wrong, with the value or the range.
     pub problem: String,
@@ -283,7 +285,7 @@ pub struct ConfigError {
 }
 
 impl Config {
-    /// The agent that serves a testing job.
+    /// The agent for a testing job.
     pub fn testing_agent(&self) -> &AgentConfig {
         self.testing_agent.as_ref().unwrap_or(&self.agent)
     }

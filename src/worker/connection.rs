@@ -1,5 +1,5 @@
-//! The connection to the scheduler: a unix socket, preambles, and frames both ways. Neither
-//! reading nor writing ever holds the worker up.
+//! The connection to the scheduler: a unix socket, preambles, and frames both ways. Neither reading
+//! nor writing ever delays the worker.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,14 +14,14 @@ use tokio_util::codec::{FramedRead, FramedWrite};
 
 use crate::protocol::{self, FrameError, HandshakeError, Role, SchedulerMessage, WorkerMessage};
 
-/// A scheduler that listens answers with its preamble at once.
+/// Time limit of the preambles. A listening scheduler answers at once.
 const PREAMBLE_LIMIT: Duration = Duration::from_secs(10);
 
-/// Messages on their way out. A worker says a handful for each attempt; progress is dropped
+/// Outgoing messages that wait. A worker sends a handful for each attempt; progress is dropped
 /// rather than waited for.
 const OUTBOX_MAX: usize = 32;
 
-/// Messages on their way in, likewise.
+/// Incoming messages that wait.
 const INBOX_MAX: usize = 32;
 
 /// There is no connection, or no longer one.
@@ -38,7 +38,7 @@ pub enum ConnectionError {
     /// The stream broke.
     #[error("the connection broke: {0}")]
     Broken(#[from] io::Error),
-    /// The other side is none of ours.
+    /// The other side does not speak this protocol.
     #[error(transparent)]
     Frame(#[from] FrameError),
     /// The other side has closed it.
@@ -62,7 +62,7 @@ impl Connection {
     /// Connects, and exchanges preambles.
     ///
     /// # Errors
-    /// Nobody listens there, or somebody who does not speak our protocol.
+    /// Nobody listens there, or the other side does not speak this protocol.
     pub async fn open(path: &Path) -> Result<Self, ConnectionError> {
         let mut stream =
             protocol::connect(path)
@@ -103,7 +103,7 @@ impl Connection {
         });
         let writer = tokio::spawn(async move {
             while let Some(body) = outgoing.recv().await {
-                // The reader learns of a broken stream, too, and says so.
+                // The reader notices a broken stream, too, and reports it.
                 if sink.send(Bytes::from(body)).await.is_err() {
                     return;
                 }
@@ -123,10 +123,10 @@ impl Connection {
         received.unwrap_or(Err(ConnectionError::Closed))
     }
 
-    /// Puts a message on its way. Progress is dropped when the way is blocked.
+    /// Queues a message. Progress is dropped if the queue is full.
     ///
     /// # Errors
-    /// It is too long, or the scheduler has not read for so long that it is as good as gone.
+    /// It is too long, or the scheduler has not read for so long that it counts as disconnected.
     pub fn send(&self, message: &WorkerMessage) -> Result<(), ConnectionError> {
         let body = protocol::encode(Role::Worker, message)?;
         let Some(outbox) = &self.outbox else {
@@ -140,10 +140,10 @@ impl Connection {
         }
     }
 
-    /// Waits until all that was sent is written, at most for `limit`.
+    /// Waits until everything queued is written, at most for `limit`.
     pub async fn flush(&mut self, limit: Duration) {
         self.outbox = None;
-        // What cannot be written in this time was for nobody.
+        // Nobody reads what cannot be written in this time.
         let _ = tokio::time::timeout(limit, &mut self.writer).await;
     }
 }

@@ -1,11 +1,11 @@
-//! The driver that an agent's config asks for.
+//! Creates the driver that an agent's config asks for.
 
 use crate::agent::{AcpDriver, AcpSettings, CommandDriver, Driver, Permission};
 
 use super::config::{self, AgentConfig, PermissionPolicy, Places};
 
 /// The program of an agent as it is started. A path with a slash is relative to the project, where
-/// the config file is; the agent's own working directory is another one.
+/// the config file is; the agent's own working directory differs.
 pub(super) fn program(agent: &AgentConfig, places: &Places) -> String {
     match agent.program.contains('/') {
         true => places.project.join(&agent.program).display().to_string(),
@@ -29,7 +29,7 @@ pub(super) fn driver(agent: &AgentConfig, places: &Places) -> Result<Box<dyn Dri
     }
 }
 
-/// What is agreed with an agent that speaks ACP.
+/// The session settings of an ACP agent.
 pub(super) fn acp_settings(agent: &AgentConfig) -> AcpSettings {
     AcpSettings {
         mode: (!agent.mode.is_empty()).then(|| agent.mode.clone()),

@@ -1,4 +1,4 @@
-//! Why a worker cannot begin.
+//! Why a worker cannot start.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use super::ports::PortsError;
 use super::spool::SpoolError;
 use super::trouble::FREE_BYTES_MIN;
 
-/// A worker cannot begin.
+/// A worker cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
     /// The config cannot work.
@@ -20,13 +20,13 @@ pub enum WorkerError {
     /// The agent cannot be driven.
     #[error("the config is invalid: agent: {0}")]
     Agent(String),
-    /// The kernel has no cage.
+    /// The kernel does not support a cage.
     #[error(
         "environment.isolation = \"cage\": the kernel's Landlock has ABI {found}, and {} is needed (Linux 6.7 or later); with \"auto\" agents run without a cage",
         LANDLOCK_LEAST
     )]
     Cage {
-        /// The version of Landlock's interface; 0 where there is none.
+        /// The version of Landlock's interface; 0 without Landlock.
         found: u32,
     },
     /// A prompt template cannot be used.
@@ -39,7 +39,7 @@ pub enum WorkerError {
         /// What is wrong with it.
         problem: String,
     },
-    /// The machine is not fit for work.
+    /// The machine lacks something that every attempt needs.
     #[error(transparent)]
     Machine(#[from] PreflightError),
     /// An error of git.
@@ -54,68 +54,68 @@ pub enum WorkerError {
     /// The system refused something.
     #[error("cannot {doing}: {source}")]
     System {
-        /// What was to be done.
+        /// The operation, as a verb.
         doing: &'static str,
         /// The operating system's error.
         source: io::Error,
     },
 }
 
-/// The machine is not fit for work.
+/// The machine lacks something that every attempt needs.
 #[derive(Debug, thiserror::Error)]
 pub enum PreflightError {
-    /// A program is nowhere in the path.
+    /// A program is not in the path.
     #[error(
         "{key} is {program:?}, but there is no such program in PATH ({path}). Install it, or set {key} to its full path"
     )]
     NotInPath {
-        /// Which key of the config names it.
+        /// The key of the config that names it.
         key: &'static str,
         /// Name or path of the program.
         program: String,
-        /// Where it was looked for.
+        /// The path that was searched.
         path: String,
     },
     /// A program's file cannot be executed.
     #[error("{key} is {program:?}, but {reason}. Correct the path, or run `chmod +x` on the file")]
     NotExecutable {
-        /// Which key of the config names it.
+        /// The key of the config that names it.
         key: &'static str,
         /// Name or path of the program.
         program: String,
-        /// What is wrong with the file.
+        /// Why the file cannot be executed.
         reason: String,
     },
-    /// Nothing can be written where attempts or their results are kept.
+    /// The directory of attempts or of their results is not writable.
     #[error("cannot write to {what} {path:?}: {source}. Free disk space, or fix its permissions")]
     NotWritable {
-        /// What is kept there.
+        /// The contents of the directory.
         what: &'static str,
         /// Path of the file or directory.
         path: PathBuf,
         /// The operating system's error.
         source: io::Error,
     },
-    /// An agent starts, and no session with it can be had.
+    /// An agent starts, but no session with it is possible.
     #[error("cannot start a session with {program:?}: {reason}. {advice}")]
     NoSession {
         /// Name or path of the program.
         program: String,
-        /// What it said.
+        /// The agent's message.
         reason: String,
         /// What to do.
         advice: &'static str,
     },
-    /// The disk is as good as full.
+    /// The disk is almost full.
     #[error(
         "{what} {path:?} has {free_kib} KiB of free space; at least {} MiB are needed. Free disk space", FREE_BYTES_MIN >> 20
     )]
     DiskFull {
-        /// What is kept there.
+        /// The contents of the directory.
         what: &'static str,
         /// Path of the file or directory.
         path: PathBuf,
-        /// What is left of its disk.
+        /// Free space on its disk.
         free_kib: u64,
     },
 }

@@ -1,5 +1,5 @@
-//! Carries the steps of an attempt out, with git, processes and files. It decides nothing: what
-//! comes next, the machine says.
+//! Executes the steps of an attempt, with git, processes and files. It decides nothing: the machine
+//! says what comes next.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -30,63 +30,62 @@ use super::spool::{Entry, SpoolFile};
 use super::token::tree_token;
 use super::trouble::{self, At, refused, setup};
 
-/// How long git may be silent while work that came to nothing is kept: a filter that needs longer
-/// is gone without.
+/// How long git may be silent while discarded work is preserved; a slower filter is skipped.
 const PRESERVE_IDLE: Duration = Duration::from_secs(60);
 
-/// Files that a conflict's reason names; more of them do not make it clearer.
+/// Files that a conflict's reason names; more do not make it clearer.
 const CONFLICTS_SHOWN: usize = 5;
 
-/// Keeps the outputs of checks. What it returns must survive a power cut, because a report names
+/// Stores the outputs of checks. What it returns must survive a power cut, because a report names
 /// it.
 pub trait OutputStore: Send + Sync {
-    /// Stores some content and says under which name; the same content twice is stored once.
+    /// Stores content and returns its name; the same content is stored once.
     ///
     /// # Errors
     /// The disk refuses.
     fn put(&self, bytes: &[u8]) -> std::io::Result<ContentHash>;
 
-    /// The file in which the content of this name is kept, if it is kept in one.
+    /// Path of the file with the content of this name, if it is stored in one.
     fn path(&self, hash: &ContentHash) -> Option<PathBuf>;
 }
 
-/// All that the steps need, for as long as the worker lives.
+/// What the steps need while the worker lives.
 pub struct Executor {
     pub(super) config: Config,
     pub(super) repository: Repository,
     pub(super) outputs: Arc<dyn OutputStore>,
     pub(super) own_executable: PathBuf,
-    /// The latest sign of life of a step; older ones are of no interest.
+    /// The latest sign of life of a step; older ones do not matter.
     pub(super) activity: watch::Sender<String>,
-    /// Where spool files are; the transcripts too.
+    /// The project's data directory, with spool files and transcripts.
     pub(super) data: PathBuf,
     pub(super) templates: Templates,
-    /// What nothing that is kept may hold.
+    /// Secrets that must not be stored anywhere.
     pub(super) mask: Arc<Mask>,
     ports: PortSlot,
     worktrees: PathBuf,
-    /// The attempt at hand.
+    /// The present attempt.
     env: Option<AttemptEnv>,
-    /// What was taken up from dead workers.
+    /// Left-overs of dead workers.
     spool: Vec<SpoolFile>,
 }
 
-/// What belongs to the attempt at hand.
+/// What belongs to the present attempt.
 pub(super) struct AttemptEnv {
     pub(super) offer: JobOffer,
     pub(super) dir: AttemptDir,
-    /// The directory in which agent, checks and hooks work: the project's place in the worktree.
+    /// Working directory of agent, checks and hooks: the project's place in the worktree.
     pub(super) cwd: PathBuf,
     pub(super) env: BTreeMap<OsString, OsString>,
-    /// What of the main repository its git reads.
+    /// Directories of the main repository that its git reads.
     pub(super) shared: Vec<PathBuf>,
-    /// What git ignored in the worktree when the agent had finished, before it was removed; `None`
-    /// until then.
+    /// Files that git ignored in the worktree when the agent had finished, before they were
+    /// removed; `None` until then.
     ignored: Option<Vec<String>>,
     worktree: Worktree,
 }
 
-/// What agents are told, by the kind of the job: a coding worker verifies, too.
+/// The prompt templates, by the kind of the job: a coding worker verifies, too.
 #[derive(Clone, Debug)]
 pub struct Templates {
     /// For coding jobs.
@@ -96,7 +95,7 @@ pub struct Templates {
 }
 
 impl Templates {
-    /// The one for jobs of this kind.
+    /// The template for jobs of this kind.
     pub fn of(&self, kind: WorkerKind) -> &Template {
         match kind {
             WorkerKind::Coding => &self.coding,
@@ -111,7 +110,8 @@ impl AttemptEnv {
         self.worktree.path()
     }
 
-    /// Ignored files of the agent's that its checks do not see. What a hook has made anew is there.
+    /// Ignored files of the agent's that its checks do not see, except those that a hook has
+    /// created again.
     pub(super) fn removed_files(&self) -> Vec<String> {
         let top = self.worktree.path();
         let gone = |file: &&String| top.join(file.as_str()).symlink_metadata().is_err();
@@ -124,7 +124,7 @@ impl AttemptEnv {
     }
 }
 
-/// What a executor is made of.
+/// What an executor is made of.
 pub(super) struct Parts {
     pub config: Config,
     pub repository: Repository,
@@ -158,7 +158,7 @@ impl Executor {
         (executor, leftovers)
     }
 
-    /// Does one thing. When `cancel` is called, child processes are ended and it returns soon.
+    /// Executes one step. When `cancel` is called, it ends child processes and returns soon.
     pub(super) async fn carry_out(&mut self, step: Step, cancel: &CancellationToken) -> Done {
         let (attempt, at) = (step.attempt, At::of(&step.kind));
         let result = match step.kind {
@@ -234,7 +234,7 @@ impl Executor {
     ) -> Result<RebasedCommit, Failure> {
         self.env = None;
         self.ports.renew().map_err(setup)?;
-        // First the file by which a later worker finds what this one may leave behind.
+        // First the file with which a later worker finds what this one may leave behind.
         let entry = Entry {
             attempt: offer.attempt,
             kind: offer.kind,
@@ -268,8 +268,8 @@ impl Executor {
             touched: Vec::new(),
             touched_total: 0,
         };
-        // Taken apart and put together, so that neither an empty prefix nor git's slash at the end
-        // of one leaves a slash at the end.
+        // Split and joined, so that neither an empty prefix nor git's slash at the end of one
+        // leaves a slash at the end.
         let cwd = worktree.path().join(self.repository.prefix());
         let cwd: PathBuf = cwd.components().collect();
         let view = self.view(&offer, offer.features.clone(), &cwd, &dir);
@@ -386,7 +386,7 @@ impl Executor {
     }
 
     async fn preserve(&mut self, attempt: AttemptId) -> Result<Option<String>, Failure> {
-        // Nobody calls it off: what is not kept is lost. A filter gets no long time any more.
+        // Nothing cancels it: what is not preserved is lost. A filter gets only a short time.
         let worktree = self.worktree_of(attempt, &CancellationToken::new())?;
         let mut limits = worktree.limits().clone();
         limits.idle = limits.idle.map(|idle| idle.min(PRESERVE_IDLE));
@@ -405,7 +405,7 @@ impl Executor {
         if let Some(file) = found {
             return file.write(report).map_err(setup);
         }
-        // A job that was given back before anything was made.
+        // A job that was given back before anything was created.
         let entry = Entry {
             attempt,
             kind: WorkerKind::Testing,
@@ -424,7 +424,7 @@ impl Executor {
         let removed = match at_hand {
             Some(env) => {
                 let hook = &self.config.hooks.before_remove;
-                // Nobody waits for an attempt that is over, so nobody calls its clean-up off.
+                // Nobody waits for an attempt that is over, so nobody cancels its clean-up.
                 let never = CancellationToken::new();
                 if let Err(failure) = self.run_hook(&env, "before_remove", hook, &never).await {
                     tracing::warn!(attempt = attempt.0, reason = %failure.reason, "ignored");
@@ -433,8 +433,8 @@ impl Executor {
             }
             None => self.clean_up_after(attempt).await,
         };
-        // The spool file is the last: while it is there, somebody finds what is left. What could
-        // not be removed is found by the scheduler's own sweep.
+        // The spool file is removed last: while it exists, the left-overs can be found. The
+        // scheduler's own sweep finds what could not be removed.
         if let Some(at) = self
             .spool
             .iter()
@@ -473,7 +473,7 @@ impl Executor {
     }
 }
 
-/// Within which git works for an attempt.
+/// The limits of git for an attempt.
 fn limits(offer: &JobOffer, cancel: &CancellationToken) -> Limits {
     Limits {
         idle: Some(Duration::from_millis(offer.settings.idle_limit_ms)),

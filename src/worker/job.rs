@@ -1,5 +1,5 @@
-//! What is laid out for an agent: its own directory with the job, the prompt and a place for the
-//! verdict, and a scrubbed environment that names them.
+//! The files of a job: its own directory with the job, the prompt and a place for the verdict, and
+//! a cleaned environment that names them.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -34,11 +34,11 @@ pub struct JobView {
     pub attempt: AttemptId,
     /// Which try, from 1.
     pub attempt_number: u32,
-    /// What the worktree started from.
+    /// The commit that the worktree started from.
     pub base: CommitId,
-    /// The features that the session is about.
+    /// The features of the session.
     pub features: Vec<JobFeature>,
-    /// Where it works.
+    /// The agent's working directory.
     pub worktree: PathBuf,
     /// The job as JSON.
     pub job_file: PathBuf,
@@ -46,7 +46,7 @@ pub struct JobView {
     pub verdict_file: PathBuf,
     /// The ports that it may use.
     pub ports: Range<u32>,
-    /// Where the output is of the check by which a feature was found broken.
+    /// Output of the check that found a feature broken.
     pub outputs: BTreeMap<FeatureId, PathBuf>,
 }
 
@@ -70,7 +70,7 @@ struct FeatureJson<'a> {
     priority: i32,
     depends_on: &'a [FeatureId],
     regressed: bool,
-    /// How often, from 1; absent when it has not.
+    /// How often, from 1; absent if it has not.
     #[serde(skip_serializing_if = "Option::is_none")]
     regressions: Option<u32>,
     regression: Option<RegressionJson<'a>>,
@@ -132,7 +132,7 @@ impl JobView {
 }
 
 /// The attempt's own directories for its job and temporary files, beside its worktree and outside
-/// of it. Whoever makes the worktree makes them, and they are removed together.
+/// of it. They are created and removed together with the worktree.
 #[derive(Clone, Debug)]
 pub struct AttemptDir {
     job: PathBuf,
@@ -141,7 +141,7 @@ pub struct AttemptDir {
 }
 
 impl AttemptDir {
-    /// Where the directories of this attempt are, made or not.
+    /// The directories of this attempt, whether they exist or not.
     pub fn of(worktrees: &Path, attempt: AttemptId) -> Self {
         let root = worktrees.join(format!("a{}", attempt.0));
         Self {
@@ -151,12 +151,12 @@ impl AttemptDir {
         }
     }
 
-    /// Where the job's files are.
+    /// Directory of the job's files.
     pub fn path(&self) -> &Path {
         &self.job
     }
 
-    /// Makes the directories if they are missing, readable by this user only.
+    /// Creates missing directories, readable by this user only.
     ///
     /// # Errors
     /// The disk refuses.
@@ -172,7 +172,7 @@ impl AttemptDir {
         self.tmp.clone()
     }
 
-    /// What programs in a cage write into caches; made when it is needed.
+    /// Receives what programs in a cage write into caches; created when needed.
     pub fn scratch(&self) -> PathBuf {
         self.scratch.clone()
     }
@@ -192,12 +192,12 @@ impl AttemptDir {
         self.job.join("verdict.json")
     }
 
-    /// The shell command that runs, where it is too long for an argument.
+    /// Path of a shell command that is too long for an argument.
     pub fn script_file(&self) -> PathBuf {
         self.job.join("command.sh")
     }
 
-    /// Writes a shell command into [`Self::script_file`]. Whatever lies there goes first: an agent
+    /// Writes a shell command into [`Self::script_file`]. Removes whatever is there first: an agent
     /// may have left a link.
     ///
     /// # Errors
@@ -216,7 +216,7 @@ impl AttemptDir {
         file.write_all(command.as_bytes())
     }
 
-    /// Lays the job and its prompt out, and takes an old verdict away.
+    /// Writes the job and its prompt, and removes an old verdict.
     ///
     /// # Errors
     /// The disk refuses.
@@ -229,10 +229,10 @@ impl AttemptDir {
         write(&self.prompt_file(), prompt.as_bytes())
     }
 
-    /// What the agent has written into its verdict file.
+    /// The contents of the agent's verdict file.
     pub fn verdict(&self, features: &[FeatureId]) -> Reading {
         let path = self.verdict_file();
-        // The agent made it: it may be a pipe that never ends, or a link to anywhere.
+        // The agent created it: it may be a pipe that never ends, or a link to anywhere.
         let file = File::options()
             .read(true)
             .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
@@ -264,8 +264,8 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)
 }
 
-/// The environment that agents, checks and hooks of one attempt have in common. `own` is the
-/// worker's own one.
+/// The common environment of agents, checks and hooks of one attempt. `own` is the worker's own
+/// one.
 pub fn environment(
     config: &Config,
     own: impl Iterator<Item = (OsString, OsString)>,
@@ -298,8 +298,8 @@ pub fn environment(
     env
 }
 
-/// What agents, checks and hooks have of the worker's own environment and from the config, whatever
-/// the job.
+/// What agents, checks and hooks get from the worker's own environment and from the config, for any
+/// job.
 pub fn shared_environment(
     config: &Config,
     own: impl Iterator<Item = (OsString, OsString)>,
@@ -329,9 +329,9 @@ pub fn agent_environment(
     env
 }
 
-/// What is masked in all that is kept of an attempt: the values of variables that only the agent is
-/// handed, and of all others whose names say that they hold a secret. `own` is the worker's own
-/// environment.
+/// The values that are masked in everything that is kept of an attempt: those of variables that
+/// only the agent gets, and of all others whose names say that they contain a secret. `own` is the
+/// worker's own environment.
 pub fn secrets(config: &Config, own: impl Fn(&str) -> Option<String>) -> Mask {
     let agents = [Some(&config.agent), config.testing_agent.as_ref()];
     let agents: Vec<_> = agents.into_iter().flatten().collect();
@@ -432,7 +432,7 @@ mod tests {
         ]);
         assert_eq!(env.clone().into_iter().collect::<Vec<_>>(), expected);
 
-        // Credentials reach the agent alone.
+        // Only the agent gets credentials.
         let agent = AgentConfig {
             pass_env: vec!["ANTHROPIC_API_KEY".to_owned()],
             ..AgentConfig::default()
@@ -467,7 +467,7 @@ mod tests {
             fs::write(dir.verdict_file(), text).expect("written");
             assert_eq!(dir.verdict(&features).note.is_none(), good, "{text}");
         }
-        // What is no file does not stop the worker.
+        // Anything that is not a file does not stop the worker.
         fs::remove_file(dir.verdict_file()).expect("removed");
         let fifo = rustix::fs::mknodat(
             rustix::fs::CWD,

@@ -1,5 +1,5 @@
-//! Puts the worker's own git into its attempt's process tree: a filter that hangs ends with the
-//! attempt, and a git never outlives its worker.
+//! Puts the worker's own git into its attempt's process tree: a hanging filter ends with the
+//! attempt, and git never outlives its worker.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -13,8 +13,8 @@ use crate::agent::process::{
 use crate::model::clip::clip;
 use crate::workspace::launch::{Exit, Input, Launcher, Process, Program, Running};
 
-/// Commands below a git that hangs which an error names, and the bytes of each: enough to know the
-/// filter.
+/// Number of commands below a hanging git that an error names, and the bytes of each: enough to
+/// recognise the filter.
 const SHOWN: usize = 3;
 const SHOWN_BYTES: usize = 200;
 
@@ -30,7 +30,7 @@ pub(super) struct TreeLauncher {
 impl Launcher for TreeLauncher {
     fn launch(&self, program: Program) -> BoxFuture<'_, io::Result<Running>> {
         Box::pin(async move {
-            // A worker moves no branch, and so has no lock to hand on.
+            // A worker moves no branch, and so has no lock to pass on.
             let has_input = program.input == Input::Pipe;
             let command = TreeCommand {
                 program: program.program,
@@ -44,7 +44,7 @@ impl Launcher for TreeLauncher {
                 cage: None,
             };
             let mut tree = Tree::spawn(command).await.map_err(of_process)?;
-            // Its end is the end of the input.
+            // Closing it is the end of the input.
             let stdin = tree.stdin.take().filter(|_| has_input);
             Ok(Running {
                 stdin: stdin.map(|pipe| Box::new(pipe) as _),
@@ -110,7 +110,7 @@ impl Process for InTree {
             (!ours && !words.is_empty()).then(|| words.join(" "))
         });
         let mut commands: Vec<String> = commands.collect();
-        // git itself is named already; what it has started is of interest.
+        // git itself is named already; its children are of interest.
         commands.retain(|command| !command.contains("core.hooksPath=/dev/null"));
         for command in &mut commands {
             *command = clip(command, SHOWN_BYTES).to_owned();

@@ -3,18 +3,18 @@
 //! | file | what it knows |
 //! |---|---|
 //! | [`machine`] | the worker's life, without I/O: what happened goes in, what to do comes out |
-//! | [`outcome`], [`verdict`] | what sessions, claims and checks come to; pure |
-//! | [`prompt`], [`job`] | what an agent is told, and what is laid out for it |
+//! | [`outcome`], [`verdict`] | derive a report from sessions, claims and checks, without I/O |
+//! | [`prompt`], [`job`] | the agent's prompt, and its files |
 //! | [`shell`], `signals` | the loop: signals, timers, the step that runs |
 //! | [`connection`] | the socket |
-//! | [`executor`], `commands`, `session` | carrying steps out: git, hooks, checks, agents |
+//! | [`executor`], `commands`, `session` | execute steps: git, hooks, checks, agents |
 //! | `driver`, `template` | the agent's driver and the prompt template that the config asks for |
-//! | [`preflight`] | what can be seen to be wrong before the first attempt |
+//! | [`preflight`] | checks that can fail before the first attempt |
 //! | `trouble` | which failures are the machine's |
 //! | [`spool`], [`ports`] | files and names whose locks die with the worker |
-//! | [`config`] | what a worker has to be told |
+//! | [`config`] | the worker's configuration |
 //!
-//! Knows nothing of the log, of other workers, of which feature is next, or of moving the branch.
+//! It does not know the log, other workers, which feature is next, or how the branch moves.
 
 pub mod cage;
 mod commands;

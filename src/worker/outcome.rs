@@ -1,5 +1,5 @@
-//! What an attempt came to: from the end of a session, the agent's claims and the checks' exit
-//! codes to a report. Pure.
+//! Derives an attempt's report from the end of a session, the agent's claims and the checks' exit
+//! codes. Without I/O.
 
 use crate::model::clip::clip;
 use crate::model::end_reason::EndReason;
@@ -14,36 +14,36 @@ pub use checks::FeatureChecks;
 
 use super::verdict::{Claim, Reading};
 
-/// How one agent session went.
+/// The result of one agent session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionResult {
     /// How it ended.
     pub end: SessionEnd,
-    /// Set when it failed by something other than the agent's own ending: one of our limits, or a
-    /// setup that cannot work. It explains `end`.
+    /// Set if it failed because of something else than the agent's own ending: one of our limits,
+    /// or a setup that cannot work. It explains `end`.
     pub failure: Option<FailureKind>,
-    /// The agent's or the driver's last words about it; may be empty.
+    /// The agent's or the driver's last message about it; may be empty.
     pub detail: String,
-    /// When the provider's limit ends, if it said so.
+    /// When the provider's limit ends, if known.
     pub limited_until: Option<Timestamp>,
     /// What it used.
     pub usage: Usage,
-    /// What the agent wrote into its verdict file.
+    /// The contents of the agent's verdict file.
     pub verdict: Reading,
 }
 
 /// A commit, ready to be the head of the branch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RebasedCommit {
-    /// What it stands on.
+    /// The commit that it is based on.
     pub onto: CommitId,
-    /// The commit; the same as `onto` when nothing changed.
+    /// The commit; the same as `onto` if nothing changed.
     pub commit: CommitId,
     /// Object id of its tree.
     pub tree: CommitId,
     /// Files changed against `onto`, at most `MergeStarted::TOUCHED_MAX`.
     pub touched: Vec<String>,
-    /// How many in all.
+    /// Number of all changed files.
     pub touched_total: u32,
 }
 
@@ -84,7 +84,7 @@ impl SessionResult {
                 FailureKind::TurnOrBudgetCap,
                 "the agent reached its own turn or budget cap",
             ),
-            // Nobody of ours asked for it, or the attempt would be over for that reason.
+            // We did not ask for it, or the attempt would be over for that reason.
             SessionEnd::Cancelled => (
                 FailureKind::AgentGaveUp,
                 "the agent ended its turn as cancelled",
@@ -110,7 +110,7 @@ fn with_detail(words: &str, detail: &str) -> String {
 /// Questions are read by people in a terminal; a longer one is cut.
 const QUESTION_BYTES_MAX: usize = 8_000;
 
-/// What a coding session is worth: `None` when the work shall be checked, else the report.
+/// Evaluates a coding session: `None` if the work should be checked, else the report.
 pub fn after_coding_session(features: &[JobFeature], session: &SessionResult) -> Option<Report> {
     if let Some(failure) = session.failure() {
         return Some(fail_all(features, &failure, session.limited_until));
@@ -142,8 +142,8 @@ pub fn after_coding_session(features: &[JobFeature], session: &SessionResult) ->
     })
 }
 
-/// Features without checks pass on the agent's word alone. A word that cannot be read is none; where
-/// there are checks, they decide.
+/// Features without checks pass on the agent's verdict. An unreadable verdict is none; if there are
+/// checks, they decide.
 fn wordless(features: &[JobFeature], verdict: &Reading) -> Vec<(FeatureId, Failure)> {
     let Some(note) = &verdict.note else {
         return Vec::new();
@@ -178,8 +178,8 @@ pub fn fail_all(
     }
 }
 
-/// What the checks of a coding job say of the commit that they ran on. `note` is what else people
-/// and the next attempt should know: that the agent's verdict could not be read.
+/// The report of a coding job's checks on the commit. `note` tells people and the next attempt what
+/// else matters: that the agent's verdict could not be read.
 pub fn after_checks(
     features: &[JobFeature],
     rebased: &RebasedCommit,
@@ -200,8 +200,8 @@ pub fn after_checks(
             limited_until: None,
         };
     }
-    // A feature with checks of which none ran would pass on nothing: our own mistake, and still
-    // it must not merge.
+    // A feature with checks of which none ran would pass without proof. That would be our own
+    // mistake, and it must still not merge.
     if let Some(feature) = features.iter().find(|feature| {
         !feature.spec.checks.is_empty()
             && runs_of(checks, feature.id).len() != feature.spec.checks.len()
@@ -246,8 +246,8 @@ fn evidence(feature: &JobFeature, rebased: &RebasedCommit, checks: &[FeatureChec
     }
 }
 
-/// The report of an attempt that got to `stage`, unless the machine is to blame for what it says:
-/// then nothing is said of the features.
+/// The report of an attempt that got to `stage`. If the machine is to blame, it says nothing about
+/// the features.
 pub fn excused(report: Report, stage: Stage) -> Report {
     let failures: Vec<&Failure> = match &report {
         Report::Failed { failures, .. } => failures.iter().map(|(_, it)| it).collect(),
@@ -300,8 +300,8 @@ pub fn while_ending(report: Report, why: &EndReason) -> Report {
     }
 }
 
-/// Whether a signal to every process, ours included, would look like this: a program that failed.
-/// Our own limits, a provider's answer and a conflict have another reason.
+/// Whether a signal to every process, including this one, would look like this: a program that
+/// failed. Our own limits, a provider's answer and a conflict have other causes.
 pub fn may_be_a_signal(report: &Report) -> bool {
     let programs = |failure: &Failure| {
         matches!(
@@ -331,7 +331,7 @@ fn is_providers(failure: &Failure) -> bool {
     )
 }
 
-/// True when an agent's session has a say in the test of this feature.
+/// True if an agent's session takes part in the test of this feature.
 pub fn needs_agent(feature: &JobFeature, test_with_agent: bool, checks: &[FeatureChecks]) -> bool {
     let broken = checks
         .iter()
@@ -339,8 +339,8 @@ pub fn needs_agent(feature: &JobFeature, test_with_agent: bool, checks: &[Featur
     (feature.spec.checks.is_empty() || test_with_agent) && !broken
 }
 
-/// What a testing job says of its features. `trouble` is what kept it from the end, if anything:
-/// features without a verdict until then are inconclusive for that reason.
+/// The report of a testing job. `trouble` is what kept it from the end, if anything: features
+/// without a verdict until then are inconclusive for that reason.
 pub fn tested(
     features: &[JobFeature],
     test_with_agent: bool,

@@ -1,7 +1,7 @@
-//! A range of ports of one's own. Ports belong to the machine, so whoever has a range holds names in
-//! the machine's list of abstract sockets: they keep out the workers of every project and every
-//! user, die with their worker, and nobody has to give them back. Programs that know nothing of
-//! those names are found by binding every port of the range.
+//! Reserves a range of ports. Ports belong to the machine, so the owner of a range holds names in
+//! the machine's list of abstract sockets: they exclude the workers of every project and user, end
+//! with their worker, and need no release. Programs that do not know those names are noticed by
+//! binding every port of the range.
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr as InetAddr, TcpListener, UdpSocket};
@@ -11,27 +11,27 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use super::config::Ports;
 
-/// What the names begin with.
+/// Prefix of the names.
 const NAME: &str = "crewlog-ports";
 
-/// One name holds this many ports, so that a wide range needs few of them. Projects whose ranges
-/// have other borders share no port either; the most that is lost is a part of a block.
+/// Ports per name, so that a wide range needs few of them. Projects whose ranges have other borders
+/// never share a port either; at most a part of a block is lost.
 const BLOCK: u32 = 10;
 
-/// No range of ports can be had.
+/// No range of ports is free.
 #[derive(Debug, thiserror::Error)]
 pub enum PortsError {
-    /// More workers than ranges, or other programs in all that are left.
+    /// More workers than ranges, or other programs use all that are left.
     #[error(
         "no free port range: of {slots} ranges of {count} ports from {base} on, {by_workers} are held by workers and {by_others} have a port that another program uses{}; end some of them, or lower `ports.base` or `ports.count`",
         example.map(|port| format!(" (port {port}, for example)")).unwrap_or_default()
     )]
     AllTaken {
-        /// How many there are.
+        /// Number of ranges.
         slots: u32,
-        /// Where they begin.
+        /// First port of the first range.
         base: u16,
-        /// Ports of each.
+        /// Ports per range.
         count: u32,
         /// Ranges that workers on this machine hold.
         by_workers: u32,
@@ -54,12 +54,12 @@ pub struct PortSlot {
     ports: Range<u32>,
     config: Ports,
     name: String,
-    /// Nothing is ever said through them.
+    /// Nothing is ever sent through them.
     _names: Vec<UnixDatagram>,
 }
 
 impl PortSlot {
-    /// Takes the first range of the machine that no worker holds and in which nobody listens.
+    /// Takes the machine's first range that no worker holds and in which nobody listens.
     ///
     /// # Errors
     /// All are taken, or there are no descriptors left.
@@ -103,11 +103,11 @@ impl PortSlot {
         })
     }
 
-    /// Looks again, for the next attempt: where another program has begun to use one of the ports,
+    /// Checks the range for the next attempt: if another program has begun to use one of its ports,
     /// another range is taken instead.
     ///
     /// # Errors
-    /// As for [`Self::take`]; the range at hand stays.
+    /// As for [`Self::take`]; the present range stays.
     pub fn renew(&mut self) -> Result<(), PortsError> {
         let used = used_port(&self.ports).map_err(|source| PortsError::Io { source })?;
         if let Some(port) = used {
@@ -124,7 +124,7 @@ impl PortSlot {
     }
 }
 
-/// The names of all blocks that the range touches; `None` when somebody else has one of them.
+/// The names of all blocks that the range touches; `None` if another process has one of them.
 fn hold(name: &str, range: &Range<u32>) -> io::Result<Option<Vec<UnixDatagram>>> {
     let blocks = range.start / BLOCK..=(range.end - 1) / BLOCK;
     let mut names = Vec::new();
@@ -151,12 +151,12 @@ fn used_port(range: &Range<u32>) -> io::Result<Option<u16>> {
     Ok(None)
 }
 
-/// Whether a server could bind the port on every address, over TCP and UDP. What is refused for
-/// another reason than "in use" (a port that the system reserves, for instance) is of no use either.
-/// Nobody can connect to the sockets: they are closed again at once.
+/// Whether a server could bind the port on every address, over TCP and UDP. A port that is refused
+/// for another reason than "in use" (for example, the system reserves it) is of no use either.
+/// Nobody can connect to the sockets: they are closed at once.
 fn is_free(port: u16) -> io::Result<bool> {
-    // The IPv6 wildcard takes IPv4 too where the system has it so, which is the default; where it
-    // does not, or has no IPv6 at all, the other one decides.
+    // On systems with the default setting, the IPv6 wildcard takes IPv4 too; otherwise, or without
+    // IPv6, the other socket decides.
     let every: [InetAddr; 2] = [
         (Ipv6Addr::UNSPECIFIED, port).into(),
         (Ipv4Addr::UNSPECIFIED, port).into(),

@@ -1,5 +1,5 @@
-//! What can be seen to be wrong before the first attempt: a mistake is then said once, and nothing
-//! has begun.
+//! Checks that can fail before the first attempt, so that a mistake is reported once, and before
+//! anything has begun.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -31,15 +31,15 @@ use super::template::template;
 use super::token::tree_token;
 use super::trouble::{FREE_BYTES_MIN, free_bytes};
 
-/// Agents that are programs for node take some seconds to start. One that takes longer is given its
-/// time in the first attempt.
+/// Agents that are programs for node take some seconds to start. A slower one gets its time in the
+/// first attempt.
 const HANDSHAKE_MS: u64 = 20_000;
 
-/// What the directory of a handshake begins with, before the number of its process.
+/// Prefix of a handshake's directory; the number of its process follows.
 const HANDSHAKE: &str = "handshake-";
 
-/// Whether a worker with this config can begin, as far as the config goes: for whoever starts
-/// workers, so that a mistake is said once and not by each of them.
+/// Whether a worker with this config can start, as far as the config decides. For a process that
+/// starts workers, so that a mistake is reported once and not by each of them.
 ///
 /// # Errors
 /// The config cannot work.
@@ -56,7 +56,7 @@ pub fn check(config: &Config) -> Result<(), WorkerError> {
     template(config, WorkerKind::Testing).map(drop)
 }
 
-/// Whether the programs are there that every attempt starts: the agents', and a shell.
+/// Whether the programs exist that every attempt starts: the agents', and a shell.
 ///
 /// # Errors
 /// The first one that is missing.
@@ -72,22 +72,21 @@ pub fn check_programs(config: &Config) -> Result<(), PreflightError> {
     find("the shell of checks and hooks", "sh", path).map(drop)
 }
 
-/// Whether attempts can be made and their results written: the directories take files, and their
-/// disks are not as good as full.
+/// Whether attempts can be created and their results written: the directories are writable, and
+/// their disks are not almost full.
 ///
 /// # Errors
-/// The first directory that takes nothing.
+/// The first directory that is not writable.
 pub fn check_places(places: &Places) -> Result<(), PreflightError> {
     can_write("the directory of attempts", &places.worktrees)?;
     can_write("the data directory", &places.data)
 }
 
-/// Whether the agents take the modes that the config wants: each that has one is started, a session is
-/// agreed on, and it is ended. No prompt is sent, so that it costs no token. An agent that is slow
-/// keeps nobody from beginning.
+/// Whether the agents accept the configured modes: each agent with a mode is started, a session is
+/// set up, and it is ended. No prompt is sent, so this costs no token. A slow agent delays nothing.
 ///
 /// # Errors
-/// The first agent that refuses: its login, its mode, or all of it.
+/// The first agent that refuses: its login, its mode, or the whole session.
 pub async fn check_agents(config: &Config, own_executable: &Path) -> Result<(), PreflightError> {
     forget_handshakes(&config.places.worktrees);
     for (_, agent) in agents(config) {
@@ -113,20 +112,20 @@ pub async fn check_agents(config: &Config, own_executable: &Path) -> Result<(), 
     Ok(())
 }
 
-/// Removes the directories of handshakes over which a process was killed.
+/// Removes the directories of handshakes whose process was killed.
 fn forget_handshakes(worktrees: &Path) {
     for entry in fs::read_dir(worktrees).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let pid = name.to_str().and_then(|name| name.strip_prefix(HANDSHAKE));
         let pid = pid.and_then(|pid| pid.parse::<u32>().ok());
         if pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
-            // What cannot be removed is in nobody's way.
+            // What cannot be removed harms nothing.
             let _ = fs::remove_dir_all(entry.path());
         }
     }
 }
 
-/// Starts an agent in a directory of its own and agrees on a session with it.
+/// Starts an agent in a directory of its own and sets up a session with it.
 async fn handshake(
     config: &Config,
     agent: &AgentConfig,
@@ -176,7 +175,7 @@ async fn handshake(
         transcript: Transcript::none(),
         cancel: CancellationToken::new(),
     };
-    // Nobody watches: the result says all.
+    // Nobody reads the events: the result says everything.
     let (events, _) = mpsc::channel(1);
     let result = driver.run(session, events).await;
     let removed = fs::remove_dir_all(&place);
@@ -193,7 +192,7 @@ fn agents(config: &Config) -> impl Iterator<Item = (&'static str, &AgentConfig)>
         .chain(testing)
 }
 
-/// Looks for a program as the system does when it starts one.
+/// Searches a program as the system does when it starts one.
 fn find(
     key: &'static str,
     program: &str,
@@ -230,7 +229,7 @@ fn find(
     })
 }
 
-/// Whether this file can be executed, and why not.
+/// Checks that this file can be executed; otherwise returns why not.
 fn runs(file: &Path) -> Result<(), String> {
     match fs::metadata(file) {
         Err(error) => Err(format!("{file:?} cannot be found: {error}")),
@@ -255,8 +254,8 @@ fn can_write(what: &'static str, path: &Path) -> Result<(), PreflightError> {
             free_kib: free >> 10,
         });
     }
-    // The rights alone do not tell: the file system may be read-only, or the quota used up. The
-    // file has no name, so that a kill at this moment leaves nothing behind.
+    // The permissions alone do not tell: the file system may be read-only, or the quota used up.
+    // The file has no name, so a kill at this moment leaves nothing behind.
     let written = tempfile::tempfile_in(path).and_then(|mut file| file.write_all(&[0; 4096]));
     written.map_err(refuse)
 }

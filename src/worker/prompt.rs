@@ -1,4 +1,4 @@
-//! What an agent is told: a template with placeholders, and what stands for them. Pure.
+//! Renders prompts: a template with placeholders, and their values. Without I/O.
 
 use std::fmt::Write;
 
@@ -8,13 +8,13 @@ use crate::model::settings::WorkerKind;
 
 use super::job::JobView;
 
-/// A template larger than this is not one.
+/// A larger file is not a template.
 pub const TEMPLATE_BYTES_MAX: u64 = 256 * 1024;
 
-/// Of what should be a placeholder's name, so much is quoted: it may be half of the template.
+/// Bytes of a wrong placeholder's name that are quoted: it may be half of the template.
 const NAME_CHARS_SHOWN: usize = 60;
 
-/// What every template may use, written as `{{name}}`.
+/// The placeholders of every template, written as `{{name}}`.
 const NAMES: [&str; 9] = [
     "features",
     "proof",
@@ -33,11 +33,11 @@ pub enum TemplateError {
     /// No such placeholder.
     #[error("line {line}: unknown placeholder {{{{{name}}}}}; known ones are {known}")]
     Unknown {
-        /// Where, from 1.
+        /// Number of the line, from 1.
         line: usize,
         /// Name of the thing that the error is about.
         name: String,
-        /// What there is.
+        /// The existing placeholders.
         known: String,
     },
     /// A placeholder without an end.
@@ -45,7 +45,7 @@ pub enum TemplateError {
         "line {line}: a placeholder starts with {{{{ but does not end with }}}} on the same line"
     )]
     Open {
-        /// Where, from 1.
+        /// Number of the line, from 1.
         line: usize,
     },
 }
@@ -69,13 +69,13 @@ impl Template {
             WorkerKind::Coding => include_str!("../../prompts/coding.md"),
             WorkerKind::Testing => include_str!("../../prompts/testing.md"),
         };
-        // A test renders both; should one be broken anyway, its text is better than none.
+        // A test renders both; if one were broken anyway, its text would be better than none.
         Self::parse(text).unwrap_or_else(|_| Self {
             pieces: vec![Piece::Text(text.to_owned())],
         })
     }
 
-    /// Reads a template. Braces that are not doubled are text.
+    /// Parses a template. Single braces are text.
     ///
     /// # Errors
     /// A placeholder is unknown or not closed.
@@ -104,7 +104,8 @@ impl Template {
         Ok(Self { pieces })
     }
 
-    /// The prompt for a job. What a feature says is put in as it is: placeholders in it are text.
+    /// The prompt for a job. A feature's texts are inserted unchanged: placeholders in them are
+    /// text.
     pub fn render(&self, job: &JobView) -> String {
         let mut out = String::new();
         for piece in &self.pieces {
@@ -203,7 +204,7 @@ fn feature(job: &JobView, feature: &JobFeature) -> String {
     out
 }
 
-/// What the test that found a feature broken knew. Writing to a string cannot fail.
+/// What is known of the test that found a feature broken. Writing to a string cannot fail.
 fn regression(out: &mut String, job: &JobView, feature: &JobFeature) {
     let Some(known) = &feature.regression else {
         return;

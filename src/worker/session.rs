@@ -1,4 +1,4 @@
-//! One agent session: the prompt is rendered, the agent driven, its verdict read.
+//! Runs one agent session: renders the prompt, drives the agent, reads its verdict.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use super::outcome;
 use super::token::tree_token;
 use super::trouble::{self, refused, setup};
 
-/// Events that wait to be shown. The reader only notes the latest, so it is never far behind.
+/// Events that wait to be shown. The reader only keeps the latest, so it is never far behind.
 const EVENTS_MAX: usize = 64;
 
 impl Executor {
@@ -44,7 +44,7 @@ impl Executor {
         let driver =
             driver(agent, &self.config.places).map_err(|problem| setup(problem.as_str()))?;
         let settings = &attempt_env.offer.settings;
-        // Made anew, because the session may be about some of the job's features only.
+        // Rendered again, because the session may be about only some of the job's features.
         let env = environment(&self.config, std::env::vars_os(), &view, &attempt_env.dir);
         let env = agent_environment(env, agent, std::env::vars_os());
         let cage = self.cage(attempt_env, &env, Caged::Agent(agent));
@@ -65,7 +65,7 @@ impl Executor {
             cage,
             limits: SessionLimits {
                 idle_ms: settings.idle_limit_ms,
-                // The whole attempt's limit is the machine's; this one is never the tighter one.
+                // The machine enforces the whole attempt's limit; this one is never tighter.
                 time_ms: settings.time_limit_ms,
                 steps_max: settings.step_limit,
                 grace_ms: SessionLimits::GRACE_MS,
@@ -96,11 +96,12 @@ impl Executor {
         })
     }
 
-    /// How a session ended, in words that may be kept: with what the cage has to do with it, and
-    /// without secrets.
+    /// The result of a session in words that may be stored: with a sentence about the cage if that
+    /// caused it, and without secrets.
     fn worded(&self, result: &SessionResult, cage: Option<&Cage>) -> String {
         let reason = &result.reason;
-        // A program that failed has said why on its standard error, and not always last.
+        // A program that failed has said why on its standard error, though not always in the last
+        // line.
         let said = match result.end {
             SessionEnd::Crashed | SessionEnd::NoTerminalEvent => &result.complaints,
             _ => "",
@@ -113,7 +114,7 @@ impl Executor {
         })
     }
 
-    /// Runs the session, and shows what happens in it; also whether it came to be at all.
+    /// Runs the session, and shows its events. Also returns whether the session was set up at all.
     async fn drive(&self, driver: &dyn Driver, session: Session) -> (SessionResult, bool) {
         let (sender, mut receiver) = mpsc::channel(EVENTS_MAX);
         let cage = session.cage.clone();
@@ -152,7 +153,7 @@ impl Executor {
     }
 }
 
-/// An event as a line for people; `None` when it says nothing to them.
+/// An event as a line for people; `None` if it tells them nothing.
 fn line(event: &AgentEvent) -> Option<String> {
     let text = match event {
         AgentEvent::Started { .. } => "the agent is working",

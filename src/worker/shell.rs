@@ -1,4 +1,4 @@
-//! The loop round the machine: it waits for whatever happens next, and carries effects out.
+//! The loop around the machine: it waits for what happens next, and executes effects.
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -28,32 +28,32 @@ use super::signals::Signals;
 use super::spool;
 use super::template::template;
 
-/// The last words to a scheduler that reads take milliseconds.
+/// Time for the last messages to a scheduler; one that reads takes milliseconds.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 
-/// Told one line for everything of interest, without its end.
+/// Receives one line for everything of interest, without its end.
 pub type Reporter = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// All that a worker is started with.
+/// What a worker is started with.
 pub struct Launch {
-    /// What it has to be told.
+    /// The worker's own configuration.
     pub config: Config,
-    /// The jobs it takes.
+    /// Kind of the jobs that it takes.
     pub kind: WorkerKind,
-    /// The scheduler's socket, when it is not the project's.
+    /// The scheduler's socket, if it is not the project's.
     pub connect: Option<PathBuf>,
-    /// Where the outputs of checks go.
+    /// Stores the outputs of checks.
     pub outputs: Arc<dyn OutputStore>,
-    /// Who is told what happens.
+    /// Receives what happens, as lines for people.
     pub reporter: Reporter,
-    /// An executable whose `main` calls [`crate::agent::child_entry`] first of all.
+    /// An executable whose `main` calls [`crate::agent::child_entry`] first.
     pub own_executable: PathBuf,
 }
 
-/// Runs a worker of this executable to its end. To be called on a current-thread runtime.
+/// Runs a worker of this executable to its end. Call it on a current-thread runtime.
 ///
 /// # Errors
-/// It could not begin. Whatever happens later is in the [`Exit`].
+/// It could not start. Anything later is in the [`Exit`].
 pub async fn run(
     config: Config,
     kind: WorkerKind,
@@ -72,7 +72,7 @@ pub async fn run(
     .await
 }
 
-/// The same, with everything said.
+/// Like [`run`], with every part chosen by the caller.
 ///
 /// # Errors
 /// As for [`run`].
@@ -82,10 +82,11 @@ pub async fn launch(launch: Launch) -> Result<Exit, WorkerError> {
     let signals = Signals::new().map_err(system("handle signals"))?;
     let config = launch.config;
     preflight::check(&config)?;
-    // One of the workers is started in the middle of a run, where what is missing is told as a trouble.
-    if !config.crew {
+    // A worker that the scheduler starts may begin in the middle of a run, where something missing
+    // is reported as a problem of the machine.
+    if !config.started_by_scheduler {
         preflight::check_programs(&config)?;
-        // Before the first run nobody knows where attempts will be.
+        // Before the first run, the directory of attempts is unknown.
         if config.places.worktrees.exists() {
             preflight::check_places(&config.places)?;
             preflight::check_agents(&config, &launch.own_executable).await?;
@@ -100,7 +101,7 @@ pub async fn launch(launch: Launch) -> Result<Exit, WorkerError> {
         kind: launch.kind,
         process,
         orphan_limit_ms: config.orphan_limit_ms,
-        crew: config.crew,
+        crew: config.started_by_scheduler,
         config: config.evidence.clone(),
     };
     let (activity, latest) = watch::channel(String::new());
@@ -136,13 +137,13 @@ pub async fn launch(launch: Launch) -> Result<Exit, WorkerError> {
     Ok(shell.run().instrument(span).await)
 }
 
-/// The file of a project's data directory in which the scheduler keeps what it has read of git's
-/// configuration at the start of the run.
+/// The file in a project's data directory with git's configuration as the scheduler read it at the
+/// start of the run.
 pub fn git_settings(data: &Path) -> PathBuf {
     data.join("git-settings.json")
 }
 
-/// The repository, with the configuration that the scheduler has read; a worker that comes before
+/// The repository, with the configuration that the scheduler has read; a worker that starts before
 /// any scheduler reads it itself.
 async fn repository(config: &Config) -> Result<Repository, WorkerError> {
     let repository = Repository::discover(&config.places.project).await?;
@@ -155,8 +156,8 @@ async fn repository(config: &Config) -> Result<Repository, WorkerError> {
     })
 }
 
-/// Wall-clock time that never jumps: where it was at the start, and for how long this worker has
-/// run since. While it is stopped, and its agent with it, no limit of an attempt comes nearer.
+/// Wall-clock time that never jumps: the time of the start, plus the time that this worker has run
+/// since. While it is stopped, and its agent with it, no limit of an attempt comes nearer.
 struct Clock {
     start: Timestamp,
     since: Instant,
@@ -179,10 +180,10 @@ impl Clock {
         self.start.plus_ms(self.running.at(ms))
     }
 
-    /// Waits until this time has come. Reads the clock meanwhile, so that a stop is noticed.
+    /// Waits until this time. Reads the clock in between, so that a stop is noticed.
     async fn wait_until(&mut self, at: Option<Timestamp>) {
         loop {
-            // One more millisecond, so that the time has come for certain when this returns.
+            // One more millisecond, so that the time has certainly come when this returns.
             let left = at.map(|at| at.since_ms(self.now()).saturating_add(1));
             let wait = left.unwrap_or(u64::MAX).min(Running::TICK_MS);
             tokio::time::sleep(Duration::from_millis(wait)).await;
@@ -199,11 +200,11 @@ enum Link {
     Open(Connection),
 }
 
-/// The executor is where the step is: here, or inside the running one.
+/// Where the executor is: here, or inside the running step.
 enum Work {
     Idle(Box<Executor>),
     Busy(Pin<Box<dyn Future<Output = (Box<Executor>, Done)> + Send>>),
-    /// Between the two.
+    /// Neither, while it is moved.
     Moving,
 }
 
@@ -315,7 +316,7 @@ impl Shell {
     }
 }
 
-/// Why effects are not carried out any further.
+/// Why no more effects are executed.
 enum Stop {
     Exit(Exit),
     Lost(String),

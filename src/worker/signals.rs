@@ -1,8 +1,8 @@
-//! What a user or the system says to a process that is to end.
+//! Signals with which a user or the system asks a process to end.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What was asked for.
+/// The kind of request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
     /// End: SIGINT or SIGTERM.
@@ -11,11 +11,11 @@ pub enum Asked {
     Hangup,
 }
 
-/// The signals that ask for an end, listened to from now on.
+/// The signals that ask for an end, caught from now on.
 pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    /// `None` when whoever started this process wanted it to outlive its terminal (`nohup`).
+    /// `None` if the process was started to outlive its terminal (`nohup`).
     hangup: Option<Signal>,
 }
 
@@ -35,7 +35,7 @@ impl Signals {
         })
     }
 
-    /// The next one.
+    /// The next request.
     pub async fn next(&mut self) -> Asked {
         let hangup = async {
             match &mut self.hangup {

@@ -1,10 +1,10 @@
-//! The spool: one file for each attempt that is at hand, under a lock that dies with its worker.
-//! It holds the attempt's result as soon as there is one, synced before it is reported, so that
-//! whoever finds the file without its lock can report it.
+//! The spool: one file for each present attempt, under a lock that ends with its worker. It
+//! contains the attempt's result as soon as there is one, synced before it is reported, so that any
+//! process that finds the file without its lock can report it.
 //!
 //! A file is `<data>/spool/<attempt>.json`: a line with a checksum, then JSON. A new result is
-//! written beside it and moved over it, and both are locked at that moment: at no time is there
-//! an unlocked file of a living worker, or half a result.
+//! written beside it and moved over it, and both are locked at that moment: at no time is there an
+//! unlocked file of a living worker, or half a result.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
@@ -21,10 +21,10 @@ use crate::model::settings::WorkerKind;
 
 use super::machine::Leftover;
 
-/// A report is a frame of at most 4 MiB; as JSON it may be some times longer.
+/// A report is a frame of at most 4 MiB; as JSON it may be several times longer.
 const FILE_BYTES_MAX: u64 = 32 << 20;
 
-/// Left-overs that one worker takes up at its start; the next worker takes the next ones.
+/// Left-overs that one worker recovers at its start; the next worker recovers the next ones.
 const KEPT_MAX: usize = 64;
 
 const MAGIC: &str = "crewlog-spool-1";
@@ -35,14 +35,14 @@ pub enum SpoolError {
     /// The system refused something.
     #[error("cannot {doing} {path:?}: {source}; free disk space, or fix the permissions")]
     Io {
-        /// What was to be done.
+        /// The operation, as a verb.
         doing: &'static str,
-        /// With which file.
+        /// Path of the file.
         path: PathBuf,
         /// The operating system's error.
         source: io::Error,
     },
-    /// A living worker has it.
+    /// A living worker has the file.
     #[error("the spool file {path:?} belongs to another worker that is still alive")]
     Held {
         /// Path of the file or directory.
@@ -50,14 +50,14 @@ pub enum SpoolError {
     },
 }
 
-/// What a spool file says.
+/// The contents of a spool file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Whose it is.
+    /// The attempt of the file.
     pub attempt: AttemptId,
     /// What kind of job.
     pub kind: WorkerKind,
-    /// The integration branch, to see whether the work was merged.
+    /// The integration branch, to find out whether the work was merged.
     pub branch: String,
     /// The result, if there is one.
     pub result: Option<AttemptReport>,
@@ -72,14 +72,14 @@ pub struct SpoolFile {
 }
 
 impl SpoolFile {
-    /// Makes the file of a new attempt, without a result. It is not synced: after a power cut
+    /// Creates the file of a new attempt, without a result. It is not synced: after a power cut
     /// there is no worker and nothing to report either way.
     ///
     /// # Errors
     /// The disk refuses, or a living worker has the attempt.
     pub fn create(data: &Path, entry: Entry) -> Result<Self, SpoolError> {
         let dir = directory(data);
-        // Only this one: where the project has vanished, nothing is to be made in its place.
+        // Only this directory: if the project has vanished, nothing may be created in its place.
         match fs::create_dir(&dir) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                 return Err(io_error("make", &dir)(error));
@@ -96,15 +96,15 @@ impl SpoolFile {
         Ok(Self { path, file, entry })
     }
 
-    /// What it says.
+    /// The file's contents.
     pub fn entry(&self) -> &Entry {
         &self.entry
     }
 
-    /// Writes the result, and returns when it is on the disk.
+    /// Writes the result, and returns when it is durable.
     ///
     /// # Errors
-    /// The disk refuses; what the file said before is still there.
+    /// The disk refuses; the earlier contents are still there.
     pub fn write(&mut self, report: &AttemptReport) -> Result<(), SpoolError> {
         self.entry.result = Some(report.clone());
         self.file = write_beside(&self.path, &self.entry, true)?;
@@ -127,15 +127,15 @@ impl SpoolFile {
     }
 }
 
-/// The result in the spool file of an attempt, whoever holds it. For a scheduler whose worker is
-/// gone. A damaged file has none.
+/// The result in the spool file of an attempt, whichever process holds it. For a scheduler whose
+/// worker has ended. A damaged file has none.
 pub fn read(data: &Path, attempt: AttemptId) -> Option<AttemptReport> {
     let mut file = File::open(path(data, attempt)).ok()?;
     let bytes = content(&mut file).ok()?;
     decode(&bytes).ok()?.result
 }
 
-/// Takes up what dead workers left behind, oldest attempt first, at most 64 of them.
+/// Recovers what dead workers left behind, oldest attempt first, at most 64 of them.
 ///
 /// # Errors
 /// The directory cannot be read.
@@ -159,8 +159,8 @@ pub fn take_up(data: &Path) -> Result<Vec<(Leftover, SpoolFile)>, SpoolError> {
     Ok(taken.take(KEPT_MAX).collect())
 }
 
-/// The files of attempts after `last`, and of each whether a living worker holds it. For who is
-/// about to give their numbers to other attempts.
+/// The files of attempts after `last`, each with whether a living worker holds it. For a repair,
+/// after which those numbers belong to other attempts.
 ///
 /// # Errors
 /// The directory cannot be read.
@@ -190,8 +190,7 @@ pub fn after(data: &Path, last: AttemptId) -> Result<Vec<(PathBuf, bool)>, Spool
     Ok(found)
 }
 
-/// Removes files that were being written when their worker died. True when no worker is alive that
-/// has an attempt at hand.
+/// Removes unfinished files of dead workers. True if no living worker has an attempt.
 ///
 /// # Errors
 /// The directory cannot be read.
@@ -254,8 +253,8 @@ fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Spool
     }
 }
 
-/// Takes the lock unless somebody has it. The file is close-on-exec, as all that `std` opens, so
-/// no agent can hold it for us after our death.
+/// Takes the lock unless another process has it. The file is close-on-exec, like every file that
+/// `std` opens, so no agent can hold it after our death.
 fn lock(file: &File) -> bool {
     flock(file, FlockOperation::NonBlockingLockExclusive).is_ok()
 }
@@ -288,7 +287,8 @@ fn write_beside(path: &Path, entry: &Entry, sync: bool) -> Result<File, SpoolErr
         }
         fs::rename(&beside, path)?;
         if sync {
-            // The file's name, and that of the spool, which another worker may just have made.
+            // Syncs the file's name, and that of the spool, which another worker may just have
+            // created.
             for dir in path.ancestors().skip(1).take(2) {
                 File::open(dir)?.sync_all()?;
             }
@@ -322,10 +322,10 @@ fn content(file: &mut File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What the bytes of a spool file say.
+/// Parses the bytes of a spool file.
 ///
 /// # Errors
-/// They are not as they were written.
+/// They were altered after writing.
 pub fn decode(bytes: &[u8]) -> io::Result<Entry> {
     let damaged = || io::Error::other("has altered content");
     let end = bytes.iter().position(|byte| *byte == b'\n');
@@ -381,7 +381,7 @@ mod tests {
             Err(SpoolError::Held { .. })
         ));
         assert_eq!(read(data.path(), AttemptId(7)), Some(spooled()));
-        // What death does.
+        // As death does.
         drop(file);
         let mut taken = take_up(data.path()).expect("a list");
         let (leftover, mut ours) = taken.pop().expect("one");

@@ -1,4 +1,4 @@
-//! The prompt template that a config names.
+//! Reads the prompt template that a config names.
 
 use crate::model::encoding;
 use crate::model::settings::WorkerKind;

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::model::ids::AttemptId;
 
-/// What the markers of all attempts of a project begin with.
+/// Common prefix of the markers of a project's attempts.
 pub fn tree_prefix(project: &Path) -> String {
     let digest = Sha256::digest(project.as_os_str().as_bytes());
     let project: String = digest
@@ -18,8 +18,9 @@ pub fn tree_prefix(project: &Path) -> String {
     format!("{project}-")
 }
 
-/// Marks the processes of one attempt of one project: the scheduler ends what carries it when the
-/// attempt's worker is dead. It ends in a dot, so that no attempt's marker begins another's.
+/// Marks the processes of one attempt of one project: the scheduler ends the marked processes when
+/// the attempt's worker is dead. It ends in a dot, so that no attempt's marker is a prefix of
+/// another's.
 pub fn tree_token(project: &Path, attempt: AttemptId) -> String {
     format!("{}{}.", tree_prefix(project), attempt.0)
 }

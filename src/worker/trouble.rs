@@ -1,8 +1,8 @@
-//! Which failures are the machine's and not the feature's.
+//! Decides which failures are the machine's and not the feature's.
 //!
-//! Every error of a step is read where it arises, by its type ([`Problem`]); what it means depends
-//! on how far the attempt is ([`At`]): before the agent has touched anything, whatever fails is the
-//! machine's. Afterwards an agent may have brought it about.
+//! Every error of a step is classified where it arises, by its type ([`Problem`]). What it means
+//! depends on how far the attempt is ([`At`]): before the agent has touched anything, every failure
+//! is the machine's. Afterwards an agent may have caused it.
 
 use std::fmt::Display;
 use std::io;
@@ -18,12 +18,12 @@ use super::ports::PortsError;
 use super::spool::SpoolError;
 
 /// A failure on a disk with less than this left is the disk's. Builds that run out of space remove
-/// their half-written files before they end, so that more is left than none.
+/// their half-written files before they end, so some space is free afterwards.
 pub const FREE_BYTES_MIN: u64 = 16 << 20;
 
 /// An error that may be the machine's.
 pub(super) trait Problem: Display {
-    /// What it is, as far as can be told without knowing where in the attempt it arose.
+    /// Its kind, as far as it can be known without the stage of the attempt.
     fn kind(&self) -> FailureKind;
 }
 
@@ -53,10 +53,10 @@ impl Problem for workspace::Error {
             Error::Start { source, .. } | Error::Io { source, .. } => {
                 known(TroubleKind::of_io(source))
             }
-            // A git that dies has not failed at what it was asked.
+            // A git that is killed has not failed at its task.
             Error::Killed { .. } => FailureKind::Trouble(TroubleKind::Git),
             Error::Failed { detail, .. } => known(TroubleKind::in_words(detail)),
-            // What hangs at one feature's files does not hang at the others'.
+            // One feature's files may hang where others' do not.
             Error::TimeLimit { .. } => FailureKind::TimeLimit,
             _ => FailureKind::Setup,
         }
@@ -94,7 +94,7 @@ impl Problem for PortsError {
     }
 }
 
-/// A refusal of the system's, and what was to be done.
+/// A refusal by the system, and the operation.
 #[derive(Debug, thiserror::Error)]
 #[error("{doing}: {source}")]
 pub(super) struct Refusal {
@@ -108,13 +108,13 @@ impl Problem for Refusal {
     }
 }
 
-/// For `map_err` on what the worker itself does with files.
+/// For `map_err` on the worker's own file operations.
 pub(super) fn refused(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Failure {
     let doing = doing.into();
     move |source| setup(Refusal { doing, source })
 }
 
-/// What a check printed cannot be kept: wherever that is, no feature can bring it about.
+/// The output of a check cannot be stored: no feature can cause that, wherever it happens.
 pub(super) fn unstored(error: io::Error) -> Failure {
     let kind = TroubleKind::of_io(&error).filter(|&kind| kind != TroubleKind::Permission);
     let words = format!("cannot store the output of a check: {error}");
@@ -124,11 +124,11 @@ pub(super) fn unstored(error: io::Error) -> Failure {
     )
 }
 
-/// Why no session came to be, unless somebody wanted that or the provider did.
+/// Why no session was set up, unless somebody cancelled it or the provider refused.
 pub(super) fn unstarted(result: &agent::SessionResult) -> Option<Failure> {
     let kind = match (result.failure, result.end) {
         (Some(kind @ FailureKind::Trouble(_)), _) => kind,
-        // Its own prompt is too long for the system, for example.
+        // For example, its own prompt is too long for the system.
         (Some(FailureKind::Setup), _) => return None,
         (None, SessionEnd::Cancelled | SessionEnd::Completed) => return None,
         (None, SessionEnd::Limited | SessionEnd::Overloaded) => return None,
@@ -149,9 +149,9 @@ pub(super) fn setup(problem: impl Problem) -> Failure {
 pub(super) enum At {
     /// No agent has touched anything.
     Untouched,
-    /// An agent has been at work.
+    /// An agent has worked.
     Work,
-    /// Only the worker's own files are at stake.
+    /// Only the worker's own files are involved.
     Own,
 }
 
@@ -169,12 +169,12 @@ impl At {
         }
     }
 
-    /// Whose failure it is. A session that fails before it has come to be is no session.
+    /// Decides whose failure it is. A session that fails during its setup counts as none.
     pub(super) fn judge(self, failure: Failure) -> Failure {
         let kind = match (self, failure.kind) {
             (Self::Untouched, FailureKind::HookFailed) => FailureKind::Trouble(TroubleKind::Hook),
             (Self::Untouched, FailureKind::Setup) => FailureKind::Trouble(TroubleKind::Other),
-            // An agent may take its own files' permissions away.
+            // An agent may remove its own files' permissions.
             (Self::Work, FailureKind::Trouble(TroubleKind::Permission | TroubleKind::Other)) => {
                 FailureKind::Setup
             }
@@ -184,8 +184,8 @@ impl At {
     }
 }
 
-/// The result of a step on a disk of which so much is free: what fails for want of space says
-/// nothing about the feature, in whatever words it fails.
+/// Adjusts a step's result to the free space on the disk: a failure for lack of space says nothing
+/// about the feature, whatever its message.
 pub(super) fn on_disk(
     result: Result<Finished, Failure>,
     free: impl FnOnce() -> Option<u64>,
@@ -218,7 +218,7 @@ pub(super) fn on_disk(
     }
 }
 
-/// True for what may have failed for want of space.
+/// True for failures that lack of space may have caused.
 fn failed(result: &Result<Finished, Failure>) -> bool {
     match result {
         Err(failure) => matches!(
@@ -237,8 +237,8 @@ fn failed(result: &Result<Finished, Failure>) -> bool {
     }
 }
 
-/// Bytes that this user may still write on the disk of `path`; none where files cannot be made any
-/// more, `None` when nobody knows.
+/// Bytes that this user may still write on the disk of `path`; 0 if no more files can be created,
+/// `None` if unknown.
 pub(super) fn free_bytes(path: &Path) -> Option<u64> {
     let found = path.ancestors().find(|path| path.exists())?;
     let disk = rustix::fs::statvfs(found).ok()?;

@@ -1,8 +1,8 @@
-//! The verdict file: what an agent says of its own work. A claim, never a proof.
+//! Reads the verdict file: an agent's statement about its own work. It is a claim, never a proof.
 //!
-//! The file is read leniently wherever its meaning is certain. Where it is not, nothing is guessed
-//! and nothing is thrown away: the claims that can be read count, and [`Reading::note`] says what
-//! could not be read.
+//! The file is read leniently wherever its meaning is certain. Otherwise nothing is guessed and
+//! nothing is discarded: the readable claims count, and [`Reading::note`] says what could not be
+//! read.
 
 mod values;
 
@@ -10,18 +10,18 @@ use crate::model::clip::clip_chars;
 use crate::model::ids::FeatureId;
 use values::Value;
 
-/// A longer verdict file is not read: it holds a sentence or two for each of fifty features.
+/// A longer verdict file is not read: it has a sentence or two for each of fifty features.
 pub const VERDICT_BYTES_MAX: u64 = 64 * 1024;
 
 /// Characters of an unreadable verdict that a note quotes: enough to recognise it.
 const QUOTED_CHARS: usize = 160;
 
-/// What an agent says of one feature.
+/// An agent's claim about one feature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// The feature works.
     Pass,
-    /// It does not, or could not be done; why.
+    /// It does not work, or could not be done, for this reason.
     Fail(String),
     /// A person must answer this first.
     Input(String),
@@ -30,10 +30,10 @@ pub enum Claim {
 /// The claims of one session, at most one for each feature.
 pub type Claims = Vec<(FeatureId, Claim)>;
 
-/// What a verdict file says.
+/// The result of reading a verdict file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
-    /// What is certain.
+    /// The certain claims.
     pub claims: Claims,
     /// What could not be read, in a sentence for people and for the next attempt; it quotes the
     /// file's beginning.
@@ -53,7 +53,7 @@ impl Reading {
 }
 
 impl Reading {
-    /// The same in other words: every text of the agent's goes through `words`.
+    /// The same with every text of the agent's passed through `words`.
     #[must_use]
     pub fn reworded(mut self, words: impl Fn(&str) -> String) -> Self {
         for (_, claim) in &mut self.claims {
@@ -67,8 +67,8 @@ impl Reading {
     }
 }
 
-/// Keys under which agents say the same thing, ours first. Letters' case and `_`, `-` and spaces
-/// make no difference.
+/// Keys with which agents mean the same thing, ours first. Case and `_`, `-` and spaces do not
+/// matter.
 const FEATURE_KEYS: [&str; 3] = ["feature", "featureid", "id"];
 const VERDICT_KEYS: [&str; 4] = ["verdict", "status", "result", "outcome"];
 const PASSED_KEYS: [&str; 4] = ["pass", "passed", "passes", "success"];
@@ -82,10 +82,10 @@ const REASON_KEYS: [&str; 7] = [
     "summary",
 ];
 const QUESTION_KEYS: [&str; 2] = ["question", "input"];
-/// Keys that a list of verdicts may stand under.
+/// Keys that may contain a list of verdicts.
 const LIST_KEYS: [&str; 4] = ["verdicts", "features", "results", "feature"];
 
-/// Words whose meaning is certain. `done` and `blocked` are not among them: a test that is done may
+/// Words whose meaning is certain. `done` and `blocked` are not among them: a finished test may
 /// have failed, and what is blocked may need a person or another feature.
 const PASS_WORDS: [&str; 10] = [
     "pass",
@@ -120,7 +120,7 @@ const INPUT_WORDS: [&str; 8] = [
     "needshumaninput",
 ];
 
-/// Reads a verdict file about the features of one job. An empty file is as good as none.
+/// Reads a verdict file about the features of one job. An empty file counts as none.
 pub fn parse(bytes: &[u8], features: &[FeatureId]) -> Reading {
     if bytes.len() as u64 > VERDICT_BYTES_MAX {
         return Reading::unread(&format!("is longer than {VERDICT_BYTES_MAX} bytes"));
@@ -137,7 +137,7 @@ pub fn parse(bytes: &[u8], features: &[FeatureId]) -> Reading {
         problems: Vec::new(),
     };
     let found = values::find(text);
-    // A file of one bare word is about the only feature there is.
+    // A file of one bare word is about the only feature.
     let bare = found.values.is_empty().then(|| plain(text));
     if bare.as_deref().is_some_and(|word| meaning(word).is_some()) {
         reader.value(&Value::Text(text.to_owned()), true);
@@ -151,7 +151,7 @@ pub fn parse(bytes: &[u8], features: &[FeatureId]) -> Reading {
 struct Reader<'a> {
     features: &'a [FeatureId],
     claims: Claims,
-    /// Features of which the file says two different things.
+    /// Features about which the file contradicts itself.
     contradicted: Vec<FeatureId>,
     problems: Vec<String>,
 }
@@ -179,7 +179,7 @@ impl Reader<'_> {
     }
 
     fn problem(&mut self, problem: String) {
-        // One sentence for each of a job's features is more than anybody reads.
+        // One sentence for each of a job's features is the most that anybody reads.
         if self.problems.len() < 3 && !self.problems.contains(&problem) {
             self.problems.push(problem);
         }
@@ -259,8 +259,8 @@ impl Reader<'_> {
         }
     }
 
-    /// One verdict. `named` is `None` when it names no feature, and `Some(None)` when what it names
-    /// is no number.
+    /// One verdict. `named` is `None` if it names no feature, and `Some(None)` if the name is no
+    /// number.
     fn entry(
         &mut self,
         named: Option<Option<FeatureId>>,
@@ -333,10 +333,10 @@ fn meaning(plain: &str) -> Option<Meaning> {
     }
 }
 
-/// A word without what makes no difference: case, quotes, punctuation, spaces.
+/// A word without what does not matter: case, quotes, punctuation, spaces.
 fn plain(word: &str) -> String {
     let letters = word.chars().filter(|letter| letter.is_alphanumeric());
-    // A key or a word of ours is short; what is longer is like none of them.
+    // Our keys and words are short; a longer one matches none.
     letters.flat_map(char::to_lowercase).take(40).collect()
 }
 

@@ -1,11 +1,11 @@
-//! Disk work apart from the loop that waits for it.
+//! Runs disk work on another thread than the loop that waits for it.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Error, Result};
 
-/// Does disk work on a path where it may wait.
+/// Runs disk work on a thread that may block.
 pub(super) async fn blocking<T: Send + 'static>(
     doing: &'static str,
     path: PathBuf,

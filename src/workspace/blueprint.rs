@@ -1,8 +1,9 @@
-//! Git directories of our own making: the worker's, and the one inside an attempt's working tree.
+//! Git directories that Crewlog creates: the worker's, and the one inside an attempt's working
+//! tree.
 //!
-//! Both borrow the objects of the main repository and share nothing else with it: no refs, hooks,
-//! locks, stash or index, and of its configuration only a copy. The worker's git also writes its
-//! objects into the main repository, so that a commit is there for the scheduler.
+//! Both borrow the main repository's objects and share nothing else with it: no refs, hooks, locks,
+//! stash or index, and only a copy of its configuration. The worker's git also writes its objects
+//! into the main repository, so that the scheduler finds a commit there.
 
 use std::fs;
 use std::io;
@@ -16,7 +17,7 @@ use super::settings::{ConfigText, Settings};
 use super::{Author, Result};
 use crate::model::ids::CommitId;
 
-/// Attributes that outrank all others and switch every filter and conversion off.
+/// Attributes that override all others and switch every filter and conversion off.
 const RAW: &str = "* -text !eol -ident !filter !working-tree-encoding !merge\n";
 
 /// What the git directories of one repository's attempts have in common.
@@ -79,7 +80,7 @@ impl Repository {
 
     /// The directories outside of an attempt's own that its git reads: the main repository's
     /// objects and those that it borrows itself, git-lfs's objects, and the objects of submodules.
-    /// Nobody needs to write them but the worker. Not all of them need to exist.
+    /// Only the worker needs to write them. Not all of them need to exist.
     ///
     /// # Errors
     /// git cannot read its configuration.
@@ -113,7 +114,7 @@ pub(super) enum Filters {
 }
 
 impl Blueprint {
-    /// Makes the worker's own git directory.
+    /// Creates the worker's own git directory.
     pub(super) fn make_workers(&self, dir: &Path, filters: Filters) -> io::Result<()> {
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
         let (exclude, attributes) = (dir.join("users-exclude"), dir.join("users-attributes"));
@@ -122,7 +123,7 @@ impl Blueprint {
             self.settings.for_worker(&mut config);
         }
         config.append(&self.extensions);
-        // Where its own copies are, whatever was said before.
+        // The directory of its own copies, whatever was configured before.
         config.set("core.excludesfile", Some(&text(exclude.clone())));
         config.set("core.attributesfile", Some(&text(attributes.clone())));
         config.set("lfs.storage", Some(&text(self.lfs_storage.clone())));
@@ -138,8 +139,8 @@ impl Blueprint {
         self.write_shallow(dir)
     }
 
-    /// Makes the git directory of an attempt's working tree, at `head`, with these refs (as in a
-    /// file of packed ones) and the index of its files.
+    /// Creates the git directory of an attempt's working tree, at `head`, with these refs (in the
+    /// format of packed refs) and the index of its files.
     pub(super) fn make_agents(
         &self,
         dir: &Path,

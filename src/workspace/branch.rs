@@ -1,4 +1,4 @@
-//! The integration branch: where it is, and the one way to move it.
+//! The integration branch: where it is, and the only way to move it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,18 +9,18 @@ use super::repository::Repository;
 use super::{Error, Result};
 use crate::model::ids::CommitId;
 
-/// A ref's lock is held for the milliseconds in which git writes one line. One that is older was
-/// left by a git that was killed, and would block the run until a person deletes it.
+/// git holds a ref's lock for the milliseconds in which it writes one line. An older lock was left
+/// by a git that was killed, and would block the run until a person deletes it.
 const STALE_LOCK: Duration = Duration::from_secs(10);
 
-/// What became of an [`advance`](Repository::advance).
+/// Result of an [`advance`](Repository::advance).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Advance {
-    /// The branch is at the commit, and that is on the disk.
+    /// The branch is at the commit, durably.
     Moved,
-    /// The branch was somewhere else and has not been touched.
+    /// The branch is somewhere else and was not touched.
     Refused {
-        /// Where it is.
+        /// The branch's commit.
         head: CommitId,
     },
 }
@@ -30,18 +30,18 @@ fn full_name(branch: &str) -> String {
 }
 
 impl Repository {
-    /// Makes sure that the integration branch (`crewlog/main`, say) exists, and tells its head.
-    /// An absent one is created at the commit that the user has checked out.
+    /// Makes sure that the integration branch (for example `crewlog/main`) exists, and returns its
+    /// commit. A missing one is created at the commit that the user has checked out.
     ///
     /// # Errors
-    /// The name is no branch name, another branch is in its way, or the branch is checked out or
-    /// being rebased in some worktree.
+    /// The name is invalid, another branch is in its way, or the branch is checked out or being
+    /// rebased in some worktree.
     pub async fn ensure_branch(&self, branch: &str) -> Result<CommitId> {
         self.ensure_branch_from(branch, None).await
     }
 
-    /// The same for a branch that has been somewhere: if somebody deleted it, it is put back to
-    /// where it was last known to be, because what was merged is on it and nowhere else.
+    /// Like [`ensure_branch`](Self::ensure_branch), for a branch that existed before: if somebody
+    /// deleted it, it is restored at its last known commit, because merged work is only there.
     ///
     /// # Errors
     /// As for [`ensure_branch`](Self::ensure_branch).
@@ -86,7 +86,8 @@ impl Repository {
         Ok(there.unwrap_or(start))
     }
 
-    /// The branch's head if it exists and is nobody's; an error if something is in its way.
+    /// The branch's commit if it exists and is not checked out; an error if something is in its
+    /// way.
     pub(super) async fn find_branch(&self, branch: &str) -> Result<Option<CommitId>> {
         let first = branch.split('/').next().unwrap_or(branch);
         let listed = self
@@ -132,8 +133,8 @@ impl Repository {
         Ok(head)
     }
 
-    /// Where a rebase of the branch is in progress. git takes the branch off `HEAD` meanwhile, and
-    /// moves it at the end.
+    /// The worktree in which a rebase of the branch is in progress. git detaches `HEAD` during the
+    /// rebase, and moves the branch at the end.
     fn being_rebased(&self, branch: &str) -> Option<String> {
         let linked = fs::read_dir(self.common_dir().join("worktrees"));
         let linked = linked.into_iter().flatten().flatten().map(|dir| dir.path());
@@ -149,7 +150,7 @@ impl Repository {
             .map(|dir| format!("{} (a rebase of it is in progress)", dir.display()))
     }
 
-    /// The head of the integration branch.
+    /// The integration branch's commit.
     ///
     /// # Errors
     /// The branch does not exist.
@@ -160,8 +161,8 @@ impl Repository {
         })
     }
 
-    /// The head of the integration branch when no git is on its way to move it, so that it stays
-    /// what it is until we or somebody else move it.
+    /// The integration branch's commit while no git is moving it, so that it stays until somebody
+    /// moves it.
     ///
     /// # Errors
     /// The branch does not exist, or a git of an earlier call still lives.
@@ -171,7 +172,7 @@ impl Repository {
     }
 
     /// Whether the branch contains the commit. A commit that does not exist (any more) is in no
-    /// branch. This is the one question that recovery asks.
+    /// branch. Recovery asks only this.
     ///
     /// # Errors
     /// The branch does not exist.
@@ -195,16 +196,17 @@ impl Repository {
         }
     }
 
-    /// Moves the branch from `onto` to `commit`, which must be one commit on top of it, if it is
-    /// still there. A branch that is at `commit` already has [`Moved`](Advance::Moved), so that
-    /// the call can be repeated. `reason` goes to the branch's reflog.
+    /// Moves the branch from `onto` to `commit`, which must be one commit on top of it, if the
+    /// branch is still at `onto`. A branch that is already at `commit` is
+    /// [`Moved`](Advance::Moved), so the call can be repeated. `reason` goes to the branch's
+    /// reflog.
     ///
-    /// On return of `Moved`, the commit, all that it brings, and the branch's new position have
-    /// been synced: neither git's own defaults nor an agent's `git add` guarantee that.
+    /// On return of `Moved`, the commit, all that it adds, and the branch's new position are
+    /// synced: neither git's defaults nor an agent's `git add` guarantee that.
     ///
     /// # Errors
-    /// The commit does not stand on `onto`, the branch is gone, git's locks stay held, or the disk
-    /// fails. The branch has not moved then, unless the error is about syncing it.
+    /// The commit is not on top of `onto`, the branch does not exist, git's locks stay held, or the
+    /// disk fails. The branch has not moved then, unless the error is about syncing it.
     pub async fn advance(
         &self,
         branch: &str,
@@ -250,7 +252,7 @@ impl Repository {
         let age = modified.ok().and_then(|time| time.elapsed().ok());
         if age.is_some_and(|age| age > STALE_LOCK) {
             tracing::warn!(lock = %lock.display(), "removing the lock file of a killed git");
-            // Whoever else removed it was as right as we are.
+            // Another process may remove it at the same time; both are right.
             let _ = fs::remove_file(&lock);
         }
     }
@@ -260,7 +262,7 @@ fn lock_of(common_dir: &Path, reference: &str) -> PathBuf {
     common_dir.join(format!("{reference}.lock"))
 }
 
-/// Whether `name` lies below `above` as a directory.
+/// Whether `name` is below `above` as a directory.
 fn is_below(name: &str, above: &str) -> bool {
     name.strip_prefix(above)
         .is_some_and(|rest| rest.starts_with('/'))

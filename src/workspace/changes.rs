@@ -6,22 +6,22 @@ use super::repository::Repository;
 use crate::model::event::MergeStarted;
 use crate::model::ids::CommitId;
 
-/// What lies between two commits.
+/// The differences between two commits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// The first [`MergeStarted::TOUCHED_MAX`] files that differ, in git's order; a rename is both
-    /// of its names. Bytes that are not UTF-8 are replaced.
+    /// The first [`MergeStarted::TOUCHED_MAX`] files that differ, in git's order; a rename counts
+    /// as both of its names. Bytes that are not UTF-8 are replaced.
     pub touched: Vec<String>,
-    /// How many files differ.
+    /// Number of files that differ.
     pub total: u32,
     /// Lines that were added, in text files.
     pub insertions: u64,
-    /// Lines that were taken away, in text files.
+    /// Lines that were removed, in text files.
     pub deletions: u64,
 }
 
 impl Repository {
-    /// Compares two commits, whatever lies between them in history.
+    /// Compares two commits; their history does not matter.
     ///
     /// # Errors
     /// One of them does not exist.
@@ -43,7 +43,7 @@ impl Repository {
         Ok(changes)
     }
 
-    /// Hands on the fields of a comparison of two trees or commits, as they come.
+    /// Passes on the fields of a comparison of two trees or commits, as they arrive.
     pub(super) async fn differences(
         &self,
         doing: &'static str,

@@ -1,4 +1,4 @@
-//! From what lies in the working tree to one commit.
+//! Turns a working tree into one commit.
 
 use std::fs;
 use std::io;
@@ -12,24 +12,25 @@ use super::worktree::{Committed, Worktree};
 use super::{Author, CommitMessage, Error, Result};
 use crate::model::ids::CommitId;
 
-/// Repositories inside the work that an error names; the first ones show what happened.
+/// Nested repositories that an error names; the first ones show what happened.
 const NESTED_SHOWN: usize = 20;
 
-/// Repositories inside thrown-away work that are turned into plain files, one round each.
+/// Nested repositories in discarded work that are turned into plain files, one round each.
 const NESTED_ROUNDS: u32 = 100;
 
 /// The mode of an entry that names a commit of another repository.
 const GITLINK: &str = "160000";
 
 impl Worktree {
-    /// Makes one commit on the base of everything in the working tree but ignored files; `None`
-    /// when there is no difference. May be called again after more work; it is one commit still.
+    /// Commits everything in the working tree except ignored files, as one commit on the base;
+    /// `None` if there is no difference. May be called again after more work; the result is still
+    /// one commit.
     ///
-    /// Commits that the agent made on the way are squashed: the working tree decides, wherever
-    /// the agent left its `HEAD`. They stay reachable as `refs/crewlog/preserved/<attempt>-agent`.
+    /// Commits that the agent made are squashed: the working tree decides, wherever the agent left
+    /// its `HEAD`. They stay reachable as `refs/crewlog/preserved/<attempt>-agent`.
     ///
     /// # Errors
-    /// There is a repository inside the work, a file cannot be read, or a filter fails.
+    /// The work contains a repository, a file cannot be read, or a filter fails.
     pub async fn commit(
         &mut self,
         message: &CommitMessage,
@@ -56,8 +57,8 @@ impl Worktree {
         Ok(Some(Committed { commit, tree }))
     }
 
-    /// Keeps the work of an attempt that is thrown away, uncommitted files included, and says
-    /// under which ref. `None` when there is none. The worktree is fit only to be removed then.
+    /// Keeps the work of a discarded attempt, uncommitted files included, and returns the ref under
+    /// which it is kept. `None` if there is no work. Afterwards, the worktree may only be removed.
     ///
     /// # Errors
     /// A file cannot be read, or git fails.
@@ -65,7 +66,7 @@ impl Worktree {
         self.keep_agents_commits().await;
         let there = fs::symlink_metadata(&self.places.dir);
         if there.is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-            // The agent took it away with everything in it; what was committed before is left.
+            // The agent deleted it with everything in it; what was committed before is left.
             return match self.notes.commit.clone() {
                 Some(commit) => self
                     .repository
@@ -107,8 +108,8 @@ impl Worktree {
         Ok(Some(preserved))
     }
 
-    /// The same as [`stage`](Self::stage), with repositories inside the work as plain files under
-    /// another name, so that everything in them is kept.
+    /// Like [`stage`](Self::stage), with nested repositories as plain files under another name, so
+    /// that everything in them is kept.
     async fn stage_without_repositories(&mut self) -> Result<Option<CommitId>> {
         for round in 1..=NESTED_ROUNDS {
             let paths = match self.stage().await {
@@ -125,10 +126,10 @@ impl Worktree {
         self.stage().await
     }
 
-    /// Brings the working tree into an index, and tells its tree if that differs from the base's.
+    /// Stages the working tree into an index, and returns its tree if that differs from the base's.
     ///
-    /// Where that fails, or what was written does not read, a power cut may have left a half of
-    /// the index or of some of the same objects: they are removed, and all is written once more.
+    /// If that fails, or what was written cannot be read, a power cut may have left half of the
+    /// index or of some of the same objects: they are removed, and everything is written again.
     async fn stage(&mut self) -> Result<Option<CommitId>> {
         match self.stage_once(false).await {
             Err(error @ (Error::TimeLimit { .. } | Error::Cancelled { .. })) => {
@@ -148,14 +149,14 @@ impl Worktree {
         self.stage_once(true).await.map(|(tree, _)| tree)
     }
 
-    /// The tree, and the ids of the contents that it does not share with the base, in lines.
-    /// `afresh` reads every file again, whatever is known of it.
+    /// The tree, and the ids of the contents that it does not share with the base, one per line.
+    /// `afresh` reads every file again, whatever the index says.
     async fn stage_once(&mut self, afresh: bool) -> Result<(Option<CommitId>, String)> {
         let (index, stage) = (self.places.index(), self.places.stage());
         remove_any(&stage).map_err(Error::io("add the work", &stage))?;
         if afresh || !exists(&index) {
-            // The base's, not an empty one: files that are tracked although they are ignored would
-            // be missing from the next commit.
+            // Starts from the base's index: with an empty one, files that are tracked although they
+            // are ignored would be missing from the next commit.
             let base = self.notes.base.clone();
             let call = self.call("add the work", &stage)?;
             call.args(["read-tree", base.as_str()]).ok().await?;
@@ -195,7 +196,7 @@ impl Worktree {
                         written.push_str(entry.id.as_str());
                         written.push('\n');
                     }
-                    // It is gone.
+                    // The index does not exist.
                     (false, _) => {}
                 }
             })
@@ -214,7 +215,7 @@ impl Worktree {
 
     async fn add_all(&mut self, stage: &Path) -> Result<()> {
         let call = self.call("add the work", stage)?;
-        // What it tells of each file is a sign of life.
+        // It prints each file, which shows that it is alive.
         let call = call.args(["add", "--all", "--verbose"]);
         let (code, complaint) = call.stream(&mut |_| {}).await?;
         match (code, unborn_repository(&complaint)) {
@@ -224,8 +225,8 @@ impl Worktree {
         }
     }
 
-    /// A submodule is declared in `.gitmodules`; any other repository inside is a mishap, of
-    /// which git would record a commit id that nobody can resolve.
+    /// A submodule is declared in `.gitmodules`. Any other nested repository is a mistake: git
+    /// would record a commit id that nobody can resolve.
     async fn refuse_undeclared(&self, tree: &CommitId, mut gitlinks: Vec<String>) -> Result<()> {
         let declared = self
             .object_call("read .gitmodules")

@@ -1,4 +1,4 @@
-//! A repository of our own making, for the demo.
+//! Creates a repository for the demo.
 
 use std::path::Path;
 
@@ -6,8 +6,8 @@ use super::git::Git;
 use super::{Author, Result};
 
 impl super::Repository {
-    /// Makes `dir` a repository with everything in it as its first commit. `author` is written
-    /// into the new repository's own config, so that it needs nothing of the user's.
+    /// Makes `dir` a repository with its contents as the first commit. `author` is written into the
+    /// new repository's own config, so that the user's config is not needed.
     ///
     /// # Errors
     /// git is missing or refuses.

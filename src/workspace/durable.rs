@@ -1,8 +1,8 @@
-//! Bringing a commit and a ref to the disk.
+//! Makes commits and refs durable.
 //!
-//! What our own calls of git write, git syncs, because it is told to; but it never syncs the
-//! directories, nor what an agent's own git has written before. After a power cut the log would
-//! speak of a pass whose commit is gone.
+//! Our own git calls sync what they write, but git never syncs directories, nor what an agent's own
+//! git wrote before. Without this module, the log could record a pass whose commit a power cut has
+//! destroyed.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -15,7 +15,7 @@ use super::repository::Repository;
 use super::{Error, Result};
 use crate::model::ids::CommitId;
 
-/// Each file costs a system call or two. Beyond so many it is cheaper to sync the file system.
+/// Each file costs a system call or two. Above this number it is cheaper to sync the file system.
 const FILES_MAX: usize = 5_000;
 
 impl Repository {
@@ -28,7 +28,7 @@ impl Repository {
         self.sync_objects(objects).await
     }
 
-    /// Syncs `commit` and all that it leads to and no branch does, whoever made that.
+    /// Syncs `commit` and everything that it reaches and no branch does, whoever created it.
     ///
     /// # Errors
     /// Some of it is missing, or the disk fails.
@@ -66,9 +66,8 @@ impl Repository {
         .await
     }
 
-    /// Syncs the repository as its user left it: loose objects and refs, which git does not sync
-    /// for them, and the few files without which it is none. Before something of ours is built
-    /// on it.
+    /// Syncs the repository as its user left it, before something of ours builds on it: loose
+    /// objects and refs, which git does not sync, and the few files that make it a repository.
     ///
     /// # Errors
     /// The disk fails.
@@ -105,8 +104,8 @@ impl Repository {
         .await
     }
 
-    /// The commit and the trees and blobs that differ from its parent's; work in proportion to
-    /// the change, not to the tree.
+    /// The commit and the trees and blobs that differ from its parent's. The work is in proportion
+    /// to the change, not to the tree.
     pub(super) async fn new_objects(
         &self,
         onto: &CommitId,
@@ -141,7 +140,7 @@ impl Repository {
         }
     }
 
-    /// Syncs a ref and the directories that it lies in, whichever way refs are stored.
+    /// Syncs a ref and its directories, for every way of storing refs.
     pub(super) async fn sync_ref(&self, reference: &str) -> Result<()> {
         let common_dir = self.common_dir().to_owned();
         let file = common_dir.join(reference);
@@ -164,12 +163,12 @@ impl Repository {
     }
 }
 
-/// False when there is no such file.
+/// False if the file does not exist.
 fn sync_if_there(path: &Path) -> io::Result<bool> {
     match File::open(path).and_then(|file| file.sync_all()) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        // Where refs are stored in tables, a file is where the directory of branches would be.
+        // If refs are stored in tables, a file is where the directory of branches would be.
         Err(error) if error.kind() == ErrorKind::NotADirectory => Ok(false),
         Err(error) => Err(error),
     }

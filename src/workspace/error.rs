@@ -1,10 +1,10 @@
-//! What can go wrong with git, why, and what to do about it.
+//! Errors of git: what failed, why, and what to do about it.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// An operation on the repository failed. Nothing that it was to do has become visible, unless
-/// the variant says otherwise.
+/// An operation on the repository failed. It has changed nothing visible, unless the variant says
+/// otherwise.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no `git` program to run.
@@ -12,44 +12,44 @@ pub enum Error {
         "cannot run git: there is no program {program:?}. Install git {needed} or newer, or put it on the PATH"
     )]
     GitMissing {
-        /// What was to be started.
+        /// Name or path of the program.
         program: PathBuf,
         /// The oldest version that works.
         needed: String,
     },
-    /// The `git` program is too old, or says no version that can be read.
+    /// The `git` program is too old, or prints no readable version.
     #[error(
         "git is too old: {program:?} says {found:?}, but {needed} or newer is needed. Update git"
     )]
     GitTooOld {
         /// Name or path of the program.
         program: PathBuf,
-        /// What it said.
+        /// What it printed as its version.
         found: String,
         /// The oldest version that works.
         needed: String,
     },
-    /// The `git` program is there but could not be started.
+    /// The `git` program exists but could not be started.
     #[error("cannot {doing}: starting {program:?} in {dir:?} failed: {source}")]
     Start {
-        /// What was to be done.
+        /// The operation, as a verb.
         doing: &'static str,
         /// Name or path of the program.
         program: PathBuf,
-        /// In which directory.
+        /// Its working directory.
         dir: PathBuf,
         /// The operating system's error.
         source: io::Error,
     },
-    /// A directory that was to be used does not exist.
+    /// A required directory does not exist.
     #[error("cannot {doing}: there is no directory {dir:?}")]
     NoDirectory {
-        /// What was to be done.
+        /// The operation, as a verb.
         doing: &'static str,
         /// Path of the directory.
         dir: PathBuf,
     },
-    /// The project does not lie in a git repository.
+    /// The project is not in a git repository.
     #[error(
         "{dir:?} is not in a git repository. Run `git init` and commit something there, or name another project directory"
     )]
@@ -57,7 +57,7 @@ pub enum Error {
         /// The project directory.
         dir: PathBuf,
     },
-    /// git refuses the repository because it belongs to somebody else.
+    /// git refuses the repository because it belongs to another user.
     #[error(
         "git does not trust the repository at {dir:?}, because another user owns it. If you do, run: git config --global --add safe.directory {dir:?}\ngit reports: {detail}"
     )]
@@ -67,7 +67,7 @@ pub enum Error {
         /// What git printed to standard error.
         detail: String,
     },
-    /// The repository has no commit that work could start from.
+    /// The repository has no commit to start from.
     #[error(
         "the repository at {dir:?} has no commit yet, so attempts cannot start. Make a first commit: git commit --allow-empty -m start"
     )]
@@ -83,17 +83,17 @@ pub enum Error {
         /// The invalid name.
         name: String,
     },
-    /// The integration branch is checked out somewhere, where moving it would make a mess.
+    /// The integration branch is checked out somewhere, so it must not move.
     #[error(
         "the branch {branch} is checked out at {at}, and Crewlog does not move a branch that is checked out. Switch to another branch there (`git switch -`), or set `run.branch` in .crewlog/config.toml to another name"
     )]
     BranchCheckedOut {
         /// Name of the branch.
         branch: String,
-        /// The worktree that has it, and how.
+        /// The worktree that has it checked out, and how.
         at: String,
     },
-    /// A git that was asked to move the branch before has not ended yet.
+    /// A git that was asked earlier to move the branch has not ended yet.
     #[error(
         "a git process that was started earlier is still moving the integration branch (it holds {lock:?}), perhaps because the disk does not answer. The merge waits for it; `fuser {}` names the process", .lock.display()
     )]
@@ -108,7 +108,7 @@ pub enum Error {
     BranchBlocked {
         /// Name of the branch.
         branch: String,
-        /// The one in its way.
+        /// The branch in its way.
         by: String,
     },
     /// The integration branch does not exist.
@@ -119,38 +119,38 @@ pub enum Error {
         /// Name of the branch.
         branch: String,
     },
-    /// The commit that was to become the head is not one commit on top of the head.
+    /// The commit to merge is not one commit on top of the branch.
     #[error(
         "{commit} is not one commit on top of {onto}, so the branch cannot move to it. The attempt must rebase and be checked again"
     )]
     NotOnHead {
         /// Object id of the commit.
         commit: String,
-        /// What it should stand on.
+        /// The commit that it should be on top of.
         onto: String,
     },
-    /// git did not finish in time; it was ended.
+    /// git did not finish in time and was ended.
     #[error(
         "cannot {doing}: `git {command}` hung for {seconds} s and was ended. Check for a filter or merge driver that hangs, or a very slow disk.{detail}"
     )]
     TimeLimit {
-        /// What was to be done.
+        /// The operation, as a verb.
         doing: &'static str,
         /// The git command that was run.
         command: String,
         /// The limit in seconds.
         seconds: f64,
-        /// What it was at and had said, in sentences; empty when that is not known.
+        /// What it was doing and had printed, in sentences; empty if unknown.
         detail: String,
     },
-    /// git was ended because its result is not wanted any more.
+    /// git was ended because its result is no longer wanted.
     #[error("cannot {doing}: `git {command}` was ended.{detail}")]
     Cancelled {
-        /// What was to be done.
+        /// The operation, as a verb.
         doing: &'static str,
         /// The git command that was run.
         command: String,
-        /// What it was at, in sentences; empty when that is not known.
+        /// What it was doing, in sentences; empty if unknown.
         detail: String,
     },
     /// A signal ended git before it answered. That says nothing about the repository.
@@ -158,17 +158,17 @@ pub enum Error {
         "cannot {doing}: signal {signal} killed `git {command}` before it answered. Try again; if this repeats, check that the machine has enough memory"
     )]
     Killed {
-        /// What was to be done.
+        /// The operation, as a verb.
         doing: &'static str,
         /// The git command that was run.
         command: String,
         /// The signal's number.
         signal: i32,
     },
-    /// git said more than we are willing to keep.
+    /// git printed more than the limit.
     #[error("cannot {doing}: `git {command}` wrote more than {bytes} bytes")]
     OutputLimit {
-        /// What was to be done.
+        /// The operation, as a verb.
         doing: &'static str,
         /// The git command that was run.
         command: String,
@@ -178,23 +178,23 @@ pub enum Error {
     /// A git command failed.
     #[error("cannot {doing}: `git {command}` failed ({status}): {detail}")]
     Failed {
-        /// What was to be done.
+        /// The operation, as a verb.
         doing: &'static str,
         /// The git command that was run.
         command: String,
         /// Its exit code.
         status: String,
-        /// What it said, shortened.
+        /// What it printed, shortened.
         detail: String,
     },
-    /// git said something that we do not understand.
+    /// git printed something unexpected.
     #[error("cannot {doing}: `git {command}` answered {output:?}, which Crewlog cannot parse")]
     Unexpected {
-        /// What was to be done.
+        /// The operation, as a verb.
         doing: &'static str,
         /// The git command that was run.
         command: String,
-        /// The answer, shortened.
+        /// The output, shortened.
         output: String,
     },
     /// A lock of git's did not become free.
@@ -202,12 +202,12 @@ pub enum Error {
         "cannot {doing}: git's lock is held: {detail}. If no git is running in this repository, delete the lock file it names"
     )]
     Locked {
-        /// What was to be done.
+        /// The operation, as a verb.
         doing: &'static str,
         /// What git printed to standard error.
         detail: String,
     },
-    /// There are repositories inside the worktree whose files git would not commit.
+    /// The worktree contains nested repositories whose files git would not commit.
     #[error(
         "the work contains git repositories: {}. Their files would not be committed. Delete their .git, or declare them in .gitmodules",
         paths.join(", ")
@@ -216,23 +216,23 @@ pub enum Error {
         /// The first of them, relative to the worktree.
         paths: Vec<String>,
     },
-    /// Work inside a submodule cannot be taken over.
+    /// Work inside a submodule cannot be committed.
     #[error("the work in the submodule {path} cannot be merged: {why}")]
     Submodule {
-        /// Where the submodule is, relative to the worktree.
+        /// Path of the submodule, relative to the worktree.
         path: String,
         /// Why, and what to do.
         why: String,
     },
-    /// The worktree's directory is gone, or is something else now.
+    /// The worktree's directory does not exist any more, or is something else now.
     #[error("cannot {doing}: {path:?} is no longer the worktree's directory")]
     WorktreeGone {
-        /// What was to be done.
+        /// The operation, as a verb.
         doing: &'static str,
-        /// Where it was.
+        /// Path where it was.
         path: PathBuf,
     },
-    /// Something that we did not make is where a worktree of ours should be.
+    /// Something that Crewlog did not create is where a worktree should be.
     #[error("{path:?} was not created by Crewlog, so it is left alone. Move it away")]
     NotOurs {
         /// Path that the operation failed on.
@@ -241,7 +241,7 @@ pub enum Error {
     /// The system refused something.
     #[error("cannot {doing}: {path:?}: {source}")]
     Io {
-        /// What was to be done.
+        /// The operation, as a verb.
         doing: &'static str,
         /// Path that the operation failed on.
         path: PathBuf,
@@ -251,8 +251,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the machine failed, rather than that the repository or its configuration is not
-    /// as it has to be: the same may work when it is tried again.
+    /// Whether the machine failed, rather than the repository or its configuration: the same call
+    /// may work later.
     pub fn is_internal(&self) -> bool {
         matches!(
             self,
@@ -278,7 +278,7 @@ impl Error {
 mod tests {
     use super::*;
 
-    /// Who reads "choose another branch" must not have to search for the key.
+    /// A reader of "choose another branch" must not have to search for the key.
     #[test]
     fn advice_names_the_key_or_the_command() {
         let branch = || "crewlog/x".to_owned();

@@ -1,4 +1,4 @@
-//! Running the `git` program: a clean environment, and limits on time and output.
+//! Runs the `git` program with a clean environment, and with limits on time and output.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -17,31 +17,31 @@ use super::{Error, Result};
 use crate::model::clip::clip_chars;
 use crate::stopwatch;
 
-/// Calls that read and write a few objects or refs take milliseconds. Two minutes is a disk that
-/// has stopped, not a slow one.
+/// Time limit of calls that read and write a few objects or refs, which take milliseconds. After
+/// two minutes, the disk has stopped.
 const SMALL_CALL: Duration = Duration::from_secs(120);
 
-/// Calls that go through the whole working tree write gigabytes in the worst case.
+/// Time limit of calls that go through the whole working tree and may write gigabytes.
 const TREE_CALL: Duration = Duration::from_secs(900);
 
-/// Answers that are kept whole are ids, refs, and lists of files in conflict: 8 MiB are some
+/// Answers that are kept completely are ids, refs, and lists of files in conflict: 8 MiB are some
 /// 100,000 paths.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
 
-/// Of what git complains about, the beginning matters and is quoted.
+/// The beginning of git's complaint, which is quoted.
 const COMPLAINT_BYTES_MAX: usize = 16 << 10;
 
-/// How long calls may take, and who may end them.
+/// How long calls may take, and what may end them.
 #[derive(Clone, Debug, Default)]
 pub struct Limits {
-    /// A call that goes through a whole tree ends when it has said nothing for so long, and may
-    /// take as long as it likes otherwise. `None` is a limit of fifteen minutes in all.
+    /// A call that goes through a whole tree ends after this long without output, and has no other
+    /// limit. `None` limits the whole call to fifteen minutes.
     pub idle: Option<Duration>,
     /// Ends the running call, and every later one.
     pub cancel: CancellationToken,
 }
 
-/// The `git` program.
+/// The `git` program, and how it is called.
 #[derive(Clone, Debug)]
 pub struct Git {
     program: PathBuf,
@@ -57,7 +57,7 @@ impl Default for Git {
 }
 
 impl Git {
-    /// A program by name (looked up in the PATH) or path.
+    /// A program by name (looked up in PATH) or path.
     pub fn at(program: impl Into<PathBuf>) -> Self {
         Self {
             program: program.into(),
@@ -67,7 +67,7 @@ impl Git {
         }
     }
 
-    /// The same program, started by somebody else and within other limits.
+    /// The same program with another launcher and other limits.
     #[must_use]
     pub fn started_by(self, launcher: Arc<dyn Launcher>, limits: Limits) -> Self {
         Self {
@@ -77,7 +77,7 @@ impl Git {
         }
     }
 
-    /// The same program within other limits.
+    /// The same program with other limits.
     pub(super) fn within(self, limits: Limits) -> Self {
         Self { limits, ..self }
     }
@@ -86,7 +86,7 @@ impl Git {
         &self.limits
     }
 
-    /// The same program, called as this version of it has to be.
+    /// The same program, called as this version requires.
     pub(super) fn of_version(self, version: Version) -> Self {
         let sync = match version >= Version::FSYNC {
             true => fixed::SYNC,
@@ -95,7 +95,7 @@ impl Git {
         Self { sync, ..self }
     }
 
-    /// Asks for the version, and refuses one that is too old.
+    /// Reads the version, and refuses one that is too old.
     pub async fn version(&self) -> Result<Version> {
         let output = self.call("ask git for its version").arg("version").ok();
         let said = output.await?.text();
@@ -107,7 +107,7 @@ impl Git {
         })
     }
 
-    /// A call that is to do what `doing` says ("cannot {doing}: ...").
+    /// A call for the operation `doing` ("cannot {doing}: ...").
     pub(super) fn call(&self, doing: &'static str) -> Call {
         Call {
             git: self.clone(),
@@ -139,10 +139,10 @@ pub(super) struct Call {
     whole_tree: bool,
 }
 
-/// What git answered.
+/// The output of a call.
 #[derive(Debug)]
 pub(super) struct Output {
-    /// Its exit code; one that a signal ended has answered nothing, and is an error.
+    /// Its exit code. A call that a signal ended is an error.
     pub(super) code: i32,
     pub(super) stdout: Vec<u8>,
     pub(super) stderr: String,
@@ -166,7 +166,7 @@ impl Call {
         self
     }
 
-    /// The directory to run in.
+    /// Sets the working directory.
     pub(super) fn dir(mut self, dir: &Path) -> Self {
         self.dir = dir.to_owned();
         self
@@ -178,7 +178,7 @@ impl Call {
         self
     }
 
-    /// The working tree to run in; the call gets the time that a whole tree takes.
+    /// Sets the working tree; the call gets the time limit of a whole tree.
     pub(super) fn work_tree(mut self, work_tree: &Path) -> Self {
         self.before.push("--work-tree".into());
         self.before.push(work_tree.into());
@@ -196,13 +196,13 @@ impl Call {
         self
     }
 
-    /// A lock that git holds for as long as it lives, in the place of its input.
+    /// Gives git a lock as its standard input, which it holds while it lives.
     pub(super) fn holding(mut self, lock: &MoveLock) -> Self {
         self.lock = Some(lock.clone());
         self
     }
 
-    /// The time that a whole tree takes, for calls that write one.
+    /// Sets the time limit of a whole tree, for calls that write one.
     pub(super) fn whole_tree(mut self) -> Self {
         self.limit = TREE_CALL;
         self.whole_tree = true;
@@ -215,12 +215,12 @@ impl Call {
         self
     }
 
-    /// Runs it; any exit code will do.
+    /// Runs it; any exit code is accepted.
     pub(super) async fn run(self) -> Result<Output> {
         self.run_keeping().await.map(|(_, output)| output)
     }
 
-    /// Runs it; another exit code than 0 is an error.
+    /// Runs it; an exit code other than 0 is an error.
     pub(super) async fn ok(self) -> Result<Output> {
         let (call, output) = self.run_keeping().await?;
         match output.code {
@@ -229,7 +229,7 @@ impl Call {
         }
     }
 
-    /// Runs it; also gives the call back, for an error that names it.
+    /// Runs it and also returns the call, for an error that names it.
     pub(super) async fn run_keeping(self) -> Result<(Self, Output)> {
         let mut stdout = Vec::new();
         let mut fits = true;
@@ -256,8 +256,8 @@ impl Call {
         Ok((self, output))
     }
 
-    /// Runs it and hands its output on as it comes, however much it is. Gives the exit code and
-    /// what git complained about.
+    /// Runs it and passes its output on as it arrives, without a size limit. Returns the exit code
+    /// and git's complaint.
     pub(super) async fn stream(
         &self,
         sink: &mut (dyn FnMut(&[u8]) + Send),
@@ -280,7 +280,7 @@ impl Call {
         let talk = async {
             let feed = async {
                 if let Some(mut stdin) = stdin {
-                    // A git that ends without reading all of it says why by itself.
+                    // A git that ends before it has read everything says why by itself.
                     let _ = stdin.write_all(&self.input).await;
                 }
             };
@@ -318,8 +318,8 @@ impl Call {
         }
     }
 
-    /// Waits until the call has taken too long; says how long that is. The time in which we were
-    /// stopped does not count: git was stopped as well, or has waited for us to read.
+    /// Waits until the call has taken too long, and returns how long. Time in which this process
+    /// was stopped does not count: git was stopped as well, or waited for us to read.
     async fn time_is_up(&self, mut life: watch::Receiver<()>) -> Duration {
         let Some(idle) = self.git.limits.idle.filter(|_| self.whole_tree) else {
             stopwatch::pass(self.limit).await;
@@ -328,7 +328,7 @@ impl Call {
         loop {
             match stopwatch::timeout(idle, life.changed()).await {
                 Some(Ok(())) => {}
-                // Both of its outputs are closed, and it does not end.
+                // Both of its outputs are closed, but it has not ended.
                 Some(Err(_)) => {
                     stopwatch::pass(idle).await;
                     return idle;
@@ -399,7 +399,7 @@ impl Call {
         }
     }
 
-    /// The error for a call that ended with another exit code than it should.
+    /// The error for an unexpected exit code.
     pub(super) fn failed(&self, output: &Output) -> Error {
         let complaint = match output.stderr.trim() {
             "" => output.text(),
@@ -413,7 +413,7 @@ impl Call {
         }
     }
 
-    /// The error for an answer that cannot be read.
+    /// The error for an answer that cannot be parsed.
     pub(super) fn unexpected(&self, output: &Output) -> Error {
         Error::Unexpected {
             doing: self.doing,
@@ -422,7 +422,7 @@ impl Call {
         }
     }
 
-    /// The error for a streamed call that ended with another exit code than 0.
+    /// The error for a streamed call with an exit code other than 0.
     pub(super) fn stream_failed(&self, code: i32, stderr: String) -> Error {
         self.failed(&Output {
             code,
@@ -451,7 +451,7 @@ fn detail(running: &[String], complaint: &[u8]) -> String {
         detail = format!(" It waited for: {}.", running.join("; "));
     }
     let said = String::from_utf8_lossy(complaint);
-    // Of a line that is drawn anew, as progress is, its last state counts.
+    // Of a line that is redrawn, as progress is, the last state counts.
     let lines = said.lines().filter_map(|line| line.rsplit('\r').next());
     let said: Vec<&str> = lines.filter(|line| !line.trim().is_empty()).collect();
     if !said.is_empty() {

@@ -1,5 +1,4 @@
-//! The parts of a git directory: what one is made of, which objects it borrows, and which submodules
-//! lie in it.
+//! The parts of a git directory: its files, the objects that it borrows, and its submodules.
 
 use std::fs;
 use std::io;
@@ -12,11 +11,11 @@ use crate::model::ids::CommitId;
 /// git follows alternates of alternates to this depth.
 const ALTERNATES_DEPTH: u32 = 5;
 
-/// A list of alternates, of shallow commits or of refs is some lines; in the largest repositories
+/// A list of alternates, of shallow commits or of refs has some lines; in the largest repositories
 /// some megabytes.
 pub(super) const LIST_BYTES_MAX: u64 = 64 << 20;
 
-/// A directory of objects, and all that it borrows from.
+/// A directory of objects, and everything that it borrows from.
 pub(super) fn object_dirs(objects: &Path) -> Vec<PathBuf> {
     let mut found = vec![objects.to_owned()];
     let mut level = vec![objects.to_owned()];
@@ -33,7 +32,7 @@ fn alternates(objects: &Path) -> Vec<PathBuf> {
     let list = list.unwrap_or_default();
     let lines = list.split(|byte| *byte == b'\n');
     let lines = lines.filter(|line| !line.is_empty() && !line.starts_with(b"#"));
-    // A quoted one is of a repository whose path has a line feed in it; git reads it itself.
+    // A quoted path has a line feed in it; git reads it itself.
     let plain = lines.filter(|line| !line.starts_with(b"\""));
     plain
         .map(|line| objects.join(Path::new(std::ffi::OsStr::from_bytes(line))))
@@ -63,9 +62,9 @@ pub(super) fn alternates_file(objects: &[PathBuf]) -> Vec<u8> {
     text
 }
 
-/// Makes the directories of a path below `top`, which must be there: somebody else may be removing an
-/// attempt at this moment, and what is made anew at its place would have no notes, so that nobody could
-/// ever tell whose it is.
+/// Creates the directories of a path below `top`, which must exist: another process may be removing
+/// an attempt at this moment, and a directory created in its place would have no notes that say
+/// whose it is.
 pub(super) fn make_below(top: &Path, below: &Path) -> io::Result<()> {
     let mut dir = top.to_owned();
     for part in below.components() {
@@ -78,7 +77,7 @@ pub(super) fn make_below(top: &Path, below: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// What an empty git directory is made of. The directory around it must be there.
+/// Contents of an empty git directory. Its parent directory must exist.
 pub(super) fn make(dir: &Path, head: &str, config: &[u8], objects: &[PathBuf]) -> io::Result<()> {
     remove_any(dir)?;
     fs::create_dir(dir)?;
@@ -96,14 +95,14 @@ pub(super) fn make(dir: &Path, head: &str, config: &[u8], objects: &[PathBuf]) -
         alternates_file(objects),
     )?;
     fs::write(dir.join("config"), config)?;
-    // The last: without it, git takes the directory for none.
+    // Written last: without it, git does not recognise the directory.
     fs::write(dir.join("HEAD"), format!("{head}\n"))
 }
 
 /// The largest projects have a few hundred submodules.
 pub(super) const MODULES_MAX: usize = 10_000;
 
-/// Names of submodules may have slashes in them, and submodules have submodules.
+/// Names of submodules may contain slashes, and submodules have submodules.
 const DEPTH_MAX: u32 = 16;
 
 /// A configuration or a list of refs.
@@ -139,7 +138,7 @@ pub(super) fn modules(top: &Path) -> Vec<(PathBuf, PathBuf)> {
     found
 }
 
-/// Makes the git directory of a submodule like the main repository's, with the objects borrowed.
+/// Creates the git directory of a submodule like the main repository's, with borrowed objects.
 pub(super) fn borrow_module(main: &Path, dir: &Path) -> io::Result<()> {
     let config = read_plain(&main.join("config"), FILE_BYTES_MAX).unwrap_or_default();
     make(
@@ -177,7 +176,7 @@ pub(super) fn borrow_module(main: &Path, dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Turns a list of `ID REF` lines into a file of packed refs as a clone would have them.
+/// Converts a list of `ID REF` lines into a file of packed refs as a clone would have them.
 pub(super) fn packed_refs(listed: &str) -> Vec<u8> {
     let mut text = Vec::new();
     for line in listed.lines() {
@@ -200,7 +199,7 @@ pub(super) fn packed_refs(listed: &str) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    /// Of two that clean up after the same attempt, one comes too late.
+    /// Two processes may clean up after the same attempt; one comes too late.
     #[test]
     fn nothing_is_made_anew_where_an_attempt_was_removed() {
         let dir = tempfile::tempdir().expect("a directory");

@@ -1,16 +1,16 @@
-//! Which ignored files lie in a working tree, so that somebody learns of those that are removed.
+//! Lists the ignored files in a working tree, so that a person learns which ones are removed.
 
 use super::Result;
 use super::parse::Fields;
 use super::worktree::Worktree;
 
-/// Files and directories that are remembered. Whole directories count once; a person reads a few.
+/// Files and directories that are remembered. A whole directory counts once; a person reads only a
+/// few.
 const IGNORED_MAX: usize = 1_000;
 
 impl Worktree {
-    /// The files that git ignores, relative to the working tree, at most 1,000. A directory
-    /// that holds nothing else stands for its files and ends with `/`. Bytes that are no UTF-8 are
-    /// replaced.
+    /// The files that git ignores, relative to the working tree, at most 1,000. A directory with
+    /// nothing else stands for its files and ends with `/`. Bytes that are not UTF-8 are replaced.
     ///
     /// # Errors
     /// As for every call of git.

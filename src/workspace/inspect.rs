@@ -1,4 +1,4 @@
-//! What can be said of a repository afterwards, by looking at it alone.
+//! Questions about a repository that need only its contents.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,8 @@ use super::Result;
 use crate::model::ids::CommitId;
 
 impl super::Repository {
-    /// How many commits of the branch speak for each feature, by their `Crewlog-Feature` trailer
-    /// as it is written (`#12`).
+    /// Number of the branch's commits for each feature, by their `Crewlog-Feature` trailer as it is
+    /// written (`#12`).
     ///
     /// # Errors
     /// The branch does not exist, or git fails.
@@ -44,10 +44,10 @@ impl super::Repository {
         Ok(output.text().lines().map(str::to_owned).collect())
     }
 
-    /// Whether everything that the branch reaches is there and whole.
+    /// Whether everything that the branch reaches exists and is complete.
     ///
     /// # Errors
-    /// Something is missing or broken; git's words say what.
+    /// Something is missing or broken; git's message says what.
     pub async fn is_whole(&self, branch: &str) -> Result<()> {
         let call = self.call("check the branch's objects").whole_tree();
         let reference = format!("refs/heads/{branch}");

@@ -1,5 +1,5 @@
-//! Starting the `git` program. Who starts it decides what holds it: a worker puts it into its
-//! attempt's process tree, everybody else into a process group of its own.
+//! Starts the `git` program. The launcher decides what holds it: a worker puts it into its
+//! attempt's process tree, everything else into a process group of its own.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -17,13 +17,13 @@ use tokio::process::{Child, Command};
 
 use super::move_lock::MoveLock;
 
-/// How long git may take to remove its lock files when it is told to end.
+/// Time for git to remove its lock files after it is told to end.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// A program to start: what it is, and all that it gets.
+/// A program to start, with its complete input.
 #[derive(Clone, Debug)]
 pub struct Program {
-    /// A path, or a name that is looked up in the `PATH`.
+    /// A path, or a name that is looked up in `PATH`.
     pub program: OsString,
     /// Arguments after the program.
     pub args: Vec<OsString>,
@@ -31,18 +31,18 @@ pub struct Program {
     pub dir: PathBuf,
     /// Its complete environment.
     pub env: BTreeMap<OsString, OsString>,
-    /// What it has as its standard input.
+    /// Its standard input.
     pub input: Input,
 }
 
-/// What a program has as its standard input.
+/// What a program gets as its standard input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// An empty standard input.
     Empty,
-    /// A pipe that whoever started it writes to.
+    /// A pipe that the caller writes to.
     Pipe,
-    /// A locked file, so that the lock lasts for as long as the program does.
+    /// A locked file: the lock lasts as long as the program.
     Lock(MoveLock),
 }
 
@@ -51,13 +51,13 @@ pub enum Input {
 pub enum Exit {
     /// By itself, with this code.
     Code(i32),
-    /// A signal of this number ended it.
+    /// By this signal.
     Signal(i32),
 }
 
 impl Exit {
-    /// Reads an exit code in which 128 and more may stand for a signal, as shells have it. git
-    /// ends with 128 and 129 by itself and with nothing between those and 255.
+    /// Interprets an exit code in which 128 and more may stand for a signal, as in shells. git
+    /// itself ends with 128 and 129, and with nothing between those and 255.
     pub fn of_code(code: i32) -> Self {
         match code {
             130..=192 => Self::Signal(code - 128),
@@ -71,7 +71,7 @@ pub type Reader = Box<dyn AsyncRead + Send + Unpin>;
 
 /// A running program.
 pub struct Running {
-    /// Its input, if it was to have one.
+    /// Its input, if it was to be piped.
     pub stdin: Option<Box<dyn AsyncWrite + Send + Unpin>>,
     /// Its standard output, if captured.
     pub stdout: Option<Reader>,
@@ -81,16 +81,16 @@ pub struct Running {
     pub process: Box<dyn Process>,
 }
 
-/// A process and all that it has started. Dropping it ends them.
+/// A process and everything that it started. Dropping it ends them.
 pub trait Process: Send {
     /// Waits for its end.
     fn wait(&mut self) -> BoxFuture<'_, io::Result<Exit>>;
 
-    /// Ends it; returns when it is dead, or cannot be ended.
+    /// Ends it. Returns when it is dead, or cannot be ended.
     fn end(&mut self) -> BoxFuture<'_, ()>;
 
-    /// The commands that it has started and that run now, as far as that is known: whoever reads
-    /// that it hangs wants to know what it waits for.
+    /// The commands that it has started and that run now, as far as known: a report that it hangs
+    /// should say what it waits for.
     fn running(&self) -> Vec<String> {
         Vec::new()
     }
@@ -101,7 +101,7 @@ pub trait Launcher: fmt::Debug + Send + Sync {
     /// Starts one; it runs when this returns.
     ///
     /// # Errors
-    /// It cannot be started; `NotFound` when it does not exist.
+    /// It cannot be started; `NotFound` if it does not exist.
     fn launch(&self, program: Program) -> BoxFuture<'_, io::Result<Running>>;
 }
 
@@ -125,8 +125,8 @@ impl Launcher for Direct {
                 })
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())
-                // A Ctrl-C in the terminal is for us, not for a git in the middle of something;
-                // and a filter that hangs is ended together with its git.
+                // A Ctrl-C in the terminal is for us, not for a git in the middle of something; and
+                // a hanging filter ends together with its git.
                 .process_group(0)
                 .kill_on_drop(true);
             let mut child = command.spawn()?;
@@ -144,7 +144,7 @@ impl Launcher for Direct {
     }
 }
 
-/// A child's process group, which is killed when it is dropped before its end: the child's own
+/// A child's process group, which is killed if it is dropped before its end: the child's own
 /// children (filters) would otherwise stay.
 struct Group {
     child: Child,

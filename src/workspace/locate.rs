@@ -1,5 +1,5 @@
-//! Which repository a directory lies in. git decides what a repository is; where no git answers,
-//! its files are read in the way in which it reads them.
+//! Finds the repository of a directory. git decides what a repository is; if no git answers, its
+//! files are read in the way in which git reads them.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,11 +11,11 @@ use super::git::Git;
 use super::repository::not_found;
 use super::{Error, Result};
 
-/// A `.git` file is one line with a path; git itself reads no more than a path may have.
+/// A `.git` file is one line with a path; git itself reads no more than the longest path.
 const LINK_BYTES_MAX: u64 = 8 << 10;
 
-/// Stands between two answers, because paths may hold line feeds. `rev-parse` repeats an option
-/// that it does not know.
+/// Separates two answers, because paths may contain line feeds. `rev-parse` repeats an option that
+/// it does not know.
 const THEN: &str = "--crewlog-then";
 
 /// Where a repository keeps its files. All paths are absolute and free of links.
@@ -24,7 +24,7 @@ pub struct Location {
     /// The git directory of this working tree: `.git`, `.git/worktrees/NAME` of a linked worktree,
     /// or the bare repository.
     pub git_dir: PathBuf,
-    /// What all working trees of the repository share.
+    /// The directory that all working trees of the repository share.
     pub common_dir: PathBuf,
     /// The top of the working tree; `None` in a bare repository.
     pub top: Option<PathBuf>,
@@ -52,8 +52,8 @@ impl Location {
         Self::of(dir, &path(git_dir), &dir.join(path(common)))
     }
 
-    /// The same without git, for commands that only look: where git is missing, or ends without
-    /// an answer. `None` where there is no repository.
+    /// Like `ask` without git, for commands that only read: git may be missing, or end without an
+    /// answer. `None` if there is no repository.
     pub fn read(dir: &Path) -> Option<Self> {
         let device = fs::metadata(dir).ok()?.dev();
         for above in dir.ancestors() {
@@ -87,8 +87,8 @@ impl Location {
         })
     }
 
-    /// The directory that the repository is at for people: the top of the working tree, or the
-    /// bare repository itself.
+    /// The directory that people know the repository by: the top of the working tree, or the bare
+    /// repository itself.
     pub fn home(&self) -> &Path {
         self.top.as_deref().unwrap_or(&self.git_dir)
     }
@@ -105,7 +105,7 @@ fn path(bytes: &[u8]) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(bytes))
 }
 
-/// The git directory that the entry `.git` of a directory is or names.
+/// The git directory that a directory's entry `.git` is or names.
 fn linked(dir: &Path) -> Option<PathBuf> {
     let entry = dir.join(".git");
     if is_git_dir(&entry) {
@@ -115,7 +115,7 @@ fn linked(dir: &Path) -> Option<PathBuf> {
     is_git_dir(&named).then_some(named)
 }
 
-/// What follows `begin` in a file of one line.
+/// The text after `begin` in a file of one line.
 fn line(file: &Path, begin: &[u8]) -> Option<PathBuf> {
     let meta = fs::metadata(file).ok()?;
     if !meta.is_file() || meta.len() > LINK_BYTES_MAX {
@@ -136,7 +136,7 @@ fn common_of(git_dir: &Path) -> PathBuf {
 
 fn is_git_dir(dir: &Path) -> bool {
     let common = common_of(dir);
-    // A detached or symbolic head; a link that leads nowhere was a head once.
+    // A detached or symbolic head; a dangling link was a head once.
     dir.join("HEAD").symlink_metadata().is_ok()
         && common.join("objects").is_dir()
         && common.join("refs").is_dir()

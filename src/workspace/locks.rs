@@ -1,6 +1,6 @@
-//! Locks that a killed git has left in the main repository. None of our calls needs one of them:
-//! refs are made and moved under locks of their own. The person's git does, and is told by nobody
-//! else why it fails.
+//! Locks that a killed git left in the main repository. None of our calls needs them: refs are
+//! created and moved under their own locks. But the person's git does, and nothing else tells the
+//! person why it fails.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,8 +10,8 @@ use super::Result;
 use super::blocking::blocking;
 use super::repository::Repository;
 
-/// git holds these for as long as it writes one file; only a checkout of a large tree holds the
-/// index for longer.
+/// git holds these while it writes one file; only a checkout of a large tree holds the index for
+/// longer.
 const STALE: Duration = Duration::from_secs(60);
 
 const LOCKS: [&str; 5] = [
@@ -23,8 +23,8 @@ const LOCKS: [&str; 5] = [
 ];
 
 impl Repository {
-    /// Locks of the main repository that are so old that no living git can hold them. They are
-    /// somebody else's, so that a person has to delete them.
+    /// Locks of the main repository that are too old to belong to a living git. They are not ours,
+    /// so a person has to delete them.
     ///
     /// # Errors
     /// The directory cannot be read.

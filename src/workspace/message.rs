@@ -1,4 +1,4 @@
-//! What a commit says.
+//! Builds commit messages.
 
 use crate::model::clip::{clip, clip_chars};
 use crate::model::feature::garbles;
@@ -7,10 +7,10 @@ use crate::model::ids::{AttemptId, FeatureId};
 /// A subject is one line in a log; longer ones are cut.
 const SUBJECT_CHARS_MAX: usize = 120;
 
-/// A body is read by people; what is longer belongs into the transcript.
+/// A body is read by people; longer text belongs in the transcript.
 const BODY_BYTES_MAX: usize = 16 << 10;
 
-/// Builds a commit message: a subject, a body, and the trailers that tie the commit to the log.
+/// A commit message: a subject, a body, and the trailers that link the commit to the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommitMessage {
     subject: String,
@@ -20,7 +20,7 @@ pub struct CommitMessage {
 }
 
 impl CommitMessage {
-    /// A message with this subject; line breaks, control characters and marks that turn the
+    /// A message with this subject. Line breaks, control characters and marks that change the
     /// direction of writing become spaces.
     pub fn new(subject: &str) -> Self {
         let words: Vec<&str> = subject
@@ -34,7 +34,7 @@ impl CommitMessage {
         }
     }
 
-    /// Adds a text below the subject; at most 16 KiB of it are kept.
+    /// Adds a text below the subject, cut at 16 KiB.
     #[must_use]
     pub fn body(mut self, text: &str) -> Self {
         let clean: String = text
@@ -59,8 +59,8 @@ impl CommitMessage {
         self
     }
 
-    /// The message as git stores it. The trailers are the last paragraph whatever the body says,
-    /// so that a body cannot pretend to be another attempt's.
+    /// The message as git stores it. The trailers are the last paragraph whatever the body
+    /// contains, so that a body cannot pretend to be another attempt's.
     pub fn text(&self) -> String {
         let subject = match self.subject.as_str() {
             "" => "Untitled work",
@@ -86,7 +86,7 @@ impl CommitMessage {
     }
 }
 
-/// Who wrote a commit.
+/// The author of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Author {
     /// The name; git strips what it cannot store.
@@ -96,7 +96,7 @@ pub struct Author {
 }
 
 impl Default for Author {
-    /// Who it is where the user's configuration names nobody.
+    /// The author if the user's configuration names nobody.
     fn default() -> Self {
         Self {
             name: "Crewlog".to_owned(),

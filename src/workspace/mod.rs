@@ -2,18 +2,18 @@
 //!
 //! Everything is done by the `git` program, called with explicit directories. Two rules shape it:
 //!
-//! - **Only [`Repository::advance`] moves the integration branch**, by compare-and-swap, and what
-//!   it moved to is on the disk before it returns.
+//! - **Only [`Repository::advance`] moves the integration branch**, by compare-and-swap, and the
+//!   new position is durable before it returns.
 //! - **Nothing that an agent can write is trusted.** An attempt's working tree has a repository of
 //!   its own, which borrows objects and shares nothing else. Our own calls never read that: they
-//!   have a git directory, a configuration and index files beside it. What counts is what lies in
-//!   the working tree.
+//!   have a git directory, a configuration and index files beside it. Only the contents of the
+//!   working tree count.
 //!
 //! Never touched: the user's working tree, index, `HEAD` and branches. Never run: hooks, fsmonitor,
-//! garbage collection, signing, and any program that a configuration names which somebody may have
-//! written since the run began. Filters and merge drivers of the person's own configuration, as it
-//! was read at the start of the run, do run for attempts (git-lfs would otherwise commit the wrong
-//! bytes), under the attempt's limits; what is salvaged from dead ones is taken as it lies there.
+//! garbage collection, signing, and programs named by a configuration that may have changed since
+//! the run began. Filters and merge drivers of the person's own configuration, as read at the start
+//! of the run, do run for attempts (git-lfs would otherwise commit the wrong bytes), under the
+//! attempt's limits; work salvaged from dead attempts is taken byte for byte.
 
 mod blocking;
 mod blueprint;
@@ -63,5 +63,5 @@ pub use settings::Settings;
 pub use version::Version;
 pub use worktree::{Committed, Worktree};
 
-/// What every operation here returns.
+/// The result of every operation here.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -1,10 +1,10 @@
-//! The lock of whoever moves the integration branch.
+//! The lock for moving the integration branch.
 //!
-//! git is a process of its own, and may live longer than the scheduler that asked it: on a disk
-//! that hangs, a killed git ends when the disk answers, and moves the branch on its way. So it
-//! holds this lock itself, as its standard input, and the kernel releases it with the last process
-//! that has it. Whoever holds the lock knows that no earlier git is still on its way: what the
-//! branch says then is what it will say.
+//! git is a process of its own, and may outlive the scheduler that started it: on a disk that
+//! hangs, a killed git ends only when the disk answers, and may move the branch before. So git
+//! holds this lock itself, as its standard input, and the kernel releases it with its last process.
+//! The holder of the lock knows that no earlier git is still running, so the branch stays where it
+//! is.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -16,12 +16,12 @@ use std::time::Duration;
 use super::Result;
 use super::error::Error;
 
-/// How long a lock is waited for: another project in this repository moves its branch within
-/// milliseconds. Whoever asks for the move asks again later.
+/// How long to wait for the lock: another project in this repository moves its branch within
+/// milliseconds. The caller tries again later.
 const WAIT: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(10);
 
-/// The lock, held for as long as this value or a git that was given it lives.
+/// The lock, held while this value or a git that got it lives.
 #[derive(Clone, Debug)]
 pub struct MoveLock(Arc<File>);
 
@@ -29,8 +29,8 @@ impl MoveLock {
     /// Takes the lock of the repository whose working trees share `common_dir`.
     ///
     /// # Errors
-    /// [`Error::BranchBusy`] when a git of an earlier scheduler still holds it after [`WAIT`], and
-    /// what the disk says.
+    /// [`Error::BranchBusy`] if a git of an earlier scheduler still holds it after [`WAIT`], and
+    /// the disk's errors.
     pub(super) async fn take(common_dir: &Path) -> Result<Self> {
         let path = common_dir.join("crewlog").join("branch.flock");
         let failed = |source| Error::io("lock", &path)(source);
@@ -45,13 +45,13 @@ impl MoveLock {
                 }
                 Err(TryLockError::WouldBlock) => {}
             }
-            // Nothing tells of a lock's release without a thread that waits for it.
+            // The kernel reports the release of a lock only to a thread that waits for it.
             tokio::time::sleep(LOOK).await;
             waited += LOOK;
         }
     }
 
-    /// The same lock for another process: it is released with the last of them.
+    /// The same lock for another process; it is released with the last holder.
     pub(super) fn share(&self) -> io::Result<File> {
         self.0.try_clone()
     }

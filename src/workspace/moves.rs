@@ -1,4 +1,4 @@
-//! What somebody else has done to the branch: commits added, and commits lost.
+//! What others did to the branch: commits added, and commits lost.
 
 use std::collections::BTreeSet;
 
@@ -9,9 +9,8 @@ use crate::model::branch::{BranchMove, NAMED_MAX, NamedCommit};
 use crate::model::ids::CommitId;
 
 impl Repository {
-    /// What lies between the head that was recorded and the one that the branch has now. `merges`
-    /// are commits that the branch had; those that it has no longer are
-    /// [`gone`](BranchMove::gone).
+    /// The difference between the recorded head and the branch's present one. `merges` are commits
+    /// that the branch had; those that it no longer has are [`gone`](BranchMove::gone).
     ///
     /// # Errors
     /// git fails.
@@ -26,7 +25,8 @@ impl Repository {
             to: to.clone(),
             ..BranchMove::default()
         };
-        // Rewritten away and collected by git: nothing can be named, but what is left can be asked.
+        // Rewritten and garbage-collected by git: it cannot be named, but what is left can be
+        // compared.
         if self.find_commit(from.as_str()).await?.is_none() {
             for merge in merges {
                 if !self.is_in(merge, to).await? {
@@ -45,7 +45,7 @@ impl Repository {
         Ok(explained)
     }
 
-    /// Where the branch is checked out, or being rebased; none when nobody works on it.
+    /// Where the branch is checked out, or being rebased; `None` if nowhere.
     ///
     /// # Errors
     /// git fails, or another branch is in the way.
@@ -57,7 +57,7 @@ impl Repository {
         }
     }
 
-    /// The newest commits that `to` has and `from` has not, and how many there are in all.
+    /// The newest commits that `to` has and `from` does not, and their total number.
     async fn between(&self, from: &CommitId, to: &CommitId) -> Result<(Vec<NamedCommit>, u64)> {
         let range = format!("{from}..{to}");
         let counted = self

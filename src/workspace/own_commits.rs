@@ -1,5 +1,5 @@
 //! The commits that an agent makes in its own repository. They are squashed, and kept for people
-//! who look for what it did.
+//! who want to see what it did.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -12,7 +12,7 @@ use super::places::{read_plain, read_small};
 use super::worktree::Worktree;
 use crate::model::ids::CommitId;
 
-/// What an agent's commits bring may be so large, packed; beyond it they are not kept.
+/// Largest pack of an agent's commits; larger ones are not kept.
 const PACK_BYTES_MAX: usize = 64 << 20;
 
 /// Refs that an agent's git has packed.
@@ -22,8 +22,8 @@ const PACKED_BYTES_MAX: u64 = 4 << 20;
 const LINKS_MAX: u32 = 5;
 
 impl Worktree {
-    /// A courtesy to people who look for what the agent did: without it the work is still whole,
-    /// so a failure is no reason to lose the attempt.
+    /// Only a help for people who look for what the agent did: the work is complete without it, so
+    /// a failure must not lose the attempt.
     pub(super) async fn keep_agents_commits(&self) {
         let kept = match self.agents_commit() {
             None => return,
@@ -47,9 +47,8 @@ impl Worktree {
         self.repository.preserve_as(&name, commit).await
     }
 
-    /// Copies what these revisions name from the agent's objects into the main repository's. What
-    /// is written is named anew by what it is, so that nothing the agent made can pass for
-    /// something else.
+    /// Copies what these revisions name from the agent's objects into the main repository's. git
+    /// computes every object's name again, so nothing of the agent's can pass for something else.
     async fn copy_objects(&self, revisions: String) -> Result<()> {
         let theirs = self.path().join(".git/objects");
         let call = self
@@ -64,8 +63,8 @@ impl Worktree {
         call.ok().await.map(drop)
     }
 
-    /// The commit that the agent's own `HEAD` is at, if that is a commit of the agent's. Read
-    /// without git, which would do what the agent's configuration says.
+    /// The commit of the agent's own `HEAD`, if that is a commit of the agent's. Read without git,
+    /// which would follow the agent's configuration.
     fn agents_commit(&self) -> Option<CommitId> {
         let git_dir = match &self.notes.admin {
             Some(admin) => self.repository.common_dir().join("worktrees").join(admin),
@@ -101,7 +100,7 @@ pub(super) fn head_of(git_dir: &Path) -> Option<CommitId> {
     None
 }
 
-/// Runs a call that packs objects, and gives the pack.
+/// Runs a call that packs objects, and returns the pack.
 pub(super) async fn pack(call: Call) -> Result<Vec<u8>> {
     let mut pack = Vec::new();
     let mut fits = true;
@@ -123,7 +122,8 @@ pub(super) async fn pack(call: Call) -> Result<Vec<u8>> {
     }
 }
 
-/// A path as git reads it in a list of directories, which have colons between them.
+/// A path in the form in which git reads it in a list of directories, which are separated by
+/// colons.
 pub(super) fn quoted(path: &Path) -> OsString {
     let mut quoted = vec![b'"'];
     for &byte in path.as_os_str().as_bytes() {

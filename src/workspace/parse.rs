@@ -1,11 +1,11 @@
-//! What git prints, taken apart. Pure. Agents choose the names of files, so that a path may hold
-//! anything but NUL, also what looks like a line of git's own; fields are told apart by where they
-//! stand and never by how they look.
+//! Parses git's output, without I/O. Agents choose the names of files, so a path may contain
+//! anything except NUL, even text that looks like a line of git's. Fields are identified by their
+//! position, never by their look.
 
 use super::git::shorten;
 use crate::model::ids::CommitId;
 
-/// A conflict in more files than this is no longer read file by file.
+/// A conflict in more files than this is no longer listed file by file.
 const CONFLICTS_MAX: usize = 200;
 
 /// Cuts a stream into its NUL-terminated fields. A field is a path and a few words.
@@ -13,7 +13,7 @@ const CONFLICTS_MAX: usize = 200;
 pub struct Fields(Vec<u8>);
 
 impl Fields {
-    /// Takes what came next of the stream and hands on the fields that it completes.
+    /// Takes the next bytes of the stream and passes on the fields that they complete.
     pub fn feed(&mut self, bytes: &[u8], each: &mut (dyn FnMut(&[u8]) + Send)) {
         let mut parts = bytes.split(|byte| *byte == 0);
         let first = parts.next().unwrap_or_default();
@@ -29,26 +29,25 @@ impl Fields {
 /// One file of `diff-tree --raw`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawEntry {
-    /// What it is: `100644`, `120000`, `160000`, ...; `000000` where there is none.
+    /// The new mode: `100644`, `120000`, `160000`, ...; `000000` if there is none.
     pub mode: String,
-    /// What it was.
+    /// The old mode.
     pub old_mode: String,
-    /// The id of its contents; zeros where there are none.
+    /// The id of its contents; zeros if there are none.
     pub id: CommitId,
     /// Its path, as git has it.
     pub path: Vec<u8>,
 }
 
-/// Reads the fields of `diff-tree --raw -z --no-abbrev --no-renames`: `:MODE MODE ID ID STATUS`
-/// and the path, by turns.
+/// Parses the fields of `diff-tree --raw -z --no-abbrev --no-renames`: alternately `:MODE MODE ID
+/// ID STATUS` and the path.
 #[derive(Debug, Default)]
 pub struct RawEntries {
     header: Option<RawEntry>,
 }
 
 impl RawEntries {
-    /// Takes a field; returns the entry that it completes. What should be a header and is none is
-    /// passed over.
+    /// Takes a field; returns the entry that it completes. An invalid header is skipped.
     pub fn field(&mut self, field: &[u8]) -> Option<RawEntry> {
         if let Some(entry) = self.header.take() {
             let path = field.to_vec();
@@ -69,8 +68,8 @@ impl RawEntries {
     }
 }
 
-/// One field of `diff-tree --numstat -z`: lines added, lines taken away, and the path. A binary
-/// file's numbers are dashes, and count as 0.
+/// One field of `diff-tree --numstat -z`: lines added, lines removed, and the path. A binary file's
+/// numbers are dashes, and count as 0.
 pub fn numstat(field: &[u8]) -> Option<(u64, u64, &[u8])> {
     let mut parts = field.splitn(3, |byte| *byte == b'\t');
     let mut number = || {
@@ -81,7 +80,8 @@ pub fn numstat(field: &[u8]) -> Option<(u64, u64, &[u8])> {
     Some((added, deleted, parts.next()?))
 }
 
-/// Reads the answer of `diff-tree --raw -z --pretty=format:%T %P`: a commit's header, then entries.
+/// Parses the output of `diff-tree --raw -z --pretty=format:%T %P`: a commit's header, then
+/// entries.
 #[derive(Debug, Default)]
 pub struct CommitObjects {
     fields: Fields,
@@ -90,7 +90,7 @@ pub struct CommitObjects {
 }
 
 impl CommitObjects {
-    /// Takes what came next, and hands on the name of every object in it.
+    /// Takes the next bytes, and passes on the name of every object in them.
     pub fn feed(&mut self, bytes: &[u8], each: &mut (dyn FnMut(CommitId) + Send)) {
         let Self {
             fields,
@@ -100,7 +100,7 @@ impl CommitObjects {
         fields.feed(bytes, &mut |field| {
             let mut entry = field;
             if parents.is_none() {
-                // The header may be followed by the first entry after a mere line feed.
+                // The first entry may follow the header after only a line feed.
                 let end = field.iter().position(|byte| *byte == b'\n');
                 let (header, rest) = field.split_at(end.unwrap_or(field.len()));
                 entry = rest.get(1..).unwrap_or_default();
@@ -122,18 +122,18 @@ impl CommitObjects {
     }
 }
 
-/// What a merge in objects came to.
+/// The result of a merge in the object database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MergedTree {
-    /// The tree, also of a merge with conflicts.
+    /// The tree, even of a merge with conflicts.
     pub tree: Option<CommitId>,
-    /// The files in conflict, at most 200, bytes that are not UTF-8 replaced.
+    /// The files in conflict, at most 200; bytes that are not UTF-8 are replaced.
     pub files: Vec<String>,
-    /// git's words on them, shortened.
+    /// git's message about them, shortened.
     pub detail: String,
 }
 
-/// Reads the answer of `merge-tree --write-tree -z --name-only`: the tree; on a conflict the
+/// Parses the output of `merge-tree --write-tree -z --name-only`: the tree; after a conflict the
 /// files, an empty field, and then messages.
 pub fn merge_tree(stdout: &[u8]) -> MergedTree {
     let text = String::from_utf8_lossy(stdout);
@@ -167,7 +167,7 @@ pub fn unmerged(stdout: &[u8]) -> Vec<String> {
     files
 }
 
-/// git's words on conflicts, of all that it says.
+/// The lines about conflicts in git's output.
 pub fn conflicts<'a>(messages: impl Iterator<Item = &'a str>) -> String {
     let lines: Vec<&str> = messages
         .filter(|message| message.starts_with("CONFLICT ") && message.contains(':'))
@@ -175,8 +175,8 @@ pub fn conflicts<'a>(messages: impl Iterator<Item = &'a str>) -> String {
     shorten(&lines.join("\n"))
 }
 
-/// git refuses to add a repository that has no commit; its words name it. `None` when it says
-/// something else, or names a place outside.
+/// git refuses to add a repository without a commit and names it. `None` if it says something else,
+/// or names a place outside.
 pub fn unborn_repository(stderr: &str) -> Option<String> {
     let (before, _) = stderr.split_once("' does not have a commit checked out")?;
     let (_, path) = before.rsplit_once("error: '")?;

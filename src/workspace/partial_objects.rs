@@ -1,8 +1,8 @@
-//! Objects that a power cut left half-written.
+//! Removes objects that a power cut left half-written.
 //!
-//! Our own calls of git sync the objects that they write. An agent's git and the user's do not:
-//! after a power cut, an object of theirs may be there by its name and be empty or torn. git takes
-//! what has the name for written, so that the same work could never be committed again.
+//! Our own git calls sync the objects that they write. An agent's git and the user's do not: after
+//! a power cut, an object of theirs may exist by name and be empty or torn. git believes that it
+//! exists, so the same work could never be committed again.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,11 +12,11 @@ use super::blocking::blocking;
 use super::repository::Repository;
 use crate::model::ids::CommitId;
 
-/// How `git fsck` ends a line about a file that is not the object of its name.
+/// How `git fsck` ends a line about a file whose contents do not match its name.
 const SIGN: &str = ": object corrupt or missing: ";
 
 impl Repository {
-    /// Whether each of these objects reads as a whole; one in each line.
+    /// Whether each of these objects, one per line, can be read completely.
     ///
     /// # Errors
     /// git cannot be started.
@@ -33,8 +33,9 @@ impl Repository {
         Ok(code == 0 && complaint.is_empty())
     }
 
-    /// Removes loose objects that git cannot read, so that they are written again. A file that the *disk* cannot read is left alone. Looks at every loose object: for
-    /// when something has failed.
+    /// Removes loose objects that git cannot read, so that they are written again. A file that the
+    /// *disk* cannot read is left alone. Checks every loose object, so call it only after a
+    /// failure.
     ///
     /// # Errors
     /// git cannot be started, or a file cannot be removed.
@@ -43,7 +44,7 @@ impl Repository {
             .compare_call("search for damaged objects")
             .args(["fsck", "--no-full", "--no-dangling", "--no-reflogs"])
             .args(["--no-progress"])
-            // With a place to start from it does not go through the whole history.
+            // With a starting point, it does not go through the whole history.
             .arg(format!("{base}^{{tree}}"))
             .whole_tree()
             .run()

@@ -1,6 +1,6 @@
 //! Refs that keep the commit of an open attempt from git's garbage collection. A merge may wait for
-//! hours, because somebody has the branch checked out or checks run, and meanwhile a person's
-//! `git gc --prune=now` would take away what no ref reaches.
+//! hours, because the branch is checked out or checks run, and a person's `git gc --prune=now`
+//! would remove what no ref reaches.
 
 use std::fs;
 use std::io;
@@ -15,15 +15,15 @@ use super::places::Places;
 use super::repository::Repository;
 use crate::model::ids::{AttemptId, CommitId};
 
-/// Below it, one name for each directory of attempts: the projects of one repository count their
-/// attempts each for themselves.
+/// Prefix of the refs; below it, one name for each directory of attempts, because projects of one
+/// repository number their attempts independently.
 const OPEN: &str = "refs/crewlog/open";
 
 /// Bytes of the digest that stands for a directory of attempts; a repository has some ten projects.
 const DIGEST_BYTES: usize = 6;
 
 impl Repository {
-    /// Makes `commit`, which must be on the disk, reachable for as long as its attempt is open.
+    /// Makes `commit`, which must be durable, reachable while its attempt is open.
     ///
     /// # Errors
     /// git fails, or the disk does.
@@ -51,9 +51,9 @@ impl Repository {
         }
     }
 
-    /// Lets go of what [`pin`](Self::pin) kept. Where a ref is a file of its own, it is deleted as
-    /// one: git would wait for the lock of the packed refs, which a git of somebody else that was
-    /// killed has perhaps left behind. What was packed meanwhile is found by [`unpin_all`].
+    /// Deletes the ref of [`pin`](Self::pin). A ref that is a file of its own is deleted as one:
+    /// git would wait for the lock of the packed refs, which somebody else's killed git may have
+    /// left behind. Packed refs are deleted by [`unpin_all`].
     ///
     /// [`unpin_all`]: Self::unpin_all
     pub(super) async fn unpin(&self, places: &Places, attempt: AttemptId) -> Result<()> {
@@ -74,7 +74,8 @@ impl Repository {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
-            // The last one out. git makes a directory again that somebody else removes.
+            // The last one to leave removes it. git creates a directory again that another process
+            // removes.
             for dir in file.ancestors().skip(1).take(2) {
                 if fs::remove_dir(dir).is_err() {
                     break;
@@ -85,7 +86,7 @@ impl Repository {
         .await
     }
 
-    /// Lets go of the commits of attempts that are over.
+    /// Deletes the refs of attempts that are over.
     pub(super) async fn unpin_all(
         &self,
         attempts_dir: &Path,

@@ -1,4 +1,4 @@
-//! Where the files of one attempt are, and the notes by which whoever finds them can clean up.
+//! The paths of one attempt's files, and the notes with which any process can clean them up.
 //!
 //! Below the directory of all attempts, attempt 12 has `a12/` with
 //! - `tree/`, the working tree, with a git directory of its own;
@@ -19,34 +19,34 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::ids::{AttemptId, CommitId};
 
-/// `HEAD`, a ref, the notes and their like are a few lines at most.
+/// `HEAD`, a ref, the notes and the like are a few lines at most.
 const SMALL_BYTES_MAX: u64 = 8 << 10;
 
-/// What begins the name of an attempt's directory.
+/// Prefix of the name of an attempt's directory.
 pub(super) const NAME: &str = "a";
 
-/// What began the names in earlier versions.
+/// Prefix in earlier versions.
 pub(super) const OLD_NAME: &str = "crewlog-a";
 
-/// What began the name of an attempt's job in earlier versions.
+/// Prefix of the name of an attempt's job in earlier versions.
 pub(super) const OLD_JOB: &str = "job-a";
 
-/// What begins the name of an attempt's directory that is not complete yet.
+/// Prefix of the name of an attempt's directory that is not complete yet.
 pub(super) const FRESH: &str = ".crewlog-new-a";
 
 /// The private notes on an attempt's directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Notes {
-    /// Whether nothing in it is worth keeping.
+    /// True if nothing in it is worth keeping.
     pub(super) test: bool,
-    /// The commit that the attempt stands on.
+    /// The commit that the attempt is based on.
     pub(super) base: CommitId,
     /// The attempt's work so far.
     pub(super) commit: Option<CommitId>,
-    /// The files were checked out, so that there may be work.
+    /// True once the files were checked out, so that there may be work.
     #[serde(default)]
     pub(super) ready: bool,
-    /// In earlier versions, git's own directory for the linked worktree, once it was known.
+    /// In earlier versions, git's own directory for the linked worktree, once known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) admin: Option<String>,
 }
@@ -54,7 +54,7 @@ pub(super) struct Notes {
 /// The directories of one attempt.
 #[derive(Clone, Debug)]
 pub(super) struct Places {
-    /// The attempt's directory; `None` where there is none because of an earlier version.
+    /// The attempt's directory; `None` in the layout of an earlier version.
     pub(super) root: Option<PathBuf>,
     /// The working tree.
     pub(super) dir: PathBuf,
@@ -74,12 +74,12 @@ impl Places {
         }
     }
 
-    /// The directory of all attempts; `None` for one of an earlier version.
+    /// The directory of all attempts; `None` in the layout of an earlier version.
     pub(super) fn all(&self) -> Option<&Path> {
         self.root.as_deref().and_then(Path::parent)
     }
 
-    /// Where earlier versions had them.
+    /// The paths in earlier versions.
     pub(super) fn old(worktrees_dir: &Path, attempt: AttemptId) -> Self {
         Self {
             root: None,
@@ -88,7 +88,7 @@ impl Places {
         }
     }
 
-    /// Whether something is there that we have made.
+    /// Whether something that Crewlog created exists there.
     pub(super) fn are_ours(&self) -> bool {
         match self.root {
             Some(_) => exists(&self.private.join(NOTES)),
@@ -96,7 +96,7 @@ impl Places {
         }
     }
 
-    /// The index of our own checkouts: what it says of a file, only they have written.
+    /// The index of our own checkouts. Nothing else writes it.
     pub(super) fn index(&self) -> PathBuf {
         self.private.join("index")
     }
@@ -116,8 +116,8 @@ impl Places {
         self.private.join("tmp")
     }
 
-    /// Makes the directories of a new attempt, under another name first: what stands under the
-    /// right one has notes for certain, and they are on the disk.
+    /// Creates the directories of a new attempt, under another name first: a directory with the
+    /// final name certainly has durable notes.
     pub(super) fn begin(&self, worktrees_dir: &Path, notes: &Notes) -> io::Result<()> {
         let Some((root, name)) = self
             .root
@@ -172,7 +172,7 @@ pub(super) fn sync_names(dir: &Path) -> io::Result<()> {
     fs::File::open(dir)?.sync_all()
 }
 
-/// Replaces whatever is there by a file, without following links. Its bytes are on the disk.
+/// Replaces whatever is there by a durable file, without following links.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let fresh = path.with_extension("crewlog-new");
     remove_any(&fresh)?;
@@ -200,14 +200,14 @@ pub(super) fn remove_any(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Deletes a tree, also one whose directories an agent made read-only.
+/// Deletes a tree, even if an agent made its directories read-only.
 pub(super) fn delete(dir: &Path) -> io::Result<()> {
     match remove_any(dir) {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             open_up(dir)?;
             remove_any(dir)
         }
-        // Somebody else may be deleting it too.
+        // Another process may be deleting it, too.
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         other => other,
     }
@@ -227,12 +227,12 @@ fn open_up(top: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads a small file that an agent may have replaced: by a link, a pipe, or something endless.
+/// Reads a small file that an agent may have replaced by a link, a pipe, or something endless.
 pub(super) fn read_small(path: &Path) -> Option<Vec<u8>> {
     read_plain(path, SMALL_BYTES_MAX)
 }
 
-/// The same for a larger one, of which more than `bytes_max` is not read.
+/// Like `read_small`, for a larger file. Reads at most `bytes_max`.
 pub(super) fn read_plain(path: &Path, bytes_max: u64) -> Option<Vec<u8>> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = fs::OpenOptions::new()

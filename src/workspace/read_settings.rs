@@ -9,11 +9,11 @@ use super::blocking::blocking;
 use super::repository::Repository;
 use super::settings::Settings;
 
-/// Patterns of ignored files and of attributes are some lines. A file beyond this is none.
+/// Patterns of ignored files and of attributes are some lines. A larger file is not read.
 const PATTERNS_BYTES_MAX: u64 = 1 << 20;
 
 impl Repository {
-    /// The person's configuration, read now if it is not known yet.
+    /// The person's configuration, read now unless it is already known.
     pub(super) async fn settings(&self) -> Result<&Settings> {
         let read = || self.read_settings();
         self.known_settings().get_or_try_init(read).await
@@ -47,7 +47,7 @@ impl Repository {
         .await
     }
 
-    /// The file of patterns that a key names, or the one where git looks otherwise.
+    /// The file of patterns that a key names, or git's default.
     async fn patterns_file(&self, key: &str, default: &str) -> Result<Option<PathBuf>> {
         let call = self.persons_call("read git's configuration");
         let call = call.args(["config", "-z", "--type=path", "--get", key]);

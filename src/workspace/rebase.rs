@@ -1,4 +1,4 @@
-//! Bringing an attempt's commit onto a new head.
+//! Rebases an attempt's commit onto a new head.
 
 use super::repository::commit_id;
 use super::restore::Ignored;
@@ -7,16 +7,16 @@ use super::worktree::{Committed, Worktree};
 use super::{Result, parse};
 use crate::model::ids::CommitId;
 
-/// What became of a [`Worktree::rebase`].
+/// Result of a [`Worktree::rebase`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rebase {
-    /// The commit stands on the new head, and the working tree holds its files.
+    /// The commit is on top of the new head, and the working tree has its files.
     Clean(Committed),
-    /// It does not fit. The attempt, its commit and its working tree are as they were.
+    /// There are conflicts. The attempt, its commit and its working tree are unchanged.
     Conflict {
-        /// The files in conflict, at most 200, bytes that are not UTF-8 replaced.
+        /// The files in conflict, at most 200; bytes that are not UTF-8 are replaced.
         files: Vec<String>,
-        /// git's words on them, shortened.
+        /// git's message about them, shortened.
         detail: String,
     },
 }
@@ -27,15 +27,15 @@ enum Merged {
 }
 
 impl Worktree {
-    /// Puts the attempt's commit onto `onto`, as one new commit with the same message, and brings
-    /// the working tree to it: untracked files are removed, and ignored ones as `ignored` says. A
-    /// worktree without a commit just moves to `onto`. Where the commit stands on `onto` already,
-    /// the working tree is only put in order.
+    /// Puts the attempt's commit on top of `onto`, as one new commit with the same message, and
+    /// updates the working tree: untracked files are removed, and ignored ones as `ignored` says. A
+    /// worktree without a commit just moves to `onto`. If the commit is already on top of `onto`,
+    /// only the working tree is cleaned.
     ///
-    /// The commit is on the disk when this returns, so that a result which names it may be too.
+    /// The commit is durable when this returns, so a durable result may name it.
     ///
-    /// A commit whose changes are all in `onto` already becomes an empty one, so that the merge
-    /// still has a commit that names its attempt.
+    /// A commit whose changes are all in `onto` already becomes empty, so that the merge still has
+    /// a commit that names its attempt.
     ///
     /// # Errors
     /// `onto` does not exist, a merge driver or filter fails, or the disk does.
@@ -67,7 +67,7 @@ impl Worktree {
         self.settle(onto, rebased, Some(tree), ignored).await
     }
 
-    /// Puts a commit on the disk, and keeps it there until the attempt is over.
+    /// Makes a commit durable, and keeps it until the attempt is over.
     async fn hold(&self, onto: &CommitId, commit: &CommitId) -> Result<()> {
         self.repository.sync_commit(onto, commit).await?;
         let pinned = self.repository.pin(&self.places, self.attempt, commit);
@@ -94,7 +94,7 @@ impl Worktree {
         Ok(Rebase::Clean(Committed { commit, tree }))
     }
 
-    /// Merges among objects, without touching any file.
+    /// Merges in the object database, without touching any file.
     async fn merge_tree(&self, onto: &CommitId, commit: &CommitId) -> Result<Merged> {
         let base = format!("--merge-base={}", self.notes.base);
         let (call, output) = self
@@ -118,7 +118,7 @@ impl Worktree {
         }
     }
 
-    /// The same with an older git, in the working tree, which is put back after a conflict.
+    /// The same with an older git, in the working tree, which is restored after a conflict.
     async fn merge_in_place(&mut self, onto: &CommitId, commit: &CommitId) -> Result<Merged> {
         self.restore(onto, Ignored::Keep).await?;
         let index = self.places.index();

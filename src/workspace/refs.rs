@@ -1,4 +1,4 @@
-//! Refs of the main repository: reading them, and making our own.
+//! Refs of the main repository: reads them, and creates ours.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use super::repository::{Repository, commit_id};
 use super::{Error, Result};
 use crate::model::ids::{AttemptId, CommitId};
 
-/// Where work that is thrown away stays reachable.
+/// Prefix of refs that keep discarded work reachable.
 const PRESERVED: &str = "refs/crewlog/preserved";
 
-/// An attempt is preserved once, its agent's own commits once more; a log that was begun anew
-/// counts its attempts from the start again. More than a hundred namesakes are a mistake.
+/// An attempt is preserved once, its agent's own commits once more; a new log counts its attempts
+/// from the start again. More than a hundred refs of the same name are a mistake.
 const NAMESAKES_MAX: u32 = 100;
 
 /// git holds a lock for milliseconds, on a loaded machine for tenths of a second. Together these
@@ -19,9 +19,9 @@ const NAMESAKES_MAX: u32 = 100;
 pub(super) const LOCK_TRIES: u32 = 15;
 
 impl Repository {
-    /// Keeps work that is thrown away reachable, and says under which ref: in general
-    /// `refs/crewlog/preserved/<attempt>`. A ref that is there already is never moved; other work
-    /// under the same number gets a `-2`, `-3`, ... appended. On return all of it is on the disk.
+    /// Keeps discarded work reachable, and returns its ref: usually
+    /// `refs/crewlog/preserved/<attempt>`. An existing ref is never moved; other work under the
+    /// same number gets a `-2`, `-3`, ... appended. On return everything is durable.
     ///
     /// # Errors
     /// The commit does not exist, or git's locks stay held.
@@ -29,7 +29,7 @@ impl Repository {
         self.preserve_as(&attempt.0.to_string(), commit).await
     }
 
-    /// The ref under which the work of an attempt that was not merged is kept, if there is any.
+    /// The ref that keeps the unmerged work of an attempt, if any.
     ///
     /// # Errors
     /// git fails.
@@ -40,7 +40,7 @@ impl Repository {
 
     pub(super) async fn preserve_as(&self, name: &str, commit: &CommitId) -> Result<String> {
         let doing = "preserve work";
-        // A ref to something that a power cut took away would spoil the user's `git gc`.
+        // A ref to something that a power cut destroyed would break the user's `git gc`.
         self.sync_history(commit).await?;
         for number in 1..=NAMESAKES_MAX {
             let reference = match number {
@@ -61,7 +61,7 @@ impl Repository {
         })
     }
 
-    /// Creates a ref. `Some` is what it is already, when it exists.
+    /// Creates a ref. If it exists, returns its commit instead.
     pub(super) async fn create_ref(
         &self,
         doing: &'static str,
@@ -112,14 +112,14 @@ impl Repository {
             .await?;
         match output.code {
             0 => commit_id(&call, &output).map(Some),
-            // What is broken is complained about.
+            // git complains about what is broken.
             1 if output.stderr.trim().is_empty() => Ok(None),
             _ => Err(call.failed(&output)),
         }
     }
 
-    /// After the `tried`th failure of `call`: waits when a lock was the reason, and takes a dead
-    /// git's lock away; otherwise, or at last, it is an error.
+    /// After the `tried`th failure of `call`: waits if a lock was the reason, and removes a dead
+    /// git's lock; otherwise, or at last, it is an error.
     pub(super) async fn wait_for_lock(
         &self,
         call: &Call,

@@ -1,4 +1,4 @@
-//! Taking worktrees away, and finding those that nobody took away.
+//! Removes worktrees, and finds left-over ones.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,30 +14,30 @@ use super::worktree::Worktree;
 use super::{Error, Result};
 use crate::model::ids::AttemptId;
 
-/// What begins the name of a directory that is being deleted.
+/// Prefix of the name of a directory that is being deleted.
 const TRASH: &str = ".crewlog-trash-";
 
-/// An attempt makes two entries. More than this is not a directory of worktrees.
+/// An attempt has two entries. A directory with more than this is not one of worktrees.
 const ENTRIES_MAX: usize = 100_000;
 
 /// What a [`sweep`](Repository::sweep) did.
 #[derive(Debug, Default)]
 pub struct Swept {
-    /// Attempts whose left-overs are gone, ascending.
+    /// Attempts whose left-overs were removed, ascending.
     pub removed: Vec<AttemptId>,
-    /// Attempts that had work which would have been lost, and the ref that keeps it.
+    /// Attempts with work that would have been lost, and the ref that keeps it.
     pub preserved: Vec<(AttemptId, String)>,
-    /// Attempts whose left-overs are still there, and why. Nothing of them was deleted that could
-    /// not be preserved.
+    /// Attempts whose left-overs still exist, and why. Nothing was deleted that could not be
+    /// preserved.
     pub failed: Vec<(AttemptId, Error)>,
 }
 
 impl Worktree {
-    /// Takes the worktree away, with everything in it. To keep its work, call
+    /// Removes the worktree with everything in it. To keep its work, call
     /// [`preserve`](Self::preserve) first.
     ///
     /// # Errors
-    /// The disk fails. What is left is found by [`Repository::sweep`].
+    /// The disk fails. [`Repository::sweep`] finds what is left.
     pub async fn remove(self) -> Result<()> {
         discard(
             &self.repository,
@@ -50,14 +50,14 @@ impl Worktree {
 }
 
 impl Repository {
-    /// Removes what attempts left behind that are over: those with a number below `before` that
-    /// are not in `live`. Their uncommitted work is preserved first, and their committed work
-    /// unless `branch` contains it. `before` is the log's next sequence at the time when `live`
-    /// was true, so that attempts which began since are safe.
+    /// Removes what finished attempts left behind: those with a number below `before` that are not
+    /// in `live`. Preserves their uncommitted work first, and their committed work unless `branch`
+    /// contains it. `before` is the log's next sequence at the time of `live`, so that later
+    /// attempts are safe.
     ///
     /// # Errors
     /// The directory cannot be read. What goes wrong with one attempt is in [`Swept::failed`], and
-    /// does not keep the others from being swept.
+    /// does not stop the sweep.
     pub async fn sweep(
         &self,
         worktrees_dir: &Path,
@@ -105,15 +105,15 @@ impl Repository {
         Ok(swept)
     }
 
-    /// Removes git's own directories for worktrees of attempts that are over, where a power cut
-    /// has left only a part of what belongs into them: git refuses to look at any branch as long
-    /// as one is there. `live` and `before` as for [`sweep`](Self::sweep).
+    /// Removes git's own directories for worktrees of finished attempts that a power cut left
+    /// incomplete: while one exists, git refuses to look at any branch. `live` and `before` as for
+    /// [`sweep`](Self::sweep).
     ///
     /// # Errors
     /// One cannot be removed.
     pub async fn forget_torn(&self, live: &[AttemptId], before: AttemptId) -> Result<()> {
         let registered = self.common_dir().join("worktrees");
-        for (attempt, git_dir) in torn(&registered) {
+        for (attempt, git_dir) in half_created(&registered) {
             if attempt < before && !live.contains(&attempt) {
                 let doing = "remove the remains of a worktree's directory in git";
                 blocking(doing, git_dir, remove_any).await?;
@@ -123,10 +123,10 @@ impl Repository {
     }
 
     /// Preserves the work in one left-over worktree, unless `branch` contains it, and removes it.
-    /// For a worker that finds what a dead one of the same project was at.
+    /// For a worker that finds what a dead one of the same project left.
     ///
     /// # Errors
-    /// What could not be preserved is still there.
+    /// What could not be preserved still exists.
     pub async fn clean_up(
         &self,
         worktrees_dir: &Path,
@@ -158,8 +158,8 @@ impl Repository {
         Ok(preserved)
     }
 
-    /// A power cut may have left the notes and taken the commit that they name, which is on the
-    /// disk for certain only when a result names it. The files are there, and are the same work.
+    /// A power cut may have left the notes and destroyed the commit that they name, which is
+    /// durable only once a result names it. The files exist, and are the same work.
     async fn forget_lost_commit(&self, notes: &mut Notes) -> Result<()> {
         let Some(commit) = &notes.commit else {
             return Ok(());
@@ -182,7 +182,7 @@ impl Repository {
         mut notes: Notes,
         merged: bool,
     ) -> Result<Option<String>> {
-        // Before the checkout had ended, no agent had begun.
+        // Before the checkout ended, no agent had begun.
         if !notes.ready && notes.admin.is_none() {
             return Ok(None);
         }
@@ -194,7 +194,7 @@ impl Repository {
             };
         }
         if merged {
-            // What is merged needs no rescue; only what came after it does.
+            // What is merged needs no rescue, only what came after it.
             notes.base = notes.commit.take().unwrap_or(notes.base);
         }
         let mut worktree = Worktree {
@@ -208,13 +208,13 @@ impl Repository {
             hung: false,
             message: None,
         };
-        // Bytes as they lie there: a filter may be what the worker has died of.
+        // Bytes as they are: a filter may be what killed the worker.
         worktree.make_git_dir(Filters::Off)?;
         worktree.preserve("Found after its worker had ended.").await
     }
 }
 
-/// The attempts that have something here; and directories that are being deleted or made, the
+/// The attempts that have something here; and directories that are being deleted or created, the
 /// latter with their attempt.
 fn list(worktrees_dir: &Path) -> io::Result<(BTreeSet<AttemptId>, Leftovers)> {
     let (mut attempts, mut leftovers) = (BTreeSet::new(), Vec::new());
@@ -233,7 +233,7 @@ fn list(worktrees_dir: &Path) -> io::Result<(BTreeSet<AttemptId>, Leftovers)> {
         let old = old.map(|rest| rest.strip_suffix(".private").unwrap_or(rest));
         let number = old.or_else(|| name.strip_prefix(NAME));
         let attempt = number.and_then(|number| number.parse().ok()).map(AttemptId);
-        // A directory without private notes was not made by us.
+        // A directory without private notes was not created by us.
         let ours = attempt.filter(|attempt| {
             let of = [Places::of, Places::old].map(|places| places(worktrees_dir, *attempt));
             of.iter().any(Places::are_ours)
@@ -247,8 +247,8 @@ fn list(worktrees_dir: &Path) -> io::Result<(BTreeSet<AttemptId>, Leftovers)> {
 
 type Leftovers = Vec<(Option<AttemptId>, PathBuf)>;
 
-/// Whether this is the directory of an attempt's job as earlier versions made it, with nothing in it
-/// that they did not make.
+/// Whether this is the directory of an attempt's job in an earlier version's layout, with nothing
+/// else in it.
 fn is_old_job(dir: &Path) -> bool {
     const KNOWN: [&str; 4] = ["job.json", "prompt.md", "verdict.json", "tmp"];
     let known = |entry: io::Result<fs::DirEntry>| {
@@ -257,8 +257,8 @@ fn is_old_job(dir: &Path) -> bool {
     fs::read_dir(dir).is_ok_and(|entries| entries.into_iter().all(known))
 }
 
-/// git's own directories for worktrees of ours that are gone: a git that was killed while it made
-/// one leaves its directory registered before there are notes of it.
+/// git's own directories for our worktrees that no longer exist: a git that was killed while it
+/// created one leaves its directory registered before there are notes of it.
 fn orphans(registered: &Path, worktrees_dir: &Path) -> Vec<(AttemptId, PathBuf)> {
     let entries = fs::read_dir(registered).into_iter().flatten().flatten();
     let orphan = |entry: fs::DirEntry| {
@@ -273,31 +273,32 @@ fn orphans(registered: &Path, worktrees_dir: &Path) -> Vec<(AttemptId, PathBuf)>
     entries.take(ENTRIES_MAX).filter_map(orphan).collect()
 }
 
-/// git's own directories for worktrees of ours that lack what git must find in them.
-fn torn(registered: &Path) -> Vec<(AttemptId, PathBuf)> {
+/// git's own directories for our worktrees that lack files which git needs.
+fn half_created(registered: &Path) -> Vec<(AttemptId, PathBuf)> {
     let entries = fs::read_dir(registered).into_iter().flatten().flatten();
-    let torn = |entry: fs::DirEntry| {
+    let half_created = |entry: fs::DirEntry| {
         let (name, git_dir) = (entry.file_name(), entry.path());
         let number = name.to_str()?.strip_prefix(OLD_NAME)?.parse().ok()?;
         let lacks = |file: &str| {
             fs::metadata(git_dir.join(file)).is_ok_and(|meta| meta.len() == 0)
                 || !exists(&git_dir.join(file))
         };
-        let torn = ["commondir", "gitdir", "HEAD"].into_iter().any(lacks);
-        torn.then_some((AttemptId(number), git_dir))
+        let incomplete = ["commondir", "gitdir", "HEAD"].into_iter().any(lacks);
+        incomplete.then_some((AttemptId(number), git_dir))
     };
-    entries.take(ENTRIES_MAX).filter_map(torn).collect()
+    entries.take(ENTRIES_MAX).filter_map(half_created).collect()
 }
 
 /// Deletes a worktree in an order that can be interrupted anywhere: first its directory is moved
-/// aside in one step, so that a half-deleted one is never taken for work; the notes go last.
+/// aside in one step, so that a half-deleted one is never mistaken for work; the notes are deleted
+/// last.
 async fn discard(
     repository: &Repository,
     attempt: AttemptId,
     places: Places,
     notes: Option<Notes>,
 ) -> Result<()> {
-    // First, because nothing leads to it when the directory is gone.
+    // First, because nothing leads to it once the directory is deleted.
     repository.unpin(&places, attempt).await?;
     let worktrees = repository.common_dir().join("worktrees");
     let dir = places.root.clone().unwrap_or(places.dir);
@@ -322,11 +323,11 @@ async fn discard(
     .await
 }
 
-/// Removes git's own directory for a worktree. Not by `git worktree remove`, which refuses where
-/// an agent touched the links, nor by `prune`, which also takes the user's worktrees on a disk
+/// Removes git's own directory for a worktree. Not with `git worktree remove`, which refuses if an
+/// agent touched the links, nor with `prune`, which also removes the user's worktrees on a disk
 /// that is not mounted.
 fn forget(worktrees: &Path, admin: &str, dir: &Path) -> io::Result<()> {
-    // The name was noted by us; this is for the case that the notes were damaged.
+    // We noted the name; this is for damaged notes.
     if !admin.starts_with(OLD_NAME) || admin.contains('/') {
         return Ok(());
     }

@@ -20,7 +20,7 @@ pub(super) enum ObjectFormat {
     Sha256,
 }
 
-/// A git repository that the project lies in. Cheap to clone.
+/// The git repository of the project. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Repository(Arc<Inner>);
 
@@ -40,17 +40,16 @@ struct Inner {
 }
 
 impl Repository {
-    /// Finds the repository that `project_dir` lies in: an ordinary, bare or shallow one, or a
-    /// linked worktree of one. Its state (a merge or rebase in progress, changes) is the user's
-    /// business and does not matter.
+    /// Finds the repository of `project_dir`: an ordinary, bare or shallow one, or a linked
+    /// worktree of one. Its state (a merge or rebase in progress, changes) does not matter.
     ///
     /// # Errors
-    /// No git or an old one, no repository, one that git does not trust, one without a commit.
+    /// No git or an old one, no repository, one that git does not trust, or one without a commit.
     pub async fn discover(project_dir: &Path) -> Result<Self> {
         Self::discover_with(project_dir, Git::default()).await
     }
 
-    /// The same with a chosen git program.
+    /// Like [`Self::discover`], with a chosen git program.
     ///
     /// # Errors
     /// As for [`Self::discover`].
@@ -70,7 +69,7 @@ impl Repository {
         if found.code != 0 {
             return Err(not_found(project_dir, &call, &found));
         }
-        // The directories are last and may hold anything; a trailing line feed ends each.
+        // The directories are last and may contain anything; a trailing line feed ends each.
         let answer = String::from_utf8_lossy(&found.stdout).into_owned();
         let mut lines = answer.splitn(3, '\n');
         let (Some(format), Some(prefix), Some(common)) = (lines.next(), lines.next(), lines.next())
@@ -106,7 +105,7 @@ impl Repository {
         &self.0.common_dir
     }
 
-    /// Where the project lies below the top of its repository; empty when it is the top. The
+    /// The project's directory below the top of its repository; empty if it is the top. The
     /// project's files are at the same place in every worktree.
     pub fn prefix(&self) -> &Path {
         &self.0.prefix
@@ -117,7 +116,7 @@ impl Repository {
         self.0.version
     }
 
-    /// The same repository, as an older git would treat it; for tests of the older ways.
+    /// The same repository, treated as by an older git; for tests.
     #[doc(hidden)]
     #[must_use]
     pub fn pretend_version(&self, version: Version) -> Self {
@@ -127,19 +126,19 @@ impl Repository {
         })
     }
 
-    /// The same repository with a git that somebody else starts, within other limits.
+    /// The same repository with another launcher and other limits for git.
     #[must_use]
     pub fn started_by(&self, launcher: Arc<dyn Launcher>, limits: Limits) -> Self {
         self.with(|inner| inner.git = inner.git.clone().started_by(launcher, limits))
     }
 
-    /// The same repository, its calls of git within other limits.
+    /// The same repository with other limits for git.
     #[must_use]
     pub fn within(&self, limits: Limits) -> Self {
         self.with(|inner| inner.git = inner.git.clone().within(limits))
     }
 
-    /// The limits of its calls of git.
+    /// The limits of its git calls.
     pub fn limits(&self) -> &Limits {
         self.0.git.limits()
     }
@@ -156,7 +155,7 @@ impl Repository {
         Self(Arc::new(inner))
     }
 
-    /// Where the person's configuration is kept once it was read.
+    /// Caches the person's configuration.
     pub(super) fn known_settings(&self) -> &OnceCell<Settings> {
         &self.0.settings
     }
@@ -166,8 +165,8 @@ impl Repository {
         &self.0.project_dir
     }
 
-    /// The git directory of the project's own working tree: another than the common one where that
-    /// is a linked one.
+    /// The git directory of the project's own working tree. In a linked worktree, it differs from
+    /// the common one.
     pub(super) fn git_dir(&self) -> PathBuf {
         self.0.git_dir.clone()
     }
@@ -197,7 +196,7 @@ impl Repository {
         }
     }
 
-    /// Says whether work can begin from here: git takes the directory, and something is committed.
+    /// Checks that work can begin: git accepts the directory, and there is a commit.
     ///
     /// # Errors
     /// There is no commit yet, or git fails.
@@ -207,7 +206,7 @@ impl Repository {
 
     /// A call in the user's own working tree, with the user's own index, that changes neither.
     pub(super) fn users_call(&self, doing: &'static str) -> Call {
-        // git does not refresh the index on the way: no call takes optional locks.
+        // git does not refresh the index: no call takes optional locks.
         self.persons_call(doing)
     }
 
@@ -216,7 +215,7 @@ impl Repository {
         self.0.git.call(doing).dir(&self.0.project_dir)
     }
 
-    /// The tree of a commit: what evidence names beside the commit.
+    /// The tree of a commit, which evidence names beside the commit.
     ///
     /// # Errors
     /// The commit does not exist.
@@ -233,14 +232,14 @@ impl Repository {
         }
     }
 
-    /// A call on the shared part of the repository, for objects and refs. Its configuration is what
-    /// anybody has made of it by now: none of these calls runs a program that it names, which
-    /// `SETTINGS` and the variables here see to.
+    /// A call on the shared part of the repository, for objects and refs. Anybody may have changed
+    /// its configuration, but none of these calls runs a program that it names: `SETTINGS` and the
+    /// variables here prevent that.
     pub(super) fn call(&self, doing: &'static str) -> Call {
         let common_dir = &self.0.common_dir;
         let call = self.0.git.call(doing).git_dir(common_dir).dir(common_dir);
         self.own_config(call)
-            // An object that is missing is missing: to fetch it, git would run what a remote names.
+            // A missing object stays missing: to fetch it, git would run what a remote names.
             .env("GIT_NO_LAZY_FETCH", "1")
             .env("GIT_ALLOW_PROTOCOL", "none")
     }
@@ -250,8 +249,8 @@ impl Repository {
         set.fold(call, |call, (name, value)| call.env(name, value))
     }
 
-    /// A call that compares commits. git would look at the user's index meanwhile, which is no
-    /// business of ours, and end if a power cut has torn it.
+    /// A call that compares commits, without the user's index, which is not ours to read and which
+    /// a power cut may have torn.
     pub(super) fn compare_call(&self, doing: &'static str) -> Call {
         let none = self.0.common_dir.join("crewlog-no-index");
         self.call(doing).env("GIT_INDEX_FILE", none)
@@ -282,7 +281,7 @@ impl Repository {
     }
 }
 
-/// Where the git directory of a linked worktree or submodule is that `dir` lies in.
+/// The git directory of the linked worktree or submodule that contains `dir`.
 fn linked_git_dir(dir: &Path) -> Option<PathBuf> {
     let top = dir.ancestors().find(|dir| dir.join(".git").exists())?;
     let link = super::places::read_small(&top.join(".git"))?;
@@ -291,7 +290,7 @@ fn linked_git_dir(dir: &Path) -> Option<PathBuf> {
     top.join(path).canonicalize().ok()
 }
 
-/// Reads an answer that is one object id.
+/// Parses an answer that is one object id.
 pub(super) fn commit_id(call: &Call, output: &Output) -> Result<CommitId> {
     let id: Option<CommitId> = output.text().parse().ok();
     id.filter(|id| !id.is_none())
@@ -310,8 +309,8 @@ pub(super) fn not_found(dir: &Path, call: &Call, output: &Output) -> Error {
     }
 }
 
-/// Author and committer from the user's configuration; whoever has not both a name and an
-/// address there is Crewlog, instead of what git would guess from the host.
+/// Author and committer from the user's configuration. Without both a name and an address, it is
+/// Crewlog, because git would guess them from the host.
 async fn identities(git: &Git, dir: &Path) -> Result<(Author, Author)> {
     let (call, output) = git
         .call("read the identity for commits")

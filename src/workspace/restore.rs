@@ -1,4 +1,4 @@
-//! Bringing the working tree to a commit.
+//! Resets the working tree to a commit.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,20 +9,20 @@ use super::places::remove_any;
 use super::worktree::Worktree;
 use crate::model::ids::CommitId;
 
-/// What happens to files that git ignores when the working tree is brought to a commit.
+/// What happens to ignored files when the working tree is reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ignored<'a> {
-    /// They stay, and so does what lies in submodules. A check may pass thanks to one of them, and
-    /// only the next test in a fresh worktree finds that out.
+    /// They stay, and so does what is in submodules. A check may pass because of one of them, which
+    /// only the next test in a fresh worktree reveals.
     Keep,
-    /// They go, and submodules are emptied: the working tree is what a fresh one would be, but for
-    /// these patterns, which are written as in `.gitignore`.
+    /// They are removed, and submodules are emptied, as in a fresh working tree, except these
+    /// patterns, which are written as in `.gitignore`.
     RemoveBut(&'a [String]),
 }
 
 impl Worktree {
-    /// Brings the working tree to a commit: whatever differs is overwritten, untracked files are
-    /// removed. What it believes of a file, only our own checkouts have noted: every file that the
+    /// Resets the working tree to a commit: what differs is overwritten, untracked files are
+    /// removed. Only our own checkouts write what the index knows of a file, so every file that the
     /// agent or a check has touched is written again, through the person's filters, as a clone
     /// would get it.
     pub(super) async fn restore(&mut self, commit: &CommitId, ignored: Ignored<'_>) -> Result<()> {
@@ -31,7 +31,7 @@ impl Worktree {
             return self.clean(&["-ffdq"], &[]).await;
         };
         if !kept.is_empty() {
-            // On its own, because the patterns would keep files, too, that nobody ignores.
+            // A call of its own, because the patterns would also keep files that are not ignored.
             self.clean(&["-ffdq"], &[]).await?;
         }
         self.clean(&["-ffdxq"], kept).await?;
@@ -41,12 +41,12 @@ impl Worktree {
     pub(super) async fn check_out(&mut self, commit: &CommitId) -> Result<()> {
         let index = self.places.index();
         let call = self.call("check out the commit", &index)?;
-        // Its progress is a sign of life.
+        // Its progress shows that it is alive.
         let call = call.args(["read-tree", "--reset", "-u", "-v", commit.as_str()]);
         call.ok().await.map(drop)
     }
 
-    /// Twice -f: also repositories that a check has made inside.
+    /// Twice -f: also repositories that a check created inside.
     async fn clean(&mut self, options: &[&str], kept: &[String]) -> Result<()> {
         let index = self.places.index();
         let call = self.call("remove untracked files", &index)?;
@@ -55,7 +55,7 @@ impl Worktree {
         call.ok().await.map(drop)
     }
 
-    /// Submodules are not checked out in a fresh worktree; `git clean` leaves what is in them.
+    /// A fresh worktree does not check out submodules; `git clean` leaves their contents.
     async fn empty_submodules(&mut self) -> Result<()> {
         let index = self.places.index();
         let links = self.gitlinks(&index).await?;
@@ -75,7 +75,7 @@ impl Worktree {
     }
 }
 
-/// Whether a path of the index leads nowhere else: a link on the way may lead to anybody's files.
+/// Whether a path of the index stays inside: a link in it may lead to other files.
 pub(super) fn is_inside(top: &Path, path: &Path) -> bool {
     let plain = |part| matches!(part, std::path::Component::Normal(_));
     let above = path.ancestors().skip(1);

@@ -1,6 +1,6 @@
-//! The person's git configuration, as it is read once at the start of a run. The worker's git works
-//! with this copy alone, so that nothing that is written into a configuration file later, by an
-//! agent for example, runs a program or changes what is committed.
+//! The person's git configuration, read once at the start of a run. The worker's git uses only this
+//! copy, so nothing that an agent or anybody else writes into a configuration file later runs a
+//! program or changes what is committed.
 
 use std::fs;
 use std::io::{self, Write};
@@ -8,8 +8,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-/// Sections that decide what a checkout writes and a commit contains, and how git reaches the
-/// remote that lacks no object: filters download what they need (git-lfs), and partial clones too.
+/// Sections that decide what a checkout writes and a commit contains, and how git reaches a remote
+/// that has missing objects: filters download what they need (git-lfs), and partial clones too.
 const SECTIONS: [&str; 13] = [
     "filter",
     "merge",
@@ -26,7 +26,7 @@ const SECTIONS: [&str; 13] = [
     "branch",
 ];
 
-/// Of those, what an agent's own git gets as well: nothing that opens the network.
+/// The ones that an agent's own git gets as well: nothing that opens the network.
 const AGENT_SECTIONS: [&str; 4] = ["filter", "merge", "lfs", "submodule"];
 
 /// Keys of `core` that are about files and objects.
@@ -57,18 +57,18 @@ const OTHER: [&str; 4] = [
     "core.gitproxy",
 ];
 
-/// One value of the configuration, in the order in which git reads them.
+/// One value of the configuration, in git's order of reading.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Value {
     /// `section.subsection.key`; section and key in lower case.
     key: String,
     /// `None` for a key without a value, which means true.
     value: Option<String>,
-    /// Whether it stands in the repository's own files.
+    /// Whether it is in the repository's own files.
     local: bool,
 }
 
-/// What the worker's git is told of the person's configuration.
+/// What the worker's git gets of the person's configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     values: Vec<Value>,
@@ -83,7 +83,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Of the answer of `config --list --show-scope -z`, without any patterns.
+    /// Parses `config --list --show-scope -z`, without any patterns.
     pub(super) fn of(listed: &[u8]) -> Self {
         Self {
             values: parse(listed),
@@ -91,7 +91,7 @@ impl Settings {
         }
     }
 
-    /// Writes them into a file, all or nothing; they are on the disk when this returns.
+    /// Writes them into a file, all or nothing; durable on return.
     ///
     /// # Errors
     /// The disk refuses.
@@ -109,7 +109,7 @@ impl Settings {
         fs::File::open(dir)?.sync_all()
     }
 
-    /// Reads what [`write`](Self::write) has written; `None` when there is no such file.
+    /// Reads what [`write`](Self::write) has written; `None` if there is no such file.
     ///
     /// # Errors
     /// It cannot be read, or is something else.
@@ -126,7 +126,7 @@ impl Settings {
         found?.value.as_deref()
     }
 
-    /// The worker's configuration file, but for what the repository itself adds.
+    /// The worker's configuration file, without what the repository itself adds.
     pub(super) fn for_worker(&self, config: &mut ConfigText) {
         let wanted = |value: &&Value| {
             let (section, name) = ends(&value.key);
@@ -139,8 +139,8 @@ impl Settings {
         self.add(config, wanted);
     }
 
-    /// What the configuration file of an agent's own repository gets. The rest of what the person
-    /// has set, the agent's git finds where it always does.
+    /// Contents of the configuration file of an agent's own repository. The agent's git finds the
+    /// rest of the person's settings in the usual places.
     pub(super) fn for_agent(&self, config: &mut ConfigText) {
         let wanted = |value: &&Value| {
             let (section, name) = ends(&value.key);
@@ -152,7 +152,7 @@ impl Settings {
         self.add(config, wanted);
     }
 
-    /// Whether a key is about a remote from which missing objects of a partial clone come.
+    /// Whether a key is about a remote that has the missing objects of a partial clone.
     fn is_of_promisor(&self, key: &str) -> bool {
         let remote = key.rsplit_once('.').map_or("", |(remote, _)| remote);
         key.starts_with("remote.") && self.last(&format!("{remote}.promisor")).is_some()
@@ -174,10 +174,10 @@ impl Settings {
         self.last("extensions.partialclone")
     }
 
-    /// What ssh is called with, so that it asks nobody for a password.
+    /// The ssh command that never asks for a password.
     pub(super) fn ssh_command(&self) -> Option<String> {
         if self.last("ssh.variant").is_some_and(|it| it != "ssh") {
-            // Others call the option something else.
+            // Other programs call the option something else.
             return None;
         }
         let ssh = self.last("core.sshcommand").unwrap_or("ssh");
@@ -203,7 +203,7 @@ impl ConfigText {
         };
         let header = match above.split_once('.') {
             None => format!("[{above}]"),
-            // git has no way to write a line feed there, so that none can have come from git.
+            // git has no way to write a line feed there, so none can have come from git.
             Some((_, sub)) if sub.contains(['\n', '\0']) => return,
             Some((section, sub)) => format!("[{section} {}]", quoted(sub)),
         };
@@ -226,14 +226,14 @@ impl ConfigText {
     }
 }
 
-/// Quotes as git reads them; a line feed is the caller's business.
+/// Quotes as git reads them; the caller handles line feeds.
 fn quoted(text: &str) -> String {
     let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
     format!("\"{escaped}\"")
 }
 
-/// Takes the answer of `config --list --show-scope -z` apart: by turns a scope, and a key with its
-/// value after a line feed.
+/// Parses `config --list --show-scope -z`: alternately a scope, and a key with its value after a
+/// line feed.
 fn parse(stdout: &[u8]) -> Vec<Value> {
     let text = String::from_utf8_lossy(stdout);
     let mut fields = text.split('\0');

@@ -1,10 +1,10 @@
-//! Submodules: an attempt's repository finds what the main one has of them without a network, and
-//! work inside of one is carried along, or refused; a link to a commit that nobody has is never
+//! Submodules: an attempt's repository finds the main one's submodules without a network. Work
+//! inside a submodule is committed, or refused; a link to a commit that nobody has is never
 //! committed.
 //!
-//! An agent writes the configuration of its submodules' repositories, and git reads that when it
-//! looks for changes in one: so their `.git` is out of the way while our git adds the work, and
-//! what is inside is looked at with a git directory of our own.
+//! An agent writes the configuration of its submodules' repositories, which git reads when it looks
+//! for changes in them. So their `.git` is moved away while our git adds the work, and the contents
+//! are examined with a git directory of our own.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -23,11 +23,11 @@ use crate::model::ids::CommitId;
 /// A submodule of the attempt's working tree that is checked out.
 #[derive(Debug)]
 pub(super) struct Module {
-    /// Where it is in the working tree.
+    /// Its path in the working tree.
     path: PathBuf,
-    /// The commit that is recorded.
+    /// The recorded commit.
     recorded: CommitId,
-    /// Where its `.git` is meanwhile.
+    /// Where its `.git` is moved to.
     hidden: PathBuf,
     /// Its git directory, which is the agent's.
     git_dir: PathBuf,
@@ -65,7 +65,7 @@ impl Worktree {
         }
     }
 
-    /// Moves the `.git` of every submodule that is checked out out of the way.
+    /// Moves the `.git` of every checked-out submodule away.
     pub(super) async fn hide_modules(&mut self, index: &Path) -> Result<Vec<Module>> {
         let links = self.gitlinks(index).await?;
         let top = self.path().to_owned();
@@ -101,7 +101,7 @@ impl Worktree {
         .await
     }
 
-    /// Puts them back.
+    /// Moves them back.
     pub(super) fn show_modules(&self, modules: &[Module]) -> Result<()> {
         modules.iter().try_for_each(|module| {
             let link = self.path().join(&module.path).join(".git");
@@ -109,8 +109,8 @@ impl Worktree {
         })
     }
 
-    /// Records the commits that the agent has made in submodules, and sees to it that the main
-    /// repository has them.
+    /// Records the commits that the agent made in submodules, and copies them to the main
+    /// repository.
     pub(super) async fn record_modules(&mut self, modules: &[Module], stage: &Path) -> Result<()> {
         for module in modules {
             let path = module.path.to_string_lossy().into_owned();
@@ -141,7 +141,7 @@ impl Worktree {
         Ok(())
     }
 
-    /// Sees to it that the main repository's submodule has a commit, before a link names it.
+    /// Copies a commit to the main repository's submodule, before a link names it.
     pub(super) async fn carry(
         &self,
         path: &str,
@@ -225,7 +225,7 @@ impl Worktree {
         Ok(known.map(|(_, dir)| dir.clone()))
     }
 
-    /// The git directory of a repository inside the work, which is the agent's.
+    /// The git directory of a nested repository, which is the agent's.
     pub(super) fn git_dir_of(&self, path: &Path) -> PathBuf {
         let dir = self.path().join(path);
         match read_small(&dir.join(".git")) {
@@ -234,7 +234,7 @@ impl Worktree {
         }
     }
 
-    /// What is not committed inside a submodule would be lost without a word.
+    /// Uncommitted changes inside a submodule would be lost silently.
     async fn refuse_uncommitted(
         &self,
         module: &Module,
@@ -263,7 +263,7 @@ impl Worktree {
                 .work_tree(&top)
         };
         call().args(["read-tree", head.as_str()]).ok().await?;
-        // Submodules of this one have to be looked into as well, which git would do with their own
+        // Its own submodules must be examined as well, which git would do with their own
         // configuration.
         let listed = call().args(["ls-files", "--stage", "-z"]).ok().await?;
         let nested = listed.stdout.split(|byte| *byte == 0);
@@ -307,7 +307,7 @@ impl Worktree {
     }
 }
 
-/// Where a `.git` file points, without any `..` in it.
+/// The target of a `.git` file, without any `..` in it.
 fn linked(dir: &Path, text: &[u8]) -> PathBuf {
     let path = text.strip_prefix(b"gitdir: ").unwrap_or_default();
     let path = dir.join(std::ffi::OsStr::from_bytes(path.trim_ascii_end()));

@@ -7,19 +7,19 @@ use std::fmt;
 pub struct Version(pub u32, pub u32);
 
 impl Version {
-    /// The oldest that works; Debian 11 has it.
+    /// The oldest version that works; Debian 11 has it.
     pub const OLDEST: Self = Self(2, 30);
 
-    /// The first whose `merge-tree` merges without a working tree and from a named base.
+    /// The first version whose `merge-tree` merges without a working tree and from a named base.
     pub(super) const MERGE_TREE: Self = Self(2, 40);
 
-    /// The first that can be told to read no configuration of the user's.
+    /// The first version that can be told to read no configuration of the user's.
     pub(super) const CONFIG_GLOBAL: Self = Self(2, 32);
 
-    /// The first that knows `core.fsync`.
+    /// The first version that knows `core.fsync`.
     pub(super) const FSYNC: Self = Self(2, 36);
 
-    /// Reads what `git version` prints, whatever the vendor appends.
+    /// Parses the output of `git version`, with any vendor's suffix.
     pub fn parse(text: &str) -> Option<Self> {
         let numbers = text.strip_prefix("git version ")?;
         let mut parts = numbers.split(|c: char| !c.is_ascii_digit());
@@ -34,12 +34,13 @@ impl fmt::Display for Version {
     }
 }
 
-/// Variables that keep git away from every configuration file but that of its git directory.
+/// Variables that keep git from every configuration file except the one of its git directory.
 pub(super) fn only_own_config(version: Version) -> Vec<(&'static str, &'static str)> {
     let mut set = vec![("GIT_CONFIG_NOSYSTEM", "1")];
     match version >= Version::CONFIG_GLOBAL {
         true => set.push(("GIT_CONFIG_GLOBAL", "/dev/null")),
-        // Filters do not find the person's own files then; better than what an agent wrote there.
+        // Filters do not find the person's own files then, which is better than what an agent wrote
+        // there.
         false => set.extend([
             ("HOME", "/nonexistent"),
             ("XDG_CONFIG_HOME", "/nonexistent"),

@@ -1,4 +1,4 @@
-//! The place where one attempt works: a repository of its own, with a detached `HEAD`.
+//! The working tree of one attempt: a repository of its own, with a detached `HEAD`.
 
 use std::fs;
 use std::io;
@@ -22,8 +22,8 @@ pub struct Committed {
     pub tree: CommitId,
 }
 
-/// The working tree of one attempt. Dropping it leaves everything where it is, for
-/// [`Repository::sweep`] to find.
+/// The working tree of one attempt. Dropping it changes nothing on the disk; [`Repository::sweep`]
+/// finds it.
 #[derive(Debug)]
 pub struct Worktree {
     pub(super) repository: Repository,
@@ -33,18 +33,18 @@ pub struct Worktree {
     /// The worker's own git directory for it.
     pub(super) git_dir: PathBuf,
     pub(super) blueprint: Blueprint,
-    /// What its own repository has of refs; `None` until that is made.
+    /// The refs of its own repository; `None` until it exists.
     pub(super) refs: Option<Vec<u8>>,
-    /// A filter hung, so that none is run again.
+    /// True after a filter hung, so that none runs again.
     pub(super) hung: bool,
     /// Message and author of the commit, to write it again on another base.
     pub(super) message: Option<(String, Option<Author>)>,
 }
 
 impl Repository {
-    /// Makes the directory and repository of a coding attempt below `worktrees_dir` (created if
-    /// absent), with the files of `base`. Left-overs of an attempt with the same number are
-    /// cleaned up as [`Self::sweep`] does it. Any number of processes may do this at the same time.
+    /// Creates the directory and repository of a coding attempt below `worktrees_dir` (created if
+    /// absent), with the files of `base`. Left-overs of an attempt with the same number are cleaned
+    /// up as in [`Self::sweep`]. Any number of processes may do this at the same time.
     ///
     /// # Errors
     /// The directory cannot be written, something else is in its place, or the commit does not
@@ -58,7 +58,7 @@ impl Repository {
         self.create(worktrees_dir, attempt, base, false).await
     }
 
-    /// The same for a testing attempt: what it leaves behind is thrown away without a trace.
+    /// Like [`Self::create_worktree`], for a testing attempt: what it leaves behind is discarded.
     ///
     /// # Errors
     /// As for [`Self::create_worktree`].
@@ -119,7 +119,7 @@ impl Repository {
         match worktree.fill(base).await {
             Ok(()) => Ok(worktree),
             Err(error) => {
-                // There is no work in it yet. What cannot be removed now, a sweep finds.
+                // It contains no work yet. What cannot be removed now, a sweep finds.
                 let _ = worktree.remove().await;
                 Err(error)
             }
@@ -127,7 +127,7 @@ impl Repository {
     }
 
     /// Tags and branches as a clone has them, for an attempt's own repository. They are a
-    /// convenience, for `git describe` and such: where git cannot list them, there are none.
+    /// convenience, for example for `git describe`: if git cannot list them, there are none.
     async fn refs_of_a_clone(&self) -> Result<Vec<u8>> {
         let listed = self
             .call("list the refs")
@@ -147,17 +147,17 @@ impl Repository {
 }
 
 impl Worktree {
-    /// Where the agent works: the top of the working tree, absolute.
+    /// The agent's working directory: the top of the working tree, absolute.
     pub fn path(&self) -> &Path {
         &self.places.dir
     }
 
-    /// Whose it is.
+    /// The attempt that it belongs to.
     pub fn attempt(&self) -> AttemptId {
         self.attempt
     }
 
-    /// The commit that it stands on: where it was cut, or what it was last rebased on.
+    /// The commit that it is based on: the one it was created at, or was last rebased onto.
     pub fn base(&self) -> &CommitId {
         &self.notes.base
     }
@@ -167,12 +167,12 @@ impl Worktree {
         self.notes.commit.as_ref()
     }
 
-    /// Calls of git are within these limits from now on.
+    /// Sets the limits of its git calls.
     pub fn set_limits(&mut self, limits: Limits) {
         self.repository = self.repository.within(limits);
     }
 
-    /// The limits of its calls of git.
+    /// The limits of its git calls.
     pub fn limits(&self) -> &Limits {
         self.repository.limits()
     }
@@ -203,11 +203,11 @@ impl Worktree {
         made.map_err(Error::io("prepare a git directory", &tmp))
     }
 
-    /// A call on the working tree with an index of ours. `&mut`, because only one may run: a
-    /// lock on that index was left by a git of ours that was ended.
+    /// A call on the working tree with an index of ours. `&mut`, because only one may run: an
+    /// existing lock on that index was left by a git of ours that was ended.
     pub(super) fn call(&mut self, doing: &'static str, index: &Path) -> Result<Call> {
         let dir = &self.places.dir;
-        // A link in its place could lead our git to write into somebody's home.
+        // A link in its place could make our git write into somebody's home.
         if !fs::symlink_metadata(dir).is_ok_and(|meta| meta.is_dir()) {
             return Err(Error::WorktreeGone {
                 doing,
@@ -238,8 +238,8 @@ impl Worktree {
         .await
     }
 
-    /// Gives the working tree a new git directory of its own, at `commit`, whatever the agent did
-    /// to the last one: checks which ask git see the commit that they check, and nothing that the
+    /// Replaces the git directory of the working tree by a new one at `commit`, whatever the agent
+    /// did to the old one: checks that ask git see the commit that they check, and nothing that the
     /// agent wrote into configuration, attributes or hooks.
     pub(super) async fn present(&mut self, commit: &CommitId, index: &Path) -> Result<()> {
         let refs = match self.refs.take() {
@@ -258,7 +258,7 @@ impl Worktree {
     }
 }
 
-/// Moves a new git directory to its place, and what was there out of the way in one step.
+/// Moves a new git directory to its place, and the old one away, in one step.
 fn put(fresh: &Path, link: &Path) -> io::Result<()> {
     if exists(link) {
         let aside = fresh.with_extension("old");

@@ -5,7 +5,7 @@ use crewlog::model::evidence::FailureKind;
 use crewlog::model::feature::Status;
 use crewlog::model::ids::{AttemptId, WorkerId};
 use crewlog::model::report::Report;
-use crewlog::model::state::{LOST_MAX, RETURNS_FREE, RETURNS_MAX};
+use crewlog::model::state::{GIVE_BACKS_FREE, GIVE_BACKS_MAX, LOST_MAX};
 
 use crate::commands::*;
 use crate::given::*;
@@ -29,7 +29,7 @@ fn who_gives_back_again_and_again_waits_longer_and_gets_nothing_in_the_end() {
     let mut story = Story::of(&[(1, &[]), (2, &[])]);
     let worker = story.join(CODING);
     let mut waits = Vec::new();
-    for _ in 0..RETURNS_MAX {
+    for _ in 0..GIVE_BACKS_MAX {
         let before = story.now;
         let plan = story.plan(&[worker]);
         if plan.command.is_none() {
@@ -43,7 +43,7 @@ fn who_gives_back_again_and_again_waits_longer_and_gets_nothing_in_the_end() {
     assert_eq!(waits, [0, 0, 0, 1, 2, 4, 8, 16, 32, 64]);
     assert_eq!(
         waits.iter().filter(|&&wait| wait == 0).count() as u32,
-        RETURNS_FREE
+        GIVE_BACKS_FREE
     );
     story.wait(1 << 40);
     let plan = story.plan(&[worker]);

@@ -123,9 +123,9 @@ fn the_wait_ends_the_run() {
         ("without limit", patient, TESTING, gone(u64::MAX), None),
         ("a shorter limit", hasty, CODING, gone(500), coders),
     ];
-    for (what, mut story, kind, absence, expected) in table {
+    for (what, mut story, kind, wait, expected) in table {
         let mut world = World {
-            lacking: [(kind, absence)].into(),
+            missing_workers: [(kind, wait)].into(),
             ..World::default()
         };
         let planned = story.plan_in(&world).command;

@@ -1,4 +1,4 @@
-//! A real project in a directory that vanishes: real git, real sled, real processes.
+//! A real project in a temporary directory: real git, real sled, real processes.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 #[path = "../support/mod.rs"]
@@ -13,7 +13,7 @@ use std::process::{Child, Command, Output, Stdio};
 #[allow(unused_imports, reason = "each test binary uses its part")]
 pub use support::{PATIENCE, clean, lines, repository, said, text, wait_until};
 
-/// A project of the test's own.
+/// A project for one test.
 pub struct Project {
     pub root: PathBuf,
     _dir: tempfile::TempDir,
@@ -71,10 +71,10 @@ impl Project {
         self.command(args).output().expect("the scheduler")
     }
 
-    /// Starts it; what it prints is thrown away.
+    /// Starts it and discards its output.
     pub fn start(&self, args: &[&str]) -> Child {
         let mut command = self.command(args);
-        // A group of its own, so that nothing that is sent to the test reaches it.
+        // A group of its own, so that signals to the test do not reach it.
         command
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -82,7 +82,7 @@ impl Project {
         command.spawn().expect("the scheduler")
     }
 
-    /// Where attempts of this project work; a path without anything before the first one.
+    /// Directory of this project's attempts; it does not exist before the first one.
     pub fn attempts(&self) -> PathBuf {
         let base = self.home().join(".local/state/crewlog");
         let entries = fs::read_dir(&base).into_iter().flatten().flatten();

@@ -124,7 +124,7 @@ fn every_wish_of_an_agent_is_refused_and_recorded() {
         let attempt = Some(AttemptId(12));
         assert_eq!((refused.command.as_str(), refused.attempt), (wish, attempt));
         assert_eq!(recorded.actor, Actor::Agent { attempt, pid: 700 });
-        let [Effect::Tell { message, .. }, Effect::Close { .. }] = effects.as_slice() else {
+        let [Effect::Reply { message, .. }, Effect::Close { .. }] = effects.as_slice() else {
             panic!("{wish}: {effects:?}")
         };
         match &**message {

@@ -7,7 +7,7 @@ use crewlog::model::feature::Status;
 use crewlog::model::ids::{CommitId, ContentHash, FeatureId};
 use crewlog::model::settings::WorkerKind;
 use crewlog::protocol::{SchedulerMessage, WorkerMessage};
-use crewlog::scheduler::machine::{Effect, Input, Told};
+use crewlog::scheduler::machine::{Effect, Input, RunConfig};
 use crewlog::scheduler::merge_call::{GIT_AGAIN_MS, HELD_LOOK_MS};
 use crewlog::scheduler::ports::GitFailure;
 
@@ -206,7 +206,7 @@ fn a_branch_that_is_checked_out_is_said_once_and_again_when_free() {
 #[test]
 fn a_worker_that_is_told_something_else_is_refused_with_the_keys() {
     let mut world = World::of(features(1));
-    let told = |content: u8, changes: Vec<ConfigChange>| Told {
+    let told = |content: u8, changes: Vec<ConfigChange>| RunConfig {
         content: ContentHash([content; 32]),
         changes,
         workers: "checks.keep_ignored = []\n".to_owned(),

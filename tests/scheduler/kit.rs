@@ -364,7 +364,7 @@ impl World {
         });
         let mut told = Vec::new();
         self.effects.retain(|effect| match effect {
-            Effect::Tell {
+            Effect::Reply {
                 connection: its,
                 message,
             } if *its == connection => {

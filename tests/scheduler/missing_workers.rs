@@ -37,10 +37,10 @@ fn to_verify(world: &mut World, hand: &Hand) {
     }
 }
 
-fn lacking(world: &mut World) -> Vec<(WorkerKind, Option<u64>)> {
+fn missing_workers(world: &mut World) -> Vec<(WorkerKind, Option<u64>)> {
     match world.client(ClientMessage::Live) {
         ToClient::Live(live) => live
-            .lacking
+            .missing_workers
             .iter()
             .map(|&MissingWorkers { kind, ends_in_ms }| (kind, ends_in_ms))
             .collect(),
@@ -68,7 +68,7 @@ fn coding_workers_verify_when_nothing_is_left_to_code() {
     let mut world = World::with(tested(), &[], features(2));
     let hand = world.coder(100);
     to_verify(&mut world, &hand);
-    assert_eq!(lacking(&mut world), []);
+    assert_eq!(missing_workers(&mut world), []);
     let job = world.job(&hand);
     assert_eq!(job.kind, Testing);
     let feature = job.features[0].id;
@@ -88,7 +88,7 @@ fn a_run_that_nobody_is_there_to_verify_comes_to_an_end() {
     let hand = world.coder(100);
     to_verify(&mut world, &hand);
     world.dies(&hand, None);
-    assert_eq!(lacking(&mut world), [(Testing, Some(WAIT_MS))]);
+    assert_eq!(missing_workers(&mut world), [(Testing, Some(WAIT_MS))]);
     world.pass(WAIT_MS - 1);
     assert_eq!(finished(&world), None);
     world.pass(1);
@@ -103,9 +103,9 @@ fn who_comes_in_time_is_given_the_work_and_counted_anew_when_gone() {
     world.dies(&hand, None);
     world.pass(WAIT_MS - 1);
     let tester = world.worker(Testing, 101);
-    assert_eq!(lacking(&mut world), []);
+    assert_eq!(missing_workers(&mut world), []);
     world.close(tester.connection);
-    assert_eq!(lacking(&mut world), [(Testing, Some(WAIT_MS))]);
+    assert_eq!(missing_workers(&mut world), [(Testing, Some(WAIT_MS))]);
     world.pass(WAIT_MS - 1);
     assert_eq!(finished(&world), None);
     world.hello(Testing, 101, Some(tester.worker), None);
@@ -121,7 +121,7 @@ fn who_comes_in_time_is_given_the_work_and_counted_anew_when_gone() {
 fn the_first_worker_is_waited_for_without_limit() {
     let mut world = World::with(tested(), &[], features(2));
     world.pass(100 * HOUR_MS);
-    assert_eq!(lacking(&mut world), [(Coding, None)]);
+    assert_eq!(missing_workers(&mut world), [(Coding, None)]);
     // Testing workers alone do not begin the work.
     let tester = world.worker(Testing, 101);
     world.dies(&tester, None);
@@ -131,7 +131,7 @@ fn the_first_worker_is_waited_for_without_limit() {
     let job = world.job(&hand);
     // It leaves in the middle; what it worked on waits for the next one.
     world.dies(&hand, None);
-    assert_eq!(lacking(&mut world), [(Coding, Some(WAIT_MS))]);
+    assert_eq!(missing_workers(&mut world), [(Coding, Some(WAIT_MS))]);
     world.pass(WAIT_MS - 1);
     assert_eq!(finished(&world), None, "{:?}", job.attempt);
     world.pass(1);
@@ -144,7 +144,7 @@ fn a_worker_that_is_away_at_work_is_waited_for() {
     let hand = world.coder(100);
     let job = world.job(&hand);
     world.close(hand.connection);
-    assert_eq!(lacking(&mut world), []);
+    assert_eq!(missing_workers(&mut world), []);
     world.pass(3 * WAIT_MS);
     assert_eq!(finished(&world), None);
     let (connection, _) = world.hello(Coding, 100, Some(hand.worker), Some(job.attempt));
@@ -261,7 +261,7 @@ fn workers_that_give_back_whatever_they_take_end_the_run() {
 #[test]
 fn a_crew_that_does_not_come_is_not_waited_for_for_ever() {
     let mut world = World::with(quiet(), &[(Coding, 1)], features(1));
-    assert_eq!(lacking(&mut world), [(Coding, Some(WAIT_MS))]);
+    assert_eq!(missing_workers(&mut world), [(Coding, Some(WAIT_MS))]);
     let mut pid = 100;
     while finished(&world).is_none() && pid < 200 {
         // It is started, and dies before it has said a word.

@@ -44,13 +44,13 @@ fn unverified() -> Story {
     story
 }
 
-fn lacking(kind: WorkerKind) -> World {
+fn missing(kind: WorkerKind) -> World {
     let wait = WorkerWait {
         waited_ms: 120_000,
         gone: true,
     };
     World {
-        lacking: [(kind, wait)].into(),
+        missing_workers: [(kind, wait)].into(),
         ..World::default()
     }
 }
@@ -113,11 +113,11 @@ fn planned() -> Vec<(&'static str, Story, World)> {
     };
     let said = "error: the agent's program is not a program";
     vec![
-        ("no coding worker", waiting(), lacking(WorkerKind::Coding)),
+        ("no coding worker", waiting(), missing(WorkerKind::Coding)),
         (
             "no testing worker",
             unverified(),
-            lacking(WorkerKind::Testing),
+            missing(WorkerKind::Testing),
         ),
         ("workers that fail", waiting(), crashing(said)),
         ("silent workers that fail", waiting(), crashing("")),

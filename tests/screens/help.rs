@@ -1,9 +1,12 @@
 //! `--help` of both programs and of every verb, and what is said of wrong arguments.
 
+use std::ffi::OsString;
 use std::process;
 
 use clap::{Command, CommandFactory};
 use crewlog::cli::args::{Scheduler, Worker};
+use crewlog::cli::arguments;
+use crewlog::cli::exit::ExitCode;
 use crewlog::cli::output::Output;
 
 use crate::kit::{self, Screen};
@@ -41,36 +44,76 @@ fn help_of_every_verb() {
     });
 }
 
-/// Mistakes of every sort that arguments can have.
-const MISTAKES: [&[&str]; 10] = [
-    &["satus"],
-    &["status", "--wacth"],
-    &["status", "--format", "yaml"],
-    &["why"],
-    &["why", "x"],
-    &["show", "x"],
-    &["run", "--workers", "coding"],
-    &["set", "max_concurrency"],
-    &["log", "--from", "0"],
-    &["-q", "-v", "status"],
+/// Mistakes of every sort that arguments can have, after the program's name.
+const MISTAKES: [&[&str]; 21] = [
+    &["scheduler", "satus"],
+    &["scheduler", "frobnicate"],
+    &["scheduler", "-q"],
+    &["scheduler", "status", "--wacth"],
+    &["scheduler", "status", "--frobnicate"],
+    &["scheduler", "status", "extra"],
+    &["scheduler", "status", "--watch=yes"],
+    &["scheduler", "status", "--format", "yaml"],
+    &["scheduler", "status", "--format", "jso"],
+    &["scheduler", "status", "--format"],
+    &["scheduler", "completions", "tcsh"],
+    &["scheduler", "why"],
+    &["scheduler", "why", "x"],
+    &["scheduler", "answer"],
+    &["scheduler", "show", "x"],
+    &["scheduler", "run", "--workers", "coding"],
+    &["scheduler", "run", "--seed", "1", "--seed", "2"],
+    &["scheduler", "set", "max_concurrency"],
+    &["scheduler", "log", "--from", "0"],
+    &["scheduler", "-q", "-v", "status"],
+    &["worker", "--kidn", "coding"],
 ];
+
+/// More of them, of the other program.
+const WORKER_MISTAKES: [&[&str]; 4] = [
+    &["worker", "-q"],
+    &["worker", "--kind"],
+    &["worker", "--kind", "codng"],
+    &["worker", "--kind", "coding", "now"],
+];
+
+fn mistakes() -> impl Iterator<Item = &'static [&'static str]> {
+    MISTAKES.into_iter().chain(WORKER_MISTAKES)
+}
+
+fn mistake(words: &[&str], width: Option<usize>) -> String {
+    let command = match words[0] {
+        "worker" => Worker::command(),
+        _ => Scheduler::command(),
+    };
+    let parsed = command.clone().try_get_matches_from(words);
+    let error = parsed.expect_err("a mistake");
+    let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+    let error = arguments::refused(&command, &words, &error);
+    assert_eq!(error.code, ExitCode::Usage);
+    assert!(!error.why.is_empty() && !error.next.is_empty(), "{error}");
+    error.text(width)
+}
 
 #[test]
 fn wrong_arguments() {
-    let command = Scheduler::command();
-    kit::check_unwrapped("arguments", |out| {
-        let screens = MISTAKES.iter().map(|mistake| {
-            let title = format!("scheduler {}", mistake.join(" "));
-            (title, refusal(&command, mistake, out.color))
+    kit::check("arguments", |out| {
+        let screens = mistakes().map(|words| {
+            let title = format!("{}, exit 2", words.join(" "));
+            (title, mistake(words, out.width))
         });
         screens.collect()
     });
 }
 
 /// The program itself, which knows the terminal's width from elsewhere.
-fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
-    let mut command = process::Command::new(env!("CARGO_BIN_EXE_scheduler"));
-    let output = command.args(arguments).env("COLUMNS", "80").output();
+fn run(words: &[&str]) -> (Option<i32>, String, String) {
+    let program = match words[0] {
+        "worker" => env!("CARGO_BIN_EXE_worker"),
+        _ => env!("CARGO_BIN_EXE_scheduler"),
+    };
+    let mut command = process::Command::new(program);
+    let output = command.args(&words[1..]).env("COLUMNS", "80").output();
     let output = output.expect("the program starts");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
     (
@@ -88,10 +131,16 @@ fn the_program_prints_the_kept_screens() {
     let verbs = verbs.iter().map(|verb| vec![*verb, "--help"]);
     for arguments in std::iter::once(vec!["--help"]).chain(verbs) {
         let expected = refusal(&command, &arguments, false);
-        assert_eq!(run(&arguments), (Some(0), expected, String::new()));
+        let words = [&["scheduler"], &arguments[..]].concat();
+        assert_eq!(run(&words), (Some(0), expected, String::new()));
     }
-    for mistake in MISTAKES {
-        let expected = refusal(&command, mistake, false);
-        assert_eq!(run(mistake), (Some(2), String::new(), expected));
+    for words in mistakes() {
+        let expected = mistake(words, None) + "\n";
+        assert_eq!(run(words), (Some(2), String::new(), expected));
     }
+    let words = ["scheduler", "why", "x", "--format", "json"];
+    let (code, _, text) = run(&words);
+    assert_eq!(code, Some(2));
+    let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(json["error"]["exit_code"], 2);
 }

@@ -3,11 +3,15 @@
 //! A change of a text shows up here as a changed file in `snapshots/`. Look at the difference, then
 //! accept it with `INSTA_UPDATE=always cargo test --test screens`.
 
+mod accepted;
+mod damage;
+mod doctor;
 mod ends;
 mod errors;
 mod help;
 mod kit;
 mod log;
+mod progress;
 mod show;
 mod status;
 mod story;

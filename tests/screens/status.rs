@@ -13,7 +13,7 @@ use crewlog::model::event::*;
 use crewlog::model::evidence::FailureKind;
 use crewlog::model::ids::*;
 use crewlog::model::settings::{Settings, WorkerKind};
-use crewlog::model::state::RETURNS_MAX;
+use crewlog::model::state::GIVE_BACKS_MAX;
 use crewlog::model::trouble::{Stage, TroubleKind};
 use crewlog::model::views;
 use crewlog::protocol::{Live, LiveAttempt, MissingWorkers, Phase};
@@ -39,7 +39,7 @@ fn live(story: &Story) -> Live {
         since: story.now(),
         now: story.now(),
         draining: false,
-        lacking: Vec::new(),
+        missing_workers: Vec::new(),
     }
 }
 
@@ -80,7 +80,7 @@ fn warnings(story: &mut Story, workers: &Workers) {
         };
         story.by(agent.clone(), command);
     }
-    for _ in 0..RETURNS_MAX {
+    for _ in 0..GIVE_BACKS_MAX {
         let attempt = story.code(workers.two, 7, 1);
         let reason = "the agent's login has expired".to_owned();
         story.record(AttemptReleased {
@@ -140,7 +140,9 @@ fn status() {
             (WorkerKind::Coding, Some(90_000)),
             (WorkerKind::Testing, None),
         ] {
-            running.lacking.push(MissingWorkers { kind, ends_in_ms });
+            running
+                .missing_workers
+                .push(MissingWorkers { kind, ends_in_ms });
         }
         add("missing workers", now(&story, Some(&running), out));
         let view = views::status(&story.state, story.now());

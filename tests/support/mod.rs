@@ -1,5 +1,5 @@
-//! What several test binaries need: git away from the machine's own settings, waiting, and the
-//! lines and processes of programs that were started.
+//! Shared by several test binaries: git without the machine's settings, waiting, and the lines and
+//! processes of started programs.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::fs;
@@ -9,10 +9,10 @@ use std::process::{Command, Output};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// The longest that anything here may take, on a machine that does much else at the same time.
+/// Time limit of everything here, on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Environment without the caller's git and Crewlog settings, and with a home of its own.
+/// An environment without the caller's git and Crewlog settings, with its own home directory.
 pub fn clean(command: &mut Command, home: &Path) {
     command.env_clear();
     for name in ["PATH", "TMPDIR", "LANG"] {
@@ -23,8 +23,8 @@ pub fn clean(command: &mut Command, home: &Path) {
     command.env("HOME", home).env("GIT_CONFIG_NOSYSTEM", "1");
 }
 
-/// Runs git in a directory, and gives what it printed. There must be nothing of the machine's in
-/// `home`.
+/// Runs git in a directory, and returns its output. `home` must contain no configuration of the
+/// machine's.
 pub fn git(at: &Path, home: &Path, args: &[&str]) -> String {
     let mut command = Command::new("git");
     clean(&mut command, home);
@@ -33,7 +33,7 @@ pub fn git(at: &Path, home: &Path, args: &[&str]) -> String {
     text(&output.stdout)
 }
 
-/// Makes a repository whose user is known of what is in the directory, in one commit.
+/// Makes the directory a repository with a configured user, and commits its contents.
 pub fn repository(at: &Path, home: &Path, branch: &str) {
     for args in [
         &["init", "-q", "-b", branch][..],
@@ -50,12 +50,12 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Standard error and output of a command, for words to be looked for.
+/// Standard error and output of a command, to search for words.
 pub fn said(output: &Output) -> String {
     text(&output.stderr) + &text(&output.stdout)
 }
 
-/// The lines of a program's output, each as `read` gives it, as they come.
+/// Receives the lines of a program's output, each converted by `read`.
 pub fn lines<T: Send + 'static>(
     output: impl Read + Send + 'static,
     read: impl Fn(&str) -> T + Send + 'static,
@@ -70,7 +70,7 @@ pub fn lines<T: Send + 'static>(
     receiver
 }
 
-/// The one place where a test looks again and again: for what sends no signal.
+/// The only place where a test polls: for things that send no signal.
 pub fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
@@ -82,7 +82,7 @@ pub fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// The same, while others of this thread go on.
+/// Like [`wait_until`], while other tasks of this thread run.
 pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let began = Instant::now();
     while !condition() {

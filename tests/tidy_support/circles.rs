@@ -1,4 +1,4 @@
-//! What is a circle between modules, and what only looks like one.
+//! Examples of circles between modules, and of what only looks like one.
 
 use super::modules::{Circle, Modules};
 

@@ -1,4 +1,4 @@
-//! Rust source, read just well enough to measure it.
+//! Parses Rust source just well enough to measure it.
 
 mod circles;
 pub mod modules;

@@ -1,10 +1,10 @@
-//! Which module needs which, read from the paths in the source.
+//! Finds out which module needs which, from the paths in the source.
 //!
-//! A module here is a file, or a directory with what stands in its `mod.rs`. The question is asked
-//! once for every module that has children. The nodes are its children, each with everything below
+//! A module here is a file, or a directory with its `mod.rs`. The check runs once for every module
+//! that has children. The nodes are its children, each with everything below
 //! it; an edge is a path from the one to the other. The rule:
 //!
-//! - A path counts wherever it stands: in `use`, in a signature, in an expression, in a macro. What
+//! - A path counts everywhere: in `use`, in a signature, in an expression, in a macro. What
 //!   only tests see (`#[cfg(test)]`) does not count.
 //! - A path that leads through a re-export counts as a path to where the item is defined. So a
 //!   parent's `pub use` neither hides a circle between its children nor makes one.
@@ -12,7 +12,7 @@
 //!   re-exporting from them is no edge; naming one of them, or a re-exported name, is.
 //! - Further down, a module and its children are one thing in several files, and may name each
 //!   other; the children among themselves may not go in circles.
-//! - A method that is called is not seen. Whoever calls it holds a value whose type somebody named.
+//! - Calls of methods are not seen: the caller has a value whose type is named somewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

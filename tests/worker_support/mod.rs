@@ -1,4 +1,4 @@
-//! A project in a temporary directory, a scheduler that says what the test wants, and workers.
+//! A project in a temporary directory, a scheduler whose messages the test chooses, and workers.
 
 #![allow(dead_code, reason = "not every test file uses all of it")]
 
@@ -59,7 +59,7 @@ impl OutputStore for Outputs {
     }
 }
 
-/// The config of the project that is made below `root`.
+/// The config of the project below `root`.
 pub fn config_at(root: &Path) -> Config {
     Config {
         places: Places {
@@ -74,7 +74,7 @@ pub fn config_at(root: &Path) -> Config {
             args: vec![root.join("agent.sh").display().to_string()],
             ..AgentConfig::default()
         },
-        // By files in the project's parent, agents and tests tell each other how far they are.
+        // Agents and tests signal their progress to each other by files in the project's parent.
         cage: CageConfig {
             write: vec![root.display().to_string()],
             ..CageConfig::default()
@@ -83,7 +83,7 @@ pub fn config_at(root: &Path) -> Config {
     }
 }
 
-/// How a worker of this config is started here.
+/// The options to start a worker with this config.
 pub fn launch_of(
     config: Config,
     kind: WorkerKind,
@@ -268,7 +268,7 @@ impl Scheduler {
         accepted.expect("a worker in time").expect("a connection").0
     }
 
-    /// The next worker, welcomed; what it holds.
+    /// Welcomes the next worker; returns what it holds.
     pub async fn welcome(&self, holding_accepted: bool) -> (Peer, Option<Holding>) {
         let mut peer = self.accept().await;
         let WorkerMessage::Hello { holding, .. } = peer.hear().await else {
@@ -307,7 +307,7 @@ impl Peer {
         }
     }
 
-    /// Waits for progress that says these words.
+    /// Waits for progress with these words.
     pub async fn progress(&mut self, words: &str) {
         loop {
             let next = tokio::time::timeout(PATIENCE, self.frames.next()).await;

@@ -1,5 +1,5 @@
-//! What an agent's JSON-RPC error means. Every agent tells it in its own way; the order of the
-//! questions is from the most explicit answer to the vaguest. Pure.
+//! Classifies an agent's JSON-RPC error. Every agent reports errors in its own way; the checks go
+//! from the most explicit field to the vaguest. Without I/O.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ const AUTH_REQUIRED: i64 = -32_000;
 /// ACP's "request cancelled".
 const REQUEST_CANCELLED: i64 = -32_800;
 
-/// The class of an error response to a request of ours.
+/// Classifies an error response to one of our requests.
 pub(super) fn classify(code: i64, message: &str, data: Option<&Value>) -> SessionEnd {
     if code == REQUEST_CANCELLED {
         return SessionEnd::Cancelled;
@@ -24,7 +24,7 @@ pub(super) fn classify(code: i64, message: &str, data: Option<&Value>) -> Sessio
         .unwrap_or(SessionEnd::Crashed)
 }
 
-/// The error's name, where the agent gives one: claude-agent-acp in `errorKind`, opencode in
+/// The error's name, if the agent gives one: claude-agent-acp in `errorKind`, opencode in
 /// `errorName`, codex-acp in `codexErrorInfo`, a text or an object with one key.
 fn name_in(data: &Value) -> Option<String> {
     let name = ["errorKind", "errorName", "codexErrorInfo"]
@@ -38,7 +38,7 @@ fn name_in(data: &Value) -> Option<String> {
     Some(letters.collect::<String>().to_ascii_lowercase())
 }
 
-/// By an error's name, in lower case without separators.
+/// Classifies by an error's name, in lower case without separators.
 fn by_name(name: &str) -> Option<SessionEnd> {
     Some(match name {
         "authenticationfailed"
@@ -109,8 +109,8 @@ fn by_status(status: u16, message: &str) -> Option<SessionEnd> {
     }
 }
 
-/// By the words of a message; the last resort, and how agents that report errors as a text of
-/// the model are understood.
+/// Classifies by the words of a message. It is the last resort, and how agents are understood that
+/// report errors as text of the model.
 pub(super) fn by_prose(message: &str) -> Option<SessionEnd> {
     const WORDS: &[(SessionEnd, &[&str])] = &[
         (
@@ -178,7 +178,7 @@ pub(super) fn by_prose(message: &str) -> Option<SessionEnd> {
         .map(|(end, _)| *end)
 }
 
-/// When a limit is over, in milliseconds since 1970, where the error says so.
+/// When a limit is over, in milliseconds since 1970, if the error says so.
 pub(super) fn limit_until_ms(data: Option<&Value>) -> Option<u64> {
     let data = data?;
     let seconds = ["resetsAt", "resets_at"]

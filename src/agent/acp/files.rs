@@ -1,7 +1,8 @@
-//! Files that an agent reads and writes through us: in its worktree and nowhere else.
+//! Files that an agent reads and writes through us: only in its worktree.
 //!
-//! The path is checked as a text first. Then every directory on the way is opened from the one
-//! before, without following any symbolic link, so that nothing that changes meanwhile leads out.
+//! The path is checked as text first. Then every directory on the way is opened from the one
+//! before, without following any symbolic link, so that nothing that changes in the meantime leads
+//! out.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -10,37 +11,37 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, fstat, mkdirat, openat};
 
-/// Half of what a message may have: JSON escapes make a text longer.
+/// Half of what a message may have, because JSON escapes make a text longer.
 pub(super) const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
-/// A file may not or could not be read or written.
+/// A file may not be, or could not be, read or written.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FileError {
-    /// The path leads out of the worktree, or into what is not the agent's.
+    /// The path leads out of the worktree, or to something that is not the agent's.
     #[error("{path} is refused: {why}")]
     Refused {
-        /// As the agent gave it.
+        /// The path as the agent gave it.
         path: String,
         /// The rule that the request violates.
         why: &'static str,
     },
-    /// There is no such file.
+    /// The file does not exist.
     #[error("{path} does not exist")]
     Missing {
-        /// As the agent gave it.
+        /// The path as the agent gave it.
         path: String,
     },
-    /// The system's no.
+    /// The system refused the operation.
     #[error("{path}: {source}")]
     System {
-        /// As the agent gave it.
+        /// The path as the agent gave it.
         path: String,
         /// The operating system's error.
         source: std::io::Error,
     },
 }
 
-/// The path below the worktree, if it is one. Pure.
+/// The path below the worktree, if it is one. Without I/O.
 pub(super) fn relative(roots: &[&Path], path: &Path) -> Result<PathBuf, FileError> {
     let refused = |why| FileError::Refused {
         path: path.display().to_string(),
@@ -63,8 +64,8 @@ pub(super) fn relative(roots: &[&Path], path: &Path) -> Result<PathBuf, FileErro
     }
     match clean.components().next() {
         None => Err(refused("it is the worktree itself")),
-        // It says where git's own files are; git is called with their place given, but the
-        // agent's git commands are not.
+        // It says where git's own files are. Our git gets their place from us, but the agent's git
+        // commands do not.
         Some(Component::Normal(name)) if name.eq_ignore_ascii_case(".git") => {
             Err(refused("git's files are not the agent's"))
         }
@@ -72,7 +73,7 @@ pub(super) fn relative(roots: &[&Path], path: &Path) -> Result<PathBuf, FileErro
     }
 }
 
-/// Reads a text file; from line `line` (from 1) on, and at most `limit` lines, where given.
+/// Reads a text file; from line `line` (from 1) on, and at most `limit` lines, if given.
 pub(super) fn read(
     worktree: &Path,
     path: &Path,
@@ -106,11 +107,11 @@ pub(super) fn read(
     Ok(text.split_inclusive('\n').skip(skip).take(take).collect())
 }
 
-/// Writes a text file, anew; missing directories are made. An existing file keeps its mode.
+/// Writes a whole text file; creates missing directories. An existing file keeps its mode.
 pub(super) fn write(worktree: &Path, path: &Path, text: &str) -> Result<(), FileError> {
     let flags = OFlags::WRONLY | OFlags::CREATE;
     let mut file = open(worktree, path, flags, true)?;
-    // Only now: opening must not have emptied what turns out not to be a plain file.
+    // Only now, because opening must not truncate something that is not a plain file.
     file.set_len(0)
         .and_then(|()| file.write_all(text.as_bytes()))
         .map_err(|source| FileError::System {
@@ -121,7 +122,7 @@ pub(super) fn write(worktree: &Path, path: &Path, text: &str) -> Result<(), File
 
 /// Opens a plain file below the worktree.
 fn open(worktree: &Path, path: &Path, flags: OFlags, make: bool) -> Result<File, FileError> {
-    // An agent may call its worktree by the name that it has after symbolic links.
+    // An agent may use the path that its worktree has after following symbolic links.
     let real = worktree.canonicalize().unwrap_or_default();
     let roots: Vec<&Path> = [worktree, &real]
         .into_iter()

@@ -25,21 +25,21 @@ use super::stderr::{self, Complaints};
 use super::watch::{Stop, Watch};
 use crate::model::evidence::{FailureKind, SessionEnd};
 
-/// How long an agent may take to exit after its input has ended. Its work is done by then, so
-/// only its exit code is at stake.
+/// Time for an agent to exit after its input has ended. Its work is done by then, so only its exit
+/// code matters.
 const EXIT_LIMIT: Duration = Duration::from_secs(1);
 
-/// What is answered when an agent asks for permission.
+/// The answer to an agent's request for permission.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Permission {
-    /// Yes, once. The worktree is the agent's own, and the checks decide.
+    /// Allow it once. The worktree is the agent's own, and the checks decide.
     #[default]
     Allow,
     /// Deny every request.
     Deny,
 }
 
-/// What is agreed with an agent before the prompt.
+/// Settings of a session before the prompt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AcpSettings {
     /// The session mode to set; claude-agent-acp and codex-acp start in one that denies tools.
@@ -48,10 +48,10 @@ pub struct AcpSettings {
     pub auth_method: Option<String>,
     /// The answer to requests for permission.
     pub permission: Permission,
-    /// What `{model}` stands for in the arguments.
+    /// The value of `{model}` in the arguments.
     pub model: String,
-    /// Ends when the session and its mode are agreed on, before any prompt: it costs no token, and
-    /// shows whether the agent can be used at all.
+    /// End after session and mode are set, before any prompt: this costs no token, and shows
+    /// whether the agent can be used.
     pub handshake_only: bool,
 }
 
@@ -64,10 +64,10 @@ pub struct AcpDriver {
 }
 
 impl AcpDriver {
-    /// A driver for the agent `program`; its arguments may hold placeholders.
+    /// A driver for the agent `program`; its arguments may contain placeholders.
     ///
     /// # Errors
-    /// For an unknown placeholder or a single brace.
+    /// An unknown placeholder or a single brace.
     pub fn new(
         program: impl Into<String>,
         args: Vec<String>,
@@ -112,7 +112,7 @@ impl AcpDriver {
             tokio::select! {
                 biased;
                 result = &mut conversation => {
-                    // All writers are dead: what they wrote is in the pipe.
+                    // All writers are dead, so what they wrote is in the pipe.
                     if !drain.is_terminated() {
                         let _ = tokio::time::timeout(EXIT_LIMIT, drain).await;
                     }
@@ -132,8 +132,8 @@ impl AcpDriver {
         result
     }
 
-    /// Talks to an agent that is at the other end of two streams and no child process of ours:
-    /// all that a session is but for starting and ending a program.
+    /// Talks to an agent at the other end of two streams that is not our child: a whole session
+    /// except starting and ending a program.
     pub async fn converse(
         &self,
         reader: impl AsyncRead + Unpin + Send + 'static,
@@ -182,13 +182,13 @@ impl Driver for AcpDriver {
     }
 }
 
-/// What the end of a conversation means.
+/// Interprets the end of a conversation.
 fn result_of(
     ending: Ending,
     program: Option<ProgramEnd>,
     transport: &AcpTransport,
     watch: &Watch,
-    last_words: &str,
+    stderr_tail: &str,
 ) -> SessionResult {
     let updates = transport.updates();
     let mut usage = updates.usage(None);
@@ -197,7 +197,7 @@ fn result_of(
             usage = updates.usage(Some(&answer));
             let (end, reason) = updates.end_of(&answer);
             match watch.is_overstepped() {
-                // What follows a limit must not depend on who is quicker, we or the agent.
+                // What follows a limit must not depend on which side is faster.
                 true => watch.result_of(Stop::Limit(FailureKind::StepLimit)),
                 false => SessionResult::new(end, reason),
             }
@@ -213,7 +213,7 @@ fn result_of(
         }
         Ending::Agreed => SessionResult::new(SessionEnd::Completed, "the session was agreed on"),
         Ending::Unusable(why) => SessionResult::unusable(why),
-        Ending::Closed => closed(program, last_words),
+        Ending::Closed => closed(program, stderr_tail),
         Ending::Stopped(why, answer) => {
             if let Some(answer) = answer {
                 usage = updates.usage(Some(&answer));
@@ -228,20 +228,20 @@ fn result_of(
 
 /// The agent's output ended before its terminal event. That is a failure however the agent ended;
 /// its end says which.
-fn closed(program: Option<ProgramEnd>, last_words: &str) -> SessionResult {
-    let colon = if last_words.is_empty() { "" } else { ": " };
+fn closed(program: Option<ProgramEnd>, stderr_tail: &str) -> SessionResult {
+    let colon = if stderr_tail.is_empty() { "" } else { ": " };
     match program {
         Some(ProgramEnd::Signalled(signal)) => SessionResult::new(
             SessionEnd::Crashed,
-            format!("the agent was ended by signal {signal}{colon}{last_words}"),
+            format!("the agent was ended by signal {signal}{colon}{stderr_tail}"),
         ),
         Some(ProgramEnd::Exited(code)) if code != 0 => SessionResult::new(
             SessionEnd::Crashed,
-            format!("the agent exited with {code}{colon}{last_words}"),
+            format!("the agent exited with {code}{colon}{stderr_tail}"),
         ),
         _ => SessionResult::new(
             SessionEnd::NoTerminalEvent,
-            format!("the agent's output ended before its turn did{colon}{last_words}"),
+            format!("the agent's output ended before its turn did{colon}{stderr_tail}"),
         ),
     }
 }

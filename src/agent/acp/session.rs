@@ -1,5 +1,5 @@
-//! The conversation with an ACP agent: initialize, a session, its mode, the prompt, and what the
-//! agent asks for on the way. Over any pair of streams, so that it is tested without a process.
+//! The conversation with an ACP agent: initialize, a session, its mode, the prompt, and the agent's
+//! requests in between. Works over any pair of streams, so tests need no process.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,7 +30,7 @@ use crate::agent::watch::Stop;
 /// ACP's "resource not found".
 const NOT_FOUND: i32 = -32_002;
 
-/// What is said to the agent.
+/// What is sent to the agent.
 #[derive(Clone, Debug)]
 pub(super) struct SessionConfig {
     pub(super) prompt: String,
@@ -44,19 +44,19 @@ pub(super) struct SessionConfig {
 pub(super) enum Ending {
     /// The prompt was answered: the terminal event.
     Answered(Value),
-    /// All before the prompt is done, and no more was wanted.
+    /// Everything before the prompt is done, and no more was wanted.
     Agreed,
-    /// A request of ours was answered by an error.
+    /// One of our requests was answered with an error.
     Failed(Error),
     /// The agent cannot be used as it is configured.
     Unusable(String),
     /// The agent's output ended before the prompt was answered.
     Closed,
-    /// We stopped it; the prompt's answer, if it came in time.
+    /// We stopped it. Contains the prompt's answer, if it came in time.
     Stopped(Stop, Option<Value>),
 }
 
-/// Talks until an end is reached. The agent's input is closed when this returns.
+/// Talks until an end is reached. Closes the agent's input before it returns.
 pub(super) async fn run_session(
     reader: impl AsyncRead + Unpin + Send + 'static,
     writer: impl AsyncWrite + Unpin + Send + 'static,
@@ -71,13 +71,14 @@ pub(super) async fn run_session(
         *ending.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
         told.notify_one();
     });
-    // Not waiting for the connection's own end: it would first deliver what is still to be
+    // Does not wait for the connection's own end: it would first deliver what is still to be
     // written, and a stuck agent reads nothing.
     let result = tokio::select! {
         result = connection => result,
         () = told.notified() => Ok(()),
     };
-    // The connection is gone; a write that it began is not, and would change what is committed.
+    // The connection is closed, but a write that it began may go on, and would change what is
+    // committed.
     transport.files_settled().await;
     let ending = ending.lock().unwrap_or_else(PoisonError::into_inner).take();
     match (ending, result) {
@@ -144,7 +145,7 @@ async fn connect(
         .await
 }
 
-/// The protocol's error for a file operation's.
+/// The protocol's error for a file operation's error.
 fn answered<T>(result: Result<Result<T, FileError>, Error>) -> Result<T, Error> {
     result?.map_err(|error| match &error {
         FileError::Missing { .. } => Error::new(NOT_FOUND, error.to_string()),
@@ -153,8 +154,8 @@ fn answered<T>(result: Result<Result<T, FileError>, Error>) -> Result<T, Error> 
     })
 }
 
-/// Which option answers a request for permission, and whether that is a no. Once rather than
-/// always, so that the agent's own memory of permissions stays as it is.
+/// Which option answers a request for permission, and whether that denies it. Once rather than
+/// always, so that the agent's own memory of permissions does not change.
 fn choose(policy: Permission, options: &[PermissionOption]) -> (RequestPermissionOutcome, bool) {
     use PermissionOptionKind::{AllowAlways, AllowOnce, RejectAlways, RejectOnce};
     let wanted = match policy {
@@ -174,7 +175,7 @@ fn choose(policy: Permission, options: &[PermissionOption]) -> (RequestPermissio
     }
 }
 
-/// Our side, from the first word to the last.
+/// Our side of the conversation, from the first message to the last.
 async fn converse(
     agent: &ConnectionTo<Agent>,
     config: &SessionConfig,
@@ -204,7 +205,7 @@ async fn converse(
             Err(error) => end_of_error(error),
         },
         why = &mut stop => {
-            // An agent that is gone already needs no notice.
+            // An agent that has ended needs no notice.
             let _ = agent.send_notification(CancelNotification::new(session));
             let last = tokio::time::timeout(config.grace, answer).await;
             Ending::Stopped(why, last.ok().and_then(Result::ok))
@@ -219,7 +220,7 @@ async fn set_up(
     transport: &AcpTransport,
 ) -> Result<String, Ending> {
     // An agent reads its files itself. Gemini CLI, offered to read through us, takes the protocol's
-    // answer for a missing file as a failure to look, and then cannot create any file.
+    // answer for a missing file as a failed read, and then cannot create any file.
     let files = FileSystemCapabilities::new().write_text_file(true);
     let initialize = InitializeRequest::new(ProtocolVersion::V1)
         .client_capabilities(ClientCapabilities::new().fs(files))
@@ -252,7 +253,7 @@ async fn set_up(
     Ok(id)
 }
 
-/// Agents start in modes that deny what we need, so going on in another mode than the configured
+/// Agents start in modes that deny what we need, so continuing in another mode than the configured
 /// one would waste the attempt.
 fn refused_mode(mode: &str, session: &Value, error: Error) -> Ending {
     if let closed @ Ending::Closed = end_of_error(error.clone()) {
@@ -284,8 +285,8 @@ fn model_of(session: &Value) -> Option<String> {
     current.or_else(option)?.as_str().map(one_line)
 }
 
-/// Sends a request and returns its answer as it came: the typed answers leave out what is not in
-/// the stable protocol yet, such as the tokens that were used.
+/// Sends a request and returns its raw answer: the typed answers leave out what is not in the
+/// stable protocol yet, such as the tokens that were used.
 async fn ask(agent: &ConnectionTo<Agent>, request: &impl JsonRpcMessage) -> Result<Value, Error> {
     let message: UntypedMessage = request.to_untyped_message()?;
     agent.send_request(message).block_task().await

@@ -1,5 +1,5 @@
 //! Agents that are played to our side of the conversation through a pair of pipes: recordings of
-//! real ones here below in `recordings`, and some that misbehave.
+//! real ones, in `recordings`, and some that misbehave.
 
 mod recordings;
 
@@ -34,7 +34,7 @@ struct FakeAgent {
     lines: Lines<BufReader<ReadHalf<DuplexStream>>>,
     writer: WriteHalf<DuplexStream>,
     unread: VecDeque<Value>,
-    /// From recorded request ids to those of the driver.
+    /// Maps recorded request ids to the driver's.
     ids: BTreeMap<String, Value>,
     cancel: CancellationToken,
     worktree: String,
@@ -64,7 +64,7 @@ impl FakeAgent {
             ) {
                 (Some("agent"), ..) => self.say(message).await,
                 (_, Some(method), Some(id)) => {
-                    // A loaded session is driven like a new one from there on.
+                    // From there on, a loaded session is driven like a new one.
                     let method = match method.as_str() {
                         Some("session/load") => "session/new",
                         other => other.expect("a method"),
@@ -99,7 +99,7 @@ impl FakeAgent {
             .to_string()
             .replace(RECORDED_WORKTREE, &self.worktree);
         let line = format!("{text}\n");
-        // The driver hangs up when it has heard enough.
+        // The driver hangs up when it has read enough.
         let _ = self.writer.write_all(line.as_bytes()).await;
     }
 
@@ -119,7 +119,7 @@ impl FakeAgent {
     }
 }
 
-/// What a session came to.
+/// The result of a played session.
 struct Played {
     result: SessionResult,
     events: Vec<AgentEvent>,
@@ -189,7 +189,7 @@ async fn drive(
     }
 }
 
-/// An agent that answers the requests named with these results, in order, and then says `last`.
+/// An agent that answers the requests named with these results, in order, and then sends `last`.
 async fn minimal(stream: DuplexStream, answers: &[(&str, &str)], last: &str) {
     let mut agent = FakeAgent::new(stream, CancellationToken::new(), Path::new("/"));
     for (method, answer) in answers {
@@ -217,7 +217,7 @@ const ANSWER: (&str, &str) = (
     r#"{"jsonrpc":"2.0","id":ID,"result":{"stopReason":"end_turn"}}"#,
 );
 
-/// Gemini CLI, when it may read through us, cannot create files.
+/// Gemini CLI, if it may read through us, cannot create files.
 #[tokio::test]
 async fn agents_are_offered_to_write_through_us_and_not_to_read() {
     drive(AcpSettings::default(), LIMITS, async |stream, _, path| {
@@ -342,7 +342,7 @@ async fn a_refused_mode_is_the_agents_trouble_and_names_the_modes() {
 
 #[tokio::test]
 async fn a_flood_of_requests_is_bounded_and_answered() {
-    // More requests than may wait, in one go; the fake agent reads only afterwards.
+    // More requests at once than may wait; the fake agent reads only afterwards.
     let ask = |id: usize| {
         format!(
             "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"fs/read_text_file\",\"params\":{{\"sessionId\":\"s\",\"path\":\"/etc/passwd\"}}}}\n"
@@ -422,7 +422,7 @@ async fn an_agent_that_does_not_hear_is_given_up_after_its_grace() {
     );
 }
 
-/// Answers up to the prompt, says nothing more, and waits to be told to stop.
+/// Answers up to the prompt, sends nothing more, and waits to be stopped.
 async fn minimal_until_cancelled(stream: DuplexStream) {
     let mut agent = FakeAgent::new(stream, CancellationToken::new(), Path::new("/"));
     for (method, answer) in [INITIALIZED, SESSION] {
@@ -437,7 +437,7 @@ async fn minimal_until_cancelled(stream: DuplexStream) {
     agent
         .hear(|heard| heard["method"] == "session/cancel")
         .await;
-    // Until the driver hangs up.
+    // Reads until the driver hangs up.
     while let Ok(Some(_)) = agent.lines.next_line().await {}
 }
 

@@ -1,6 +1,5 @@
-//! Between the agent's pipes and the protocol crate: every message goes into the transcript
-//! first, notifications become events, and what is no message at all never reaches the crate,
-//! which would answer it.
+//! Between the agent's pipes and the protocol crate. Every message goes to the transcript first,
+//! notifications become events, and invalid lines never reach the crate, which would answer them.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +17,7 @@ use crate::agent::transcript::{Direction, Transcript};
 use crate::agent::watch::Watch;
 use crate::model::evidence::SessionEnd;
 
-/// A message may hold a whole file, twice in a diff.
+/// A message may contain a whole file, twice in a diff.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Requests of the agent that wait for our answer. The crate's queues have no limit of their own,
@@ -26,7 +25,7 @@ const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// permissions at a time.
 const REQUESTS_MAX: usize = 64;
 
-/// What both directions share.
+/// State that both directions share.
 #[derive(Debug)]
 pub(super) struct AcpTransport {
     transcript: Transcript,
@@ -34,7 +33,7 @@ pub(super) struct AcpTransport {
     events: mpsc::Sender<AgentEvent>,
     updates: Mutex<Updates>,
     requests: Semaphore,
-    /// One for each file operation that runs. It goes with the operation, which outlives the
+    /// One permit for each running file operation. The operation keeps it, because it outlives the
     /// conversation that asked for it.
     files: Arc<Semaphore>,
 }
@@ -55,7 +54,7 @@ impl AcpTransport {
         })
     }
 
-    /// Runs a file operation where it may block.
+    /// Runs a file operation on a thread that may block.
     pub(super) async fn on_disk<T: Send + 'static>(
         &self,
         operation: impl FnOnce() -> T + Send + 'static,
@@ -71,22 +70,22 @@ impl AcpTransport {
         done.map_err(Error::into_internal_error)
     }
 
-    /// Waits until no file operation runs, and lets none begin any more: what is in the worktree
-    /// is about to be committed and checked.
+    /// Waits until no file operation runs, and lets none begin: the worktree is about to be
+    /// committed and checked.
     pub(super) async fn files_settled(&self) {
-        // Only this closes it, and a second call finds it so.
+        // Only this closes it, and a second call finds it closed.
         if let Ok(all) = self.files.acquire_many(REQUESTS_MAX as u32).await {
             self.files.close();
             drop(all);
         }
     }
 
-    /// What the session's updates have told so far.
+    /// What the session's updates have reported so far.
     pub(super) fn updates(&self) -> MutexGuard<'_, Updates> {
         self.updates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A receiver that is gone watches no more; the session continues.
+    /// A dropped receiver reads no more; the session continues.
     pub(super) async fn emit(&self, event: AgentEvent) {
         if matches!(event, AgentEvent::ToolStart { .. }) {
             self.watch.on_step();
@@ -94,8 +93,8 @@ impl AcpTransport {
         let _ = self.events.send(event).await;
     }
 
-    /// The last events of a session. Whoever watches too slowly for them finds the same in the
-    /// result: nothing ends a session that waits for its watchers any more.
+    /// The last events of a session. A receiver that is too slow for them finds the same in the
+    /// result: the end of a session waits for no receiver.
     pub(super) fn close(&self, result: &SessionResult) {
         if !result.usage.is_zero() {
             let _ = self.events.try_send(AgentEvent::Usage(result.usage));
@@ -140,7 +139,7 @@ impl AcpTransport {
                 }
                 None
             }
-            // The crate knows it: one of the agent's own requests is taken back.
+            // The crate handles it: one of the agent's own requests is cancelled.
             (Some("$/cancel_request"), None) | (None, Some(_)) => Some(text.into_owned()),
             (Some(_), Some(_)) => {
                 // The matching release is in `outgoing`; the semaphore is never closed.
@@ -158,7 +157,7 @@ impl AcpTransport {
     }
 }
 
-/// The agent's messages, as far as they are for the crate.
+/// The agent's messages that are for the crate.
 pub(super) fn incoming(
     reader: impl AsyncRead + Unpin + Send + 'static,
     transport: Arc<AcpTransport>,
@@ -203,7 +202,7 @@ pub(super) fn incoming(
     })
 }
 
-/// Our messages to the agent. A pipe that nobody reads any more swallows them: the end of the
+/// Our messages to the agent. If nobody reads the pipe any more, they are dropped: the end of the
 /// agent's output says what that means.
 pub(super) fn outgoing(
     writer: impl AsyncWrite + Unpin + Send + 'static,

@@ -1,5 +1,5 @@
-//! From an ACP agent's `session/update` notifications to events. Pure, and soft: an update that
-//! is not understood becomes a raw event, a part that is missing is left out.
+//! Converts an ACP agent's `session/update` notifications to events. Without I/O, and lenient: an
+//! unknown update becomes a raw event, and missing parts are left out.
 
 use std::collections::BTreeMap;
 
@@ -10,18 +10,18 @@ use crate::agent::driver::{AgentEvent, Role, one_line};
 use crate::model::clip::clip_marked;
 use crate::model::evidence::{SessionEnd, Usage};
 
-/// Tool calls that are remembered, so that one is not counted twice. Far beyond any step limit
-/// that lets a session live.
+/// Tool calls that are remembered, so that none is counted twice. Far beyond any step limit of a
+/// session.
 const TOOLS_MAX: usize = 100_000;
 
-/// The state of a session as its updates tell it.
+/// The state of a session according to its updates.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Updates {
-    /// Tool calls that were heard of, and whether they are over.
+    /// Known tool calls, and whether they are over.
     tools: BTreeMap<String, bool>,
     cost_microusd: u64,
     last_text: String,
-    /// codex-acp's word that its thread has failed, which its stop reason hides.
+    /// codex-acp's report that its thread has failed, which its stop reason hides.
     system_error: bool,
 }
 
@@ -62,8 +62,8 @@ impl Updates {
         vec![AgentEvent::Text { role, text: words }]
     }
 
-    /// `tool_call` and `tool_call_update` alike: gemini sends an update for a call that it never
-    /// announced.
+    /// Handles `tool_call` and `tool_call_update` alike: gemini sends an update for a call that it
+    /// never announced.
     fn on_tool(&mut self, update: &Value) -> Vec<AgentEvent> {
         let Some(id) = text(update, "toolCallId") else {
             return vec![AgentEvent::Raw {
@@ -114,7 +114,7 @@ impl Updates {
         }
     }
 
-    /// What was used, with the tokens of the prompt's response where there is one.
+    /// The usage, with the tokens of the prompt's response if it has any.
     pub(super) fn usage(&self, response: Option<&Value>) -> Usage {
         let (input_tokens, output_tokens) = response.map_or((0, 0), tokens);
         Usage {
@@ -124,9 +124,9 @@ impl Updates {
         }
     }
 
-    /// What a prompt's response means. codex-acp answers `end_turn` also when its thread failed,
-    /// a context overflow among the reasons; it tells so before, in `session_info_update`, and
-    /// the reason is the last text.
+    /// Interprets a prompt's response. codex-acp answers `end_turn` even if its thread failed, for
+    /// example by a context overflow. It reports that before, in `session_info_update`, and the
+    /// reason is the last text.
     pub(super) fn end_of(&self, response: &Value) -> (SessionEnd, String) {
         let stop = text(response, "stopReason").unwrap_or("");
         let said = one_line(&self.last_text);
@@ -163,14 +163,14 @@ fn text<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
     object.get(key)?.as_str()
 }
 
-/// Dollars to millionths, rounded; nothing for what is no amount.
+/// Dollars to millionths, rounded; `None` for an invalid amount.
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "checked before"
 )]
 fn microusd(dollars: f64) -> u64 {
-    // A million dollars is no cost of a session.
+    // No session costs a million dollars.
     if (0.0..1e6).contains(&dollars) {
         (dollars * 1e6).round() as u64
     } else {
@@ -178,7 +178,7 @@ fn microusd(dollars: f64) -> u64 {
     }
 }
 
-/// Tokens in and out of a prompt's response: of its `usage`, or of gemini's `_meta.quota`.
+/// Tokens in and out of a prompt's response: from its `usage`, or from gemini's `_meta.quota`.
 fn tokens(response: &Value) -> (u64, u64) {
     let number = |object: &Value, key: &str| object.get(key).and_then(Value::as_u64).unwrap_or(0);
     if let Some(usage) = response.get("usage").filter(|usage| usage.is_object()) {
@@ -196,7 +196,7 @@ fn tokens(response: &Value) -> (u64, u64) {
     })
 }
 
-/// What a tool call put out, as text.
+/// The output of a tool call, as text.
 fn output(update: &Value) -> String {
     let content = update.get("content").and_then(Value::as_array);
     let mut texts = content

@@ -1,13 +1,13 @@
-//! Recognising a failure that the cage has caused, from what the program printed.
+//! Recognises failures that the cage has caused, from the program's output.
 
 use std::path::{Path, PathBuf};
 
 use super::{Access, Cage};
 
-/// Lines at the end of an output that are looked at: the one that matters is among the last.
+/// Lines at the end of an output that are searched: the relevant one is among the last.
 const LINES_MAX: usize = 200;
 
-/// How programs say that something was refused.
+/// How programs report that something was refused.
 const REFUSED: [&str; 6] = [
     "permission denied",
     "read-only file system",
@@ -17,11 +17,11 @@ const REFUSED: [&str; 6] = [
     "erofs",
 ];
 
-/// How programs say that something is not there.
+/// How programs report that something does not exist.
 const MISSING: [&str; 4] = ["no such file", "not found", "enoent", "cannot find"];
 
-/// One sentence that names the path and the key when the cage stood in the program's way; `None`
-/// when nothing says so. Looks at the disk, to tell what would be refused without a cage, too.
+/// One sentence that names the path and the config key if the cage caused the failure; `None` if
+/// nothing shows that. Looks at the disk, because some things would be refused without a cage, too.
 pub fn explain(output: &str, cage: &Cage) -> Option<String> {
     explain_with(output, cage, &may_write, &|path| path.exists())
 }
@@ -60,7 +60,7 @@ fn explain_with(
     None
 }
 
-/// What the cage says of a path.
+/// What the cage allows for a path.
 fn access(cage: &Cage, path: &Path) -> Access {
     let mut found = (0, Access::Read);
     let own = ["/tmp", "/var/tmp", "/dev", "/proc"];

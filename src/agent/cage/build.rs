@@ -1,4 +1,4 @@
-//! From an attempt's paths, the lists and the config to its cage.
+//! Builds a cage from an attempt's paths, the lists and the config.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use super::entries::Known;
 use super::{Access, Cage, Limits, Network, Place, lists, private};
 
-/// Configs longer than this are no configs, and are hidden unread.
+/// Longer configs are hidden unread.
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
 
-/// All that a cage is made from.
+/// The inputs of a cage.
 #[derive(Clone, Debug, Default)]
 pub struct Request<'a> {
     /// The program's environment; `HOME`, `PATH` and the tools' own variables are read.
@@ -23,9 +23,9 @@ pub struct Request<'a> {
     pub readable: Vec<PathBuf>,
     /// The attempt's own directories.
     pub writable: Vec<PathBuf>,
-    /// What lies in these and is not the attempt's.
+    /// What is in these directories but not the attempt's.
     pub private: Vec<PathBuf>,
-    /// The config's additions, `~/` for the home directory.
+    /// The config's additions, with `~/` for the home directory.
     pub read: Vec<&'a str>,
     /// Like `read`, for paths to make writable.
     pub write: Vec<&'a str>,
@@ -41,8 +41,8 @@ pub struct Request<'a> {
     pub limits: Limits,
 }
 
-/// The cage that `request` describes. Looks at the disk, and makes what is missing of the agent's
-/// own directories ([`lists::PROFILES`]), and the attempt's private caches.
+/// The cage that `request` describes. Looks at the disk, and creates the agent's own directories
+/// that are missing ([`lists::PROFILES`]), and the attempt's private caches.
 pub fn build(request: &Request<'_>) -> Cage {
     let mut builder = Builder {
         request,
@@ -103,7 +103,7 @@ pub fn expand(path: &str, home: Option<&Path>) -> Option<PathBuf> {
     }
 }
 
-/// What an addition of the config gives away, if it is more than it seems.
+/// What an addition of the config exposes, if that is more than it seems.
 pub fn gives_away(
     path: &str,
     access: Access,
@@ -118,7 +118,7 @@ pub fn gives_away(
     }
     if ["docker.sock", "podman.sock", "containerd.sock", "crio.sock"].contains(&&*name) {
         return Some(format!(
-            "{path}: whoever reaches this socket can start a container as root and write any file"
+            "{path}: a process that can reach this socket can start a container as root and write any file"
         ));
     }
     if home.is_some_and(|home| home.starts_with(&real)) {
@@ -141,18 +141,23 @@ pub fn gives_away(
         };
         hidden.is_some_and(|hidden| real.starts_with(&hidden) && access != Access::Hide)
     });
-    secret.map(|known| format!("{path} is hidden because: {}", known.why))
+    secret.map(|known| {
+        format!(
+            "agents can read {path}, which is hidden by default: {}",
+            known.why
+        )
+    })
 }
 
 /// The home directory that an environment names.
 pub fn home(env: &BTreeMap<OsString, OsString>) -> Option<PathBuf> {
     let home = PathBuf::from(env.get(OsStr::new("HOME"))?);
-    // Without `..` and links, so that it compares with the paths that are hidden.
+    // Without `..` and links, so that it compares with the hidden paths.
     let home = home.canonicalize().ok().filter(|_| home.is_absolute())?;
     home.is_dir().then_some(home)
 }
 
-/// The home directory that the user database names for this process's user.
+/// The home directory of this process's user in the user database.
 fn user_home() -> Option<PathBuf> {
     let users = std::fs::read_to_string("/etc/passwd").ok()?;
     let home = home_of(&users, rustix::process::getuid().as_raw())?;
@@ -183,7 +188,7 @@ impl Builder<'_> {
         self.places.extend(places);
     }
 
-    /// Where a path of the lists is, for this user.
+    /// The place of a path of the lists, for this user.
     fn locate(&self, known: &Known) -> Option<PathBuf> {
         if let Some(moved) = self.variable(known.variable) {
             return Some(moved);
@@ -200,8 +205,8 @@ impl Builder<'_> {
         path.is_absolute().then_some(path)
     }
 
-    /// Hides secrets where a variable says they are, and where they are by default: below `HOME`
-    /// and below the home directory of the user database, which may be another one.
+    /// Hides secrets where a variable says they are, and in their default places: below `HOME` and
+    /// below the home directory of the user database, which may differ.
     fn hide_secrets(&mut self) {
         let homes: BTreeSet<PathBuf> = self.home.clone().into_iter().chain(user_home()).collect();
         let below = |path: &'static str| homes.iter().map(move |home| home.join(path));
@@ -224,9 +229,9 @@ impl Builder<'_> {
             .extend(hidden.map(|path| Place::new(path, Access::Hide)));
     }
 
-    /// Puts back, for reading, what programs are made of.
+    /// Makes readable again what programs consist of.
     fn show_tools(&mut self) {
-        // A home directory below /tmp is no less a home directory.
+        // A home directory below /tmp is a home directory, too.
         if let Some(home) = self.home.clone()
             && !self
                 .request
@@ -262,7 +267,7 @@ impl Builder<'_> {
         }
     }
 
-    /// What has been said of a path so far. `/tmp` and `/dev` are hidden without a word.
+    /// What was decided for a path so far. `/tmp` and `/dev` are hidden implicitly.
     fn access(&self, path: &Path) -> Option<Access> {
         let path = path.canonicalize().ok()?;
         let mut nearest: Option<(usize, Access)> = None;
@@ -288,7 +293,7 @@ impl Builder<'_> {
             .as_ref()
             .is_some_and(|home| home.starts_with(&path));
         let within = |hidden: &PathBuf| path.starts_with(hidden) && !holds_home;
-        // A project that is the home directory holds every tool.
+        // If the project is the home directory, it contains every tool.
         let home = |hidden: &&PathBuf| self.home.as_ref() != Some(*hidden);
         holds_home || self.request.hidden.iter().filter(home).any(within)
     }
@@ -317,10 +322,10 @@ impl Builder<'_> {
             self.places
                 .extend(path.map(|path| Place::new(path, Access::SharedCache)));
         }
-        // Secrets that lie in a cache stay hidden: they are deeper, and were said before.
+        // Secrets in a cache stay hidden: they are deeper, and were added before.
     }
 
-    /// The directories of the agent that this is.
+    /// The directories of this agent.
     fn open_profile(&mut self) {
         let Some(home) = self.home.clone() else {
             return;
@@ -341,7 +346,7 @@ impl Builder<'_> {
         };
         for profile in lists::PROFILES.iter().filter(|one| named(one.programs)) {
             for path in profile.made {
-                // Where it cannot be made, the agent says so itself.
+                // If it cannot be created, the agent reports it itself.
                 let _ = std::fs::create_dir_all(home.join(path));
             }
             for path in profile.paths() {
@@ -351,7 +356,7 @@ impl Builder<'_> {
     }
 }
 
-/// Whether a config holds one of these words. One that cannot be read holds anything.
+/// Whether a config contains one of these words. An unreadable one counts as containing them.
 fn holds(path: &Path, words: &[&str]) -> bool {
     let Ok(meta) = std::fs::metadata(path) else {
         return false;

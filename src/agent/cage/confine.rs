@@ -21,10 +21,10 @@ const KEPT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::KILL)
     .union(CapabilitySet::NET_BIND_SERVICE);
 
-/// The kernel ends agents before anything else when the machine runs out of memory.
+/// The kernel ends agents first when the machine runs out of memory.
 const OOM_SCORE: &str = "500";
 
-/// The first pids of a namespace are used once only; a limit below them would be no limit.
+/// The first pids of a namespace are used only once; a limit below them would have no effect.
 const PIDS_RESERVED: u32 = 301;
 
 /// Everything that is prepared before the program's process exists.
@@ -36,11 +36,11 @@ pub(in crate::agent) struct Confinement {
 }
 
 impl Confinement {
-    /// Makes the mounts where the tree has a mount namespace, and the rules. The caller has one
+    /// Creates the mounts if the tree has a mount namespace, and the rules. The caller has one
     /// thread, and still the right to mount.
     ///
     /// # Errors
-    /// What could not be made, in words.
+    /// What could not be created, as text.
     pub(in crate::agent) fn prepare(cage: &Cage, namespace: bool) -> Result<Self, String> {
         let mut places = cage.resolve();
         if namespace {
@@ -62,11 +62,11 @@ impl Confinement {
     /// # Errors
     /// The kernel refuses; the program must not run then.
     pub(in crate::agent) fn enter(&mut self) -> io::Result<()> {
-        // Helps the kernel to choose, and protects nobody from the program: no reason to fail.
+        // Helps the kernel to choose, and protects nothing from the program, so it may fail.
         let _ = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE);
         limit(Resource::Nofile, self.limits.open_files)?;
         if self.namespace && !self.root {
-            // In a user namespace of its own, this counts the tree's processes alone.
+            // In a user namespace of its own, this counts only the tree's processes.
             limit(Resource::Nproc, u64::from(self.limits.processes))?;
         }
         if self.root {
@@ -85,7 +85,7 @@ impl Confinement {
     }
 }
 
-/// Since Linux 6.14 a pid namespace has a limit of its own; before, the watchdog counts.
+/// Since Linux 6.14 a pid namespace has its own limit; before, the watchdog counts.
 fn limit_pids(processes: u32) {
     if processes > 0 {
         let most = processes.saturating_add(PIDS_RESERVED).to_string();
@@ -96,13 +96,13 @@ fn limit_pids(processes: u32) {
     }
 }
 
-/// The kernel's version; on an older one, the file holds the whole machine's limit.
+/// The kernel's version; on an older one, the file contains the whole machine's limit.
 fn rustix_release() -> (u32, u32) {
     let system = rustix::system::uname();
     super::probe::version(&system.release().to_string_lossy())
 }
 
-/// Lowers a limit to `most`; 0 leaves it, and one that is lower already stays.
+/// Lowers a limit to `most`; 0 changes nothing, and a lower one stays.
 fn limit(resource: Resource, most: u64) -> io::Result<()> {
     if most == 0 {
         return Ok(());
@@ -120,7 +120,7 @@ fn drop_capabilities() -> io::Result<()> {
     clear_ambient_capability_set()?;
     for capability in CapabilitySet::all().iter() {
         if !KEPT.contains(capability) {
-            // One that the kernel does not know is none that it could grant.
+            // A kernel that does not know the limit cannot exceed it.
             let _ = remove_capability_from_bounding_set(capability);
         }
     }

@@ -1,11 +1,11 @@
-//! What the cage's lists consist of.
+//! The types of the cage's lists.
 
 /// A path and why it is on its list.
 #[derive(Clone, Copy, Debug)]
 pub struct Known {
     /// Absolute, or below the home directory.
     pub path: &'static str,
-    /// The variable that moves it, where the tool has one.
+    /// The variable that moves it, if the tool has one.
     pub variable: &'static str,
     /// What needs the path, and why.
     pub why: &'static str,
@@ -27,17 +27,17 @@ pub(super) const fn moved(path: &'static str, variable: &'static str, why: &'sta
     }
 }
 
-/// A cache that a tool keeps in the attempt, where the person has none.
+/// A cache that a tool keeps in the attempt if the person has none.
 #[derive(Clone, Copy, Debug)]
 pub struct PrivateCache {
-    /// Where the tool would make it, below the home directory.
+    /// Where the tool would create it, below the home directory.
     pub path: &'static str,
     /// The variable that moves it.
     pub variable: &'static str,
-    /// Empty: the variable holds the directory alone. Otherwise this stands before the directory,
-    /// and both are added to what the variable holds.
+    /// Empty: the variable contains only the directory. Otherwise this precedes the directory, and
+    /// both are appended to the variable.
     pub option: &'static str,
-    /// Whose cache it is.
+    /// The tool that uses the cache.
     pub why: &'static str,
 }
 
@@ -54,17 +54,17 @@ pub(super) const fn private(
     }
 }
 
-/// Where one agent keeps what it must write for real: its login, which it renews, and its sessions.
+/// Where one agent keeps what it must really write: its login, which it renews, and its sessions.
 #[derive(Clone, Copy, Debug)]
 pub struct Profile {
     /// The names of its program.
     pub programs: &'static [&'static str],
-    /// Directories that the agent makes at its first start and does not run without. Inside the
-    /// cage it cannot make them, so they are made for it where they are missing.
+    /// Directories that the agent creates at its first start and does not run without. Inside the
+    /// cage it cannot create them, so missing ones are created for it.
     pub made: &'static [&'static str],
-    /// What else it uses where it is there.
+    /// What else it uses if it exists.
     pub used: &'static [&'static str],
-    /// Whose it is and what it holds.
+    /// The agent, and what these paths contain.
     pub why: &'static str,
 }
 

@@ -1,11 +1,11 @@
-//! Every path that the cage treats in a way of its own, with the reason. The config extends these
-//! lists: `cage.read`, `cage.write`, `cage.hide`.
+//! Every path that the cage treats specially, with the reason. The config extends these lists:
+//! `cage.read`, `cage.write`, `cage.hide`.
 //!
 //! Paths that do not begin with `/` are below the home directory.
 
 use super::entries::{Known, PrivateCache, Profile, known, moved, private, profile};
 
-/// What looks empty inside the cage.
+/// Paths that look empty inside the cage.
 pub const HIDDEN: &[Known] = &[
     known(".ssh", "private keys; hosts that trust them"),
     known(".gnupg", "private keys; the agent's socket"),
@@ -124,8 +124,8 @@ pub const HIDDEN: &[Known] = &[
     known("/etc/kubernetes", "cluster credentials, for root"),
 ];
 
-/// Configs of build tools that are needed for mirrors and proxies, and hidden only if they hold
-/// a credential: one of the words stands in them.
+/// Configs of build tools that mirrors and proxies need. They are hidden only if they contain one
+/// of these words, which mark a credential.
 pub const HIDDEN_IF: &[(&str, &[&str], &str)] = &[
     (".npmrc", &["_auth", "_password"], "npm token"),
     (".yarnrc.yml", &["npmAuth"], "npm token"),
@@ -177,7 +177,7 @@ const GIT_CREDENTIALS: &[&str] = &[
     "@bitbucket.org/",
 ];
 
-/// What is put back, for reading, where a directory above is hidden.
+/// Paths that become readable again below a hidden directory.
 pub const READABLE: &[Known] = &[
     known("/run/systemd/resolve", "/etc/resolv.conf leads here"),
     known("/run/resolvconf", "/etc/resolv.conf leads here"),
@@ -231,8 +231,8 @@ pub const READABLE: &[Known] = &[
     ),
 ];
 
-/// Caches of build tools. What an attempt writes there is its own and gone with it: a package
-/// that it plants is never what a person, or another attempt's check, runs later.
+/// Caches of build tools. What an attempt writes there is its own and discarded with it: a package
+/// that it plants never runs for a person, or in another attempt's check.
 pub const CACHES: &[Known] = &[
     moved(
         ".cargo",
@@ -305,7 +305,7 @@ pub const CACHES: &[Known] = &[
     known(".ipython", "IPython: profile"),
 ];
 
-/// What of the caches is written for real where no overlay file system can be had. Nothing of it
+/// The parts of caches that are really written if no overlay file system is available. None of it
 /// is on anybody's `PATH`.
 pub const SHARED_CACHES: &[Known] = &[
     known(
@@ -332,10 +332,10 @@ pub const SHARED_CACHES: &[Known] = &[
     known(".ccache", "ccache: objects"),
 ];
 
-/// Caches that a tool needs and that are not there yet. The tool would make them, and inside the
-/// cage it cannot, because the home directory is read-only. Nothing is made in the person's home
-/// directory for it: a variable leads the tool to a directory of the attempt's own, which is gone
-/// with the program, as the overlay of an existing cache is. A variable that is set stays as it is.
+/// Caches that a tool needs and that do not exist yet. Inside the cage the tool cannot create them,
+/// because the home directory is read-only. Nothing is created in the person's home directory: a
+/// variable leads the tool to a directory of the attempt's own, which is discarded with the
+/// program, like the overlay of an existing cache. A variable that is already set stays.
 pub const PRIVATE_CACHES: &[PrivateCache] = &[
     private(
         ".cache",
@@ -366,7 +366,7 @@ pub const PRIVATE_CACHES: &[PrivateCache] = &[
     ),
 ];
 
-/// The agents whose directories are known. Each is hidden from all others.
+/// The agents whose directories are known. Each agent's directories are hidden from all others.
 pub const PROFILES: &[Profile] = &[
     profile(
         &["claude", "claude-agent-acp", "claude-code-acp"],
@@ -441,13 +441,13 @@ pub const PROFILES: &[Profile] = &[
     profile(&["auggie"], &[".augment"], &[], "Auggie: login, sessions"),
 ];
 
-/// Devices that are put back into `/dev`: they hold nothing of anybody's.
+/// Devices that exist in the attempt's `/dev`: they contain nothing of anybody's.
 pub const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
 
-/// Below `/proc`, read-only although the rest is not: for root, writing there changes the machine.
+/// Below `/proc`, read-only although the rest is not: root could change the machine there.
 pub const PROC_READ_ONLY: &[&str] = &["sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi"];
 
-/// Variables that lead to what is hidden.
+/// Variables that lead to hidden paths.
 pub const VARIABLES: &[&str] = &[
     "SSH_AUTH_SOCK",
     "GPG_AGENT_INFO",

@@ -8,7 +8,8 @@
 //! - Landlock (`rules`), always: writes go nowhere else, signals and abstract sockets do not
 //!   leave the tree. Without a mount namespace it also refuses to read what must not be seen.
 //!
-//! [`lists`] holds every path with its reason. [`blame`] recognises a failure of the cage's making.
+//! [`lists`] has every path with its reason. [`blame`] recognises failures that the cage has
+//! caused.
 
 pub mod blame;
 pub mod build;
@@ -34,35 +35,36 @@ pub(super) use confine::Confinement;
 pub(super) use network::without_network;
 pub(super) use watch::Watchdog;
 
-/// What a tree may see, write and use up. Where two places overlap, the deeper path decides, and
-/// of equal paths the later one.
+/// What a tree may see, write and use up. Of overlapping places, the deeper path decides, and of
+/// equal paths the later one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cage {
-    /// Which paths differ from the rest of the machine, which can be read and not written.
+    /// Paths that differ from the rest of the machine, which can be read and not written.
     pub places: Vec<Place>,
     /// The directory that the program sees as `/tmp` and `/var/tmp`.
     pub tmp: PathBuf,
     /// The directory that receives what is written into caches; not visible inside.
     pub scratch: PathBuf,
-    /// Variables that the program gets beside its own: where caches are that the person has not.
+    /// Variables that the program gets besides its own: the places of caches that the person does
+    /// not have.
     pub env: BTreeMap<String, String>,
-    /// What of the network is there.
+    /// How much of the network is visible.
     pub network: Network,
     /// What may be used up.
     pub limits: Limits,
 }
 
-/// One path and what may be done with it and all below it.
+/// One path and what is allowed for it and everything below it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
-    /// An absolute path. One that does not exist is skipped.
+    /// An absolute path. A missing one is skipped.
     pub path: PathBuf,
     /// What may be done.
     pub access: Access,
 }
 
 impl Place {
-    /// A path and what may be done with it.
+    /// A path and what is allowed for it.
     pub fn new(path: impl Into<PathBuf>, access: Access) -> Self {
         Self {
             path: path.into(),
@@ -71,7 +73,7 @@ impl Place {
     }
 }
 
-/// What may be done with a path.
+/// What is allowed for a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Access {
@@ -79,27 +81,27 @@ pub enum Access {
     Hide,
     /// Reading and executing.
     Read,
-    /// Reading, and writing into an overlay that is gone with the attempt. Where no overlay can be
-    /// had, reading.
+    /// Reading, and writing into an overlay that is discarded with the attempt. Without overlays,
+    /// reading.
     Cache,
-    /// Writing for real, unless an overlay lies above it.
+    /// Really writing, unless an overlay covers it.
     SharedCache,
     /// Reading and writing.
     Write,
 }
 
-/// What of the network is there.
+/// How much of the network is visible.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Network {
     /// The machine's own network.
     #[default]
     Inherit,
-    /// A loopback device of the tree's own.
+    /// Only a loopback device of the tree's own.
     None,
 }
 
-/// What a tree may use up; 0 is no limit.
+/// What a tree may use; 0 is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Memory of all processes together, in bytes.
@@ -141,7 +143,7 @@ impl fmt::Display for Exceeded {
     }
 }
 
-/// A place that exists, its path free of links.
+/// An existing place, its path free of links.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Resolved {
     path: PathBuf,
@@ -151,7 +153,7 @@ struct Resolved {
 }
 
 impl Cage {
-    /// The places that exist, each path once, parents before children.
+    /// The existing places, each path once, parents before children.
     fn resolve(&self) -> Vec<Resolved> {
         let mut resolved: Vec<Resolved> = Vec::new();
         for place in &self.places {
@@ -160,7 +162,7 @@ impl Cage {
             };
             let file = !path.is_dir();
             let shared = place.access == Access::SharedCache;
-            // Saying less than an earlier place does not take its rights away.
+            // A later place that allows less does not take an earlier one's rights away.
             if shared && resolved.iter().any(|one| one.path == path) {
                 continue;
             }
@@ -185,7 +187,7 @@ impl Cage {
         serde_json::from_slice(&bytes).map_err(Into::into)
     }
 
-    /// Writes itself into a file without a name, to be handed to the stages.
+    /// Writes itself into a file without a name, which is passed to the stages.
     pub(super) fn to_file(&self) -> std::io::Result<OwnedFd> {
         use std::os::unix::fs::FileExt;
         let text = serde_json::to_vec(self)?;

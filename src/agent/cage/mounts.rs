@@ -1,8 +1,8 @@
-//! The mounts of a cage. They are made in the tree's own mount namespace, by an init that still
-//! has the right to mount; Landlock then forbids every further change of them.
+//! The mounts of a cage. They are created in the tree's own mount namespace, by an init that still
+//! has the right to mount; Landlock then forbids every further change.
 //!
-//! The order matters: what is to be seen again below a cover is held open first, then everything
-//! becomes read-only, then places are covered and put back, parents before children.
+//! The order matters: what will be visible again below a cover is opened first, then everything
+//! becomes read-only, then places are covered and mounted again, parents before children.
 
 use std::fs::{DirBuilder, File, Permissions};
 use std::io;
@@ -22,7 +22,7 @@ use super::{Access, Cage, Resolved, lists};
 /// The file that covers files: empty, in the attempt's own `/dev`.
 const EMPTY: &str = "/dev/.hidden";
 
-/// Something is to be mounted at a path.
+/// A mount to create at a path.
 struct Step {
     path: PathBuf,
     what: What,
@@ -39,10 +39,10 @@ enum What {
     },
 }
 
-/// Makes the mounts. On an error some of them may be there, and the program must not be started.
-/// Changes `places` where a cache can have no overlay.
+/// Creates the mounts. After an error some of them may exist, and the program must not be started.
+/// Changes `places` for caches without an overlay.
 pub(super) fn build(cage: &Cage, places: &mut [Resolved]) -> Result<(), String> {
-    // Relative paths of the program go through its working directory, which lies on the old mounts.
+    // Relative paths of the program use its working directory, which is on the old mounts.
     let here = std::env::current_dir().map_err(|error| format!("working directory: {error}"))?;
     let mut steps = hold(cage, places)?;
     replace_tmp(cage, &mut steps)?;
@@ -62,7 +62,7 @@ pub(super) fn build(cage: &Cage, places: &mut [Resolved]) -> Result<(), String> 
         apply(step, &mut covers).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     for cover in covers {
-        // Not what was put back below it.
+        // Except what was mounted again below it.
         set_path(&cover, libc::MOUNT_ATTR_RDONLY, 0, 0)
             .map_err(|error| format!("{}: {error}", cover.display()))?;
     }
@@ -87,7 +87,7 @@ fn replace_tmp(cage: &Cage, steps: &mut Vec<Step>) -> Result<(), String> {
     Ok(())
 }
 
-/// Opens what will be put back, while it can still be seen. A cache that can have no overlay
+/// Opens what will be mounted again, while it is still visible. A cache that can have no overlay
 /// becomes readable.
 fn hold(cage: &Cage, places: &mut [Resolved]) -> Result<Vec<Step>, String> {
     let mut steps = Vec::new();
@@ -130,11 +130,11 @@ fn hold(cage: &Cage, places: &mut [Resolved]) -> Result<Vec<Step>, String> {
     Ok(steps)
 }
 
-/// Sets what a mount that is put back allows.
+/// Sets what a mount allows.
 fn limit(mount: &OwnedFd, path: &Path, access: Access) -> io::Result<()> {
     let mut flags = libc::MOUNT_ATTR_NOSUID;
     if access == Access::Read {
-        // Programs of the machine may be set-uid; without new privileges they run as nobody else.
+        // Programs of the machine may be set-uid; without new privileges they run as the same user.
         flags = libc::MOUNT_ATTR_RDONLY;
     } else if !path.starts_with("/dev") {
         flags |= libc::MOUNT_ATTR_NODEV;
@@ -146,7 +146,7 @@ fn apply(step: Step, covers: &mut Vec<PathBuf>) -> io::Result<()> {
     match step.what {
         What::CoverDirectory => {
             if step.path.symlink_metadata().is_err() {
-                // Already below a cover, and nobody sees it.
+                // It is below a cover already, so nobody sees it.
                 return Ok(());
             }
             let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
@@ -174,7 +174,7 @@ fn apply(step: Step, covers: &mut Vec<PathBuf>) -> io::Result<()> {
     }
 }
 
-/// Below a cover there is nothing to mount on; elsewhere there is, and nothing is made.
+/// Below a cover, mount points must be created; elsewhere they exist.
 fn make_mount_point(path: &Path, file: bool) -> io::Result<()> {
     if path.symlink_metadata().is_ok() {
         return Ok(());
@@ -206,7 +206,7 @@ fn attach(mount: &OwnedFd, path: &Path) -> io::Result<()> {
     Ok(move_mount(mount, "", CWD, path, flags)?)
 }
 
-/// A detached overlay: `lower` below, writes into `scratch`.
+/// A detached overlay: reads from `lower`, writes into `scratch`.
 fn overlay(lower: &Path, scratch: &Path) -> io::Result<OwnedFd> {
     let (upper, work) = (scratch.join("upper"), scratch.join("work"));
     for directory in [&upper, &work] {
@@ -220,7 +220,7 @@ fn overlay(lower: &Path, scratch: &Path) -> io::Result<OwnedFd> {
     std::fs::set_permissions(&upper, Permissions::from_mode(mode & 0o777))?;
     let hold = |path: &Path| open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
     let held = [hold(lower)?, hold(&upper)?, hold(&work)?];
-    // By descriptor, because these options would take commas and colons in a path apart.
+    // By descriptor, because these options would split a path at commas and colons.
     let path = |held: &OwnedFd| format!("/proc/self/fd/{}", held.as_raw_fd());
     let file_system = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     for (key, held) in ["lowerdir", "upperdir", "workdir"].iter().zip(&held) {
@@ -236,13 +236,13 @@ fn overlay(lower: &Path, scratch: &Path) -> io::Result<OwnedFd> {
         FsMountFlags::FSMOUNT_CLOEXEC,
         attributes,
     )?;
-    // Made without any rights; whoever removes the attempt has to look into it.
+    // The kernel creates it without any rights, but removing the attempt requires reading it.
     let inner = work.join("work");
     let _ = std::fs::set_permissions(inner, Permissions::from_mode(0o700));
     Ok(mount)
 }
 
-/// The plain devices, as far as they are there.
+/// The plain devices that exist.
 fn hold_devices() -> Vec<(&'static str, OwnedFd)> {
     let held = lists::DEVICES.iter().filter_map(|name| {
         let mount = clone_of(&Path::new("/dev").join(name)).ok()?;
@@ -251,7 +251,7 @@ fn hold_devices() -> Vec<(&'static str, OwnedFd)> {
     held.collect()
 }
 
-/// A `/dev` of the attempt's own.
+/// Creates the attempt's own `/dev`.
 fn make_dev(cage: &Cage, devices: Vec<(&'static str, OwnedFd)>) -> io::Result<()> {
     let dev = Path::new("/dev");
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
@@ -272,7 +272,7 @@ fn make_dev(cage: &Cage, devices: Vec<(&'static str, OwnedFd)>) -> io::Result<()
     for directory in ["pts", "shm"] {
         DirBuilder::new().mode(0o755).create(dev.join(directory))?;
     }
-    // Programs that need a terminal of their own fail without one, and no other does.
+    // Programs that need a terminal of their own fail without one, and get no other.
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
     let options = c"newinstance,ptmxmode=0666,mode=620";
     if mount("devpts", "/dev/pts", "devpts", flags, Some(options)).is_ok() {

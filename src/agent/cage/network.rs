@@ -1,13 +1,13 @@
-//! A network with nothing but a loopback device.
+//! A network with only a loopback device.
 
 use std::io;
 
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
-/// Leaves the machine's network for one of the caller's own, with its loopback device up. Needs
-/// the right to administer the network namespace that it makes.
+/// Leaves the machine's network for a new one of the caller's own, with its loopback device up.
+/// Needs the right to administer the new network namespace.
 pub(in crate::agent) fn without_network() -> io::Result<()> {
-    // SAFETY: the flag that would be unsafe, FILES, is not among the flags.
+    // SAFETY: the only unsafe flag, FILES, is not set.
     unsafe { unshare_unsafe(UnshareFlags::NEWNET) }?;
     let socket = rustix::net::socket(
         rustix::net::AddressFamily::INET,

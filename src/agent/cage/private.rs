@@ -9,8 +9,8 @@ use std::path::Path;
 use super::entries::PrivateCache;
 use super::lists::PRIVATE_CACHES;
 
-/// Makes a directory below `root` for each cache that is missing in `home`; the variables that lead
-/// there, and whether there are any.
+/// Creates a directory below `root` for each cache that is missing in `home`. Returns the variables
+/// that lead there, and whether there are any.
 pub(super) fn caches(
     env: &BTreeMap<OsString, OsString>,
     home: Option<&Path>,
@@ -36,14 +36,14 @@ pub(super) fn caches(
     (variables, any)
 }
 
-/// What the variable is to hold; `None` where it is to stay as it is.
+/// The variable's new value; `None` if it stays as it is.
 fn value(cache: &PrivateCache, set: Option<&OsString>, directory: &Path) -> Option<String> {
     let directory = directory.to_str()?;
     if cache.option.is_empty() {
         return set.is_none().then(|| directory.to_owned());
     }
     let set = set.map_or(Some(""), |set| set.to_str())?;
-    // Such a variable is taken apart at spaces, and nothing quotes them.
+    // Such a variable is split at spaces, without any quotes.
     if set.contains(cache.option) || directory.contains(char::is_whitespace) {
         return None;
     }

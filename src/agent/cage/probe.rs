@@ -3,21 +3,21 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// The first argument of the process that tries out whether namespaces can be had.
+/// First argument of the process that tries to enter namespaces.
 pub(in crate::agent) const PROBE_ARGUMENT: &str = "__probe";
 
 /// What the kernel offers for a cage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Support {
-    /// The version of Landlock's interface; 0 where there is none.
+    /// The version of Landlock's interface; 0 without Landlock.
     pub landlock: u32,
-    /// Why no mount and pid namespaces can be had; `None` where they can.
+    /// Why mount and pid namespaces are not available; `None` if they are.
     pub no_namespace: Option<String>,
     /// The kernel's release.
     pub kernel: String,
 }
 
-/// The first version of Landlock's interface with which a cage holds: it restricts renames and
+/// The first version of Landlock's interface that a cage can use: it restricts renames and
 /// truncation, and its kernel (6.7) can change mounts without races.
 pub const LANDLOCK_LEAST: u32 = 4;
 
@@ -38,12 +38,12 @@ impl Support {
         }
     }
 
-    /// Whether any cage can be had.
+    /// Whether any cage is possible.
     pub fn cages(&self) -> bool {
         self.landlock >= LANDLOCK_LEAST
     }
 
-    /// What is missing for the best cage, each with its remedy; empty when nothing is.
+    /// What is missing for the best cage, each with its remedy; empty if nothing is.
     pub fn lacks(&self) -> Vec<String> {
         let mut lacks = Vec::new();
         if self.landlock == 0 {
@@ -71,7 +71,7 @@ impl Support {
     }
 }
 
-/// Tries to enter namespaces, in a process that ends after it.
+/// Tries to enter namespaces, in a process that ends afterwards.
 fn namespaces(own_executable: &Path) -> Result<(), String> {
     let output = Command::new(own_executable)
         .arg(PROBE_ARGUMENT)
@@ -88,7 +88,7 @@ fn namespaces(own_executable: &Path) -> Result<(), String> {
 /// `landlock_create_ruleset(NULL, 0, LANDLOCK_CREATE_RULESET_VERSION)`.
 pub fn landlock_version() -> u32 {
     const VERSION: u32 = 1;
-    // SAFETY: with this flag the kernel reads no attributes and makes no descriptor.
+    // SAFETY: with this flag the kernel reads no attributes and creates no descriptor.
     let version = unsafe {
         libc::syscall(
             libc::SYS_landlock_create_ruleset,

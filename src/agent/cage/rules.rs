@@ -1,9 +1,9 @@
 //! The Landlock rules of a cage.
 //!
-//! A rule allows something with a path and all below it, and nothing takes it away again. With the
-//! mounts of a cage, what must not be seen is covered, and reading is allowed everywhere. Without
-//! them, reading is allowed beside every hidden path: on the siblings of each directory that leads
-//! to one. Such a directory itself can be passed through and not listed.
+//! A rule allows something for a path and everything below it, and cannot be revoked. With mounts,
+//! hidden paths are covered, and reading is allowed everywhere. Without them, reading is allowed
+//! beside every hidden path: on the siblings of each directory that leads to one. Such a directory
+//! can be passed through but not listed.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -16,10 +16,10 @@ use rustix::fs::{Mode, OFlags, open};
 
 use super::{Access, Cage, Resolved, lists};
 
-/// The newest version whose rights these rules know; older kernels get what they can.
+/// The newest version whose rights these rules know; older kernels enforce what they know.
 const ABI_KNOWN: ABI = ABI::V7;
 
-/// The rules; to be applied by the program's process itself.
+/// The rules. The program's process itself applies them.
 pub(super) fn build(
     cage: &Cage,
     places: &[Resolved],
@@ -50,7 +50,7 @@ fn rules(cage: &Cage, places: &[Resolved], mounted: bool) -> Result<RulesetCreat
     Ok(ruleset)
 }
 
-/// Allows `access` below `path`, as far as it makes sense there; a path that is gone has no rule.
+/// Allows `access` below `path`, as far as it makes sense there; a missing path has no rule.
 fn allow(
     ruleset: RulesetCreated,
     path: &Path,
@@ -71,12 +71,12 @@ fn is_directory(held: &OwnedFd) -> bool {
     stat.is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir())
 }
 
-/// What may be written.
+/// The writable paths.
 fn writable(cage: &Cage, places: &[Resolved], mounted: bool) -> Vec<PathBuf> {
     let written = |place: &&Resolved| match place.access {
         Access::Write => true,
         Access::Cache => mounted,
-        // Below an overlay this says nothing new.
+        // Below an overlay this adds nothing.
         Access::SharedCache => true,
         Access::Hide | Access::Read => false,
     };
@@ -86,18 +86,19 @@ fn writable(cage: &Cage, places: &[Resolved], mounted: bool) -> Vec<PathBuf> {
         .map(|place| place.path.clone())
         .collect();
     paths.push(cage.tmp.clone());
-    // The kernel decides what of it is whose.
+    // The kernel decides what each process may do with it.
     paths.push("/proc".into());
     if mounted {
         paths.extend(["/tmp", "/var/tmp", "/dev/shm", "/dev/pts"].map(PathBuf::from));
     } else {
-        // Semaphores of Python and others live in /dev/shm; without mounts it is everybody's.
+        // Semaphores of Python and others are in /dev/shm; without mounts it is shared with
+        // everybody.
         paths.extend(["/dev/pts", "/dev/ptmx", "/dev/shm"].map(PathBuf::from));
     }
     paths
 }
 
-/// What may be read.
+/// The readable paths.
 fn readable(places: &[Resolved], mounted: bool) -> Vec<PathBuf> {
     if mounted {
         return vec!["/".into()];
@@ -109,7 +110,7 @@ fn readable(places: &[Resolved], mounted: bool) -> Vec<PathBuf> {
     for place in places {
         match place.access {
             Access::Hide => hidden.push(place.path.clone()),
-            // Equal paths are places' business; a deeper one has its own rule.
+            // Equal paths are decided in `places`; a deeper one has its own rule.
             _ => hidden.retain(|path| *path != place.path),
         }
     }
@@ -138,7 +139,7 @@ fn beside(path: &Path, hidden: &[PathBuf], paths: &mut Vec<PathBuf>) {
         return;
     };
     for entry in entries.flatten() {
-        // A link is followed to where it leads, which has rules of its own.
+        // A link is followed to its target, which has rules of its own.
         if !entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
             beside(&entry.path(), hidden, paths);
         }

@@ -1,4 +1,4 @@
-//! Ending a tree that uses up too much.
+//! Ends a tree that uses too much.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::{Exceeded, Limits};
 
-/// Between two looks: a tree that takes a gigabyte a second is noticed within two.
+/// Interval of checks: a tree that takes a gigabyte a second is noticed within two.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Looks at a tree from its init until it is dropped.
+/// Watches a tree from its init until it is dropped.
 pub(in crate::agent) struct Watchdog {
     over: Arc<AtomicBool>,
     exceeded: Arc<Mutex<Option<Exceeded>>>,
@@ -20,7 +20,7 @@ pub(in crate::agent) struct Watchdog {
 type Members = Arc<dyn Fn() -> Vec<u32> + Send + Sync>;
 
 impl Watchdog {
-    /// Starts looking. `members` names the tree's processes, `end` ends them all.
+    /// Starts watching. `members` names the tree's processes, `end` ends them all.
     #[expect(
         clippy::disallowed_methods,
         reason = "memory and processes have no signal; this is a thread of its own in the tree's init"
@@ -57,8 +57,8 @@ impl Watchdog {
         watchdog
     }
 
-    /// Why the tree was ended, if this did it; or what its program ended with, before there was a
-    /// look: the kernel refuses to start a process too many at once.
+    /// Why the watchdog ended the tree; or which limit its program hit before the next check,
+    /// because the kernel refuses one process too many at once.
     pub(in crate::agent) fn exceeded(&self) -> Option<Exceeded> {
         let seen = self.exceeded.lock().ok().and_then(|exceeded| *exceeded);
         seen.or_else(|| look(self.limits, &(self.members)()))
@@ -75,18 +75,18 @@ impl Drop for Watchdog {
 fn look(limits: Limits, members: &[u32]) -> Option<Exceeded> {
     if limits.processes > 0 {
         let threads: u64 = members.iter().map(|pid| number(*pid, "Threads:")).sum();
-        // The kernel's own limit is this one: who has come so far gets no further.
+        // The kernel's own limit is the same, so a tree that reaches it gets no further.
         if threads >= u64::from(limits.processes) {
             return Some(Exceeded::Processes(limits.processes.into()));
         }
     }
     if limits.memory_bytes > 0 {
-        // Cheap, and too much where processes share memory since a fork.
+        // Cheap, and too high if processes share memory since a fork.
         let kib: u64 = members.iter().map(|pid| number(*pid, "RssAnon:")).sum();
         if kib * 1024 <= limits.memory_bytes {
             return None;
         }
-        // Dear, and right.
+        // Slow, and exact.
         let kib: u64 = members.iter().map(|pid| proportional(*pid)).sum();
         if kib * 1024 > limits.memory_bytes {
             return Some(Exceeded::Memory(limits.memory_bytes));
@@ -105,7 +105,7 @@ fn proportional(pid: u32) -> u64 {
     exact.unwrap_or_else(|| number(pid, "RssAnon:"))
 }
 
-/// The number behind `field` in a file of `/proc`; `None` when the process is gone.
+/// The number behind `field` in a file of `/proc`; `None` if the process has ended.
 fn field_of(path: &str, field: &str) -> Option<u64> {
     let text = std::fs::read_to_string(path).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(field))?;

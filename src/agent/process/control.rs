@@ -1,8 +1,8 @@
 //! The socket between a parent and its child stage: worker and guard, guard and init.
 //!
-//! It is the child's standard input, so that nothing but the child inherits it, and no descriptor
-//! needs to survive an exec by accident. It carries the program's standard streams downwards once,
-//! a byte that means "end the tree", and single lines upwards. Its end means that the parent died.
+//! It is the child's standard input, so only the child inherits it, and no descriptor survives an
+//! exec by accident. It carries the program's standard streams downwards once, a byte that means
+//! "end the tree", and single lines upwards. Its end means that the parent died.
 
 use std::io::{IoSlice, IoSliceMut, Read};
 use std::mem::MaybeUninit;
@@ -18,15 +18,15 @@ use super::ProgramEnd;
 use crate::agent::cage::{Cage, Exceeded};
 use crate::model::clip::clip_chars;
 
-/// Reports are a word, numbers and an error text; a longer one is broken off.
+/// Reports are a word, numbers and an error text; a longer one is cut.
 const REPORT_BYTES_MAX: usize = 4 * 1024;
 
-/// What a stage tells its parent.
+/// What a stage reports to its parent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Report {
     /// The program runs.
     Started,
-    /// Namespaces cannot be had here; nothing was started.
+    /// Namespaces are not available here; nothing was started.
     NoNamespace(String),
     /// The program could not be started: the system's error number, if the system refused, and the
     /// reason as text for people.
@@ -125,7 +125,7 @@ impl Reports {
             .extend_from_slice(bytes.get(..room).unwrap_or(bytes));
     }
 
-    /// The next complete report, unknown lines skipped.
+    /// The next complete report. Unknown lines are skipped.
     pub(super) fn next(&mut self) -> Option<Report> {
         while let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.buffer.drain(..=end).collect();
@@ -137,16 +137,16 @@ impl Reports {
     }
 }
 
-/// What a stage is handed by its parent.
+/// What a stage gets from its parent.
 pub(super) struct Handed {
     /// The program's standard streams.
     pub streams: [OwnedFd; 3],
-    /// The cage, as a file that holds it.
+    /// The cage, as a file that contains it.
     pub cage: Option<OwnedFd>,
 }
 
 impl Handed {
-    /// Hands everything to the child stage.
+    /// Passes everything to the child stage.
     pub(super) fn send(&self, socket: &UnixStream) -> std::io::Result<()> {
         let [stdin, stdout, stderr] = &self.streams;
         let mut all = vec![stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
@@ -207,7 +207,7 @@ pub(super) fn from_stdin() -> std::io::Result<UnixStream> {
     Ok(UnixStream::from(stdin))
 }
 
-/// Blocks until the parent wants the tree ended or is gone.
+/// Blocks until the parent wants the tree ended or has died.
 pub(super) fn wait_for_end(mut socket: &UnixStream) {
     let mut byte = [0];
     loop {
@@ -218,9 +218,9 @@ pub(super) fn wait_for_end(mut socket: &UnixStream) {
     }
 }
 
-/// Closes every descriptor above the standard ones. A stage calls this first of all: whoever
-/// started the worker may have left descriptors open across exec, and an agent that holds one of
-/// them could keep a socket or a lock alive after its worker is gone.
+/// Closes every descriptor above the standard ones. A stage calls this first: the worker's parent
+/// may have left descriptors open across exec, and an agent that holds one of them could keep a
+/// socket or a lock alive after its worker has ended.
 pub(super) fn close_inherited() {
     let Ok(listing) = std::fs::read_dir("/proc/self/fd") else {
         return;
@@ -235,8 +235,8 @@ pub(super) fn close_inherited() {
         // the numbers and closed by now.
         let open = rustix::io::fcntl_getfd(unsafe { BorrowedFd::borrow_raw(number) }).is_ok();
         if open {
-            // SAFETY: the descriptor is open, and this is the first thing a stage does, so
-            // nothing in this process owns any descriptor above 2 yet.
+            // SAFETY: the descriptor is open, and a stage does this first, so nothing in this
+            // process owns any descriptor above 2 yet.
             drop(unsafe { OwnedFd::from_raw_fd(number) });
         }
     }

@@ -1,7 +1,7 @@
 //! The guard: the process between a worker and its agent. It outlives neither.
 //!
-//! It has one thread, so that the death signal which its child asked for means the death of the
-//! whole guard, and so that it may enter a user namespace.
+//! It has one thread, so that its child's death signal means the death of the whole guard, and so
+//! that it may enter a user namespace.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
@@ -22,15 +22,14 @@ use super::control::{self, Handed, Report, Reports};
 use super::table::{self, Choice};
 use crate::agent::cage::{self, Network};
 
-/// How long an init without a namespace gets to end its tree before the guard does it itself.
+/// Time for an init without a namespace to end its tree before the guard does it itself.
 const INIT_GRACE_S: i64 = 3;
 
 /// A fork bomb outside a namespace may win against the kill loop; it is reported then.
 pub(super) const KILL_LIMIT: Duration = Duration::from_secs(5);
 
-/// The guard's life. Arguments: `ns` or `plain`, [three](super::NAMES) by which the tree is
-/// recognised, the program, its arguments. The environment and
-/// the working directory are the program's already.
+/// Runs the guard. Arguments: `ns` or `plain`, [three](super::NAMES) that identify the tree, the
+/// program, its arguments. The environment and the working directory are the program's already.
 pub(super) fn run(mut arguments: impl Iterator<Item = OsString>) -> i32 {
     control::close_inherited();
     let Ok(mut worker) = control::from_stdin() else {
@@ -43,7 +42,7 @@ pub(super) fn run(mut arguments: impl Iterator<Item = OsString>) -> i32 {
         Ok(guard) => guard.watch(&mut worker),
         Err(report) => report,
     };
-    // The worker may be gone; then nobody asks.
+    // If the worker has died, nobody needs the report.
     let _ = worker.write_all(report.encode().as_bytes());
     0
 }
@@ -91,7 +90,7 @@ impl Guard {
             Err(error) if namespace => return Err(Report::NoNamespace(error.to_string())),
             Err(error) => return Err(failed("the guard's child", error)),
         };
-        // When init is gone already, its end is what gets reported.
+        // If init has died already, its end is reported.
         let _ = handed.send(&socket);
         Ok(Self {
             init,
@@ -102,9 +101,9 @@ impl Guard {
         })
     }
 
-    /// Waits until the program ends, the worker wants an end, or the worker is gone.
+    /// Waits until the program ends, the worker wants an end, or the worker dies.
     fn watch(mut self, worker: &mut UnixStream) -> Report {
-        // Without a way to watch there is no way to guard: an error is the end, too.
+        // Without a way to watch, it cannot guard, so an error is the end, too.
         let end = self.until_end(worker).unwrap_or_default();
         self.end_init();
         let left = if self.namespace {
@@ -122,7 +121,7 @@ impl Guard {
         }
     }
 
-    /// Relays reports. Returns init's refusal, or nothing when the tree is to be ended.
+    /// Relays reports. Returns init's refusal, or nothing if the tree is to be ended.
     fn until_end(&mut self, worker: &mut UnixStream) -> std::io::Result<Option<Report>> {
         loop {
             let mut fds = [
@@ -160,7 +159,7 @@ impl Guard {
             // Its socket's end tells init to end its tree and itself.
             let _ = self.socket.shutdown(std::net::Shutdown::Both);
             if let Some(pid) = self.init_pid() {
-                // A stopped init would not hear.
+                // A stopped init would not notice.
                 let _ = kill_process(pid, Signal::CONT);
                 await_exit(pid);
             }
@@ -175,7 +174,7 @@ impl Guard {
     }
 }
 
-/// The probe's life: says on its standard output why no namespaces can be had, if so.
+/// Runs the probe: prints why namespaces are not available, if so.
 pub(super) fn probe() -> i32 {
     let mounted = enter_namespaces().and_then(|()| {
         let flags = rustix::mount::MountFlags::NOSUID;
@@ -185,14 +184,14 @@ pub(super) fn probe() -> i32 {
     match mounted {
         Ok(()) => 0,
         Err(why) => {
-            // A reader that is gone has lost interest.
+            // If the reader has died, nobody needs the answer.
             let _ = writeln!(std::io::stdout(), "{why}");
             1
         }
     }
 }
 
-/// Waits for init to exit, for a while.
+/// Waits for init to exit, for a limited time.
 fn await_exit(init: Pid) {
     if let Ok(handle) = pidfd_open(init, PidfdFlags::empty()) {
         let limit = Timespec {
@@ -203,8 +202,8 @@ fn await_exit(init: Pid) {
     }
 }
 
-/// Leaves the caller's pid and mount namespaces, by way of a user namespace for those who may not
-/// do so otherwise. Children are in the new pid namespace; the first of them is its init.
+/// Leaves the caller's pid and mount namespaces, through a user namespace if the caller may not do
+/// so otherwise. Children are in the new pid namespace; the first of them is its init.
 fn enter_namespaces() -> Result<(), String> {
     let uid = rustix::process::geteuid();
     let gid = rustix::process::getegid();
@@ -212,7 +211,7 @@ fn enter_namespaces() -> Result<(), String> {
     if !uid.is_root() {
         flags |= UnshareFlags::NEWUSER;
     }
-    // SAFETY: the flag that would be unsafe, FILES, is not among the flags.
+    // SAFETY: the only unsafe flag, FILES, is not set.
     unsafe { unshare_unsafe(flags) }.map_err(|error| format!("unshare: {error}"))?;
     if !uid.is_root() {
         let (uid, gid) = (uid.as_raw(), gid.as_raw());
@@ -234,8 +233,8 @@ fn enter_namespaces() -> Result<(), String> {
     .map_err(|error| format!("mount propagation: {error}"))
 }
 
-/// Carries the right to mount over the exec of init, which for anybody but root would lose it.
-/// Init drops it before it starts the program.
+/// Keeps the right to mount across the exec of init, where anybody but root would lose it. Init
+/// drops it before it starts the program.
 fn keep_mount_right() -> rustix::io::Result<()> {
     let mut sets = capabilities(None)?;
     sets.inheritable |= CapabilitySet::SYS_ADMIN;

@@ -1,5 +1,5 @@
 //! Init: the parent of the program. In a pid namespace it is process 1, whose end ends the rest;
-//! without one it adopts what the program orphans, and ends that by itself.
+//! without one it adopts the program's orphans, and ends them itself.
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
@@ -21,17 +21,17 @@ use super::guard::KILL_LIMIT;
 use super::table::{self, Choice};
 use crate::agent::cage::{Cage, Confinement, Limits, Watchdog, lists};
 
-/// Init's life. Arguments: `ns` or `plain`, [three](super::NAMES) by which the tree is recognised,
-/// the program, its arguments.
+/// Runs init. Arguments: `ns` or `plain`, [three](super::NAMES) that identify the tree, the
+/// program, its arguments.
 pub(super) fn run(mut arguments: impl Iterator<Item = OsString>) -> i32 {
     control::close_inherited();
     let namespace = arguments.next().as_deref() == Some(OsStr::new("ns"));
     if namespace {
-        // A guard that died before this line is noticed by the end of its socket.
+        // If the guard died before this line, the end of its socket shows it.
         let _ = set_parent_process_death_signal(Some(Signal::KILL));
     }
-    // A session of its own: no terminal, and so no signals from one. Without this, Ctrl-C would
-    // end the agents before the worker has decided anything.
+    // A session of its own: no terminal, and so no signals from one. Otherwise Ctrl-C would end the
+    // agents before the worker has decided anything.
     let _ = setsid();
     let Ok(mut socket) = control::from_stdin() else {
         return 125;
@@ -62,13 +62,12 @@ pub(super) fn run(mut arguments: impl Iterator<Item = OsString>) -> i32 {
     }
 }
 
-/// A guard that is gone needs no report.
+/// A dead guard needs no report.
 fn report(socket: &mut UnixStream, report: &Report) {
     let _ = socket.write_all(report.encode().as_bytes());
 }
 
-/// Starts the program on the streams that the guard hands over; returns its pid, and what its tree
-/// may use up.
+/// Starts the program on the streams from the guard; returns its pid, and what its tree may use.
 fn start(
     socket: &UnixStream,
     namespace: bool,
@@ -109,7 +108,7 @@ fn start(
     Ok((pid, limits))
 }
 
-/// Makes the cage's mounts around this process, and has the command's process enter the rest.
+/// Creates the cage's mounts around this process, and makes the command's process enter the rest.
 fn confine(command: &mut Command, cage: &Cage, namespace: bool) -> Result<(), String> {
     let mut confinement = Confinement::prepare(cage, namespace)?;
     for name in lists::VARIABLES {
@@ -120,19 +119,19 @@ fn confine(command: &mut Command, cage: &Cage, namespace: bool) -> Result<(), St
         // The same directory, under a path short enough for sockets.
         command.env("TMPDIR", "/tmp");
     }
-    // SAFETY: this process has one thread, so that nothing in the new one can wait for a lock that
+    // SAFETY: this process has one thread, so nothing in the new one can wait for a lock that
     // another thread holds.
     unsafe { command.pre_exec(move || confinement.enter()) };
     Ok(())
 }
 
-/// Ends the tree when it uses up too much.
+/// Ends the tree when it uses too much.
 fn watch(limits: Limits, namespace: bool) -> Watchdog {
     let own = std::process::id();
     if namespace {
         let end = || {
-            // From process 1, this reaches everything in the namespace but itself.
-            // SAFETY: signals nothing outside of this pid namespace.
+            // From process 1, this reaches everything in the namespace except itself. SAFETY:
+            // signals nothing outside of this pid namespace.
             unsafe { libc::kill(-1, libc::SIGKILL) };
         };
         return Watchdog::start(limits, move || table::others(own), end);
@@ -161,7 +160,7 @@ fn drop_rights() -> rustix::io::Result<()> {
     set_capabilities(None, none)
 }
 
-/// Ends everything as soon as the guard says so or is gone, from a thread of its own.
+/// Ends everything as soon as the guard asks for it or dies, from a thread of its own.
 fn end_with_parent(socket: &UnixStream, namespace: bool) {
     let Ok(socket) = socket.try_clone() else {
         return;

@@ -1,17 +1,17 @@
-//! A program as a process tree that never outlives its worker.
+//! Runs a program as a process tree that never outlives its worker.
 //!
 //! ```text
-//! worker --socket--> guard --socket--> init --> program --> whatever it starts
+//! worker --socket--> guard --socket--> init --> program --> its children
 //! ```
 //!
-//! The guard and init are our own executable. Where the system allows it, init is process 1 of a
-//! pid namespace: nothing in it survives init, neither `setsid` nor `env -i` children, nor a fork
-//! bomb. Elsewhere the guard, init and the worker are subreapers that end their descendants in a
-//! loop. Every stage ends its tree when the socket to its parent ends. Every process carries
-//! `CREWLOG_TREE=<token>` in its environment, by which [`sweep`] finds what is left when several
+//! The guard and init are our own executable. If the system allows it, init is process 1 of a pid
+//! namespace: nothing in it survives init, neither `setsid` nor `env -i` children, nor a fork bomb.
+//! Otherwise the guard, init and the worker are subreapers that end their descendants in a loop.
+//! Every stage ends its tree when the socket to its parent ends. Every process has
+//! `CREWLOG_TREE=<token>` in its environment, with which [`sweep`] finds what is left if several
 //! stages were killed at the same moment.
 //!
-//! Where this knows nothing: what the program is, what it says, and whether it did well.
+//! It does not know what the program is, what it prints, or whether it succeeded.
 
 mod control;
 mod guard;
@@ -37,15 +37,15 @@ use crate::model::evidence::CheckEnd;
 use crate::model::trouble::TroubleKind;
 use table::Choice;
 
-/// The environment variable by which the processes of a tree are recognised.
+/// The environment variable that identifies the processes of a tree.
 pub const MARKER: &str = TREE_MARKER;
 
 const GUARD_ARGUMENT: &str = GUARD_STAGE;
 const INIT_ARGUMENT: &str = INIT_STAGE;
 
-/// Arguments of both stages that they do nothing with: the tree's token, its directory and its
-/// `TMPDIR`. Whoever traces a process back finds them in their command lines, which everybody may
-/// read and an agent cannot change.
+/// Arguments of both stages that they do not use: the tree's token, its directory and its `TMPDIR`.
+/// They identify a process by the command lines of its ancestors, which everybody may read and an
+/// agent cannot change.
 const NAMES: usize = 3;
 
 /// How long [`sweep`] tries; what still lives then is in a state that no signal ends.
@@ -54,7 +54,7 @@ const SWEEP_LIMIT: Duration = Duration::from_secs(10);
 /// How the processes of a tree are held together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Isolation {
-    /// A pid namespace if the system allows one, else the subreaper.
+    /// A pid namespace if the system allows one, else subreapers.
     #[default]
     Auto,
     /// Subreapers and kill loops only.
@@ -63,7 +63,7 @@ pub enum Isolation {
     Namespace,
 }
 
-/// What the program's standard streams are.
+/// The program's standard streams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Streams {
     /// Pipes for all three streams.
@@ -73,7 +73,7 @@ pub enum Streams {
     Merged,
 }
 
-/// A program to be run as a tree.
+/// A program to run as a tree.
 #[derive(Clone, Debug)]
 pub struct TreeCommand {
     /// A path, or a name that is looked up in the `PATH` of `env`.
@@ -84,28 +84,29 @@ pub struct TreeCommand {
     pub cwd: PathBuf,
     /// Its complete environment; the marker is added.
     pub env: BTreeMap<OsString, OsString>,
-    /// Names the tree on this machine, e.g. `<project hash>-a123`.
+    /// Identifies the tree on this machine, e.g. `<project hash>-a123`.
     pub token: String,
-    /// An executable whose `main` calls [`crate::agent::child_entry`] first of all; the running
-    /// one, unless a test says otherwise.
+    /// An executable whose `main` calls [`crate::agent::child_entry`] first; the running one,
+    /// except in tests.
     pub own_executable: PathBuf,
     /// How it is held together.
     pub isolation: Isolation,
     /// Its standard streams.
     pub streams: Streams,
-    /// What it may see, write and use up; `None` for what the user may.
+    /// What it may see, write and use; `None` for everything that the user may.
     pub cage: Option<Cage>,
 }
 
 impl TreeCommand {
-    /// The running executable, whatever has become of its file since it was started.
+    /// The running executable, even if its file was replaced since it started.
     pub const OWN_EXECUTABLE: &str = "/proc/self/exe";
 
-    /// The longest argument or variable (`NAME=value`) that Linux hands to a program, its closing
-    /// NUL included: 32 pages, whatever `ulimit` says.
+    /// The longest argument or variable (`NAME=value`) that Linux passes to a program, with its
+    /// closing NUL: 32 pages, whatever `ulimit` says.
     pub const STRING_BYTES_MAX: usize = 128 * 1024;
 
-    /// Refuses what the system would refuse with "Argument list too long", and says what is too long.
+    /// Refuses what the system would refuse with "Argument list too long", and says what is too
+    /// long.
     fn check_lengths(&self) -> Result<(), ProcessError> {
         let too_long = |what: String, bytes: usize, remedy| {
             Err(ProcessError::TooLong {
@@ -169,7 +170,7 @@ impl From<ProgramEnd> for CheckEnd {
 /// A tree could not be started or watched.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
-    /// The program itself.
+    /// The program itself cannot be started.
     #[error(
         "cannot start {program}: {reason}; install it, or add its directory to PATH (an agent is set with `agent.program`)"
     )]
@@ -188,7 +189,7 @@ pub enum ProcessError {
         TreeCommand::STRING_BYTES_MAX
     )]
     TooLong {
-        /// Which argument or variable.
+        /// The argument or variable.
         what: String,
         /// The program's name as configured.
         program: String,
@@ -197,28 +198,28 @@ pub enum ProcessError {
         /// What to do.
         remedy: &'static str,
     },
-    /// A namespace was demanded.
+    /// A namespace was demanded and is not available.
     #[error(
         "this machine allows no pid namespace ({reason}); set `environment.isolation` to \"auto\""
     )]
     NoNamespace {
-        /// What was refused.
+        /// The system's refusal.
         reason: String,
     },
-    /// Our own stages.
+    /// One of our own stages failed.
     #[error("cannot {what} for {program}: {source}")]
     Guard {
-        /// What could not be done.
+        /// The operation, as a verb.
         what: &'static str,
         /// The program that the guard was to start.
         program: String,
-        /// The system's words.
+        /// The system's error.
         source: std::io::Error,
     },
 }
 
 impl ProcessError {
-    /// What the machine lacks; `None` when it is the command that cannot be started.
+    /// What the machine lacks; `None` if the command itself cannot be started.
     pub fn trouble(&self) -> Option<TroubleKind> {
         Some(match self {
             Self::TooLong { .. } => return None,
@@ -238,8 +239,8 @@ impl ProcessError {
     }
 }
 
-/// Lets this process adopt the orphans of its descendants. A worker calls it once at its start:
-/// should a guard be killed, its processes then fall to the worker, which ends them.
+/// Lets this process adopt the orphans of its descendants. A worker calls it once at its start: if
+/// a guard is killed, its processes become the worker's children, and the worker ends them.
 pub fn become_subreaper() -> std::io::Result<()> {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(Into::into)
 }
@@ -251,19 +252,19 @@ pub fn sweep(token_prefix: &str) -> Vec<u32> {
     killed.into_iter().collect()
 }
 
-/// The same for what was left behind: descendants of the processes in `owners` are spared.
+/// Like [`sweep`], but spares descendants of the processes in `owners`.
 pub fn sweep_strays(token_prefix: &str, owners: &BTreeSet<u32>) -> Vec<u32> {
     let prefix = token_prefix;
     let (killed, _) = table::end(&Choice::Strays { prefix, owners }, SWEEP_LIMIT);
     killed.into_iter().collect()
 }
 
-/// The living processes whose marker is exactly `token`. Blocks while it looks.
+/// The living processes whose marker is exactly `token`. Blocks while it searches.
 pub fn alive(token: &str) -> Vec<u32> {
     table::living(&Choice::Marked(token))
 }
 
-/// Runs the stage that `arguments` (without the program's own name) call for, if they do.
+/// Runs the stage that `arguments` (without the program's own name) ask for, if any.
 pub(super) fn child_stage(stage: &OsStr, arguments: impl Iterator<Item = OsString>) -> Option<i32> {
     if stage == GUARD_ARGUMENT {
         Some(guard::run(arguments))

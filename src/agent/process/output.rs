@@ -1,9 +1,9 @@
-//! Keeping the beginning and the end of an output of any length.
+//! Keeps the beginning and the end of an output of any length.
 
 use std::collections::VecDeque;
 
-/// A bounded copy of an output: its first quarter and its last three, with a note of what was cut
-/// in between. The end says what went wrong, the beginning what was run.
+/// A bounded copy of an output: the first quarter of the limit and the last three, with a note of
+/// what was cut in between. The end says what went wrong, the beginning what was run.
 #[derive(Clone, Debug)]
 pub struct Output {
     head: Vec<u8>,
@@ -37,12 +37,12 @@ impl Output {
         self.cut += over as u64;
     }
 
-    /// Bytes that were cut out so far.
+    /// Bytes that were cut so far.
     pub fn cut_bytes(&self) -> u64 {
         self.cut
     }
 
-    /// What is kept, as text; bytes that are no UTF-8 are replaced.
+    /// What is kept, as text; bytes that are not UTF-8 are replaced.
     pub fn text(&self) -> String {
         let tail: Vec<u8> = self.tail.iter().copied().collect();
         if self.cut == 0 {

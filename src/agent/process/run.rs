@@ -1,4 +1,4 @@
-//! Running a check or a hook to its end.
+//! Runs a check or a hook to its end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::stopwatch::Stopwatch;
 /// What a shell exits with after a command that SIGKILL has ended.
 const SHELL_KILLED: i32 = 128 + libc::SIGKILL;
 
-/// How a command went.
+/// The result of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finished {
     /// How it ended.
@@ -36,19 +36,19 @@ pub struct Finished {
     pub exceeded: Option<Exceeded>,
 }
 
-/// Why the reading of the output stopped.
+/// Why reading the output stopped.
 enum Stop {
     End,
     TimeLimit,
     Cancelled,
 }
 
-/// Runs a command until it ends, its limit is over, or `cancel` is called. Without input, and
-/// with at most `output_limit_bytes` of its output kept. When this returns, the command and all
-/// that it started are dead.
+/// Runs a command until it ends, its time limit is over, or `cancel` is called. Without input, and
+/// with at most `output_limit_bytes` of its output kept. When this returns, the command and
+/// everything that it started are dead.
 ///
 /// # Errors
-/// When the program cannot be started.
+/// The program cannot be started.
 pub async fn run_to_end(
     command: TreeCommand,
     limit: Duration,
@@ -58,10 +58,10 @@ pub async fn run_to_end(
     run_masked(command, limit, output_limit_bytes, Arc::default(), cancel).await
 }
 
-/// The same; secrets of `mask` are in no part of the output that is kept.
+/// Like [`run_to_end`], with the secrets of `mask` removed from the output.
 ///
 /// # Errors
-/// When the program cannot be started.
+/// The program cannot be started.
 pub async fn run_masked(
     mut command: TreeCommand,
     limit: Duration,
@@ -83,7 +83,7 @@ pub async fn run_masked(
     let deadline = watch.reaches(limit_ms);
     let stop = {
         let run = async {
-            // The pipe ends when all writers are dead, which the end of the program brings about.
+            // The pipe ends when all writers are dead, which follows the end of the program.
             if let Some(pipe) = pipe.as_mut() {
                 read_all(pipe, &mut output).await;
             }
@@ -100,7 +100,8 @@ pub async fn run_masked(
     if !matches!(stop, Stop::End)
         && let Some(pipe) = pipe.as_mut()
     {
-        // What was written before the end; bounded by the pipe's buffer, as all writers are dead.
+        // What was written before the end; bounded by the pipe's buffer, because all writers are
+        // dead.
         let _ = tokio::time::timeout(Duration::from_secs(1), read_all(pipe, &mut output)).await;
     }
     let end = match stop {
@@ -165,7 +166,7 @@ impl Masked {
     }
 }
 
-/// Reads until all writers are gone.
+/// Reads until all writers have ended.
 async fn read_all(pipe: &mut tokio::net::unix::pipe::Receiver, output: &mut Masked) {
     let mut bytes = [0; 16 * 1024];
     while let Ok(read) = pipe.read(&mut bytes).await {

@@ -1,4 +1,4 @@
-//! Looking at the system's processes, and ending some of them for certain.
+//! Reads the system's process table, and ends chosen processes with certainty.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -10,8 +10,8 @@ use sysinfo::{ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System, Upda
 
 use super::MARKER;
 
-/// Pause between two looks at the process table: short against a person's patience, long against
-/// the cost of a look (about 10 µs a process).
+/// Pause between two reads of the process table: short for a waiting person, long against the cost
+/// of a read (about 10 µs per process).
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// One process, as far as trees are concerned.
@@ -19,7 +19,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 struct Entry {
     parent: u32,
     session: u32,
-    /// Seconds since 1970; with the pid it names a process well enough to notice a reused pid.
+    /// Seconds since 1970; with the pid it identifies a process well enough to notice a reused pid.
     started_s: u64,
     zombie: bool,
 }
@@ -31,30 +31,30 @@ pub(super) struct Table {
     marked: BTreeSet<u32>,
 }
 
-/// Which processes of a table are meant.
+/// Which processes of a table are chosen.
 #[derive(Clone, Debug)]
 pub(super) enum Choice<'a> {
     /// All descendants of this process.
     DescendantsOf(u32),
-    /// Children of this process that live in a session other than its own, with their
-    /// descendants: what was orphaned by a guard that died. A worker's own children (guards, git)
-    /// share its session, and no process can go back into a session it has left.
+    /// Children of this process in another session, with their descendants: the orphans of a guard
+    /// that died. A worker's own children (guards, git) share its session, and no process can
+    /// return to a session that it has left.
     AdoptedBy(u32),
-    /// Those whose environment holds the marker with exactly this token.
+    /// Processes whose environment contains the marker with exactly this token.
     Marked(&'a str),
-    /// Those whose environment holds the marker with a token that begins so.
+    /// Processes whose environment contains the marker with a token of this prefix.
     MarkedPrefix(&'a str),
     /// The same, without the descendants of these processes.
     Strays {
-        /// How their tokens begin.
+        /// Prefix of their tokens.
         prefix: &'a str,
-        /// Whose descendants are nobody's left-overs.
+        /// Processes whose descendants are not left-overs.
         owners: &'a BTreeSet<u32>,
     },
 }
 
 impl Table {
-    /// Looks at all processes; at the environments only if `choice` needs them.
+    /// Reads all processes, and their environments only if `choice` needs them.
     pub(super) fn look(choice: &Choice<'_>) -> Self {
         let environ = !matches!(choice, Choice::DescendantsOf(_) | Choice::AdoptedBy(_));
         let mut kind = ProcessRefreshKind::nothing().without_tasks();
@@ -89,7 +89,7 @@ impl Table {
         table
     }
 
-    /// The chosen processes that live, zombies left out, this process never among them.
+    /// The chosen living processes, without zombies and without this process.
     pub(super) fn choose(&self, choice: &Choice<'_>) -> Vec<u32> {
         let chosen: BTreeSet<u32> = match choice {
             Choice::Marked(_) | Choice::MarkedPrefix(_) => self.marked.clone(),
@@ -151,12 +151,12 @@ fn token_of(entry: &OsStr) -> Option<&[u8]> {
         .strip_prefix(b"=")
 }
 
-/// The chosen processes that live right now.
+/// The chosen processes that live now.
 pub(super) fn living(choice: &Choice<'_>) -> Vec<u32> {
     Table::look(choice).choose(choice)
 }
 
-/// All processes that are to be seen here, but one; for an init, those of its namespace.
+/// All visible processes except one; for an init, those of its namespace.
 pub(super) fn others(own: u32) -> Vec<u32> {
     let Ok(entries) = std::fs::read_dir("/proc") else {
         return Vec::new();
@@ -168,9 +168,9 @@ pub(super) fn others(own: u32) -> Vec<u32> {
     pids.collect()
 }
 
-/// Ends the chosen processes with SIGKILL, again and again until none is left or `limit` is over,
-/// because a process may fork while it is looked for. Returns those that were killed, and how
-/// many live on.
+/// Ends the chosen processes with SIGKILL, repeatedly until none is left or `limit` is over,
+/// because a process may fork during the search. Returns those that were killed, and how many still
+/// live.
 #[expect(
     clippy::disallowed_methods,
     reason = "nobody tells when a process that is not our child is gone, and this runs in a stage or a blocking thread"
@@ -197,7 +197,7 @@ pub(super) fn end(choice: &Choice<'_>, limit: Duration) -> (BTreeSet<u32>, usize
     }
 }
 
-/// Kills one process, unless its pid means another process by now.
+/// Kills one process, unless its pid belongs to another process by now.
 fn kill(pid: u32, seen: &Table) -> bool {
     let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
         return false;
@@ -205,8 +205,8 @@ fn kill(pid: u32, seen: &Table) -> bool {
     let Ok(handle) = pidfd_open(raw, PidfdFlags::empty()) else {
         return false;
     };
-    // The handle is fixed to whoever has the pid now; only if it is still the one that was seen
-    // does the signal go out.
+    // The handle belongs to the present owner of the pid; the signal is sent only if that is still
+    // the process that was seen.
     let pid = sysinfo::Pid::from_u32(pid);
     let kind = ProcessRefreshKind::nothing().without_tasks();
     let Ok(mut system) = System::new() else {
@@ -218,14 +218,14 @@ fn kill(pid: u32, seen: &Table) -> bool {
     now.is_some() && now == then && pidfd_send_signal(&handle, Signal::KILL).is_ok()
 }
 
-/// Takes the zombies away that fell to this process.
+/// Reaps the zombies that this process has adopted.
 fn reap(table: &Table, choice: &Choice<'_>) {
     match choice {
-        // A guard and an init have no other children than the tree's.
+        // A guard and an init have no children except the tree's.
         Choice::DescendantsOf(_) => {
             while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
         }
-        // A worker has children that others wait for; only the adopted ones are nobody's.
+        // A worker has children that others wait for; only the adopted ones are reaped here.
         Choice::AdoptedBy(root) => {
             for pid in table.adopted(*root) {
                 if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {

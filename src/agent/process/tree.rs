@@ -19,18 +19,18 @@ use super::{GUARD_ARGUMENT, Isolation, MARKER, ProcessError, ProgramEnd, Streams
 use crate::agent::cage::{Cage, Exceeded};
 use crate::stopwatch::timeout;
 
-/// Two executions of our own binary and one of the program; a machine so busy that this takes
-/// longer cannot run agents.
+/// Time for two executions of our own binary and one of the program. A machine so busy that this
+/// takes longer cannot run agents.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// A guard that does not end its tree within this time is stopped or wedged; it is killed, and
-/// the worker ends the rest. More than the guard and init may take together.
+/// A guard that does not end its tree within this time is stopped or hangs; it is killed, and the
+/// worker ends the rest. More than the guard and init may take together.
 const GUARD_LIMIT: Duration = Duration::from_secs(15);
 
-/// Remembered for the life of this process, so that every further tree is spared the attempt.
+/// Remembered while this process lives, so that later trees skip the attempt.
 static NO_NAMESPACES: AtomicBool = AtomicBool::new(false);
 
-/// How a tree ended. No process of it lives any more, except where `left` says so.
+/// How a tree ended. No process of it lives any more, except those counted in `left`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ended {
     /// How the program ended. The program of a tree that was killed has been killed, too.
@@ -59,7 +59,7 @@ pub struct Tree {
     exceeded: Option<Exceeded>,
 }
 
-/// What one try to start the guard came to.
+/// The result of one try to start the guard.
 enum Start {
     Running(Box<Tree>),
     NoNamespace(String),
@@ -145,7 +145,7 @@ impl Tree {
         if let Some(Some(Report::Started)) = report {
             return Ok(Start::Running(tree));
         }
-        // Whatever it was, nothing of it lives when the caller hears of it.
+        // Nothing of it lives when the caller gets the error.
         tree.kill().await;
         match report {
             Some(Some(Report::NoNamespace(reason))) => Ok(Start::NoNamespace(reason)),
@@ -171,7 +171,7 @@ impl Tree {
         self.namespace
     }
 
-    /// Waits until the program has ended. Whatever it left behind is ended then, and this returns
+    /// Waits until the program has ended. Then ends everything that it left behind, and returns
     /// when all are dead. May be dropped and called again.
     pub async fn wait(&mut self) -> Ended {
         if let Some(ended) = self.ended {
@@ -195,7 +195,7 @@ impl Tree {
         if let Some(ended) = self.ended {
             return ended;
         }
-        // A stopped guard would not hear. One that is gone already is noticed while waiting.
+        // A stopped guard would not notice. One that has ended is noticed while waiting.
         if let Some(pid) = self.guard.id().and_then(|pid| i32::try_from(pid).ok())
             && let Some(pid) = rustix::process::Pid::from_raw(pid)
         {
@@ -208,7 +208,7 @@ impl Tree {
         }
     }
 
-    /// The guard's next word; `None` when it is gone. May be dropped and called again.
+    /// The guard's next report; `None` if it has ended. May be dropped and called again.
     async fn next_report(&mut self) -> Option<Report> {
         loop {
             if let Some(report) = self.reports.next() {
@@ -244,7 +244,7 @@ impl Tree {
     }
 }
 
-/// By these arguments, any process of the tree can be told where it belongs.
+/// These arguments identify the tree of any of its processes.
 fn names(command: &TreeCommand) -> [&OsStr; super::NAMES] {
     let tmp = command.env.get(OsStr::new("TMPDIR"));
     [

@@ -1,4 +1,4 @@
-//! The job as the worker wrote it down, and the verdict as the worker reads it.
+//! The job as the worker wrote it, and the verdict as the worker reads it.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::ScriptError;
 
-/// The part of `job.json` that matters here; the file may say more.
+/// The part of `job.json` that matters here; the file may contain more.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Job {
     pub(super) kind: Kind,
@@ -29,7 +29,7 @@ pub(super) struct Feature {
     pub(super) id: u32,
     #[serde(default)]
     pub(super) regressed: bool,
-    /// How often it has regressed so far, from 1; a job that does not say means the first time.
+    /// How often it has regressed so far, from 1; a job without it means the first time.
     #[serde(default = "one")]
     pub(super) regressions: u32,
 }
@@ -103,7 +103,7 @@ impl Verdicts {
     }
 }
 
-/// Writes a file so that nobody sees half of it.
+/// Writes a file atomically.
 fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");

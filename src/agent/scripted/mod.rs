@@ -1,6 +1,6 @@
 //! The scripted agent: a real ACP agent over standard input and output that plays scripts instead
-//! of asking a model. It makes the demo and the tests possible without a provider, and the worker
-//! drives it like any other agent.
+//! of asking a model. The demo and the tests use it instead of a provider, and the worker drives it
+//! like any other agent.
 
 mod job;
 mod play;
@@ -29,10 +29,10 @@ use tokio_util::sync::CancellationToken;
 
 use play::Player;
 
-/// The argument that asks for this agent.
+/// The argument that selects this agent.
 pub const ARGUMENT: &str = "scripted-agent";
 
-/// Set by a script that hangs: not even the end of its input ends the process then.
+/// Set by a script that hangs: then, not even the end of its input ends the process.
 static HUNG: AtomicBool = AtomicBool::new(false);
 
 /// A script cannot be played.
@@ -41,10 +41,10 @@ enum ScriptError {
     /// An environment variable is missing.
     #[error("{name} is not set; the scripted agent is started by a worker, for a job")]
     Environment {
-        /// Name of the thing that the error is about.
+        /// Name of the variable.
         name: &'static str,
     },
-    /// The job is not as it should be.
+    /// The job is invalid.
     #[error("cannot read the job {path}: {why}")]
     Job {
         /// Path of the file or directory.
@@ -52,7 +52,7 @@ enum ScriptError {
         /// What is wrong.
         why: String,
     },
-    /// The script is not as it should be.
+    /// The script is invalid.
     #[error("cannot read the script {path}: {why}")]
     Script {
         /// Path of the file or directory.
@@ -60,36 +60,36 @@ enum ScriptError {
         /// What is wrong.
         why: String,
     },
-    /// There is nothing in the script for this job.
+    /// The script has nothing for this job.
     #[error("the script of feature {feature} has no [[{section}]] for this job")]
     NoPart {
         /// Number of the feature.
         feature: u32,
-        /// What is missing.
+        /// The missing section.
         section: &'static str,
     },
     /// A step failed on a file.
     #[error("cannot {what} {path}: {source}")]
     File {
-        /// What was to be done.
+        /// The operation, as a verb.
         what: &'static str,
-        /// To which file.
+        /// Path of the file.
         path: PathBuf,
-        /// The system's words.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// A patch does not fit the worktree, or a program is missing.
+    /// A patch does not apply, or a program is missing.
     #[error("{what} failed: {why}")]
     Command {
-        /// What was run.
+        /// The command that was run.
         what: String,
         /// The reason, as text for people.
         why: String,
     },
-    /// The client refused.
+    /// The client refused a request.
     #[error("the client refused {what}: {why}")]
     Client {
-        /// What was asked.
+        /// The request that was refused.
         what: &'static str,
         /// The reason, as text for people.
         why: String,
@@ -104,7 +104,7 @@ struct Known {
     cancel: CancellationToken,
 }
 
-/// The agent's life; returns its exit code. Arguments: `--script DIR`.
+/// Runs the agent; returns its exit code. Arguments: `--script DIR`.
 pub(super) fn run(mut arguments: impl Iterator<Item = OsString>) -> i32 {
     let usage = (arguments.next(), arguments.next(), arguments.next());
     let (Some(flag), Some(directory), None) = usage else {
@@ -131,7 +131,7 @@ pub(super) fn run(mut arguments: impl Iterator<Item = OsString>) -> i32 {
     while HUNG.load(Ordering::Relaxed) {
         std::thread::park();
     }
-    // A read of standard input may be under way in a thread of the runtime; nobody waits for it.
+    // A thread of the runtime may still read standard input; nobody waits for it.
     runtime.shutdown_background();
     match result {
         Ok(()) => 0,
@@ -139,7 +139,7 @@ pub(super) fn run(mut arguments: impl Iterator<Item = OsString>) -> i32 {
     }
 }
 
-/// Standard error is where an agent's complaints belong; nothing else reads it here.
+/// An agent's complaints belong on standard error; nothing else reads it here.
 fn complain(what: &str, code: i32) -> i32 {
     let _ = writeln!(std::io::stderr(), "scripted-agent: {what}");
     code
@@ -214,7 +214,7 @@ fn standard(stream: std::io::Result<OwnedFd>) -> Result<tokio::fs::File, Error> 
     Ok(tokio::fs::File::from_std(std::fs::File::from(stream)))
 }
 
-/// `session/prompt` as we take it: what is asked does not matter to a script.
+/// `session/prompt` as we read it: a script ignores the prompt's text.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonRpcRequest)]
 #[request(method = "session/prompt", response = PromptAnswer)]
 #[serde(rename_all = "camelCase")]
@@ -222,7 +222,7 @@ struct Prompt {
     session_id: SessionId,
 }
 
-/// The answer to a prompt. It says what was used, which the stable protocol's type leaves out.
+/// The answer to a prompt. It contains the usage, which the stable protocol's type leaves out.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonRpcResponse)]
 #[serde(rename_all = "camelCase")]
 struct PromptAnswer {

@@ -1,4 +1,4 @@
-//! Playing a script, step by step, as an agent would do it.
+//! Plays a script, step by step, as an agent would work.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -19,16 +19,16 @@ use super::script::{Script, Step, StopReason, UsageStep};
 use super::{HUNG, Known, PromptAnswer, ScriptError, tools};
 use crate::model::clip::clip;
 
-/// Time for what was said before a crash to get out of the process; nobody acknowledges it.
+/// Time for output before a crash to leave the process; nobody acknowledges it.
 const LAST_WORDS: Duration = Duration::from_millis(50);
 
 /// The context window that usage is reported against; a scripted agent has none.
 const CONTEXT_TOKENS: u64 = 200_000;
 
-/// Lines of a judging command's output that make the reason of a failure.
+/// Lines of a judging command's output that become the reason of a failure.
 const REASON_LINES: usize = 5;
 
-/// Whether the script goes on after a step.
+/// Whether the script continues after a step.
 enum Flow {
     On,
     Stop(&'static str),
@@ -61,7 +61,7 @@ impl Player {
         }
     }
 
-    /// Plays until the scripts or the client's patience end; returns the prompt's answer.
+    /// Plays until the scripts end or the client cancels; returns the prompt's answer.
     pub(super) async fn play(mut self) -> Result<PromptAnswer, ScriptError> {
         let job = Job::read()?;
         let mut verdicts = Verdicts::new(&job);
@@ -76,7 +76,7 @@ impl Player {
             })?;
             for step in &part.steps {
                 let cancel = self.known.cancel.clone();
-                // An agent that hangs does not hear that it is to stop, either.
+                // An agent that hangs does not notice that it should stop, either.
                 let hears = !matches!(step, Step::Hang { .. });
                 let flow = tokio::select! {
                     biased;
@@ -140,7 +140,7 @@ impl Player {
         Ok(Flow::On)
     }
 
-    /// A client that is gone is noticed by the next request, or by the end of our input.
+    /// A client that has gone is noticed at the next request, or at the end of our input.
     fn tell(&self, update: SessionUpdate) {
         let notification = SessionNotification::new(self.session.clone(), update);
         let _ = self.client.send_notification(notification);
@@ -229,7 +229,7 @@ impl Player {
         Ok(())
     }
 
-    /// Runs a command if the client permits it; `None` when not.
+    /// Runs a command if the client permits it; `None` if not.
     async fn run(&mut self, command: &str) -> Result<Option<tools::Ran>, ScriptError> {
         let id = self.begin(command, ToolKind::Execute);
         let option = |id: &'static str, kind| PermissionOption::new(id, id, kind);
@@ -271,7 +271,7 @@ impl Player {
         self.tell(SessionUpdate::UsageUpdate(update));
     }
 
-    /// Writes half of a file and dies of it.
+    /// Writes half of a file and crashes.
     async fn crash(&self, path: &Path, text: &str) -> Result<(), ScriptError> {
         let full = self.known.worktree.join(path);
         let half = clip(text, text.len() / 2);
@@ -285,7 +285,7 @@ impl Player {
             source,
         })?;
         tokio::time::sleep(LAST_WORDS).await;
-        // The crash is meant; a core file in the worktree is not.
+        // The crash is intended; a core file in the worktree is not.
         let none = rustix::process::Rlimit {
             current: Some(0),
             maximum: Some(0),
@@ -295,7 +295,7 @@ impl Player {
     }
 }
 
-/// Says nothing more and hears nothing more, until killed.
+/// Writes and reads nothing more, until killed.
 async fn hang(detached: bool, worktree: &Path) -> Result<(), ScriptError> {
     if detached {
         let child = std::process::Command::new("setsid")

@@ -1,4 +1,4 @@
-//! Scripts: what the scripted agent does for one feature. Pure, but for reading the file.
+//! Scripts: what the scripted agent does for one feature. Without I/O, except reading the file.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -49,7 +49,7 @@ pub(super) enum Step {
     Usage(UsageStep),
 }
 
-/// How a turn may end by the script's will.
+/// How a script can end a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum StopReason {
@@ -59,7 +59,7 @@ pub(super) enum StopReason {
     Cancelled,
 }
 
-/// What is said to have been used.
+/// The usage that is reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct UsageStep {
@@ -153,7 +153,7 @@ impl TryFrom<RawStep> for Step {
 
 const ONE_ACTION: &str = "a step has exactly one action, such as { say = \"...\" }";
 
-/// A path that stays below wherever it is put.
+/// A path that stays below the directory it is joined to.
 fn inside(path: PathBuf) -> Result<PathBuf, String> {
     let plain = path
         .components()
@@ -192,7 +192,7 @@ impl Script {
         toml::from_str(text).map_err(|error| fail(error.to_string()))
     }
 
-    /// The part of the script that this job is for. The last entry serves all later tries.
+    /// The part of the script for this job. The last entry serves all later tries.
     pub(super) fn choose(&self, job: &Job, feature: &Feature) -> Option<&Try> {
         let (tries, number) = match job.kind {
             Kind::Testing => (&self.test, job.attempt_number),

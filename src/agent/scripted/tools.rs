@@ -10,14 +10,14 @@ use tokio::process::Command;
 use super::ScriptError;
 use crate::agent::process::Output;
 
-/// Output beyond this is nothing that anybody reads in a transcript.
+/// Longer output is cut; nobody reads it in a transcript.
 const OUTPUT_BYTES_MAX: usize = 16 * 1024;
 
-/// A command's background children may hold its output open; it is read so long after the
-/// command itself has ended.
+/// A command's background children may hold its output open; it is read this long after the command
+/// itself has ended.
 const DRAIN_LIMIT: Duration = Duration::from_millis(200);
 
-/// How a command went.
+/// The result of a command.
 pub(super) struct Ran {
     pub(super) ok: bool,
     pub(super) output: String,

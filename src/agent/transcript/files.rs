@@ -24,12 +24,12 @@ impl Files {
         PathBuf::from(name)
     }
 
-    /// As older versions wrote it.
+    /// The file of older versions.
     pub(super) fn uncompressed(&self) -> PathBuf {
         self.with(".jsonl")
     }
 
-    /// The beginning is piece 0.
+    /// A piece's file; the beginning is piece 0.
     pub(super) fn piece(&self, piece: u64) -> PathBuf {
         match piece {
             0 => self.with(".jsonl.zst"),
@@ -37,7 +37,7 @@ impl Files {
         }
     }
 
-    /// The pieces of the end that are there, oldest first.
+    /// The existing pieces of the end, oldest first.
     pub(super) fn tail(&self) -> io::Result<Vec<u64>> {
         let dir = self.base.parent().unwrap_or(Path::new("."));
         let name = self.base.file_name().unwrap_or_default();
@@ -61,7 +61,7 @@ impl Files {
         gone(fs::remove_file(self.piece(piece)))
     }
 
-    /// Removes all of it.
+    /// Removes all files of the record.
     pub(super) fn remove(&self) -> io::Result<()> {
         for piece in self.tail()? {
             self.remove_piece(piece)?;

@@ -1,4 +1,4 @@
-//! Reading a record, also one that is being written or whose writer was killed.
+//! Reads a record, even one that is being written or whose writer was killed.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -8,22 +8,22 @@ use std::path::{Path, PathBuf};
 use super::Begins;
 use super::files::Files;
 
-/// A first row of a piece is shorter; what is longer is none.
+/// A piece's first row is shorter; a longer one is invalid.
 const BEGINS_BYTES_MAX: u64 = 256;
 
-/// The rows of a record as JSON lines. Where rows were left out, a row says how much.
+/// The rows of a record as JSON lines. If rows were left out, a row says how much.
 pub struct Reader {
-    /// What is read next.
+    /// The file that is read now.
     now: Box<dyn BufRead + Send>,
-    /// Pieces of the end that follow.
+    /// The next pieces of the end.
     next: VecDeque<PathBuf>,
-    /// Bytes of rows that were handed out.
+    /// Bytes of rows that were returned.
     told: u64,
     /// True before the first row of a piece of the end.
     begins: bool,
 }
 
-/// Opens the record `base`; `None` when there is none. The path is that of its first file.
+/// Opens the record `base`; `None` if there is none. Also returns the path of its first file.
 ///
 /// # Errors
 /// The disk refuses.
@@ -57,7 +57,7 @@ fn decoder(file: File) -> io::Result<Box<dyn BufRead + Send>> {
     Ok(Box::new(BufReader::new(Whole(decoder))))
 }
 
-/// A stream whose end was not written (its writer runs, or was killed) ends where it ends.
+/// A stream whose end was not written (its writer runs, or was killed) just ends.
 struct Whole<R>(R);
 
 impl<R: Read> Read for Whole<R> {
@@ -97,14 +97,14 @@ impl Reader {
                     self.now = decoder(file)?;
                     self.begins = true;
                 }
-                // Its writer has gone on meanwhile.
+                // Its writer has continued since.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// Reads the first row of a piece; a note in its place where something is left out before it.
+    /// Reads the first row of a piece; returns a note instead if something is left out before it.
     fn beginning(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut row = Vec::new();
         let mut limited = (&mut self.now).take(BEGINS_BYTES_MAX);

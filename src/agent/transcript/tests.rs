@@ -42,7 +42,7 @@ fn a_long_session_keeps_its_beginning_and_its_end() {
     let mut noise = 1_u64;
     let mut all = 0;
     for number in 0..20_000 {
-        // Something that hardly compresses.
+        // Noise, which hardly compresses.
         noise = noise
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1);
@@ -86,7 +86,7 @@ fn a_long_session_keeps_its_beginning_and_its_end() {
         kept as u64 <= limit + 1_024 && kept as u64 > limit / 2,
         "{kept}"
     );
-    // The next session of this name begins anew.
+    // The next session of this name starts anew.
     drop(Transcript::create(&base, limit).expect("file"));
     let names = std::fs::read_dir(directory.path()).expect("a directory");
     assert_eq!(names.count(), 1);
@@ -123,7 +123,7 @@ fn one_line_is_never_longer_than_its_share() {
     assert!(kept >= Transcript::BYTES_MIN / 64, "{kept}");
 }
 
-/// As it is while the worker runs, and after it was killed: nobody has ended the stream.
+/// As it is while the worker runs, and after it was killed: the stream has no end.
 #[test]
 fn what_was_said_can_be_read_before_the_end() {
     let directory = tempfile::tempdir().expect("directory");

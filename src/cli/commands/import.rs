@@ -114,7 +114,7 @@ struct Counts {
 }
 
 impl Counts {
-    /// What the events from `first` to `last` do, for a file of so many features.
+    /// Counts what the events from `first` to `last` changed, for a file of this many features.
     async fn of(
         here: &ProjectContext,
         first: Sequence,
@@ -146,7 +146,7 @@ impl Counts {
         })
     }
 
-    /// In words: `imported 2 new features, 1 changed, 40 as they were`.
+    /// As text: `imported 2 new features, changed 1, left 40 as before`.
     fn words(self) -> String {
         let features = |count: usize| if count == 1 { "feature" } else { "features" };
         let (added, changed) = (self.added, self.changed);

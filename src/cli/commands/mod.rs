@@ -82,26 +82,11 @@ fn warn_about_source(context: &Context, source: &Source) {
     }
 }
 
-/// Submits a person's command and prints `done`, or `already` if it changed nothing because
-/// everything was already as the command asks.
-fn submit(
-    context: &Context,
-    command: PersonCommand,
-    done: &str,
-    already: &str,
-) -> Result<ExitCode, Error> {
-    let text = |events| if events == 0 { already } else { done };
-    submit_counted(context, command, |events| text(events).to_owned())
-}
-
-/// Submits a person's command and prints what `text` makes of the number of its events.
-fn submit_counted(
-    context: &Context,
-    command: PersonCommand,
-    text: impl FnOnce(u64) -> String,
-) -> Result<ExitCode, Error> {
+/// Submits a person's command and prints what it did. `typed` are the settings that it changes, as
+/// they were typed.
+fn submit(context: &Context, command: PersonCommand, typed: &str) -> Result<ExitCode, Error> {
     let here = ProjectContext::find(context)?;
-    let submitted = store::submit(&here.project, &here.config, command);
+    let submitted = store::submit(&here.project, &here.config, command.clone());
     let (first, last) = runtime::start()?.block_on(submitted)?;
     let events = (last.0 + 1).saturating_sub(first.0);
     if context.out.is_json() {
@@ -110,7 +95,8 @@ fn submit_counted(
         });
         context.out.json(&json)?;
     } else if !context.out.quiet {
-        context.out.line(text(events))?;
+        let page = pages::accepted::page(&command, events, typed, &context.out);
+        context.out.bytes(page.as_bytes())?;
     }
     Ok(ExitCode::Passing)
 }

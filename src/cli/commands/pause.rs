@@ -23,13 +23,6 @@ pub struct Args {
 
 /// Carries the verb out.
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
-    let command = PersonCommand::Pause {
-        reason: args.reason.clone(),
-    };
-    super::submit(
-        context,
-        command,
-        "paused: open attempts continue, no new ones start until `scheduler resume`",
-        "already paused; `scheduler resume` continues the run",
-    )
+    let reason = args.reason.clone();
+    super::submit(context, PersonCommand::Pause { reason }, "")
 }

@@ -23,13 +23,5 @@ pub struct Args {
 /// Carries the verb out.
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     let feature = args.feature;
-    let command = PersonCommand::Remove { feature };
-    super::submit(
-        context,
-        command,
-        &format!(
-            "removed {feature}; what is merged stays on the branch, and the log keeps its history"
-        ),
-        &format!("{feature} is already removed"),
-    )
+    super::submit(context, PersonCommand::Remove { feature }, "")
 }

@@ -11,7 +11,7 @@ use crate::agent::transcript;
 use crate::cli::Context;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
-use crate::cli::pages::{damage, time};
+use crate::cli::pages::{self, damage, time};
 use crate::cli::project::Project;
 use crate::cli::{failures, store};
 use crate::model::ids::AttemptId;
@@ -60,22 +60,26 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     }
     let beside = Beside::find(project, AttemptId(findings.head().sequence.0))?;
     let aside = aside(project)?;
-    let plan = Plan {
-        context,
-        findings: &findings,
-        beside: &beside,
-        aside: &aside,
-    };
     if !context.out.is_json() {
-        plan.show()?;
+        let plan = pages::repair::Plan {
+            findings: &findings,
+            results: beside.results.len(),
+            transcripts: beside.transcripts.len(),
+            aside: &aside,
+        };
+        let page = pages::repair::plan(&plan, &context.out);
+        context.out.bytes(page.as_bytes())?;
     }
     beside.nobody_works()?;
     if !args.yes && !asked(context)? {
-        plan.end(false)?;
+        match context.out.is_json() {
+            true => context.out.json(&json(&findings, &beside, &aside, false))?,
+            false => context.out.line(pages::repair::UNCHANGED)?,
+        }
         return Ok(ExitCode::LogDamaged);
     }
     beside.set_aside(&project.log)?;
-    let json = plan.json(true);
+    let json = json(&findings, &beside, &aside, true);
     let options = store::open_options(&here.config);
     let repaired = repair::repair(findings, &project.log, &project.snapshots, &aside, &options);
     let repaired = repaired.map_err(failed)?;
@@ -83,7 +87,8 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     if context.out.is_json() {
         context.out.json(&json)?;
     } else if !context.out.quiet {
-        print_repaired(context, &repaired, &aside)?;
+        let page = pages::repair::repaired(&repaired, &aside, &context.out);
+        context.out.bytes(page.as_bytes())?;
     }
     Ok(ExitCode::Passing)
 }
@@ -97,7 +102,6 @@ fn texts(
 ) -> Result<ExitCode, Error> {
     let aside = aside(project)?;
     let out = &context.out;
-    let count = findings.lost.len() as u64;
     let json = |repaired: bool| {
         json!({
             "whole": false, "repaired": repaired, "kept": findings.head().sequence,
@@ -105,20 +109,8 @@ fn texts(
         })
     };
     if !out.is_json() {
-        out.line(damage::what(findings))?;
-        for line in damage::lost(&findings.lost, count) {
-            out.line(format_args!("  {line}"))?;
-        }
-        out.line("a repair")?;
-        let head = findings.head().sequence;
-        out.line(format_args!("  keeps     all {head} events"))?;
-        let altered = findings.altered().count();
-        out.line(format_args!(
-            "  moves     {altered} altered {} to {}",
-            if altered == 1 { "text" } else { "texts" },
-            aside.display()
-        ))?;
-        out.line("  deletes   nothing")?;
+        let page = pages::repair::texts(findings, &aside, out);
+        out.bytes(page.as_bytes())?;
     }
     let repaired = yes || asked(context)?;
     if repaired {
@@ -128,9 +120,9 @@ fn texts(
     if out.is_json() {
         out.json(&json(repaired))?;
     } else if repaired {
-        out.line("repaired: every event is kept, and the altered files are moved away")?;
+        out.line(pages::repair::TEXTS_MOVED)?;
     } else {
-        out.line("nothing was changed; to repair, run `scheduler repair --yes`")?;
+        out.line(pages::repair::UNCHANGED)?;
     }
     Ok(match repaired {
         true => ExitCode::Passing,
@@ -262,126 +254,33 @@ fn asked(context: &Context) -> Result<bool, Error> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// What a repair would do.
-struct Plan<'a> {
-    context: &'a Context,
-    findings: &'a Findings,
-    beside: &'a Beside,
-    aside: &'a Path,
-}
-
-impl Plan<'_> {
-    fn show(&self) -> Result<(), Error> {
-        let (out, findings) = (&self.context.out, self.findings);
-        out.line(damage::what(findings))?;
-        for why in damage::why(findings) {
-            out.line(format_args!("  {why}"))?;
-        }
-        out.line("a repair")?;
-        let head = findings.head().sequence;
-        match head.0 {
-            0 => out.line("  keeps     no events: it starts an empty log")?,
-            1 => out.line("  keeps     event 1")?,
-            _ => out.line(format_args!("  keeps     events 1 to {head}"))?,
-        }
-        match (&findings.bad, findings.known.max(head.next())) {
-            (None, _) => out.line("  drops     nothing")?,
-            (Some((bad, _)), known) if known == *bad => {
-                out.line(format_args!("  drops     event {bad}"))?;
-            }
-            (Some((bad, _)), known) => {
-                out.line(format_args!("  drops     events {bad} to {known}"))?;
-            }
-        }
-        for line in damage::lost(&findings.lost, findings.lost.len() as u64) {
-            out.line(format_args!("  loses     {line}"))?;
-        }
-        for line in damage::dropped(findings) {
-            out.line(format_args!("              {line}"))?;
-        }
-        out.line(format_args!(
-            "  moves     the damaged log to {}",
-            self.aside.display()
-        ))?;
-        for (count, what, of) in [
-            (findings.foreign_snapshots.len(), "snapshot", "events"),
-            (self.beside.results.len(), "result", "attempts"),
-            (self.beside.transcripts.len(), "transcript", "attempts"),
-        ] {
-            let many = if count == 1 { "" } else { "s" };
-            if count > 0 {
-                out.line(format_args!(
-                    "            and {count} {what}{many} from dropped {of}"
-                ))?;
-            }
-        }
-        out.line("  deletes   nothing")
-    }
-
-    fn end(&self, repaired: bool) -> Result<(), Error> {
-        if self.context.out.is_json() {
-            return self.context.out.json(&self.json(repaired));
-        }
-        self.context
-            .out
-            .line("nothing was changed; to repair, run `scheduler repair --yes`")
-    }
-
-    fn json(&self, repaired: bool) -> serde_json::Value {
-        let findings = self.findings;
-        json!({
-            "whole": false,
-            "repaired": repaired,
-            "kept": findings.head().sequence,
-            "first_bad": findings.bad.as_ref().map(|(sequence, _)| sequence),
-            "why": damage::why(findings),
-            "known": findings.known,
-            "readable_after": findings.salvage.unlinked_events(),
-            "damaged_log": self.aside,
-            "snapshots_aside": findings.foreign_snapshots.len(),
-            "results_aside": self.beside.results.len(),
-            "transcripts_aside": self.beside.transcripts.len(),
-            "lost": damage::lost_json(&findings.lost),
-        })
-    }
+/// The findings for programs.
+fn json(findings: &Findings, beside: &Beside, aside: &Path, repaired: bool) -> serde_json::Value {
+    json!({
+        "whole": false,
+        "repaired": repaired,
+        "kept": findings.head().sequence,
+        "first_bad": findings.bad.as_ref().map(|(sequence, _)| sequence),
+        "why": damage::why(findings),
+        "known": findings.known,
+        "readable_after": findings.salvage.unlinked_events(),
+        "damaged_log": aside,
+        "snapshots_aside": findings.foreign_snapshots.len(),
+        "results_aside": beside.results.len(),
+        "transcripts_aside": beside.transcripts.len(),
+        "lost": damage::lost_json(&findings.lost),
+    })
 }
 
 fn print_whole(context: &Context, findings: &Findings) -> Result<(), Error> {
-    let kept = findings.head().sequence;
     if context.out.is_json() {
+        let kept = findings.head().sequence;
         let json = json!({ "whole": true, "repaired": false, "kept": kept });
         return context.out.json(&json);
     }
     if context.out.quiet {
         return Ok(());
     }
-    let text = format!("nothing to repair: the log is complete, {kept} events");
-    context.out.line(text)?;
-    for line in damage::lost(&findings.lost, findings.lost.len() as u64) {
-        context.out.line(format_args!("  {line}"))?;
-    }
-    Ok(())
-}
-
-fn print_repaired(
-    context: &Context,
-    repaired: &repair::Repaired,
-    aside: &Path,
-) -> Result<(), Error> {
-    let out = &context.out;
-    out.line(format_args!(
-        "repaired: the log has {} events, all verified",
-        repaired.head.sequence
-    ))?;
-    if repaired.altered > 0 {
-        out.line(format_args!(
-            "{} altered content files stay with the damaged log",
-            repaired.altered
-        ))?;
-    }
-    out.line(format_args!(
-        "the damaged log is kept in {}",
-        aside.display()
-    ))?;
-    out.line("next: `scheduler status` shows the backlog, `scheduler run` continues")
+    let page = pages::repair::whole(findings, &context.out);
+    context.out.bytes(page.as_bytes())
 }

@@ -12,11 +12,5 @@ pub struct Args {}
 
 /// Carries the verb out.
 pub fn run(context: &Context, _args: &Args) -> Result<ExitCode, Error> {
-    let command = PersonCommand::Resume;
-    super::submit(
-        context,
-        command,
-        "resumed: new attempts start again",
-        "nothing to resume: the run is not paused, and nothing holds it up",
-    )
+    super::submit(context, PersonCommand::Resume, "")
 }

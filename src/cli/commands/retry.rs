@@ -22,18 +22,6 @@ pub struct Args {
 
 /// Carries the verb out.
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
-    let command = PersonCommand::Retry {
-        features: args.features.clone(),
-    };
-    // Each feature has one event.
-    super::submit_counted(context, command, |features| match features {
-        0 if args.features.is_empty() => {
-            "nothing to retry: no feature has failed for good".to_owned()
-        }
-        0 => "nothing to retry: the given features have no failures to forgive".to_owned(),
-        1 => "its failures are forgiven; the run tries it again".to_owned(),
-        features => {
-            format!("the failures of {features} features are forgiven; the run tries them again")
-        }
-    })
+    let features = args.features.clone();
+    super::submit(context, PersonCommand::Retry { features }, "")
 }

@@ -56,13 +56,6 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     drop(running);
     let changes = args.changes.iter().map(|it| it.change.clone()).collect();
     let typed: Vec<&str> = args.changes.iter().map(|it| it.typed.as_str()).collect();
-    let (command, typed) = (PersonCommand::ChangeSettings { changes }, typed.join(" "));
-    super::submit(
-        context,
-        command,
-        &format!(
-            "set {typed} until the scheduler ends; to keep it, set it in .crewlog/config.toml"
-        ),
-        "the run already has these settings",
-    )
+    let command = PersonCommand::ChangeSettings { changes };
+    super::submit(context, command, &typed.join(" "))
 }

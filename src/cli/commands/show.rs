@@ -60,7 +60,7 @@ impl FromStr for Target {
             return super::feature_id(text).map(Self::Feature);
         }
         Err(format!(
-            "not a feature (118), an attempt (a2034), or an output (at least {HASH_DIGITS_MIN} digits of its hash)"
+            "it must be a feature (118), an attempt (a2034), or an output (at least {HASH_DIGITS_MIN} digits of its hash)"
         ))
     }
 }

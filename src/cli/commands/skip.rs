@@ -28,18 +28,6 @@ pub struct Args {
 
 /// Carries the verb out.
 pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
-    let feature = args.feature;
-    let number = feature.0;
-    let command = PersonCommand::Skip {
-        feature,
-        reason: args.reason.clone(),
-    };
-    super::submit(
-        context,
-        command,
-        &format!(
-            "skipped {feature}: the run continues without it; `scheduler retry {number}` brings it back"
-        ),
-        &format!("{feature} is already skipped; `scheduler retry {number}` brings it back"),
-    )
+    let (feature, reason) = (args.feature, args.reason.clone());
+    super::submit(context, PersonCommand::Skip { feature, reason }, "")
 }

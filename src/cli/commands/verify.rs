@@ -2,14 +2,13 @@
 
 use std::ops::ControlFlow;
 
-use serde::Serialize;
-
 use super::{ProjectContext, warn_about_source};
 use crate::cli::Context;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::cli::failures;
 use crate::cli::pages::damage;
+use crate::cli::pages::verify::{self, Proven, Snapshots};
 use crate::cli::project::Project;
 use crate::cli::runtime;
 use crate::cli::source::Item;
@@ -20,7 +19,7 @@ use crate::model::lifecycle;
 use crate::model::state::{STATE_VERSION, State};
 use crate::queue::snapshot::{self, ValidSnapshot};
 use crate::queue::verify::{Fault, Walk};
-use crate::queue::{Contents, Ending, Envelope, LostText, Verified, directory, repair};
+use crate::queue::{Contents, Ending, Envelope, directory, repair};
 use crate::scheduler::load;
 
 /// Unlawful events that are named: the first one says what is wrong, the rest follows from it.
@@ -40,23 +39,17 @@ pub struct Args {}
 pub fn run(context: &Context, _args: &Args) -> Result<ExitCode, Error> {
     let here = ProjectContext::find(context)?;
     let proven = prove(context, &here).map_err(|error| first_bad(&here, error))?;
-    print(context, &proven)?;
-    let verified = &proven.events;
-    if !proven.unlawful.is_empty() {
-        context.note(
-            "next: no rule of Crewlog causes such an event; please report this bug, with the output of `scheduler export`",
-        );
-        return Ok(ExitCode::LogDamaged);
+    if context.out.is_json() {
+        context.out.json(&proven.json())?;
+    } else if !context.out.quiet {
+        let page = verify::page(&proven, &context.out);
+        context.out.bytes(page.as_bytes())?;
     }
-    if !verified.lost.iter().any(LostText::is_damage) {
+    let Some(next) = proven.next() else {
         return Ok(ExitCode::Passing);
-    }
+    };
     if !context.out.is_json() {
-        let altered = verified.lost.iter().any(|lost| lost.altered);
-        context.note(match altered {
-            true => "next: `scheduler repair` moves the altered files away and keeps every event",
-            false => "next: restore the files from a backup if you have one; every event is kept",
-        });
+        context.note(next);
     }
     Ok(ExitCode::LogDamaged)
 }
@@ -91,7 +84,7 @@ fn first_bad(here: &ProjectContext, error: Error) -> Error {
             ExitCode::LogDamaged,
             damage::what(&findings),
             damage::why(&findings).join("\n"),
-            "`scheduler repair` shows what it would keep; it deletes nothing",
+            damage::NEXT,
         ),
         // The log's files are good: a snapshot is wrong, or what the scheduler sent.
         _ => error,
@@ -113,23 +106,6 @@ struct Proof<'a> {
     unlawful: Vec<String>,
 }
 
-/// The result of a log that can be read to its end.
-struct Proven {
-    events: Verified,
-    snapshots: Snapshots,
-    /// Events that the rules forbid where they stand, the first few.
-    unlawful: Vec<String>,
-}
-
-/// What `verify` found out about the snapshots.
-#[derive(Serialize)]
-struct Snapshots {
-    /// Events of the snapshots that lead to the same state.
-    agree: Vec<Sequence>,
-    /// Snapshots that are not used, and why. Snapshots only save time.
-    unused: Vec<String>,
-}
-
 impl<'a> Proof<'a> {
     fn new(project: &Project, contents: &'a dyn Contents) -> Result<Self, Error> {
         let stored = snapshot::all(&project.snapshots).map_err(|error| failures::of_log(&error))?;
@@ -138,7 +114,7 @@ impl<'a> Proof<'a> {
             match snapshot::check(&stored) {
                 Ok(it) if it.state_version == STATE_VERSION => ahead.push(it),
                 Ok(it) => notes.push(format!(
-                    "of event {} was written by another version",
+                    "of event {}: another version of Crewlog wrote it",
                     it.sequence
                 )),
                 Err(passed_over) => {
@@ -201,7 +177,7 @@ impl<'a> Proof<'a> {
         self.is_whole = false;
         for (earlier, _) in self.folds.drain(..) {
             self.notes.push(format!(
-                "of event {earlier} cannot be compared, because the text of event {sequence} is lost"
+                "of event {earlier}: cannot be compared, because the text of event {sequence} is lost"
             ));
         }
     }
@@ -211,7 +187,7 @@ impl<'a> Proof<'a> {
         let sequence = snapshot.sequence;
         if sequence < envelope.sequence || envelope.hash() != snapshot.chain_hash {
             self.notes
-                .push(format!("of event {sequence} belongs to another log"));
+                .push(format!("of event {sequence}: it belongs to another log"));
             return Ok(());
         }
         match load::read(&mut snapshot) {
@@ -286,64 +262,4 @@ fn disagrees(sequence: Sequence, why: impl std::fmt::Display) -> Error {
         why,
         "the log itself is complete: move the files in its `snapshots` directory away and try again",
     )
-}
-
-fn counted(number: u64, one: &str, more: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { more })
-}
-
-fn print(context: &Context, proven: &Proven) -> Result<(), Error> {
-    let (verified, snapshots) = (&proven.events, &proven.snapshots);
-    if context.out.is_json() {
-        return context.out.json(&serde_json::json!({
-            "events": verified.events,
-            "head": verified.head.sequence,
-            "hash": verified.head.hash.to_string(),
-            "long_bodies": verified.long_bodies,
-            "outputs": verified.outputs,
-            "outputs_missing": verified.outputs_missing,
-            "lost": damage::lost_json(&verified.lost),
-            "lost_count": verified.lost_count,
-            "snapshots": snapshots,
-            "unlawful": proven.unlawful,
-        }));
-    }
-    if context.out.quiet {
-        return Ok(());
-    }
-    let out = &context.out;
-    let damage = verified.lost.iter().any(LostText::is_damage);
-    let events = counted(verified.events, "event", "events");
-    out.line(match damage {
-        false => format!("the log is complete: {events}, all verified"),
-        true => format!(
-            "every event is verified: {events}; {} missing or altered",
-            counted(verified.lost_count, "text is", "texts are")
-        ),
-    })?;
-    out.line(format_args!("  head      {}", verified.head.hash))?;
-    out.line(format_args!(
-        "  contents  {}, {}, all verified",
-        counted(verified.outputs, "output", "outputs"),
-        counted(verified.long_bodies, "long body", "long bodies")
-    ))?;
-    if verified.outputs_missing > 0 {
-        out.line(format_args!(
-            "  missing   {} of checks; no work is lost",
-            counted(verified.outputs_missing, "output", "outputs")
-        ))?;
-    }
-    for line in damage::lost(&verified.lost, verified.lost_count) {
-        out.line(format_args!("  lost      {line}"))?;
-    }
-    for line in &proven.unlawful {
-        out.line(format_args!("  unlawful  {line}"))?;
-    }
-    for sequence in &snapshots.agree {
-        out.line(format_args!("  snapshot  of event {sequence} agrees"))?;
-    }
-    for note in &snapshots.unused {
-        out.line(format_args!("  snapshot  {note}; not used"))?;
-    }
-    Ok(())
 }

@@ -32,10 +32,10 @@ pub struct Args {
     pub connect: Option<PathBuf>,
     /// Started by a scheduler: end soon when there is no scheduler and no open job
     #[arg(long, hide = true)]
-    pub crew: bool,
+    pub started_by_scheduler: bool,
     /// Directory with the config that the scheduler recorded for this run
     #[arg(long, value_name = "DIR", hide = true)]
-    pub told: Option<PathBuf>,
+    pub recorded_config: Option<PathBuf>,
 }
 
 /// The kind of jobs that a worker takes.
@@ -61,13 +61,13 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     logging::start(&context.global, "crewlog=info,warn", std::io::stderr);
     let project = Project::find(context.global.project.as_deref())?;
     let project = project.settle()?;
-    let config = match &args.told {
+    let config = match &args.recorded_config {
         Some(frozen) => Config::load_frozen(&project, frozen),
         None => Config::load(&project),
     }?;
     let project = project.join_attempts(config.attempts_dir())?;
     let mut config = config.worker(&project)?;
-    config.crew = args.crew;
+    config.started_by_scheduler = args.started_by_scheduler;
     let outputs = FileContents::open(&store::contents(&project));
     let outputs = Outputs(outputs.map_err(|error| failures::of_log(&error))?);
     let reporter = Arc::new(|line: &str| tracing::info!("{}", clean(line)));

@@ -323,7 +323,7 @@ impl Config {
             orphan_limit_ms: workers.orphan_limit.0,
             evidence: String::new(),
             transcript_limit: agent.transcript_limit.0,
-            crew: false,
+            started_by_scheduler: false,
         }
     }
 }

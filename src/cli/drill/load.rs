@@ -56,7 +56,8 @@ impl Load {
         self.pending.is_some()
     }
 
-    /// Imports the next wave if it is time. If the scheduler dies meanwhile, the import stays pending.
+    /// Imports the next wave if it is time. If the scheduler dies in between, the import stays
+    /// pending.
     ///
     /// # Errors
     /// If the import is refused, which no kill may cause.

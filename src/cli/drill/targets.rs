@@ -36,7 +36,7 @@ impl Kind {
 /// A process that may be killed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// Process id.
+    /// Process id of the target.
     pub pid: u32,
     /// Role of the process.
     pub kind: Kind,

@@ -24,7 +24,7 @@ pub(super) async fn end_on_signals(
     let mut mode = StopMode::Drain;
     loop {
         if signals.next().await == Asked::Hangup {
-            // The terminal is gone, so nobody could press Ctrl-C again.
+            // The terminal is closed, so nobody could press Ctrl-C again.
             mode = StopMode::Now;
         }
         let text = match mode {

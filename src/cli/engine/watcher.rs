@@ -65,10 +65,10 @@ impl Observer for Watcher {
     }
 
     fn live(&mut self, live: &Live) {
-        let is_missing = |kind: &WorkerKind| live.lacking.iter().any(|it| it.kind == *kind);
+        let is_missing = |kind: &WorkerKind| live.missing_workers.iter().any(|it| it.kind == *kind);
         self.missing.retain(|kind, _| is_missing(kind));
         let mut shown = Vec::new();
-        for missing in &live.lacking {
+        for missing in &live.missing_workers {
             let entry = self.missing.entry(missing.kind);
             let (since, said) = entry.or_insert((Instant::now(), false));
             if since.elapsed() <= MISSING_AFTER {

@@ -8,6 +8,9 @@ use crate::queue::{LostText, Text};
 /// Dropped events that are listed; the rest is only counted.
 const SHOWN_MAX: usize = 20;
 
+/// What to do about a damaged log.
+pub const NEXT: &str = "`scheduler repair` shows what it would keep; it deletes nothing";
+
 /// What is damaged, in one line.
 pub fn what(findings: &Findings) -> String {
     match &findings.bad {

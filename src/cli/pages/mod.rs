@@ -1,12 +1,16 @@
 //! Prints views as text or JSON.
 
+pub mod accepted;
 pub mod attempt;
 pub mod damage;
+pub mod doctor;
 pub mod end;
 pub mod event;
 pub mod feature;
 pub mod missing_workers;
+pub mod repair;
 pub mod status;
+pub mod verify;
 pub mod why;
 
 use std::time::{Duration, UNIX_EPOCH};

@@ -9,14 +9,14 @@ use crate::model::event::RunOutcome;
 use crate::model::format;
 use crate::model::ids::Timestamp;
 use crate::model::settings::WorkerKind;
-use crate::model::state::RETURNS_MAX;
+use crate::model::state::GIVE_BACKS_MAX;
 use crate::model::views::status::{FeatureView, StatusView};
 use crate::model::views::timeline;
 use crate::protocol::{Live, LiveAttempt};
 
 /// Features listed per group; JSON has all.
 const ROWS_MAX: usize = 10;
-/// Terminal columns for what was asked or failed, where a command stands behind it.
+/// Terminal columns for a question or failure that is followed by a command.
 const NOTE_COLUMNS_MAX: usize = 160;
 /// Passing features listed by number.
 const NUMBERS_MAX: usize = 30;
@@ -223,8 +223,12 @@ impl Writer<'_> {
                 Style::Warning,
                 format!("ending, process {}, open for {since}", live.pid),
             ),
-            Some(live) if !live.lacking.is_empty() => {
-                let start: Vec<String> = live.lacking.iter().map(missing_workers::start).collect();
+            Some(live) if !live.missing_workers.is_empty() => {
+                let start: Vec<String> = live
+                    .missing_workers
+                    .iter()
+                    .map(missing_workers::start)
+                    .collect();
                 let text = format!(
                     "process {}, open for {since}, waiting for a worker: {}",
                     live.pid,
@@ -260,7 +264,7 @@ impl Writer<'_> {
         if !self.view.unfit.is_empty() {
             let names = clean(&self.view.unfit.join(", "));
             let text = format!(
-                "{names}: gave up {RETURNS_MAX} jobs in a row and gets no more; check its output, then restart it"
+                "{names}: gave up {GIVE_BACKS_MAX} jobs in a row and gets no more; check its output, then restart it"
             );
             self.fact("suspended", Style::Warning, &text);
         }

@@ -6,7 +6,7 @@ pub mod view;
 
 use std::time::{Duration, Instant};
 
-use super::render::{RenderStyle, permanent};
+use super::render::RenderStyle;
 use crate::model::event::Recorded;
 use crate::model::ids::Timestamp;
 use crate::model::state::State;
@@ -45,11 +45,13 @@ impl Progress {
 
     /// Takes the next event.
     pub fn event(&mut self, recorded: &Recorded) {
-        let news = !self.view.is_repetition(&recorded.event);
-        let line = self.view.event(recorded);
-        if (line.label.is_outcome() && news) || self.everything {
+        let line = match self.everything {
+            true => Some(self.view.event(recorded)),
+            false => self.view.news(recorded, self.screen.draws()),
+        };
+        if let Some(line) = line {
             let style = self.style();
-            self.screen.permanent(|| permanent(&line, style));
+            self.screen.permanent(|| render::news(line, style));
         }
         self.draw(recorded.at, false);
     }
@@ -107,7 +109,7 @@ impl Progress {
         let style = self.style();
         let lines = match self.screen.mode() {
             DisplayMode::Bars => render::lines(&self.view, now, load, self.screen.rows(), style),
-            _ => vec![render::totals(&self.view, now, load, style)],
+            _ => render::totals(&self.view, now, load, style),
         };
         self.screen.draw(&lines);
     }

@@ -2,15 +2,18 @@
 
 use super::view::{Active, View};
 use crate::cli::pages;
-use crate::cli::render::{RenderStyle, Row, subject};
-use crate::cli::text::{Style, cell, cell_right, clean};
+use crate::cli::render::{RenderStyle, Row, subject, whole};
+use crate::cli::text::{Style, cell, cell_right, clean, fit};
 use crate::model::format;
 use crate::model::ids::Timestamp;
 use crate::model::settings::WorkerKind;
+use crate::model::views::{EventLine, Label};
 use crate::protocol::Phase;
 
 /// Milliseconds of an agent's silence after which the line shows it.
 const SILENT_MS: u64 = 5_000;
+/// Lines of a note below its event, about.
+const NOTE_LINES_MAX: usize = 3;
 /// Terminal columns of the bar before the totals.
 const BAR_COLUMNS: usize = 20;
 
@@ -41,7 +44,7 @@ pub fn lines(
         );
         out.push(row.end());
     }
-    out.push(totals(view, now, load, style));
+    out.extend(totals(view, now, load, style));
     out
 }
 
@@ -101,8 +104,20 @@ pub struct Load {
     pub processors: usize,
 }
 
-/// The whole run in one line.
-pub fn totals(view: &View, now: Timestamp, load: Option<Load>, style: RenderStyle) -> String {
+/// An event as a permanent line. A note that does not fit stands below it, cut after about three
+/// lines, because an agent may write anything.
+pub fn news(mut line: EventLine, style: RenderStyle) -> String {
+    if let Some(width) = style.width {
+        line.note = fit(
+            &clean(&line.note),
+            NOTE_LINES_MAX * width.saturating_sub(Label::WIDTH),
+        );
+    }
+    whole(&line, style, 0)
+}
+
+/// The whole run: one line, or more in a narrow terminal.
+pub fn totals(view: &View, now: Timestamp, load: Option<Load>, style: RenderStyle) -> Vec<String> {
     let count = view.counts();
     let mut row = Row::new(style);
     let done = BAR_COLUMNS * count.passing as usize / count.total.max(1) as usize;
@@ -115,49 +130,71 @@ pub fn totals(view: &View, now: Timestamp, load: Option<Load>, style: RenderStyl
         Style::Strong,
         &format!("{}/{} passing", count.passing, count.total),
     );
-    let mut part = |style: Style, number: u32, what: &str| {
-        if number > 0 {
+    let mut lines = Vec::new();
+    for (kind, text) in parts(view, now, load) {
+        // The comma after it takes a column.
+        if !row.fits(&format!(", {text},")) {
+            row.glue(Style::Plain, ",");
+            let next = Row::new(style);
+            lines.push(std::mem::replace(&mut row, next).end());
+            row.glue(Style::Plain, "  ");
+        } else {
             row.glue(Style::Plain, ", ");
-            row.glue(style, &format!("{number} {what}"));
         }
+        row.glue(kind, &text);
+    }
+    lines.push(row.end());
+    lines
+}
+
+/// What the totals say after the number of passing features.
+fn parts(view: &View, now: Timestamp, load: Option<Load>) -> Vec<(Style, String)> {
+    let count = view.counts();
+    let tests = match count.tests_passed {
+        1 => "test passed",
+        _ => "tests passed",
     };
-    part(Style::Note, count.running, "running");
-    part(Style::Bad, count.failed, "failed");
-    part(Style::Bad, count.regressed, "regressed");
-    part(Style::Bad, count.parked, "parked");
-    part(Style::Warning, count.asking, "waiting for an answer");
+    let numbers = [
+        (Style::Note, count.running, "running"),
+        (Style::Plain, count.tests_passed, tests),
+        (Style::Bad, count.failed, "failed"),
+        (Style::Bad, count.regressed, "regressed"),
+        (Style::Bad, count.parked, "parked"),
+        (Style::Warning, count.asking, "waiting for an answer"),
+    ];
+    let numbers = numbers.into_iter().filter(|(_, number, _)| *number > 0);
+    let mut parts: Vec<(Style, String)> = numbers
+        .map(|(style, number, what)| (style, format!("{number} {what}")))
+        .collect();
+    let mut warn = |text: String| parts.push((Style::Warning, text));
     if view.paused {
-        row.glue(Style::Warning, ", paused");
+        warn("paused".to_owned());
     }
     if let Some(kind) = view.troubled {
-        row.glue(Style::Warning, &format!(", held: {}", kind.as_str()));
+        warn(format!("held: {}", kind.as_str()));
+    }
+    if view.merges_held {
+        warn("merges held".to_owned());
     }
     if view.draining {
-        row.glue(Style::Warning, ", ending");
+        warn("ending".to_owned());
     }
     for missing in &view.missing_workers {
-        row.glue(Style::Plain, ", ");
-        row.glue(Style::Warning, &pages::missing_workers::short(missing));
+        warn(pages::missing_workers::short(missing));
     }
     if let Some(since) = view.since {
-        row.glue(
-            Style::Faint,
-            &format!(", {}", format::duration(now.since_ms(since))),
-        );
+        parts.push((Style::Faint, format::duration(now.since_ms(since))));
     }
-    if let Some(load) = load {
-        let Load {
-            one_minute,
-            processors,
-        } = load;
-        row.glue(
-            Style::Faint,
-            &format!(", load {one_minute:.1}/{processors}"),
-        );
+    if let Some(Load {
+        one_minute,
+        processors,
+    }) = load
+    {
+        parts.push((Style::Faint, format!("load {one_minute:.1}/{processors}")));
     }
     let spent = format::usage(view.spent);
     if !spent.is_empty() {
-        row.glue(Style::Faint, &format!(", {spent}"));
+        parts.push((Style::Faint, spent));
     }
-    row.end()
+    parts
 }

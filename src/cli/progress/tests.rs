@@ -1,4 +1,4 @@
-use super::render::{Load, lines, totals};
+use super::render::{Load, lines, news, totals};
 use super::screen::DisplayMode;
 use super::view::{Counts, View};
 use crate::cli::globals::ProgressMode;
@@ -12,7 +12,7 @@ use crate::model::settings::WorkerKind;
 use crate::model::views::EventLine;
 use crate::protocol::{Live, LiveAttempt, MissingWorkers, Phase};
 
-/// A view that is told events, a second apart.
+/// A view that gets events, a second apart.
 #[derive(Default)]
 struct Run {
     view: View,
@@ -174,7 +174,7 @@ fn open_attempts_have_a_line_each_and_the_run_one() {
             live(AttemptId(999), Phase::Checking, "unknown", 0, true),
         ],
         draining: true,
-        lacking: Vec::new(),
+        missing_workers: Vec::new(),
         ..Live::default()
     });
     let load = Load {
@@ -198,7 +198,7 @@ fn open_attempts_have_a_line_each_and_the_run_one() {
         kind: WorkerKind::Testing,
         ends_in_ms: Some(119_000),
     }];
-    let totals = totals(&run.view, Timestamp(12_000), None, run.style(None));
+    let totals = totals(&run.view, Timestamp(12_000), None, run.style(None)).join("\n");
     let told = "2 running, ending, no testing worker (run ends in 1m59s), 11s";
     assert!(totals.ends_with(told), "{totals}");
     run.view.missing_workers.clear();
@@ -220,6 +220,8 @@ fn no_line_is_wider_than_the_terminal() {
         cost_microusd: 7_000_000,
     };
     let line = run.fail(118, two, &long);
+    // A longer word has a line of its own.
+    let words = run.fail(118, two, &"xxxxxx ".repeat(500));
     for columns in 20..200 {
         let style = RenderStyle {
             palette: Palette { color: false },
@@ -231,6 +233,7 @@ fn no_line_is_wider_than_the_terminal() {
         });
         let mut shown = lines(&run.view, Timestamp(99_000), load, 10, style);
         shown.push(permanent(&line, style));
+        shown.extend(news(words.clone(), style).lines().map(str::to_owned));
         for text in shown {
             assert!(width(&text) <= columns, "{columns}: {text}");
         }
@@ -283,7 +286,7 @@ fn counts_follow_the_events() {
         ..Counts::default()
     };
     assert_eq!(run.view.counts(), expected);
-    let text = totals(&run.view, Timestamp(1_000), None, run.style(None));
+    let text = totals(&run.view, Timestamp(1_000), None, run.style(None)).join("\n");
     assert_eq!(
         text,
         "──────────────────── 0/2 passing, 1 failed, 1 regressed, 0.0s"

@@ -46,6 +46,8 @@ pub struct Counts {
     pub passing: u32,
     /// Attempts in progress.
     pub running: u32,
+    /// Regression tests that passed since the view started.
+    pub tests_passed: u32,
     /// Attempts that failed since the view started.
     pub failed: u32,
     /// Features that passed before and no longer do.
@@ -64,7 +66,10 @@ pub struct View {
     /// Number of features per status, kept up to date because counting a long backlog is slow.
     by_status: BTreeMap<Status, u32>,
     active: BTreeMap<AttemptId, Active>,
+    tests_passed: u32,
     failed: u32,
+    /// True while the branch is checked out somewhere, so that nothing is merged.
+    pub merges_held: bool,
     /// Columns of the longest name.
     pub name_columns: usize,
     /// Start of the run, or of this view if that is later.
@@ -89,6 +94,7 @@ impl View {
         let mut view = Self {
             timeline: Timeline::after(state),
             paused: state.paused.is_some(),
+            merges_held: !state.notices.held.is_empty(),
             troubled: state.troubled.as_ref().map(|trouble| trouble.kind),
             ..Self::default()
         };
@@ -116,7 +122,9 @@ impl View {
             Event::FeatureSkipped(it) => self.set(it.feature, Status::Skipped),
             Event::RetryRequested(it) => self.retry(it.feature),
             Event::FeaturePassed(it) => self.set(it.feature, Status::Passing),
+            Event::TestPassed(_) => self.tests_passed += 1,
             Event::FeatureFailed(_) => self.failed += 1,
+            Event::MergesHeld(it) => self.merges_held = !it.at.is_empty(),
             Event::RegressionFound(it) => self.set(it.feature, Status::Regressed),
             Event::FeatureParked(it) => self.set(it.feature, Status::Parked),
             Event::InputRequested(it) => self.set(it.feature, Status::NeedsInput),
@@ -135,9 +143,18 @@ impl View {
         line
     }
 
+    /// Folds an event, and describes it if it deserves a permanent line: outcomes do. With
+    /// `counts_tests`, a passed regression test has none, because the line of totals counts them.
+    pub fn news(&mut self, recorded: &Recorded, counts_tests: bool) -> Option<EventLine> {
+        let known = self.is_repetition(&recorded.event);
+        let counted = counts_tests && matches!(recorded.event, Event::TestPassed(_));
+        let line = self.event(recorded);
+        (line.label.is_outcome() && !known && !counted).then_some(line)
+    }
+
     /// True for an event that says nothing new during a problem of the machine: that the problem
-    /// persists, or that an attempt gave up because of it. Call it before the event is folded.
-    pub fn is_repetition(&self, event: &Event) -> bool {
+    /// persists, or that an attempt gave up because of it.
+    fn is_repetition(&self, event: &Event) -> bool {
         match event {
             Event::CrewTroubled(_) => self.troubled.is_some(),
             Event::AttemptReleased(it) => self.excused == Some(it.attempt),
@@ -173,6 +190,7 @@ impl View {
             total: all - count(Status::Skipped) - count(Status::Removed),
             passing: count(Status::Passing),
             running: self.active.len() as u32,
+            tests_passed: self.tests_passed,
             failed: self.failed,
             regressed: count(Status::Regressed),
             parked: count(Status::Parked),

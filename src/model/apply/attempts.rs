@@ -1,4 +1,4 @@
-//! Facts about workers and their attempts.
+//! Events of workers and their attempts.
 
 use crate::model::event::{
     AttemptLost, AttemptReleased, AttemptStarted, FeatureAssigned, JobCancelled, Recorded,
@@ -89,14 +89,14 @@ pub fn released(state: &mut State, recorded: &Recorded, event: &AttemptReleased)
     if open.is_given_back() {
         if let Some(worker) = state.workers.get_mut(&open.job.worker) {
             worker.give_backs = worker.give_backs.saturating_add(1);
-            worker.returned_at = recorded.at;
+            worker.gave_back_at = recorded.at;
         }
         count_lost(state, event.attempt);
     }
     state.close_attempt(event.attempt);
 }
 
-/// Nothing came of this attempt, through no fault of the agent.
+/// This attempt had no result, through no fault of the agent.
 fn count_lost(state: &mut State, attempt: AttemptId) {
     let open = state.attempts.get(&attempt);
     let remaining = open.map(|open| open.remaining.clone()).unwrap_or_default();
@@ -139,7 +139,7 @@ pub fn worker_joined(state: &mut State, sequence: Sequence, event: &WorkerJoined
         process: event.process.clone(),
         attempt: None,
         give_backs: 0,
-        returned_at: Timestamp(0),
+        gave_back_at: Timestamp(0),
     };
     state.workers.insert(WorkerId(sequence.0), worker);
 }
@@ -165,7 +165,7 @@ impl State {
         }
     }
 
-    /// Ends an attempt; features without an outcome go back to where they were.
+    /// Ends an attempt; features without an outcome return to their earlier status.
     pub(super) fn close_attempt(&mut self, id: AttemptId) {
         let Some(attempt) = self.attempts.remove(&id) else {
             return;
@@ -180,13 +180,14 @@ impl State {
         {
             worker.attempt = None;
         }
-        // Whoever answers for the merge is gone, so the question is settled before this event.
+        // The scheduler that would have answered has ended, so the question is settled before this
+        // event.
         if self.merge.as_ref().is_some_and(|merge| merge.attempt == id) {
             self.merge = None;
         }
     }
 
-    /// Notes what became of an attempt, for whoever repeats its report.
+    /// Records the result of an attempt, for a repeated report.
     pub(super) fn conclude(&mut self, attempt: AttemptId, verdict: Verdict) {
         let used = self.used(attempt).unwrap_or_default();
         self.close(attempt, verdict, used);
@@ -199,7 +200,7 @@ impl State {
         }
     }
 
-    /// A test that ends leaves the feature as it is: somebody may be at work on it by now.
+    /// A test that ends leaves the feature as it is: another attempt may be working on it by now.
     fn leave_feature(&mut self, attempt: AttemptId, kind: WorkerKind, feature: FeatureId) {
         let Some(slot) = self.slot(feature) else {
             return;

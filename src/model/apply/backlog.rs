@@ -1,4 +1,4 @@
-//! Facts about the backlog and from people.
+//! Events of the backlog and of people.
 
 use crate::model::actor::Actor;
 use crate::model::event::{
@@ -39,7 +39,7 @@ pub fn edited(state: &mut State, event: &FeatureEdited) {
         feature.spec = event.spec.clone();
         feature.spec.depends_on = depends_on;
         if !same_proof {
-            // What it passed was another proof: it is to be tested again.
+            // It passed with another proof, so it must be tested again.
             feature.verified = 0;
             feature.inconclusive = 0;
         }
@@ -74,8 +74,8 @@ pub fn removed(state: &mut State, event: &FeatureRemoved) {
 }
 
 impl State {
-    /// The slot of a feature that is in the backlog. What is told of one that is not changes
-    /// nothing, or it would come back to life.
+    /// The slot of a feature that is in the backlog. An event about a removed feature changes
+    /// nothing, or the feature would come back.
     pub(super) fn left(&self, id: FeatureId) -> Option<u32> {
         let slot = self.slot(id)?;
         let feature = self.in_slot(slot)?;
@@ -83,7 +83,7 @@ impl State {
     }
 
     /// Those of `depends_on` that `feature` can wait for, each once: the spec and the graph must
-    /// say the same.
+    /// agree.
     fn known(&self, feature: FeatureId, mut depends_on: Vec<FeatureId>) -> Vec<FeatureId> {
         depends_on.retain(|&id| id != feature && self.left(id).is_some());
         depends_on.sort_unstable();

@@ -1,4 +1,4 @@
-//! Facts about what attempts came to.
+//! Events with the results of attempts.
 
 use crate::model::event::{
     FeatureFailed, FeatureParked, FeaturePassed, HeadMoved, MergeAborted, MergeStarted, Recorded,
@@ -37,7 +37,7 @@ fn moved(state: &mut State, head: crate::model::ids::CommitId) {
     state.head_taken(&head);
     state.head = head;
     state.head_generation += 1;
-    // Nobody said which files somebody else's commits touch.
+    // The files that other people's commits touch are not known.
     state.files.touch_everything(state.head_generation);
 }
 
@@ -75,15 +75,15 @@ pub fn passed(state: &mut State, recorded: &Recorded, event: &FeaturePassed) {
         feature.owns(&files);
     });
     state.conclude(event.attempt, Verdict::Passed);
-    // Whoever was at work before the provider refused does not know whether it still does.
+    // An attempt from before the provider's refusal does not know whether it still refuses.
     let since = state.limited.as_ref().map(|limited| limited.since.0);
     if since.is_some_and(|since| event.attempt.0 > since) {
         state.limited = None;
     }
 }
 
-/// The first feature of a merge moves the head; the others passed by the same commit. Returns the
-/// numbers of the files that the merge touched; none if nothing was merged.
+/// The first feature of a merge moves the head; the others passed with the same commit. Returns the
+/// numbers of the files that the merge touched; `None` if nothing was merged.
 fn merged(state: &mut State, event: &FeaturePassed) -> Vec<u32> {
     let Some(merge) = &state.merge else {
         return Vec::new();
@@ -116,7 +116,7 @@ fn learn(state: &mut State, recorded: &Recorded, event: &FeaturePassed, slot: u3
         return;
     };
     let ran_ms = state.ran_ms(open.started, open.jumped_ms, recorded.at);
-    // No attempt takes so long: the clock was set while no scheduler saw it.
+    // No attempt takes so long: the clock was set while no scheduler was watching.
     let ran_ms = ran_ms.min(state.settings.time_limit_ms.saturating_mul(2));
     let ms = ran_ms / (open.job.features.len().max(1) as u64);
     let changed = state.estimates.learn(&feature.spec.category, ms);
@@ -124,8 +124,8 @@ fn learn(state: &mut State, recorded: &Recorded, event: &FeaturePassed, slot: u3
 }
 
 impl Feature {
-    /// Notes files of a merge as this feature's own; those of earlier ones, too, since a repair
-    /// touches only some of them.
+    /// Records files of a merge as this feature's own; those of earlier merges, too, because a
+    /// repair touches only some of them.
     fn owns(&mut self, files: &[u32]) {
         self.files.extend_from_slice(files);
         self.files.sort_unstable();
@@ -205,7 +205,7 @@ pub fn work_lost(state: &mut State, event: &WorkLost) {
         feature.regressed = true;
         feature.merged = None;
         feature.not_before = Timestamp(0);
-        // Nobody's failure: neither tries nor regressions are counted.
+        // Not a failure: neither tries nor regressions are counted.
         feature.words.broken = Some(Broken {
             reason,
             check: None,

@@ -1,4 +1,4 @@
-//! Facts about the run as a whole.
+//! Events of the run as a whole.
 
 use crate::model::event::{ProviderLimited, Recorded, RunFinished, RunStarted, SettingsChanged};
 use crate::model::state::{Limited, Notices, Run, State};

@@ -1,4 +1,4 @@
-//! Facts about the machine's troubles.
+//! Events of the machine's problems.
 
 use crate::model::event::{CrewRecovered, CrewTroubled, Recorded};
 use crate::model::ids::FeatureId;
@@ -15,7 +15,7 @@ pub fn troubled(state: &mut State, recorded: &Recorded, event: &CrewTroubled) {
     };
     let before = state.troubled.take();
     let mut trouble = match before {
-        // One that was under way when the trouble was met says the same thing again.
+        // One that was in progress when the problem occurred reports the same thing again.
         Some(before) if !before.is_probe(event.attempt) => before,
         before => Troubled {
             kind: event.kind,
@@ -47,7 +47,7 @@ pub fn recovered(state: &mut State, recorded: &Recorded, event: &CrewRecovered) 
     let by = open
         .map(|open| open.job.features.clone())
         .unwrap_or_default();
-    // Met by one feature alone, and another gets further: perhaps it is that feature's own.
+    // One feature alone met it, and another gets further: perhaps it is the feature's own.
     if let [alone] = trouble.met.as_slice()
         && !by.contains(alone)
     {
@@ -55,7 +55,7 @@ pub fn recovered(state: &mut State, recorded: &Recorded, event: &CrewRecovered) 
     }
 }
 
-/// Lets others go ahead for a while, longer each time.
+/// Lets others go first for a while, longer each time.
 fn put_back(state: &mut State, recorded: &Recorded, feature: FeatureId) {
     let Some(slot) = state.left(feature) else {
         return;

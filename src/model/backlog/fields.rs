@@ -1,4 +1,4 @@
-//! What each key of a feature may hold.
+//! The values of each key of a feature.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ const KEYS: [&str; 9] = [
     "id",
 ];
 
-/// Reads one feature. Where something is wrong, `errors` says so and the rest is read anyway.
+/// Reads one feature. Reports problems to `errors` and reads the rest anyway.
 pub(super) fn feature(number: usize, entry: &Node, errors: &mut BacklogErrors) -> BacklogFeature {
     let mut place = Place {
         number,
@@ -97,7 +97,7 @@ impl Reader<'_> {
         }
     }
 
-    /// What only shows once all keys are read.
+    /// Checks that need all keys.
     fn whole(&mut self, entries: &[(String, Node)], feature: &BacklogFeature) {
         let has = |key: &str| entries.iter().any(|(other, _)| other == key);
         if !has("name") {
@@ -170,7 +170,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A text that stands in one line of a terminal.
+    /// A text that is shown on one line of a terminal.
     fn title(&mut self, key: &str, value: &Value) -> String {
         let text = match value {
             Value::Text(text) => text.trim().to_owned(),
@@ -228,7 +228,7 @@ impl Reader<'_> {
             _ => self.texts("checks", value),
         };
         let empty = |check: &String| check.trim().is_empty();
-        // A text that was refused is empty here, too, and is not told twice.
+        // A text that was refused is empty here, too, and is not reported twice.
         let written = match value {
             Value::Text(text) => empty(text),
             Value::List(items) => items

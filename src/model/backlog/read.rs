@@ -1,4 +1,4 @@
-//! From TOML or JSON to one tree of values that knows its lines.
+//! Parses TOML or JSON into one tree of values with their lines.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use super::suggest::unknown_key;
 /// The keys under which a file may list its features.
 const LISTS: [&str; 2] = ["feature", "features"];
 
-/// An empty file is more likely to be a mistake than a wish for nothing.
+/// An empty file is more likely a mistake than intended.
 const NO_FEATURES: &str =
     "has no features; write [[feature]] tables, each with a name, or in JSON a list of objects";
 
@@ -23,20 +23,20 @@ pub(super) enum Value {
     Integer(i128),
     List(Vec<Node>),
     Table(Vec<(String, Node)>),
-    /// JSON's null: as if the key were not there.
+    /// JSON's null, treated as a missing key.
     Null,
-    /// Something that no key takes; what it is called.
+    /// A value of a kind that no key takes, with the kind's name.
     Other(&'static str),
 }
 
-/// A value and the line that it begins on; 0 when that is not known.
+/// A value and the line that it begins on; 0 if unknown.
 pub(super) struct Node {
     pub(super) line: usize,
     pub(super) value: Value,
 }
 
 impl Value {
-    /// What to call it in a message.
+    /// Its name in a message.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Text(_) => "a text",
@@ -131,7 +131,7 @@ fn from_table(table: DeTable<'_>, lines: &Lines) -> Value {
         .into_iter()
         .map(|(key, value)| {
             let mut node = from_toml(value, lines);
-            // A key stands nearer to what is meant than a value of several lines.
+            // A key is closer to what is meant than a value of several lines.
             node.line = lines.at(key.span().start);
             (key.span().start, key.into_inner().into_owned(), node)
         })
@@ -181,7 +181,7 @@ impl Lines {
     }
 }
 
-/// The lines on which objects begin that stand inside `depth` brackets. The text is JSON already.
+/// The lines of objects inside `depth` brackets. The text is valid JSON.
 fn object_lines(text: &str, depth: usize) -> Vec<usize> {
     let mut found = Vec::new();
     let (mut line, mut open) = (1, 0usize);
@@ -214,7 +214,7 @@ impl<'de> Deserialize<'de> for Value {
     }
 }
 
-/// Takes whatever JSON has. serde_json's own value would hide a key that is given twice.
+/// Takes any JSON value. serde_json's own type would hide a repeated key.
 struct AnyJson;
 
 impl<'de> Visitor<'de> for AnyJson {

@@ -1,4 +1,4 @@
-//! What a file means among the features that exist.
+//! Resolves a file's names and numbers among the existing features.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -11,17 +11,16 @@ use crate::model::ids::FeatureId;
 
 /// Gives every feature of a file its number and its dependencies.
 ///
-/// `existing` holds every number that was ever used, with the feature's name; an empty name says
-/// that the feature was removed, and its number is not given again.
+/// `existing` has every number that was ever used, with the feature's name; an empty name means
+/// that the feature was removed, and its number is not assigned again.
 ///
-/// A feature without a number that has the name of an existing one is that one; the others get
-/// the smallest numbers above all that are used, in the order of the file. Numbers and names are
-/// unique, dependencies exist, and nothing in the file waits for itself. What existing features
-/// depend on is not known here: a cycle that leads through them is found where the import is
-/// decided.
+/// A feature without a number that has the name of an existing one is that one; the others get the
+/// smallest numbers above all used ones, in the order of the file. Numbers and names are unique,
+/// dependencies exist, and nothing in the file waits for itself. The dependencies of existing
+/// features are not known here: a cycle through them is found when the import is decided.
 ///
-/// The result is ordered so that whatever a feature of the file depends on comes before it, and
-/// otherwise as the file is. Dependencies are ascending and without repeats.
+/// The result is ordered so that every feature of the file follows its dependencies, and otherwise
+/// as the file is. Dependencies are ascending and without repeats.
 ///
 /// # Errors
 ///
@@ -33,7 +32,7 @@ pub fn resolve(
     let mut errors = BacklogErrors::default();
     let names = Names::of(&parsed, existing, &mut errors);
     let ids = names.number(&parsed, &mut errors);
-    // Everything below speaks of numbers, and would only repeat what is wrong with them.
+    // Later checks use the numbers, and would only repeat what is wrong with them.
     std::mem::take(&mut errors).or(())?;
     let places: BTreeMap<FeatureId, usize> =
         ids.iter().enumerate().map(|(at, &id)| (id, at)).collect();
@@ -45,7 +44,8 @@ pub fn resolve(
                 Some(other) if other != id => {
                     on.insert(other);
                 }
-                // Explanations look at every name, so that only those are made that are told.
+                // Suggestions compare every name, so they are only computed for problems that are
+                // listed.
                 _ if errors.full() => errors.more += 1,
                 found => {
                     let message = names.explain(reference, found);
@@ -79,14 +79,14 @@ pub fn resolve(
         .collect())
 }
 
-/// Who is called what.
+/// The features by name.
 struct Names<'a> {
     existing: &'a BTreeMap<FeatureId, String>,
     /// Features of the file by name.
     ours: BTreeMap<&'a str, usize>,
     /// Existing features by name.
     theirs: BTreeMap<&'a str, FeatureId>,
-    /// The number of each feature of the file that is known before numbers are given out.
+    /// The number of each feature of the file that has one before numbers are assigned.
     known: Vec<Option<FeatureId>>,
 }
 
@@ -171,7 +171,7 @@ impl<'a> Names<'a> {
         ids
     }
 
-    /// The feature that a reference means. `ids` and `places` have the features of the file.
+    /// The feature that a reference means. `ids` and `places` are the features of the file.
     fn find(
         &self,
         reference: &Reference,
@@ -185,7 +185,7 @@ impl<'a> Names<'a> {
             }
             Reference::Name(name) => match self.ours.get(name.as_str()) {
                 Some(&at) => ids.get(at).copied(),
-                // A feature that the file gives another name has lost its old one.
+                // A feature that the file renames has lost its old name.
                 None => {
                     let theirs = self.theirs.get(name.as_str()).copied();
                     theirs.filter(|id| !places.contains_key(id))
@@ -194,7 +194,7 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// Why a reference that was `found` to be this cannot be.
+    /// Why a reference that was `found` is not valid here.
     fn explain(&self, reference: &Reference, found: Option<FeatureId>) -> String {
         if let Some(id) = found {
             return format!("depends on itself ({id}); remove this from `depends_on`");
@@ -248,7 +248,8 @@ fn cycle(
         .iter()
         .filter_map(|&at| ids.get(at as usize).copied())
         .collect();
-    // It begins with the feature that stands first in the file; people look for the lowest number.
+    // It begins with the feature that is first in the file, because people look for the lowest
+    // number.
     path.pop();
     let lowest = (0..path.len()).min_by_key(|&at| path.get(at).copied())?;
     path.rotate_left(lowest);
@@ -268,7 +269,8 @@ fn cycle(
     Some(text)
 }
 
-/// Places of the file such that dependencies within it come first; always the first possible one.
+/// An order of the file in which dependencies come first, always with the first possible feature
+/// next.
 fn in_order(depends_on: &[Vec<FeatureId>], places: &BTreeMap<FeatureId, usize>) -> Vec<usize> {
     let mut waits = vec![0usize; depends_on.len()];
     let mut dependents: Vec<Vec<usize>> = vec![Vec::new(); depends_on.len()];

@@ -1,9 +1,9 @@
-//! Words for people who mistyped.
+//! Suggestions for typing errors.
 
 use crate::model::clip::clip_chars;
 use crate::model::nearest::nearest;
 
-/// What people write instead of our keys, where it is too different to be a typing error.
+/// Keys that people write instead of ours and that are too different to be typing errors.
 const SYNONYMS: [(&str, &str); 12] = [
     ("title", "name"),
     ("summary", "name"),
@@ -19,10 +19,10 @@ const SYNONYMS: [(&str, &str); 12] = [
     ("details", "description"),
 ];
 
-/// What AutoForge keeps beside a feature.
+/// Keys that AutoForge keeps besides a feature's own.
 const STATES: [&str; 4] = ["passes", "in_progress", "needs_human_input", "status"];
 
-/// What to do about a key that nobody knows.
+/// What to do about an unknown key.
 pub(super) fn unknown_key(key: &str, known: &[&str]) -> String {
     let found = quoted(key);
     if STATES.contains(&key) && known.contains(&"checks") {

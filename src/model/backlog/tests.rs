@@ -197,7 +197,7 @@ fn all_problems_are_told_up_to_a_limit() {
     assert!(shown.ends_with("\n  and 50 more"), "{shown}");
 }
 
-/// The same file with the line ends of Windows, in either format, means the same.
+/// The same file with the line ends of Windows means the same in either format.
 #[test]
 fn files_from_windows_mean_what_they_say() {
     let toml = "[[feature]]\nname = \"a\"\ndescription = \"\"\"\none\ntwo\n\"\"\"\nsteps = [\"s\"]\nchecks = ['''\ncd x\nmake test\n''']\ndepends_on = [\"b\"]\n\n[[feature]]\nname = \"b\"\nchecks = \"true\"\n";

@@ -1,4 +1,4 @@
-//! Giving jobs to workers. The plan chose; here it is checked that the choice still fits.
+//! Assigns jobs to workers. The plan chose; this checks that the choice still fits.
 
 use std::collections::BTreeSet;
 
@@ -77,7 +77,7 @@ fn job<'a>(
     first.ok_or_else(|| stale("the job has no features"))
 }
 
-/// What was found to be right, so that an assignment cannot be made without having looked.
+/// What was checked, so that an assignment cannot be created without the checks.
 pub struct Fits<'a> {
     worker: WorkerId,
     first: &'a Feature,
@@ -132,7 +132,7 @@ pub fn testing_fits<'a>(
     last: bool,
 ) -> Result<Fits<'a>, Rejection> {
     let limit = state.settings.testing;
-    // The last tests are anybody's.
+    // Any worker may run the last tests.
     idle(state, now, worker, WorkerKind::Testing, limit, last)?;
     let first = job(state, features, |feature| {
         if feature.status != Status::Passing {

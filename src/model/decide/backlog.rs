@@ -74,7 +74,7 @@ pub fn import(
     Ok(events)
 }
 
-/// The same for the features of a file, whose names are looked up first.
+/// Like `import`, for the features of a file, whose names are resolved first.
 pub fn import_file(
     state: &State,
     features: &[BacklogFeature],
@@ -94,7 +94,7 @@ fn names(state: &State) -> BTreeMap<FeatureId, String> {
     slots.map(|feature| (feature.id, name(feature))).collect()
 }
 
-/// The spec as events have it: its dependencies ascending, its line ends those of Unix.
+/// The spec as events have it: dependencies ascending, line ends of Unix.
 fn normal(spec: &FeatureSpec) -> Cow<'_, FeatureSpec> {
     if spec.depends_on.is_sorted() && !spec.has_foreign_line_ends() {
         return Cow::Borrowed(spec);
@@ -105,7 +105,7 @@ fn normal(spec: &FeatureSpec) -> Cow<'_, FeatureSpec> {
     Cow::Owned(spec)
 }
 
-/// Every spec is well formed and every number can be had. Returns the slots of the new features.
+/// Checks that every spec is valid and every number is free. Returns the slots of the new features.
 fn numbered(
     state: &State,
     features: &[(FeatureId, Cow<'_, FeatureSpec>)],
@@ -137,7 +137,7 @@ fn numbered(
     Ok(added)
 }
 
-/// No two features would have the same name. One that the same import renames gives its name free.
+/// No two features would have the same name. A feature that the same import renames frees its name.
 fn named(
     state: &State,
     features: &[(FeatureId, Cow<'_, FeatureSpec>)],
@@ -163,7 +163,7 @@ fn named(
     Ok(())
 }
 
-/// What becomes of a feature whose text, but for its dependencies, is another now.
+/// Events for a feature whose text, except its dependencies, has changed.
 fn edited(state: &State, feature: &Feature, spec: &FeatureSpec) -> Result<Vec<Event>, Rejection> {
     let mut text = spec.clone();
     text.depends_on.clone_from(&feature.spec.depends_on);
@@ -172,7 +172,7 @@ fn edited(state: &State, feature: &Feature, spec: &FeatureSpec) -> Result<Vec<Ev
     }
     let mut events = Vec::new();
     if !feature.spec.asks_the_same(&text) {
-        // Its proof is in the log and speaks of the old text.
+        // Its proof is in the log and refers to the old text.
         not_merging(state, feature)?;
         let same_proof = feature.spec.proven_by_the_same(&text);
         let pointless = |open: &Attempt| match open.job.kind {

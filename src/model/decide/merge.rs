@@ -1,4 +1,4 @@
-//! The way of checked work onto the branch.
+//! Merges checked work onto the branch.
 
 use crate::model::command::Rejection;
 use crate::model::event::{Event, FeaturePassed, MergeAborted, MergeStarted};
@@ -7,12 +7,12 @@ use crate::model::ids::{AttemptId, CommitId, FeatureId};
 use crate::model::report::Mergeable;
 use crate::model::state::{Attempt, Feature, State};
 
-/// Paths are 50 bytes long as a rule; so that an event stays within its 1 MiB, a merge that names
-/// longer ones counts as touching everything.
+/// Paths usually have 50 bytes. A merge with longer ones counts as touching everything, so that an
+/// event stays within its 1 MiB.
 const TOUCHED_BYTES_MAX: usize = 64 * 1024;
 
-/// What a report of finished work leads to: a merge, or passes if there was nothing to change.
-/// The caller has made sure that `proven` holds for every feature that remains.
+/// The result of a report of finished work: a merge, or passes if there was nothing to change. The
+/// caller has checked that `proven` holds for every remaining feature.
 pub fn begin(
     state: &State,
     attempt: AttemptId,
@@ -44,7 +44,7 @@ pub fn begin(
     ])
 }
 
-/// As many of the files as an event may name.
+/// As many files as an event may name.
 fn touched(files: &[String]) -> Vec<String> {
     let mut bytes = 0;
     let files = files.iter().take(MergeStarted::TOUCHED_MAX);
@@ -68,8 +68,8 @@ fn kept(
     remaining.iter().filter_map(of).collect()
 }
 
-/// The proof as it is recorded: where a feature has no checks, it is marked as the agent's word,
-/// whatever the report calls it.
+/// The proof as it is recorded: a feature without checks is marked as passing on the agent's word,
+/// whatever the report says.
 pub fn marked(state: &State, feature: FeatureId, evidence: &Evidence) -> Evidence {
     let checks = |feature: &Feature| !feature.spec.checks.is_empty();
     if state.feature(feature).is_some_and(checks) {
@@ -100,7 +100,7 @@ pub fn settle(
     let remaining = open.map_or(&[][..], |open| &open.remaining);
     let mut events = passes(attempt, remaining, &merge.evidence);
     if *head != merge.commit {
-        // Somebody built on it in the meantime.
+        // Another commit was built on it in the meantime.
         let head = head.clone();
         events.push(crate::model::event::HeadMoved { head }.into());
     }
@@ -128,7 +128,7 @@ fn passes(
 }
 
 /// Whether `evidence` proves the feature at `commit`: all of its checks, with exit code 0. An
-/// agent's word is good only for a feature that has no checks. `Err` says what is missing.
+/// agent's word counts only for a feature without checks. `Err` says what is missing.
 pub fn proven(
     state: &State,
     feature: FeatureId,

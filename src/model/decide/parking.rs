@@ -1,8 +1,8 @@
-//! Parking: a feature whose tries are used up does not go back to those that wait for their turn.
+//! Parking: a feature whose tries are used up does not return to the waiting ones.
 //!
-//! One rule for every way back: a failure, a job that is given back or lost, an answer, a
-//! regression, rules that became stricter, a start. The parking is an event of its own, in the same
-//! batch as the event that brings the feature back.
+//! One rule for every way back to the backlog: a failure, a released or lost job, an answer, a
+//! regression, stricter settings, a start. The parking is an event of its own, in the same batch as
+//! the event that brings the feature back.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,8 +12,8 @@ use crate::model::ids::{AttemptId, FeatureId};
 use crate::model::settings::{Settings, WorkerKind};
 use crate::model::state::{Feature, LOST_MAX, State};
 
-/// The same events, each followed by the parking of the features that it brings back with their
-/// tries used up.
+/// The same events, each followed by the parking of features that it brings back with their tries
+/// used up.
 pub fn follow(state: &State, events: Vec<Event>) -> Vec<Event> {
     let mut parking = Parking {
         state,
@@ -30,7 +30,7 @@ pub fn follow(state: &State, events: Vec<Event>) -> Vec<Event> {
 }
 
 /// All waiting features whose tries are used up under `settings`. None is left after any command,
-/// except where a log ends in the middle of a batch.
+/// unless a log ends in the middle of a batch.
 pub fn all(state: &State, settings: &Settings) -> Vec<Event> {
     let waiting = state.features().filter(|it| it.waits());
     let spent = waiting.filter_map(|it| Counts::of(it).parked(it.id, settings));
@@ -43,13 +43,13 @@ impl Feature {
         matches!(self.status, Status::Pending | Status::Regressed)
     }
 
-    /// Whether its tries are used up under these rules, so that it does not wait for a turn.
+    /// Whether its tries are used up under these settings, so that it does not wait for a turn.
     pub fn is_spent(&self, settings: &Settings) -> bool {
         Counts::of(self).parked(self.id, settings).is_some()
     }
 }
 
-/// What is held against a feature.
+/// What counts against a feature.
 #[derive(Clone, Copy, Default)]
 struct Counts {
     failures: u32,
@@ -69,7 +69,7 @@ impl Counts {
     fn parked(self, feature: FeatureId, settings: &Settings) -> Option<Event> {
         let most = settings.max_attempts;
         // Two features that keep breaking each other must not continue forever. A regression is no
-        // failed try, so that it takes one more of them.
+        // failed try, so it has one more.
         let failures = if self.failures >= most || self.lost_streak >= LOST_MAX {
             self.failures
         } else if self.regressions > most {
@@ -81,7 +81,7 @@ impl Counts {
     }
 }
 
-/// Walks over the events of one command, and knows what they change in the features they name.
+/// Walks over the events of one command, and tracks what they change in their features.
 struct Parking<'a> {
     state: &'a State,
     settings: &'a Settings,
@@ -147,14 +147,14 @@ impl<'a> Parking<'a> {
         parked.into_iter().collect()
     }
 
-    /// An attempt lets go of a feature, which goes back unless a person took it away.
+    /// An attempt releases a feature, which goes back unless a person took it away.
     fn back_from(&mut self, attempt: AttemptId, feature: FeatureId) -> Vec<Event> {
         let open = self.state.attempts.get(&attempt);
         let coding = open.is_some_and(|open| open.job.kind == WorkerKind::Coding);
         let known = self.state.feature(feature);
         let back = known.is_some_and(|it| {
             let held = it.status == Status::Running && it.attempts.contains(&attempt);
-            // A test that is lost counts against a feature that waits for its repair, too.
+            // A lost test counts against a feature that waits for its repair, too.
             coding && held || it.waits()
         });
         match back {
@@ -163,7 +163,7 @@ impl<'a> Parking<'a> {
         }
     }
 
-    /// An attempt ends without an outcome for what it still holds.
+    /// An attempt ends without an outcome for the features that it still holds.
     fn ended(&mut self, attempt: AttemptId, lost: bool) -> Vec<Event> {
         let Some(open) = self.state.attempts.get(&attempt) else {
             return Vec::new();

@@ -1,4 +1,4 @@
-//! What a worker's report leads to.
+//! The results of a worker's report.
 
 use super::{merge, trouble};
 use crate::model::clip::clip;
@@ -17,18 +17,18 @@ use crate::model::settings::WorkerKind;
 use crate::model::state::{Attempt, Feature, State};
 use crate::model::trouble::{Stage, Trouble};
 
-/// Questions are shown to people whole.
+/// Questions are shown to people completely.
 const QUESTION_BYTES_MAX: usize = 64 * 1024;
 /// More suspects than this tell a person nothing.
 const SUSPECTS_MAX: usize = 64;
 /// Notes of one report that are kept; a worker has one or two.
 const NOTES_MAX: usize = 4;
-/// A provider that says "later" without saying when is asked again after half a minute, then
-/// after twice as long each time, up to half an hour.
+/// A provider that says "later" without a time is asked again after half a minute, then after twice
+/// as long each time, up to half an hour.
 const LIMIT_BACKOFF_MS: u64 = 30_000;
 const LIMIT_BACKOFF_MS_MAX: u64 = 1_800_000;
-/// One that says when is believed, but for a time that has passed already or is a mistake: it is
-/// asked again after a second at the earliest, and after eight days (limits are by the week).
+/// A provider's time is used, unless it has passed already or is a mistake: it is asked again after
+/// a second at the earliest, and after eight days at the latest (limits are weekly).
 const LIMIT_MS_MIN: u64 = 1_000;
 const LIMIT_MS_MAX: u64 = 8 * 86_400_000;
 
@@ -53,7 +53,7 @@ pub fn report(
         _ => attempt,
     };
     let Some(open) = state.attempts.get(&attempt) else {
-        // It changes nothing, but what it cost was spent.
+        // It changes nothing, but its cost was spent.
         let mut events = spending(state, attempt, usage);
         let report = report.as_str().to_owned();
         events.push(LateResultIgnored { attempt, report }.into());
@@ -72,7 +72,7 @@ pub fn report(
         true => Vec::new(),
         false => spending(state, attempt, usage),
     };
-    // Whatever it came to, the machine let it come to that.
+    // Whatever its result, the machine allowed it to get there.
     let over = outcome.iter().any(trouble::is_outcome);
     events.extend(
         trouble::recover(state, attempt)
@@ -83,8 +83,8 @@ pub fn report(
     Ok(events)
 }
 
-/// `usage` is what the attempt used in all; what is new of it is recorded, also after its end. Of
-/// an attempt that is not known any more, nobody can say what is new.
+/// `usage` is the attempt's total; the new part of it is recorded, even after the attempt's end.
+/// For an unknown attempt, the new part is unknown.
 pub fn spending(state: &State, attempt: AttemptId, usage: Usage) -> Vec<Event> {
     let fresh = state
         .used(attempt)
@@ -143,7 +143,7 @@ impl Reported<'_> {
                     limited_until,
                 },
             ) => {
-                // No verdict: counted, so that a test that always fails to run comes to an end.
+                // No verdict: counted, so that a test that always fails to run ends.
                 let inconclusive = |(id, failure): &(FeatureId, Failure)| {
                     (*id, TestVerdict::Inconclusive(failure.clone()))
                 };
@@ -260,7 +260,7 @@ impl Reported<'_> {
                 let streak = before.map_or(0, |limited| limited.streak).min(16);
                 let doubled = |ms: u64| (ms << streak).min(LIMIT_BACKOFF_MS_MAX);
                 let wait = match until {
-                    // A streak of limits that end at once is one that does not end.
+                    // Consecutive limits that end at once count as one that does not end.
                     Some(until) => until.since_ms(self.now).max(doubled(LIMIT_MS_MIN)),
                     None => doubled(LIMIT_BACKOFF_MS),
                 };
@@ -279,7 +279,7 @@ impl Reported<'_> {
         )
     }
 
-    /// The machine is to blame, unless all the others get further: then it is this job's own.
+    /// The machine is to blame, unless all the others get further: then this job is.
     fn troubled(&self, trouble: &Trouble) -> Vec<Event> {
         let failure = trouble.as_failure();
         if trouble::is_own(self.state, self.open, trouble) || planted!(TroubleCounted) {
@@ -353,8 +353,8 @@ impl Reported<'_> {
         events
     }
 
-    /// A feature that was found broken, or passed anew, since the test began needs no verdict;
-    /// nor does one that has been proven at a later commit than the tested one.
+    /// A feature that was found broken, or passed again, since the test began needs no verdict; nor
+    /// does one that was verified at a later commit than the tested one.
     fn still_asked(&self, feature: &Feature) -> bool {
         let passing = feature.status == Status::Passing;
         let before = feature.passed.map_or(0, |sequence| sequence.0);
@@ -413,8 +413,8 @@ impl Reported<'_> {
     }
 }
 
-/// Failures come from outside; what is kept of them is bounded: the last checks, since the one
-/// that failed is the last.
+/// Failures come from outside, so what is kept of them is limited: the last checks, because the
+/// failed one is last.
 fn bounded(failure: &Failure) -> Failure {
     let mut bounded = Failure::new(failure.kind, failure.reason.clone());
     let mut bytes = 0;

@@ -1,4 +1,4 @@
-//! Commands about the run, its rules and its workers.
+//! Commands about the run, its settings and its workers.
 
 use std::collections::BTreeSet;
 
@@ -62,7 +62,7 @@ pub fn start(
     Ok(events)
 }
 
-/// The events by which the rules change, and what follows from them at once.
+/// The events that change the settings, and what follows from them at once.
 fn changed(state: &State, settings: &Settings) -> Vec<Event> {
     let to = settings.clone();
     let mut events = vec![SettingsChanged { settings: to }.into()];
@@ -81,9 +81,9 @@ pub fn finish(
     reason: &str,
 ) -> Result<Vec<Event>, Rejection> {
     state.open_run().ok_or(Rejection::NoRun)?;
-    // Something may have come between the wish and now, such as new features.
+    // Something may have changed between the plan and now, such as new features.
     let due = ending::due(state).map(|(due, _)| due);
-    // For how long nobody has been there, only whoever made the wish knows.
+    // Only the machine that gives this command knows for how long nobody has been there.
     let deserted = outcome == RunOutcome::WaitingForPerson && nobody_at_work(state, now);
     let stuck = outcome == RunOutcome::WaitingForPerson && is_stuck(state);
     if due != Some(outcome) && !deserted && !stuck {
@@ -134,7 +134,7 @@ pub fn lose(
     if !state.attempts.contains_key(&attempt) {
         return Err(Rejection::NotOpen(attempt));
     }
-    // The proof is in the log already: the merge ends without its worker.
+    // The proof is in the log already, so the merge ends without its worker.
     if state
         .open_merge()
         .is_some_and(|merge| merge.attempt == attempt)
@@ -159,7 +159,7 @@ pub fn record_config(state: &State, content: ContentHash, changes: &[ConfigChang
     vec![recorded.into()]
 }
 
-/// What somebody else did to the branch, and the features whose work went with it.
+/// What others did to the branch, and the features whose work was lost.
 pub fn explain_move(state: &State, moved: &BranchMove) -> Vec<Event> {
     let told = BranchMoved {
         from: moved.from.clone(),
@@ -181,7 +181,7 @@ pub fn explain_move(state: &State, moved: &BranchMove) -> Vec<Event> {
         };
         Some(WorkLost { feature, commit }.into())
     });
-    // The move counts as explained with its last event: a torn batch is explained once more.
+    // The move counts as explained with its last event: a torn batch is explained again.
     lost.chain([told.into()]).collect()
 }
 

@@ -1,4 +1,4 @@
-//! When the machine is in trouble, and when it no longer is.
+//! When a problem of the machine begins, and when it is over.
 
 use crate::model::clip::clip;
 use crate::model::event::{CrewRecovered, CrewTroubled, Event};
@@ -7,7 +7,7 @@ use crate::model::ids::{AttemptId, Timestamp};
 use crate::model::state::{Attempt, State};
 use crate::model::trouble::{OWN_MAX, Trouble, backoff_ms};
 
-/// The event by which an attempt's trouble becomes the workers's.
+/// The event with which an attempt's problem becomes one of all workers.
 pub fn troubled(
     state: &State,
     now: Timestamp,
@@ -26,7 +26,7 @@ pub fn troubled(
     .into()
 }
 
-/// The end of the open trouble, if this open attempt can show it.
+/// The end of the open problem, if this open attempt can show it.
 pub fn recover(state: &State, attempt: AttemptId) -> Vec<Event> {
     let probes = state.troubled.as_ref();
     let probes = probes.is_some_and(|trouble| trouble.is_probe(attempt));
@@ -37,7 +37,7 @@ pub fn recover(state: &State, attempt: AttemptId) -> Vec<Event> {
     }
 }
 
-/// True for what only an attempt brings about that met no trouble.
+/// True for events that only an attempt causes that met no problem.
 pub fn is_outcome(event: &Event) -> bool {
     matches!(
         event,
@@ -51,8 +51,8 @@ pub fn is_outcome(event: &Event) -> bool {
     )
 }
 
-/// True when each feature of the job has met such troubles again and again, always alone and while
-/// others got further: then the machine is not to blame.
+/// True if each feature of the job has met such problems repeatedly, always alone and while others
+/// got further: then the machine is not to blame.
 pub fn is_own(state: &State, open: &Attempt, trouble: &Trouble) -> bool {
     let often = |id: &_| {
         let feature = state.feature(*id);

@@ -1,27 +1,27 @@
-//! By what jobs are chosen: what an assignment records, so that its choice can be explained.
+//! The terms that rank jobs: an assignment records them, so that its choice can be explained.
 
 use serde::{Deserialize, Serialize};
 
-/// By what a ready feature is ordered; a higher number goes first, field by field, then the lower id.
-/// A regressed feature comes before everything else.
+/// The order of ready features: a higher value goes first, field by field, then the lower id. A
+/// regressed feature comes before everything else.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RankTerms {
     /// It passed before and no longer does.
     pub regressed: bool,
     /// Expected time of the longest chain that begins with it, in milliseconds.
     pub chain_ms: u64,
-    /// How many features wait behind it, each counted once.
+    /// Number of features that wait behind it, each counted once.
     pub unblocks: u32,
     /// The user's priority; a higher number goes first.
     pub priority: i32,
 }
 
-/// By what a passing feature weighs in the draw of what to test.
+/// The weight of a passing feature in the draw of what to test.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TestTerms {
     /// Files of this feature that merges have touched since it was last tested.
     pub touched_since: u32,
-    /// How many features depend on it, directly or not.
+    /// Number of features that depend on it, directly or not.
     pub dependents: u32,
     /// Milliseconds since it was last tested or merged.
     pub untested_ms: u64,

@@ -1,21 +1,21 @@
-//! Would a change make features wait for each other in a circle?
+//! Finds out whether a change would close a cycle.
 
 use std::collections::VecDeque;
 
 use super::Graph;
 
 impl Graph {
-    /// Would these changes, made together, close a cycle? Each names a slot and all that it is to
-    /// wait for; the last one counts where a slot is named twice. New slots may be named: those
-    /// from [`Graph::len`] on that the changes would add, one per change at most. Anything beyond
+    /// Finds out whether these changes, made together, close a cycle. Each names a slot and all its
+    /// dependencies; if a slot is repeated, its last change counts. New slots are allowed: those
+    /// from [`Graph::len`] on that the changes would add, at most one per change. Anything beyond
     /// is absent, as in [`Graph::set_dependencies`].
     ///
     /// Returns the cycle as a path along the dependencies whose first and last slot are equal, and
     /// the smallest of it: a shortest one through the changed slot at which it was found. The same
     /// graph and changes give the same path.
     ///
-    /// Additions that refer only to what is there, or to earlier additions, cost no search. Other
-    /// changes cost one visit of what the changed slots depend on, directly or not.
+    /// Additions that refer only to existing slots, or to earlier additions, cost no search. Other
+    /// changes cost one visit of everything that the changed slots depend on, directly or not.
     pub fn cycle_with(&self, changes: &[(u32, Vec<u32>)]) -> Option<Vec<u32>> {
         if self.in_order(changes) {
             return None;
@@ -26,7 +26,7 @@ impl Graph {
         view.shortest(on_cycle)
     }
 
-    /// True when every change adds a slot and refers only to slots that come before it.
+    /// True if every change adds a slot and refers only to earlier slots.
     fn in_order(&self, changes: &[(u32, Vec<u32>)]) -> bool {
         let mut next = self.len();
         changes.iter().all(|(slot, on)| {
@@ -37,13 +37,13 @@ impl Graph {
     }
 }
 
-/// The graph as it would be.
+/// The graph with the changes applied.
 struct Changed<'a> {
     graph: &'a Graph,
-    /// Each changed slot once, ascending, with what it is to wait for.
+    /// Each changed slot once, ascending, with its new dependencies.
     slots: Vec<(u32, &'a [u32])>,
-    /// True when the changed slots are all the numbers from the first to the last of them, as a
-    /// batch of additions is: then they are found without a search.
+    /// True if the changed slots are consecutive, as in a batch of additions: then they are found
+    /// without a search.
     contiguous: bool,
     /// Slots whose edges changed.
     changed: Bits,
@@ -56,7 +56,7 @@ impl<'a> Changed<'a> {
         let limit = graph.len() + changes.len();
         let known = changes.iter().filter(|(slot, _)| (*slot as usize) < limit);
         let mut slots: Vec<(u32, &[u32])> = known.map(|(slot, on)| (*slot, &on[..])).collect();
-        // The sort is stable, so that of a repeated slot the last change comes first here.
+        // The sort is stable, so the last change of a repeated slot comes first here.
         slots.reverse();
         slots.sort_by_key(|&(slot, _)| slot);
         slots.dedup_by_key(|&mut (slot, _)| slot);
@@ -93,8 +93,8 @@ impl<'a> Changed<'a> {
             .map_or(&[], |&(_, on)| on)
     }
 
-    /// Depth first along the dependencies, with a stack of our own. Returns a changed slot that is
-    /// on a cycle.
+    /// Searches depth-first along the dependencies, with its own stack. Returns a changed slot that
+    /// is on a cycle.
     fn find(&self, starts: impl Iterator<Item = u32>) -> Option<u32> {
         let mut seen = Bits::new(self.limit);
         let mut done = Bits::new(self.limit);
@@ -127,7 +127,7 @@ impl<'a> Changed<'a> {
         None
     }
 
-    /// Breadth first from `start` back to it, because people want to see the short way round.
+    /// Searches breadth-first from `start` back to it, because people want to see a short cycle.
     fn shortest(&self, start: u32) -> Option<Vec<u32>> {
         let mut came_from: Vec<u32> = vec![u32::MAX; self.limit];
         let mut queue = VecDeque::from([start]);
@@ -146,7 +146,7 @@ impl<'a> Changed<'a> {
     }
 }
 
-/// The path from `start` to `last` and back to `start`, begun at its smallest slot.
+/// The path from `start` to `last` and back to `start`, rotated to begin at its smallest slot.
 fn walk_back(came_from: &[u32], start: u32, last: u32) -> Vec<u32> {
     let mut cycle = vec![last];
     let mut slot = last;

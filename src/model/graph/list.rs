@@ -1,7 +1,7 @@
-//! A sorted set of slots that is small as a rule.
+//! A sorted set of slots that is usually small.
 
-/// So many slots need no allocation. Three fit beside their count into the size of a `Vec`, and
-/// most features have no more neighbours in either direction.
+/// Slots that need no allocation. Three fit beside their count into the size of a `Vec`, and most
+/// features have no more neighbours in either direction.
 const FEW: usize = 3;
 
 /// Slots in ascending order, without repeats. 24 bytes, and an allocation only for the rare long
@@ -21,7 +21,7 @@ impl Default for List {
     }
 }
 
-// The same slots are the same list, wherever they are kept.
+// The same slots are the same list, however they are stored.
 impl PartialEq for List {
     fn eq(&self, other: &Self) -> bool {
         self.as_slice() == other.as_slice()
@@ -31,7 +31,7 @@ impl PartialEq for List {
 impl Eq for List {}
 
 impl List {
-    /// Takes slots that are sorted and distinct already.
+    /// Takes slots that are already sorted and distinct.
     pub(super) fn from_sorted(mut sorted: Vec<u32>) -> Self {
         if sorted.len() > FEW {
             sorted.shrink_to_fit();
@@ -61,7 +61,7 @@ impl List {
         }
     }
 
-    /// Puts `slot` where it belongs; at the end for free.
+    /// Inserts `slot` in order; appending is free.
     pub(super) fn insert(&mut self, slot: u32) {
         let at = match self.as_slice() {
             [.., last] if *last < slot => self.as_slice().len(),
@@ -89,7 +89,7 @@ impl List {
         }
     }
 
-    /// Takes `slot` out, if it is there.
+    /// Removes `slot`, if present.
     pub(super) fn remove(&mut self, slot: u32) {
         let Ok(at) = self.as_slice().binary_search(&slot) else {
             return;

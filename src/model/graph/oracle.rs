@@ -1,4 +1,4 @@
-//! Small random graphs, and slow answers about them that are found in another way.
+//! Small random graphs, and slow answers about them that are computed in another way.
 
 use std::collections::BTreeSet;
 
@@ -30,7 +30,7 @@ impl Edges {
         edges.map(|&(_, to)| to).collect()
     }
 
-    /// `[v][w]`: is there a way from `v` along the dependencies to `w`, of one edge at least?
+    /// `[v][w]`: is there a path from `v` along the dependencies to `w`, of at least one edge?
     /// Warshall's algorithm: cubic, and correct with cycles, too.
     pub(in crate::model) fn closure(&self) -> Vec<Vec<bool>> {
         let count = self.count as usize;
@@ -49,7 +49,7 @@ impl Edges {
     }
 }
 
-/// Up to `most` features whose numbers say nothing about their order, sparse to dense.
+/// Up to `most` features in random order, sparse to dense.
 pub(in crate::model) fn acyclic(most: u32) -> impl Strategy<Value = Edges> {
     let pairs = prop_oneof![1usize..20, 1usize..80, 1usize..400];
     (1..=most, pairs)

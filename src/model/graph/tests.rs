@@ -76,7 +76,7 @@ fn a_cycle_is_named_from_its_smallest_slot() {
         (vec![(5, vec![4])], Some(vec![1, 5, 4, 3, 1])),
         (vec![(5, vec![0, 2])], None),
         (vec![(2, vec![2])], Some(vec![2, 2])),
-        // A change replaces what was: 1 -> 5 is gone.
+        // A change replaces the earlier edges: 1 -> 5 no longer exists.
         (vec![(5, vec![4]), (1, vec![])], None),
         (vec![(5, vec![1, 4])], Some(vec![1, 5, 1])),
         (vec![(0, vec![2]), (2, vec![0])], Some(vec![0, 2, 0])),

@@ -57,7 +57,10 @@ pub fn due(state: &State, now: Timestamp, world: &World) -> Option<(RunOutcome, 
     let over = |kind: &WorkerKind, wait: &WorkerWait| {
         waits_for(state, now, *kind) && wait.left_ms(state) == Some(0)
     };
-    let (kind, wait) = world.lacking.iter().find(|(kind, it)| over(kind, it))?;
+    let (kind, wait) = world
+        .missing_workers
+        .iter()
+        .find(|(kind, it)| over(kind, it))?;
     let left = left(state, *kind);
     let (word, waited) = (kind.as_str(), format::duration(wait.waited_ms));
     let reason = format!(

@@ -1,4 +1,4 @@
-//! What to test next.
+//! Chooses what to test next.
 
 use super::{Entropy, World, idle};
 use crate::model::command::Command;
@@ -9,8 +9,8 @@ use crate::model::remaining::{coding_remains, unverified};
 use crate::model::settings::WorkerKind;
 use crate::model::state::State;
 
-/// Passing features that are looked at for one draw. A sample, so that a draw costs the same in
-/// a backlog of a hundred and of a hundred thousand.
+/// Passing features that are considered for one draw. A sample, so that a draw costs the same in a
+/// backlog of a hundred and of a hundred thousand.
 const SAMPLE: usize = 16;
 
 pub fn testing(
@@ -24,8 +24,8 @@ pub fn testing(
     }
     let last = !coding_remains(state);
     let tester = idle(state, now, world, WorkerKind::Testing);
-    // When nothing is left to code, whoever is there verifies: a run of coding workers alone ends
-    // verified as well, and nobody waits for a tester that nobody started.
+    // When nothing is left to code, any worker verifies: a run of coding workers alone ends
+    // verified as well, and nobody waits for a testing worker that nobody started.
     let coder = || idle(state, now, world, WorkerKind::Coding);
     let worker = match last {
         true => tester.or_else(coder)?,
@@ -84,7 +84,7 @@ fn sample(state: &State, now: Timestamp, entropy: &mut dyn Entropy) -> Vec<(Feat
     ids.sort_unstable();
     ids.dedup();
     if ids.is_empty() {
-        // All that was drawn is proven at the head; then it is the turn of what is not.
+        // Everything in the draw is verified at the head, so the unverified ones follow.
         ids.extend(unverified(state).map(|feature| feature.id).take(1));
     }
     let with_terms = |id| (id, terms(state, now, id));
@@ -99,8 +99,8 @@ fn drawn(sample: &[(FeatureId, TestTerms)], draw: u64) -> Option<(FeatureId, Tes
     })
 }
 
-/// By what a passing feature weighs: most of all the merges that touched its files since it was
-/// last proven, then the features that rely on it, then the time.
+/// The weight of a passing feature: mostly the merges that touched its files since it was last
+/// verified, then the features that depend on it, then the time.
 fn terms(state: &State, now: Timestamp, id: FeatureId) -> TestTerms {
     let Some((slot, feature)) = state.slot(id).zip(state.feature(id)) else {
         return TestTerms::default();

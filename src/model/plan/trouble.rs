@@ -1,4 +1,4 @@
-//! What starts while the machine is in trouble, and when the run ends because of it.
+//! What starts during a problem of the machine, and when the run ends because of it.
 
 use super::World;
 use crate::model::clip::clip;
@@ -8,11 +8,11 @@ use crate::model::ids::{FeatureId, Timestamp};
 use crate::model::remaining::{coding_remains, final_tests_wait, is_stuck, may_start};
 use crate::model::state::State;
 
-/// What went wrong is a sentence or two; what to do next must find its place in the reason.
+/// The message of the problem is a sentence or two; the reason must have room for what to do next.
 const WORDS_BYTES_MAX: usize = 1_200;
 
-/// Features that may be tried now, as `plan::candidates` has them. While a trouble is open, the
-/// ones that have not met it come first: if they get further, it is over for the rest.
+/// Features that may be tried now, as in `plan::candidates`. While a problem is open, those that
+/// have not met it come first: if they get further, it is over for the rest.
 pub fn candidates(
     state: &State,
     now: Timestamp,
@@ -27,20 +27,20 @@ pub fn candidates(
     (best, total)
 }
 
-/// True when only the open trouble keeps the workers from its work.
+/// True if only the open problem keeps the workers from their work.
 pub fn holds(state: &State, now: Timestamp) -> bool {
     let work = coding_remains(state) || final_tests_wait(state);
     state.troubled.is_some() && state.open_run().is_some() && work && may_start(state, now)
 }
 
-/// Milliseconds until the run ends because of a trouble that has lasted for `waited_ms`; `None`
-/// when it goes on without limit.
+/// Milliseconds until the run ends because of a problem of the machine that has lasted for
+/// `waited_ms`; `None` if it continues without a limit.
 pub fn left_ms(state: &State, waited_ms: u64) -> Option<u64> {
     let limit = state.settings.worker_wait_ms;
     (limit > 0).then(|| limit.saturating_sub(waited_ms))
 }
 
-/// How the run is to end because of a trouble that does not, and why.
+/// The outcome and reason of a run that ends because a problem persists.
 pub fn due(state: &State, world: &World) -> Option<(RunOutcome, String)> {
     let waited_ms = world.troubled_ms?;
     if left_ms(state, waited_ms) != Some(0) || !is_stuck(state) {

@@ -2,8 +2,8 @@
 
 use super::columns::Columns;
 
-/// Words of one set of a block: 2,048 columns. Fewer words mean more blocks to walk over, more
-/// mean sets that are mostly empty or full; of 8, 16, 32 and 64 this was the fastest.
+/// Words of one set of a block: 2,048 columns. Fewer words mean more blocks to walk over, more mean
+/// sets that are mostly empty or full; of 8, 16, 32 and 64 this was the fastest.
 pub(super) const WORDS: usize = 32;
 
 /// A set of columns of one block.
@@ -17,7 +17,7 @@ pub(super) struct Block {
     weight: Option<u32>,
     /// Which row has which bit of its own, ascending by row.
     pub(super) bits: Vec<(u32, u32)>,
-    /// For how many features all columns together stand.
+    /// Number of features that all columns together stand for.
     pub(super) total: u32,
 }
 
@@ -32,10 +32,11 @@ struct Open {
 /// Packs the columns. The columns of a word all stand for the same power of two of features; one
 /// that stands for five is in two words.
 pub(super) fn pack(columns: &Columns) -> Vec<Block> {
-    /// Weights 1 and 2 are most of all and have blocks of their own, which are weighed faster.
+    /// Weights 1 and 2 are the most frequent and have blocks of their own, which are weighed
+    /// faster.
     const GROUPS: usize = 3;
     let mut blocks: Vec<Block> = Vec::new();
-    // By group: its last block, and how many words of it are in use.
+    // By group: its last block, and the number of its words in use.
     let mut last = [(0usize, WORDS); GROUPS];
     let mut open = [Open {
         block: 0,
@@ -80,7 +81,7 @@ pub(super) fn pack(columns: &Columns) -> Vec<Block> {
 }
 
 impl Block {
-    /// For how many features a set of this block's columns stands.
+    /// Number of features that a set of this block's columns stands for.
     pub(super) fn weigh(&self, bits: &Bits) -> u32 {
         if let Some(weight) = self.weight {
             return ones(bits) * weight;
@@ -91,9 +92,9 @@ impl Block {
     }
 }
 
-/// How many bits are set. Most processors could count a word's in one step, but a program that is
-/// to run on all of them cannot rely on it; adding up eight words bit by bit first (Harley and
-/// Seal's way) halves the work, four times side by side.
+/// Number of bits that are set. Most processors could count a word's in one step, but a program for
+/// all of them cannot rely on it; adding up eight words bit by bit first (Harley and Seal's method)
+/// halves the work, four times side by side.
 fn ones(bits: &Bits) -> u32 {
     const LANES: usize = 4;
     let mut sums = [0u64; LANES];
@@ -123,14 +124,14 @@ fn add(a: u64, b: u64, c: u64) -> (u64, u64) {
     (either ^ c, a & b | either & c)
 }
 
-/// How many bits are set in each byte.
+/// Number of bits that are set in each byte.
 fn by_byte(word: u64) -> u64 {
     let pairs = word - (word >> 1 & 0x5555_5555_5555_5555);
     let fours = (pairs & 0x3333_3333_3333_3333) + (pairs >> 2 & 0x3333_3333_3333_3333);
     (fours + (fours >> 4)) & 0x0f0f_0f0f_0f0f_0f0f
 }
 
-/// For how many features the blocks stand in which a row has any column at all, by row.
+/// Number of features that the blocks stand for in which a row has any column, by row.
 pub(super) fn touched(columns: &Columns, blocks: &[Block]) -> Vec<u32> {
     let mut totals = vec![0; columns.rows()];
     let mut any = vec![0u64; columns.rows()];

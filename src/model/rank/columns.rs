@@ -1,21 +1,21 @@
-//! What has to be counted by sets, once everything that plain sums can count is taken away.
+//! Reduces the graph to what must be counted with sets, after everything that plain sums can count.
 
 use super::order::Order;
 
 /// The reduced problem.
 ///
-/// A feature with one single dependency is reached exactly by whoever reaches that dependency, and
-/// by the dependency itself. So each hangs in a tree below a feature with none or several
-/// dependencies; what a feature unblocks within its own tree is a plain sum, and a tree is
-/// entered from outside through its top only. Such a top, if it has several dependencies, is a
+/// A feature with a single dependency is reached exactly by everything that reaches that
+/// dependency, and by the dependency itself. So each is in a tree below a feature with no or
+/// several dependencies. What a feature unblocks within its own tree is a plain sum, and a tree is
+/// entered from outside only through its top. Such a top, if it has several dependencies, is a
 /// *column*, and its tree's size is the column's weight. A *row* is the set of columns that a
-/// feature reaches, itself included. A feature all of whose dependents have the same row, and
-/// which is no column itself, shares that row. The rows that remain are numbered from the end of
-/// the order: the parts of a row have lower numbers.
+/// feature reaches, itself included. A feature shares its dependents' row if all of them have the
+/// same and it is no column itself. The rows that remain are numbered from the end of the order:
+/// the parts of a row have lower numbers.
 pub(super) struct Columns {
-    /// How many features each reaches in its own tree, by place.
+    /// Number of features that each reaches in its own tree, by place.
     pub(super) in_tree: Vec<u32>,
-    /// Which row each feature has, by place; [`Columns::NONE`] when it reaches no column.
+    /// The row of each feature, by place; [`Columns::NONE`] if it reaches no column.
     pub(super) row_of: Vec<u32>,
     /// The columns, ascending by row.
     pub(super) columns: Vec<Column>,
@@ -29,7 +29,7 @@ pub(super) struct Columns {
 pub(super) struct Column {
     /// Its own row.
     pub(super) row: u32,
-    /// For how many features it stands, itself included.
+    /// Number of features that it stands for, itself included.
     pub(super) weight: u32,
     /// Its position in the column order.
     pub(super) place: u32,
@@ -53,7 +53,7 @@ impl Columns {
         found
     }
 
-    /// Gives the feature at `place` its row; those that wait for it have theirs.
+    /// Sets the row of the feature at `place`; its dependents have theirs.
     fn add(&mut self, order: &Order, place: usize) {
         let begin = self.parts.len();
         let column = order.dependencies[place] > 1;

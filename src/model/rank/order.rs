@@ -1,25 +1,25 @@
-//! The graph laid out for walking: in topological order, in flat vectors.
+//! The graph in topological order, in flat vectors.
 
 use crate::model::graph::Graph;
 
-/// More dependents than this make a feature worth looking for shortcuts: the skeleton of a
-/// project, on which everything depends and most things by way of others, too.
+/// A feature with more dependents than this is worth searching for shortcuts: the skeleton of a
+/// project, on which everything depends, mostly through other features, too.
 const HUB: usize = 64;
-/// Features that wait for more than this are not looked at, because each look costs as much.
+/// Features with more dependencies than this are skipped, because each search costs that much.
 const LOOKS: usize = 64;
 
-/// Features by place: whatever a feature waits for has a lower place.
+/// Features by place: a feature's dependencies have lower places.
 ///
 /// A shortcut is a dependency that also follows from another one. It changes neither who reaches
-/// whom nor the longest chain, only how much there is to count; those of hubs are left out.
+/// whom nor the longest chain, only the amount of counting; shortcuts to hubs are left out.
 pub(super) struct Order {
     /// The slot at each place. Features on a cycle or behind one have no place.
     pub(super) slots: Vec<u32>,
-    /// How many features each waits for, shortcuts left out, by place.
+    /// Number of dependencies of each, without shortcuts, by place.
     pub(super) dependencies: Vec<u32>,
-    /// Where each place's dependents begin in `targets`; one more than there are places.
+    /// Where each place's dependents begin in `targets`; one more entry than places.
     starts: Vec<u32>,
-    /// Places of dependents, shortcuts left out, by place.
+    /// Places of dependents, without shortcuts, by place.
     targets: Vec<u32>,
 }
 
@@ -59,7 +59,7 @@ impl Order {
         }
     }
 
-    /// Places of the features that wait for the one at `place`; each is greater.
+    /// Places of the dependents of the feature at `place`; each is greater.
     pub(super) fn dependents(&self, place: usize) -> &[u32] {
         &self.targets[self.starts[place] as usize..self.starts[place + 1] as usize]
     }
@@ -70,23 +70,23 @@ impl Order {
     }
 }
 
-/// True when `slot` waits for `hub` also by way of something else that it waits for.
+/// True if `slot` also waits for `hub` through another of its dependencies.
 fn is_shortcut(graph: &Graph, hub: u32, slot: u32) -> bool {
     let via = graph.dependencies(slot);
-    // What comes late was added late and is the likeliest.
+    // A later place was added later and is the likeliest.
     let by_way = |&via: &u32| graph.dependencies(via).binary_search(&hub).is_ok();
     via.len() <= LOOKS && via.iter().rev().any(by_way)
 }
 
-/// Slots such that dependencies come first.
+/// Slots in an order in which dependencies come first.
 fn topological(graph: &Graph) -> Vec<u32> {
     let slots = || (0..).take(graph.len());
-    // Most backlogs were added in such an order, and their author's order keeps together what
-    // belongs together.
+    // Most backlogs were added in such an order, and their author's order keeps related features
+    // together.
     if slots().all(|slot| graph.dependencies(slot).last() < Some(&slot)) {
         return slots().collect();
     }
-    // Otherwise as near to breadth first as it goes (Kahn's algorithm).
+    // Otherwise nearly breadth-first (Kahn's algorithm).
     let waits = |slot: u32| graph.dependencies(slot).len() as u32;
     let mut waits: Vec<u32> = slots().map(waits).collect();
     let mut order: Vec<u32> = Vec::with_capacity(graph.len());

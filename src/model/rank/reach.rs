@@ -1,11 +1,11 @@
-//! Counts by sets of bits, a block of columns at a time.
+//! Counts with sets of bits, one block of columns at a time.
 
 use std::ops::Range;
 
 use super::blocks::{Bits, Block, WORDS, pack, touched};
 use super::columns::Columns;
 
-/// How many others each feature reaches, by place.
+/// Number of others that each feature reaches, by place.
 pub(super) fn count(columns: &Columns) -> Vec<u32> {
     let blocks = pack(columns);
     let mut sweep = Sweep {
@@ -49,7 +49,7 @@ impl Wholes {
             sum += *start;
             *start = sum;
         }
-        // Filled from behind, so that each start ends where it belongs.
+        // Filled from the end, so that each start ends in its place.
         let mut rows = vec![0u32; sum as usize];
         for row in (0..columns.rows()).rev() {
             for &part in columns.parts(row) {
@@ -61,13 +61,13 @@ impl Wholes {
         Self { starts, rows }
     }
 
-    /// Where the rows stand in `rows` that `row` is part of; all are greater.
+    /// Positions in `rows` of the rows that `row` is part of; all are greater.
     fn of(&self, row: usize) -> Range<usize> {
         self.starts[row] as usize..self.starts[row + 1] as usize
     }
 }
 
-/// A row that has not been reached in the block at hand.
+/// A row that was not reached in the present block.
 const NONE: u32 = 0;
 /// A row that has all columns of the block.
 const FULL: u32 = 1;
@@ -76,31 +76,30 @@ const OWN: u32 = 1 << 31;
 
 /// Walks over the rows for one block after the other, from parts to wholes.
 ///
-/// A row hands its set on to the rows that it is part of. Those that get only one share it; those
-/// that get several make one of their own. Far from the block's columns nearly every row has all
-/// of them, or none. Such rows are not walked over: `totals` begins with all columns of every
-/// block in which the row has any, and the walk takes off what is missing. It ends when nothing
-/// but full rows is left.
+/// A row passes its set on to the rows that it is part of. Rows that get only one share it; rows
+/// that get several build their own. Far from the block's columns nearly every row has all of them,
+/// or none. Such rows are skipped: `totals` begins with all columns of every block in which the row
+/// has any, and the walk subtracts what is missing. It ends when only full rows are left.
 struct Sweep {
     wholes: Wholes,
-    /// Rows that are still to be visited, a bit for each.
+    /// Rows that must still be visited, one bit each.
     marked: Vec<u64>,
     /// By row: its set. [`NONE`] for all rows between two blocks.
     handles: Vec<u32>,
-    /// By row: for how many features the columns stand that it has.
+    /// By row: the number of features that its columns stand for.
     totals: Vec<u32>,
-    /// The sets of the block at hand.
+    /// The sets of the present block.
     sets: Vec<Bits>,
     /// What is known of each set.
     weighed: Vec<Weighed>,
-    /// The set that stands for most. Rows that have all that can be had share it.
+    /// The set with the greatest weight. Rows that have every possible column share it.
     largest: u32,
 }
 
 struct Weighed {
-    /// For how many features it stands, once it does not grow any more.
+    /// Number of features that it stands for, once it is complete.
     count: u32,
-    /// The heaviest of the sets that it was made of. If it weighs the same, it is the same.
+    /// The heaviest of the sets that it was built from. If it weighs the same, it is the same.
     heaviest: u32,
 }
 
@@ -170,8 +169,8 @@ impl Sweep {
         }
     }
 
-    /// Gives the row `whole` what the settled set `handle` has. Returns the change in the number
-    /// of rows that are marked and not full.
+    /// Adds the settled set `handle` to the row `whole`. Returns the change in the number of rows
+    /// that are marked and not full.
     #[inline(always)]
     fn hand_on(&mut self, handle: u32, whole: u32) -> isize {
         let held = self.handles[whole as usize];
@@ -206,8 +205,8 @@ impl Sweep {
         }
     }
 
-    /// Weighs a set that has all its parts, and returns an equal one that others share, if one is
-    /// at hand.
+    /// Weighs a set that has all its parts, and returns an equal one that others share, if there is
+    /// one.
     #[inline(always)]
     fn settle(&mut self, own: u32, block: &Block) -> u32 {
         let set = &self.sets[own as usize];

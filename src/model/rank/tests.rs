@@ -4,7 +4,7 @@ use super::Ranks;
 use crate::model::graph::Graph;
 use crate::model::graph::oracle::{Edges, acyclic};
 
-/// Longest chains by trying every way: exponential, with no memory of anything.
+/// Longest chains by trying every path: exponential, without a cache.
 fn slow_chain(edges: &Edges, cost_ms: &[u64], slot: u32) -> u64 {
     let behind = edges.edges.iter().filter(|(_, on)| *on == slot);
     let longest = behind
@@ -110,7 +110,7 @@ fn even_an_impossible_cycle_ends() {
     );
 }
 
-/// Counts by walking from every feature anew.
+/// Counts by walking from every feature separately.
 fn walked(graph: &Graph) -> Vec<u32> {
     let count = graph.len();
     let mut seen = vec![u32::MAX; count];
@@ -155,7 +155,7 @@ fn counts_are_right_across_blocks() {
             }
             large.set_dependencies(slot, on);
         }
-        // The same with slots that say nothing about the order.
+        // The same with slots in random order.
         let turned = |slot: u32| (slot * 1_237 + 11) % 3_500;
         let mut other = graph(3_500, |_| Vec::new());
         for slot in 0..3_500 {

@@ -10,13 +10,13 @@ impl State {
         bincode::serialize(self)
     }
 
-    /// Reads what [`State::to_bytes`] wrote, and computes what is not stored.
+    /// Decodes what [`State::to_bytes`] wrote, and computes what is not stored.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, bincode::Error> {
         Self::from_reader(bytes, bytes.len() as u64)
     }
 
-    /// The same from a reader, so that the bytes are never all in memory. `bytes_max` is how many
-    /// there are: no length in them makes this take more than so much memory at once.
+    /// Like `from_bytes`, from a reader, so that the bytes are never all in memory. `bytes_max` is
+    /// their number: no length in them makes this take more memory at once.
     pub fn from_reader(bytes: impl std::io::Read, bytes_max: u64) -> Result<Self, bincode::Error> {
         let options = bincode::DefaultOptions::new()
             .with_fixint_encoding()

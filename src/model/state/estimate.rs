@@ -1,10 +1,10 @@
-//! How long features take, learnt from the log by category.
+//! Expected durations of features, learnt from the log by category.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// What a feature is expected to take before any was finished: ten minutes, a usual session.
+/// The expected duration before any feature was finished: ten minutes, a usual session.
 pub const PRIOR_MS: u64 = 600_000;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,8 +14,8 @@ struct Estimate {
     used_ms: u64,
 }
 
-/// Expected durations by category. A new figure is taken into use only when it differs by more
-/// than a third from the one in use, because every change makes all ranks be computed anew.
+/// Expected durations by category. A new figure replaces the present one only if it differs by more
+/// than a third, because every change makes all ranks be computed again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Estimates {
     categories: BTreeMap<String, Estimate>,
@@ -28,7 +28,7 @@ impl Estimates {
         known.map_or(PRIOR_MS, |estimate| estimate.used_ms)
     }
 
-    /// Learns one duration. True when the figure in use changed.
+    /// Learns one duration. True if the figure in use changed.
     pub fn learn(&mut self, category: &str, ms: u64) -> bool {
         if !self.categories.contains_key(category) {
             let fresh = Estimate {

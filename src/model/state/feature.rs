@@ -1,4 +1,4 @@
-//! A feature and its life.
+//! A feature and its history.
 
 use std::ops::{Deref, DerefMut};
 
@@ -9,14 +9,14 @@ use crate::model::evidence::{Basis, CheckRun};
 use crate::model::feature::{FeatureSpec, Status};
 use crate::model::ids::{AttemptId, CommitId, FeatureId, Sequence, Timestamp};
 
-/// A feature and its life.
+/// A feature and its history.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Feature {
     /// Number of the feature.
     pub id: FeatureId,
     /// What the backlog says.
     pub spec: FeatureSpec,
-    /// Where it is in its life.
+    /// Its stored status.
     pub status: Status,
     /// Failed tries since it last passed or was last forgiven.
     pub failures: u32,
@@ -26,23 +26,23 @@ pub struct Feature {
     pub regressions: u32,
     /// Not to be tried before.
     pub not_before: Timestamp,
-    /// Passed before and does not any more.
+    /// It passed before and no longer does.
     pub regressed: bool,
-    /// The event by which it last passed.
+    /// The event with which it last passed.
     pub passed: Option<Sequence>,
-    /// The commit by which its work last came onto the branch.
+    /// The commit that last brought its work onto the branch.
     pub merged: Option<CommitId>,
-    /// On what ground it last passed.
+    /// Why it last passed.
     pub basis: Option<Basis>,
-    /// The position of the head at which it was last proven.
+    /// The position of the head at which it was last verified.
     pub verified: u32,
     /// When it was last proven.
     pub verified_at: Timestamp,
-    /// Tests without a verdict since it was last proven.
+    /// Tests without a verdict since it was last verified.
     pub inconclusive: u32,
-    /// Attempts in a row whose worker was lost; see [`LOST_MAX`].
+    /// Consecutive attempts whose worker was lost; see [`LOST_MAX`].
     pub lost_streak: u32,
-    /// Troubles in a row that it met alone while others got further; see
+    /// Consecutive problems of the machine that it met alone while others got further; see
     /// [`OWN_MAX`](crate::model::trouble::OWN_MAX).
     pub troubled: u32,
     /// Attempts that work on it or test it.
@@ -54,7 +54,7 @@ pub struct Feature {
 }
 
 impl Feature {
-    /// Where it returns to when nobody works on it.
+    /// Its status while nobody works on it.
     pub(in crate::model) fn rest(&self) -> Status {
         if self.regressed {
             Status::Regressed
@@ -63,7 +63,7 @@ impl Feature {
         }
     }
 
-    /// True when nothing was held against it since it was last forgiven.
+    /// True if nothing counts against it since it was last forgiven.
     pub fn is_unblemished(&self) -> bool {
         let counts = [
             self.failures,
@@ -75,8 +75,8 @@ impl Feature {
         counts == [0; 5] && self.not_before == Timestamp(0)
     }
 
-    /// True when its tests came to no verdict so often that it is left alone: whatever is wrong
-    /// with them, trying forever will not fix it.
+    /// True if its tests had no verdict so often that it is not tested any more: trying forever
+    /// would not fix them.
     pub fn untestable(&self) -> bool {
         self.inconclusive >= INCONCLUSIVE_MAX || self.lost_streak >= LOST_MAX
     }
@@ -84,12 +84,13 @@ impl Feature {
 
 /// What agents and people said about a feature.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Told {
-    /// The last failures, oldest first, at most [`FAILURES_REMEMBERED`](super::FAILURES_REMEMBERED).
+pub struct FeatureWords {
+    /// The last failures, oldest first, at most
+    /// [`FAILURES_REMEMBERED`](super::FAILURES_REMEMBERED).
     pub recent_failures: Vec<String>,
-    /// What an agent wants to know.
+    /// The agent's open question.
     pub question: Option<String>,
-    /// What agents wanted to know, and what people said.
+    /// Agents' questions, and people's answers.
     pub answers: Vec<(String, String)>,
     /// Why it was skipped.
     pub skipped: String,
@@ -97,7 +98,7 @@ pub struct Told {
     pub broken: Option<Broken>,
 }
 
-/// What a test knew when it found a feature broken.
+/// What is known of the test that found a feature broken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Broken {
     /// What it saw.
@@ -108,12 +109,12 @@ pub struct Broken {
     pub suspects: Vec<(FeatureId, CommitId)>,
 }
 
-/// [`Told`], which takes no room for the many features about which nothing was said.
+/// [`FeatureWords`], which takes no room for the many features that have none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Words(Option<Box<Told>>);
+pub struct Words(Option<Box<FeatureWords>>);
 
-static NOTHING: Told = Told {
+static NOTHING: FeatureWords = FeatureWords {
     recent_failures: Vec::new(),
     question: None,
     answers: Vec::new(),
@@ -122,7 +123,7 @@ static NOTHING: Told = Told {
 };
 
 impl Words {
-    /// Nobody asks anything any more.
+    /// Removes the open question.
     pub(in crate::model) fn settle_question(&mut self) {
         if self.question.is_some() {
             self.question = None;
@@ -130,7 +131,7 @@ impl Words {
         }
     }
 
-    /// It passed: its failures are of no more use.
+    /// It passed, so its failures are of no more use.
     pub(in crate::model) fn forget_failures(&mut self) {
         if !self.recent_failures.is_empty() || self.broken.is_some() {
             self.recent_failures = Vec::new();
@@ -147,15 +148,15 @@ impl Words {
 }
 
 impl Deref for Words {
-    type Target = Told;
+    type Target = FeatureWords;
 
-    fn deref(&self) -> &Told {
+    fn deref(&self) -> &FeatureWords {
         self.0.as_deref().unwrap_or(&NOTHING)
     }
 }
 
 impl DerefMut for Words {
-    fn deref_mut(&mut self) -> &mut Told {
+    fn deref_mut(&mut self) -> &mut FeatureWords {
         self.0.get_or_insert_default()
     }
 }

@@ -1,21 +1,22 @@
-//! The head of the integration branch in other hands.
+//! Moves of the integration branch by others.
 
 use serde::{Deserialize, Serialize};
 
 use super::State;
 use crate::model::ids::CommitId;
 
-/// A move of the branch that is not ours and not explained yet.
+/// A move of the branch by somebody else that is not explained yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unexplained {
     /// The last head that was ours or explained.
     pub from: CommitId,
-    /// Where the branch was moved to, the last time.
+    /// Where the branch was moved to last.
     pub to: CommitId,
 }
 
 impl State {
-    /// Somebody else has moved the branch; what it was before counts where that is not the first.
+    /// Somebody else has moved the branch; after several moves, the place before the first one
+    /// counts.
     pub(in crate::model) fn head_taken(&mut self, head: &CommitId) {
         if self.head == *head || self.head.is_none() {
             return;

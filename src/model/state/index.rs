@@ -1,4 +1,4 @@
-//! What follows from the state: computed once when a snapshot is read, then kept up to date.
+//! Indexes that follow from the state: computed once when a snapshot is read, then kept up to date.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,23 +19,23 @@ pub struct ReadyKey {
     pub slot: u32,
 }
 
-/// Where a feature stands in the ordered sets.
+/// The place of a feature in the ordered sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// Among those that could be worked on now.
+    /// In the set of features that can be worked on now.
     Ready(ReadyKey),
-    /// Among those that could but for the wait before their next try.
+    /// In the set of those that only wait for their next try.
     Delayed((Timestamp, u32)),
-    /// Among the passing ones.
+    /// In the set of passing features.
     Proven((u32, u32)),
     /// In none of the indexes.
     Nowhere,
 }
 
-/// All that can be computed from the rest of the state.
+/// Everything that can be computed from the rest of the state.
 #[derive(Clone, Debug, Default)]
 pub struct Indexes {
-    /// Slots by number, which is small enough to count up to; [`Indexes::NONE`] where there is none.
+    /// Slots by number, which is small enough for a vector; [`Indexes::NONE`] for a missing one.
     by_id: Vec<u32>,
     pub names: Names,
     pub graph: Graph,
@@ -45,10 +45,10 @@ pub struct Indexes {
     pub ready: BTreeSet<ReadyKey>,
     pub delayed: BTreeSet<(Timestamp, u32)>,
     pub counts: BTreeMap<Status, u32>,
-    /// Passing features in no order, for drawing one at random; and where each stands in it.
+    /// Passing features in no order, for drawing one at random; and the position of each.
     pub passing: Vec<u32>,
     passing_at: Vec<u32>,
-    /// Passing features by the position of the head at which they were last proven.
+    /// Passing features by the position of the head at which they were last verified.
     pub proven: BTreeSet<(u32, u32)>,
     unmet: Vec<u32>,
 }
@@ -79,7 +79,7 @@ impl Indexes {
         self.unmet.get(slot as usize).copied().unwrap_or(0)
     }
 
-    /// How many features wait behind this one, each counted once.
+    /// Number of features that wait behind this one, each counted once.
     pub fn unblocks(&self, slot: u32) -> u32 {
         let known = self.ranks.unblocks.get(slot as usize);
         known.copied().unwrap_or(0)
@@ -148,8 +148,8 @@ impl State {
         self.move_from(place, slot);
     }
 
-    /// In which ordered set a feature belongs, and where. Follows from the state alone, so that
-    /// the place before a change is where the feature still is.
+    /// Which ordered set a feature belongs to, and where. It follows from the state alone, so the
+    /// place before a change is where the feature still is.
     fn place(&self, slot: u32) -> Place {
         let Some(feature) = self.features.get(slot as usize) else {
             return Place::Nowhere;
@@ -169,7 +169,7 @@ impl State {
         }
     }
 
-    /// Moves a feature from the place that it had before a change to the one it has now.
+    /// Moves a feature from its place before a change to its place after it.
     fn move_from(&mut self, before: Place, slot: u32) {
         let after = self.place(slot);
         if before == after {
@@ -190,7 +190,7 @@ impl State {
         };
     }
 
-    /// Tells the dependents of a feature that it passes now, or no longer does.
+    /// Updates the dependents of a feature that now passes, or no longer does.
     fn meet(&mut self, slot: u32, passing: bool) {
         if passing {
             self.indexes.passing_insert(slot);
@@ -234,7 +234,7 @@ impl State {
         indexes.count(feature.status, 1);
         indexes.unmet.push(u32::try_from(unmet).unwrap_or(u32::MAX));
         indexes.passing_at.push(u32::MAX);
-        // A feature that waits for nothing changes nobody's rank but its own.
+        // A feature without dependencies changes only its own rank.
         let current = indexes.ranks.chain_ms.len() == slot as usize;
         if on.is_empty() && current && !indexes.ranks_stale {
             indexes.ranks.chain_ms.push(cost);
@@ -256,7 +256,7 @@ impl State {
         feature.is_some_and(|feature| feature.status == Status::Passing)
     }
 
-    /// Sets what a feature in a slot waits for.
+    /// Sets the dependencies of a feature in a slot.
     pub(in crate::model) fn depend(&mut self, slot: u32, depends_on: &[FeatureId]) {
         let on = self.slots(depends_on);
         let place = self.place(slot);
@@ -266,7 +266,7 @@ impl State {
         self.move_from(place, slot);
     }
 
-    /// Takes a feature out of the graph: it waits for nothing, and nothing waits for it. Returns
+    /// Removes a feature from the graph: it waits for nothing, and nothing waits for it. Returns
     /// the slots that did.
     pub(in crate::model) fn isolate(&mut self, slot: u32) -> Vec<u32> {
         let place = self.place(slot);
@@ -293,8 +293,8 @@ impl State {
         }
     }
 
-    /// Computes the ranks anew if the graph or an estimate has changed. To be called between
-    /// applying events and planning; costs O(n + m) when something has changed, nothing otherwise.
+    /// Computes the ranks again if the graph or an estimate has changed. Call it between applying
+    /// events and planning; costs O(n + m) after a change, nothing otherwise.
     pub fn settle(&mut self) {
         if !self.indexes.ranks_stale {
             return;

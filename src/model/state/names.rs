@@ -1,19 +1,19 @@
-//! Which feature has which name.
+//! Finds features by name.
 
 use std::collections::BTreeSet;
 
-/// The slots of features by a hash of their names. The names themselves stand in the features;
-/// a second copy of them would be a tenth of all that is kept.
+/// The slots of features by a hash of their names. The names themselves are in the features; a
+/// second copy of them would be a tenth of the state.
 #[derive(Clone, Debug, Default)]
 pub struct Names(BTreeSet<(u64, u32)>);
 
 impl Names {
-    /// Notes that the feature in `slot` has this name.
+    /// Records that the feature in `slot` has this name.
     pub fn insert(&mut self, name: &str, slot: u32) {
         self.0.insert((hash(name), slot));
     }
 
-    /// Notes that the feature in `slot` no longer has it.
+    /// Records that the feature in `slot` no longer has it.
     pub fn remove(&mut self, name: &str, slot: u32) {
         self.0.remove(&(hash(name), slot));
     }

@@ -1,4 +1,4 @@
-//! What people should know although it changes nothing in the backlog.
+//! Notices for people that change nothing in the backlog.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,15 +10,15 @@ use crate::model::ids::{AttemptId, ContentHash, Timestamp};
 /// Since the present or last run began.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notices {
-    /// How often processes of attempts were refused what only people may do, and the last time.
+    /// How often processes of attempts were refused a person's command, and the last time.
     pub refused: Option<(u32, Refused)>,
-    /// What the last run was told, as text in a content file. Unlike the rest, it outlives the run.
+    /// The last run's config, as text in a content file. Unlike the rest, it outlives the run.
     pub told: Option<ContentHash>,
-    /// How many values this run is told otherwise than the one before, and the first few.
+    /// How many values of this run's config differ from the previous run's, and the first few.
     pub config: (u32, Vec<ConfigChange>),
     /// What somebody else last did to the branch, and when.
     pub moved: Option<(Timestamp, BranchMoved)>,
-    /// Where the branch is checked out, so that nothing is merged; empty when it is free.
+    /// Where the branch is checked out, so that nothing is merged; empty if it is free.
     pub held: String,
 }
 

@@ -1,4 +1,4 @@
-//! Commands that were accepted, so that a repeated one gets the first one's answer.
+//! Accepted commands, so that a repeated one gets the first one's answer.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::ids::{CommandId, Sequence};
 
-/// Commands by which outsiders caused events, the latest [`Remembered::MAX`] of them.
+/// Outsiders' commands that caused events, the latest [`Remembered::MAX`] of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remembered {
     answers: BTreeMap<CommandId, (Sequence, Sequence)>,
     order: VecDeque<CommandId>,
-    /// Those of them that came too late.
+    /// The ones that came too late.
     late: BTreeSet<CommandId>,
 }
 
@@ -20,16 +20,16 @@ impl Remembered {
     /// commands in some ten seconds. A report that is repeated later is still recognised, as late.
     pub const MAX: usize = 1 << 16;
 
-    /// Ids below are the scheduler's own commands, which nobody repeats. Those of outsiders are
+    /// Ids below are the scheduler's own commands, which are never repeated. Outsiders' ids are
     /// ULIDs, whose upper 48 bits are a time.
     const OUTSIDE: u128 = 1 << 80;
 
-    /// Notes that `id` caused the event at `sequence`.
+    /// Records that `id` caused the event at `sequence`.
     pub fn note(&mut self, id: CommandId, sequence: Sequence) {
         if id.0 < Self::OUTSIDE {
             return;
         }
-        // A command's events follow each other, so that only the newest entry can grow.
+        // A command's events follow each other, so only the newest entry can grow.
         if self.order.back() == Some(&id) {
             if let Some((_, last)) = self.answers.get_mut(&id) {
                 *last = sequence;
@@ -47,14 +47,14 @@ impl Remembered {
         }
     }
 
-    /// Notes that `id` was a report for an attempt that was over.
+    /// Records that `id` was a report for an attempt that was over.
     pub fn note_late(&mut self, id: CommandId) {
         if self.answers.contains_key(&id) {
             self.late.insert(id);
         }
     }
 
-    /// True when `id` was a report that came too late, and is to be told so again.
+    /// True if `id` was a late report, which gets the same answer again.
     pub fn was_late(&self, id: CommandId) -> bool {
         self.late.contains(&id)
     }

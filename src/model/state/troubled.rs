@@ -1,4 +1,4 @@
-//! The machine's trouble, while it is open.
+//! The open problem of the machine.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,10 +6,10 @@ use super::State;
 use crate::model::ids::{AttemptId, FeatureId, Sequence, Timestamp};
 use crate::model::trouble::{Stage, TroubleKind};
 
-/// A trouble of the machine that is not known to be over.
+/// A problem of the machine that may not be over yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Troubled {
-    /// What the machine lacks, as the last attempt found.
+    /// The kind of problem, as the last attempt found it.
     pub kind: TroubleKind,
     /// How far that attempt got.
     pub stage: Stage,
@@ -19,25 +19,25 @@ pub struct Troubled {
     pub began: Timestamp,
     /// Nothing starts before.
     pub until: Timestamp,
-    /// The event that told of it last. Attempts from before it say nothing of its end.
+    /// The event that reported it last. Attempts from before it say nothing about its end.
     pub since: Sequence,
-    /// Attempts in a row that met it; those that were under way together count once.
+    /// Consecutive attempts that met it; those that ran at the same time count once.
     pub streak: u32,
     /// Features that met it, each once; at most [`MET_MAX`](crate::model::trouble::MET_MAX).
     pub met: Vec<FeatureId>,
 }
 
 impl Troubled {
-    /// True for an attempt that began after the trouble was last met: what becomes of it shows
-    /// whether the trouble is over.
+    /// True for an attempt that began after the problem was last met: its result shows whether the
+    /// problem is over.
     pub fn is_probe(&self, attempt: AttemptId) -> bool {
         attempt.0 > self.since.0
     }
 }
 
 impl State {
-    /// True while a trouble keeps new attempts back at `now`: its wait continues, or an attempt that
-    /// shows whether it is over is open already.
+    /// True while a problem keeps new attempts back at `now`: its wait continues, or an attempt
+    /// that shows whether it is over is already open.
     pub fn is_held_by_trouble(&self, now: Timestamp) -> bool {
         self.troubled.as_ref().is_some_and(|trouble| {
             let newest = self.attempts.last_key_value().map(|(&id, _)| id);

@@ -1,35 +1,35 @@
-//! Workers that give back what they take.
+//! Workers that release their jobs.
 
 use super::{Attempt, Worker};
 use crate::model::ids::Timestamp;
 use crate::model::settings::Settings;
 
-/// Jobs in a row that a worker may give back before it has to wait for the next one: its machine
+/// Consecutive jobs that a worker may release before it has to wait for the next one: its machine
 /// may be busy for a moment.
-pub const RETURNS_FREE: u32 = 3;
+pub const GIVE_BACKS_FREE: u32 = 3;
 
-/// Jobs in a row after which a worker is given no more. With the usual waits that takes minutes;
-/// whatever is wrong with it, a person has to fix it. One that ends and starts again is another.
-pub const RETURNS_MAX: u32 = 10;
+/// Consecutive released jobs after which a worker gets no more. With the usual waits that takes
+/// minutes, and a person has to fix the cause. A restarted worker counts as a new one.
+pub const GIVE_BACKS_MAX: u32 = 10;
 
 impl Worker {
-    /// True when it has given back so much that it is given nothing more.
+    /// True if it has released so many that it gets no more.
     pub fn is_suspended(&self) -> bool {
-        self.give_backs >= RETURNS_MAX
+        self.give_backs >= GIVE_BACKS_MAX
     }
 
-    /// It is given nothing before: it waits longer each time.
+    /// It gets nothing before this time, which is later each time.
     pub fn cooldown_until(&self, settings: &Settings) -> Timestamp {
-        match self.give_backs.checked_sub(RETURNS_FREE) {
+        match self.give_backs.checked_sub(GIVE_BACKS_FREE) {
             None => Timestamp(0),
-            Some(more) => self.returned_at.plus_ms(settings.backoff_ms(more, 0)),
+            Some(more) => self.gave_back_at.plus_ms(settings.backoff_ms(more, 0)),
         }
     }
 }
 
 impl Attempt {
-    /// True when giving it back is nobody's wish but its worker's: nothing has come of it, and
-    /// neither a person nor the provider nor the machine is the reason.
+    /// True if only its worker released it: it had no result, and neither a person nor the provider
+    /// nor the machine is the reason.
     pub(in crate::model) fn is_given_back(&self) -> bool {
         let untouched = self.remaining.len() == self.job.features.len();
         untouched && self.cancelled.is_none() && !self.excused

@@ -30,11 +30,11 @@ pub enum Label {
     Draw,
     Cancel,
     Start,
-    Back,
+    Release,
     Lost,
     Late,
     Merge,
-    Again,
+    Rebase,
     Head,
     Pass,
     Fail,
@@ -50,14 +50,14 @@ pub enum Label {
     Used,
     Note,
     Limit,
-    Trouble,
+    Hold,
     Well,
     Spent,
     Run,
     Join,
     Left,
-    Rules,
-    Refused,
+    Config,
+    Deny,
     End,
 }
 
@@ -77,11 +77,11 @@ impl Label {
             Self::Draw => "PICK",
             Self::Cancel => "CANCEL",
             Self::Start => "START",
-            Self::Back => "RELEASE",
+            Self::Release => "RELEASE",
             Self::Lost => "LOST",
             Self::Late => "LATE",
             Self::Merge => "MERGE",
-            Self::Again => "REBASE",
+            Self::Rebase => "REBASE",
             Self::Head => "HEAD",
             Self::Pass => "PASS",
             Self::Fail => "FAIL",
@@ -97,14 +97,14 @@ impl Label {
             Self::Used => "USED",
             Self::Note => "NOTE",
             Self::Limit => "LIMIT",
-            Self::Trouble => "HOLD",
+            Self::Hold => "HOLD",
             Self::Well => "OK",
             Self::Spent => "SPENT",
             Self::Run => "RUN",
             Self::Join => "JOIN",
             Self::Left => "LEFT",
-            Self::Rules => "CONFIG",
-            Self::Refused => "DENY",
+            Self::Config => "CONFIG",
+            Self::Deny => "DENY",
             Self::End => "END",
         }
     }
@@ -112,14 +112,14 @@ impl Label {
     /// True for outcomes, which a run's progress shows; false for details.
     pub fn is_outcome(self) -> bool {
         match self {
-            Self::Skip | Self::Back | Self::Lost | Self::Late | Self::Head | Self::Pass => true,
+            Self::Skip | Self::Release | Self::Lost | Self::Late | Self::Head | Self::Pass => true,
             Self::Fail | Self::Regression | Self::Test | Self::Unsure | Self::Park => true,
             Self::Ask | Self::Reply | Self::Pause | Self::Resume | Self::Retry => true,
-            Self::Limit | Self::Trouble | Self::Well | Self::Note | Self::Refused => true,
+            Self::Limit | Self::Hold | Self::Well | Self::Note | Self::Deny => true,
             Self::Spent | Self::Cancel | Self::Drop => true,
             Self::Add | Self::Edit | Self::Depends | Self::Pick | Self::Draw => false,
-            Self::Start | Self::Merge | Self::Again | Self::Used | Self::Run => false,
-            Self::Join | Self::Left | Self::Rules | Self::End => false,
+            Self::Start | Self::Merge | Self::Rebase | Self::Used | Self::Run => false,
+            Self::Join | Self::Left | Self::Config | Self::End => false,
         }
     }
 }
@@ -145,7 +145,7 @@ pub struct EventLine {
     pub note: String,
 }
 
-/// An attempt to which later events may refer.
+/// An attempt that later events may refer to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenAttempt {
     /// Its features; the first is the subject.

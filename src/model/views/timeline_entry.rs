@@ -111,7 +111,7 @@ impl Choice {
                 terms,
                 runners_up,
                 last,
-                // The random number alone explains nothing; the JSON has it.
+                // The random number alone explains nothing; the JSON contains it.
                 draw: _,
             } => {
                 let head = match last {

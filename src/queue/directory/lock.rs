@@ -1,6 +1,5 @@
-//! One process at a time: advisory locks that end with the process, however it ends. There are
-//! two, because one of them is a file that people delete when they think that it is stale: the
-//! other is on the log's directory itself.
+//! One process at a time: advisory locks, which end with the process. There are two, because people
+//! delete lock files that they think are stale: the second lock is on the log's directory itself.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
@@ -11,19 +10,19 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::super::Error;
 use crate::model::ids::Timestamp;
 
-/// The note in the lock file is one line of two numbers; what is longer is not read.
+/// Length of the note in the lock file: one line of two numbers.
 const NOTE_BYTES_MAX: u64 = 100;
 
-/// Both locks, for as long as this value lives.
+/// Both locks, held while this value lives.
 #[derive(Debug)]
 pub struct Lock {
     file: File,
-    /// None where directories cannot be locked (some network file systems).
+    /// `None` if directories cannot be locked (some network file systems).
     _directory: Option<File>,
 }
 
-/// Takes the locks of the log in `dir` and notes in the lock file who holds it:
-/// `PID MILLISECONDS`. Never waits: [`Error::Held`] tells the other one's note.
+/// Takes the locks of the log in `dir` and writes the holder to the lock file: `PID MILLISECONDS`.
+/// Never waits: [`Error::Held`] has the other holder's note.
 ///
 /// # Errors
 /// Another process has the log, or the system refuses.
@@ -38,7 +37,7 @@ pub fn lock(dir: &Path) -> Result<Lock, Error> {
     let directory = File::open(dir).map_err(Error::io("open", dir))?;
     let directory = match directory.try_lock() {
         Ok(()) => Some(directory),
-        // The file is new: whoever has the log had another one, which was deleted.
+        // The file is new: the holder of the log had another one, which was deleted.
         Err(TryLockError::WouldBlock) => {
             return Err(Error::Held {
                 path: dir.to_owned(),
@@ -57,7 +56,7 @@ pub fn lock(dir: &Path) -> Result<Lock, Error> {
 }
 
 impl Lock {
-    /// Puts the lock's file back when it is not in `dir` any more.
+    /// Restores the lock file if it is no longer in `dir`.
     pub(in crate::queue) fn restore(&mut self, dir: &Path) -> Result<(), Error> {
         let path = dir.join("lock");
         let same = |found: fs::Metadata, held: fs::Metadata| {
@@ -71,7 +70,7 @@ impl Lock {
         let mut file = open(&path)?;
         match file.try_lock() {
             Ok(()) => {}
-            // A process that looks whether it may have the log; it will see that it may not.
+            // Another process is checking whether the log is free; it will see that it is not.
             Err(TryLockError::WouldBlock) => return Ok(()),
             Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
         }
@@ -102,31 +101,31 @@ fn note(file: &mut File) -> io::Result<()> {
     file.write_all(note.as_bytes())
 }
 
-/// Who has a log open.
+/// The process that has a log open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Holder {
-    /// Its process, where the kernel names it here; none for one of another pid namespace.
+    /// Its process id, if the kernel shows it here; `None` for a process of another pid namespace.
     pub pid: Option<u32>,
 }
 
-/// Who has the log in `dir` open, by what the kernel says of locks: on the directory, on the
-/// lock file, or on the engine's file. Takes no lock and writes nothing, so that
-/// it disturbs nobody. `None` also where the kernel does not tell.
+/// Which process has the log in `dir` open, from the kernel's list of locks: on the directory, on
+/// the lock file, or on the engine's file. Takes no lock and writes nothing. Also `None` if the
+/// kernel does not say.
 pub fn holder(dir: &Path) -> Option<Holder> {
     holder_of(dir)
         .or_else(|| holder_of(&dir.join("lock")))
         .or_else(|| holder_of(&dir.join("sled/db")))
 }
 
-/// Who has a lock on this file or directory.
+/// The process that has a lock on this file or directory.
 pub fn holder_of(path: &Path) -> Option<Holder> {
     let inode = fs::metadata(path).ok()?.ino();
     let locks = fs::read_to_string("/proc/locks").ok()?;
     locks.lines().find_map(|line| locked(line, inode))
 }
 
-/// Reads `1: FLOCK  ADVISORY  WRITE 4711 fd:01:123456 0 EOF`. The device is not compared: where a
-/// file system has subvolumes, the kernel names another one here than `stat` does.
+/// Parses `1: FLOCK  ADVISORY  WRITE 4711 fd:01:123456 0 EOF`. The device is not compared, because
+/// on a file system with subvolumes it differs from the one that `stat` reports.
 fn locked(line: &str, wanted: u64) -> Option<Holder> {
     let fields: Vec<&str> = line.split_ascii_whitespace().collect();
     let [_, "FLOCK", _, "WRITE", pid, file, ..] = fields[..] else {
@@ -137,7 +136,7 @@ fn locked(line: &str, wanted: u64) -> Option<Holder> {
     (inode == wanted).then_some(Holder { pid })
 }
 
-/// The holder's note may be missing still, or be that of the holder before.
+/// The holder's note may still be missing, or be the previous holder's.
 fn held(dir: &Path, file: File) -> Error {
     let mut note = String::new();
     let read = file.take(NOTE_BYTES_MAX).read_to_string(&mut note);

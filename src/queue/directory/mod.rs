@@ -1,5 +1,5 @@
-//! A log's directory: the names in it and beside it, who holds it, and how a new log takes its place.
-//! Engine, salvage and repair all stand on this.
+//! A log's directory: the names in it and beside it, its locks, and how a new log replaces it.
+//! Engine, salvage and repair all use this.
 
 mod lock;
 mod swap;
@@ -10,6 +10,6 @@ pub(super) use self::swap::{
     REPAIRED, begin, finish, give_up, install, place, remove, rename, sibling,
 };
 
-/// The copy of a log that turned out to be damaged. The first one is kept: later ones would be of
-/// what an opening has left.
+/// The copy of a log that turned out to be damaged. Only the first one is kept: a later one would
+/// show what an opening has left.
 pub(super) const PRE_OPEN_COPY: &str = "sled.as-found";

@@ -1,4 +1,4 @@
-//! How a new log takes the place of another: made beside it, and renamed when it is whole.
+//! Replaces a log by a new one: created beside it, and renamed when complete.
 
 use std::fs;
 use std::io;
@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::super::{Error, files};
 
-/// Where a new log is made that is to take the place of the one in `dir`. What an earlier process
-/// has left there is removed; it was made of what is still to be had.
+/// Where a new log is created that will replace the one in `dir`. Removes what an earlier process
+/// left there, because it can be created again.
 pub(in crate::queue) fn begin(dir: &Path) -> Result<PathBuf, Error> {
     let unfinished = sibling(dir, &format!("{REPAIRED}{}", files::UNFINISHED));
     remove(&unfinished)?;
@@ -15,7 +15,7 @@ pub(in crate::queue) fn begin(dir: &Path) -> Result<PathBuf, Error> {
     Ok(unfinished)
 }
 
-/// Puts the new log, which is closed, in the place of an empty one or of none.
+/// Puts the new, closed log in the place of an empty one or of none.
 pub(in crate::queue) fn install(dir: &Path) -> Result<(), Error> {
     let unfinished = sibling(dir, &format!("{REPAIRED}{}", files::UNFINISHED));
     rename(&unfinished, &sibling(dir, REPAIRED))?;
@@ -23,33 +23,33 @@ pub(in crate::queue) fn install(dir: &Path) -> Result<(), Error> {
     finish(dir)
 }
 
-/// Removes the new log.
+/// Removes the unfinished new log.
 pub(in crate::queue) fn give_up(dir: &Path) -> Result<(), Error> {
     begin(dir).map(drop)
 }
 
-/// The name of a log that is ready to take the damaged one's place.
+/// The name of a log that is ready to replace the damaged one.
 pub(in crate::queue) const REPAIRED: &str = "repaired";
 
-/// Whether there is a log in `dir`, or one that is about to be put there.
+/// Whether there is a log in `dir`, or one that is about to be renamed to it.
 pub fn exists(dir: &Path) -> bool {
     dir.exists() || sibling(dir, REPAIRED).exists()
 }
 
-/// Takes the last step of a repair whose process died before it.
+/// Finishes a repair whose process died before its last step.
 pub(in crate::queue) fn finish(dir: &Path) -> Result<(), Error> {
     let repaired = sibling(dir, REPAIRED);
     if dir.exists() || !repaired.exists() {
         return Ok(());
     }
     match rename(&repaired, dir) {
-        // Somebody else was quicker.
+        // Another process was faster.
         Err(_) if dir.exists() => Ok(()),
         renamed => renamed,
     }
 }
 
-/// `log` and a word: `log.word`, in the same directory.
+/// `log` and a suffix: `log.suffix`, in the same directory.
 pub(in crate::queue) fn sibling(dir: &Path, word: &str) -> PathBuf {
     let name = dir.file_name().unwrap_or_default().to_string_lossy();
     dir.with_file_name(format!("{name}.{word}"))
@@ -70,7 +70,7 @@ pub(in crate::queue) fn rename(from: &Path, to: &Path) -> Result<(), Error> {
     files::sync_dir(to.parent().unwrap_or(Path::new(".")))
 }
 
-/// Where the log of `dir` is: a repair that died between its renames has left it beside.
+/// Where the log of `dir` is: beside it if a repair died between its renames.
 pub(in crate::queue) fn place(dir: &Path) -> PathBuf {
     let repaired = sibling(dir, REPAIRED);
     match !dir.exists() && repaired.exists() {

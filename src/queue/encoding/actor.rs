@@ -1,4 +1,4 @@
-//! How an actor is laid out in an envelope: one byte for its length, then, little endian:
+//! The bytes of an actor in an envelope: one byte for the length, then, little endian:
 //!
 //! | first byte | then | actor |
 //! |---|---|---|
@@ -9,7 +9,7 @@
 //! | 4 | pid 4 | agent of an attempt that is not known |
 //! | 5 | attempt 8, pid 4 | agent |
 //!
-//! Each actor has exactly one form, so that an event that was read is written with the same bytes.
+//! Each actor has exactly one form, so an event that was read is written with the same bytes.
 
 use super::DecodeError;
 use crate::model::actor::{Actor, TERMINAL_BYTES_MAX};
@@ -37,7 +37,7 @@ pub(super) fn put(actor: &Actor, out: &mut Vec<u8>) {
             out.push(PERSON);
             out.extend_from_slice(&uid.to_le_bytes());
             out.extend_from_slice(&pid.to_le_bytes());
-            // `Actor::person` has cut it already; one that was made by hand is cut here.
+            // `Actor::person` has cut it already; one that was built by hand is cut here.
             out.extend_from_slice(clip(tty, TERMINAL_BYTES_MAX).as_bytes());
         }
         Actor::Worker(worker) => {
@@ -78,7 +78,7 @@ pub(super) fn field(rest: &[u8]) -> Result<&[u8], DecodeError> {
     actor.get(..length).ok_or(truncated(1 + length))
 }
 
-/// Reads an actor.
+/// Decodes an actor.
 pub(super) fn read(bytes: &[u8]) -> Result<Actor, DecodeError> {
     let (&first, mut rest) = bytes
         .split_first()

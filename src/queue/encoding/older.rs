@@ -1,5 +1,5 @@
-//! Shapes of events that were released and have been replaced. They are frozen: logs with their
-//! bytes exist.
+//! Shapes of events that were released and have been replaced. They are frozen, because logs with
+//! their bytes exist.
 
 use bincode::Options;
 use serde::Deserialize;
@@ -13,7 +13,7 @@ use crate::model::event::{
 use crate::model::ids::{AttemptId, CommitId, WorkerId};
 use crate::model::settings::Settings;
 
-/// Reads a body of an older shape; `None` when there never was this one.
+/// Decodes a body of an older shape; `None` if it never existed.
 pub fn read(kind: EventKind, body: &[u8]) -> Option<bincode::Result<Event>> {
     match (kind.number, kind.version) {
         (13, 1) => Some(old::<JobCancelledV1>(body)),
@@ -122,7 +122,7 @@ impl From<SettingsChangedV1> for Event {
     }
 }
 
-/// Before there was a limit to the wait for a worker.
+/// From before the wait for a worker had a limit.
 #[derive(Deserialize)]
 struct SettingsV1 {
     max_concurrency: u32,

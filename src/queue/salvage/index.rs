@@ -1,8 +1,8 @@
-//! Where every event of a log stands in its engine's files, and which of them follow each other.
+//! Where every event of a log is in its engine's files, and which of them follow each other.
 //!
-//! Some fifty bytes for each event, so that a log of a million can be read with little memory.
-//! Hashes are kept by their first eight bytes: they put the events in order here, and whoever proves
-//! them computes them anew, whole.
+//! It takes some fifty bytes per event, so a log of a million needs little memory. Hashes are kept
+//! by their first eight bytes, which put the events in order; verification computes them
+//! completely.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -13,13 +13,12 @@ use crate::model::ids::{Epoch, Sequence};
 use crate::queue::encoding::{ChainHash, DecodeError, Envelope};
 use crate::queue::log::Head;
 
-/// Events that begin like one and are broken, of which a note is kept; only the first that is
-/// missing is asked for.
+/// Number of broken events that are recorded; only the first missing one matters.
 const BROKEN_MAX: usize = 100_000;
-/// More events than this have no place in 32 bits.
+/// More events do not fit into 32 bits.
 const COPIES_MAX: usize = u32::MAX as usize - 1;
 
-/// A thousand million events: no log has so many, and memory must not follow a wild number.
+/// A thousand million events: no log has that many, and a wrong number must not cost memory.
 const SEEN_WORDS_MAX: usize = 1 << 24;
 
 /// Where a copy of an event was found.
@@ -27,21 +26,21 @@ const SEEN_WORDS_MAX: usize = 1 << 24;
 pub(in crate::queue) struct Place {
     pub sequence: Sequence,
     pub epoch: Epoch,
-    /// First bytes of its own hash, and of the one that it names as its predecessor's.
+    /// First bytes of its own hash, and of its predecessor's hash.
     pub hash: u64,
     pub previous: u64,
     pub offset: u64,
     pub crc: u32,
-    /// Another event with the same sequence, one more than its index; 0 for none.
+    /// Index plus one of another event with the same sequence; 0 for none.
     twin: u32,
     pub file: u16,
-    /// At most 4 KiB: the window of the search is no longer.
+    /// At most 4 KiB: the search window is no longer.
     pub length: u16,
 }
 
 impl Place {
-    /// Reads the event to the end of `into`. False where something else stands there now: the engine
-    /// has used the place again.
+    /// Appends the event to `into`. False if something else is there now, because the engine has
+    /// reused the place.
     pub fn read(&self, files: &[File], into: &mut Vec<u8>) -> std::io::Result<bool> {
         let start = into.len();
         into.resize(start + usize::from(self.length), 0);
@@ -79,23 +78,23 @@ fn crc(envelope: &Envelope<'_>) -> u32 {
 pub(in crate::queue) struct Index {
     from: Sequence,
     places: Vec<Place>,
-    /// The first event with each sequence, one more than its index.
+    /// Index plus one of the first event with each sequence.
     first: HashMap<u64, u32>,
     broken: BTreeMap<Sequence, DecodeError>,
     /// The greatest epoch of all events, and of those before `from`.
     pub epoch: Epoch,
     before: Epoch,
-    /// A bit for each event before `from` that was found.
+    /// One bit for each event before `from` that was found.
     seen: Vec<u64>,
     twins: bool,
 }
 
-/// Events that follow each other, the first of them with the sequence that was asked for.
+/// Events that follow each other, beginning with the requested sequence.
 #[derive(Default)]
 pub(in crate::queue) struct Chain {
     /// Indices of their places.
     pub places: Vec<u32>,
-    /// The event that is another than the log's note says.
+    /// The event that differs from the one in the log's note.
     pub bad: Option<Sequence>,
 }
 
@@ -133,7 +132,7 @@ impl Index {
             return;
         }
         let (crc, previous) = (crc(envelope), short(&envelope.previous));
-        // The engine rewrites values and leaves old copies behind: one is enough.
+        // The engine rewrites values and leaves old copies behind; one is enough.
         let same = |place: &Place| {
             place.crc == crc && place.previous == previous && place.epoch == envelope.epoch
         };
@@ -177,7 +176,7 @@ impl Index {
         }
     }
 
-    /// The first event up to `last` and before `from` of which no copy is whole.
+    /// The first event up to `last` and before `from` without a complete copy.
     pub fn missing_before(&self, last: Sequence) -> Option<Sequence> {
         let seen = |sequence: u64| {
             let word = usize::try_from(sequence / 64).ok();
@@ -203,13 +202,13 @@ impl Index {
         self.places.get(index as usize)
     }
 
-    /// Puts the events together, from the first one on; `after` is the hash of the one before it,
-    /// where that is known.
+    /// Chains the events, from the first one on; `after` is the hash of the one before it, if
+    /// known.
     ///
-    /// Where the log was cut and written on, by a power cut or by sled, there are two histories
-    /// from there on. Every writer has a greater epoch than those before it and has seen what was
-    /// in the log when it began, so an event is of the past history if one at its place or before
-    /// has a greater epoch. What is left is decided by the longer chain.
+    /// If the log was cut and continued, by a power cut or by sled, there are two histories from
+    /// there on. Every writer has a greater epoch than earlier ones and has seen what the log
+    /// contained when it began, so an event belongs to the past history if one at its place or
+    /// before has a greater epoch. Otherwise the longer chain decides.
     pub fn chain(&self, after: Option<u64>, noted: &[Head]) -> Chain {
         let reach = self.reach();
         let reach = |index: u32| reach.get(index as usize).copied().unwrap_or_default();
@@ -235,8 +234,8 @@ impl Index {
         }
     }
 
-    /// The last event of the longest chain that follows each event. Empty where no two events have
-    /// the same sequence, so that there is nothing to choose.
+    /// The last event of the longest chain that follows each event. Empty if no two events have the
+    /// same sequence, because there is nothing to choose.
     fn reach(&self) -> Vec<u64> {
         if !self.twins {
             return Vec::new();
@@ -260,8 +259,8 @@ impl Index {
         reach
     }
 
-    /// Events after `head` that may have followed it, in their order. Epochs never descend: what has
-    /// a lesser one is of a history that was taken back.
+    /// Events after `head` that may have followed it, in order. Epochs never descend, so an event
+    /// with a lesser one belongs to a history that was taken back.
     pub fn after(&self, head: Sequence, epoch: Epoch) -> Vec<u32> {
         let beyond = |place: &Place| place.sequence > head && place.epoch >= epoch;
         let all = (0..).zip(&self.places);
@@ -273,7 +272,7 @@ impl Index {
         found
     }
 
-    /// Why the event that should follow `head` cannot be had.
+    /// Why the event after `head` is missing.
     pub fn why(&self, sequence: Sequence, head: Sequence) -> String {
         if self.at(sequence).next().is_some() {
             return format!("it does not follow event {head}");

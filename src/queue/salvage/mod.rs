@@ -1,9 +1,8 @@
-//! What can still be read of a log whose engine refuses it, or gives less than there was.
+//! Reads what is left of a log whose engine refuses it, or returns less than was written.
 //!
-//! An event proves itself: it has a checksum, and names the hash of the one before it. So the
-//! engine's files are searched for events as plain bytes, whatever the engine makes of them, and
-//! those that were found are put together by their hashes. The files are read and never written:
-//! sled repairs what it opens, and what it repairs away is gone.
+//! An event proves itself: it has a checksum, and the hash of the one before it. So the engine's
+//! files are searched for events as plain bytes, and the events are put together by their hashes.
+//! The files are never written: sled repairs what it opens, and deletes what it cannot repair.
 
 pub(super) mod index;
 mod scan;
@@ -21,12 +20,12 @@ use super::{Error, directory};
 use crate::model::event::Recorded;
 use crate::model::ids::{Epoch, Sequence};
 
-/// Files of the engine that are searched: its log and a few for long values, of which we have
+/// Files of the engine that are searched: its log, and a few for long values, of which we have
 /// none.
 const FILES_MAX: usize = 10_000;
 
-/// The events of a log that can be read and follow each other from the first one on. A log that
-/// can only be read: appending to it fails.
+/// The readable events of a log that follow each other from the first one on. It is read-only:
+/// appending fails.
 pub struct Salvage {
     heads: watch::Sender<Head>,
     index: Index,
@@ -34,14 +33,14 @@ pub struct Salvage {
     unlinked_events: Vec<u32>,
     files: Vec<File>,
     contents: FileContents,
-    /// The event after the last, and what is wrong with it; none when nothing says that there was
-    /// one.
+    /// The event after the last, and what is wrong with it; `None` if nothing shows that it
+    /// existed.
     pub bad: Option<(Sequence, String)>,
-    /// How far the log is known to have reached: by its note, or by what was found.
+    /// The last event that the log is known to have had, by its note or by what was found.
     pub known: Sequence,
-    /// The greatest epoch that anything here tells of.
+    /// The greatest epoch that was found anywhere.
     pub epoch: Epoch,
-    /// Nobody else has the log meanwhile; none for who only looks.
+    /// Keeps other processes from the log; `None` after `look`.
     lock: Option<directory::Lock>,
 }
 
@@ -51,7 +50,7 @@ pub(super) fn search(dir: &Path, from: Sequence) -> Result<(Index, Vec<File>), E
     for home in ["sled", directory::PRE_OPEN_COPY] {
         for path in engine_files(&dir.join(home))? {
             match File::open(&path) {
-                // The engine has tidied up meanwhile.
+                // The engine has removed it since.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 opened => files.push(opened.map_err(Error::io("open", &path))?),
             }
@@ -65,8 +64,8 @@ pub(super) fn search(dir: &Path, from: Sequence) -> Result<(Index, Vec<File>), E
 }
 
 impl Salvage {
-    /// Searches the log in `dir`, which nobody else may have open: [`Error::Held`]. Makes nothing
-    /// and changes nothing but the lock's note.
+    /// Searches the log in `dir`, which no other process may have open ([`Error::Held`]). Creates
+    /// nothing and changes only the lock's note.
     pub fn search(dir: &Path) -> Result<Self, Error> {
         let lock = directory::lock(dir)?;
         let mut salvage = Self::look(dir)?;
@@ -74,8 +73,8 @@ impl Salvage {
         Ok(salvage)
     }
 
-    /// The same without taking the log: for who only wants to see, and for a log at rest. Writes
-    /// nothing at all.
+    /// Like `search`, without taking the lock: for readers, and for a log at rest. Writes nothing
+    /// at all.
     pub fn look(dir: &Path) -> Result<Self, Error> {
         let contents = FileContents::at(&dir.join("content"));
         let (index, files) = search(dir, Sequence(1))?;
@@ -103,7 +102,7 @@ impl Salvage {
         Ok(salvage)
     }
 
-    /// What is missing after `head`, and how it is known that something is.
+    /// Finds out whether something is missing after `head`.
     fn judge(&mut self, noted: &[Head], head: Head, other: Option<Sequence>) {
         let next = head.sequence.next();
         self.unlinked_events = self.index.after(head.sequence, head.epoch);
@@ -125,13 +124,13 @@ impl Salvage {
         };
     }
 
-    /// True for a log that nobody else can open meanwhile.
+    /// True if no other process can open the log.
     pub fn is_locked(&self) -> bool {
         self.lock.is_some()
     }
 
-    /// The same with the events from `bad` on left out: something is wrong with that one which
-    /// its envelope does not show.
+    /// Leaves out the events from `bad` on: something is wrong with that one which its envelope
+    /// does not show.
     pub fn cut(&mut self, bad: Sequence, why: String) -> Result<(), Error> {
         let kept = Sequence(bad.0.saturating_sub(1));
         let head = match kept {
@@ -147,7 +146,7 @@ impl Salvage {
         Ok(())
     }
 
-    /// Leaves out everything after `head`, if that is among the events. False otherwise.
+    /// Leaves out everything after `head`. False if `head` is not among the events.
     pub fn end_at(&mut self, head: Head) -> Result<bool, Error> {
         let here = head.sequence <= self.head().sequence;
         if head != Head::default() && (!here || self.head_at(head.sequence)? != head) {
@@ -171,12 +170,12 @@ impl Salvage {
         }))
     }
 
-    /// How many readable events there are beyond the last. Nothing proves what they follow.
+    /// Number of readable events beyond the last. Nothing proves what they follow.
     pub fn unlinked_events(&self) -> usize {
         self.unlinked_events.len()
     }
 
-    /// The first of those, as far as they read.
+    /// The first of those events, as far as they can be decoded.
     pub fn first_unlinked(&self, count: usize) -> Vec<Recorded> {
         let unlinked_events = self.unlinked_events.iter().take(count);
         let places = unlinked_events.filter_map(|index| self.index.place(*index));
@@ -188,7 +187,7 @@ impl Salvage {
         read.collect()
     }
 
-    /// Reads one event to the end of the chunk.
+    /// Appends one event to the chunk.
     fn add(&self, chunk: &mut Chunk, place: &Place) -> Result<(), Error> {
         let path = Path::new("the log's files");
         let read = place.read(&self.files, &mut chunk.bytes);
@@ -204,7 +203,7 @@ impl Salvage {
     }
 }
 
-/// The files in which the engine keeps values, its log first. None when there are none.
+/// The engine's files with values, its log first. Empty if there are none.
 fn engine_files(home: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut found = Vec::new();
     let mut dirs = vec![home.to_owned()];

@@ -1,5 +1,5 @@
-//! Finding events in a file by nothing but their own bytes: each begins with a magic number and
-//! ends with a checksum, so that it needs no engine to be recognised.
+//! Finds events in a file by their own bytes: each begins with a magic number and ends with a
+//! checksum, so this needs no engine.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -10,23 +10,23 @@ use super::super::encoding::{self, DecodeError, Envelope};
 use super::super::pack::VALUE_BYTES_MAX;
 use crate::model::ids::Sequence;
 
-/// Bytes that are looked at at once.
+/// Bytes that are read at once.
 const WINDOW_BYTES: usize = 1 << 20;
-/// Where the disk refuses to read a window, it is read in pieces of this size, and those that
-/// cannot be had count as zeros: the events around a bad sector are still good.
+/// If the disk refuses to read a window, it is read in pieces of this size, and unreadable ones
+/// count as zeros: the events around a bad sector are still good.
 const SECTOR_BYTES: usize = 4 * 1024;
-/// Where an envelope's sequence stands in it.
+/// Offset of the sequence in an envelope.
 const SEQUENCE_AT: usize = 10;
 
-/// What begins like an event.
+/// Bytes that begin like an event.
 pub(in crate::queue) enum Found<'a> {
-    /// It is one, here.
+    /// A complete event, at this offset.
     Whole(u64, Envelope<'a>),
-    /// It says that it is this event, and its bytes say that it is not.
+    /// Its header has this sequence, but its bytes do not check.
     Broken(Sequence, DecodeError),
 }
 
-/// Shows everything in `file` that begins like an event, in the order in which it stands there.
+/// Passes everything in `file` that begins like an event to `each`, in order.
 pub(super) fn scan(file: &File, mut each: impl FnMut(Found<'_>)) {
     let magic = Finder::new(&encoding::MAGIC);
     let mut window = vec![0; WINDOW_BYTES + VALUE_BYTES_MAX];
@@ -59,7 +59,7 @@ fn begin(magic: &Finder<'_>, bytes: &[u8], at: usize, limit: usize) -> Option<us
     Some(at + magic.find(bytes.get(at..end)?)?)
 }
 
-/// Shows what begins at `at`; gives how many bytes are done with.
+/// Passes on what begins at `at`. Returns the number of bytes that are done.
 fn look(bytes: &[u8], at: usize, base: u64, each: &mut impl FnMut(Found<'_>)) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
     match encoding::decode(rest) {
@@ -77,7 +77,7 @@ fn look(bytes: &[u8], at: usize, base: u64, each: &mut impl FnMut(Found<'_>)) ->
     }
 }
 
-/// Reads on from `offset` until `into` is full or the file ends.
+/// Reads from `offset` until `into` is full or the file ends.
 fn fill(file: &File, offset: u64, into: &mut [u8]) -> usize {
     let mut filled = 0;
     while filled < into.len() {

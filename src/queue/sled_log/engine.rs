@@ -1,4 +1,4 @@
-//! The one door to sled: its panics are errors like any other.
+//! The only access to sled. Its panics become errors like any other.
 
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use super::super::Error;
 
-/// How often a value that was read is asked for again, so that sled frees what it read before.
+/// How often a value that was read is read again, so that sled frees what it read before.
 ///
-/// sled counts its page cache in 256 shards, and looks whether one is too large only at every
-/// 64th access to it. A reader that goes through a log in order touches each page about once, so
-/// that 16,384 pages of some 36 KB pile up first: 600 MB. A page holds about 8 values; with 4
-/// accesses for each it is some 20 MB, whatever the log's length, for two microseconds a value.
+/// sled counts its page cache in 256 shards, and checks a shard's size only at every 64th access. A
+/// reader that goes through a log in order touches each page about once, so 16,384 pages of some 36
+/// KB pile up first: 600 MB. A page holds about 8 values; with 4 accesses each, it stays at some 20
+/// MB for any log, for two microseconds per value.
 const TOUCHES: usize = 4;
 
 /// The values of `events` from the key `start` on, in order, in bounded memory.
@@ -22,7 +22,7 @@ pub(super) struct Values {
 }
 
 impl Values {
-    /// From `start` on.
+    /// Begins at the key `start`.
     pub fn from(events: &sled::Tree, start: &[u8]) -> Self {
         let (events, iter) = (events.clone(), events.range(start..));
         Self { events, iter }
@@ -45,13 +45,12 @@ impl Values {
 /// sled writes and syncs at most 8 MiB when it closes.
 const CLOSE_MAX: Duration = Duration::from_secs(20);
 
-/// Something of sled's that may be dropped whatever the disk does: with the last of its handles,
-/// sled syncs its file once more, and panics when that fails. Everything that was acknowledged
-/// has been synced by then.
+/// A handle of sled's that can be dropped whatever the disk does. With the last handle, sled syncs
+/// its file again, and panics if that fails; everything acknowledged has been synced before.
 pub(super) struct CloseGuard<T: Send + 'static> {
     held: Option<T>,
-    /// When nobody waits any longer for this database to close. Set by the first of its handles
-    /// that closes: on a disk that failed each of them may hang, and three limits would add up.
+    /// When waiting for this database to close ends. The first handle that closes sets it: on a
+    /// failed disk each of them may hang, and three limits would add up.
     deadline: Arc<OnceLock<Instant>>,
 }
 
@@ -89,13 +88,13 @@ impl<T: Send + 'static> Drop for CloseGuard<T> {
 }
 
 impl<T: Send + 'static> CloseGuard<T> {
-    /// Drops it now. False when the engine failed at that, or did not come to an end.
+    /// Drops it now. False if the engine failed or did not finish in time.
     pub fn close(&mut self) -> bool {
         let Some(held) = self.held.take() else {
             return true;
         };
         let (done, closed) = mpsc::channel();
-        // In a thread of its own, because on a disk that failed sled may also wait forever.
+        // In a thread of its own, because sled may wait forever on a failed disk.
         let closing = std::thread::Builder::new().name("log-close".to_owned());
         let closing = closing.spawn(move || {
             let dropped = engine("close", || {
@@ -117,18 +116,19 @@ impl<T: Send + 'static> CloseGuard<T> {
     }
 }
 
-/// How long a flush may take before sled is asked whether it has failed; twice as long each time.
+/// Time of a flush after which sled is asked whether it has failed; doubles each time.
 const NUDGE_AFTER: Duration = Duration::from_millis(500);
 
 /// The last of these comes a quarter of an hour after the first.
 const NUDGES_MAX: u32 = 11;
 
-/// Flushes what a batch wrote.
+/// Flushes what a batch has written.
 ///
-/// In sled 0.34 a flush may wait forever after a batch on a disk that fails: the batch's manifest
-/// is written last and by another thread, and when that write fails, sled notes the error and wakes
-/// nobody (`Log::exit_reservation`). Another flush finds the error, returns it, and wakes whoever
-/// waits. So one is made when the first takes long; on a disk that is only slow, both wait for it.
+/// In sled 0.34 a flush may wait forever after a batch on a failing disk: another thread writes the
+/// batch's manifest last, and if that write fails, sled records the error and wakes nobody
+/// (`Log::exit_reservation`). Another flush finds the error, returns it, and wakes all waiting
+/// ones. So a second flush is started if the first takes long; on a disk that is only slow, both
+/// wait for it.
 pub(super) fn flush_batch(db: &sled::Db) -> Result<(), Error> {
     let flush = || engine("flush", || db.flush().map(drop));
     std::thread::scope(|scope| {
@@ -140,7 +140,7 @@ pub(super) fn flush_batch(db: &sled::Db) -> Result<(), Error> {
                     return;
                 }
                 tracing::warn!("the log's disk is slow: a flush takes long");
-                // What it finds is what the first flush returns.
+                // The first flush returns whatever this one finds.
                 scope.spawn(move || drop(flush()));
             }
         });
@@ -150,8 +150,8 @@ pub(super) fn flush_batch(db: &sled::Db) -> Result<(), Error> {
     })
 }
 
-/// Calls sled. Whatever it was doing when it panicked is not used again: a writer is poisoned by
-/// any error, and an open that fails gives nothing away.
+/// Calls sled. After a panic its object is not used again: any error poisons a writer, and a failed
+/// open returns nothing.
 pub(super) fn engine<T>(
     what: &'static str,
     call: impl FnOnce() -> sled::Result<T>,

@@ -1,21 +1,21 @@
-//! The durable log on sled. Used as it comes, sled loses what it acknowledged; this is how it
-//! does not:
+//! The durable log on sled. Used naively, sled loses what it acknowledged; these steps prevent
+//! that:
 //!
-//! 1. our own lock first, then a left-over half-made snapshot of sled is removed, then sled's
-//!    files are copied, since it repairs what it opens (not where they are as they were when the
-//!    log was closed), then it is opened, its panics caught, then every event is read and the chain
-//!    checked, and the note of how far the log is known to reach is compared (see `open`); the copy
-//!    goes when all is well;
-//! 2. one writer: `insert` or `apply_batch`, then `flush`, which on Linux is no fsync, then
-//!    `fdatasync` of the database's file through a handle of our own, then the answer;
-//! 3. values of at most 4 KiB, longer bodies in content files;
-//! 4. after each sync, and before anybody hears of it: the file that was synced still has the name
-//!    by which the next start will look for it;
-//! 5. after an error or a panic of sled, or a failed sync, nothing is appended any more.
+//! 1. Opening (see `open`) takes our own lock first. It removes an unfinished snapshot of sled, and
+//!    copies sled's files, because sled repairs what it opens (unless they are unchanged since the
+//!    log was closed). Then it opens sled, catches its panics, reads every event, checks the chain,
+//!    and compares the head file. The copy is removed if all is well.
+//! 2. One writer calls `insert` or `apply_batch`, then `flush`, which on Linux is no fsync, then
+//!    `fdatasync` of the database's file through a handle of our own, and only then answers.
+//! 3. Values have at most 4 KiB; longer bodies are content files.
+//! 4. After each sync, and before the answer, it checks that the synced file still has the name
+//!    under which the next start will look for it.
+//! 5. After an error or a panic of sled, or a failed sync, nothing is appended any more.
 //!
-//! On disk: `lock`, `head`, `sled/` (one tree `events`, keys the big-endian sequence of the first
-//! envelope in the value; one tree `meta`), `content/`. Several envelopes share a value: a batch
-//! that fits is added to the last one, which is written again, because sled's cost is by key.
+//! On disk: `lock`, `head`, `sled/` (one tree `events`, keyed by the big-endian sequence of the
+//! first envelope in the value; one tree `meta`), `content/`. Several envelopes share a value: a
+//! batch that fits is added to the last value, which is written again, because sled's cost is per
+//! key.
 
 mod engine;
 mod open;
@@ -42,25 +42,25 @@ use super::pack::{self, Encoded, Value};
 use crate::model::event::Recorded;
 use crate::model::ids::{Epoch, Sequence};
 
-/// What is kept in `meta`.
+/// Keys of `meta`.
 const EPOCH_KEY: &[u8] = b"epoch";
 const FORMAT_KEY: &[u8] = b"format";
-/// How this module uses sled; raised when an older build would misread the directory.
+/// Version of how this module uses sled; raised when an older build would misread the directory.
 const FORMAT: u32 = 1;
-/// How often the note of the head is written: it costs a sync of its own.
+/// How often the head file is written: it costs a sync of its own.
 const HEAD_NOTE_EVERY: Duration = Duration::from_secs(1);
-/// More than anybody reads at once; an allocation must not follow a wild argument.
+/// More than any reader asks for at once, so that a wrong argument does not allocate much.
 const READ_BYTES_MAX: usize = 16 << 20;
 
-/// Forces a file's bytes to the disk. Replaced in tests.
+/// Syncs a file's bytes. Replaced in tests.
 pub type SyncFile = Arc<dyn Fn(&File) -> io::Result<()> + Send + Sync>;
 
 /// How to open a log.
 #[derive(Clone)]
 pub struct OpenOptions {
-    /// Open it even on a network file system; the user's own risk.
+    /// Open it even on a network file system, at the user's own risk.
     pub allow_network_filesystem: bool,
-    /// How the database's file is synced: `File::sync_data`, but in tests.
+    /// How the database's file is synced: `File::sync_data`, except in tests.
     pub sync: SyncFile,
 }
 
@@ -73,7 +73,7 @@ impl Default for OpenOptions {
     }
 }
 
-/// A log in a directory, held by this process for as long as the value lives.
+/// A log in a directory, held by this process while the value lives.
 pub struct SledLog {
     writer: Mutex<Writer>,
     events: CloseGuard<sled::Tree>,
@@ -84,14 +84,14 @@ pub struct SledLog {
     lock: Mutex<Lock>,
 }
 
-/// All that only the one who appends needs.
+/// What only the appending thread needs.
 struct Writer {
     db: CloseGuard<sled::Db>,
     meta: CloseGuard<sled::Tree>,
     /// The database's file, opened a second time to sync it.
     data: File,
     sync: SyncFile,
-    /// The last value under its key: it is filled up by the next append.
+    /// The last value under its key; the next append fills it.
     tail: Value,
     head: Head,
     epoch: Epoch,
@@ -114,17 +114,17 @@ impl std::fmt::Debug for SledLog {
 }
 
 impl SledLog {
-    /// Opens the log in `dir`, making it if there is none, and reads all of it: every event's
-    /// checksum, sequence and place in the chain is checked.
+    /// Opens the log in `dir`, or creates it, and reads all of it: every event's checksum, sequence
+    /// and place in the chain is checked.
     ///
     /// Fails with [`Error::Held`], [`Error::Damaged`], [`Error::NetworkFilesystem`],
-    /// [`Error::Format`], or what the system says.
+    /// [`Error::Format`], or the system's error.
     pub fn open(dir: &Path, options: &OpenOptions) -> Result<Self, Error> {
         open::open(dir, options)
     }
 
-    /// Takes the log over with an epoch greater than `used` as well: epochs of which neither this
-    /// log nor its events know.
+    /// Takes over the log with an epoch also greater than `used`, for epochs that neither this log
+    /// nor its events know.
     pub(super) fn lead_after(&self, used: Epoch) -> Result<Epoch, Error> {
         let mut writer = self.writer()?;
         writer.check_usable()?;
@@ -134,17 +134,17 @@ impl SledLog {
         Ok(epoch)
     }
 
-    /// Where it is.
+    /// The log's directory.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// The content files beside the log: outputs go there too.
+    /// The content files of the log; outputs are stored there too.
     pub fn files(&self) -> &FileContents {
         &self.contents
     }
 
-    /// Notes the head and closes. Dropping does the same, without telling whether it worked.
+    /// Records the head and closes. Dropping does the same, without reporting errors.
     pub fn close(self) -> Result<(), Error> {
         let mut writer = self.writer()?;
         writer.check_usable()?;
@@ -152,13 +152,13 @@ impl SledLog {
         writer.flush_and_sync(false).and(written)
     }
 
-    /// Says whether the log's files are still where they were opened, and puts the lock's file back
-    /// when somebody has deleted it. For who holds a log and does not append: it costs two calls.
+    /// Checks that the log's files are still where they were opened, and restores the lock file if
+    /// somebody deleted it. For a holder that does not append; costs two system calls.
     ///
     /// # Errors
     /// [`Error::Vanished`]; nothing is appended after it.
     pub fn check_place(&self) -> Result<(), Error> {
-        // Who appends looks as well, and may wait for the disk for long.
+        // An append checks this itself, and may wait for the disk for long.
         let Ok(mut writer) = self.writer.try_lock() else {
             return Ok(());
         };
@@ -210,16 +210,16 @@ impl SledLog {
     }
 }
 
-/// Which file a name or a handle stands for.
+/// The identity of a file behind a name or a handle.
 struct Identity {
     /// Device (major, minor) and inode.
     file: (u32, u32, u64),
     links: u32,
 }
 
-/// Asks for the inode and its links alone. A call that also asks for the times, as
-/// `File::metadata` does, makes Linux (6.13 and later, multigrain timestamps) give the next write
-/// a new time, and its sync then commits the inode as well: half as long again for each append.
+/// Asks only for the inode and its links. A call that also asks for the times, as `File::metadata`
+/// does, makes Linux (6.13 and later, multigrain timestamps) give the next write a new time, and
+/// its sync then commits the inode as well: an append takes half as long again.
 fn identity(dir: impl AsFd, path: impl rustix::path::Arg) -> io::Result<Identity> {
     let mask = StatxFlags::INO | StatxFlags::NLINK;
     let found = rustix::fs::statx(dir, path, AtFlags::EMPTY_PATH, mask)?;
@@ -231,7 +231,7 @@ fn identity(dir: impl AsFd, path: impl rustix::path::Arg) -> io::Result<Identity
 
 /// Hands values to sled; nothing is durable yet.
 fn write(events: &sled::Tree, values: &[Value]) -> Result<(), Error> {
-    // Looked at once more at the last door: a longer value would be lost in a power cut.
+    // Checked again at the last moment: a power cut would lose a longer value.
     values
         .iter()
         .try_for_each(|value| pack::check_value(&value.bytes))?;
@@ -263,15 +263,15 @@ impl Writer {
         pack::check_turn(self.head, self.epoch, self.leads, expected, epoch)
     }
 
-    /// Nothing is appended after this.
+    /// Refuses every later append.
     fn poison(&mut self, error: Error) -> Error {
         self.poisoned = Some(error.to_string());
         error
     }
 
-    /// Makes everything durable that was written so far. `flush` hands sled's buffer to the
-    /// system and waits for the device to have it, in its cache; only the sync makes the device
-    /// write it down, and the file's new length with it.
+    /// Makes everything durable that was written so far. `flush` hands sled's buffer to the system
+    /// and waits until it is in the device's cache; only the sync makes the device write it, and
+    /// the file's new length with it.
     fn flush_and_sync(&self, is_batch: bool) -> Result<(), Error> {
         match is_batch {
             true => engine::flush_batch(&self.db)?,
@@ -283,9 +283,9 @@ impl Writer {
         })
     }
 
-    /// Says that a batch up to `after` is being written, so that a reader of the plain files shows
-    /// all of it or nothing. Not synced: it is for readers while this process lives or after it was
-    /// killed, and the next start decides by what the engine gives.
+    /// Announces that a batch up to `after` is being written, so that a reader of the plain files
+    /// shows all of it or nothing. Not synced: it is for readers while this process lives or after
+    /// it was killed. The next start trusts what the engine returns.
     fn announce(&mut self, after: Head) -> Result<(), Error> {
         let before = self.head;
         let left = Left::Open { before, after };
@@ -293,8 +293,8 @@ impl Writer {
         said.map_err(|error| self.poison(error))
     }
 
-    /// Says that the log is closed and what its files are. `home` is the engine's directory, and
-    /// the engine has left it.
+    /// Records that the log is closed, with the fingerprint of its files. `home` is the engine's
+    /// directory, which the engine has closed.
     fn say_closed(&mut self, home: &Path) -> Result<(), Error> {
         self.data
             .sync_data()
@@ -305,7 +305,7 @@ impl Writer {
         self.note.leave(Left::Closed { head, files }, true)
     }
 
-    /// Notes how far the log reaches; everything up to there is durable already.
+    /// Records how far the log reaches; everything up to there is durable already.
     fn note_head(&mut self) -> Result<(), Error> {
         self.noted_at = Instant::now();
         if self.noted == self.head {
@@ -340,7 +340,7 @@ impl Drop for SledLog {
             tracing::warn!(%error, "cannot write the log's head file");
             return;
         }
-        // The engine writes until its last handle is gone.
+        // The engine writes until its last handle is dropped.
         let closed = self.events.close() && writer.meta.close() && writer.db.close();
         if closed && let Err(error) = writer.say_closed(&self.dir.join("sled")) {
             tracing::warn!(%error, "cannot mark the log as closed; nothing is lost");
@@ -389,7 +389,7 @@ impl EventLog for SledLog {
 
     fn read(&self, from: Sequence, bytes_max: usize) -> Result<Chunk, Error> {
         let mut chunk = Chunk::empty(from.max(Sequence(1)));
-        // Values may hold events whose sync is still awaited, or failed: they are not to be seen.
+        // Values may contain events whose sync is pending or failed; readers must not see them.
         let head = self.head().sequence;
         if chunk.first > head {
             return Ok(chunk);
@@ -429,7 +429,7 @@ impl SledLog {
     }
 }
 
-/// Adds to the chunk what a value holds of it; false when nothing more is wanted.
+/// Adds the wanted part of a value to the chunk; false if nothing more is wanted.
 fn take(chunk: &mut Chunk, value: &[u8], head: Sequence, bytes_max: usize) -> Result<bool, Error> {
     for envelope in Envelopes::new(value) {
         let sequence = chunk.next();

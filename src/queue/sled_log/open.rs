@@ -1,4 +1,4 @@
-//! Opening: the order of the steps is what makes it safe.
+//! Opens a log. The order of the steps makes it safe.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -19,8 +19,8 @@ use crate::model::ids::{Epoch, Sequence};
 
 /// sled's page cache. The log is read once, in order, and then only at its end.
 const CACHE_BYTES: u64 = 8 << 20;
-/// sled's threads may hold its own lock for a moment after it was closed by this process. We hold
-/// ours then, so that nobody else can have it.
+/// sled's threads may hold its own lock for a moment after this process closed it. We hold ours
+/// then, so no other process can have it.
 const ENGINE_LOCK_WAIT: Duration = Duration::from_secs(5);
 
 pub(super) fn open(dir: &Path, options: &OpenOptions) -> Result<SledLog, Error> {
@@ -54,7 +54,7 @@ pub(super) fn open(dir: &Path, options: &OpenOptions) -> Result<SledLog, Error> 
         }
     };
     drop(pre_open_copy);
-    // All that was found is what readers of the plain files may show; it is synced below.
+    // Readers of the plain files may show everything that was found; it is synced below.
     let before = found.head;
     let epoch = pack::next_epoch(opened.epoch, before);
     let after = Head { epoch, ..before };
@@ -84,8 +84,8 @@ pub(super) fn open(dir: &Path, options: &OpenOptions) -> Result<SledLog, Error> 
     })
 }
 
-/// What a killed process wrote and did not sync may be read now, so it must be durable now; and sled
-/// has tidied its directory.
+/// What a killed process wrote without a sync may be read now, so it must be durable now; and sled
+/// has cleaned up its directory.
 fn sync_found(dir: &Path, home: &Path, writer: &Writer) -> Result<(), Error> {
     let data = &writer.data;
     engine("flush", || writer.db.flush().map(drop))?;
@@ -93,16 +93,16 @@ fn sync_found(dir: &Path, home: &Path, writer: &Writer) -> Result<(), Error> {
         .map_err(Error::io("sync", &home.join("db")))?;
     files::sync_dir(home)?;
     if writer.head == Head::default() {
-        // Before the first event is acknowledged, the names by which it will be found are made
-        // durable: whoever made them may have been killed before it did so.
+        // Before the first event is acknowledged, the names that lead to it are made durable: the
+        // process that created them may have been killed before it did.
         files::sync_dir(dir)?;
         files::sync_names(dir)?;
     }
     Ok(())
 }
 
-/// Takes the mark of a clean end away, durably, before anything is written. True when the engine's
-/// files are as they were at that end: sled has nothing to repair, and they need not be copied.
+/// Removes the mark of a clean end, durably, before anything is written. True if the engine's files
+/// are unchanged since that end: sled has nothing to repair, and they need not be copied.
 fn begin(dir: &Path, home: &Path) -> Result<bool, Error> {
     let path = dir.join("head");
     let Some(Left::Closed { head, files }) = HeadFile::left(&path)? else {
@@ -118,7 +118,7 @@ fn begin(dir: &Path, home: &Path) -> Result<bool, Error> {
     Ok(files.is_some() && found == Some(files))
 }
 
-/// Opens the engine, reads everything in it, and compares the note.
+/// Opens the engine, reads everything in it, and compares it with the head file.
 fn read(dir: &Path, home: &Path) -> Result<(Opened, Found, HeadFile), Error> {
     let opened = open_engine(dir, home)?;
     let note = HeadFile::open(&dir.join("head"))?;
@@ -133,12 +133,12 @@ fn damaged(dir: &Path, why: String) -> Error {
     Error::Damaged { path, why }
 }
 
-/// The system's own no, which the engine passes on in words: the disk fails (5), is full (28) or
-/// read-only (30), it is not ours (13), or there is no memory (12) or file (23, 24) to be had. It
-/// says nothing about what is in the files, and nothing is to be repaired.
+/// The system's refusals, which the engine passes on as text: the disk fails (5), is full (28) or
+/// read-only (30), access is denied (13), or no memory (12) or file (23, 24) is left. They say
+/// nothing about the files' contents, and nothing needs repair.
 const REFUSALS: [i32; 7] = [5, 12, 13, 23, 24, 28, 30];
 
-/// The engine's words help nobody but its author; what is wrong is said before them.
+/// The engine's message helps only its author, so what is wrong comes before it.
 fn unreadable(dir: &Path, error: Error) -> Error {
     let is_refusal = |why: &str| {
         REFUSALS.iter().any(|code| {
@@ -147,7 +147,7 @@ fn unreadable(dir: &Path, error: Error) -> Error {
         })
     };
     match error {
-        // Our own lock was removed under whoever holds the engine's.
+        // Somebody removed our lock while a process holds the engine's.
         error if is_held(&error) => Error::Held {
             path: dir.to_owned(),
             pid: directory::holder_of(&dir.join("sled/db")).and_then(|holder| holder.pid),
@@ -174,13 +174,13 @@ fn config(home: &Path) -> sled::Config {
         .cache_capacity(CACHE_BYTES)
         .mode(sled::Mode::HighThroughput)
         .use_compression(false)
-        // We flush ourselves; a timer's thread would only add syncs.
+        // We flush ourselves; a timer would only add syncs.
         .flush_every_ms(None)
 }
 
-/// Makes an empty database under another name and renames it when all of it is on the disk: sled
-/// syncs neither its `conf` nor its directories, and a power cut in between would leave a
-/// database that does not open.
+/// Creates an empty database under another name and renames it when it is on the disk: sled syncs
+/// neither its `conf` nor its directories, and a power cut in between would leave a database that
+/// does not open.
 fn create(dir: &Path, home: &Path) -> Result<(), Error> {
     let unfinished = dir.join(format!("sled{}", files::UNFINISHED));
     files::make_dir(&unfinished)?;
@@ -201,9 +201,9 @@ fn create(dir: &Path, home: &Path) -> Result<(), Error> {
     files::sync_dir(dir)
 }
 
-/// sled takes the newest name that begins with `snap.` for its snapshot. A process that died
-/// while it wrote one leaves a half one, which would keep sled from opening forever. It is of no
-/// worth: the log behind it is complete.
+/// sled takes the newest name that begins with `snap.` for its snapshot. A process that died while
+/// it wrote one leaves an incomplete file, with which sled would never open again. It can be
+/// removed, because the log behind it is complete.
 fn remove_half_made_snapshots(home: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(home).map_err(Error::io("read", home))? {
         let path = entry.map_err(Error::io("read", home))?.path();
@@ -251,7 +251,7 @@ fn open_engine(dir: &Path, home: &Path) -> Result<Opened, Error> {
         }
     }
     let epoch = match epoch {
-        // Nobody has led yet.
+        // No process has led yet.
         None => Epoch(0),
         Some(bytes) => match bytes.as_ref().try_into() {
             Ok(bytes) => Epoch(u64::from_le_bytes(bytes)),
@@ -270,7 +270,7 @@ fn open_engine(dir: &Path, home: &Path) -> Result<Opened, Error> {
     })
 }
 
-/// The engine's own lock is another process's.
+/// Another process has the engine's own lock.
 fn is_held(error: &Error) -> bool {
     matches!(error, Error::Engine { why, .. } if why.contains("could not acquire lock"))
 }
@@ -293,22 +293,22 @@ fn wait_for_engine(home: &Path) -> Result<CloseGuard<sled::Db>, Error> {
     }
 }
 
-/// True when another process has the engine's lock: somebody removed ours under it.
+/// True if another process has the engine's lock, because somebody removed ours.
 fn is_held_elsewhere(home: &Path) -> bool {
     let holder = directory::holder_of(&home.join("db"));
     let pid = holder.and_then(|holder| holder.pid);
     pid.is_some_and(|pid| pid != std::process::id())
 }
 
-/// What all events together give.
+/// What reading all events gave.
 struct Found {
     head: Head,
     tail: Value,
 }
 
-/// Reads every event and checks what its bytes prove: its crc, its sequence, its place in the
-/// chain; and that the noted heads are in the chain. Bodies are not decoded, and content files
-/// not looked at: that is what `verify` is for.
+/// Reads every event and checks what its bytes prove: crc, sequence, place in the chain; and that
+/// the recorded heads are in the chain. Bodies are not decoded and content files not read: `verify`
+/// does that.
 fn scan(events: &sled::Tree, noted: &[Head]) -> Result<Found, String> {
     let mut head = Head::default();
     let mut tail = Value::default();
@@ -334,8 +334,8 @@ fn scan(events: &sled::Tree, noted: &[Head]) -> Result<Found, String> {
     Ok(Found { head, tail })
 }
 
-/// Compares the note of the head with what was found. A log may be longer than its note, which is
-/// written once in a while, but never shorter.
+/// Compares the head file with what was found. The head file is written once in a while, so a log
+/// may be longer than it says, but never shorter.
 fn check_note(
     dir: &Path,
     note: Option<(HeadFile, Slots)>,
@@ -396,7 +396,7 @@ mod tests {
         bytes[100] ^= 1;
         fs::write(&db, &bytes).unwrap();
 
-        // What a killed writer leaves.
+        // What a killed writer leaves behind.
         let log = SledLog::open(dir.path(), &OpenOptions::default()).unwrap();
         let killed = tempfile::tempdir().unwrap();
         files::copy_tree(dir.path(), killed.path()).unwrap();

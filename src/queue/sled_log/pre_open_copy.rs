@@ -1,6 +1,7 @@
-//! A copy of the engine's files as they were found, for as long as it is not known that they are
-//! whole: after an end that was not clean, or when they are not as their writer left them. sled repairs while it opens: it cuts its log at the first bytes that do not check, and
-//! writes over what was behind them, which may be all that is left of later events.
+//! A copy of the engine's files as they were found, kept until they are known to be complete: after
+//! an unclean end, or if they changed since. sled repairs while it opens: it cuts its log at the
+//! first bytes that do not check, and overwrites what follows, which may be all that is left of
+//! later events.
 
 use std::fs;
 use std::io;
@@ -9,19 +10,19 @@ use std::path::{Path, PathBuf};
 use super::super::directory::PRE_OPEN_COPY as NAME;
 use super::super::files;
 
-/// More than this is not copied: it would take longer than a quarter of a second. Two million
-/// events, or the backlog of a hundred thousand long features, are less.
+/// More is not copied: it would take longer than a quarter of a second. Two million events, or the
+/// backlog of a hundred thousand long features, are less.
 pub(super) const BYTES_MAX: u64 = 256 << 20;
 
-/// A copy that goes with this value, unless it is kept.
+/// A copy that is removed with this value, unless it is kept.
 pub(super) struct AsFound {
     copy: PathBuf,
     name: PathBuf,
 }
 
 impl AsFound {
-    /// Copies `home`, the engine's directory in `dir`. None where there is a copy already, where
-    /// the log is too long, or where the copy cannot be made: opening goes on without it.
+    /// Copies `home`, the engine's directory in `dir`. `None` if a copy exists, the log is too
+    /// long, or the copy fails; opening continues without it.
     pub fn copy(dir: &Path, home: &Path) -> Option<Self> {
         let name = dir.join(NAME);
         if name.exists() || bytes(home).ok()? > BYTES_MAX {
@@ -32,7 +33,7 @@ impl AsFound {
         match files::copy_tree(home, &copied.copy) {
             Ok(()) => Some(copied),
             Err(error) => {
-                // On a full disk, in general. It will be removed with this value.
+                // A full disk, probably. The rest is removed with this value.
                 tracing::debug!(%error, "cannot copy the log before opening it");
                 None
             }

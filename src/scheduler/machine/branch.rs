@@ -1,22 +1,22 @@
-//! What lies outside of the log: the branch in other hands (moved by somebody else, or checked out),
-//! and the config.
+//! What is outside of the log: the branch, if somebody else moved it or checked it out, and the
+//! config.
 
-use super::{Effect, Machine, Now, Told};
+use super::{Effect, Machine, Now, RunConfig};
 use crate::model::branch::BranchMove;
 use crate::model::command::Command;
 use crate::model::feature::Status;
 use crate::model::ids::CommitId;
 
 impl Machine {
-    /// Has a move of the branch explained that nobody of ours has made and that has just been noted:
-    /// `known` was the head before.
+    /// Asks git to explain a move of the branch by somebody else that was just recorded: `known`
+    /// was the head before.
     pub(super) fn look_at_move(&mut self, known: CommitId) {
         if !known.is_none() && self.core.state().head != known {
             self.explain_from(known);
         }
     }
 
-    /// Has a move explained that an earlier process did not live to explain, and one since.
+    /// Asks git to explain a move that an earlier process did not get to, and one since.
     pub(super) fn look_at_earlier_moves(&mut self) {
         if let Some(moved) = self.core.state().unexplained.clone() {
             self.explain_from(moved.from);
@@ -41,16 +41,16 @@ impl Machine {
         }
     }
 
-    /// The open merge waits for the branch to be free, or does so no longer.
+    /// The open merge waits for the branch to be free, or no longer does.
     pub(super) fn held(&mut self, now: Now, at: Option<String>) {
         self.record(now, &Command::HoldMerges { at });
     }
 
-    /// Records what the run is told. Workers that are told something else are refused from now on.
-    /// To be called once, after [`Machine::start`].
-    pub fn record_config(&mut self, now: Now, told: Told) {
-        self.config = told.workers;
-        let (content, changes) = (told.content, told.changes);
+    /// Records the run's config. Workers with another config are refused from now on. Call it once,
+    /// after [`Machine::start`].
+    pub fn record_config(&mut self, now: Now, config: RunConfig) {
+        self.config = config.workers;
+        let (content, changes) = (config.content, config.changes);
         self.record(now, &Command::RecordConfig { content, changes });
     }
 }

@@ -1,4 +1,4 @@
-//! What people's commands ask for.
+//! Requests of people's commands.
 
 use super::peers::Peer;
 use super::{Connection, Effect, Machine, Now};
@@ -17,7 +17,7 @@ impl Machine {
         message: ClientMessage,
     ) {
         let Some(Peer::Client(actor)) = self.peers.connections.get(&connection).cloned() else {
-            // Closed in the meantime.
+            // It was closed in the meantime.
             return;
         };
         if actor.is_agent() && !planted!(AgentObeyed) {
@@ -28,7 +28,7 @@ impl Machine {
                 let command = Command::Person(command);
                 let answer = match self.core.submit(&actor, id, now.wall, &command) {
                     Ok(accepted) => {
-                        self.tell_cancelled(now, accepted);
+                        self.send_cancellations(now, accepted);
                         ToClient::Accepted {
                             first: accepted.first,
                             last: accepted.last,
@@ -54,8 +54,8 @@ impl Machine {
         }
     }
 
-    /// Tells the workers of attempts that a command has just called off.
-    fn tell_cancelled(&mut self, now: Now, accepted: Accepted) {
+    /// Sends the workers the attempts that a command has just cancelled.
+    fn send_cancellations(&mut self, now: Now, accepted: Accepted) {
         if accepted.repeated {
             return;
         }
@@ -69,7 +69,7 @@ impl Machine {
             .collect();
         for (attempt, reason) in cancelled {
             if self.is_merging(attempt) {
-                // git decides.
+                // git decides what becomes of it.
                 continue;
             }
             if let Some(waiting) = self.merges.queue.take(attempt) {
@@ -85,7 +85,7 @@ impl Machine {
         }
     }
 
-    /// What is known of the open attempts beside the log.
+    /// What is known of the open attempts besides the log.
     pub fn live(&self) -> Live {
         let state = self.core.state();
         let attempts = state.attempts().iter().filter_map(|(&attempt, open)| {
@@ -107,7 +107,7 @@ impl Machine {
             since: self.life.since,
             now: self.life.now,
             draining: !self.life.is_working(),
-            lacking: self.lacking(),
+            missing_workers: self.missing_workers(),
         }
     }
 }

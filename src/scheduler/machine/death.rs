@@ -1,4 +1,4 @@
-//! How workers go: by themselves, or by the end of their process.
+//! How workers leave: by themselves, or by the end of their process.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,16 +14,16 @@ use crate::scheduler::merging::Waiting;
 pub(super) struct Departures {
     /// Processes whose end is awaited.
     pub watched: BTreeSet<WorkerId>,
-    /// Workers of which nothing is left, but whose last report is still on its way; they leave
-    /// when it is settled.
+    /// Workers of which nothing is left, but whose last report is still being handled; they leave
+    /// once it is settled.
     dead: BTreeSet<WorkerId>,
-    /// Workers that report on another worker's attempt, found in the spool. They are answered
-    /// when it is known what became of it; one each, because a worker has one attempt at hand.
+    /// Workers that report another worker's attempt, which they found in its spool file. They are
+    /// answered once the result is known; one each, because a worker has one attempt at a time.
     pub foreign_reports: BTreeMap<WorkerId, Waiting>,
 }
 
 impl Departures {
-    /// The report on this attempt that another worker has taken up.
+    /// The report of this attempt that another worker has recovered.
     fn taken_up(&self, attempt: AttemptId) -> Option<&Waiting> {
         let mut reports = self.foreign_reports.values();
         reports.find(|waiting| waiting.attempt() == attempt)
@@ -45,7 +45,8 @@ impl Machine {
         }
     }
 
-    /// A watched process is gone. Nothing is requeued before its agents are known to be dead too.
+    /// A watched process has ended. Nothing is queued again before its agents are known to be dead,
+    /// too.
     pub(super) fn died(&mut self, now: Now, worker: WorkerId) {
         if planted!(LostNeverDetected) {
             return;
@@ -65,8 +66,8 @@ impl Machine {
         }
     }
 
-    /// Nothing is left of a dead worker. What it had written down counts as reported, whether we
-    /// found it ourselves or another worker took it up first.
+    /// Nothing is left of a dead worker. Its spooled result counts as reported, whether we found it
+    /// or another worker recovered it first.
     pub(super) fn reaped(&mut self, now: Now, worker: WorkerId, found: Option<AttemptReport>) {
         if let Some(attempt) = self.held_by(worker)
             && let Some(written) = self.last_report(worker, attempt, found)
@@ -88,7 +89,7 @@ impl Machine {
         Some(Waiting { worker, report })
     }
 
-    /// Lets the dead leave whose last report is settled, or who had none. True when one did.
+    /// Removes dead workers whose last report is settled, or that had none. True if there was one.
     pub(super) fn remove_dead(&mut self, now: Now) -> bool {
         if self.departures.dead.is_empty() {
             return false;

@@ -1,4 +1,4 @@
-//! What goes into the machine and what comes out.
+//! The machine's inputs and effects.
 
 use crate::model::actor::{Actor, Caller};
 use crate::model::branch::BranchMove;
@@ -11,229 +11,230 @@ use crate::protocol::{ClientMessage, SchedulerMessage, StopMode, ToClient, Worke
 use crate::scheduler::ports::{GitFailure, Merged};
 use crate::scheduler::worker_pool::ChildEnd;
 
-/// One connection, for as long as the scheduler lives.
+/// Number of a connection, unique while the scheduler lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Connection(pub u64);
 
-/// The time, both ways: the wall clock's, which is recorded, and a monotonic one for waits, which
-/// stands still while the machine sleeps and while this process is stopped.
+/// The time in two clocks: the wall clock's, which is recorded, and a monotonic one for waits,
+/// which stands still while the machine sleeps or this process is stopped.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
-    /// Wall-clock time.
+    /// Wall-clock time, which never goes back.
     pub wall: Timestamp,
     /// Monotonic milliseconds since any fixed moment.
     pub mono_ms: u64,
 }
 
-/// What a run is told, for its log and for its workers.
+/// The config that is recorded for a run and compared with its workers' configs.
 #[derive(Clone, Debug)]
-pub struct Told {
-    /// All of it, as text in a content file.
+pub struct RunConfig {
+    /// Hash of the whole config as text, in a content file.
     pub content: ContentHash,
-    /// What differs from what the last run was told.
+    /// How it differs from the previous run's.
     pub changes: Vec<ConfigChange>,
-    /// The part that workers act on; a worker that is told something else is refused.
+    /// The part that workers use. A worker with another one is refused.
     pub workers: String,
 }
 
 /// Something that happened.
 #[derive(Debug)]
 pub enum Input {
-    /// Somebody connected who says to be a worker.
+    /// A peer that says it is a worker connected.
     Opened {
-        /// On which connection.
+        /// Number of its connection.
         connection: Connection,
-        /// The kernel's word for who it is.
+        /// Its process, according to the kernel.
         caller: Caller,
     },
     /// A person's command connected.
     OpenedClient {
-        /// On which connection.
+        /// Number of its connection.
         connection: Connection,
-        /// The kernel's word for who it is.
+        /// Its process, according to the kernel.
         caller: Caller,
     },
-    /// A worker said something.
+    /// A worker sent a message.
     Worker {
-        /// On which connection.
+        /// Number of its connection.
         connection: Connection,
-        /// What.
+        /// The message, decoded.
         message: Box<WorkerMessage>,
     },
-    /// A person's command said something.
+    /// A person's command sent a message.
     Client {
-        /// On which connection.
+        /// Number of its connection.
         connection: Connection,
-        /// What.
+        /// The message, decoded.
         message: Box<ClientMessage>,
     },
-    /// A door inside this process asks in somebody's name. It gets one answer, on a connection
-    /// that nothing else is said on.
+    /// A front end inside this process asks on somebody's behalf. It gets one answer, on a
+    /// connection that has no other use.
     Asked {
-        /// Where the answer goes.
+        /// Number of the connection for the answer.
         connection: Connection,
-        /// In whose name.
+        /// On whose behalf it asks.
         actor: Actor,
-        /// What.
+        /// The message, as from a command.
         message: Box<ClientMessage>,
     },
-    /// A connection is closed.
+    /// A connection closed, by either side.
     Closed {
-        /// Which.
+        /// Number of the connection.
         connection: Connection,
     },
-    /// A watched worker process is gone.
+    /// A watched worker process has ended.
     Died {
-        /// Whose.
+        /// Number of the worker.
         worker: WorkerId,
     },
     /// Nothing is left of a dead worker's agents.
     CleanedUp {
-        /// Which.
+        /// Number of the worker.
         worker: WorkerId,
-        /// The result that it had written down before, if any.
+        /// Its spooled result, if there is one.
         report: Option<Box<AttemptReport>>,
     },
-    /// git answered.
+    /// git answered whether a merge happened.
     Merged {
-        /// Whose merge.
+        /// Number of the merge's attempt.
         attempt: AttemptId,
-        /// Where the branch is.
+        /// The branch after the merge.
         merged: Merged,
     },
     /// git could not move the branch.
     GitFailed {
-        /// For whose merge.
+        /// Number of the merge's attempt.
         attempt: AttemptId,
-        /// Why.
+        /// The failure, and the branch's commit if known.
         failure: GitFailure,
     },
-    /// git said what somebody else did to the branch; none when it could not.
+    /// git explained a move of the branch by somebody else; `None` if it could not.
     Explained(Option<Box<BranchMove>>),
-    /// A worker of the scheduler's own was started, or could not be (no pid).
+    /// One of the scheduler's own workers was started, or could not be (no pid).
     ChildStarted {
-        /// Which kind.
+        /// Kind of the worker.
         kind: WorkerKind,
-        /// Its process.
+        /// Process id of the worker.
         pid: Option<u32>,
     },
-    /// A worker of the scheduler's own has ended.
+    /// One of the scheduler's own workers has ended.
     ChildEnded {
-        /// Its process.
+        /// Process id of the worker.
         pid: u32,
-        /// How.
+        /// The kind of its end.
         end: ChildEnd,
     },
-    /// Everything up to a `Confirm` has been carried out.
+    /// Everything up to a `Confirm` was executed.
     Confirmed,
-    /// Somebody wants the process to end.
+    /// Somebody asks the process to end.
     Stop(StopMode),
-    /// The wall clock went forward by more than the time in which this process ran. Comes before
-    /// whatever else has happened by then.
+    /// The wall clock gained more than the time in which this process ran. Comes before anything
+    /// else that happened by then.
     ClockJumped {
-        /// By how much, in milliseconds.
+        /// The gain in milliseconds.
         by_ms: u64,
     },
-    /// Time has passed.
+    /// Time has passed, and nothing else.
     Tick,
 }
 
 /// Something to do.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Say something to a worker.
+    /// Send a message to a worker.
     Send {
-        /// On which connection.
+        /// Number of its connection.
         connection: Connection,
-        /// What.
+        /// The message to send.
         message: Box<SchedulerMessage>,
     },
-    /// Say something to a person's command.
-    Tell {
-        /// On which connection.
+    /// Send a message to a person's command, or to a front end.
+    Reply {
+        /// Number of its connection.
         connection: Connection,
-        /// What.
+        /// The message to send.
         message: Box<ToClient>,
     },
     /// Send the log on a connection.
     Stream {
-        /// On which connection.
+        /// Number of the connection.
         connection: Connection,
-        /// From which event on.
+        /// First event to send.
         from: Sequence,
-        /// Whether to go on after the head.
+        /// Whether to continue after the head.
         follow: bool,
     },
-    /// Close a connection when everything said before is sent.
+    /// Close a connection when everything before is sent.
     Close {
-        /// Which.
+        /// Number of the connection.
         connection: Connection,
     },
-    /// Wait for a worker's process to end, and say `Died`.
+    /// Wait for a worker's process to end, then give [`Input::Died`].
     Watch {
-        /// Whose.
+        /// Number of the worker.
         worker: WorkerId,
-        /// Which process.
+        /// Its process, with its start time.
         process: ProcessIdentity,
     },
-    /// End whatever a dead worker's attempt has left behind, look for a result that it had
-    /// written down, and say `CleanedUp`.
+    /// End everything that a dead worker's attempt left behind, look for its spooled result, then
+    /// give [`Input::CleanedUp`].
     CleanUpAttempt {
-        /// Whose.
+        /// Number of the worker.
         worker: WorkerId,
-        /// What it worked on.
+        /// The attempt that it worked on.
         attempt: AttemptId,
     },
     /// End a worker's process by force.
     Kill {
-        /// Whose.
+        /// Number of the worker.
         worker: WorkerId,
-        /// Which process.
+        /// Its process, with its start time.
         process: ProcessIdentity,
     },
-    /// Move the branch, and say `Merged` or `GitFailed`.
+    /// Move the branch, then give [`Input::Merged`] or [`Input::GitFailed`].
     Merge {
-        /// Whose work.
+        /// Number of the merge's attempt.
         attempt: AttemptId,
-        /// From where.
+        /// Commit that the branch must be at.
         onto: CommitId,
-        /// To where.
+        /// Commit to move it to.
         commit: CommitId,
     },
-    /// Ask git what somebody else did to the branch, and say `Explained`.
+    /// Ask git what somebody else did to the branch, then give [`Input::Explained`].
     Explain {
         /// The head that was recorded.
         from: CommitId,
-        /// The head that the branch has.
+        /// The head that the branch has now.
         to: CommitId,
-        /// Merges of passing features.
+        /// Merge commits of passing features.
         merges: Vec<CommitId>,
     },
-    /// Start a worker, and say `ChildStarted` and later `ChildEnded`. One that comes due when
-    /// [`Machine::starts_workers`](super::Machine::starts_workers) no longer holds is not started.
+    /// Start a worker, then give `ChildStarted` and later `ChildEnded`. If
+    /// [`Machine::starts_workers`](super::Machine::starts_workers) no longer holds when its turn
+    /// comes, it is not started.
     StartWorker {
-        /// Which kind.
+        /// Kind of the worker.
         kind: WorkerKind,
     },
-    /// End a worker of the scheduler's own by force; `ChildEnded` follows.
+    /// End one of the scheduler's own workers by force; `ChildEnded` follows.
     EndChild {
-        /// Its process.
+        /// Process id of the worker.
         pid: u32,
     },
-    /// Say `Confirmed`: whatever was to be done before has waited for the disk and is done.
+    /// Give [`Input::Confirmed`]: every earlier effect was executed.
     Confirm,
-    /// The process is to end.
+    /// End the process.
     Exit(Ending),
 }
 
 /// How a scheduler process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// The run is over.
+    /// The run is over, with this outcome.
     Finished(RunOutcome),
-    /// It was asked to end; the run goes on another time.
+    /// It was asked to end; a later run continues.
     Interrupted,
-    /// git has failed too often in a row, so that nothing can be merged. The next start asks it
-    /// what has become of the open merge.
+    /// git failed too often in a row, so nothing can be merged. The next start asks it about the
+    /// open merge.
     GitFailed,
 }

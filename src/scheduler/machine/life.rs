@@ -8,24 +8,24 @@ use crate::model::ids::{AttemptId, Timestamp, WorkerId};
 use crate::model::settings::WorkerKind;
 use crate::protocol::{SchedulerMessage, StopMode};
 
-/// How long workers have to give up their attempts when the scheduler is stopped at once; as long
+/// Time for workers to give up their attempts when the scheduler is stopped immediately; the same
 /// as a worker gives itself.
 const STOP_GRACE_MS: u64 = 10_000;
-/// How long killed workers may take to be gone, from when the kill was carried out: it may have
-/// waited for a slow disk. One that the kernel does not let go of holds nobody for ever; its
-/// attempt is recovered by the next start.
+/// Time for killed workers to end, counted from when the kill was executed, which may have waited
+/// for a slow disk. A worker that survives even this is not waited for; the next start recovers its
+/// attempt.
 const KILL_GRACE_MS: u64 = 5_000;
-/// How long workers have to clean up and leave when nothing is left to do.
+/// Time for workers to clean up and leave when nothing is left to do.
 const LEAVE_GRACE_MS: u64 = 10_000;
 
 /// The scheduler's own life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     Working,
-    /// Nothing new starts; goes on to leaving with the last open attempt.
+    /// Nothing new starts; continues to `Leaving` after the last open attempt.
     Draining,
-    /// Open attempts are being ended too; whoever is left at this time is killed, and after
-    /// another while not waited for.
+    /// Open attempts are being ended, too. Workers that are left at this time are killed, and after
+    /// another while no longer waited for.
     Stopping {
         until_ms: u64,
         killed: bool,
@@ -64,15 +64,15 @@ impl Life {
         }
     }
 
-    /// Whether jobs are given out.
+    /// Whether jobs are assigned.
     pub fn is_working(&self) -> bool {
         matches!(self.stage, Stage::Working)
     }
 }
 
 impl Machine {
-    /// Looks at what an earlier scheduler left open. Each known worker's process is watched: if
-    /// it is gone, `Died` follows at once and its attempt is lost; if it lives, it comes back.
+    /// Checks what an earlier scheduler left open. Each known worker's process is watched: if it
+    /// has ended, `Died` follows at once and its attempt is lost; if it lives, it reconnects.
     pub(super) fn recover(&mut self, now: Now) {
         self.watch.begin(now.mono_ms);
         #[cfg(test)]
@@ -115,13 +115,13 @@ impl Machine {
                 self.life.stage = Stage::Draining;
                 self.world.draining = true;
                 let reason = EndReason::SchedulerEnding;
-                self.tell_workers(|reason| SchedulerMessage::Drain { reason }, &reason);
+                self.send_to_workers(|reason| SchedulerMessage::Drain { reason }, &reason);
             }
-            // Asked to drain a second time: somebody who has asked nicely once.
+            // A second request to drain means: stop now.
             (Stage::Working | Stage::Draining, _) => {
                 self.stop_now(now, Ending::Interrupted, EndReason::SchedulerStopped);
             }
-            // And who asks once more does not want to wait: whoever is left is killed.
+            // A third request does not want to wait: workers that are left are killed.
             (
                 Stage::Stopping {
                     until_ms, killed, ..
@@ -150,7 +150,7 @@ impl Machine {
             ending,
         };
         self.world.draining = true;
-        self.tell_workers(|reason| SchedulerMessage::Stop { reason }, &reason);
+        self.send_to_workers(|reason| SchedulerMessage::Stop { reason }, &reason);
     }
 
     /// Nothing is left to do: workers leave, and then the process ends.
@@ -163,11 +163,11 @@ impl Machine {
             ending,
         };
         if !told {
-            self.tell_workers(|reason| SchedulerMessage::Drain { reason }, &reason);
+            self.send_to_workers(|reason| SchedulerMessage::Drain { reason }, &reason);
         }
     }
 
-    fn tell_workers(
+    fn send_to_workers(
         &mut self,
         message: impl Fn(EndReason) -> SchedulerMessage,
         reason: &EndReason,
@@ -178,7 +178,7 @@ impl Machine {
         }
     }
 
-    /// Moves the scheduler's own life on, when what it waits for has come.
+    /// Advances the scheduler's own life if what it waits for has happened.
     pub(super) fn advance(&mut self, now: Now) {
         match self.life.stage {
             Stage::Working | Stage::Ended => {}
@@ -195,7 +195,7 @@ impl Machine {
             } => {
                 let late = now.mono_ms >= until_ms;
                 let over = self.nothing_open() && self.everybody_left(late || killed);
-                // Killed or not: the log is right as it is, and the next start finds out.
+                // Killed or not: the log is correct as it is, and the next start finds out.
                 if over || (late && killed && !self.kills_wait()) {
                     self.end(ending);
                 } else if late && !killed {
@@ -213,7 +213,7 @@ impl Machine {
                 ending,
             } => {
                 let late = now.mono_ms >= until_ms;
-                // Workers that others started end when they find themselves alone.
+                // Workers that others started end when they find no scheduler.
                 let own = self.pool.has_children();
                 let waited = late && if killed { !self.kills_wait() } else { !own };
                 if self.everybody_left(late || killed) || waited {
@@ -235,8 +235,8 @@ impl Machine {
         state.attempts().is_empty() && state.open_merge().is_none()
     }
 
-    /// Who lives without a connection is between two tries to get one, and is told what the others
-    /// were told when it comes back; when it is late, nobody waits for that.
+    /// A living worker without a connection is between two tries to get one, and gets the others'
+    /// message when it reconnects; if it is late, nobody waits for it.
     fn everybody_left(&self, late: bool) -> bool {
         let here = |link: &Link| link.connection.is_some() || (!late && !link.absent);
         !self.peers.links.values().any(here) && !self.pool.has_children()
@@ -250,8 +250,8 @@ impl Machine {
         self.end_children();
     }
 
-    /// A worker of our own has started. One that comes when the others have been killed already
-    /// would be left behind.
+    /// One of our own workers has started. One that arrives after the others were killed would be
+    /// left behind.
     pub(super) fn child_started(&mut self, now: Now, kind: WorkerKind, pid: Option<u32>) {
         self.pool.started(now.mono_ms, kind, pid);
         let killed = match self.life.stage {
@@ -276,7 +276,7 @@ impl Machine {
         self.life.unconfirmed += 1;
     }
 
-    /// The kills have been carried out: now the killed have their time to be gone.
+    /// The kills were executed: the killed workers' time begins now.
     pub(super) fn kills_confirmed(&mut self, now: Now) {
         self.life.unconfirmed = self.life.unconfirmed.saturating_sub(1);
         match &mut self.life.stage {
@@ -292,19 +292,19 @@ impl Machine {
         }
     }
 
-    /// Whether a kill waits for the disk, or for a worker of which it is not known yet whether it
-    /// was started. Neither takes longer than the disk does, for which the exit waits as well.
+    /// Whether a kill waits for the disk, or it is still unknown whether a worker was started.
+    /// Neither takes longer than the disk, for which the exit waits as well.
     fn kills_wait(&self) -> bool {
         self.life.unconfirmed > 0 || self.pool.is_starting()
     }
 
-    /// Whether workers are still to be started. One that was to be, and whose start waited for the
-    /// disk until the process was ending, would be started only to be sent away.
+    /// Whether workers may still be started. A start that waited for the disk until the process was
+    /// ending would only be undone.
     pub fn starts_workers(&self) -> bool {
         self.life.is_working()
     }
 
-    /// When workers or the end of a grace are to be looked at next, in monotonic milliseconds.
+    /// When to check workers or the end of a grace period next, in monotonic milliseconds.
     pub(super) fn deadline_ms(&self) -> Option<u64> {
         let own = match self.life.stage {
             Stage::Working | Stage::Draining => None,
@@ -314,7 +314,7 @@ impl Machine {
             | Stage::Leaving {
                 until_ms, killed, ..
             } => {
-                // What it waits for then is an input, not a time.
+                // It then waits for an input, not for a time.
                 (!killed || !self.kills_wait()).then_some(until_ms)
             }
             Stage::Ended => return None,

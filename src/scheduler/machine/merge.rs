@@ -1,4 +1,4 @@
-//! The open merge: git is asked until it answers, and the attempt's worker is told.
+//! The open merge: asks git until it answers, and answers the attempt's worker.
 
 use super::report::failed;
 use super::{Effect, Ending, Machine, Now};
@@ -13,11 +13,11 @@ use crate::scheduler::ports::{GitFailure, Merged};
 /// Finished work on its way to the branch.
 #[derive(Debug, Default)]
 pub(super) struct Merges {
-    /// Reports that wait, and whose turn it is.
+    /// Reports that wait, and which attempt has the turn.
     pub queue: Merging,
     /// The merge that git is asked about.
     call: Option<MergeCall>,
-    /// Moves of the branch that git has been asked to explain.
+    /// Moves of the branch that git was asked to explain.
     pub explaining: u32,
 }
 
@@ -27,7 +27,7 @@ impl Merges {
         self.call.as_ref()?.again_ms()
     }
 
-    /// Whether git is to be asked about this attempt's merge now.
+    /// Whether to ask git about this attempt's merge now.
     fn is_due(&mut self, attempt: AttemptId, now_ms: u64) -> bool {
         match &mut self.call {
             Some(call) if call.attempt == attempt => call.is_due(now_ms),
@@ -40,7 +40,7 @@ impl Merges {
 }
 
 impl Machine {
-    /// Asks git about the open merge: once, and again when it has failed and waited.
+    /// Asks git about the open merge: once, and again after a failure and a wait.
     pub(super) fn ask_git(&mut self, now: Now) {
         let Some(merge) = self.core.state().open_merge() else {
             return;
@@ -80,7 +80,7 @@ impl Machine {
         }
     }
 
-    /// git answered: tell the worker, and let the next one go.
+    /// git answered: answer the worker, and let the next one merge.
     pub(super) fn merged(&mut self, now: Now, attempt: AttemptId, merged: &Merged) {
         let merge = self.core.state().open_merge();
         let Some(merge) = merge.filter(|merge| merge.attempt == attempt) else {
@@ -147,8 +147,8 @@ impl Machine {
         self.send(worker, order);
     }
 
-    /// git does not take this attempt's commits, although the branch is where they should stand:
-    /// that is a failure, or it would go on for ever.
+    /// git rejects this attempt's commits, although the branch has not moved. After some tries this
+    /// is a failure, because it would repeat forever.
     fn unmergeable(&mut self, now: Now, attempt: AttemptId, asked: Option<(WorkerId, CommandId)>) {
         let Some(open) = self.core.state().attempts().get(&attempt) else {
             return;

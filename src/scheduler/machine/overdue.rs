@@ -7,23 +7,23 @@ use crate::model::state::State;
 use crate::protocol::{HEARTBEAT_MS, SchedulerMessage};
 
 /// A connected worker sends a heartbeat every ten seconds. After two minutes without one it is
-/// stopped or stuck, and is told to give its job up.
+/// stopped or hangs, and must give up its job.
 const SILENCE_MS_MAX: u64 = 12 * HEARTBEAT_MS;
-/// A worker without a connection tries to get one every five seconds. One that has not for so
-/// long is stopped or stuck as well.
+/// A worker without a connection tries to get one every five seconds. After this long without
+/// success, it is stopped or hangs, too.
 const DETACHED_MS_MAX: u64 = 600_000;
-/// An attempt's own limits are its worker's business. A worker that is so much over them has
-/// failed to keep them.
+/// A worker enforces its attempt's own limits. If it exceeds them by this much, it has failed to.
 const OVERTIME_MS: u64 = 120_000;
-/// How long a worker that was told to give up has before it is killed: its agent gets two
-/// seconds, and the work is kept with git, which may take long on a busy disk.
+/// Time for a worker to give up before it is killed: its agent gets two seconds, and git preserves
+/// the work, which may take long on a busy disk.
 const CANCEL_GRACE_MS: u64 = 60_000;
-/// How often workers are looked after.
+/// How often workers are checked.
 const LOOK_MS: u64 = 10_000;
-/// Who has not looked for so long was stopped itself, and knows nothing of the others.
+/// If nobody has checked for this long, this process itself was stopped and knows nothing about the
+/// others.
 const PAUSED_MS: u64 = 3 * LOOK_MS;
 
-/// When workers are looked after, in monotonic milliseconds.
+/// When workers are checked next, in monotonic milliseconds.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     looked_ms: u64,
@@ -31,18 +31,18 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Begins now.
+    /// Begins to check workers now.
     pub fn begin(&mut self, now_ms: u64) {
         self.looked_ms = now_ms;
         self.look_at_ms = now_ms + LOOK_MS;
     }
 
-    /// When workers are looked after next.
+    /// When workers are checked next.
     pub fn at_ms(&self) -> u64 {
         self.look_at_ms
     }
 
-    /// Whether it is time: how long nobody has looked.
+    /// If it is time to check: for how long nobody has.
     fn turn(&mut self, now_ms: u64) -> Option<u64> {
         if now_ms < self.look_at_ms {
             return None;
@@ -54,12 +54,12 @@ impl Watch {
 }
 
 impl Machine {
-    /// Looks whether a worker is silent or over its limits, a few times a minute.
+    /// Checks for workers that are silent or over their limits, a few times a minute.
     pub(super) fn look_after_workers(&mut self, now: Now) {
         let Some(unseen_ms) = self.watch.turn(now.mono_ms) else {
             return;
         };
-        // This process was stopped, or its terminal took nothing more.
+        // This process was stopped, or its terminal accepted no output.
         if unseen_ms >= PAUSED_MS {
             self.peers.forgive(now.mono_ms, unseen_ms);
             return;
@@ -81,7 +81,7 @@ impl Machine {
     /// Why a worker cannot be relied on any more.
     fn late(&self, now: Now, worker: WorkerId, attempt: Option<AttemptId>) -> Option<EndReason> {
         let link = self.peers.links.get(&worker)?;
-        // Whoever has handed its result in waits for us, and not we for it.
+        // A worker that has handed in its result waits for us, and we do not wait for it.
         let handed_in = |attempt| self.is_merging(attempt) || self.merges.queue.is_waiting(attempt);
         if attempt.is_some_and(handed_in) {
             return None;
@@ -143,7 +143,7 @@ impl Machine {
         }
     }
 
-    /// Tells a worker to give its attempt up. One that does not is killed after a while.
+    /// Tells a worker to give up its attempt. One that does not is killed after a while.
     pub(super) fn call_off(
         &mut self,
         now: Now,

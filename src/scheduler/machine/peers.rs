@@ -1,4 +1,4 @@
-//! Who is connected, and what is known of each worker beside the log.
+//! Who is connected, and what is known of each worker besides the log.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,12 @@ use crate::model::end_reason::EndReason;
 use crate::model::ids::{Timestamp, WorkerId};
 use crate::protocol::Phase;
 
-/// Who the other side of a connection turned out to be.
+/// What the other side of a connection turned out to be.
 #[derive(Clone, Debug)]
 pub(super) enum Peer {
-    /// A worker that has not said hello.
+    /// A worker that has not sent its hello.
     Stranger { caller: Caller },
-    /// A worker.
+    /// A worker that the log knows.
     Worker(WorkerId),
     /// A command, and who gave it.
     Client(Actor),
@@ -23,16 +23,16 @@ pub(super) enum Peer {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Link {
     pub connection: Option<Connection>,
-    /// Its place in the queue of those that asked for a job.
+    /// Its place in the queue of workers that asked for a job.
     pub ready: Option<u64>,
-    /// It has been silent for too long: it is given no job, and does not count as there.
+    /// It has been silent for too long: it gets no job, and does not count as present.
     pub absent: bool,
     pub phase: Option<Phase>,
     pub activity: String,
     pub active_at: Timestamp,
-    /// When it was last heard of, in monotonic milliseconds.
+    /// Its last sign of life, in monotonic milliseconds.
     pub heard_ms: u64,
-    /// Since when its attempt is known to this process, in monotonic milliseconds.
+    /// Since when this process knows its attempt, in monotonic milliseconds.
     pub since_ms: u64,
     /// It was told to give its attempt up: when, and why.
     pub cancelled: Option<(u64, EndReason)>,
@@ -40,19 +40,19 @@ pub(super) struct Link {
     pub killed: bool,
 }
 
-/// Everybody at the other end of a connection, and every worker that may come back on one.
+/// The other end of each connection, and every worker that may reconnect.
 #[derive(Debug, Default)]
 pub(super) struct Peers {
-    /// Open connections.
+    /// The open connections.
     pub connections: BTreeMap<Connection, Peer>,
     /// Workers that the log knows.
     pub links: BTreeMap<WorkerId, Link>,
-    /// The last place that was given out in the queue for jobs.
+    /// The last place that was assigned in the queue for jobs.
     last_place: u64,
 }
 
 impl Peers {
-    /// The connection on which a worker is reached, if it has one.
+    /// The worker's connection, if it has one.
     pub fn connection_of(&self, worker: WorkerId) -> Option<Connection> {
         self.links.get(&worker)?.connection
     }
@@ -62,7 +62,7 @@ impl Peers {
         self.links.get(&worker).filter(|link| !link.absent)
     }
 
-    /// Gives a worker a place in the queue for jobs; none when it has one.
+    /// Gives a worker a place in the queue for jobs, unless it has one.
     pub fn enqueue(&mut self, worker: WorkerId) -> Option<u64> {
         let link = self.links.get_mut(&worker)?;
         if link.ready.is_some() {
@@ -73,7 +73,7 @@ impl Peers {
         link.ready
     }
 
-    /// This connection is a worker's no more; true when it was the present one.
+    /// This connection is no longer a worker's. True if it was its present one.
     pub fn detach(&mut self, worker: WorkerId, connection: Connection) -> bool {
         let link = self.links.get_mut(&worker);
         let Some(link) = link.filter(|link| link.connection == Some(connection)) else {
@@ -83,8 +83,8 @@ impl Peers {
         true
     }
 
-    /// This process was stopped for so long. What workers have said meanwhile is still on its way,
-    /// and must not be taken for silence.
+    /// This process was stopped for this long. Messages that workers sent in the meantime are still
+    /// to be read, so this is no silence of theirs.
     pub fn forgive(&mut self, now_ms: u64, unseen_ms: u64) {
         for link in self.links.values_mut() {
             link.heard_ms = now_ms;
@@ -95,7 +95,7 @@ impl Peers {
         }
     }
 
-    /// The wall clock was set forward by so much.
+    /// The wall clock gained this many milliseconds.
     pub fn clock_jumped(&mut self, by_ms: u64) {
         for link in self.links.values_mut() {
             link.active_at = link.active_at.plus_ms(by_ms);

@@ -1,4 +1,4 @@
-//! What planted bugs do where leaving something out is not enough.
+//! Planted bugs that need more than leaving something out.
 
 use super::{Machine, Now};
 use crate::model::command::Command;
@@ -7,7 +7,7 @@ use crate::model::feature::Status;
 use crate::model::settings::WorkerKind;
 
 impl Machine {
-    /// Takes the merge that an earlier scheduler has begun for one that did not happen.
+    /// Takes a merge that an earlier scheduler began for one that did not happen.
     pub(super) fn forget_merge(&mut self, now: Now) {
         let Some(merge) = self.core.state().open_merge() else {
             return;
@@ -21,7 +21,7 @@ impl Machine {
         assert!(settled.is_ok(), "{settled:?}");
     }
 
-    /// Gives a testing worker that asked for a job one more.
+    /// Gives one more job to a testing worker that asked for one.
     pub(super) fn test_after_the_end(&mut self, now: Now) {
         let idle = self.world.idle.values();
         let mut idle = idle.filter(|(_, kind)| *kind == WorkerKind::Testing);
@@ -39,7 +39,7 @@ impl Machine {
             terms: TestTerms::default(),
             runners_up: Vec::new(),
         };
-        // It does not fit everywhere, as where the budget is spent.
+        // The rules may forbid it, for example when the budget is spent.
         let _ = self.core.submit_own(now.wall, &command);
     }
 }

@@ -1,4 +1,4 @@
-//! Who belongs to an attempt may not steer the run, nor work for it.
+//! Processes of an attempt may neither steer the run nor work for it.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,14 @@ use crate::model::command::{Command, Rejection};
 use crate::model::ids::AttemptId;
 use crate::protocol::{ClientMessage, StopMode, ToClient};
 
-/// Refusals of one attempt that are recorded. An agent that tries more often is no news.
+/// Refusals of one attempt that are recorded. More of the same are no news.
 pub const RECORDED_MAX: u32 = 20;
 
-/// Refusals that are recorded in all by one scheduler process, whatever attempts their processes
-/// claim to be of.
+/// Refusals that one scheduler process records in all, whatever attempts their processes claim to
+/// belong to.
 pub const RECORDED_TOTAL_MAX: u32 = 1_000;
 
-/// How many were recorded.
+/// Numbers of recorded refusals.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     total: u32,
@@ -23,7 +23,7 @@ pub(super) struct Refusals {
 }
 
 impl Refusals {
-    /// Whether one more is to be recorded.
+    /// Whether to record one more.
     fn count(&mut self, attempt: Option<AttemptId>) -> bool {
         if self.total >= RECORDED_TOTAL_MAX {
             return false;
@@ -39,8 +39,8 @@ impl Refusals {
 }
 
 impl Machine {
-    /// Who a process is. Whatever a worker has started belongs to an attempt, also when nothing of
-    /// its own says so.
+    /// Who a process is. Everything that a worker has started belongs to an attempt, even if
+    /// nothing of its own shows it.
     pub(super) fn actor(&self, caller: &Caller) -> Actor {
         let workers = self.core.state().workers();
         caller.actor(|kin: &Kin| {
@@ -51,7 +51,7 @@ impl Machine {
         })
     }
 
-    /// Refuses an agent's wish, records that, and ends the conversation.
+    /// Refuses an agent's request, records that, and closes the connection.
     pub(super) fn refuse_client(
         &mut self,
         now: Now,

@@ -11,11 +11,11 @@ use crate::model::state::Attempt;
 use crate::protocol::{SchedulerMessage, Verdict};
 use crate::scheduler::merging::Waiting;
 
-/// An event holds at most 1 MiB, and what is made of a report is little more than the report.
+/// An event holds at most 1 MiB, and the events of a report are little larger than the report.
 const REPORT_BYTES_MAX: u64 = 900 << 10;
 
 impl Machine {
-    /// A result, from a worker's connection or from what a dead worker had written down.
+    /// A result, from a worker's connection or from a dead worker's spool file.
     pub(super) fn reported(&mut self, now: Now, mut waiting: Waiting) {
         let (worker, attempt, command) =
             (waiting.worker, waiting.attempt(), waiting.report.command);
@@ -30,12 +30,12 @@ impl Machine {
             return;
         };
         if open.job.worker != worker && !planted!(NoTokenCheck) {
-            // Found in the spool of a worker that is dead, or will be known to be in a moment.
+            // Found in the spool of a worker that is dead, or will be known to be dead in a moment.
             self.departures.foreign_reports.insert(worker, waiting);
             return;
         }
         if self.is_merging(attempt) {
-            // git decides, and the answer tells. Something else that it says meanwhile waits for that.
+            // git decides, and the answer follows. Any other report of the attempt waits for that.
             match state.remembered().get(command) {
                 Some(_) => self.merges.queue.began(attempt, worker, command),
                 None => self.merges.queue.wait(waiting),
@@ -56,9 +56,9 @@ impl Machine {
         self.submit_report(now, waiting);
     }
 
-    /// A report whose merge did not happen comes once more, and its job is called off meanwhile. The
-    /// worker has been told to rebase and may be at that, so the attempt is not over: whoever does
-    /// not give it up is ended.
+    /// A report whose merge did not happen is repeated, while its job was cancelled. The worker was
+    /// told to rebase and may be doing so, so the attempt is not over; a worker that does not give
+    /// it up is ended.
     fn report_of_an_earlier_round(&mut self, now: Now, worker: WorkerId, attempt: AttemptId) {
         let told = self
             .peers
@@ -77,8 +77,8 @@ impl Machine {
         }
     }
 
-    /// The answer to a report that was recorded: the same report again gets the same answer again,
-    /// also when another report of the same attempt was in time.
+    /// The answer to a report that was recorded. A repeated report gets the same answer, even if
+    /// another report of the same attempt was accepted.
     fn verdict_on(&self, attempt: AttemptId, command: CommandId) -> Option<Verdict> {
         let state = self.core.state();
         let late = state.remembered().was_late(command) && !planted!(LateAnsweredOtherwise);
@@ -99,8 +99,8 @@ impl Machine {
         let was_open = state.attempts().contains_key(&attempt);
         let given_back = matches!(report, Report::Released { .. } | Report::Troubled(_));
         let reporter = state.workers().get(&worker).map(|known| known.kind);
-        // The log has events of this report, and the attempt is open all the same: its merge did
-        // not happen, or the log was cut in the middle. What is missing follows from it again.
+        // The log has events of this report, and yet the attempt is open: its merge did not happen,
+        // or the log was cut in the middle. What is missing follows from it again.
         let again = state.remembered().get(command).is_some();
         let body = Command::Report {
             attempt,
@@ -172,8 +172,8 @@ impl Machine {
         self.send(worker, message);
     }
 
-    /// Lets waiting reports go ahead, as far as they may, lets the dead leave, and answers those
-    /// who asked what became of another's attempt.
+    /// Lets waiting reports merge if they may, removes dead workers, and answers those who
+    /// recovered another's attempt.
     pub(super) fn settle_reports(&mut self, now: Now) {
         loop {
             while let Some(waiting) = {
@@ -213,8 +213,8 @@ impl Machine {
     }
 }
 
-/// Makes sure that the events of a report can be written. A worker cuts its reports itself; one
-/// that does not has failed, and must not fail for ever.
+/// Makes sure that the events of a report can be written. A worker cuts its own reports; one that
+/// is too long is replaced by a failure, so that it cannot repeat forever.
 fn bound(open: &Attempt, report: &mut Report) {
     let bytes = bincode::serialized_size(report).unwrap_or(u64::MAX);
     if bytes > REPORT_BYTES_MAX {
@@ -224,7 +224,7 @@ fn bound(open: &Attempt, report: &mut Report) {
     }
 }
 
-/// The report of an attempt that failed through its worker.
+/// The report of an attempt that failed because of its worker.
 pub(super) fn failed(open: &Attempt, reason: &str) -> Report {
     let failure = Failure::new(FailureKind::Setup, reason);
     let remaining = open.remaining.iter();

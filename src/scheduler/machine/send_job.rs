@@ -1,4 +1,4 @@
-//! From an attempt in the state to the job that is sent to its worker.
+//! Builds the job that is sent to a worker from an attempt in the state.
 
 use super::{Machine, Now};
 use crate::model::feature::FeatureSpec;
@@ -7,12 +7,12 @@ use crate::model::report::{JobFeature, Regression, Suspect};
 use crate::model::state::{Attempt, Feature, State};
 use crate::protocol::{JobOffer, SchedulerMessage};
 
-/// Questions and answers of one feature that go into a job: two of the longest ones, or hundreds
-/// of usual ones.
+/// Bytes of questions and answers of one feature in a job: two of the longest, or hundreds of usual
+/// ones.
 const ANSWERS_BYTES_MAX: usize = 256 << 10;
 
 impl Machine {
-    /// Sends an open attempt to its worker, also again to one that has never received it.
+    /// Sends an open attempt to its worker, even again to one that never received it.
     pub(super) fn offer(&mut self, now: Now, attempt: AttemptId) {
         let Some(open) = self.core.state().attempts().get(&attempt) else {
             return;
@@ -65,7 +65,7 @@ fn job_feature(state: &State, feature: &Feature) -> JobFeature {
     }
 }
 
-/// What the one who is to repair a regression should know of it.
+/// What the attempt that repairs a regression should know of it.
 fn regression(state: &State, feature: &Feature) -> Option<Regression> {
     let broken = feature
         .words
@@ -88,8 +88,8 @@ fn regression(state: &State, feature: &Feature) -> Option<Regression> {
     })
 }
 
-/// The answers that people gave last, oldest first. Features are bounded and so is the message;
-/// what people say in the course of weeks is not.
+/// The latest answers of people, oldest first. Features and messages have limits; what people
+/// answer over weeks has none.
 fn latest(answers: &[(String, String)]) -> Vec<(String, String)> {
     let mut bytes = 0;
     let fits = |(question, answer): &&(String, String)| {

@@ -1,4 +1,4 @@
-//! The machine's troubles: how long the crew has been kept back, and who shows that it is over.
+//! Problems of the machine: how long one has held the run up, and what shows that it is over.
 
 use super::{Machine, Now};
 use crate::model::command::Command;
@@ -8,8 +8,8 @@ use crate::model::trouble;
 use crate::protocol::Phase;
 
 impl Machine {
-    /// Measures for how long a trouble, and nothing else, has kept the crew from its work. On the
-    /// monotonic clock and for this process only: the next scheduler tries anew.
+    /// Measures for how long only a problem of the machine has held the run up. It uses the
+    /// monotonic clock and this process only: the next scheduler tries again.
     pub(super) fn look_for_trouble(&mut self, now: Now) {
         let wall = self.core.state().time(now.wall);
         let held = self.life.is_working() && plan::holds(self.core.state(), wall);
@@ -22,16 +22,16 @@ impl Machine {
         self.world.troubled_ms = Some(now.mono_ms.saturating_sub(since));
     }
 
-    /// When the run ends because of a trouble, in monotonic milliseconds.
+    /// When the run ends because of a problem, in monotonic milliseconds.
     pub(super) fn trouble_until_ms(&self, now: Now) -> Option<u64> {
         let waited_ms = self.world.troubled_ms.filter(|_| !self.world.stay)?;
         let left_ms = plan::left_ms(self.core.state(), waited_ms);
-        // What is over already waits for the end of an open attempt, which is an input.
+        // A wait that is over already waits for the end of an open attempt, which is an input.
         let left_ms = left_ms.filter(|&left| left > 0)?;
         Some(now.mono_ms.saturating_add(left_ms))
     }
 
-    /// An attempt has come to this phase.
+    /// An attempt has reached this phase.
     pub(super) fn got_to(&mut self, now: Now, attempt: AttemptId, phase: Phase) {
         let open = self.core.state().troubled.as_ref();
         let over = open.is_some_and(|open| open.is_probe(attempt) && stage(phase) > open.stage);
@@ -42,7 +42,7 @@ impl Machine {
     }
 }
 
-/// The stage that an attempt in this phase has come to.
+/// The stage that an attempt in this phase has reached.
 fn stage(phase: Phase) -> trouble::Stage {
     match phase {
         Phase::Preparing => trouble::Stage::Prepare,

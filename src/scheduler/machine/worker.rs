@@ -14,21 +14,21 @@ use crate::model::settings::WorkerKind;
 use crate::protocol::{Holding, SchedulerMessage, WorkerMessage};
 use crate::scheduler::merging::Waiting;
 
-/// Activities stand in one line of a terminal.
+/// An activity takes one line of a terminal.
 const ACTIVITY_BYTES_MAX: usize = 200;
 
-/// Names of hosts have at most 64 bytes on Linux, boot ids 36. They are stored in the log.
+/// Longest host name and boot id, which the log stores: at most 64 bytes and 36 on Linux.
 const IDENTITY_BYTES_MAX: usize = 256;
 
-/// Who says hello.
+/// What a worker says when it connects.
 struct Hello {
     kind: WorkerKind,
     process: ProcessIdentity,
-    /// Who it says it was on an earlier connection.
+    /// The worker that it says it was on an earlier connection.
     worker: Option<WorkerId>,
-    /// The kernel's word for its process.
+    /// Its process, according to the kernel.
     caller: Caller,
-    /// What it is told.
+    /// Its config, as text.
     config: String,
 }
 
@@ -75,7 +75,7 @@ impl Machine {
                 self.heard(now, worker);
                 self.known_worker(now, worker, message);
             }
-            // Closed in the meantime, or no worker at all.
+            // Closed in the meantime, or not a worker at all.
             (Some(Peer::Client(_)) | None, _) => {}
         }
     }
@@ -93,7 +93,7 @@ impl Machine {
         let Some(Peer::Worker(worker)) = self.peers.connections.remove(&connection) else {
             return;
         };
-        // A closed connection alone requeues nothing: the process may live and come back.
+        // A closed connection alone releases nothing: the process may live and reconnect.
         if self.detach(worker, connection)
             && let Some(link) = self.peers.links.get_mut(&worker)
         {
@@ -101,7 +101,7 @@ impl Machine {
         }
     }
 
-    /// This connection is a worker's no more; true when it was the present one.
+    /// This connection is no longer a worker's. True if it was its present one.
     fn detach(&mut self, worker: WorkerId, connection: Connection) -> bool {
         let detached = self.peers.detach(worker, connection);
         if detached {
@@ -117,7 +117,7 @@ impl Machine {
         }
     }
 
-    /// A sign of life. Who asked for a job before it was silent is in the queue again.
+    /// A sign of life. A worker that asked for a job before it was silent is in the queue again.
     fn heard(&mut self, now: Now, worker: WorkerId) {
         let Some(link) = self.peers.links.get_mut(&worker) else {
             return;
@@ -232,16 +232,16 @@ impl Machine {
         };
         self.send(worker, message);
         match open {
-            // It was reserved for this worker, and the offer was lost on the way.
+            // It was reserved for this worker, and the offer was lost.
             Some(attempt) if held.is_none() => self.offer(now, attempt),
             Some(attempt) if held == open => self.repeat_cancel(worker, attempt),
-            // What it holds is over; when it has dropped that, it asks, and is offered its own.
+            // Its attempt is over. After dropping it, the worker asks again and is offered its own.
             _ => {}
         }
         self.repeat_order(worker);
     }
 
-    /// What the process is told to do, for one that was not connected when the others were told.
+    /// Sends a worker that was not connected what the others were told.
     fn repeat_order(&mut self, worker: WorkerId) {
         let reason = EndReason::SchedulerEnding;
         match self.life.stage {
@@ -284,7 +284,7 @@ impl Machine {
             return;
         };
         if let Some(attempt) = open {
-            // It knows nothing of the attempt that is its own: send it again.
+            // It does not know its own attempt: send it again.
             self.offer(now, attempt);
             return;
         }

@@ -1,4 +1,4 @@
-//! Carrying effects out: each that takes time in a task of its own, whose end is an input.
+//! Executes effects. Each that takes time is a task of its own, and its end is an input.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -23,11 +23,11 @@ use crate::workspace;
 pub struct Executor {
     inbox: mpsc::Sender<Arrival>,
     outboxes: BTreeMap<Connection, Outbox>,
-    /// Who inside this process waits for an answer.
+    /// Callers inside this process that wait for an answer.
     asking: BTreeMap<Connection, oneshot::Sender<ToClient>>,
-    /// How many have asked so far.
+    /// Number of such callers so far.
     asked: u64,
-    /// How to end the workers that were started here.
+    /// Ways to kill the workers that were started here.
     children: BTreeMap<u32, Arc<Notify>>,
     door: Door,
     integration: Arc<dyn Integration>,
@@ -57,13 +57,13 @@ impl Executor {
         }
     }
 
-    /// Keeps what only this side of the loop needs (the outbox of a new connection, a child's end,
-    /// git's words), and hands the input on.
+    /// Keeps what only this side needs (a new connection's outbox, a child's end, git's message),
+    /// and passes the input on.
     pub fn accept(&mut self, arrival: Arrival) -> Input {
         match arrival {
             Arrival::GitFailed(attempt, head, error) => {
                 let failure = match &error {
-                    // Its event says so, once; it is looked at every second.
+                    // Its event reports it once; the branch is checked every second.
                     workspace::Error::BranchCheckedOut { at, .. } => {
                         GitFailure::CheckedOut { at: at.clone() }
                     }
@@ -81,7 +81,7 @@ impl Executor {
             }
             Arrival::Asked(actor, message, answer) => {
                 self.asked += 1;
-                // The socket counts from below.
+                // The socket counts upwards from 0.
                 let connection = Connection(u64::MAX - self.asked);
                 self.asking.insert(connection, answer);
                 Input::Asked {
@@ -111,17 +111,17 @@ impl Executor {
         self.git_error.take()
     }
 
-    pub fn carry(&mut self, effect: Effect) {
+    pub fn execute(&mut self, effect: Effect) {
         match effect {
             Effect::Send {
                 connection,
                 message,
             } => self.put(connection, Outgoing::Worker(message)),
-            Effect::Tell {
+            Effect::Reply {
                 connection,
                 message,
             } => match self.asking.remove(&connection) {
-                // Who does not wait any more needs no answer.
+                // A caller that has gone needs no answer.
                 Some(answer) => drop(answer.send(*message)),
                 None => self.put(connection, Outgoing::Client(message)),
             },
@@ -181,7 +181,7 @@ impl Executor {
                         Arrival::GitFailed(attempt, head, error)
                     }
                 };
-                // A loop that is gone needs no answer.
+                // If the loop has ended, nobody needs the answer.
                 let _ = inbox.send(answer).await;
             }
             .in_current_span(),
@@ -219,16 +219,16 @@ impl Executor {
         tokio::spawn(
             async move {
                 let input = work.await;
-                // A loop that is gone needs no answer.
+                // If the loop has ended, nobody needs the answer.
                 let _ = inbox.send(Arrival::Said(input)).await;
             }
             .in_current_span(),
         );
     }
 
-    /// Starts a worker in a process group of its own, so that a Ctrl-C in the terminal reaches
-    /// the scheduler alone, which then tells its workers what to do. It outlives a killed
-    /// scheduler on purpose: the next one finds it again.
+    /// Starts a worker in its own process group, so that a Ctrl-C in the terminal reaches only the
+    /// scheduler, which then tells its workers what to do. The worker deliberately outlives a
+    /// killed scheduler; the next one finds it.
     fn start_worker(&self, kind: WorkerKind) {
         let kind_word = match kind {
             WorkerKind::Coding => "coding",
@@ -249,7 +249,7 @@ impl Executor {
                 }
             };
             let end = Arc::new(Notify::new());
-            // It has an id until it is waited for.
+            // A child has an id until it is waited for.
             let pid = child.id().unwrap_or_default();
             let started = Arrival::Child(kind, pid, end.clone());
             let _ = inbox.send(started).await;
@@ -284,7 +284,7 @@ impl Executor {
             .ok_or_else(|| std::io::Error::other("there is no command to start workers"))?;
         tokio::process::Command::new(program)
             .args(arguments)
-            .args(["--kind", kind, "--crew"])
+            .args(["--kind", kind, "--started-by-scheduler"])
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors)
@@ -292,7 +292,7 @@ impl Executor {
             .spawn()
     }
 
-    /// Closes every connection when what was said is sent, and waits for that.
+    /// Closes every connection when its messages are sent, and waits for that.
     pub async fn goodbye(&mut self) {
         self.outboxes.clear();
         self.door.goodbye().await;

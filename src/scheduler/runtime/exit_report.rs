@@ -1,4 +1,4 @@
-//! How a worker of the scheduler's own has ended, for people to read.
+//! Describes how one of the scheduler's own workers ended.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -8,16 +8,16 @@ use std::process::ExitStatus;
 
 use crate::scheduler::worker_pool::ChildEnd;
 
-/// An error is a few lines; what was said before it helps nobody here.
+/// Bytes of error output that are searched: an error is a few lines.
 const TAIL_BYTES: u64 = 4_096;
 
-/// What a worker exits with that a person has interrupted.
+/// Exit code of a worker that a person interrupted.
 const INTERRUPTED: i32 = 130;
 
-/// The signal that cannot be refused: nobody sends it to himself.
+/// SIGKILL, which no process sends itself.
 const KILL: i32 = 9;
 
-/// What kind of end this was; `said` is asked for where it matters.
+/// Classifies an end. `said` is called only if the text matters.
 pub fn of(status: std::io::Result<ExitStatus>, said: impl Fn() -> String) -> ChildEnd {
     let how = match status {
         Ok(status) => match (status.code(), status.signal()) {
@@ -32,8 +32,8 @@ pub fn of(status: std::io::Result<ExitStatus>, said: impl Fn() -> String) -> Chi
     ChildEnd::Failed { how, said: said() }
 }
 
-/// The last error in a file of workers' words, or else its last line; nothing is read before
-/// `from`, in bytes. Empty when there is nothing.
+/// The last error in a file of a worker's output, or else its last line. Reads nothing before byte
+/// `from`. Empty if there is nothing.
 pub fn stderr_tail(path: &Path, from: u64) -> String {
     let read = || -> std::io::Result<Vec<u8>> {
         let mut file = File::open(path)?;

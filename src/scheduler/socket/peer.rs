@@ -10,7 +10,7 @@ use tokio::net::UnixStream;
 use crate::model::actor::Caller;
 use crate::protocol::caller::{Unrecognised, caller};
 
-/// Whoever connected: its number, and a handle that no later process of the same number has.
+/// The peer's process: its number, and a handle that no later process with that number has.
 pub(super) struct Peer {
     uid: u32,
     pid: u32,
@@ -24,7 +24,7 @@ impl Peer {
         let pid = credentials.and_then(|peer| peer.pid());
         let pid = pid.map_or(0, i32::unsigned_abs);
         let handle = match of_connection(stream) {
-            // Linux before 6.5 cannot say.
+            // Before Linux 6.5, the kernel offers no handle.
             Err(error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => open(pid),
             handle => handle.ok(),
         };
@@ -38,7 +38,7 @@ impl Peer {
         }
         let handle = self.handle.ok_or(Unrecognised::Ended(self.pid))?;
         let caller = caller(self.uid, self.pid, prefix)?;
-        // Alive now, so that the number was its own all the time.
+        // It lives now, so the number was its own all the time.
         let mut polled = [PollFd::new(&handle, PollFlags::IN)];
         match poll(&mut polled, Some(&Timespec::default())) {
             Ok(0) => Ok(caller),
@@ -52,12 +52,12 @@ fn open(pid: u32) -> Option<OwnedFd> {
     pidfd_open(pid, PidfdFlags::empty()).ok()
 }
 
-/// The handle of the process that called `connect`.
+/// A handle of the process that called `connect`.
 fn of_connection(stream: &UnixStream) -> io::Result<OwnedFd> {
     let mut handle: libc::c_int = -1;
     let mut length = size_of::<libc::c_int>() as libc::socklen_t;
-    // SAFETY: the socket is open for as long as `stream` is borrowed, and the option is a number
-    // of the size that `length` says.
+    // SAFETY: the socket is open while `stream` is borrowed, and the option is a number of the size
+    // in `length`.
     let answer = unsafe {
         libc::getsockopt(
             stream.as_raw_fd(),
@@ -70,6 +70,6 @@ fn of_connection(stream: &UnixStream) -> io::Result<OwnedFd> {
     if answer != 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the kernel has just opened this descriptor for us, and nobody else knows of it.
+    // SAFETY: the kernel has just opened this descriptor for us, and nothing else uses it.
     Ok(unsafe { OwnedFd::from_raw_fd(handle) })
 }

@@ -16,20 +16,20 @@ use crate::protocol::{Codec, Role, SchedulerMessage, ToClient, encode};
 use crate::queue::log::SUBSCRIPTION_BYTES_MAX;
 use crate::queue::{self, Chunk, EventLog, subscribe};
 
-/// Who sends on a connection.
+/// Sends messages on a connection.
 pub(super) struct Speaker<'a> {
-    /// Who opened it.
+    /// What the peer says it is.
     pub role: Role,
-    /// Where to.
+    /// The connection's writing half.
     pub sink: &'a mut FramedWrite<OwnedWriteHalf, Codec>,
-    /// What streams are read from.
+    /// The log that streams are read from.
     pub log: &'a Arc<dyn EventLog>,
-    /// Places for wishes that are not answered; each answer gives one back.
+    /// Permits of unanswered requests; each answer gives one back.
     pub asking: &'a Semaphore,
 }
 
 impl Speaker<'_> {
-    /// Sends what is put into the outbox, until that is dropped and all of it is sent.
+    /// Sends the outbox's messages until it is dropped and empty.
     pub async fn send(&mut self, waiting: &mut mpsc::Receiver<Outgoing>) -> io::Result<()> {
         let mut next = waiting.recv().await;
         while let Some(outgoing) = next {
@@ -45,7 +45,7 @@ impl Speaker<'_> {
                 continue;
             }
             self.answer(outgoing).await?;
-            // What waits already goes out in the same write.
+            // Messages that already wait go out in the same write.
             next = match waiting.try_recv() {
                 Ok(more) => Some(more),
                 Err(_) => {
@@ -71,7 +71,7 @@ impl Speaker<'_> {
         SinkExt::<Bytes>::flush(self.sink).await
     }
 
-    /// Sends a message of the loop's, of which a client gets one for each of its own.
+    /// Sends a message from the loop. A client gets one for each of its requests.
     async fn answer(&mut self, outgoing: Outgoing) -> io::Result<()> {
         self.feed(outgoing).await?;
         self.asking.add_permits(1);
@@ -91,8 +91,8 @@ impl Speaker<'_> {
         self.sink.feed(Bytes::from(frame)).await
     }
 
-    /// Sends the log. Gives what is to be sent next, which is nothing when the outbox is closed;
-    /// then a follower has got everything up to the log's end.
+    /// Sends the log. Returns the next message, or `None` if the outbox is closed; a follower then
+    /// has everything up to the log's end.
     async fn stream(
         &mut self,
         waiting: &mut mpsc::Receiver<Outgoing>,
@@ -112,7 +112,7 @@ impl Speaker<'_> {
             tokio::select! {
                 chunk = subscription.next_batch() => self.events(&chunk?).await?,
                 said = waiting.recv() => match said {
-                    // Answers go in between; another wish to read replaces this one.
+                    // Answers are sent in between; another request to read replaces this one.
                     Some(message @ (Outgoing::Worker(_) | Outgoing::Client(_))) => {
                         self.answer(message).await?;
                     }
@@ -127,7 +127,7 @@ impl Speaker<'_> {
         }
     }
 
-    /// Sends everything from `from` to the log's end; gives the position after it.
+    /// Sends everything from `from` to the log's end. Returns the position after it.
     async fn catch_up(&mut self, mut from: Sequence) -> Result<Sequence, Failed> {
         loop {
             let chunk = self.log.read(from, SUBSCRIPTION_BYTES_MAX)?;
@@ -136,7 +136,7 @@ impl Speaker<'_> {
             }
             from = chunk.next();
             self.events(&chunk).await?;
-            // A long log must not keep the loop, which may be on this thread, from its work.
+            // A long log must not keep the loop, which may run on this thread, from its work.
             tokio::task::yield_now().await;
         }
     }
@@ -151,7 +151,7 @@ impl Speaker<'_> {
     }
 }
 
-/// Why a stream ended.
+/// Why a stream of events ended.
 enum Failed {
     Log(queue::Error),
     Connection(io::Error),

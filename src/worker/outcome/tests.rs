@@ -112,7 +112,7 @@ fn a_coding_agents_claims_can_only_stop_the_work() {
         failures: vec![(five, Failure::new(FailureKind::AgentGaveUp, "no network"))],
         limited_until: None,
     };
-    // The other feature goes back without a failure, and asks again next time.
+    // The other feature is released without a failure, and is asked about again next time.
     assert_eq!(after(vec![ask.clone(), fail]), Some(failed));
     let asked = Report::InputNeeded {
         feature: FeatureId(6),
@@ -155,7 +155,7 @@ fn a_verdict_that_cannot_be_read_leaves_the_decision_to_the_checks() {
     );
     assert_eq!(failures[0].1.checks.len(), 1);
 
-    // Without checks the agent's word is the only proof, and there is none.
+    // Without checks the agent's verdict is the only proof, and there is none.
     let features = [feature(5, &["x"]), feature(6, &[])];
     let report = after_coding_session(&features, &ended);
     let Some(Report::Failed { failures, .. }) = report else {
@@ -164,7 +164,7 @@ fn a_verdict_that_cannot_be_read_leaves_the_decision_to_the_checks() {
     assert_eq!(failures.len(), 1);
     assert_eq!(failures[0].0, FeatureId(6));
     assert!(failures[0].1.reason.contains("is garbage"));
-    // What can be read of it counts.
+    // The readable part counts.
     let part = Reading {
         claims: vec![(FeatureId(6), Claim::Pass)],
         note: Some(note),

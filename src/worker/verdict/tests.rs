@@ -39,7 +39,7 @@ fn what_is_certain_is_read() {
             TWO,
             vec![(SIX, input("Which?")), (FIVE, Claim::Pass)],
         ),
-        // How it is wrapped.
+        // Ways of wrapping a verdict.
         (b"\xef\xbb\xbf{\"verdict\":\"pass\"}", ONE, pass()),
         (&little, ONE, pass()),
         (&big, ONE, pass()),
@@ -65,7 +65,7 @@ fn what_is_certain_is_read() {
             ONE,
             vec![(FIVE, fail("Gr\u{fffd}\u{fffd}e"))],
         ),
-        // How it is worded.
+        // Ways of wording a verdict.
         (br#"{"Verdict":" PASSED. "}"#, ONE, pass()),
         (br#"{"feature_id":"5","status":"ok"}"#, TWO, pass()),
         (br##"{"feature":"#5","verdict":"pass"}"##, TWO, pass()),

@@ -1,13 +1,13 @@
-//! Finding the JSON in what an agent wrote. Models wrap JSON in Markdown fences, in prose, in byte
+//! Finds the JSON in what an agent wrote. Models wrap JSON in Markdown fences, in prose, in byte
 //! order marks; they leave trailing commas and line breaks inside of strings. None of that changes
-//! the meaning, so none of it stops the reader. Pure.
+//! the meaning, so none of it stops the reader. Without I/O.
 
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// A JSON value that keeps every key of an object, also one that is given twice.
+/// A JSON value that keeps every key of an object, even a repeated one.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
     Null,
@@ -22,17 +22,17 @@ pub(super) enum Value {
 pub(super) struct Found {
     /// The values at the top level, in order.
     pub(super) values: Vec<Value>,
-    /// True when the text holds nothing else: one value, or values one after the other.
+    /// True if the text contains nothing else: one value, or several after each other.
     pub(super) whole: bool,
 }
 
-/// Values that are looked for in prose. A verdict file holds one for each feature of a job, at most
+/// Values that are searched in prose. A verdict file has one for each feature of a job, at most
 /// fifty.
 const VALUES_MAX: usize = 100;
 
-/// The text of a file of any of the encodings that programs write by themselves. UTF-16 is
-/// recognised by its byte order mark; bytes that are no UTF-8 are replaced, because all that has a
-/// meaning to us is ASCII.
+/// The text of a file in any encoding that programs write by default. UTF-16 is recognised by its
+/// byte order mark; bytes that are not UTF-8 are replaced, because everything that matters to us is
+/// ASCII.
 pub(super) fn text(bytes: &[u8]) -> String {
     let wide = |unit: fn([u8; 2]) -> u16, rest: &[u8]| {
         let pairs = rest.chunks_exact(2).filter_map(|pair| pair.try_into().ok());
@@ -47,10 +47,10 @@ pub(super) fn text(bytes: &[u8]) -> String {
     }
 }
 
-/// The values in a text, or nothing where it has none.
+/// The values in a text, if it has any.
 pub(super) fn find(text: &str) -> Found {
     let text = without_fence(text.trim());
-    // As it is first: what is JSON already must not be changed.
+    // Unchanged first: valid JSON must not be altered.
     for candidate in [text.to_owned(), repaired(text)] {
         if let Some(values) = sequence(&candidate) {
             return Found {
@@ -69,7 +69,7 @@ pub(super) fn find(text: &str) -> Found {
     }
 }
 
-/// What stands between the fences, where the text is one fenced block and nothing else.
+/// The contents of the fences, if the text is only one fenced block.
 fn without_fence(text: &str) -> &str {
     let inside = |fence: &str| {
         let body = text.strip_prefix(fence)?.strip_suffix(fence)?;
@@ -80,18 +80,18 @@ fn without_fence(text: &str) -> &str {
     inside("```").or_else(|| inside("~~~")).unwrap_or(text)
 }
 
-/// One value, or values one after the other (JSON lines); `None` when anything else is there.
+/// One value, or several after each other (JSON lines); `None` if anything else is there.
 fn sequence(text: &str) -> Option<Vec<Value>> {
     let values = serde_json::Deserializer::from_str(text).into_iter();
     let values: Result<Vec<Value>, _> = values.collect();
     values.ok().filter(|values| !values.is_empty())
 }
 
-/// Objects and lists that stand in a text, outermost ones, as many as parse.
+/// Outermost objects and lists in a text, as many as parse.
 fn scattered(text: &str) -> Vec<Value> {
     let mut found = Vec::new();
     let mut rest = text;
-    // The parser gives up after 128 levels, so that no text makes this slow.
+    // The parser gives up after 128 levels, so no text makes this slow.
     while let Some(at) = rest.find(['{', '[']) {
         rest = rest.get(at..).unwrap_or_default();
         let mut values = serde_json::Deserializer::from_str(rest).into_iter();
@@ -111,8 +111,8 @@ fn scattered(text: &str) -> Vec<Value> {
     found
 }
 
-/// The text without commas that nothing follows, and with line breaks and other control characters
-/// in strings escaped: two slips that leave no doubt about what is meant.
+/// The text without trailing commas, and with line breaks and other control characters in strings
+/// escaped: two slips that leave no doubt about the meaning.
 fn repaired(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let (mut in_text, mut escaped) = (false, false);

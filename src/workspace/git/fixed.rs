@@ -1,26 +1,27 @@
-//! What every call of git gets, whatever it is for.
+//! What every git call gets.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
-/// Settings that hold for every call, whatever the user's or the repository's configuration says.
+/// Settings of every call, which override the user's and the repository's configuration.
 pub(super) const SETTINGS: [&str; 20] = [
-    // Nothing that lies in the repository is executed.
+    // Nothing in the repository is executed.
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
-    // Housekeeping is the user's; in the background it would outlive us and hold locks.
+    // Housekeeping is up to the user; in the background it would outlive us and hold locks.
     "gc.auto=0",
     "maintenance.auto=false",
-    // What an agent has touched is known by the time of its last change, which it cannot set.
+    // Files that an agent has touched are recognised by the time of their last change, which it
+    // cannot set.
     "core.trustctime=true",
     "core.checkStat=default",
     "core.ignoreStat=false",
-    // No signature is verified: that runs a program.
+    // No signature is verified, because that runs a program.
     "log.showSignature=false",
     // The private index is one file; and caches that trust directory times can be fooled.
     "core.splitIndex=false",
     "core.untrackedCache=false",
-    // Written means written to the disk, not on its way to it.
+    // Written means written to the disk.
     "core.fsyncMethod=fsync",
     // An attempt works on, and is judged by, the whole tree.
     "core.sparseCheckout=false",
@@ -36,15 +37,15 @@ pub(super) const SETTINGS: [&str; 20] = [
     "color.ui=false",
 ];
 
-/// Has git sync what it writes: objects and refs. By default it leaves loose objects and refs to the
-/// operating system, and a power cut leaves empty files under the names of objects, which git then
-/// takes for written: the same work could never be committed again.
+/// Makes git sync the objects and refs that it writes. By default it leaves loose objects and refs
+/// to the operating system, and a power cut leaves empty files under objects' names. git then
+/// believes that they exist, so the same work could never be committed again.
 pub(super) const SYNC: &str = "core.fsync=committed";
 
-/// The same for objects, to versions that do not know the other; later ones complain about it.
+/// The same for versions that do not know the other setting; later ones complain about it.
 pub(super) const SYNC_BEFORE: &str = "core.fsyncObjectFiles=true";
 
-/// The variables of every call: our own without git's, and what turns questions off.
+/// The variables of every call: our own without git's, and those that turn questions off.
 pub(super) fn environment() -> BTreeMap<OsString, OsString> {
     let own = std::env::vars_os();
     let mut env: BTreeMap<OsString, OsString> = own.filter(|(name, _)| passes(name)).collect();
@@ -53,7 +54,7 @@ pub(super) fn environment() -> BTreeMap<OsString, OsString> {
         ("GIT_OPTIONAL_LOCKS", "0"),
         ("GIT_EDITOR", "false"),
         ("GIT_PAGER", "cat"),
-        // Nobody is there to answer a question; each of these is another way to ask one.
+        // Nobody can answer a question; each of these is another way to ask one.
         ("GIT_TERMINAL_PROMPT", "0"),
         ("GIT_ASKPASS", "false"),
         ("SSH_ASKPASS", "false"),
@@ -67,8 +68,8 @@ pub(super) fn environment() -> BTreeMap<OsString, OsString> {
     env
 }
 
-/// Whether git gets a variable of ours: those that are git's own would send it elsewhere, but for
-/// those that say whom to trust on the network.
+/// Whether git gets one of our variables. Git's own would redirect it, except those that say whom
+/// to trust on the network.
 fn passes(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     !name.starts_with(b"GIT_") || name.starts_with(b"GIT_SSL_")

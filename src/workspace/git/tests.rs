@@ -5,7 +5,7 @@ use super::*;
 
 fn script(dir: &Path, text: &str) -> Git {
     let path = dir.join("git");
-    // The shell writes it: a file that this process has open for writing when another test forks
+    // The shell writes it: a file that this process has open for writing while another test forks
     // could not be executed.
     let mut shell = std::process::Command::new("sh");
     shell.args(["-c", "printf %s \"$2\" >\"$1\" && chmod 755 \"$1\"", "sh"]);
@@ -19,7 +19,7 @@ const HANGS: &str = "sleep 300 & echo $$ $! >pids.new; mv pids.new pids; wait";
 
 fn alive(process: &str) -> bool {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    // What follows the name is the state; a zombie is dead.
+    // The state follows the name; a zombie is dead.
     let state = stat.rsplit_once(") ").map(|(_, rest)| rest.chars().next());
     state.is_some_and(|state| state != Some('Z'))
 }
@@ -92,7 +92,7 @@ fn what_is_kept_of_the_output_is_bounded() {
         assert_eq!((output.code, output.stderr.len()), (3, COMPLAINT_BYTES_MAX));
         let failed = git.call("shout").arg("x").ok().await.expect_err("failed");
         assert!(failed.to_string().len() < 1_200, "{failed}");
-        // More input than a pipe holds, and nobody who reads it.
+        // More input than a pipe holds, which nothing reads.
         let git = script(temp.path(), "exit 0");
         git.call("tell")
             .input(vec![b'x'; 1 << 20])
@@ -186,7 +186,7 @@ fn time_in_which_this_process_was_stopped_does_not_count() {
                 while !at("up").exists() {
                     tokio::time::sleep(Duration::from_millis(2)).await;
                 }
-                // What a stopped process is like for those who wait on its only thread.
+                // A stopped process, as its waiters on its only thread see it.
                 std::thread::park_timeout(Duration::from_millis(3_100));
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 fs::write(at("go"), "").expect("the gate");

@@ -11,7 +11,7 @@ impl World {
     pub(super) fn carry(&mut self, due: Due) {
         match due {
             Due::Nothing | Due::Append(_) => {}
-            Due::Carry(effects) => self.carry_all(effects),
+            Due::Execute(effects) => self.carry_all(effects),
             Due::End(effects, ending) => {
                 self.carry_all(effects);
                 self.exit(ending);
@@ -32,7 +32,7 @@ impl World {
                 connection,
                 message,
             } => self.send(connection, *message),
-            Effect::Tell {
+            Effect::Reply {
                 connection,
                 message,
             } => {

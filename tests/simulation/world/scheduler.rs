@@ -328,7 +328,7 @@ impl World {
                         scheduler.batch = Some(batch);
                     }
                 }
-                Some(Due::Carry(effects) | Due::End(effects, _)) => self.carry_all(effects),
+                Some(Due::Execute(effects) | Due::End(effects, _)) => self.carry_all(effects),
             }
         }
         let Some(scheduler) = self.scheduler.take() else {

@@ -1,4 +1,4 @@
-//! Every recording of a real agent, and what is made of it.
+//! Every recording of a real agent, and its expected result.
 
 use super::*;
 
@@ -18,8 +18,8 @@ fn mode_in(recording: &str) -> Option<String> {
     Some(set["msg"]["params"]["modeId"].as_str()?.to_owned())
 }
 
-/// A recording and what is to be made of it: tool calls begun, well ended, badly ended; texts;
-/// denials; tokens in and out; cost in millionths.
+/// A recording and its expected result: tool calls begun, succeeded, failed; texts; denials; tokens
+/// in and out; cost in millionths.
 type Row = (&'static str, SessionEnd, [usize; 3], usize, usize, [u64; 3]);
 
 const ROWS: &[Row] = &[

@@ -1,13 +1,13 @@
-//! Broken backlogs, each with what it is told.
+//! Broken backlogs, each with its expected messages.
 
 use super::{existing, read};
 use crate::model::backlog::{Format, parse, resolve};
 use crate::model::feature::FeatureSpec;
 
-/// What exists while these are read: #1 "one", #2 "two"; #5 was removed.
+/// Existing features while these are read: #1 "one", #2 "two"; #5 was removed.
 const KNOWN: [(u32, &str); 3] = [(1, "one"), (2, "two"), (5, "")];
 
-/// Each file, and what the message about it says among other things.
+/// Each file, and a part of the message about it.
 const TOML: &[(&str, &str)] = &[
     (
         "",
@@ -175,7 +175,7 @@ const TOML: &[(&str, &str)] = &[
         "[[feature]]\nname='a'\ndepends_on = []\ndependencies = []",
         "line 1, feature 1 \"a\": has `depends_on` and `dependencies`, which mean the same; keep one",
     ),
-    // From here on each feature is well-formed by itself.
+    // From here on each feature is valid by itself.
     (
         "[[feature]]\nname='a'\n[[feature]]\nname='a '",
         "line 3, feature 2 \"a\": feature 1 has the same name; names must be unique, rename one",

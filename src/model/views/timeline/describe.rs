@@ -17,7 +17,7 @@ use crate::model::settings::WorkerKind;
 pub fn line(timeline: &Timeline, recorded: &Recorded) -> EventLine {
     let line = told(timeline, recorded);
     // The person is left out for imported features (the JSON has it), and is part of a refusal.
-    if matches!(line.label, Label::Add | Label::Refused) {
+    if matches!(line.label, Label::Add | Label::Deny) {
         return line;
     }
     EventLine {
@@ -69,7 +69,7 @@ fn attempts(fold: &EntryFold<'_>) -> EventLine {
         Event::JobCancelled(it) => {
             fold.attempt(Label::Cancel, it.attempt, None, it.reason.to_string())
         }
-        Event::AttemptReleased(it) => fold.attempt(Label::Back, it.attempt, None, released(it)),
+        Event::AttemptReleased(it) => fold.attempt(Label::Release, it.attempt, None, released(it)),
         Event::AttemptLost(it) => {
             fold.attempt(Label::Lost, it.attempt, None, it.reason.to_string())
         }
@@ -86,7 +86,7 @@ fn attempts(fold: &EntryFold<'_>) -> EventLine {
                 "the branch moved to {}; rebasing and checking again",
                 it.head.short()
             );
-            fold.attempt(Label::Again, it.attempt, None, note)
+            fold.attempt(Label::Rebase, it.attempt, None, note)
         }
         Event::FeaturePassed(it) => fold.passed(it),
         Event::FeatureFailed(it) => fold.failed(it),
@@ -123,7 +123,7 @@ fn attempts(fold: &EntryFold<'_>) -> EventLine {
             let note = format!(
                 "a problem of the machine, not of the feature: {reason}; {advice} (next try in {wait})"
             );
-            fold.attempt(Label::Trouble, it.attempt, None, note)
+            fold.attempt(Label::Hold, it.attempt, None, note)
         }
         Event::CrewRecovered(it) => {
             fold.attempt(Label::Well, it.attempt, None, "the machine works again")
@@ -190,10 +190,10 @@ fn run(fold: &EntryFold<'_>) -> EventLine {
         }
         Event::SettingsChanged(it) => {
             let changes = fold.timeline.settings.changes_to(&it.settings);
-            fold.plain(Label::Rules, format!("the settings changed: {changes}"))
+            fold.plain(Label::Config, format!("the settings changed: {changes}"))
         }
         Event::CommandRefused(it) => fold.refused(it),
-        Event::ConfigRecorded(it) => fold.plain(Label::Rules, configured(it)),
+        Event::ConfigRecorded(it) => fold.plain(Label::Config, configured(it)),
         Event::BranchMoved(it) => fold.plain(Label::Head, moved(it)),
         Event::WorkLost(it) => {
             let commit = it.commit.short();
@@ -242,8 +242,8 @@ impl EntryFold<'_> {
     fn refused(&self, it: &CommandRefused) -> EventLine {
         let note = format!("{} tried to {}", self.recorded.actor, it.command);
         match it.attempt {
-            Some(attempt) => self.attempt(Label::Refused, attempt, None, note),
-            None => self.plain(Label::Refused, note),
+            Some(attempt) => self.attempt(Label::Deny, attempt, None, note),
+            None => self.plain(Label::Deny, note),
         }
     }
 

@@ -30,9 +30,14 @@ bench:
     cargo bench --bench socket
     cargo bench --bench log
 
+# Crewlog next to Redis, PostgreSQL, SQLite and beanstalkd, as a table: just peers, just peers 1 8 redis
+peers *ARGS:
+    cargo run --release --locked --manifest-path benches/peers/Cargo.toml --target-dir target -- {{ARGS}}
+
 # Licences, duplicates and sources of the dependencies.
 deny:
     cargo deny check
+    cargo deny --manifest-path benches/peers/Cargo.toml --config deny.toml check
 
 # Fuzz one target on the nightly toolchain: just fuzz backlog --minutes 10; or run one file.
 fuzz TARGET *ARGS:

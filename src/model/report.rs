@@ -53,6 +53,9 @@ pub struct AttemptReport {
     /// checking has a new one.
     pub command: CommandId,
     /// The attempt, which is also the fencing token.
+    ///
+    /// Spool files of earlier versions do not repeat it here.
+    #[serde(default)]
     pub attempt: AttemptId,
     /// What it came to.
     pub report: Report,

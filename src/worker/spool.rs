@@ -335,7 +335,11 @@ pub fn decode(bytes: &[u8]) -> io::Result<Entry> {
     if head != format!("{MAGIC} {hash}").as_bytes() {
         return Err(damaged());
     }
-    Ok(serde_json::from_slice(body)?)
+    let mut entry: Entry = serde_json::from_slice(body)?;
+    if let Some(result) = &mut entry.result {
+        result.attempt = entry.attempt;
+    }
+    Ok(entry)
 }
 
 #[cfg(test)]

@@ -60,7 +60,9 @@ mod switch {
         UseForgotten,
         /// Attempts start while the run is paused.
         PauseIgnored,
-        /// Attempts start during a problem of the machine.
+        /// Agents start while their provider refuses or fails.
+        ProviderIgnored,
+        /// Attempts start while the machine is in trouble.
         TroubleIgnored,
         /// A problem of the machine counts as a failed try.
         TroubleCounted,

@@ -298,7 +298,7 @@ fn coding_workers_alone_verify_at_the_end_and_what_is_asked_for_runs() {
 
 #[test]
 fn a_paused_run_says_that_it_waits_and_status_tells_what_is_ready_again() {
-    let project = project("exit 3", "", &feature(1, ""));
+    let project = project("echo x > junk; exit 3", "", &feature(1, ""));
     assert_eq!(project.scheduler(&RUN).status.code(), Some(3));
     assert!(project.scheduler(&["retry", "1"]).status.success());
     let status = String::from_utf8(project.scheduler(&["status"]).stdout).expect("UTF-8");
@@ -350,5 +350,31 @@ fn log_lines_say_which_run_which_worker_and_which_attempt() {
     assert!(
         said.contains("run{branch=\"crewlog/test\" epoch="),
         "{said}"
+    );
+}
+
+/// An agent whose provider is away for its first sessions, and says so in no words that anybody knows.
+#[test]
+fn an_outage_costs_no_try_and_the_run_ends_by_itself() {
+    let agent = r#"
+count="$HOME/sessions"; echo x >> "$count"
+if [ "$(wc -l < "$count")" -le 2 ]; then echo "upstream connect error" >&2; exit 1; fi
+echo x > "f$CREWLOG_FEATURE.txt"
+"#;
+    let backlog = feature(1, "") + &feature(2, "") + &feature(3, "");
+    let cage = "[cage]\nwrite = [\"~/sessions\"]\n";
+    let project = project(agent, cage, &backlog);
+    fs::write(project.home().join("sessions"), "").expect("a file");
+    let run = project.scheduler(&["run", "--workers", "coding=3"]);
+    assert_eq!(run.status.code(), Some(0), "{run:?}");
+    assert_eq!(events(&project, "FeatureFailed").len(), 0);
+    assert!(!events(&project, "CrewTroubled").is_empty());
+    let merged = project.merged("crewlog/test");
+    assert_eq!(merged.len(), 3, "{merged:?}");
+    let sessions = fs::read_to_string(project.home().join("sessions")).expect("the count");
+    assert_eq!(
+        sessions.lines().count(),
+        5,
+        "one probe, and no session for nothing"
     );
 }

@@ -200,6 +200,7 @@ fn report(job: &JobOffer) -> WorkerMessage {
         attempt: job.attempt,
         report,
         usage: Usage::default(),
+        workless: false,
     })
 }
 

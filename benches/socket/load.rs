@@ -258,6 +258,7 @@ impl Load {
                     attempt: job.attempt,
                     report,
                     usage: Usage::default(),
+                    workless: false,
                 }));
             }
             SchedulerMessage::Reported { .. } => {

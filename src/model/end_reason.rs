@@ -207,7 +207,7 @@ impl fmt::Display for EndReason {
             Self::OwnerDied => "its worker died",
             Self::NothingToRebase => "there is nothing to rebase",
             Self::Trouble(kind) => {
-                return write!(f, "a problem of the machine ({})", kind.as_str());
+                return write!(f, "{} ({})", kind.whose(), kind.as_str());
             }
         })
     }

@@ -155,6 +155,7 @@ impl Trouble {
     pub fn as_failure(&self) -> Failure {
         let kind = match self.kind {
             TroubleKind::Hook => FailureKind::HookFailed,
+            TroubleKind::Provider => FailureKind::AgentCrashed,
             _ => FailureKind::Setup,
         };
         Failure::new(kind, self.reason.clone())

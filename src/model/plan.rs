@@ -7,15 +7,15 @@ mod missing_workers;
 mod testing;
 pub mod trouble;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::missing_workers::{Crash, WorkerWait};
 use super::command::{Command, RUNNERS_UP_MAX};
 use super::ending;
 use super::event::RankTerms;
-use super::ids::{FeatureId, Timestamp, WorkerId};
+use super::ids::{AttemptId, FeatureId, Sequence, Timestamp, WorkerId};
 use super::load::Load;
-use super::remaining::starts;
+use super::remaining::{provider_allows, starts};
 use super::settings::WorkerKind;
 use super::state::State;
 
@@ -41,6 +41,29 @@ pub struct World {
     /// Milliseconds for which only the open problem of the machine has held the workers up; `None`
     /// without one, or while something else does.
     pub troubled_ms: Option<u64>,
+    /// Agents are let out one at a time, because nobody knows whether they can work.
+    pub probing: Option<Probing>,
+}
+
+/// Agents are let out one at a time.
+#[derive(Clone, Debug)]
+pub struct Probing {
+    /// Attempts that began after this event show it.
+    pub since: Sequence,
+    /// Those whose agent has shown that it works.
+    pub answered: BTreeSet<AttemptId>,
+}
+
+impl World {
+    /// Whether an agent may start: the provider allows it, and every agent that was let out to see
+    /// whether it works has answered.
+    fn lets_out_agents(&self, state: &State, now: Timestamp) -> bool {
+        let waits = self.probing.as_ref().is_some_and(|probing| {
+            let mut open = state.open_agents(probing.since);
+            open.any(|attempt| !probing.answered.contains(&attempt))
+        });
+        !waits && provider_allows(state, now)
+    }
 }
 
 /// The next command, and when to plan again if nothing happens.
@@ -127,7 +150,8 @@ fn candidates(state: &State, now: Timestamp, count: usize) -> (Vec<(FeatureId, R
 }
 
 fn coding(state: &State, now: Timestamp, world: &World) -> Option<Command> {
-    if state.open_attempts(WorkerKind::Coding) >= state.settings.max_concurrency {
+    let full = state.open_attempts(WorkerKind::Coding) >= state.settings.max_concurrency;
+    if full || !world.lets_out_agents(state, now) {
         return None;
     }
     let worker = idle(state, now, world, WorkerKind::Coding)?;

@@ -4,26 +4,34 @@
 use super::ids::Timestamp;
 use super::settings::WorkerKind;
 use super::state::{Feature, State};
+use super::trouble::TroubleKind;
 
-/// Whether anything may start at all.
+/// Whether anything may start at all; what starts an agent must also be
+/// [allowed by the provider](provider_allows).
 pub fn starts(state: &State, now: Timestamp) -> bool {
-    may_start(state, now) && (!state.is_held_by_trouble(now) || planted!(TroubleIgnored))
+    may_start(state) && (!state.is_held_by_trouble(now) || planted!(TroubleIgnored))
 }
 
-/// The same, except for the machine's problems.
-pub fn may_start(state: &State, now: Timestamp) -> bool {
-    let limited = state.limited.as_ref();
-    let limited = limited.is_some_and(|limited| limited.until > now);
+/// Whether an agent may start, as far as its provider is concerned.
+pub fn provider_allows(state: &State, now: Timestamp) -> bool {
+    !state.is_held_by_provider(now) || planted!(ProviderIgnored)
+}
+
+/// Whether people and the budget let anything start.
+pub fn may_start(state: &State) -> bool {
     let paused = state.paused.is_some() && !planted!(PauseIgnored);
     let spent = state.budget_spent() && !planted!(BudgetIgnored);
-    !paused && !limited && !spent
+    !paused && !spent
 }
 
 /// Whether there is work that a worker of this kind could start now or soon.
 pub fn waits_for(state: &State, now: Timestamp, kind: WorkerKind) -> bool {
+    let agents = provider_allows(state, now);
     let work = match kind {
-        WorkerKind::Coding => state.ready_count() > 0 || state.delayed().next().is_some(),
-        WorkerKind::Testing => final_tests_wait(state),
+        WorkerKind::Coding => {
+            agents && (state.ready_count() > 0 || state.delayed().next().is_some())
+        }
+        WorkerKind::Testing => final_tests_wait(state) && (agents || proves_without_agent(state)),
     };
     work && state.open_run().is_some() && starts(state, now)
 }
@@ -61,15 +69,28 @@ pub fn final_tests_wait(state: &State) -> bool {
     state.settings.testing > 0 && !coding_remains(state) && unverified(state).next().is_some()
 }
 
-/// True while features are being worked on or will be without a person's help.
+/// Whether one of the features that wait for a test can be tested without an agent.
+fn proves_without_agent(state: &State) -> bool {
+    let kind = WorkerKind::Testing;
+    unverified(state).any(|feature| !state.starts_agent(kind, &[feature.id]))
+}
+
+/// True while features are being worked on or will be without anybody's help.
 pub fn coding_remains(state: &State) -> bool {
     state.open_attempts(WorkerKind::Coding) > 0
         || state.ready_count() > 0
         || state.delayed().next().is_some()
 }
 
-/// True if a problem is open, work is left, and nothing is in progress.
+/// True while the machine is in trouble, or an agent that nobody has ever seen work. The trouble of a
+/// provider whose agents have worked before ends by itself, and may take the night.
+pub fn is_of_machine(state: &State) -> bool {
+    let kind = state.troubled.as_ref().map(|trouble| trouble.kind);
+    kind.is_some_and(|kind| kind != TroubleKind::Provider || state.tally.merged == 0)
+}
+
+/// True when a trouble of the machine is open, work is left, and nothing is under way.
 pub fn is_stuck(state: &State) -> bool {
     let idle = state.attempts().is_empty() && state.open_merge().is_none();
-    state.troubled.is_some() && idle && (coding_remains(state) || final_tests_wait(state))
+    is_of_machine(state) && idle && (coding_remains(state) || final_tests_wait(state))
 }

@@ -62,6 +62,10 @@ pub struct AttemptReport {
     /// The attempt's total usage so far, earlier reports included. The scheduler records the new
     /// part.
     pub usage: Usage,
+    /// Its agent's session has ended, and the agent has finished no step, written no verdict and
+    /// changed no file.
+    #[serde(default)]
+    pub workless: bool,
 }
 
 /// Work that may become the head of the branch.

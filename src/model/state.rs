@@ -8,6 +8,7 @@ mod estimate;
 mod feature;
 mod head;
 mod index;
+mod limited;
 mod names;
 mod notices;
 mod remembered;
@@ -22,6 +23,7 @@ pub use self::estimate::{Estimates, PRIOR_MS};
 pub use self::feature::{Broken, Feature, FeatureWords, Words};
 pub use self::head::Unexplained;
 use self::index::Indexes;
+pub use self::limited::Limited;
 pub use self::notices::{Notices, Refused};
 pub use self::remembered::Remembered;
 pub use self::troubled::Troubled;
@@ -199,22 +201,7 @@ pub struct Run {
     pub budget_reached: bool,
 }
 
-/// A provider's refusal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limited {
-    /// When it ends; [`Timestamp`]`(u64::MAX)` means that a person must fix it.
-    pub until: Timestamp,
-    /// The event that reported it. Results of attempts from before it say nothing about it.
-    pub since: Sequence,
-    /// Class of the failure.
-    pub kind: FailureKind,
-    /// The provider's words.
-    pub reason: String,
-    /// Consecutive refusals. One refusal that several attempts met counts once.
-    pub streak: u32,
-}
-
-/// A merge that began and whose end is not known.
+/// A merge that was begun and whose end is not known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenMerge {
     /// Number of the attempt.

@@ -26,11 +26,14 @@ pub enum TroubleKind {
     Agent,
     /// Something else that is no feature's fault.
     Other,
+    /// The agent or its provider fails although nothing limits it: no answer, an empty one, or one
+    /// that is cut off; or the agent ends before it has done anything.
+    Provider,
 }
 
 impl TroubleKind {
     /// Every kind, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Disk,
         Self::Memory,
         Self::Program,
@@ -39,6 +42,7 @@ impl TroubleKind {
         Self::Git,
         Self::Agent,
         Self::Other,
+        Self::Provider,
     ];
 
     /// The kind in a word, as in JSON.
@@ -52,6 +56,15 @@ impl TroubleKind {
             Self::Git => "git",
             Self::Agent => "agent",
             Self::Other => "other",
+            Self::Provider => "provider",
+        }
+    }
+
+    /// Whose problem it is, as the subject of a sentence.
+    pub fn whose(self) -> &'static str {
+        match self {
+            Self::Provider => "a problem of the agent or its provider",
+            _ => "a problem of the machine",
         }
     }
 
@@ -68,6 +81,9 @@ impl TroubleKind {
                 "start the agent by hand to see what it needs, or fix [agent] in .crewlog/config.toml"
             }
             Self::Other => "fix what the message says",
+            Self::Provider => {
+                "look at the provider's status page, or start the agent by hand to see what it says"
+            }
         }
     }
 
@@ -75,7 +91,7 @@ impl TroubleKind {
     /// never counts against a feature, however often it meets them.
     pub fn may_be_own(self) -> bool {
         match self {
-            Self::Hook | Self::Agent | Self::Memory | Self::Other => true,
+            Self::Hook | Self::Agent | Self::Memory | Self::Other | Self::Provider => true,
             Self::Disk | Self::Program | Self::Permission | Self::Git => false,
         }
     }
@@ -191,15 +207,31 @@ const BACKOFF_MS: u64 = 2_000;
 /// The longest wait: a person who has fixed the machine does not want to wait longer.
 const BACKOFF_MS_MAX: u64 = 60_000;
 
-/// Milliseconds to the next try after `streak` consecutive problems: doubling from 2 s to 60 s;
-/// `jitter` chooses between half of that and all of it.
-pub fn backoff_ms(streak: u32, jitter: u64) -> u64 {
+/// Milliseconds to the next try after `streak` troubles in a row: doubling from 2 s to 60 s, and
+/// between half of that and all of it, as `jitter` says. A provider is left alone for longer.
+pub fn backoff_ms(kind: TroubleKind, streak: u32, jitter: u64) -> u64 {
+    if kind == TroubleKind::Provider {
+        return provider_backoff_ms(streak, jitter);
+    }
     let whole = (BACKOFF_MS << streak.min(16)).min(BACKOFF_MS_MAX);
     let half = whole / 2;
     half + jitter % (whole - half + 1)
 }
 
-/// Features that are remembered as having met the open problem; more would add nothing.
+/// A provider that fails is asked again after this many milliseconds, then after twice as long.
+const PROVIDER_BACKOFF_MS: u64 = 10_000;
+/// The longest wait for a provider: each try costs a session, and an outage of an hour is to cost at
+/// most twelve. These waits make it nine or ten.
+const PROVIDER_BACKOFF_MS_MAX: u64 = 900_000;
+
+/// Milliseconds until a provider is asked again after `streak` refusals in a row: doubling from 10 s
+/// to 15 min. `jitter` takes off up to a tenth, so that several crews do not ask in step.
+pub fn provider_backoff_ms(streak: u32, jitter: u64) -> u64 {
+    let whole = (PROVIDER_BACKOFF_MS << streak.min(16)).min(PROVIDER_BACKOFF_MS_MAX);
+    whole - jitter % (whole / 10 + 1)
+}
+
+/// Features that are remembered as having met the open trouble; more say nothing more.
 pub const MET_MAX: usize = FeatureSpec::ITEMS_MAX;
 
 /// Consecutive problems that a feature meets alone, each while others get further. From then on a
@@ -213,16 +245,36 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_a_minute() {
-        let longest = |streak| backoff_ms(streak, (BACKOFF_MS << streak.min(16)) / 2);
+        let longest = |streak| {
+            backoff_ms(
+                TroubleKind::Disk,
+                streak,
+                (BACKOFF_MS << streak.min(16)) / 2,
+            )
+        };
         assert_eq!(longest(0), 2_000);
         assert_eq!(longest(1), 4_000);
         assert_eq!(longest(4), 32_000);
         for streak in [5, 6, 40, u32::MAX] {
-            assert_eq!(backoff_ms(streak, 30_000), 60_000);
-            assert_eq!(backoff_ms(streak, 0), 30_000);
+            assert_eq!(backoff_ms(TroubleKind::Disk, streak, 30_000), 60_000);
+            assert_eq!(backoff_ms(TroubleKind::Disk, streak, 0), 30_000);
         }
         for jitter in [0, 1, 77, u64::MAX] {
-            assert!((1_000..=2_000).contains(&backoff_ms(0, jitter)));
+            assert!((1_000..=2_000).contains(&backoff_ms(TroubleKind::Disk, 0, jitter)));
+        }
+    }
+
+    #[test]
+    fn an_hour_without_a_provider_costs_at_most_twelve_sessions() {
+        for jitter in [0, 1, 999, 90_000, u64::MAX] {
+            let (mut at_ms, mut sessions) = (0, 0);
+            while at_ms < 3_600_000 {
+                let wait_ms = backoff_ms(TroubleKind::Provider, sessions, jitter);
+                assert!((9_000..=900_000).contains(&wait_ms), "{wait_ms}");
+                at_ms += wait_ms;
+                sessions += 1;
+            }
+            assert!((8..=12).contains(&sessions), "{sessions}");
         }
     }
 

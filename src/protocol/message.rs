@@ -41,6 +41,8 @@ pub enum WorkerMessage {
         phase: Phase,
         /// The last activity, in a line of at most 200 bytes.
         activity: String,
+        /// Steps that the agent has finished in this session: its provider answers.
+        steps: u32,
     },
     /// The attempt's result; the same report is repeated until it is answered.
     Report(AttemptReport),

@@ -14,6 +14,7 @@ mod overdue;
 mod peers;
 #[cfg(test)]
 mod planted;
+mod probing;
 mod refusal;
 mod report;
 mod send_job;
@@ -29,6 +30,7 @@ use self::merge::Merges;
 use self::missing_workers::MissingKinds;
 use self::overdue::Watch;
 use self::peers::{Peer, Peers};
+use self::probing::{Asked, Workless};
 use self::refusal::Refusals;
 use super::core::Core;
 use super::worker_pool::WorkerPool;
@@ -55,7 +57,10 @@ pub struct Machine {
     watch: Watch,
     /// Since when only a problem of the machine holds the run up, in monotonic milliseconds.
     troubled_since_ms: Option<u64>,
-    /// The scheduler's own workers.
+    /// What agents have to show before the next one is let out.
+    asked: Asked,
+    workless: Workless,
+    /// Workers of the scheduler's own.
     pool: WorkerPool,
     refusals: Refusals,
     /// The recorded config's part for workers, as text; empty if any config is accepted.
@@ -89,6 +94,8 @@ impl Machine {
             missing: MissingKinds::knowing(pool.kinds()),
             watch: Watch::default(),
             troubled_since_ms: None,
+            asked: Asked::default(),
+            workless: Workless::default(),
             pool,
             refusals: Refusals::default(),
             config: String::new(),
@@ -132,6 +139,7 @@ impl Machine {
         self.core.submit_own(now.wall, &command)?;
         self.look_at_earlier_moves();
         self.held(now, None);
+        self.ask_for_a_start();
         self.recover(now);
         Ok(())
     }
@@ -192,6 +200,7 @@ impl Machine {
         self.settle_reports(now);
         self.note_missing_workers(now);
         self.look_for_trouble(now);
+        self.look_for_outage();
         let wake_at = self.plan(now);
         self.ask_git(now);
         self.start_own_workers(now);

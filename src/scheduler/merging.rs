@@ -136,6 +136,7 @@ mod tests {
                     reason: "".into(),
                 },
                 usage: Usage::default(),
+                workless: false,
             },
         }
     }

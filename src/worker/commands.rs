@@ -82,7 +82,7 @@ impl Executor {
         command: &str,
         cancel: &CancellationToken,
     ) -> Result<(CheckRun, bool, String), Failure> {
-        self.activity.send_replace(format!("check: {command}"));
+        self.show(format!("check: {command}"));
         let limit = Duration::from_millis(env.offer.settings.check_limit_ms);
         let (finished, blamed) = self
             .shell(env, command, limit, Caged::Check, cancel)

@@ -22,7 +22,7 @@ use crate::workspace::{CommitMessage, Ignored, Limits, Rebase, Repository, Workt
 use super::config::Config;
 use super::job::{AttemptDir, JobView, environment, secrets};
 use super::launcher::TreeLauncher;
-use super::machine::{Done, Finished, HookPoint, Leftover, Step, StepKind};
+use super::machine::{Activity, Done, Finished, HookPoint, Leftover, Step, StepKind};
 use super::outcome::RebasedCommit;
 use super::ports::PortSlot;
 use super::prompt::Template;
@@ -55,18 +55,18 @@ pub struct Executor {
     pub(super) repository: Repository,
     pub(super) outputs: Arc<dyn OutputStore>,
     pub(super) own_executable: PathBuf,
-    /// The latest sign of life of a step; older ones do not matter.
-    pub(super) activity: watch::Sender<String>,
-    /// The project's data directory, with spool files and transcripts.
+    /// The latest sign of life of a step; older ones are of no interest.
+    pub(super) activity: watch::Sender<Activity>,
+    /// Where spool files are; the transcripts too.
     pub(super) data: PathBuf,
     pub(super) templates: Templates,
     /// Secrets that must not be stored anywhere.
     pub(super) mask: Arc<Mask>,
     ports: PortSlot,
     worktrees: PathBuf,
-    /// The present attempt.
+    /// The attempt at hand.
     env: Option<AttemptEnv>,
-    /// Left-overs of dead workers.
+    /// What was taken up from dead workers.
     spool: Vec<SpoolFile>,
 }
 
@@ -130,7 +130,7 @@ pub(super) struct Parts {
     pub repository: Repository,
     pub outputs: Arc<dyn OutputStore>,
     pub own_executable: PathBuf,
-    pub activity: watch::Sender<String>,
+    pub activity: watch::Sender<Activity>,
     pub templates: Templates,
     pub ports: PortSlot,
 }
@@ -195,6 +195,11 @@ impl Executor {
         let result = trouble::on_disk(result, || trouble::free_bytes(&self.worktrees));
         let result = result.map_err(|failure| at.judge(failure));
         Done { attempt, result }
+    }
+
+    /// Shows a line to whoever watches.
+    pub(super) fn show(&self, line: String) {
+        self.activity.send_modify(|activity| activity.line = line);
     }
 
     fn env_of(&self, attempt: AttemptId) -> Result<&AttemptEnv, Failure> {

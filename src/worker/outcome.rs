@@ -6,7 +6,7 @@ use crate::model::end_reason::EndReason;
 use crate::model::evidence::{Basis, CheckRun, Evidence, Failure, FailureKind, SessionEnd, Usage};
 use crate::model::ids::{CommitId, FeatureId, Timestamp};
 use crate::model::report::{JobFeature, Mergeable, Report, TestVerdict};
-use crate::model::trouble::{Stage, Trouble};
+use crate::model::trouble::{Stage, Trouble, TroubleKind};
 
 mod checks;
 
@@ -30,6 +30,23 @@ pub struct SessionResult {
     pub usage: Usage,
     /// The contents of the agent's verdict file.
     pub verdict: Reading,
+    /// What was seen of its work.
+    pub seen: Seen,
+}
+
+/// What a session showed of its agent's work, whatever the agent says about its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The session came to be.
+    pub started: bool,
+    /// Tool calls that have ended. A plain command tells of none.
+    pub steps: u32,
+    /// The agent has said something.
+    pub said: bool,
+    /// A tool call was under way at the end: it was the agent's turn, not its provider's.
+    pub busy: bool,
+    /// It has finished a step, written a verdict, or changed a file.
+    pub worked: bool,
 }
 
 /// A commit, ready to be the head of the branch.
@@ -48,6 +65,34 @@ pub struct RebasedCommit {
 }
 
 impl SessionResult {
+    /// Makes the end a trouble of the provider where it says nothing about the features: there was
+    /// no answer, an answer was cut off, or the agent ended before it had done anything.
+    pub fn blame_provider(&mut self) {
+        let seen = self.seen;
+        let (blamed, words) = match (self.failure, self.end) {
+            // A plain command tells of no steps: what has changed a file has worked, and hangs by
+            // itself.
+            (Some(FailureKind::IdleLimit), _) => (
+                !seen.busy && (seen.steps > 0 || !seen.worked),
+                "the provider gave the agent no answer",
+            ),
+            (None, SessionEnd::NoTerminalEvent) => (true, "the provider's answer was cut off"),
+            (None, SessionEnd::Crashed) => {
+                (!seen.worked, "the agent failed before it had done anything")
+            }
+            _ => (false, ""),
+        };
+        if blamed {
+            self.failure = Some(FailureKind::Trouble(TroubleKind::Provider));
+            self.detail = with_detail(words, self.detail.trim());
+        }
+    }
+
+    /// Whether the agent ended its turn without a word or a deed.
+    fn is_empty_turn(&self) -> bool {
+        self.end == SessionEnd::Completed && self.failure.is_none() && !self.seen.said
+    }
+
     /// Why the session is a failure, unless the agent ended it normally.
     pub fn failure(&self) -> Option<Failure> {
         let detail = self.detail.trim();
@@ -178,8 +223,25 @@ pub fn fail_all(
     }
 }
 
-/// The report of a coding job's checks on the commit. `note` tells people and the next attempt what
-/// else matters: that the agent's verdict could not be read.
+/// The report on work that failed, of an agent that has done nothing at all: a provider that answers
+/// nothing looks like this, and the features have not been tried.
+pub fn empty_turn(report: Report, session: &SessionResult) -> Report {
+    let checks = |(_, failure): &(FeatureId, Failure)| failure.kind == FailureKind::CheckFailed;
+    let empty = session.is_empty_turn() && !session.seen.worked;
+    match &report {
+        Report::Failed { failures, .. } if empty && failures.iter().all(checks) => {
+            Report::Troubled(Trouble {
+                kind: TroubleKind::Provider,
+                stage: Stage::Session,
+                reason: "the agent ended its turn without saying or doing anything".to_owned(),
+            })
+        }
+        _ => report,
+    }
+}
+
+/// What the checks of a coding job say of the commit that they ran on. `note` is what else people
+/// and the next attempt should know: that the agent's verdict could not be read.
 pub fn after_checks(
     features: &[JobFeature],
     rebased: &RebasedCommit,
@@ -296,6 +358,10 @@ pub fn while_ending(report: Report, why: &EndReason) -> Report {
                 },
             }
         }
+        Report::Troubled(trouble) if trouble.kind == TroubleKind::Provider => Report::Released {
+            reason: why.clone(),
+            detail: trouble.reason.trim().to_owned(),
+        },
         other => other,
     }
 }
@@ -320,6 +386,7 @@ pub fn may_be_a_signal(report: &Report) -> bool {
             TestVerdict::Passed(_) => false,
             TestVerdict::Broken(failure) | TestVerdict::Inconclusive(failure) => programs(failure),
         }),
+        Report::Troubled(trouble) => trouble.kind == TroubleKind::Provider,
         _ => false,
     }
 }

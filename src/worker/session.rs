@@ -1,11 +1,16 @@
 //! Runs one agent session: renders the prompt, drives the agent, reads its verdict.
 
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::cage::{Cage, blame};
+use crate::agent::driver::Role;
 use crate::agent::{
     AgentEvent, Driver, JobPaths, Session, SessionLimits, SessionResult, Transcript,
 };
@@ -17,9 +22,10 @@ use super::cage::Caged;
 use super::driver::driver;
 use super::executor::{AttemptEnv, Executor};
 use super::job::{agent_environment, environment};
-use super::outcome;
+use super::outcome::{self, Seen};
 use super::token::tree_token;
 use super::trouble::{self, refused, setup};
+use super::verdict::Reading;
 
 /// Events that wait to be shown. The reader only keeps the latest, so it is never far behind.
 const EVENTS_MAX: usize = 64;
@@ -73,27 +79,21 @@ impl Executor {
             transcript: self.transcript(attempt_env),
             cancel: cancel.clone(),
         };
-        let (result, started) = self.drive(driver.as_ref(), session).await;
+        let touched = Touched::before(&attempt_env.cwd);
+        let (result, mut seen) = self.drive(driver.as_ref(), session).await;
         if result.left > 0 {
             tracing::warn!(
                 left = result.left,
                 "some processes of the agent cannot be ended"
             );
         }
-        if let Some(failure) = trouble::unstarted(&result).filter(|_| !started) {
+        if let Some(failure) = trouble::unstarted(&result).filter(|_| !seen.started) {
             return Err(failure);
         }
-        Ok(outcome::SessionResult {
-            end: result.end,
-            failure: result.failure,
-            detail: result.reason,
-            limited_until: result.limit_until_ms.map(Timestamp),
-            usage: result.usage,
-            verdict: attempt_env
-                .dir
-                .verdict(features)
-                .reworded(|text| self.mask.text(text)),
-        })
+        let verdict = attempt_env.dir.verdict(features);
+        let verdict = verdict.reworded(|text| self.mask.text(text));
+        seen.worked = seen.steps > 0 || !verdict.claims.is_empty() || touched.is_changed();
+        Ok(judged(result, verdict, seen))
     }
 
     /// The result of a session in words that may be stored: with a sentence about the cage if that
@@ -114,26 +114,35 @@ impl Executor {
         })
     }
 
-    /// Runs the session, and shows its events. Also returns whether the session was set up at all.
-    async fn drive(&self, driver: &dyn Driver, session: Session) -> (SessionResult, bool) {
+    /// Runs the session, and shows what happens in it; also what was seen of it.
+    async fn drive(&self, driver: &dyn Driver, session: Session) -> (SessionResult, Seen) {
         let (sender, mut receiver) = mpsc::channel(EVENTS_MAX);
         let cage = session.cage.clone();
         let mut run = driver.run(session, sender);
-        let mut started = false;
+        let mut seen = Seen::default();
+        let mut running = BTreeSet::new();
+        self.activity.send_modify(|activity| activity.steps = 0);
         loop {
             tokio::select! {
                 mut result = &mut run => {
                     result.reason = self.worded(&result, cage.as_ref());
                     while let Ok(event) = receiver.try_recv() {
-                        started |= matches!(event, AgentEvent::Started { .. });
+                        note(&mut seen, &mut running, &event);
                     }
-                    return (result, started);
+                    return (result, seen);
                 }
                 Some(event) = receiver.recv() => {
-                    started |= matches!(event, AgentEvent::Started { .. });
-                    if let Some(line) = line(&event) {
-                        self.activity.send_replace(self.mask.text(&line));
-                    }
+                    note(&mut seen, &mut running, &event);
+                    let shown = line(&event).map(|line| self.mask.text(&line));
+                    self.activity.send_if_modified(|activity| {
+                        let answers = activity.steps != seen.steps;
+                        activity.steps = seen.steps;
+                        let told = shown.is_some();
+                        if let Some(line) = shown {
+                            activity.line = line;
+                        }
+                        answers || told
+                    });
                 }
             }
         }
@@ -153,7 +162,89 @@ impl Executor {
     }
 }
 
-/// An event as a line for people; `None` if it tells them nothing.
+/// What a session came to, with its end blamed on whom it belongs to.
+fn judged(result: SessionResult, verdict: Reading, seen: Seen) -> outcome::SessionResult {
+    let mut judged = outcome::SessionResult {
+        end: result.end,
+        failure: result.failure,
+        detail: result.reason,
+        limited_until: result.limit_until_ms.map(Timestamp),
+        usage: result.usage,
+        verdict,
+        seen,
+    };
+    judged.blame_provider();
+    judged
+}
+
+/// Whether anything in a directory has changed since a moment, by the times that the system keeps:
+/// it starts none of a repository's programs, as git would.
+struct Touched {
+    root: PathBuf,
+    since: SystemTime,
+}
+
+impl Touched {
+    /// Files and directories that are looked at. In what is larger, something counts as changed.
+    const ENTRIES_MAX: usize = 1_000_000;
+
+    fn before(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+            since: SystemTime::now(),
+        }
+    }
+
+    fn is_changed(&self) -> bool {
+        let since = self.since.duration_since(SystemTime::UNIX_EPOCH);
+        let since = since.map_or(0, |since| since.as_nanos());
+        let newer = |path: &Path| {
+            let Ok(meta) = std::fs::symlink_metadata(path) else {
+                return (false, false);
+            };
+            let (seconds, nanos) = (meta.ctime().max(0), meta.ctime_nsec().max(0));
+            let changed =
+                seconds.unsigned_abs() as u128 * 1_000_000_000 + nanos.unsigned_abs() as u128;
+            (changed > since, meta.is_dir())
+        };
+        let mut left = vec![self.root.clone()];
+        let mut seen = 0;
+        while let Some(path) = left.pop() {
+            let (changed, dir) = newer(&path);
+            seen += 1;
+            if changed || seen > Self::ENTRIES_MAX {
+                return true;
+            }
+            if dir {
+                let entries = std::fs::read_dir(&path).into_iter().flatten().flatten();
+                let entries = entries.filter(|entry| entry.file_name() != ".git");
+                left.extend(entries.map(|entry| entry.path()));
+            }
+        }
+        false
+    }
+}
+
+/// Notes what an event tells of the session; `running` are the tool calls under way.
+fn note(seen: &mut Seen, running: &mut BTreeSet<String>, event: &AgentEvent) {
+    match event {
+        AgentEvent::Started { .. } => seen.started = true,
+        AgentEvent::Text { role, text } => {
+            seen.said |= *role != Role::User && !text.trim().is_empty();
+        }
+        AgentEvent::ToolStart { id, .. } => {
+            running.insert(id.clone());
+        }
+        AgentEvent::ToolEnd { id, .. } => {
+            running.remove(id);
+            seen.steps = seen.steps.saturating_add(1);
+        }
+        _ => {}
+    }
+    seen.busy = !running.is_empty();
+}
+
+/// An event as a line for people; `None` when it says nothing to them.
 fn line(event: &AgentEvent) -> Option<String> {
     let text = match event {
         AgentEvent::Started { .. } => "the agent is working",

@@ -21,7 +21,7 @@ use super::config::Config;
 use super::connection::{Connection, ConnectionError};
 use super::error::WorkerError;
 use super::executor::{Executor, OutputStore, Parts, Templates};
-use super::machine::{Done, Effect, Exit, Input, Machine, Rules};
+use super::machine::{Activity, Done, Effect, Exit, Input, Machine, Rules};
 use super::ports::PortSlot;
 use super::preflight;
 use super::signals::Signals;
@@ -104,7 +104,7 @@ pub async fn launch(launch: Launch) -> Result<Exit, WorkerError> {
         crew: config.started_by_scheduler,
         config: config.evidence.clone(),
     };
-    let (activity, latest) = watch::channel(String::new());
+    let (activity, latest) = watch::channel(Activity::default());
     let socket = launch
         .connect
         .unwrap_or_else(|| config.places.socket.clone());
@@ -214,7 +214,7 @@ struct Shell {
     socket: PathBuf,
     reporter: Reporter,
     signals: Signals,
-    latest: watch::Receiver<String>,
+    latest: watch::Receiver<Activity>,
     link: Link,
     work: Work,
     /// Ends the running step.

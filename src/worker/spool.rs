@@ -370,6 +370,7 @@ mod tests {
                 input_tokens: u64::MAX,
                 ..Usage::default()
             },
+            workless: false,
         }
     }
 

@@ -35,7 +35,7 @@ fn a_provider_that_limits_is_left_alone_and_no_feature_pays_for_it() {
     let week = 8 * 86_400_000;
     //  what it said, when it is asked again
     let table = [
-        (None, now + 30_000),
+        (None, now + 10_000),
         (Some(now + 5_000), now + 5_000),
         (Some(now - 5_000), now + 1_000),
         (Some(u64::MAX), now + week),
@@ -70,7 +70,7 @@ fn one_refusal_that_several_attempts_meet_is_one() {
     assert_eq!(met.streak, 1);
     assert_eq!(
         met.until,
-        story.now.plus_ms(60_000),
+        story.now.plus_ms(20_000),
         "the longer wait holds"
     );
     // What began before the refusal proves nothing about it.
@@ -90,7 +90,7 @@ fn one_refusal_that_several_attempts_meet_is_one() {
 fn waits_for_a_provider_double_and_have_a_bound() {
     let mut story = Story::of(&[(1, &[])]);
     let worker = story.join(CODING);
-    for wait in [30, 60, 120, 240, 480, 960, 1_800, 1_800] {
+    for wait in [10, 20, 40, 80, 160, 320, 640, 900, 900] {
         let attempt = story.take(worker);
         story.ok(limited(attempt, FailureKind::ProviderLimited, None));
         assert_eq!(

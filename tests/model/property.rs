@@ -168,8 +168,8 @@ fn may_start(before: &State, after: &State, recorded: &Recorded, kind: WorkerKin
     assert!(before.paused.is_none(), "the run is paused");
     assert!(!before.budget_spent(), "the budget is spent");
     assert!(!before.is_held_by_trouble(recorded.at.max(before.at)));
-    let limited = before.limited.as_ref();
-    assert!(limited.is_none_or(|limited| limited.until <= recorded.at.max(before.at)));
+    let agent = after.uses_agent(AttemptId(recorded.sequence.0));
+    assert!(!agent || !before.is_held_by_provider(recorded.at.max(before.at)));
     assert!(
         after.open_attempts(kind) <= limit,
         "more attempts than allowed"

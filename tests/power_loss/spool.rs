@@ -30,6 +30,7 @@ fn result(attempt: u64, version: u64) -> AttemptReport {
                 .into(),
         },
         usage: Usage::default(),
+        workless: false,
     }
 }
 

@@ -14,7 +14,7 @@ use crewlog::model::report::{AttemptReport, Report};
 use crewlog::model::settings::{Settings, WorkerKind};
 use crewlog::model::state::State;
 use crewlog::protocol::{
-    ClientMessage, Holding, JobOffer, SchedulerMessage, ToClient, WorkerMessage,
+    ClientMessage, Holding, JobOffer, Phase, SchedulerMessage, ToClient, WorkerMessage,
 };
 use crewlog::scheduler::core::Core;
 use crewlog::scheduler::machine::{Connection, Effect, Input, Machine, Now};
@@ -259,9 +259,28 @@ impl World {
     pub fn job(&mut self, hand: &Hand) -> JobOffer {
         let heard = self.heard(hand.connection);
         match heard.as_slice() {
-            [SchedulerMessage::Job(job)] => (**job).clone(),
+            [SchedulerMessage::Job(job)] => {
+                let job = (**job).clone();
+                // The first agent of a scheduler goes alone until it has started.
+                self.progress(hand, job.attempt, Phase::Session, 0);
+                job
+            }
             other => panic!("no job: {other:?}"),
         }
+    }
+
+    /// A worker says how far its attempt is.
+    pub fn progress(&mut self, hand: &Hand, attempt: AttemptId, phase: Phase, steps: u32) {
+        let activity = String::new();
+        self.say(
+            hand.connection,
+            WorkerMessage::Progress {
+                attempt,
+                phase,
+                activity,
+                steps,
+            },
+        );
     }
 
     pub fn report(&mut self, hand: &Hand, attempt: AttemptId, report: Report) -> CommandId {
@@ -269,6 +288,20 @@ impl World {
         let command = command(self.commands);
         self.report_as(hand, attempt, report, command);
         command
+    }
+
+    /// A report of an agent that may have done nothing at all.
+    pub fn report_of(&mut self, hand: &Hand, attempt: AttemptId, report: Report, workless: bool) {
+        self.commands += 1;
+        let command = command(self.commands);
+        let report = AttemptReport {
+            command,
+            attempt,
+            report,
+            usage: Usage::default(),
+            workless,
+        };
+        self.say(hand.connection, WorkerMessage::Report(report));
     }
 
     pub fn report_as(
@@ -286,6 +319,7 @@ impl World {
                 attempt,
                 report,
                 usage,
+                workless: false,
             }),
         );
     }
@@ -316,6 +350,7 @@ impl World {
                     attempt,
                     report,
                     usage: Usage::default(),
+                    workless: false,
                 })
             });
             self.step(Input::CleanedUp { worker, report });

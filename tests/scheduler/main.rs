@@ -7,6 +7,7 @@ mod kit;
 mod lives;
 mod merges;
 mod missing_workers;
+mod outage;
 mod parts;
 mod recovery;
 mod regressions;

@@ -433,6 +433,7 @@ fn what_a_lost_or_late_attempt_used_is_counted_once() {
             attempt,
             report,
             usage,
+            workless: false,
         });
         world.say(connection, said);
     };

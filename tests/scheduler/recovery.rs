@@ -99,6 +99,7 @@ fn an_open_merge_is_settled_whatever_its_worker_does() {
                         attempt: job.attempt,
                         report: work.clone(),
                         usage,
+                        workless: false,
                     };
                     let report = Some(Box::new(report));
                     world.step(Input::CleanedUp { worker, report });

@@ -76,6 +76,7 @@ impl Case {
                     attempt: self.attempt,
                     report: self.report.clone(),
                     usage: Default::default(),
+                    workless: false,
                 };
                 let report = (step == Read).then(|| Box::new(report));
                 self.world.step(Input::CleanedUp { worker, report });

@@ -37,6 +37,7 @@ fn is_at(world: &mut World, hand: &Hand, attempt: AttemptId, phase: Phase) {
         attempt,
         phase,
         activity,
+        steps: 0,
     };
     world.say(hand.connection, progress);
 }

@@ -412,6 +412,7 @@ fn progress_is_shown_and_cleaned() {
                 attempt,
                 phase,
                 activity,
+                steps: 0,
             },
         );
     }

@@ -318,6 +318,7 @@ pub fn done(job: &JobOffer, onto: &CommitId, to: &CommitId) -> WorkerMessage {
             notes: Vec::new(),
         }),
         usage: Usage::default(),
+        workless: false,
     })
 }
 

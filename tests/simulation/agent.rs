@@ -4,7 +4,7 @@ use crate::model::evidence::{FailureKind, SessionEnd, Usage};
 use crate::model::ids::{FeatureId, Timestamp};
 use crate::model::report::JobFeature;
 use crate::model::settings::Settings;
-use crate::worker::outcome::SessionResult;
+use crate::worker::outcome::{Seen, SessionResult};
 use crate::worker::verdict::{Claim, Reading};
 
 use super::dice::Dice;
@@ -32,6 +32,38 @@ fn completed(dice: &mut Dice) -> SessionResult {
             cost_microusd: 0,
         },
         verdict: Reading::default(),
+        seen: Seen {
+            started: true,
+            steps: 1,
+            said: true,
+            busy: false,
+            worked: true,
+        },
+    }
+}
+
+/// What becomes of a session without a provider: an error, a limit, or silence.
+pub fn unanswered(dice: &mut Dice, plan: &mut Plan, settings: &Settings) {
+    let result = &mut plan.result;
+    result.verdict = Reading::default();
+    result.limited_until = None;
+    result.failure = None;
+    result.seen = Seen {
+        started: true,
+        ..Seen::default()
+    };
+    plan.change = Change::default();
+    plan.ms = 10 + dice.skewed(5_000);
+    let ends = [
+        SessionEnd::Crashed,
+        SessionEnd::NoTerminalEvent,
+        SessionEnd::Overloaded,
+        SessionEnd::Cancelled,
+    ];
+    result.end = dice.pick(&ends).unwrap_or(SessionEnd::Crashed);
+    if result.end == SessionEnd::Cancelled {
+        plan.ms = settings.idle_limit_ms;
+        result.failure = Some(FailureKind::IdleLimit);
     }
 }
 

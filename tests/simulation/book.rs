@@ -46,6 +46,19 @@ pub struct Open {
     pub base: CommitId,
 }
 
+impl Open {
+    /// Whether it starts an agent: a test does for features that no check can prove.
+    pub fn starts_agent(&self, book: &Book) -> bool {
+        let unchecked = |id: &FeatureId| {
+            let facts = book.features.get(id);
+            facts.is_none_or(|facts| facts.spec.checks.is_empty())
+        };
+        self.kind == WorkerKind::Coding
+            || book.settings.test_with_agent
+            || self.features.iter().any(unchecked)
+    }
+}
+
 /// The reader's notes.
 #[derive(Clone, Debug, Default)]
 pub struct Book {
@@ -100,6 +113,11 @@ impl Book {
             Event::RetryRequested(event) => {
                 let facts = self.features.entry(event.feature).or_default();
                 (facts.held, facts.failures) = (None, 0);
+            }
+            Event::CrewRecovered(event) => {
+                // What only a person can settle stays.
+                self.limited
+                    .take_if(|(until, since)| event.attempt.0 > since.0 && until.0 < u64::MAX);
             }
             Event::RunPaused(_) => self.paused = true,
             Event::RunResumed(_) => (self.paused, self.limited) = (false, None),
@@ -193,12 +211,6 @@ impl Book {
                 let facts = self.features.entry(event.feature).or_default();
                 (facts.passing, facts.failures, facts.held) = (true, 0, None);
                 (facts.proven, facts.merged) = (Some(head), merged);
-                if self
-                    .limited
-                    .is_some_and(|(_, since)| event.attempt.0 > since.0)
-                {
-                    self.limited = None;
-                }
                 self.outcome(event.attempt, event.feature);
             }
             Event::FeatureFailed(event) => {

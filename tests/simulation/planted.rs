@@ -22,16 +22,19 @@ const TROUBLES: &str = "a trouble of the machine costs nothing";
 const STARTS: &str = "no agent is started for nothing";
 
 /// Who notices which bug. Some break several promises; then whichever is seen first will do.
-const TABLE: [(Bug, &[&str]); 27] = [
+const TABLE: [(Bug, &[&str]); 28] = [
     (
         Bug::NoTokenCheck,
-        &["an accepted outcome came from the holder"],
+        &[
+            "an accepted outcome came from the holder",
+            "what was used is counted once",
+        ],
     ),
     (Bug::AcknowledgeBeforeSync, &["an acknowledged event stays"]),
     (Bug::DependencyIgnored, &["dependencies are respected"]),
     (Bug::LostNeverDetected, &[ENDS]),
     (Bug::DuplicateApplied, &["an acknowledged event stays"]),
-    (Bug::RequeueDoubled, &["lost means gone"]),
+    (Bug::RequeueDoubled, &["lost means gone", "nothing panics"]),
     (
         Bug::SnapshotOffByOne,
         &["folding again gives the same state"],
@@ -42,6 +45,10 @@ const TABLE: [(Bug, &[&str]); 27] = [
     (Bug::PauseIgnored, &[STARTS]),
     (Bug::BudgetIgnored, &[STARTS]),
     (Bug::TroubleIgnored, &[TROUBLES]),
+    (
+        Bug::ProviderIgnored,
+        &["an outage costs few sessions", TROUBLES, STARTS],
+    ),
     (Bug::TroubleCounted, &[TROUBLES]),
     (Bug::AgentObeyed, &["agents steer nothing"]),
     (Bug::AgentHired, &["agents steer nothing"]),

@@ -36,6 +36,8 @@ pub enum What {
     SlowDisk,
     /// The machine fails attempts for a while: a full disk, no memory, a missing program.
     Trouble,
+    /// The provider fails every session for a while.
+    Outage,
     /// An agent tries to steer the run, or to work for it.
     Hostile,
     /// Somebody commits on the branch.
@@ -54,7 +56,7 @@ pub enum What {
     Wish,
 }
 
-const ALL: [What; 25] = [
+const ALL: [What; 26] = [
     What::KillScheduler,
     What::KillAtMerge,
     What::KillAtSync,
@@ -71,6 +73,7 @@ const ALL: [What; 25] = [
     What::DiskFull,
     What::SlowDisk,
     What::Trouble,
+    What::Outage,
     What::Hostile,
     What::Outsider,
     What::Rewind,

@@ -50,7 +50,10 @@ pub enum Sight<'a> {
         kind: WorkerKind,
         features: &'a [FeatureId],
         process: &'a ProcessIdentity,
+        at_ms: u64,
     },
+    /// The provider fails every session from now on, or no longer does.
+    Outage { at_ms: u64, begins: bool },
     /// Nothing is left of the agents of an attempt.
     TreeGone { attempt: AttemptId },
     /// A worker's process came.

@@ -66,6 +66,8 @@ pub enum Item {
     Lost(Connection),
     Connect(Who),
     StepDone(Who, u64),
+    /// An agent shows that its provider answers.
+    Answers(Who, u64),
     Tick(Who),
     /// A dead worker's agents end.
     TreeGone(AttemptId),
@@ -118,6 +120,8 @@ pub struct World {
     entries: u64,
     /// Until when the machine fails attempts, and how.
     machine_fails: Option<(u64, TroubleKind)>,
+    /// Until when the provider fails every session.
+    outage_until: Option<u64>,
     /// Connections of agents.
     agents: BTreeSet<Connection>,
     /// What the wall clock is off by.
@@ -172,6 +176,7 @@ impl World {
             agenda: BTreeMap::new(),
             entries: 0,
             machine_fails: None,
+            outage_until: None,
             agents: BTreeSet::new(),
             skew_ms: 0,
             log: MemoryLog::new(),
@@ -338,6 +343,7 @@ impl World {
             Item::Lost(connection) => self.lost(connection),
             Item::Connect(who) => self.connect(who),
             Item::StepDone(who, serial) => self.step_done(who, serial),
+            Item::Answers(who, serial) => self.answers(who, serial),
             Item::Tick(who) => self.tick(who),
             Item::TreeGone(attempt) => self.tree_gone(attempt),
             Item::CleanedUp(reign, worker, attempt) => self.reap(reign, worker, attempt),

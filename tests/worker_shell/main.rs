@@ -188,10 +188,20 @@ async fn the_work_follows_the_head_until_it_conflicts() {
 
 #[tokio::test]
 async fn ends_of_sessions_and_hooks_have_their_names() {
+    let provider = FailureKind::Trouble(TroubleKind::Provider);
+    let crashed = FailureKind::AgentCrashed;
     // Agent, hook before_run, kind of failure, words.
     let table = [
-        ("exit 3", "", FailureKind::AgentCrashed, "exited with 3"),
-        ("kill -9 $$", "", FailureKind::AgentCrashed, "signal 9"),
+        // One that has done nothing says nothing about the feature.
+        (
+            "exit 3",
+            "",
+            provider,
+            "anything: the program exited with 3",
+        ),
+        ("kill -9 $$", "", provider, "signal 9"),
+        ("echo x >f; exit 3", "", crashed, "exited with 3"),
+        ("echo x >f; kill -9 $$", "", crashed, "signal 9"),
         (
             r#"echo '{"verdict": "fail", "reason": "no network"}' >"$CREWLOG_VERDICT""#,
             "",

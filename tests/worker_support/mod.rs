@@ -328,6 +328,7 @@ impl Peer {
                 attempt: AttemptId(7),
                 report,
                 usage,
+                workless: _,
             }) => (command, report, usage),
             other => panic!("not a report: {other:?}"),
         }

@@ -10,6 +10,7 @@ use crate::model::format;
 use crate::model::ids::Timestamp;
 use crate::model::settings::WorkerKind;
 use crate::model::state::GIVE_BACKS_MAX;
+use crate::model::trouble::TroubleKind;
 use crate::model::views::status::{FeatureView, StatusView};
 use crate::model::views::timeline;
 use crate::protocol::{Live, LiveAttempt};
@@ -177,7 +178,11 @@ impl Writer<'_> {
                 "a problem ({kind}) holds up new attempts: {reason}; {}",
                 trouble.advice
             );
-            self.fact("machine", Style::Warning, &text);
+            let whose = match trouble.kind {
+                TroubleKind::Provider => "provider",
+                _ => "machine",
+            };
+            self.fact(whose, Style::Warning, &text);
         }
     }
 

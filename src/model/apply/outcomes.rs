@@ -75,11 +75,6 @@ pub fn passed(state: &mut State, recorded: &Recorded, event: &FeaturePassed) {
         feature.owns(&files);
     });
     state.conclude(event.attempt, Verdict::Passed);
-    // An attempt from before the provider's refusal does not know whether it still refuses.
-    let since = state.limited.as_ref().map(|limited| limited.since.0);
-    if since.is_some_and(|since| event.attempt.0 > since) {
-        state.limited = None;
-    }
 }
 
 /// The first feature of a merge moves the head; the others passed with the same commit. Returns the

@@ -2,7 +2,7 @@
 
 use crate::model::event::{CrewRecovered, CrewTroubled, Recorded};
 use crate::model::ids::FeatureId;
-use crate::model::state::{State, Troubled};
+use crate::model::state::{Limited, State, Troubled};
 use crate::model::trouble::MET_MAX;
 
 pub fn troubled(state: &mut State, recorded: &Recorded, event: &CrewTroubled) {
@@ -40,7 +40,11 @@ pub fn troubled(state: &mut State, recorded: &Recorded, event: &CrewTroubled) {
 }
 
 pub fn recovered(state: &mut State, recorded: &Recorded, event: &CrewRecovered) {
-    let Some(trouble) = state.troubled.take() else {
+    // A refusal that only a person can settle stays, whatever an attempt got to.
+    let over = |limited: &mut Limited| limited.is_probe(event.attempt) && limited.ends();
+    state.limited.take_if(over);
+    let probes = |trouble: &mut Troubled| trouble.is_probe(event.attempt);
+    let Some(trouble) = state.troubled.take_if(probes) else {
         return;
     };
     let open = state.attempts.get(&event.attempt);

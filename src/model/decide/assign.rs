@@ -9,6 +9,7 @@ use crate::model::event::{
 use crate::model::feature::Status;
 use crate::model::ids::{FeatureId, JobId, Timestamp, WorkerId};
 use crate::model::load::Load;
+use crate::model::remaining::provider_allows;
 use crate::model::settings::WorkerKind;
 use crate::model::state::{Feature, State};
 
@@ -22,14 +23,13 @@ fn idle(
     id: WorkerId,
     kind: WorkerKind,
     limit: u32,
-    any: bool,
+    (any, agent): (bool, bool),
 ) -> Result<(), Rejection> {
     if !planted!(TestAfterEnd) {
         state.open_run().ok_or(Rejection::NoRun)?;
     }
     let worker = state.workers.get(&id);
     let worker = worker.ok_or_else(|| stale("the worker has left"))?;
-    let limited = state.limited.as_ref();
     if worker.kind != kind && !any {
         Err(stale("the worker takes other kinds of jobs"))
     } else if worker.attempt.is_some() {
@@ -40,8 +40,8 @@ fn idle(
         Err(stale("the worker must wait before its next job"))
     } else if state.paused.is_some() && !planted!(PauseIgnored) {
         Err(stale("the run is paused"))
-    } else if limited.is_some_and(|limited| limited.until > now) {
-        Err(stale("the provider refuses"))
+    } else if agent && !provider_allows(state, now) {
+        Err(stale("the provider refuses or fails"))
     } else if state.is_held_by_trouble(now) && !planted!(TroubleIgnored) {
         Err(stale("a problem of the machine holds up new attempts"))
     } else if state.budget_spent() && !planted!(BudgetIgnored) {
@@ -90,7 +90,7 @@ pub fn coding_fits<'a>(
     features: &[FeatureId],
 ) -> Result<Fits<'a>, Rejection> {
     let limit = state.settings.max_concurrency;
-    idle(state, now, worker, WorkerKind::Coding, limit, false)?;
+    idle(state, now, worker, WorkerKind::Coding, limit, (false, true))?;
     let first = job(state, features, |feature| {
         let workable = matches!(feature.status, Status::Pending | Status::Regressed);
         if !workable || state.unmet(feature.id) > 0 || feature.not_before > now {
@@ -132,8 +132,16 @@ pub fn testing_fits<'a>(
     last: bool,
 ) -> Result<Fits<'a>, Rejection> {
     let limit = state.settings.testing;
-    // Any worker may run the last tests.
-    idle(state, now, worker, WorkerKind::Testing, limit, last)?;
+    let agent = state.starts_agent(WorkerKind::Testing, features);
+    // The last tests are anybody's.
+    idle(
+        state,
+        now,
+        worker,
+        WorkerKind::Testing,
+        limit,
+        (last, agent),
+    )?;
     let first = job(state, features, |feature| {
         if feature.status != Status::Passing {
             return Err("a feature is not passing");

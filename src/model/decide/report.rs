@@ -15,7 +15,7 @@ use crate::model::ids::{AttemptId, CommitId, FeatureId, Timestamp};
 use crate::model::report::{Mergeable, Report, TestVerdict};
 use crate::model::settings::WorkerKind;
 use crate::model::state::{Attempt, Feature, State};
-use crate::model::trouble::{Stage, Trouble};
+use crate::model::trouble::{Stage, Trouble, provider_backoff_ms};
 
 /// Questions are shown to people completely.
 const QUESTION_BYTES_MAX: usize = 64 * 1024;
@@ -23,12 +23,8 @@ const QUESTION_BYTES_MAX: usize = 64 * 1024;
 const SUSPECTS_MAX: usize = 64;
 /// Notes of one report that are kept; a worker has one or two.
 const NOTES_MAX: usize = 4;
-/// A provider that says "later" without a time is asked again after half a minute, then after twice
-/// as long each time, up to half an hour.
-const LIMIT_BACKOFF_MS: u64 = 30_000;
-const LIMIT_BACKOFF_MS_MAX: u64 = 1_800_000;
-/// A provider's time is used, unless it has passed already or is a mistake: it is asked again after
-/// a second at the earliest, and after eight days at the latest (limits are weekly).
+/// One that says when is believed, but for a time that has passed already or is a mistake: it is
+/// asked again after a second at the earliest, and after eight days (limits are by the week).
 const LIMIT_MS_MIN: u64 = 1_000;
 const LIMIT_MS_MAX: u64 = 8 * 86_400_000;
 
@@ -257,12 +253,14 @@ impl Reported<'_> {
             FailureKind::ProviderRefused => Timestamp(u64::MAX),
             FailureKind::ProviderLimited => {
                 let before = self.state.limited.as_ref();
-                let streak = before.map_or(0, |limited| limited.streak).min(16);
-                let doubled = |ms: u64| (ms << streak).min(LIMIT_BACKOFF_MS_MAX);
+                let streak = before.map_or(0, |limited| limited.streak);
+                let backoff = |streak| provider_backoff_ms(streak, self.jitter);
                 let wait = match until {
-                    // Consecutive limits that end at once count as one that does not end.
-                    Some(until) => until.since_ms(self.now).max(doubled(LIMIT_MS_MIN)),
-                    None => doubled(LIMIT_BACKOFF_MS),
+                    // The first time it is believed. A streak of limits that end at once is one
+                    // that does not end.
+                    Some(until) if streak == 0 => until.since_ms(self.now).max(LIMIT_MS_MIN),
+                    Some(until) => until.since_ms(self.now).max(backoff(streak - 1)),
+                    None => backoff(streak),
                 };
                 self.now.plus_ms(wait.min(LIMIT_MS_MAX))
             }

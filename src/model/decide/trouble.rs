@@ -5,7 +5,7 @@ use crate::model::event::{CrewRecovered, CrewTroubled, Event};
 use crate::model::evidence::Failure;
 use crate::model::ids::{AttemptId, Timestamp};
 use crate::model::state::{Attempt, State};
-use crate::model::trouble::{OWN_MAX, Trouble, backoff_ms};
+use crate::model::trouble::{OWN_MAX, Trouble, TroubleKind, backoff_ms};
 
 /// The event with which an attempt's problem becomes one of all workers.
 pub fn troubled(
@@ -20,7 +20,7 @@ pub fn troubled(
         attempt,
         kind: trouble.kind,
         stage: trouble.stage,
-        until: now.plus_ms(backoff_ms(streak, jitter)),
+        until: now.plus_ms(backoff_ms(trouble.kind, streak, jitter)),
         reason: clip(&trouble.reason, Failure::REASON_BYTES_MAX).to_owned(),
     }
     .into()
@@ -28,10 +28,15 @@ pub fn troubled(
 
 /// The end of the open problem, if this open attempt can show it.
 pub fn recover(state: &State, attempt: AttemptId) -> Vec<Event> {
-    let probes = state.troubled.as_ref();
-    let probes = probes.is_some_and(|trouble| trouble.is_probe(attempt));
+    let of_machine = state.troubled.as_ref().is_some_and(|trouble| {
+        let provider = trouble.kind == TroubleKind::Provider;
+        trouble.is_probe(attempt) && (!provider || state.uses_agent(attempt))
+    });
+    let limited = state.limited.as_ref();
+    let of_provider =
+        limited.is_some_and(|limited| limited.is_probe(attempt)) && state.uses_agent(attempt);
     let open = state.attempts.contains_key(&attempt);
-    match probes && open {
+    match (of_machine || of_provider) && open {
         true => vec![CrewRecovered { attempt }.into()],
         false => Vec::new(),
     }

@@ -23,6 +23,8 @@ pub fn testing(
         return None;
     }
     let last = !coding_remains(state);
+    let agents = world.lets_out_agents(state, now);
+    let fits = |id: FeatureId| agents || !state.starts_agent(WorkerKind::Testing, &[id]);
     let tester = idle(state, now, world, WorkerKind::Testing);
     // When nothing is left to code, any worker verifies: a run of coding workers alone ends
     // verified as well, and nobody waits for a testing worker that nobody started.
@@ -35,7 +37,7 @@ pub fn testing(
     if last {
         let mut load = Load::default();
         let features: Vec<FeatureId> = unverified(state)
-            .filter(|feature| feature.attempts.is_empty())
+            .filter(|feature| feature.attempts.is_empty() && fits(feature.id))
             .take(batch)
             .take_while(|feature| load.add(&feature.spec))
             .map(|feature| feature.id)
@@ -50,7 +52,8 @@ pub fn testing(
             runners_up: Vec::new(),
         });
     }
-    let sample = sample(state, now, entropy);
+    let mut sample = sample(state, now, entropy);
+    sample.retain(|&(id, _)| fits(id));
     let total: u64 = sample.iter().map(|(_, terms)| terms.weight).sum();
     let draw = entropy.next() % total.max(1);
     let (first, terms) = drawn(&sample, draw)?;

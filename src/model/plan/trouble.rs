@@ -5,8 +5,11 @@ use crate::model::clip::clip;
 use crate::model::event::{RankTerms, RunOutcome};
 use crate::model::format;
 use crate::model::ids::{FeatureId, Timestamp};
-use crate::model::remaining::{coding_remains, final_tests_wait, is_stuck, may_start};
+use crate::model::remaining::{
+    coding_remains, final_tests_wait, is_of_machine, is_stuck, may_start,
+};
 use crate::model::state::State;
+use crate::model::trouble::TroubleKind;
 
 /// The message of the problem is a sentence or two; the reason must have room for what to do next.
 const WORDS_BYTES_MAX: usize = 1_200;
@@ -27,10 +30,10 @@ pub fn candidates(
     (best, total)
 }
 
-/// True if only the open problem keeps the workers from their work.
-pub fn holds(state: &State, now: Timestamp) -> bool {
+/// True when only the open trouble keeps the workers from its work.
+pub fn holds(state: &State) -> bool {
     let work = coding_remains(state) || final_tests_wait(state);
-    state.troubled.is_some() && state.open_run().is_some() && work && may_start(state, now)
+    is_of_machine(state) && state.open_run().is_some() && work && may_start(state)
 }
 
 /// Milliseconds until the run ends because of a problem of the machine that has lasted for
@@ -49,8 +52,12 @@ pub fn due(state: &State, world: &World) -> Option<(RunOutcome, String)> {
     let trouble = state.troubled.as_ref()?;
     let words = clip(trouble.reason.trim(), WORDS_BYTES_MAX);
     let (waited, advice) = (format::duration(waited_ms), trouble.kind.advice());
+    let what = match trouble.kind {
+        TroubleKind::Provider => "no agent has done any work",
+        _ => "a problem of the machine has held up every attempt",
+    };
     let reason = format!(
-        "stopped: a problem of the machine has held up every attempt for {waited}: {words}. To continue, {advice}, then start `scheduler run` again"
+        "stopped: {what} for {waited}: {words}. To continue, {advice}, then start `scheduler run` again"
     );
     Some((RunOutcome::WaitingForPerson, reason))
 }

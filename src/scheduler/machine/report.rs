@@ -44,6 +44,10 @@ impl Machine {
         }
         bound(open, &mut waiting.report.report);
         let called_off = open.cancelled.is_some();
+        if state.uses_agent(attempt) {
+            self.workless.look_at(&mut waiting.report);
+        }
+        let state = self.core.state();
         let finished = matches!(waiting.report.report, Report::Mergeable(_));
         if finished && called_off && state.remembered().get(command).is_some() {
             return self.report_of_an_earlier_round(now, worker, attempt);
@@ -93,6 +97,7 @@ impl Machine {
             attempt,
             report,
             usage,
+            workless,
         } = waiting.report;
         let jitter = self.entropy.next();
         let state = self.core.state();
@@ -141,6 +146,7 @@ impl Machine {
                         attempt,
                         report,
                         usage,
+                        workless,
                     };
                     self.merges.queue.wait(Waiting { worker, report });
                 }

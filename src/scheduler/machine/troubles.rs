@@ -4,15 +4,14 @@ use super::{Machine, Now};
 use crate::model::command::Command;
 use crate::model::ids::AttemptId;
 use crate::model::plan::trouble as plan;
-use crate::model::trouble;
+use crate::model::trouble::{self, TroubleKind};
 use crate::protocol::Phase;
 
 impl Machine {
     /// Measures for how long only a problem of the machine has held the run up. It uses the
     /// monotonic clock and this process only: the next scheduler tries again.
     pub(super) fn look_for_trouble(&mut self, now: Now) {
-        let wall = self.core.state().time(now.wall);
-        let held = self.life.is_working() && plan::holds(self.core.state(), wall);
+        let held = self.life.is_working() && plan::holds(self.core.state());
         if !held {
             self.troubled_since_ms = None;
             self.world.troubled_ms = None;
@@ -31,14 +30,24 @@ impl Machine {
         Some(now.mono_ms.saturating_add(left_ms))
     }
 
-    /// An attempt has reached this phase.
-    pub(super) fn got_to(&mut self, now: Now, attempt: AttemptId, phase: Phase) {
-        let open = self.core.state().troubled.as_ref();
-        let over = open.is_some_and(|open| open.is_probe(attempt) && stage(phase) > open.stage);
-        if !over {
-            return;
+    /// An attempt has come to this phase, and its agent has finished so many steps.
+    pub(super) fn got_to(&mut self, now: Now, attempt: AttemptId, phase: Phase, steps: u32) {
+        self.agent_shows(attempt, phase, steps);
+        let state = self.core.state();
+        let answers = state.uses_agent(attempt) && (steps > 0 || phase > Phase::Session);
+        let machine = state.troubled.as_ref().is_some_and(|open| {
+            let further = match open.kind {
+                TroubleKind::Provider => answers,
+                _ => stage(phase) > open.stage,
+            };
+            open.is_probe(attempt) && further
+        });
+        let limited = state.limited.as_ref();
+        let provider =
+            answers && limited.is_some_and(|limited| limited.is_probe(attempt) && limited.ends());
+        if machine || provider {
+            self.record(now, &Command::Recover { attempt });
         }
-        self.record(now, &Command::Recover { attempt });
     }
 }
 

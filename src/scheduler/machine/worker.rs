@@ -261,6 +261,7 @@ impl Machine {
                 attempt,
                 phase,
                 activity,
+                steps,
             } => {
                 if self.held_by(worker) != Some(attempt) {
                     return;
@@ -271,7 +272,7 @@ impl Machine {
                     link.activity = clip_clean(line, ACTIVITY_BYTES_MAX);
                     link.active_at = now.wall;
                 }
-                self.got_to(now, attempt, phase);
+                self.got_to(now, attempt, phase, steps);
             }
             WorkerMessage::Report(report) => self.reported(now, Waiting { worker, report }),
             WorkerMessage::Leaving { reason } => self.leaving(now, worker, reason),

@@ -28,6 +28,8 @@ pub(super) struct Attempt {
     pub(super) stage: Stage,
     pub(super) clock: WorkClock,
     pub(super) work: Work,
+    /// The phase of the last step of the work.
+    got_to: Phase,
     found: Findings,
 }
 
@@ -108,6 +110,7 @@ impl Attempt {
             stage: Stage::working(WorkStep::Make),
             clock: WorkClock::running(now, job.settings.time_limit_ms),
             work: Work::Absent,
+            got_to: Phase::Preparing,
             found: Findings::at(job.base.clone()),
             job: Some(job),
         }
@@ -123,6 +126,7 @@ impl Attempt {
             stage,
             clock: WorkClock::stopped(),
             work: Work::Absent,
+            got_to: Phase::Preparing,
             found: Findings::at(CommitId::default()),
         }
     }
@@ -135,6 +139,13 @@ impl Attempt {
         self.job
             .as_ref()
             .is_some_and(|job| job.settings.test_with_agent)
+    }
+
+    pub(super) fn enter(&mut self, stage: Stage) {
+        if let Stage::Working { step, .. } | Stage::Settling { step, .. } = &self.stage {
+            self.got_to = step.phase();
+        }
+        self.stage = stage;
     }
 
     pub(super) fn is_waiting(&self) -> bool {
@@ -157,6 +168,12 @@ impl Attempt {
     /// What it has used in all so far.
     pub(super) fn usage(&self) -> Usage {
         self.found.usage
+    }
+
+    /// Whether a session has ended without any work.
+    pub(super) fn is_workless(&self) -> bool {
+        let session = self.found.session.as_ref();
+        session.is_some_and(|session| !session.seen.worked)
     }
 
     /// True while this report is the one that an answer is wanted to.
@@ -194,16 +211,13 @@ impl Attempt {
         let phase = match &self.stage {
             _ if self.job.is_none() => return None,
             Stage::Over { .. } => return None,
-            Stage::Waiting { .. } | Stage::Recording { .. } => Phase::Merging,
-            Stage::Working { step, .. } | Stage::Settling { step, .. } => match step {
-                WorkStep::Make => Phase::Preparing,
-                // Only an agent that runs shows that it can be started.
-                WorkStep::Session { begun: false, .. } => Phase::Preparing,
-                WorkStep::Hook(HookPoint::AfterRun) | WorkStep::Session { .. } => Phase::Session,
-                WorkStep::Hook(_) => Phase::Preparing,
-                WorkStep::Commit | WorkStep::Rebase(_) => Phase::Rebasing,
-                WorkStep::Check { .. } => Phase::Checking,
+            Stage::Waiting { report } | Stage::Recording { report, .. } => match report.report {
+                Report::Mergeable(_) | Report::Tested { .. } => Phase::Merging,
+                // It got no further than where it failed: a phase beyond that would say that what
+                // stopped it is over.
+                _ => self.got_to,
             },
+            Stage::Working { step, .. } | Stage::Settling { step, .. } => step.phase(),
         };
         Some((self.id, phase))
     }
@@ -358,10 +372,13 @@ impl Machine {
             return;
         };
         let before = attempt.phase();
-        attempt.stage = stage;
+        attempt.enter(stage);
         let (changed, said) = (attempt.phase() != before, attempt.phase().is_some());
         self.progress.activity = kind.words().to_owned();
         self.progress.unsaid = said;
+        if matches!(kind, StepKind::Session(_)) {
+            self.progress.steps = 0;
+        }
         self.out.push(Effect::Begin(Step {
             attempt: attempt.id,
             kind,

@@ -28,11 +28,11 @@ impl Machine {
         let Some(attempt) = self.attempt.as_mut() else {
             return;
         };
-        attempt.stage = Stage::Settling {
+        attempt.enter(Stage::Settling {
             step,
             report,
             until: now.plus_ms(SETTLE_MS),
-        };
+        });
     }
 
     /// Reports what was held back, when its time has come or this worker is told to end.
@@ -67,6 +67,7 @@ impl Machine {
             attempt: attempt.id,
             report,
             usage: attempt.usage(),
+            workless: attempt.is_workless(),
         };
         if attempt.needs_preserving(&report.report) {
             let step = RecordStep::Preserve;
@@ -158,7 +159,7 @@ impl Machine {
 
     fn wait_for_answer(&mut self, now: Timestamp, report: AttemptReport) {
         if let Some(attempt) = self.attempt.as_mut() {
-            attempt.stage = Stage::Waiting { report };
+            attempt.enter(Stage::Waiting { report });
         }
         self.report();
         self.nobody_to_report_to(now);
@@ -436,7 +437,8 @@ impl Attempt {
                 detail => format!("{title}: given up, {reason}: {}", first_line(detail)),
             },
             Some(Report::Troubled(trouble)) => format!(
-                "{title}: given up because of a problem of the machine: {}",
+                "{title}: given up because of {}: {}",
+                trouble.kind.whose(),
                 first_line(&trouble.reason)
             ),
             _ => format!("{title}: not merged"),

@@ -30,7 +30,9 @@ use crate::protocol::{HEARTBEAT_MS, SchedulerMessage, WorkerMessage};
 
 use attempt::{Attempt, Stage, WorkStep};
 use link::Link;
-pub use types::{Done, Effect, Exit, Finished, HookPoint, Input, Leftover, Step, StepKind};
+pub use types::{
+    Activity, Done, Effect, Exit, Finished, HookPoint, Input, Leftover, Step, StepKind,
+};
 
 /// A second order to stop is carried out within this time, whatever a step or the scheduler does:
 /// two seconds for an agent's polite end, a few for git and the answer.
@@ -97,6 +99,8 @@ struct Stopping {
 #[derive(Debug, Default)]
 struct Progress {
     activity: String,
+    /// Steps of the session at hand.
+    steps: u32,
     unsaid: bool,
     next_at: Timestamp,
 }
@@ -135,7 +139,7 @@ impl Machine {
             Input::Disconnected { reason } => self.disconnected(now, random, &reason),
             Input::Message(message) => self.message(now, random, message),
             Input::Done(done) => self.step_done(now, random, done),
-            Input::Activity(text) => self.activity(now, &text),
+            Input::Activity(activity) => self.activity(now, &activity),
             Input::Signal => self.signal(now),
             Input::Tick => {}
         }
@@ -293,7 +297,7 @@ impl Machine {
         }
     }
 
-    fn activity(&mut self, now: Timestamp, text: &str) {
+    fn activity(&mut self, now: Timestamp, activity: &Activity) {
         let Some(attempt) = self.attempt.as_mut() else {
             return;
         };
@@ -303,8 +307,11 @@ impl Machine {
         {
             *begun = true;
         }
-        let changed = attempt.phase() != before;
-        let line = text.lines().next().unwrap_or_default();
+        // The first one lets other agents go; it is not to wait for the next line.
+        let answers = self.progress.steps == 0 && activity.steps > 0;
+        self.progress.steps = activity.steps;
+        let changed = attempt.phase() != before || answers;
+        let line = activity.line.lines().next().unwrap_or_default();
         self.progress.activity = clip(line, ACTIVITY_BYTES_MAX).to_owned();
         self.progress.unsaid = true;
         if (changed || now >= self.progress.next_at) && self.link.is_up() {
@@ -323,6 +330,7 @@ impl Machine {
             attempt,
             phase,
             activity,
+            steps: self.progress.steps,
         });
     }
 

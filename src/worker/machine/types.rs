@@ -24,12 +24,21 @@ pub enum Input {
     Message(SchedulerMessage),
     /// A step is over.
     Done(Done),
-    /// The running step shows a sign of life; for people to read.
-    Activity(String),
+    /// The running step shows a sign of life.
+    Activity(Activity),
     /// The user wants us to end: the first time after the attempt, the second time now.
     Signal,
     /// The time that [`super::Machine::wake_at`] named has come.
     Tick,
+}
+
+/// A sign of life of the running step.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// For people to read; its first line counts.
+    pub line: String,
+    /// Steps that the agent has finished in this session.
+    pub steps: u32,
 }
 
 /// Something to do.

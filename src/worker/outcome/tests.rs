@@ -30,6 +30,13 @@ fn session(end: SessionEnd, failure: Option<FailureKind>, verdict: Reading) -> S
         limited_until: Some(Timestamp(9)),
         usage: Usage::default(),
         verdict,
+        seen: Seen {
+            started: true,
+            steps: 1,
+            said: true,
+            busy: false,
+            worked: true,
+        },
     }
 }
 
@@ -332,4 +339,72 @@ fn a_failed_check_names_the_files_that_were_removed_before_it() {
     checks.removed.clear();
     let failure = checks.failure().expect("it failed");
     assert!(!failure.reason.contains("Removed"));
+}
+
+#[test]
+fn what_says_nothing_of_a_feature_is_the_providers_trouble() {
+    use FailureKind as F;
+    use SessionEnd as S;
+    let seen = |steps, busy, worked| Seen {
+        started: true,
+        steps,
+        said: false,
+        busy,
+        worked,
+    };
+    let (nothing, deed) = (seen(0, false, false), seen(0, false, true));
+    let (steps, hanging) = (seen(3, false, true), seen(3, true, true));
+    // How it ended, by which limit, what was seen, whether the provider is to blame.
+    let table = [
+        (S::Cancelled, Some(F::IdleLimit), nothing, true),
+        (S::Cancelled, Some(F::IdleLimit), steps, true),
+        (S::Cancelled, Some(F::IdleLimit), hanging, false),
+        // A plain command tells of no steps, and this one has changed a file.
+        (S::Cancelled, Some(F::IdleLimit), deed, false),
+        (S::NoTerminalEvent, None, nothing, true),
+        (S::NoTerminalEvent, None, steps, true),
+        (S::Crashed, None, nothing, true),
+        (S::Crashed, None, steps, false),
+        (S::Crashed, None, deed, false),
+        (S::Crashed, Some(F::Setup), nothing, false),
+        (S::Cancelled, Some(F::TimeLimit), nothing, false),
+        (S::Cancelled, Some(F::StepLimit), steps, false),
+        (S::Refused, None, nothing, false),
+        (S::ContextOverflow, None, nothing, false),
+        (S::Limited, None, nothing, false),
+        (S::AuthFailed, None, nothing, false),
+        (S::Completed, None, nothing, false),
+    ];
+    for (end, failure, seen, blamed) in table {
+        let mut session = SessionResult {
+            seen,
+            ..session(end, failure, Reading::default())
+        };
+        session.blame_provider();
+        let provider = session.failure == Some(F::Trouble(TroubleKind::Provider));
+        assert_eq!(provider, blamed, "{end:?} {failure:?} {seen:?}");
+    }
+}
+
+#[test]
+fn an_empty_turn_is_a_trouble_only_if_the_checks_fail() {
+    let turn = |said, worked| SessionResult {
+        seen: Seen {
+            started: true,
+            said,
+            worked,
+            ..Seen::default()
+        },
+        ..session(SessionEnd::Completed, None, Reading::default())
+    };
+    let failed = || {
+        let failure = Failure::new(FailureKind::CheckFailed, "no");
+        fail_all(&[feature(5, &["make test"])], &failure, None)
+    };
+    let troubled = |report: Report| matches!(report, Report::Troubled(_));
+    assert!(troubled(empty_turn(failed(), &turn(false, false))));
+    assert!(!troubled(empty_turn(failed(), &turn(true, false))));
+    assert!(!troubled(empty_turn(failed(), &turn(false, true))));
+    let passed = after_checks(&[feature(5, &[])], &RebasedCommit::default(), &[], None);
+    assert!(!troubled(empty_turn(passed, &turn(false, false))));
 }

@@ -11,6 +11,7 @@ mod lawful;
 mod lost;
 mod measured;
 mod merged;
+mod outages;
 mod proof;
 mod single;
 mod spent;
@@ -44,5 +45,6 @@ pub fn all() -> Vec<Box<dyn Checker + Send>> {
         Box::new(healthy::Healthy),
         Box::new(measured::Measured),
         Box::new(spent::Spent::default()),
+        Box::new(outages::Outages::default()),
     ]
 }

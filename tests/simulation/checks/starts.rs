@@ -18,7 +18,7 @@ fn may_start(book: &Book, job: &Open, now: u64) -> Result<(), String> {
     must(budget == 0 || book.tokens < budget, || {
         format!("an attempt over budget: {} of {budget}", book.tokens)
     })?;
-    if let Some((until, _)) = book.limited {
+    if let Some((until, _)) = book.limited.filter(|_| job.starts_agent(book)) {
         must(until.0 <= now, || {
             format!("the provider refuses until {until}, it is {now}")
         })?;

@@ -1,10 +1,11 @@
 //! A trouble of the machine costs no feature a try, and while it lasts one attempt at a time looks
 //! whether it is over.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::event::Event;
-use crate::model::ids::{AttemptId, Timestamp};
+use crate::model::ids::{AttemptId, FeatureId, Timestamp};
+use crate::model::trouble::{OWN_MAX, TroubleKind};
 use crate::simulation::book::Book;
 use crate::simulation::git::Git;
 use crate::simulation::sight::{Checker, Sight, must};
@@ -13,8 +14,19 @@ use crate::simulation::sight::{Checker, Sight, must};
 pub struct Troubles {
     /// Attempts that the machine failed.
     failed: BTreeSet<AttemptId>,
-    /// The trouble that is open: nothing starts before, and what started since its last event.
-    open: Option<(Timestamp, Vec<AttemptId>)>,
+    /// The trouble that is open.
+    open: Option<Open>,
+    /// How often features have met a failing provider, and then others got further.
+    alone: BTreeMap<FeatureId, u32>,
+}
+
+struct Open {
+    /// A provider's, which keeps back agents only.
+    provider: bool,
+    /// Nothing starts before.
+    until: Timestamp,
+    /// What started since its last event.
+    probes: Vec<AttemptId>,
 }
 
 impl Checker for Troubles {
@@ -35,8 +47,17 @@ impl Checker for Troubles {
             Event::CrewTroubled(event) => {
                 // What was under way when it was met first says nothing new.
                 let known = self.open.as_ref();
-                if known.is_none_or(|(_, probes)| probes.contains(&event.attempt)) {
-                    self.open = Some((event.until, Vec::new()));
+                let provider = event.kind == TroubleKind::Provider;
+                if known.is_none_or(|open| open.probes.contains(&event.attempt)) {
+                    self.open = Some(Open {
+                        provider,
+                        until: event.until,
+                        probes: Vec::new(),
+                    });
+                }
+                let job = book.open.get(&event.attempt).filter(|_| provider);
+                for id in job.into_iter().flat_map(|job| &job.features) {
+                    *self.alone.entry(*id).or_default() += 1;
                 }
             }
             // A person who resumes wants it tried at once; a new run starts without it.
@@ -44,26 +65,33 @@ impl Checker for Troubles {
                 self.open = None;
             }
             Event::FeatureFailed(event) => {
-                return must(!self.failed.contains(&event.attempt), || {
+                // What happens to one feature again and again may be its own doing.
+                let own = self.alone.get(&event.feature).copied().unwrap_or_default() > OWN_MAX;
+                return must(own || !self.failed.contains(&event.attempt), || {
                     format!(
                         "{} failed by {}, which the machine failed",
                         event.feature, event.attempt
                     )
                 });
             }
-            Event::AttemptStarted(_) => {
-                let Some((until, probes)) = &mut self.open else {
+            Event::AttemptStarted(event) => {
+                let agent = book
+                    .assigned(event.job)
+                    .is_some_and(|job| job.starts_agent(book));
+                let Some(open) = self.open.as_mut().filter(|open| agent || !open.provider) else {
                     return Ok(());
                 };
-                must(*until <= recorded.at, || {
+                let until = open.until;
+                must(until <= recorded.at, || {
                     format!(
                         "an attempt at {}, the trouble holds until {until}",
                         recorded.at
                     )
                 })?;
-                let other = probes.iter().find(|probe| book.open.contains_key(probe));
+                let mut probes = open.probes.iter();
+                let other = probes.find(|probe| book.open.contains_key(probe));
                 must(other.is_none(), || format!("{other:?} is a probe already"))?;
-                probes.push(AttemptId(recorded.sequence.0));
+                open.probes.push(AttemptId(recorded.sequence.0));
             }
             _ => {}
         }

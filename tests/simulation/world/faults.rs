@@ -69,6 +69,14 @@ impl World {
                 };
                 self.machine_fails = Some((self.now_ms + dice.skewed(most), kind));
             }
+            What::Outage => {
+                let at_ms = self.now_ms;
+                self.outage_until = Some(at_ms + dice.skewed(10_000_000));
+                self.show(&Sight::Outage {
+                    at_ms,
+                    begins: true,
+                });
+            }
             What::Hostile => self.hostile(dice, &living),
             What::Rewind => {
                 let lost = self.git.rewind(dice.between(1, 4) as usize);
@@ -178,6 +186,7 @@ impl World {
             attempt,
             report,
             usage,
+            workless: false,
         });
         if let Some(worker) = self.workers.get_mut(&who) {
             worker.said = Some(message.clone());

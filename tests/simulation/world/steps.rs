@@ -9,7 +9,7 @@ use crate::protocol::JobOffer;
 use crate::simulation::agent;
 use crate::simulation::git::{Change, Made};
 use crate::simulation::scenario::Trouble;
-use crate::worker::machine::{Done, Finished, Input as WorkerInput, Step, StepKind};
+use crate::worker::machine::{Activity, Done, Finished, Input as WorkerInput, Step, StepKind};
 use crate::worker::outcome::{FeatureChecks, RebasedCommit};
 
 /// A spool file, locked by its owner's life.
@@ -62,6 +62,13 @@ impl World {
             self.note(|| format!("worker {who}: a step that never ends"));
         } else {
             self.after(ms, Item::StepDone(who, serial));
+            let answers = match &brings {
+                Ok(Finished::Session(session)) => session.seen.steps > 0,
+                _ => false,
+            };
+            if answers {
+                self.after(ms / 2, Item::Answers(who, serial));
+            }
         }
         let running = Running {
             step,
@@ -190,12 +197,16 @@ impl World {
         let which = u64::from(first.0) * 1_000 + *number;
         let dice = &mut Dice::new(self.scenario.seed, Stream::Agent, which);
         let now = self.wall();
-        let plan = match kind {
+        let mut plan = match kind {
             WorkerKind::Coding => {
                 agent::coding(dice, &chosen, &self.passing(), trouble, &settings, now)
             }
             WorkerKind::Testing => agent::testing(dice, &truth, trouble, &settings, now),
         };
+        if self.is_outage() {
+            agent::unanswered(dice, &mut plan, &settings);
+        }
+        plan.result.blame_provider();
         self.stats.sessions += 1;
         self.note(|| format!("worker {who}: an agent of {attempt}, {features:?}: {plan:?}"));
         self.trees.insert(attempt, who);
@@ -205,6 +216,7 @@ impl World {
             kind,
             features,
             process: &process.unwrap_or_default(),
+            at_ms: self.now_ms,
         });
         if let Some(attempt_env) = self
             .workers
@@ -326,6 +338,41 @@ impl World {
         self.after(ms, Item::StepDone(who, serial));
     }
 
+    /// The agent has finished its first step.
+    pub(super) fn answers(&mut self, who: Who, serial: u64) {
+        let Some(worker) = self.workers.get(&who) else {
+            return;
+        };
+        let current = worker
+            .running
+            .as_ref()
+            .is_some_and(|it| it.serial == serial);
+        if current && worker.stopped_ms <= self.now_ms {
+            let activity = Activity {
+                line: "edits".to_owned(),
+                steps: 1,
+            };
+            self.give(who, WorkerInput::Activity(activity));
+        }
+    }
+
+    /// Whether the provider fails every session.
+    fn is_outage(&mut self) -> bool {
+        let Some(until) = self.outage_until else {
+            return false;
+        };
+        let on = until > self.now_ms && !self.fair();
+        if !on {
+            self.outage_until = None;
+            let at_ms = self.now_ms;
+            self.show(&Sight::Outage {
+                at_ms,
+                begins: false,
+            });
+        }
+        on
+    }
+
     pub(super) fn step_done(&mut self, who: Who, serial: u64) {
         let Some(worker) = self.workers.get_mut(&who) else {
             return;
@@ -356,6 +403,9 @@ impl World {
         if let Ok(Finished::Session(session)) = &result {
             let tokens = session.usage.tokens();
             self.show(&Sight::Used { attempt, tokens });
+            if matches!(session.failure, Some(FailureKind::Trouble(_))) {
+                self.show(&Sight::Troubled { attempt });
+            }
         }
         self.give(who, WorkerInput::Done(Done { attempt, result }));
     }

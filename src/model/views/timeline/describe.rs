@@ -119,10 +119,10 @@ fn attempts(fold: &EntryFold<'_>) -> EventLine {
         }
         Event::CrewTroubled(it) => {
             let wait = format::duration(it.until.since_ms(fold.recorded.at));
-            let (reason, advice) = (it.reason.trim_end(), it.kind.advice());
-            let note = format!(
-                "a problem of the machine, not of the feature: {reason}; {advice} (next try in {wait})"
-            );
+            let (whose, advice) = (it.kind.whose(), it.kind.advice());
+            let reason = it.reason.trim_end();
+            let note =
+                format!("{whose}, not of the feature: {reason}; {advice} (next try in {wait})");
             fold.attempt(Label::Hold, it.attempt, None, note)
         }
         Event::CrewRecovered(it) => {

@@ -98,6 +98,10 @@ impl Attempt {
         let session = self.found.session.as_ref();
         let note = session.and_then(|session| session.verdict.note.as_deref());
         let (rebased, checks) = (&self.found.rebased, &self.found.checks);
-        outcome::after_checks(self.features(), rebased, checks, note)
+        let report = outcome::after_checks(self.features(), rebased, checks, note);
+        match session {
+            Some(session) => outcome::empty_turn(report, session),
+            None => report,
+        }
     }
 }

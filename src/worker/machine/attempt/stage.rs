@@ -4,7 +4,7 @@ use crate::model::end_reason::EndReason;
 use crate::model::evidence::Failure;
 use crate::model::ids::{CommitId, FeatureId, Timestamp};
 use crate::model::report::{AttemptReport, Report};
-use crate::protocol::{JobOffer, Verdict};
+use crate::protocol::{JobOffer, Phase, Verdict};
 use crate::worker::machine::{HookPoint, StepKind};
 
 /// Work has its time limit, and what comes after it this one: removing a large worktree from a slow
@@ -138,6 +138,19 @@ impl WorkStep {
         Self::Session {
             features,
             begun: false,
+        }
+    }
+
+    /// The phase that it belongs to.
+    pub fn phase(&self) -> Phase {
+        match self {
+            Self::Make => Phase::Preparing,
+            // Only an agent that runs shows that it can be started.
+            Self::Session { begun: false, .. } => Phase::Preparing,
+            Self::Hook(HookPoint::AfterRun) | Self::Session { .. } => Phase::Session,
+            Self::Hook(_) => Phase::Preparing,
+            Self::Commit | Self::Rebase(_) => Phase::Rebasing,
+            Self::Check { .. } => Phase::Checking,
         }
     }
 

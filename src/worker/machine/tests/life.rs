@@ -367,6 +367,7 @@ fn what_dead_workers_left_is_dealt_with_before_the_first_job() {
             reason: "test".into(),
         },
         usage: Usage::default(),
+        workless: false,
     };
     let leftover = |attempt, report| Leftover {
         attempt: AttemptId(attempt),
@@ -416,7 +417,7 @@ fn progress_is_said_four_times_a_second_at_most() {
     let mut sent = 0;
     for _ in 0..990 {
         rig.now = rig.now.plus_ms(1);
-        let long = Input::Activity("é".repeat(300));
+        let long = Input::Activity(activity("é".repeat(300)));
         sent += progress(rig.raw(long));
     }
     assert!((3..=4).contains(&sent), "{sent} in a second");
@@ -429,7 +430,10 @@ fn progress_is_said_four_times_a_second_at_most() {
     assert_eq!(progress(rig.raw(Input::Tick)), 0);
     // Nothing is said to nobody.
     rig.lose_link();
-    assert_eq!(progress(rig.raw(Input::Activity("x".to_owned()))), 0);
+    assert_eq!(
+        progress(rig.raw(Input::Activity(activity("x".to_owned())))),
+        0
+    );
 }
 
 #[test]

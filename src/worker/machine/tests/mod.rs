@@ -14,11 +14,11 @@ use crate::model::ids::{
 use crate::model::report::{AttemptReport, JobFeature, Report};
 use crate::model::settings::{Settings, WorkerKind};
 use crate::protocol::{JobOffer, SchedulerMessage, Verdict, WorkerMessage};
-use crate::worker::outcome::{FeatureChecks, RebasedCommit, SessionResult};
+use crate::worker::outcome::{FeatureChecks, RebasedCommit, Seen, SessionResult};
 use crate::worker::verdict::Reading;
 
 use super::attempt::Stage;
-use super::{Done, Effect, Finished, Input, Leftover, Machine, Rules, Step, StepKind};
+use super::{Activity, Done, Effect, Finished, Input, Leftover, Machine, Rules, Step, StepKind};
 
 const ATTEMPT: AttemptId = AttemptId(7);
 const ORPHAN_LIMIT_MS: u64 = 60_000;
@@ -103,7 +103,21 @@ fn session(end: SessionEnd) -> SessionResult {
             ..Usage::default()
         },
         verdict: Reading::default(),
+        seen: WORKED,
     }
+}
+
+/// What is seen of an agent that does its work.
+const WORKED: Seen = Seen {
+    started: true,
+    steps: 3,
+    said: true,
+    busy: false,
+    worked: true,
+};
+
+fn activity(line: String) -> Activity {
+    Activity { line, steps: 0 }
 }
 
 fn checks(feature: u32, exit_codes: &[i32]) -> FeatureChecks {

@@ -41,7 +41,7 @@ use super::settings::{Settings, WorkerKind};
 pub const FEATURES_MAX: usize = 200_000;
 
 /// Raised whenever [`State`]'s stored shape changes; an older snapshot is then folded anew.
-pub const STATE_VERSION: u32 = 11;
+pub const STATE_VERSION: u32 = 12;
 
 /// Tests without a verdict after which a feature is not tested any more.
 pub const INCONCLUSIVE_MAX: u32 = 3;
@@ -83,6 +83,9 @@ pub struct State {
     pub paused: Option<String>,
     /// The provider refuses until then.
     pub limited: Option<Limited>,
+    /// Sessions in a row that the provider refused or failed, also those that it answered at first.
+    /// An attempt whose work is judged ends them.
+    pub provider_streak: u32,
     /// The open problem of the machine.
     pub troubled: Option<Troubled>,
     /// What all runs used.
@@ -152,6 +155,8 @@ pub struct Attempt {
     pub cancelled: Option<EndReason>,
     /// The provider refused it, or the machine failed it.
     pub excused: bool,
+    /// Its agent has shown that the provider works again.
+    pub answered: bool,
     /// What it used so far.
     pub used: Usage,
 }

@@ -60,6 +60,15 @@ impl TroubleKind {
         }
     }
 
+    /// So many times in a row, a feature meets it alone before it counts as the feature's own.
+    pub fn own_after(self) -> u32 {
+        match self {
+            // An outage that comes and goes meets every feature a few times.
+            Self::Provider => 2 * OWN_MAX,
+            _ => OWN_MAX,
+        }
+    }
+
     /// Whose problem it is, as the subject of a sentence.
     pub fn whose(self) -> &'static str {
         match self {

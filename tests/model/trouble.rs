@@ -298,7 +298,7 @@ fn what_one_feature_alone_meets_again_and_again_is_its_own() {
     .unwrap();
     for kind in TroubleKind::ALL {
         let mut story = base.clone();
-        for _ in 0..OWN_MAX {
+        for _ in 0..kind.own_after() {
             let (met, over) = alone(&mut story, kind);
             assert_eq!(names(&met), ["CrewTroubled", "AttemptReleased"], "{kind:?}");
             assert_eq!(names(&over), ["CrewRecovered"]);

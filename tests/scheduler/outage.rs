@@ -184,3 +184,56 @@ fn two_sessions_in_a_row_without_any_work_are_trouble_whatever_they_say() {
     let state = world.machine.state();
     assert_eq!(state.count(Status::Running), CREW as u32 - 4);
 }
+
+#[test]
+fn a_provider_that_answers_once_and_then_fails_is_left_alone_for_longer_each_time() {
+    let (mut world, hands) = crew();
+    let mut open = jobs(&mut world, &hands);
+    let mut sessions = 0;
+    for _ in 0..3_600 {
+        for (at, attempt) in std::mem::take(&mut open) {
+            world.progress(&hands[at], attempt, Phase::Session, 1);
+            fails(&mut world, &hands[at], attempt, silence());
+        }
+        for hand in &hands {
+            world.say(hand.connection, WorkerMessage::Heartbeat);
+        }
+        world.pass(1_000);
+        open = jobs(&mut world, &hands);
+        sessions += open.len();
+    }
+    assert!((8..=24).contains(&sessions), "{sessions} sessions");
+    assert_eq!(
+        world.count(|event| matches!(event, Event::FeatureFailed(_))),
+        0
+    );
+}
+
+/// Its agent starts well and then says nothing more, whenever it is tried.
+#[test]
+fn a_feature_that_always_ends_in_silence_is_parked_in_the_end() {
+    let mut world = World::of(features(2));
+    let hands = vec![world.coder(100)];
+    let job = world.job(&hands[0]);
+    let work = mergeable(&[job.features[0].id], &commit(0), &commit(1));
+    world.report(&hands[0], job.attempt, work);
+    world.git_says(job.attempt, true, &commit(1));
+    world.heard(hands[0].connection);
+    world.say(hands[0].connection, WorkerMessage::Ready);
+    let mut sessions = 0;
+    let parked = |world: &World| world.count(|event| matches!(event, Event::FeatureParked(_)));
+    for _ in 0..4 * 3_600 {
+        for (at, attempt) in jobs(&mut world, &hands) {
+            sessions += 1;
+            world.progress(&hands[at], attempt, Phase::Session, 1);
+            fails(&mut world, &hands[at], attempt, silence());
+        }
+        if parked(&world) > 0 {
+            break;
+        }
+        world.say(hands[0].connection, WorkerMessage::Heartbeat);
+        world.pass(1_000);
+    }
+    assert_eq!(parked(&world), 1, "after {sessions} sessions");
+    assert!((7..=11).contains(&sessions), "{sessions} sessions");
+}

@@ -117,7 +117,11 @@ impl Player {
                 self.run(command).await?;
             }
             Step::PauseMs(ms) => tokio::time::sleep(Duration::from_millis(*ms)).await,
-            Step::Hang { detached } => hang(*detached, &self.known.worktree).await?,
+            // A command that never ends, and not a provider that does not answer.
+            Step::Hang { detached } => {
+                self.begin("Run a command that never ends", ToolKind::Execute);
+                hang(*detached, &self.known.worktree).await?;
+            }
             Step::CrashWriting { path, text } => self.crash(path, text).await?,
             Step::Stop(reason) => {
                 return Ok(Flow::Stop(match reason {

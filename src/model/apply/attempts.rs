@@ -69,6 +69,7 @@ pub fn started(state: &mut State, recorded: &Recorded, event: &AttemptStarted) {
         remaining: job.features.clone(),
         cancelled: None,
         excused: false,
+        answered: false,
         used: Default::default(),
         job,
     };

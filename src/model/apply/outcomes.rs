@@ -11,6 +11,7 @@ use crate::model::report::Verdict;
 use crate::model::state::{Broken, FAILURES_REMEMBERED, Feature, Merge, OpenMerge, State};
 
 pub fn merge_started(state: &mut State, event: &MergeStarted) {
+    state.provider_streak = 0;
     state.merge = Some(OpenMerge {
         attempt: event.attempt,
         onto: event.onto.clone(),
@@ -146,6 +147,7 @@ fn tally(state: &mut State, kind: FailureKind) {
 }
 
 pub fn failed(state: &mut State, event: &FeatureFailed) {
+    state.provider_streak = 0;
     tally(state, event.failure.kind);
     state.close_feature(event.attempt, event.feature);
     let Some(slot) = state.left(event.feature) else {
@@ -156,7 +158,10 @@ pub fn failed(state: &mut State, event: &FeatureFailed) {
             feature.failures = feature.failures.saturating_add(1);
         }
         feature.lost_streak = 0;
-        feature.troubled = 0;
+        // What became its own failure by happening again and again is still its own the next time.
+        if event.failure.kind != FailureKind::AgentCrashed {
+            feature.troubled = 0;
+        }
         feature.not_before = event.not_before;
         remember(feature, &event.failure);
     });

@@ -16,6 +16,7 @@ pub fn started(state: &mut State, recorded: &Recorded, event: &RunStarted) {
     }
     state.settings = event.settings.clone();
     state.limited = None;
+    state.provider_streak = 0;
     state.notices = Notices {
         told: state.notices.told,
         ..Notices::default()
@@ -36,6 +37,7 @@ pub fn started(state: &mut State, recorded: &Recorded, event: &RunStarted) {
 pub fn resumed(state: &mut State) {
     state.paused = None;
     state.limited = None;
+    state.provider_streak = 0;
     state.troubled = None;
 }
 
@@ -45,6 +47,7 @@ pub fn limited(state: &mut State, recorded: &Recorded, event: &ProviderLimited) 
     }
     let before = state.limited.take();
     let streak = before.as_ref().map_or(0, |before| before.streak);
+    let streak = streak.max(state.provider_streak);
     let fresh = Limited {
         until: event.until,
         since: recorded.sequence,
@@ -58,6 +61,7 @@ pub fn limited(state: &mut State, recorded: &Recorded, event: &ProviderLimited) 
         Some(before) if event.attempt.0 < before.since.0 => Limited { streak, ..fresh },
         _ => fresh,
     });
+    state.provider_streak = state.limited.as_ref().map_or(0, |limited| limited.streak);
 }
 
 pub fn settings_changed(state: &mut State, event: &SettingsChanged) {

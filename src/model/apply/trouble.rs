@@ -3,17 +3,25 @@
 use crate::model::event::{CrewRecovered, CrewTroubled, Recorded};
 use crate::model::ids::FeatureId;
 use crate::model::state::{Limited, State, Troubled};
-use crate::model::trouble::MET_MAX;
+use crate::model::trouble::{MET_MAX, TroubleKind};
 
 pub fn troubled(state: &mut State, recorded: &Recorded, event: &CrewTroubled) {
-    let features = match state.attempts.get_mut(&event.attempt) {
+    let (features, answered) = match state.attempts.get_mut(&event.attempt) {
         Some(open) => {
             open.excused = true;
-            open.remaining.clone()
+            (open.remaining.clone(), open.answered)
         }
-        None => Vec::new(),
+        None => (Vec::new(), false),
     };
+    let provider = event.kind == TroubleKind::Provider;
+    if provider && answered {
+        // The provider worked for it: perhaps it is the feature's own, if that happens often.
+        for &feature in &features {
+            count(state, feature);
+        }
+    }
     let before = state.troubled.take();
+    let known = if provider { state.provider_streak } else { 0 };
     let mut trouble = match before {
         // One that was in progress when the problem occurred reports the same thing again.
         Some(before) if !before.is_probe(event.attempt) => before,
@@ -27,6 +35,7 @@ pub fn troubled(state: &mut State, recorded: &Recorded, event: &CrewTroubled) {
             streak: before
                 .as_ref()
                 .map_or(0, |before| before.streak)
+                .max(known)
                 .saturating_add(1),
             met: before.map(|before| before.met).unwrap_or_default(),
         },
@@ -36,10 +45,24 @@ pub fn troubled(state: &mut State, recorded: &Recorded, event: &CrewTroubled) {
             trouble.met.push(feature);
         }
     }
+    if provider {
+        state.provider_streak = trouble.streak;
+    }
     state.troubled = Some(trouble);
 }
 
+fn count(state: &mut State, feature: FeatureId) {
+    if let Some(slot) = state.left(feature) {
+        state.change(slot, |feature| {
+            feature.troubled = feature.troubled.saturating_add(1);
+        });
+    }
+}
+
 pub fn recovered(state: &mut State, recorded: &Recorded, event: &CrewRecovered) {
+    if let Some(open) = state.attempts.get_mut(&event.attempt) {
+        open.answered = true;
+    }
     // A refusal that only a person can settle stays, whatever an attempt got to.
     let over = |limited: &mut Limited| limited.is_probe(event.attempt) && limited.ends();
     state.limited.take_if(over);

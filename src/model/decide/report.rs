@@ -254,6 +254,7 @@ impl Reported<'_> {
             FailureKind::ProviderLimited => {
                 let before = self.state.limited.as_ref();
                 let streak = before.map_or(0, |limited| limited.streak);
+                let streak = streak.max(self.state.provider_streak);
                 let backoff = |streak| provider_backoff_ms(streak, self.jitter);
                 let wait = match until {
                     // The first time it is believed. A streak of limits that end at once is one

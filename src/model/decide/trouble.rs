@@ -5,7 +5,7 @@ use crate::model::event::{CrewRecovered, CrewTroubled, Event};
 use crate::model::evidence::Failure;
 use crate::model::ids::{AttemptId, Timestamp};
 use crate::model::state::{Attempt, State};
-use crate::model::trouble::{OWN_MAX, Trouble, TroubleKind, backoff_ms};
+use crate::model::trouble::{Trouble, TroubleKind, backoff_ms};
 
 /// The event with which an attempt's problem becomes one of all workers.
 pub fn troubled(
@@ -16,6 +16,10 @@ pub fn troubled(
     jitter: u64,
 ) -> Event {
     let streak = state.troubled.as_ref().map_or(0, |open| open.streak);
+    let streak = match trouble.kind {
+        TroubleKind::Provider => streak.max(state.provider_streak),
+        _ => streak,
+    };
     CrewTroubled {
         attempt,
         kind: trouble.kind,
@@ -59,9 +63,10 @@ pub fn is_outcome(event: &Event) -> bool {
 /// True if each feature of the job has met such problems repeatedly, always alone and while others
 /// got further: then the machine is not to blame.
 pub fn is_own(state: &State, open: &Attempt, trouble: &Trouble) -> bool {
+    let most = trouble.kind.own_after();
     let often = |id: &_| {
         let feature = state.feature(*id);
-        feature.is_some_and(|feature| feature.troubled >= OWN_MAX)
+        feature.is_some_and(|feature| feature.troubled >= most)
     };
     trouble.kind.may_be_own() && !open.remaining.is_empty() && open.remaining.iter().all(often)
 }

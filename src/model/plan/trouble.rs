@@ -50,7 +50,7 @@ pub fn due(state: &State, world: &World) -> Option<(RunOutcome, String)> {
         return None;
     }
     let trouble = state.troubled.as_ref()?;
-    let words = clip(trouble.reason.trim(), WORDS_BYTES_MAX);
+    let words = clip(trouble.reason.trim(), WORDS_BYTES_MAX).trim_end_matches('.');
     let (waited, advice) = (format::duration(waited_ms), trouble.kind.advice());
     let what = match trouble.kind {
         TroubleKind::Provider => "no agent has done any work",

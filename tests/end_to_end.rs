@@ -372,9 +372,7 @@ echo x > "f$CREWLOG_FEATURE.txt"
     let merged = project.merged("crewlog/test");
     assert_eq!(merged.len(), 3, "{merged:?}");
     let sessions = fs::read_to_string(project.home().join("sessions")).expect("the count");
-    assert_eq!(
-        sessions.lines().count(),
-        5,
-        "one probe, and no session for nothing"
-    );
+    // One or two that fail, because the others may start together, and no session for nothing.
+    let count = sessions.lines().count();
+    assert!((4..=5).contains(&count), "{count} sessions");
 }

@@ -22,7 +22,7 @@ max_attempts = 10
 [agent]
 driver = "command"
 program = "sh"
-args = ["-c", '''grep -Eq '"attempt_number": ?1,' "$CREWLOG_JOB" && test $((CREWLOG_FEATURE % 3)) = 0 && exit 1; echo x > "f$CREWLOG_FEATURE.txt"''']
+args = ["-c", '''grep -Eq '"attempt_number": ?1,' "$CREWLOG_JOB" && test $((CREWLOG_FEATURE % 3)) = 0 && echo x > junk && exit 1; echo x > "f$CREWLOG_FEATURE.txt"''']
 "#;
 
 fn backlog() -> String {

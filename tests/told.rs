@@ -96,7 +96,7 @@ fn a_config_that_is_changed_during_a_run_is_not_believed() {
     fs::write(&weak_file, weak).expect("a file");
     let own = project.root.join(".crewlog/config.toml");
     let agent = format!(
-        "if ! [ -e {0}.done ]; then cp {0} {1}; touch {0}.done; kill -9 $(ps -o ppid= -p $(ps -o ppid= -p $PPID)); fi; sleep 1; exit 1",
+        "if ! [ -e {0}.done ]; then cp {0} {1}; touch {0}.done; kill -9 $(ps -o ppid= -p $(ps -o ppid= -p $PPID)); fi; echo x > junk; sleep 1; exit 1",
         weak_file.display(),
         own.display()
     );

@@ -113,6 +113,7 @@ fn run(words: &[&str]) -> (Option<i32>, String, String) {
         _ => env!("CARGO_BIN_EXE_scheduler"),
     };
     let mut command = process::Command::new(program);
+    let _alone = crate::alone();
     let output = command.args(&words[1..]).env("COLUMNS", "80").output();
     let output = output.expect("the program starts");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");

@@ -16,3 +16,13 @@ mod show;
 mod status;
 mod story;
 mod why;
+
+/// Held by whoever starts a program, and by whoever locks a log. A program inherits the locks of this
+/// process until it is executed, so that a lock that was released would still be held.
+static PROGRAMS: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    PROGRAMS
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}

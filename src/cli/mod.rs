@@ -2,6 +2,7 @@
 //!
 //! This module has no rules of the run: it reads the log, sends commands, and prints views.
 
+mod allocator;
 pub mod args;
 pub mod arguments;
 pub mod boundary;
@@ -41,6 +42,7 @@ use globals::Format;
 
 /// Runs the `scheduler` binary.
 pub fn scheduler(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    allocator::give_large_blocks_back();
     let mut arguments: Vec<OsString> = arguments.collect();
     if arguments.len() < 2 {
         // The bare name asks for help; that is not an error.

@@ -15,6 +15,7 @@ use crewlog::model::feature::FeatureSpec;
 use crewlog::model::ids::{
     AttemptId, CommandId, CommitId, ContentHash, Epoch, FeatureId, JobId, Sequence, WorkerId,
 };
+use crewlog::model::profile::ProfileName;
 use crewlog::model::report::{AttemptReport, JobFeature, Report};
 use crewlog::model::settings::{Settings, WorkerKind};
 use crewlog::protocol::{
@@ -161,6 +162,7 @@ impl Project {
 
     pub fn offer(&self, kind: WorkerKind, features: Vec<JobFeature>) -> JobOffer {
         JobOffer {
+            profile: Some(ProfileName::unnamed()),
             job: JobId(6),
             attempt: AttemptId(7),
             kind,

@@ -44,8 +44,9 @@ impl Machine {
         }
         bound(open, &mut waiting.report.report);
         let called_off = open.cancelled.is_some();
-        if state.uses_agent(attempt) {
-            self.workless.look_at(&mut waiting.report);
+        if let Some(profile) = state.profile_of(attempt).cloned() {
+            let workless = self.workless.entry(profile).or_default();
+            workless.look_at(&mut waiting.report);
         }
         let state = self.core.state();
         let finished = matches!(waiting.report.report, Report::Mergeable(_));

@@ -70,6 +70,7 @@ fn offer(kind: WorkerKind, features: Vec<JobFeature>) -> JobOffer {
         job: JobId(6),
         attempt: ATTEMPT,
         kind,
+        profile: Some("claude".into()),
         attempt_number: 1,
         base: commit(1),
         branch: "crewlog/main".to_owned(),

@@ -220,6 +220,26 @@ impl SessionResult {
         }
     }
 
+    /// What a session tells last: what it used in all, and the limit that ended it.
+    pub(super) fn last_events(&self) -> Vec<AgentEvent> {
+        let mut events = Vec::new();
+        if !self.usage.is_zero() {
+            events.push(AgentEvent::Usage(self.usage));
+        }
+        let limited = [
+            SessionEnd::Limited,
+            SessionEnd::Overloaded,
+            SessionEnd::QuotaExhausted,
+        ];
+        if limited.contains(&self.end) {
+            events.push(AgentEvent::Limit {
+                until_ms: self.limit_until_ms,
+                kind: self.end,
+            });
+        }
+        events
+    }
+
     /// The kind of failure; `None` if it succeeded, or if somebody cancelled it.
     pub fn failure_kind(&self) -> Option<FailureKind> {
         if self.failure.is_some() {

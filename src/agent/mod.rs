@@ -13,6 +13,7 @@ mod lines;
 pub mod mask;
 pub mod placeholders;
 pub mod process;
+mod program;
 pub mod scripted;
 mod stderr;
 pub mod transcript;

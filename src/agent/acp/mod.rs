@@ -21,6 +21,7 @@ use self::transport::AcpTransport;
 use super::driver::{AgentEvent, Driver, Session, SessionResult, one_line};
 use super::placeholders::{self, PlaceholderError, Values};
 use super::process::{ProgramEnd, Tree};
+use super::program::without_terminal_event;
 use super::stderr::{self, Complaints};
 use super::watch::{Stop, Watch};
 use crate::model::evidence::{FailureKind, SessionEnd};
@@ -213,7 +214,10 @@ fn result_of(
         }
         Ending::Agreed => SessionResult::new(SessionEnd::Completed, "the session was agreed on"),
         Ending::Unusable(why) => SessionResult::unusable(why),
-        Ending::Closed => closed(program, stderr_tail),
+        // An agent without an end of its own was ended by us, when its output had ended.
+        Ending::Closed => {
+            without_terminal_event(program.unwrap_or(ProgramEnd::Exited(0)), stderr_tail)
+        }
         Ending::Stopped(why, answer) => {
             if let Some(answer) = answer {
                 usage = updates.usage(Some(&answer));
@@ -224,24 +228,4 @@ fn result_of(
     result.usage = usage;
     result.exit_code = program.map(ProgramEnd::code);
     result
-}
-
-/// The agent's output ended before its terminal event. That is a failure however the agent ended;
-/// its end says which.
-fn closed(program: Option<ProgramEnd>, stderr_tail: &str) -> SessionResult {
-    let colon = if stderr_tail.is_empty() { "" } else { ": " };
-    match program {
-        Some(ProgramEnd::Signalled(signal)) => SessionResult::new(
-            SessionEnd::Crashed,
-            format!("the agent was ended by signal {signal}{colon}{stderr_tail}"),
-        ),
-        Some(ProgramEnd::Exited(code)) if code != 0 => SessionResult::new(
-            SessionEnd::Crashed,
-            format!("the agent exited with {code}{colon}{stderr_tail}"),
-        ),
-        _ => SessionResult::new(
-            SessionEnd::NoTerminalEvent,
-            format!("the agent's output ended before its turn did{colon}{stderr_tail}"),
-        ),
-    }
 }

@@ -15,7 +15,6 @@ use crate::agent::driver::{AgentEvent, SessionResult, one_line};
 use crate::agent::lines::{Line, LineSplitter};
 use crate::agent::transcript::{Direction, Transcript};
 use crate::agent::watch::Watch;
-use crate::model::evidence::SessionEnd;
 
 /// A message may contain a whole file, twice in a diff.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -96,19 +95,8 @@ impl AcpTransport {
     /// The last events of a session. A receiver that is too slow for them finds the same in the
     /// result: the end of a session waits for no receiver.
     pub(super) fn close(&self, result: &SessionResult) {
-        if !result.usage.is_zero() {
-            let _ = self.events.try_send(AgentEvent::Usage(result.usage));
-        }
-        let limited = [
-            SessionEnd::Limited,
-            SessionEnd::Overloaded,
-            SessionEnd::QuotaExhausted,
-        ];
-        if limited.contains(&result.end) {
-            let _ = self.events.try_send(AgentEvent::Limit {
-                until_ms: result.limit_until_ms,
-                kind: result.end,
-            });
+        for event in result.last_events() {
+            let _ = self.events.try_send(event);
         }
     }
 

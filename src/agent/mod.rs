@@ -8,6 +8,7 @@ pub mod acp;
 pub mod cage;
 pub mod command;
 pub mod driver;
+mod errors;
 pub mod limits;
 mod lines;
 pub mod mask;

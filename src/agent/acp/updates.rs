@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::errors::by_prose;
 use crate::agent::driver::{AgentEvent, Role, one_line};
+use crate::agent::errors::by_prose;
 use crate::model::clip::clip_marked;
 use crate::model::evidence::{SessionEnd, Usage};
 

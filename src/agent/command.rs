@@ -6,6 +6,7 @@ use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use super::driver::{AgentEvent, Driver, Role, Session, SessionResult, one_line};
+use super::errors::by_prose;
 use super::lines::Line;
 use super::placeholders::{self, PlaceholderError, Values};
 use super::process::ProgramEnd;
@@ -104,13 +105,23 @@ impl Said {
         }
     }
 
-    /// True for a program that has printed little more than that somebody must log in.
-    fn is_login_missing(&self, stderr_tail: &str) -> bool {
-        let says = |line: &str| {
-            let line = line.to_lowercase();
-            LOGIN_WORDS.iter().any(|words| line.contains(words))
+    /// What keeps a program from working that has printed little more than this: somebody must log
+    /// in, wait, or pay. Also the line that says so.
+    fn refusal<'s>(&'s self, complaint: &'s str) -> Option<(SessionEnd, &'s str)> {
+        let of = |line: &str| {
+            let low = line.to_lowercase();
+            match by_prose(line) {
+                _ if LOGIN_WORDS.iter().any(|words| low.contains(words)) => {
+                    Some(SessionEnd::AuthFailed)
+                }
+                limit @ Some(SessionEnd::Limited | SessionEnd::QuotaExhausted) => limit,
+                _ => None,
+            }
         };
-        self.lines <= REFUSAL_LINES_MAX && (says(&self.last) || says(stderr_tail))
+        let mut lines = [complaint, &self.last]
+            .into_iter()
+            .filter(|_| self.lines <= REFUSAL_LINES_MAX);
+        lines.find_map(|line| Some((of(line)?, line)))
     }
 }
 
@@ -122,6 +133,7 @@ impl Reader for Said {
         Some(AgentEvent::Started {
             session_id: String::new(),
             model: (!self.model.is_empty()).then(|| self.model.clone()),
+            agent: String::new(),
         })
     }
 
@@ -139,6 +151,12 @@ impl Reader for Said {
     }
 }
 
+/// What the output of a program says; see [`program::replay`].
+#[cfg(test)]
+pub(super) fn replay(output: &[u8], end: Option<ProgramEnd>) -> (Vec<AgentEvent>, SessionResult) {
+    program::replay(Said::default(), output, end)
+}
+
 /// What the program's end means.
 fn result_of(program: ProgramEnd, stderr_tail: &str, said: &Said) -> SessionResult {
     let colon = if stderr_tail.is_empty() { "" } else { ": " };
@@ -147,25 +165,17 @@ fn result_of(program: ProgramEnd, stderr_tail: &str, said: &Said) -> SessionResu
             SessionEnd::Completed,
             "the program exited with 0".to_owned(),
         ),
-        ProgramEnd::Exited(code) if said.is_login_missing(stderr_tail) => {
-            let words = if stderr_tail.is_empty() {
-                &said.last
-            } else {
-                stderr_tail
-            };
-            (
-                SessionEnd::AuthFailed,
-                format!("the program exited with {code}: {words}"),
-            )
-        }
         ProgramEnd::Signalled(signal) => (
             SessionEnd::Crashed,
             format!("the program was killed by signal {signal}{colon}{stderr_tail}"),
         ),
-        ProgramEnd::Exited(code) => (
-            SessionEnd::Crashed,
-            format!("the program exited with {code}{colon}{stderr_tail}"),
-        ),
+        ProgramEnd::Exited(code) => match said.refusal(stderr_tail) {
+            Some((end, line)) => (end, format!("the program exited with {code}: {line}")),
+            None => (
+                SessionEnd::Crashed,
+                format!("the program exited with {code}{colon}{stderr_tail}"),
+            ),
+        },
     };
     SessionResult::new(end, reason)
 }

@@ -71,7 +71,7 @@ pub(super) async fn run<R: Reader>(
             tokio::join!(
                 feed(stdin, session),
                 listen(stdout, session, &watch, &events, &mut reader),
-                stderr::drain(errors, &session.transcript, &mut complaints),
+                stderr::drain(errors, &session.transcript, &events, &mut complaints),
             );
         };
         let mut streams = std::pin::pin!(streams.fuse());
@@ -92,11 +92,12 @@ pub(super) async fn run<R: Reader>(
     };
     let ended = tree.wait().await;
     let mut result = match stop {
-        Some(stop) => stopped(&reader, &watch, stop),
+        Some(stop) => stopped(&reader, watch.result_of(stop)),
         // What follows a limit must not depend on which side is faster.
-        None if watch.is_overstepped() => {
-            stopped(&reader, &watch, Stop::Limit(FailureKind::StepLimit))
-        }
+        None if watch.is_overstepped() => stopped(
+            &reader,
+            watch.result_of(Stop::Limit(FailureKind::StepLimit)),
+        ),
         None => SessionResult {
             exit_code: Some(ended.end.code()),
             ..reader.end(ended.end, complaints.last())
@@ -116,15 +117,43 @@ pub(super) async fn run<R: Reader>(
     result
 }
 
-fn stopped(reader: &impl Reader, watch: &Watch, stop: Stop) -> SessionResult {
-    let result = watch.result_of(stop);
-    if stop == Stop::Limit(FailureKind::IdleLimit)
+/// The result of a program that we ended with this result.
+fn stopped(reader: &impl Reader, result: SessionResult) -> SessionResult {
+    if result.failure == Some(FailureKind::IdleLimit)
         && let Some(known) = reader.silence()
     {
         let reason = format!("{}; then {}", known.reason, result.reason);
         return SessionResult { reason, ..known };
     }
     reader.stopped(result)
+}
+
+/// What a program's output says: its events, and the session's result if the program ended in this
+/// way by itself; `None` if it was ended for its silence.
+pub(super) fn replay(
+    mut reader: impl Reader,
+    output: &[u8],
+    end: Option<ProgramEnd>,
+) -> (Vec<AgentEvent>, SessionResult) {
+    fn splitter<R: Reader>(_: &R) -> LineSplitter {
+        LineSplitter::new(R::LINE_BYTES_MAX)
+    }
+    let mut splitter = splitter(&reader);
+    let mut events: Vec<AgentEvent> = reader.begin().into_iter().collect();
+    let mut lines = splitter.push(output);
+    lines.extend(splitter.finish());
+    events.extend(lines.iter().flat_map(|line| reader.line(line)));
+    let result = match end {
+        Some(end) => reader.end(end, ""),
+        None => stopped(
+            &reader,
+            SessionResult {
+                failure: Some(FailureKind::IdleLimit),
+                ..SessionResult::new(SessionEnd::Cancelled, "the agent was silent")
+            },
+        ),
+    };
+    (events, result)
 }
 
 /// The program's output ended without a terminal event. That is a failure however the program

@@ -166,6 +166,7 @@ async fn handshake(
         own_executable: own_executable.to_owned(),
         isolation: isolation(config.isolation),
         cage: None,
+        resume: None,
         limits: SessionLimits {
             idle_ms: HANDSHAKE_MS,
             time_ms: HANDSHAKE_MS,

@@ -4,7 +4,7 @@ mod errors;
 mod files;
 mod session;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod transport;
 mod updates;
 
@@ -92,11 +92,12 @@ impl AcpDriver {
             return SessionResult::unusable("the agent was started without pipes");
         };
         let errors = tree.stderr.take();
+        let told = events.clone();
         let transport = AcpTransport::new(session.transcript.clone(), Arc::clone(&watch), events);
         let config = self.config(&session, &watch);
         let mut complaints = Complaints::default();
         let (ending, program) = {
-            let drain = stderr::drain(errors, &session.transcript, &mut complaints);
+            let drain = stderr::drain(errors, &session.transcript, &told, &mut complaints);
             let mut drain = std::pin::pin!(drain.fuse());
             let stop = watch.stopped(&session.cancel);
             let conversation = async {

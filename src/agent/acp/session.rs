@@ -225,7 +225,7 @@ async fn set_up(
     let initialize = InitializeRequest::new(ProtocolVersion::V1)
         .client_capabilities(ClientCapabilities::new().fs(files))
         .client_info(Implementation::new("crewlog", env!("CARGO_PKG_VERSION")));
-    ask(agent, &initialize).await.map_err(end_of_error)?;
+    let capable = ask(agent, &initialize).await.map_err(end_of_error)?;
     if let Some(method) = &config.settings.auth_method {
         let authenticate = AuthenticateRequest::new(method.clone());
         ask(agent, &authenticate).await.map_err(end_of_error)?;
@@ -248,6 +248,7 @@ async fn set_up(
         .emit(AgentEvent::Started {
             session_id: one_line(&id),
             model: model_of(&answer),
+            agent: name_of(&capable),
         })
         .await;
     Ok(id)
@@ -275,6 +276,13 @@ fn refused_mode(mode: &str, session: &Value, error: Error) -> Ending {
 }
 
 /// The model that a new session says it uses.
+/// The agent's name and version; empty if it does not say.
+fn name_of(capable: &Value) -> String {
+    let part = |key: &str| capable.pointer(key).and_then(Value::as_str).unwrap_or("");
+    let words = format!("{} {}", part("/agentInfo/name"), part("/agentInfo/version"));
+    one_line(&words)
+}
+
 fn model_of(session: &Value) -> Option<String> {
     let current = session.pointer("/models/currentModelId");
     let option = || {

@@ -18,6 +18,33 @@ fn mode_in(recording: &str) -> Option<String> {
     Some(set["msg"]["params"]["modeId"].as_str()?.to_owned())
 }
 
+/// Plays a recording to our side.
+async fn play(recording: &str) -> Played {
+    let entries = recording.lines().map(serde_json::from_str::<Value>);
+    let rejects = entries
+        .flatten()
+        .any(|entry| entry["msg"]["result"]["outcome"]["optionId"] == "reject");
+    let settings = AcpSettings {
+        mode: mode_in(recording),
+        permission: match rejects {
+            true => Permission::Deny,
+            false => Permission::Allow,
+        },
+        ..AcpSettings::default()
+    };
+    drive(settings, LIMITS, async |stream, cancel, worktree| {
+        let agent = FakeAgent::new(stream, cancel, &worktree);
+        agent.play(recording).await;
+    })
+    .await
+}
+
+/// What a recording comes to.
+pub(in crate::agent) async fn replay(recording: &str) -> (Vec<AgentEvent>, SessionResult) {
+    let played = play(recording).await;
+    (played.events, played.result)
+}
+
 /// A recording and its expected result: tool calls begun, succeeded, failed; texts; denials; tokens
 /// in and out; cost in millionths.
 type Row = (&'static str, SessionEnd, [usize; 3], usize, usize, [u64; 3]);
@@ -158,20 +185,7 @@ const ROWS: &[Row] = &[
 async fn recordings_of_real_agents_are_understood() {
     for (name, end, tools, texts, denials, used) in ROWS {
         let recording = read(&format!("acp-{name}.jsonl"));
-        let permission = match *denials {
-            0 => Permission::Allow,
-            _ => Permission::Deny,
-        };
-        let settings = AcpSettings {
-            mode: mode_in(&recording),
-            permission,
-            ..AcpSettings::default()
-        };
-        let played = drive(settings, LIMITS, async |stream, cancel, worktree| {
-            let agent = FakeAgent::new(stream, cancel, &worktree);
-            agent.play(&recording).await;
-        })
-        .await;
+        let played = play(&recording).await;
         assert_eq!(played.result.end, *end, "{name}: {:?}", played.result);
         assert_eq!(played.result.failure, None, "{name}");
         let found = [

@@ -104,7 +104,7 @@ pub async fn check_agents(config: &Config, own_executable: &Path) -> Result<(), 
             _ => "Start it by hand to see what it needs",
         };
         return Err(PreflightError::NoSession {
-            program: agent.program.clone(),
+            program: agent.program().to_owned(),
             reason: result.reason,
             advice,
         });

@@ -49,7 +49,8 @@ pub struct AcpSettings {
     pub auth_method: Option<String>,
     /// The answer to requests for permission.
     pub permission: Permission,
-    /// The value of `{model}` in the arguments.
+    /// The value of `{model}` in the arguments, and the model to set if the agent lets us choose;
+    /// empty keeps the agent's own.
     pub model: String,
     /// End after session and mode are set, before any prompt: this costs no token, and shows
     /// whether the agent can be used.
@@ -158,6 +159,7 @@ impl AcpDriver {
             prompt: session.prompt.clone(),
             worktree: session.worktree.clone(),
             settings: self.settings.clone(),
+            resume: session.resume.clone(),
             grace: watch.grace(),
         }
     }
@@ -215,6 +217,10 @@ fn result_of(
         }
         Ending::Agreed => SessionResult::new(SessionEnd::Completed, "the session was agreed on"),
         Ending::Unusable(why) => SessionResult::unusable(why),
+        Ending::UnknownSession(why) => SessionResult {
+            unknown_session: true,
+            ..SessionResult::new(SessionEnd::Crashed, why)
+        },
         // An agent without an end of its own was ended by us, when its output had ended.
         Ending::Closed => {
             without_terminal_event(program.unwrap_or(ProgramEnd::Exited(0)), stderr_tail)

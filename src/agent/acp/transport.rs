@@ -2,6 +2,7 @@
 //! notifications become events, and invalid lines never reach the crate, which would answer them.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use agent_client_protocol::Error;
@@ -31,6 +32,8 @@ pub(super) struct AcpTransport {
     watch: Arc<Watch>,
     events: mpsc::Sender<AgentEvent>,
     updates: Mutex<Updates>,
+    /// The agent tells what happened in an earlier session.
+    deaf: AtomicBool,
     requests: Semaphore,
     /// One permit for each running file operation. The operation keeps it, because it outlives the
     /// conversation that asked for it.
@@ -48,6 +51,7 @@ impl AcpTransport {
             watch,
             events,
             updates: Mutex::default(),
+            deaf: AtomicBool::new(false),
             requests: Semaphore::new(REQUESTS_MAX),
             files: Arc::new(Semaphore::new(REQUESTS_MAX)),
         })
@@ -77,6 +81,11 @@ impl AcpTransport {
             self.files.close();
             drop(all);
         }
+    }
+
+    /// Whether updates are left out.
+    pub(super) fn set_deaf(&self, deaf: bool) {
+        self.deaf.store(deaf, Ordering::Relaxed);
     }
 
     /// What the session's updates have reported so far.
@@ -119,6 +128,7 @@ impl AcpTransport {
         let method = message.get("method").and_then(Value::as_str);
         let id = message.get("id").filter(|id| !id.is_null());
         match (method, id) {
+            (Some("session/update"), None) if self.deaf.load(Ordering::Relaxed) => None,
             (Some("session/update"), None) => {
                 let params = message.get("params").unwrap_or(&Value::Null);
                 let events = self.updates().on_update(params);

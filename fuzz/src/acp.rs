@@ -110,6 +110,7 @@ fn session_in(worktree: &Path) -> Session {
         own_executable: PathBuf::new(),
         isolation: Isolation::Auto,
         cage: None,
+        resume: None,
         limits: SessionLimits {
             idle_ms: 20_000,
             time_ms: 20_000,
@@ -222,10 +223,12 @@ fn told(events: &[AgentEvent]) {
                 assert_eq!(open.insert(id, true), None, "{id:?} began twice");
                 (title, line_max)
             }
-            AgentEvent::ToolEnd { id, summary, .. } => {
+            AgentEvent::ToolEnd { id, output, .. } => {
                 assert_eq!(open.insert(id, false), Some(true), "{id:?} ended otherwise");
-                (summary, line_max)
+                (output, AgentEvent::OUTPUT_BYTES_MAX + 3)
             }
+            AgentEvent::Plan { text } => (text, AgentEvent::OUTPUT_BYTES_MAX + 3),
+            AgentEvent::Complaint { line } => (line, line_max),
             AgentEvent::Text { text, .. } => (text, AgentEvent::TEXT_BYTES_MAX + 3),
             AgentEvent::Started { session_id, .. } => (session_id, line_max),
             AgentEvent::Denied { what } => (what, line_max),

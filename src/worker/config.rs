@@ -73,6 +73,10 @@ pub enum Driver {
     /// The Agent Client Protocol over the agent's standard input and output.
     #[default]
     Acp,
+    /// Claude Code, by its own stream.
+    Claude,
+    /// Codex, by its own stream.
+    Codex,
     /// Any program, with the prompt on its standard input and in a file.
     Command,
 }
@@ -94,7 +98,8 @@ pub enum PermissionPolicy {
 pub struct AgentConfig {
     /// The protocol between worker and agent.
     pub driver: Driver,
-    /// The program: a name that is looked up in `PATH`, or a path (relative to the project).
+    /// The program: a name that is looked up in `PATH`, or a path (relative to the project). Empty
+    /// for the usual name of [`Driver::Claude`] and [`Driver::Codex`].
     pub program: String,
     /// Its arguments. The `command` driver replaces `{prompt_file}`, `{job_file}`,
     /// `{verdict_file}`, `{worktree}`, `{feature}` and `{attempt}` in them.
@@ -104,13 +109,27 @@ pub struct AgentConfig {
     /// Variables passed from the worker's environment only to this agent: its credentials, which
     /// checks and hooks do not need.
     pub pass_env: Vec<String>,
-    /// The ACP session mode to set after the session was created; empty keeps the agent's own.
+    /// The model, in the agent's own words; empty leaves it to the agent.
+    pub model: String,
+    /// The ACP session mode to set after the session was created, Claude Code's permission mode, or
+    /// Codex's sandbox; empty is what works without a person.
     pub mode: String,
     /// The answer to the agent's requests for permission.
     pub permission: PermissionPolicy,
     /// Paths that only this agent may write, such as the place of its login; absolute or below
     /// `~/`. The known paths of common agents are writable without this.
     pub cage_write: Vec<String>,
+}
+
+impl AgentConfig {
+    /// The program, or the driver's own if none is set.
+    pub fn program(&self) -> &str {
+        match self.driver {
+            Driver::Claude if self.program.trim().is_empty() => "claude",
+            Driver::Codex if self.program.trim().is_empty() => "codex",
+            _ => &self.program,
+        }
+    }
 }
 
 /// Shell commands in the worktree around an attempt. An empty one is not run.
@@ -306,11 +325,11 @@ impl Config {
                 next: SET_PROGRAM,
             })
         };
-        if self.agent.program.trim().is_empty() {
+        if self.agent.program().trim().is_empty() {
             return no_program("agent.program");
         }
         if let Some(agent) = &self.testing_agent
-            && agent.program.trim().is_empty()
+            && agent.program().trim().is_empty()
         {
             return no_program("testing_agent.program");
         }

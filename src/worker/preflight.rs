@@ -104,7 +104,7 @@ pub async fn check_agents(config: &Config, own_executable: &Path) -> Result<(), 
             _ => "Start it by hand to see what it needs",
         };
         return Err(PreflightError::NoSession {
-            program: agent.program.clone(),
+            program: agent.program().to_owned(),
             reason: result.reason,
             advice,
         });
@@ -166,6 +166,7 @@ async fn handshake(
         own_executable: own_executable.to_owned(),
         isolation: isolation(config.isolation),
         cage: None,
+        resume: None,
         limits: SessionLimits {
             idle_ms: HANDSHAKE_MS,
             time_ms: HANDSHAKE_MS,

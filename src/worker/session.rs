@@ -69,6 +69,7 @@ impl Executor {
             own_executable: self.own_executable.clone(),
             isolation: self.isolation(),
             cage,
+            resume: None,
             limits: SessionLimits {
                 idle_ms: settings.idle_limit_ms,
                 // The machine enforces the whole attempt's limit; this one is never tighter.
@@ -251,12 +252,23 @@ fn line(event: &AgentEvent) -> Option<String> {
         AgentEvent::Text { text, .. } => text.as_str(),
         AgentEvent::ToolStart { title, .. } => title.as_str(),
         AgentEvent::ToolEnd { ok: true, .. } | AgentEvent::Usage(_) => return None,
-        AgentEvent::ToolEnd { summary, .. } => return Some(format!("failed: {summary}")),
+        AgentEvent::ToolEnd { output, .. } => {
+            return Some(format!(
+                "failed: {}",
+                first_line(output).unwrap_or_default()
+            ));
+        }
         AgentEvent::Denied { what } => return Some(format!("denied: {what}")),
         AgentEvent::Limit { .. } => "the provider limits the agent",
         AgentEvent::Retry { reason } => return Some(format!("retrying: {reason}")),
-        AgentEvent::Raw { .. } => return None,
+        AgentEvent::Plan { .. } | AgentEvent::Complaint { .. } | AgentEvent::Raw { .. } => {
+            return None;
+        }
     };
+    first_line(text)
+}
+
+fn first_line(text: &str) -> Option<String> {
     let line = text.lines().map(str::trim).find(|line| !line.is_empty());
     line.map(str::to_owned)
 }

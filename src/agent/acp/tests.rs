@@ -1,7 +1,7 @@
 //! Agents that are played to our side of the conversation through a pair of pipes: recordings of
 //! real ones, in `recordings`, and some that misbehave.
 
-mod recordings;
+pub(in crate::agent) mod recordings;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -169,6 +169,7 @@ async fn drive(
         own_executable: PathBuf::new(),
         isolation: Isolation::default(),
         cage: None,
+        resume: None,
         limits,
         transcript,
         cancel: cancel.clone(),

@@ -85,7 +85,7 @@ fn of_config(project: &Project, config: &Config) -> Result<ConfigFacts, Error> {
     let worker = config.worker(project)?;
     let agents = [Some(&worker.agent), worker.testing_agent.as_ref()];
     let agents = agents.into_iter().flatten();
-    let agents = agents.map(|agent| (agent.program.clone(), find(project, &agent.program)));
+    let agents = agents.map(|agent| (agent.program().to_owned(), find(project, agent.program())));
     Ok(ConfigFacts {
         path: project.config.clone(),
         isolation: worker.isolation,

@@ -122,7 +122,7 @@ impl Config {
         }
         // Only workers need an agent, so that only they report that it is missing.
         let mut worker = self.worker_config(Places::default());
-        if worker.agent.program.trim().is_empty() {
+        if worker.agent.program().trim().is_empty() {
             "none yet".clone_into(&mut worker.agent.program);
         }
         self.check_worker(&worker)

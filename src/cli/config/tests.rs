@@ -213,7 +213,7 @@ fn what_is_wrong_is_said_with_its_line() {
         ),
         (
             "[agent]\ndriver = \"telepathy\"",
-            ":2: agent.driver: unknown variant `telepathy`, expected `acp` or `command`",
+            ":2: agent.driver: unknown variant `telepathy`, expected one of `acp`, `claude`, `codex`, `command`",
             "",
         ),
         (

@@ -143,7 +143,7 @@ impl Attempt {
 
     pub(super) fn enter(&mut self, stage: Stage) {
         if let Stage::Working { step, .. } | Stage::Settling { step, .. } = &self.stage {
-            self.got_to = step.phase();
+            self.got_to = self.phase_of(step);
         }
         self.stage = stage;
     }
@@ -217,9 +217,19 @@ impl Attempt {
                 // stopped it is over.
                 _ => self.got_to,
             },
-            Stage::Working { step, .. } | Stage::Settling { step, .. } => step.phase(),
+            Stage::Working { step, .. } | Stage::Settling { step, .. } => self.phase_of(step),
         };
         Some((self.id, phase))
+    }
+
+    /// The phase of a step. An agent that has done nothing gets no further than its session, because
+    /// a phase beyond it says that its provider answers.
+    fn phase_of(&self, step: &WorkStep) -> Phase {
+        let phase = step.phase();
+        match self.is_workless() {
+            true => phase.min(Phase::Session),
+            false => phase,
+        }
     }
 
     /// How far it has got when this step ends.

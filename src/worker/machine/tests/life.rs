@@ -3,7 +3,7 @@
 use super::*;
 use crate::model::command::Problem;
 use crate::model::end_reason::EndReason;
-use crate::protocol::HEARTBEAT_MS;
+use crate::protocol::{HEARTBEAT_MS, Phase};
 use crate::worker::machine::{Exit, STOP_LIMIT_MS};
 
 /// Points at which an attempt's outcome is still open.
@@ -434,6 +434,49 @@ fn progress_is_said_four_times_a_second_at_most() {
         progress(rig.raw(Input::Activity(activity("x".to_owned())))),
         0
     );
+}
+
+/// A phase beyond the session says that the agent has worked, and lets others go. An agent that ended
+/// its turn without a word or a deed may have had no provider, which the checks show.
+#[test]
+fn an_agent_that_has_done_nothing_gets_no_further_than_its_session() {
+    for worked in [true, false] {
+        let mut rig = Rig::at("session #5");
+        let mut ended = session(SessionEnd::Completed);
+        ended.seen = match worked {
+            true => WORKED,
+            false => Seen {
+                started: true,
+                ..Seen::default()
+            },
+        };
+        let mut phases = Vec::new();
+        let mut note = |effects: Vec<Effect>| {
+            phases.extend(effects.into_iter().filter_map(|effect| match effect {
+                Effect::Send(WorkerMessage::Progress { phase, .. }) => Some(phase),
+                _ => None,
+            }));
+        };
+        note(rig.raw(Input::Activity(activity("runs".to_owned()))));
+        for finished in [
+            Finished::Session(Box::new(ended)),
+            Finished::Hooked,
+            Finished::Committed,
+            Finished::Rebased(rebased(1, 2)),
+            Finished::Checked(vec![checks(5, &[1])]),
+        ] {
+            let result = Ok(finished);
+            let attempt = ATTEMPT;
+            note(rig.raw(Input::Done(Done { attempt, result })));
+            rig.now = rig.now.plus_ms(1_000);
+            note(rig.raw(Input::Tick));
+        }
+        let furthest = match worked {
+            true => Phase::Checking,
+            false => Phase::Session,
+        };
+        assert_eq!(phases.into_iter().max(), Some(furthest));
+    }
 }
 
 #[test]

@@ -170,6 +170,18 @@ impl Attempt {
         self.found.usage
     }
 
+    /// Whether an agent is or was at work.
+    pub(super) fn has_session(&self) -> bool {
+        let running = matches!(
+            &self.stage,
+            Stage::Working {
+                step: WorkStep::Session { .. },
+                ..
+            }
+        );
+        running || self.found.session.is_some()
+    }
+
     /// Whether a session has ended without any work.
     pub(super) fn is_workless(&self) -> bool {
         let session = self.found.session.as_ref();
@@ -339,6 +351,7 @@ impl Machine {
             attempt.id.0
         ));
         self.attempt = Some(attempt);
+        self.progress.steps = 0;
         self.work(now, WorkStep::Make);
     }
 

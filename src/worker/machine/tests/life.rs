@@ -479,6 +479,42 @@ fn an_agent_that_has_done_nothing_gets_no_further_than_its_session() {
     }
 }
 
+/// Steps of an earlier attempt's agent say nothing about the present one, which may get no answer.
+#[test]
+fn a_new_attempt_begins_without_steps() {
+    let steps = |effects: Vec<Effect>| -> Vec<u32> {
+        let said = effects.into_iter().filter_map(|effect| match effect {
+            Effect::Send(WorkerMessage::Progress { steps, .. }) => Some(steps),
+            _ => None,
+        });
+        said.collect()
+    };
+    let works = || {
+        let line = "works".to_owned();
+        Input::Activity(Activity { line, steps: 3 })
+    };
+    for kind in [WorkerKind::Coding, WorkerKind::Testing] {
+        let mut rig = Rig::at("session #5");
+        assert_eq!(steps(rig.raw(works())), [3]);
+        for point in &POINTS[3..] {
+            rig.go_on(point);
+        }
+        rig.now = rig.now.plus_ms(1_000);
+        let offer = Box::new(offer(kind, vec![feature(5, &["make test"])]));
+        let effects = rig.raw(Input::Message(SchedulerMessage::Job(offer)));
+        assert_eq!(steps(effects), [0], "{kind:?}");
+        // Up to the last step before the session, a test's checks.
+        for point in &POINTS[..3] {
+            // The line of a hook or a check comes with the steps that were seen last.
+            rig.now = rig.now.plus_ms(1_000);
+            assert_eq!(steps(rig.raw(works())), [0], "{kind:?}");
+            if kind == WorkerKind::Testing {
+                rig.go_on(point);
+            }
+        }
+    }
+}
+
 #[test]
 fn a_connected_worker_is_never_silent_for_long() {
     let idle = || ("idle", Rig::ready(WorkerKind::Testing));

@@ -259,25 +259,6 @@ fn what_a_worker_says_while_its_work_is_merged_waits_for_git() {
     }
 }
 
-/// A copy of the report of an earlier round arrives while the present one's work is merged. The
-/// worker waits for an answer to the present one, and would ignore an order that answers the copy.
-#[test]
-fn a_copy_of_an_earlier_round_changes_no_answer() {
-    let mut world = World::of(features(2));
-    let [(hand, attempt, feature), _] = at_work::<2>(&mut world);
-    let work = mergeable(&[feature], &commit(0), &commit(1));
-    let first = world.report(&hand, attempt, work.clone());
-    world.git_says(attempt, false, &commit(7));
-    let order = rebase(first, attempt, commit(7));
-    assert_eq!(world.heard(hand.connection), [order]);
-    let again = mergeable(&[feature], &commit(7), &commit(8));
-    let second = world.report(&hand, attempt, again);
-    world.report_as(&hand, attempt, work, first);
-    world.git_says(attempt, false, &commit(9));
-    let order = rebase(second, attempt, commit(9));
-    assert_eq!(world.heard(hand.connection), [order]);
-}
-
 #[test]
 fn commits_that_git_never_takes_are_a_failure_in_the_end() {
     let mut world = World::of(features(2));

@@ -1,5 +1,6 @@
 //! One attempt on its way from the job to the report.
 
+mod clock;
 mod next;
 mod stage;
 
@@ -13,6 +14,7 @@ use crate::protocol::{Holding, JobOffer, Phase};
 use crate::worker::outcome::{self, FeatureChecks, RebasedCommit, SessionResult};
 
 use super::{Done, Effect, HookPoint, Leftover, Machine, Step, StepKind};
+use clock::WorkClock;
 use next::Next;
 pub(super) use stage::{Ending, Interrupted, RecordStep, Stage, TIDY_LIMIT_MS, TidyStep, WorkStep};
 
@@ -31,14 +33,6 @@ pub(super) struct Attempt {
     /// The phase of the last step of the work.
     got_to: Phase,
     found: Findings,
-}
-
-/// The time that an attempt may work. It stands still while a result waits for its answer.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct WorkClock {
-    /// When its time is up, while it runs.
-    deadline: Option<Timestamp>,
-    left_ms: u64,
 }
 
 /// What the agent has left in the worktree.
@@ -64,41 +58,6 @@ struct Findings {
     session: Option<SessionResult>,
     /// What the attempt has used in all.
     usage: Usage,
-}
-
-impl WorkClock {
-    fn running(now: Timestamp, limit_ms: u64) -> Self {
-        Self {
-            deadline: Some(now.plus_ms(limit_ms)),
-            left_ms: limit_ms,
-        }
-    }
-
-    fn stopped() -> Self {
-        Self {
-            deadline: None,
-            left_ms: 0,
-        }
-    }
-
-    pub(super) fn stop(&mut self, now: Timestamp) {
-        if let Some(deadline) = self.deadline.take() {
-            self.left_ms = deadline.since_ms(now);
-        }
-    }
-
-    fn go_on(&mut self, now: Timestamp) {
-        self.deadline = Some(now.plus_ms(self.left_ms));
-    }
-
-    /// Whether its time is up; true once.
-    pub(super) fn ran_out(&mut self, now: Timestamp) -> bool {
-        let over = self.deadline.take_if(|deadline| now >= *deadline).is_some();
-        if over {
-            self.left_ms = 0;
-        }
-        over
-    }
 }
 
 impl Attempt {
@@ -214,7 +173,7 @@ impl Attempt {
     }
 
     pub(super) fn deadline(&self) -> Option<Timestamp> {
-        let times = [self.clock.deadline, self.stage.due()];
+        let times = [self.clock.deadline(), self.stage.due()];
         times.into_iter().flatten().min()
     }
 

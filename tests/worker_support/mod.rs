@@ -299,14 +299,18 @@ impl Peer {
     /// The next message that is not progress.
     pub async fn hear(&mut self) -> WorkerMessage {
         loop {
-            let next = tokio::time::timeout(PATIENCE, self.frames.next()).await;
-            let frame = next.expect("a message in time").expect("a connection");
-            let frame = frame.expect("a frame");
-            let message = protocol::decode(Role::Worker, &frame).expect("a message");
+            let message = self.hear_any().await;
             if !matches!(message, WorkerMessage::Progress { .. }) {
                 return message;
             }
         }
+    }
+
+    /// The next message.
+    pub async fn hear_any(&mut self) -> WorkerMessage {
+        let next = tokio::time::timeout(PATIENCE, self.frames.next()).await;
+        let frame = next.expect("a message in time").expect("a connection");
+        protocol::decode(Role::Worker, &frame.expect("a frame")).expect("a message")
     }
 
     /// Waits for progress with these words.

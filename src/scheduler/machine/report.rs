@@ -37,7 +37,7 @@ impl Machine {
         if self.is_merging(attempt) {
             // git decides, and the answer follows. Any other report of the attempt waits for that.
             match state.remembered().get(command) {
-                Some(_) => self.merges.queue.began(attempt, worker, command),
+                Some(_) => self.merges.queue.repeated(attempt, worker, command),
                 None => self.merges.queue.wait(waiting),
             }
             return;

@@ -3,6 +3,7 @@
 mod attempts;
 mod endings;
 mod life;
+mod progress;
 
 use crate::model::event::ProcessIdentity;
 use crate::model::evidence::{CheckRun, Failure, FailureKind, SessionEnd, Usage};

@@ -83,9 +83,9 @@ fn of_project(project: &Project) -> ProjectFacts {
 
 fn of_config(project: &Project, config: &Config) -> Result<ConfigFacts, Error> {
     let worker = config.worker(project)?;
-    let agents = [Some(&worker.agent), worker.testing_agent.as_ref()];
-    let agents = agents.into_iter().flatten();
-    let agents = agents.map(|agent| (agent.program().to_owned(), find(project, agent.program())));
+    let agents = worker.used_agents();
+    let agents =
+        agents.map(|(_, agent)| (agent.program().to_owned(), find(project, agent.program())));
     Ok(ConfigFacts {
         path: project.config.clone(),
         isolation: worker.isolation,

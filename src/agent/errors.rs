@@ -136,6 +136,7 @@ pub(super) fn by_prose(message: &str) -> Option<SessionEnd> {
                 "failed to lookup address",
                 "error sending request",
                 "high demand",
+                "at capacity",
             ],
         ),
     ];

@@ -90,7 +90,7 @@ async fn a_command_gets_its_job_in_every_form() {
         .events
         .iter()
         .filter_map(|event| match event {
-            AgentEvent::Text { text, .. } => Some(text.as_str()),
+            AgentEvent::Text { text, .. } => text.strip_suffix('\n'),
             _ => None,
         })
         .collect();

@@ -321,7 +321,7 @@ fn told(error: &ApiError) -> String {
 fn words(role: Role, text: &str) -> AgentEvent {
     AgentEvent::Text {
         role,
-        text: clip_marked(text, AgentEvent::TEXT_BYTES_MAX),
+        text: clip_marked(text, AgentEvent::TEXT_BYTES_MAX) + "\n",
     }
 }
 

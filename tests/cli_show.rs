@@ -147,7 +147,7 @@ fn a_prompt_can_be_read_and_a_transcript_be_had() {
     let transcript = json["transcript"].as_str().expect("a path");
     let record = json["record"].as_str().expect("a path");
     assert!(
-        page.contains("end      the program exited with 0"),
+        page.contains(" end     the program exited with 0"),
         "{page}"
     );
     // Sessions of older versions have no record.

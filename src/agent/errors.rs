@@ -66,80 +66,82 @@ pub(super) fn by_status(status: u16, message: &str) -> Option<SessionEnd> {
     }
 }
 
+/// What providers and agents say, in lower case; the most telling come first.
+const WORDS: &[(SessionEnd, &[&str])] = &[
+    (
+        SessionEnd::ContextOverflow,
+        &[
+            "prompt is too long",
+            "context window",
+            "context length",
+            "context_length_exceeded",
+            "maximum context",
+            "exceeds the maximum number of tokens",
+        ],
+    ),
+    (
+        SessionEnd::QuotaExhausted,
+        &[
+            "insufficient_quota",
+            "credit balance",
+            "billing",
+            "out of credits",
+            "payment required",
+        ],
+    ),
+    (
+        SessionEnd::Limited,
+        &[
+            "rate limit",
+            "rate_limit",
+            "too many requests",
+            "usage limit",
+            "resource_exhausted",
+            "-hour limit",
+            "weekly limit",
+        ],
+    ),
+    (
+        SessionEnd::AuthFailed,
+        &[
+            "x-api-key",
+            "api key",
+            "api_key",
+            "authentication",
+            "unauthenticated",
+            "unauthorized",
+            "not logged in",
+            "please log in",
+            "run /login",
+        ],
+    ),
+    (
+        SessionEnd::Overloaded,
+        &[
+            "overloaded",
+            "service unavailable",
+            "bad gateway",
+            "internal server error",
+            "stream disconnected",
+            "connection refused",
+            "connection reset",
+            "connection error",
+            "unable to connect",
+            "econnrefused",
+            "econnreset",
+            "etimedout",
+            "fetch failed",
+            "failed to lookup address",
+            "error sending request",
+            "high demand",
+            "at capacity",
+        ],
+    ),
+];
+
 /// Classifies by the words of a message. It is the last resort, and how agents are understood that
 /// report errors as text of the model.
 pub(super) fn by_prose(message: &str) -> Option<SessionEnd> {
-    const WORDS: &[(SessionEnd, &[&str])] = &[
-        (
-            SessionEnd::ContextOverflow,
-            &[
-                "prompt is too long",
-                "context window",
-                "context length",
-                "context_length_exceeded",
-                "maximum context",
-                "exceeds the maximum number of tokens",
-            ],
-        ),
-        (
-            SessionEnd::QuotaExhausted,
-            &[
-                "insufficient_quota",
-                "credit balance",
-                "billing",
-                "out of credits",
-                "payment required",
-            ],
-        ),
-        (
-            SessionEnd::Limited,
-            &[
-                "rate limit",
-                "rate_limit",
-                "too many requests",
-                "usage limit",
-                "resource_exhausted",
-                "-hour limit",
-                "weekly limit",
-            ],
-        ),
-        (
-            SessionEnd::AuthFailed,
-            &[
-                "x-api-key",
-                "api key",
-                "api_key",
-                "authentication",
-                "unauthenticated",
-                "unauthorized",
-                "not logged in",
-                "please log in",
-                "run /login",
-            ],
-        ),
-        (
-            SessionEnd::Overloaded,
-            &[
-                "overloaded",
-                "service unavailable",
-                "bad gateway",
-                "internal server error",
-                "stream disconnected",
-                "connection refused",
-                "connection reset",
-                "connection error",
-                "unable to connect",
-                "econnrefused",
-                "econnreset",
-                "etimedout",
-                "fetch failed",
-                "failed to lookup address",
-                "error sending request",
-                "high demand",
-                "at capacity",
-            ],
-        ),
-    ];
     let status = status_in(message).and_then(|status| by_status(status, ""));
     let message = message.to_ascii_lowercase();
     let words = WORDS

@@ -143,7 +143,9 @@ impl Conversation {
                 let mut events: Vec<_> = denied
                     .flat_map(|(id, tool)| self.deny(id, &tool, ""))
                     .collect();
-                events.push(AgentEvent::Usage(self.usage()));
+                if !self.usage().is_zero() {
+                    events.push(AgentEvent::Usage(self.usage()));
+                }
                 events
             }
             Message::RateLimit {

@@ -20,7 +20,9 @@ pub fn codex(data: &[u8]) {
     check(data, codex::read);
 }
 
-fn check(data: &[u8], read: fn(&[u8], Option<ProgramEnd>) -> (Vec<AgentEvent>, SessionResult)) {
+type Read = fn(&[u8], Option<ProgramEnd>) -> (Vec<AgentEvent>, SessionResult);
+
+fn check(data: &[u8], read: Read) {
     let mut take = Take(data);
     let end = match take.byte() {
         b'i' => None,

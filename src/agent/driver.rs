@@ -270,9 +270,8 @@ impl SessionResult {
         match self.end {
             SessionEnd::Completed | SessionEnd::Cancelled => None,
             SessionEnd::Limited | SessionEnd::Overloaded => Some(FailureKind::ProviderLimited),
-            SessionEnd::AuthFailed | SessionEnd::QuotaExhausted => {
-                Some(FailureKind::ProviderRefused)
-            }
+            SessionEnd::AuthFailed => Some(FailureKind::ProviderRefused),
+            SessionEnd::QuotaExhausted => Some(FailureKind::QuotaExhausted),
             SessionEnd::ContextOverflow => Some(FailureKind::ContextOverflow),
             SessionEnd::TurnOrBudgetCap => Some(FailureKind::TurnOrBudgetCap),
             SessionEnd::Crashed => Some(FailureKind::AgentCrashed),
@@ -345,7 +344,7 @@ mod tests {
         );
         assert_eq!(
             kind(SessionEnd::QuotaExhausted),
-            Some(FailureKind::ProviderRefused)
+            Some(FailureKind::QuotaExhausted)
         );
         assert_eq!(kind(SessionEnd::Crashed), Some(FailureKind::AgentCrashed));
         assert_eq!(

@@ -118,7 +118,7 @@ impl SessionResult {
                 "the provider refused the agent's credentials",
             ),
             SessionEnd::QuotaExhausted => (
-                FailureKind::ProviderRefused,
+                FailureKind::QuotaExhausted,
                 "the provider's account has no credit left",
             ),
             SessionEnd::ContextOverflow => (
@@ -392,10 +392,7 @@ pub fn may_be_a_signal(report: &Report) -> bool {
 }
 
 fn is_providers(failure: &Failure) -> bool {
-    matches!(
-        failure.kind,
-        FailureKind::ProviderLimited | FailureKind::ProviderRefused
-    )
+    failure.kind.is_refusal()
 }
 
 /// True if an agent's session takes part in the test of this feature.

@@ -81,7 +81,7 @@ impl Executor {
             transcript: self.transcript(attempt_env),
             cancel: cancel.clone(),
         };
-        let touched = Touched::before(&attempt_env.cwd);
+        let touched = Touched::before(attempt_env.tree());
         let mut record = self.record(attempt_env);
         record.prompt(&session.prompt);
         let (result, mut seen) = self.drive(driver.as_ref(), session, &mut record).await;
@@ -98,7 +98,9 @@ impl Executor {
         }
         let verdict = attempt_env.dir.verdict(features);
         let verdict = verdict.reworded(|text| self.mask.text(text));
-        seen.worked = seen.steps > 0 || !verdict.claims.is_empty() || touched.is_changed();
+        // One that cannot be read is a deed as well.
+        let decided = verdict != Reading::default();
+        seen.worked = seen.steps > 0 || decided || touched.is_changed();
         Ok(judged(result, verdict, seen))
     }
 
@@ -132,7 +134,11 @@ impl Executor {
         let mut run = driver.run(session, sender);
         let mut seen = Seen::default();
         let mut running = BTreeSet::new();
-        self.activity.send_modify(|activity| activity.steps = 0);
+        // Not shown to anybody: the first sign of life of a session says that its agent runs.
+        self.activity.send_if_modified(|activity| {
+            activity.steps = 0;
+            false
+        });
         loop {
             tokio::select! {
                 mut result = &mut run => {

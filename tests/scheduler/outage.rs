@@ -122,7 +122,7 @@ fn after_an_outage_the_crew_follows_one_by_one() {
         world.progress(&hands[at], attempt, Phase::Session, 1);
         open = jobs(&mut world, &hands);
     }
-    assert_eq!(world.machine.state().troubled, None);
+    assert_eq!(world.machine.state().outages().count(), 0);
     // A session that is over shows that all may.
     let [(at, attempt)] = *open else {
         panic!("the fourth: {open:?}");
@@ -152,7 +152,7 @@ fn a_limit_is_probed_alone_too() {
     world.pass(30_000);
     assert_eq!(jobs(&mut world, &hands), []);
     world.progress(&hands[at], attempt, Phase::Session, 2);
-    assert_eq!(world.machine.state().limited, None);
+    assert_eq!(world.machine.state().outages().count(), 0);
     assert_eq!(jobs(&mut world, &hands).len(), 1);
 }
 
@@ -173,7 +173,7 @@ fn two_sessions_in_a_row_without_any_work_are_trouble_whatever_they_say() {
         world.report_of(hand, attempt, report, workless);
         let state = world.machine.state();
         let feature = world.log.len();
-        (feature, state.troubled.is_some())
+        (feature, state.outages().count() > 0)
     };
     assert!(!says(0, true).1, "one may be the feature's");
     assert!(!says(1, false).1, "it has worked, so the agents do");

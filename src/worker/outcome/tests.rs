@@ -64,7 +64,7 @@ fn every_end_of_a_session_has_its_kind_of_failure() {
         (S::Limited, None, Some(FailureKind::ProviderLimited)),
         (S::Overloaded, None, Some(FailureKind::ProviderLimited)),
         (S::AuthFailed, None, Some(FailureKind::ProviderRefused)),
-        (S::QuotaExhausted, None, Some(FailureKind::ProviderRefused)),
+        (S::QuotaExhausted, None, Some(FailureKind::QuotaExhausted)),
         (S::ContextOverflow, None, Some(FailureKind::ContextOverflow)),
         (S::TurnOrBudgetCap, None, Some(FailureKind::TurnOrBudgetCap)),
         (S::Cancelled, None, Some(FailureKind::AgentGaveUp)),

@@ -197,7 +197,7 @@ fn filled(part: &[u8], id: &Value, worktree: &Path) -> Vec<u8> {
     text.replace("WT", &worktree).into_bytes()
 }
 
-fn ended(result: &SessionResult) {
+pub(super) fn ended(result: &SessionResult) {
     assert!(!result.reason.is_empty(), "{result:?}");
     assert!(
         result.reason.len() < 4_096,
@@ -214,7 +214,7 @@ fn ended(result: &SessionResult) {
 }
 
 /// Calls are begun and ended once, and lines for people are short.
-fn told(events: &[AgentEvent]) {
+pub(super) fn told(events: &[AgentEvent]) {
     let mut open: BTreeMap<&str, bool> = BTreeMap::new();
     for event in events {
         let line_max = AgentEvent::LINE_BYTES_MAX + '…'.len_utf8();
@@ -229,7 +229,7 @@ fn told(events: &[AgentEvent]) {
             }
             AgentEvent::Plan { text } => (text, AgentEvent::OUTPUT_BYTES_MAX + 3),
             AgentEvent::Complaint { line } => (line, line_max),
-            AgentEvent::Text { text, .. } => (text, AgentEvent::TEXT_BYTES_MAX + 3),
+            AgentEvent::Text { text, .. } => (text, AgentEvent::TEXT_BYTES_MAX + 4),
             AgentEvent::Started { session_id, .. } => (session_id, line_max),
             AgentEvent::Denied { what } => (what, line_max),
             AgentEvent::Retry { reason } => (reason, line_max),

@@ -142,7 +142,7 @@ impl Reader for Said {
         self.note(&text);
         vec![AgentEvent::Text {
             role: Role::Agent,
-            text: clip_marked(&text, AgentEvent::TEXT_BYTES_MAX),
+            text: clip_marked(&text, AgentEvent::TEXT_BYTES_MAX) + "\n",
         }]
     }
 

@@ -101,7 +101,8 @@ pub enum AgentEvent {
         /// Its name and version; empty if it does not say.
         agent: String,
     },
-    /// Somebody says something; pieces of one text may come one after another.
+    /// Somebody says something. A text may come in pieces: one that ends no line is continued by the
+    /// next one.
     Text {
         /// The author of the text.
         role: Role,

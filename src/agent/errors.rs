@@ -66,7 +66,7 @@ pub(super) fn by_status(status: u16, message: &str) -> Option<SessionEnd> {
     }
 }
 
-/// What agents and their providers say, in lower case; the first class with one of its words wins.
+/// What providers and agents say, in lower case; the most telling come first.
 const WORDS: &[(SessionEnd, &[&str])] = &[
     (
         SessionEnd::ContextOverflow,
@@ -134,6 +134,7 @@ const WORDS: &[(SessionEnd, &[&str])] = &[
             "failed to lookup address",
             "error sending request",
             "high demand",
+            "at capacity",
         ],
     ),
 ];

@@ -17,8 +17,10 @@ pub mod mask;
 pub mod placeholders;
 pub mod process;
 mod program;
+pub mod record;
 #[cfg(test)]
 mod recordings;
+mod reset;
 pub mod scripted;
 mod stderr;
 pub mod transcript;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agent::cage::{Cage, blame};
 use crate::agent::driver::Role;
+use crate::agent::record::Record;
 use crate::agent::{
     AgentEvent, Driver, JobPaths, Session, SessionLimits, SessionResult, Transcript,
 };
@@ -79,7 +80,11 @@ impl Executor {
             cancel: cancel.clone(),
         };
         let touched = Touched::before(attempt_env.tree());
-        let (result, mut seen) = self.drive(driver.as_ref(), session).await;
+        let mut record = self.record(attempt_env);
+        record.prompt(&session.prompt);
+        let (result, mut seen) = self.drive(driver.as_ref(), session, &mut record).await;
+        record.end(&result);
+        drop(record);
         if result.left > 0 {
             tracing::warn!(
                 left = result.left,
@@ -126,7 +131,12 @@ impl Executor {
     }
 
     /// Runs the session, and shows what happens in it; also what was seen of it.
-    async fn drive(&self, driver: &dyn Driver, session: Session) -> (SessionResult, Seen) {
+    async fn drive(
+        &self,
+        driver: &dyn Driver,
+        session: Session,
+        record: &mut Record,
+    ) -> (SessionResult, Seen) {
         let (sender, mut receiver) = mpsc::channel(EVENTS_MAX);
         let cage = session.cage.clone();
         let mut run = driver.run(session, sender);
@@ -142,11 +152,13 @@ impl Executor {
                 mut result = &mut run => {
                     result.reason = self.worded(&result, cage.as_ref());
                     while let Ok(event) = receiver.try_recv() {
+                        record.event(&event);
                         note(&mut seen, &mut running, &event);
                     }
                     return (result, seen);
                 }
                 Some(event) = receiver.recv() => {
+                    record.event(&event);
                     note(&mut seen, &mut running, &event);
                     let shown = line(&event).map(|line| self.mask.text(&line));
                     self.activity.send_if_modified(|activity| {
@@ -163,17 +175,33 @@ impl Executor {
         }
     }
 
-    /// The record of the session. Without one, work continues.
+    /// The raw transcript of the session. Without one, work continues.
     fn transcript(&self, attempt_env: &AttemptEnv) -> Transcript {
-        let dir = self.data.join("transcripts");
-        let path = dir.join(attempt_env.offer.attempt.0.to_string());
-        let made = std::fs::create_dir_all(&dir)
-            .and_then(|()| Transcript::create(&path, self.config.transcript_limit));
+        let path = self.transcript_path(attempt_env);
+        let limit = self.config.transcript_limit;
+        let made = path.and_then(|path| Transcript::create(&path, limit));
         let made = made.map(|transcript| transcript.masked(Arc::clone(&self.mask)));
         made.unwrap_or_else(|error| {
-            tracing::warn!(?path, %error, "cannot write a transcript of this session");
+            tracing::warn!(%error, "cannot write a transcript of this session");
             Transcript::none()
         })
+    }
+
+    /// The record of the session, beside its transcript.
+    fn record(&self, attempt_env: &AttemptEnv) -> Record {
+        let path = self.transcript_path(attempt_env);
+        let (limit, mask) = (self.config.transcript_limit, Arc::clone(&self.mask));
+        let made = path.and_then(|path| Record::create(&path, limit, mask));
+        made.unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot write a record of this session");
+            Record::none()
+        })
+    }
+
+    fn transcript_path(&self, attempt_env: &AttemptEnv) -> std::io::Result<PathBuf> {
+        let dir = self.data.join("transcripts");
+        std::fs::create_dir_all(&dir)?;
+        Ok(dir.join(attempt_env.offer.attempt.0.to_string()))
     }
 }
 

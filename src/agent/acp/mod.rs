@@ -22,6 +22,7 @@ use super::driver::{AgentEvent, Driver, Session, SessionResult, one_line};
 use super::placeholders::{self, PlaceholderError, Values};
 use super::process::{ProgramEnd, Tree};
 use super::program::without_terminal_event;
+use super::reset::{Now, until_ms};
 use super::stderr::{self, Complaints};
 use super::watch::{Stop, Watch};
 use crate::model::evidence::{FailureKind, SessionEnd};
@@ -209,9 +210,13 @@ fn result_of(
         Ending::Failed(error) => {
             let code = i64::from(i32::from(error.code));
             let end = errors::classify(code, &error.message, error.data.as_ref());
-            let reason = format!("the agent failed: {} ({code})", one_line(&error.message));
+            let inner = error.data.as_ref().and_then(|data| data.get("message"));
+            let inner = inner.and_then(serde_json::Value::as_str).unwrap_or("");
+            let words = format!("{} {inner}", error.message);
+            let reason = format!("the agent failed: {} ({code})", one_line(&words));
             SessionResult {
-                limit_until_ms: errors::limit_until_ms(error.data.as_ref()),
+                limit_until_ms: errors::limit_until_ms(error.data.as_ref())
+                    .or_else(|| until_ms(&words, Now::here())),
                 ..SessionResult::new(end, reason)
             }
         }

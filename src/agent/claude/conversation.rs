@@ -143,7 +143,9 @@ impl Conversation {
                 let mut events: Vec<_> = denied
                     .flat_map(|(id, tool)| self.deny(id, &tool, ""))
                     .collect();
-                events.push(AgentEvent::Usage(self.usage()));
+                if !self.usage().is_zero() {
+                    events.push(AgentEvent::Usage(self.usage()));
+                }
                 events
             }
             Message::RateLimit {
@@ -321,7 +323,7 @@ fn told(error: &ApiError) -> String {
 fn words(role: Role, text: &str) -> AgentEvent {
     AgentEvent::Text {
         role,
-        text: clip_marked(text, AgentEvent::TEXT_BYTES_MAX),
+        text: clip_marked(text, AgentEvent::TEXT_BYTES_MAX) + "\n",
     }
 }
 

@@ -27,12 +27,14 @@ const MODE: &str = "dontAsk";
 const TOOLS: &str = "Bash,Edit,Write,NotebookEdit,Read,Glob,Grep,WebFetch,WebSearch";
 
 /// Variables that an unattended session needs; the config's own values win.
-const DEFAULTS: [(&str, &str); 3] = [
+const DEFAULTS: [(&str, &str); 4] = [
     // Its own retries of a refused key take minutes, and the crew waits once for all its workers.
     ("CLAUDE_CODE_MAX_RETRIES", "1"),
     ("DISABLE_AUTOUPDATER", "1"),
     // Otherwise the model has to search for tools of MCP servers before it sees them.
     ("ENABLE_TOOL_SEARCH", "false"),
+    // Without the worktree's settings, its `CLAUDE.md` is left out, too; this brings it back.
+    ("CLAUDE_CODE_ADDITIONAL_DIRECTORIES_CLAUDE_MD", "1"),
 ];
 
 /// Settings of a session.
@@ -92,6 +94,7 @@ impl ClaudeDriver {
         ]
         .map(OsString::from)
         .to_vec();
+        args.extend(["--add-dir".into(), session.worktree.clone().into()]);
         let mut option = |name: &str, value: &str| {
             args.extend([OsString::from(name), OsString::from(value)]);
         };

@@ -54,7 +54,7 @@ fn a_session_needs_nobody_and_reads_no_settings_of_the_worktree() {
         Some(id),
     );
     let expected = format!(
-        "-p --output-format stream-json --verbose --setting-sources= --strict-mcp-config \
+        "-p --output-format stream-json --verbose --setting-sources= --strict-mcp-config --add-dir /w \
          --permission-mode dontAsk --allowedTools {TOOLS} --resume {id} --effort 7"
     );
     assert_eq!(args, expected);

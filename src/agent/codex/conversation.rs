@@ -10,6 +10,7 @@ use crate::agent::errors::by_prose;
 use crate::agent::lines::Line;
 use crate::agent::process::ProgramEnd;
 use crate::agent::program::{Reader, without_terminal_event};
+use crate::agent::reset::{Now, until_ms};
 use crate::model::clip::clip_marked;
 use crate::model::evidence::{SessionEnd, Usage};
 
@@ -28,6 +29,7 @@ const UNKNOWN_THREAD: [&str; 2] = ["no rollout found", "No saved session found"]
 pub(super) struct Conversation {
     /// The configured model: the stream does not name it.
     model: String,
+    now: Now,
     started: bool,
     /// Tool calls by id, and whether they are over.
     tools: BTreeMap<String, bool>,
@@ -69,8 +71,9 @@ impl Reader for Conversation {
     fn end(&self, program: ProgramEnd, complaint: &str) -> SessionResult {
         let unknown = UNKNOWN_THREAD.iter().any(|words| complaint.contains(words));
         let result = match (&self.end, &self.error) {
-            (Some(end), _) => ended(end),
-            (None, Some(error)) => failed(error),
+            (Some(End::Completed), _) => completed(),
+            (Some(End::Failed(words)), _) => self.failed(words),
+            (None, Some(error)) => self.failed(error),
             (None, None) => without_terminal_event(program, complaint),
         };
         self.stopped(SessionResult {
@@ -81,9 +84,10 @@ impl Reader for Conversation {
 
     fn silence(&self) -> Option<SessionResult> {
         let result = match (&self.end, &self.retrying) {
-            (Some(end), _) => ended(end),
+            (Some(End::Completed), _) => completed(),
+            (Some(End::Failed(words)), _) => self.failed(words),
             // What is repeated is a request to the provider.
-            (None, Some(reason)) => match failed(reason) {
+            (None, Some(reason)) => match self.failed(reason) {
                 crashed if crashed.end == SessionEnd::Crashed => SessionResult {
                     end: SessionEnd::Overloaded,
                     ..crashed
@@ -105,9 +109,10 @@ impl Reader for Conversation {
 
 impl Conversation {
     /// Before the first line of a session with this model; empty if it is the agent's choice.
-    pub(super) fn with(model: &str) -> Self {
+    pub(super) fn with(model: &str, now: Now) -> Self {
         Self {
             model: model.to_owned(),
+            now,
             ..Self::default()
         }
     }
@@ -151,6 +156,20 @@ impl Conversation {
         })
     }
 
+    /// Errors are prose.
+    fn failed(&self, words: &str) -> SessionResult {
+        let end = by_prose(words).unwrap_or(SessionEnd::Crashed);
+        let until = (end == SessionEnd::Limited).then(|| until_ms(words, self.now));
+        let words = match words.trim() {
+            "" => "no reason given",
+            words => words,
+        };
+        SessionResult {
+            limit_until_ms: until.flatten(),
+            ..SessionResult::new(end, format!("the agent failed: {}", one_line(words)))
+        }
+    }
+
     fn item(&mut self, at: &str, item: &Value) -> Option<Vec<AgentEvent>> {
         let kind = text(item, "/type");
         let over = at == "item.completed";
@@ -162,7 +181,7 @@ impl Conversation {
         // The provider has answered.
         (self.retrying, self.error) = (None, None);
         let said = |role: Role| {
-            let text = clip_marked(text(item, "/text"), AgentEvent::TEXT_BYTES_MAX);
+            let text = clip_marked(text(item, "/text"), AgentEvent::TEXT_BYTES_MAX) + "\n";
             let event = AgentEvent::Text { role, text };
             over.then_some(event).into_iter().collect()
         };
@@ -209,21 +228,8 @@ impl Conversation {
     }
 }
 
-fn ended(end: &End) -> SessionResult {
-    match end {
-        End::Completed => SessionResult::new(SessionEnd::Completed, "the agent ended its turn"),
-        End::Failed(words) => failed(words),
-    }
-}
-
-/// Errors are prose.
-fn failed(words: &str) -> SessionResult {
-    let end = by_prose(words).unwrap_or(SessionEnd::Crashed);
-    let words = match words.trim() {
-        "" => "no reason given",
-        words => words,
-    };
-    SessionResult::new(end, format!("the agent failed: {}", one_line(words)))
+fn completed() -> SessionResult {
+    SessionResult::new(SessionEnd::Completed, "the agent ended its turn")
 }
 
 fn is_ok(item: &Value) -> bool {

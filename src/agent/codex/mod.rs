@@ -17,6 +17,7 @@ use super::driver::{AgentEvent, Driver, Session, SessionResult};
 use super::placeholders::{self, PlaceholderError, Values};
 use super::process::ProgramEnd;
 use super::program;
+use super::reset::Now;
 
 /// Names of variables that Codex needs and its commands do not.
 const SECRETS: &str =
@@ -77,8 +78,9 @@ impl CodexDriver {
             format!("sandbox_mode={:?}", self.sandbox(session)),
             "sandbox_workspace_write.network_access=true".to_owned(),
             "approval_policy=\"never\"".to_owned(),
+            // The worktree's `.codex` is not read: Codex trusts no directory that a person has not
+            // trusted, and each attempt has its own.
             format!("shell_environment_policy.exclude={SECRETS}"),
-            untrusted(session),
         ] {
             args.extend(["-c".into(), OsString::from(setting)]);
         }
@@ -108,16 +110,9 @@ impl CodexDriver {
             Err(error) => return SessionResult::setup(error.to_string()),
         };
         let command = session.tree_command(self.program.clone().into(), args);
-        let conversation = Conversation::with(&self.settings.model);
+        let conversation = Conversation::with(&self.settings.model, Now::here());
         program::run(&session, command, conversation, events).await
     }
-}
-
-/// Leaves out the worktree's `.codex`, whose programs would run with the agent's key.
-fn untrusted(session: &Session) -> String {
-    // TOML's basic strings take JSON's escapes.
-    let path = serde_json::Value::from(session.worktree.to_string_lossy());
-    format!("projects={{{path}={{trust_level=\"untrusted\"}}}}")
 }
 
 impl Driver for CodexDriver {

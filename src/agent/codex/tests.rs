@@ -16,7 +16,7 @@ use crate::model::evidence::SessionEnd;
 fn session(resume: Option<&str>) -> Session {
     Session {
         prompt: "the prompt".to_owned(),
-        worktree: PathBuf::from("/w \"q\""),
+        worktree: PathBuf::from("/w"),
         env: BTreeMap::new(),
         paths: JobPaths::default(),
         feature: 5,
@@ -53,7 +53,7 @@ fn the_prompt_comes_last_and_there_is_one_sandbox() {
         &session(None),
     );
     let expected = format!(
-        r#"exec --json --skip-git-repo-check -c sandbox_mode="workspace-write" -c sandbox_workspace_write.network_access=true -c approval_policy="never" -c shell_environment_policy.exclude={SECRETS} -c projects={{"/w \"q\""={{trust_level="untrusted"}}}} --x 5 -"#
+        r#"exec --json --skip-git-repo-check -c sandbox_mode="workspace-write" -c sandbox_workspace_write.network_access=true -c approval_policy="never" -c shell_environment_policy.exclude={SECRETS} --x 5 -"#
     );
     assert_eq!(args, expected);
     let settings = CodexSettings {
@@ -127,7 +127,7 @@ fn items_are_tool_calls_texts_and_plans() {
         },
         AgentEvent::Text {
             role: crate::agent::driver::Role::Thought,
-            text: "so".to_owned(),
+            text: "so\n".to_owned(),
         },
         AgentEvent::Raw {
             text: r#"{"type":"item.completed","item":{"id":"e","type":"new_thing"}}"#.to_owned(),
@@ -162,6 +162,22 @@ fn silence_is_explained_by_what_was_said_before() {
         say(json!({"type": "turn.completed"})),
         Some(SessionEnd::Completed)
     );
+}
+
+#[test]
+fn a_usage_limit_says_when_it_ends() {
+    let now = Now {
+        ms: 1_795_850_348_000,
+        offset_s: 0,
+    };
+    let mut conversation = Conversation::with("", now);
+    let words = "You’ve hit your usage limit. Upgrade to Pro (https://x) or try again at 8:18 AM.";
+    let failed = json!({"type": "turn.failed", "error": {"message": words}});
+    let bytes = failed.to_string().into_bytes();
+    conversation.line(&crate::agent::lines::Line { bytes, cut: 0 });
+    let result = conversation.end(ProgramEnd::Exited(1), "");
+    assert_eq!(result.end, SessionEnd::Limited);
+    assert_eq!(result.limit_until_ms, Some(1_795_853_940_000));
 }
 
 proptest! {

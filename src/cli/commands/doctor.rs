@@ -109,7 +109,8 @@ fn known_agents() -> Vec<String> {
     found.map(|name| (*name).to_owned()).collect()
 }
 
-fn in_path(name: &str) -> Option<PathBuf> {
+/// Where a program is in PATH.
+pub fn in_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let mut all = std::env::split_paths(&path).map(|directory| directory.join(name));
     all.find(|path| is_executable(path))

@@ -6,6 +6,7 @@ mod evidence;
 mod file;
 mod human;
 mod keys;
+pub mod starter;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,7 +24,8 @@ use crate::model::settings::{Settings, WorkerKind};
 use crate::worker;
 use crate::worker::config::{AgentConfig, Hooks, Places, Prompts};
 
-/// The commented file that `scheduler init` writes. Every value in it is the default.
+/// Every key with its explanation, as `scheduler config --all` prints it. Every value in it is the
+/// default.
 pub const TEMPLATE: &str = include_str!("template.toml");
 
 /// Longest config file that is read.

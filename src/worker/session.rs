@@ -80,11 +80,8 @@ impl Executor {
             cancel: cancel.clone(),
         };
         let touched = Touched::before(attempt_env.tree());
-        let mut record = self.record(attempt_env);
-        record.prompt(&session.prompt);
-        let (result, mut seen) = self.drive(driver.as_ref(), session, &mut record).await;
-        record.end(&result);
-        drop(record);
+        let record = self.record(attempt_env);
+        let (result, mut seen) = self.drive(driver.as_ref(), session, record).await;
         if result.left > 0 {
             tracing::warn!(
                 left = result.left,
@@ -135,8 +132,9 @@ impl Executor {
         &self,
         driver: &dyn Driver,
         session: Session,
-        record: &mut Record,
+        mut record: Record,
     ) -> (SessionResult, Seen) {
+        record.prompt(&session.prompt);
         let (sender, mut receiver) = mpsc::channel(EVENTS_MAX);
         let cage = session.cage.clone();
         let mut run = driver.run(session, sender);
@@ -155,6 +153,7 @@ impl Executor {
                         record.event(&event);
                         note(&mut seen, &mut running, &event);
                     }
+                    record.end(&result);
                     return (result, seen);
                 }
                 Some(event) = receiver.recv() => {

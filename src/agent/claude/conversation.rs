@@ -24,6 +24,8 @@ const UNKNOWN_SESSION: &str = "No conversation found";
 /// The state of a session according to its messages.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Conversation {
+    /// The session's directory, which is left out of paths.
+    cwd: String,
     /// Tool calls by id, and whether they are over.
     tools: BTreeMap<String, bool>,
     /// Tool calls whose denial was told.
@@ -100,11 +102,15 @@ impl Conversation {
                 session_id,
                 model,
                 version,
-            } => vec![AgentEvent::Started {
-                session_id: one_line(&session_id),
-                model: model.map(|model| one_line(&model)),
-                agent: one_line(&format!("Claude Code {version}")),
-            }],
+                cwd,
+            } => {
+                self.cwd = cwd;
+                vec![AgentEvent::Started {
+                    session_id: one_line(&session_id),
+                    model: model.map(|model| one_line(&model)),
+                    agent: one_line(&format!("Claude Code {version}")),
+                }]
+            }
             Message::Assistant(answer) => self.answer(answer),
             Message::Results(blocks) => {
                 let results = blocks.into_iter().filter_map(|block| self.result(block));
@@ -197,7 +203,7 @@ impl Conversation {
         self.tools.insert(id.clone(), false);
         Some(AgentEvent::ToolStart {
             id,
-            title: title(name, input),
+            title: title(name, input, &self.cwd),
             kind: kind(name).to_owned(),
         })
     }
@@ -340,7 +346,7 @@ fn kind(name: &str) -> &'static str {
 }
 
 /// A tool call as one line: a command as it is, or the tool's name and its most telling argument.
-fn title(name: &str, input: &Value) -> String {
+fn title(name: &str, input: &Value, cwd: &str) -> String {
     let argument = |key: &str| input.get(key).and_then(Value::as_str);
     if name == "Bash"
         && let Some(command) = argument("command")
@@ -359,7 +365,11 @@ fn title(name: &str, input: &Value) -> String {
     ];
     let name = name.strip_prefix("mcp__").unwrap_or(name);
     match telling.iter().find_map(|key| argument(key)) {
-        Some(argument) => one_line(&format!("{name} {argument}")),
+        Some(argument) => {
+            let below = argument.strip_prefix(cwd);
+            let below = below.and_then(|rest| rest.strip_prefix('/'));
+            one_line(&format!("{name} {}", below.unwrap_or(argument)))
+        }
         None => one_line(name),
     }
 }

@@ -14,6 +14,7 @@ pub(super) enum Message {
         session_id: String,
         model: Option<String>,
         version: String,
+        cwd: String,
     },
     /// A part of the model's answer, or an error in its place.
     Assistant(Answer),
@@ -136,6 +137,7 @@ fn system(message: &Value) -> Message {
             session_id: text(message, "/session_id").to_owned(),
             model: Some(text(message, "/model").to_owned()).filter(|model| !model.is_empty()),
             version: text(message, "/claude_code_version").to_owned(),
+            cwd: text(message, "/cwd").to_owned(),
         },
         "api_retry" => Message::Retry {
             attempt: number(message, "/attempt").unwrap_or(0),

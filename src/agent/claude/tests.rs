@@ -158,6 +158,47 @@ fn a_turn_that_begins_after_a_result_needs_its_own() {
 }
 
 #[test]
+fn tool_calls_are_told_in_a_line() {
+    let call = |name: &str, input: serde_json::Value| {
+        let init = json!({"type": "system", "subtype": "init", "cwd": "/w"});
+        let call = json!({"type": "assistant", "message": {"content":
+            [{"type": "tool_use", "id": "1", "name": name, "input": input}]}});
+        let (events, _) = read(format!("{init}\n{call}").as_bytes(), None);
+        match events.into_iter().nth(1) {
+            Some(AgentEvent::ToolStart { title, kind, .. }) => format!("{kind}: {title}"),
+            other => panic!("{other:?}"),
+        }
+    };
+    let table = [
+        (
+            "Bash",
+            json!({"command": "make\ntest", "description": "x"}),
+            "execute: make",
+        ),
+        (
+            "Write",
+            json!({"file_path": "/w/src/a.rs", "content": "x"}),
+            "edit: Write src/a.rs",
+        ),
+        (
+            "Read",
+            json!({"file_path": "/etc/hosts"}),
+            "read: Read /etc/hosts",
+        ),
+        ("Grep", json!({"pattern": "x.*y"}), "search: Grep x.*y"),
+        (
+            "mcp__features__get",
+            json!({"id": 1}),
+            "other: features__get",
+        ),
+        ("New", json!(7), "other: New"),
+    ];
+    for (name, input, told) in table {
+        assert_eq!(call(name, input), told);
+    }
+}
+
+#[test]
 fn silence_is_explained_by_what_was_said_before() {
     let mut conversation = Conversation::default();
     let mut say = |message: serde_json::Value| {

@@ -74,6 +74,8 @@ pub enum Verb {
     Run(commands::run::Args),
     /// Show what passes, what runs, what waits and for what, and what comes next
     Status(commands::status::Args),
+    /// Show what passed, what failed and why, what was spent, and what waits for you
+    Report(commands::report::Args),
     /// Show what happened, one line per event
     Log(commands::log::Args),
     /// Show the state at a point in the log

@@ -1,21 +1,23 @@
 //! A run from start to end, for the commands `run` and `demo`.
 
+mod ended;
+mod parts;
 mod signals;
 mod watcher;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+pub use self::ended::Ended;
+use self::parts::{SpoolFiles, by_kind, integration, is_own, reap, worker_command};
 use self::signals::end_on_signals;
 use self::watcher::Watcher;
 use super::Context;
 use super::config::Config;
 use super::error::Error;
-use super::exit::ExitCode;
 use super::logging;
 use super::progress::{Progress, Screen};
 use super::project::{self, Project};
@@ -27,18 +29,15 @@ use crate::agent::cage::probe::Support;
 use crate::agent::process;
 use crate::bug;
 use crate::model::config::{differences, words};
-use crate::model::event::{ProcessIdentity, RunOutcome};
 use crate::model::ids::AttemptId;
-use crate::model::report::AttemptReport;
-use crate::model::settings::WorkerKind;
 use crate::model::state::{Attempt, State};
+use crate::model::views::ReportFold;
 use crate::protocol::identity;
 use crate::queue::EventLog;
-use crate::scheduler::ports::{GitBranch, Spool};
-use crate::scheduler::processes::{CleanUpAttempt, LocalProcesses};
-use crate::scheduler::{self, Ending, Options, RunConfig, load};
+use crate::scheduler::processes::LocalProcesses;
+use crate::scheduler::{self, Options, RunConfig, load};
 use crate::worker::config::Isolation;
-use crate::worker::{self, Signals, cage, spool, tree_prefix, tree_token};
+use crate::worker::{self, Signals, cage, tree_prefix};
 use crate::workspace::Repository;
 
 /// What the command decides about a run, in addition to the config.
@@ -52,39 +51,6 @@ pub struct RunOptions {
     pub stay: bool,
     /// A line to print at the start.
     pub note: Option<String>,
-}
-
-/// How a run ended, and the state at that point.
-pub struct Ended {
-    /// Finished with an outcome, or interrupted.
-    pub ending: Ending,
-    /// The state after the run's last event.
-    pub state: State,
-}
-
-impl Ended {
-    /// The exit code for this end.
-    pub fn code(&self) -> ExitCode {
-        match self.ending {
-            Ending::Interrupted => ExitCode::Interrupted,
-            // Its error is shown to the person.
-            Ending::GitFailed => ExitCode::Internal,
-            Ending::Finished(RunOutcome::AllPassing) => ExitCode::Passing,
-            Ending::Finished(RunOutcome::SomeFailed) => ExitCode::SomeFailed,
-            Ending::Finished(RunOutcome::WaitingForPerson) => ExitCode::WaitingForPerson,
-            Ending::Finished(RunOutcome::BudgetSpent) => ExitCode::BudgetSpent,
-        }
-    }
-
-    /// Why the run ended, in words; empty after an interruption.
-    pub fn reason(&self) -> &str {
-        let finished = self
-            .state
-            .run
-            .as_ref()
-            .and_then(|run| run.finished.as_ref());
-        finished.map_or("", |(_, reason)| reason)
-    }
 }
 
 /// Runs the scheduler: holds the log, listens, and returns when the run is over or was stopped.
@@ -170,6 +136,7 @@ async fn work_here(
         }
     };
     let run_config = run_config((&*log, &state), project, config, say)?;
+    let (first, fold) = (state.sequence.next(), ReportFold::after(&state));
     let options = Options {
         log: log.clone(),
         snapshots: project.snapshots.clone(),
@@ -177,10 +144,7 @@ async fn work_here(
         socket: project.socket.clone(),
         tree_prefix: tree_prefix(&project.root),
         branch: branch.clone(),
-        integration: Arc::new(GitBranch {
-            repository: repository.clone(),
-            branch: branch.clone(),
-        }),
+        integration: integration(&repository, &branch),
         processes: Arc::new(LocalProcesses {
             reap: reap(project.root.clone()),
             is_own: is_own(project),
@@ -205,7 +169,7 @@ async fn work_here(
         }
     };
     sweep_unless_told(&repository, project, &branch, &state).await;
-    Ok(Ended { ending, state })
+    Ok(Ended::of(ending, state, (&*log, first, fold)))
 }
 
 /// Finds problems that would make workers of this run fail, before the first attempt.
@@ -353,49 +317,4 @@ fn of_git(error: crate::workspace::Error) -> Error {
         true => Error::internal("git failed", error, "run the command again"),
         false => Error::usage("cannot use the repository", error, ""),
     }
-}
-
-struct SpoolFiles(PathBuf);
-
-impl Spool for SpoolFiles {
-    fn read(&self, attempt: AttemptId) -> Option<AttemptReport> {
-        spool::read(&self.0, attempt)
-    }
-}
-
-fn is_own(project: &Project) -> Arc<dyn Fn(&ProcessIdentity) -> bool + Send + Sync> {
-    let project = project.clone();
-    Arc::new(move |process| project::is_own(&project, process.pid))
-}
-
-fn reap(root: PathBuf) -> CleanUpAttempt {
-    Arc::new(move |attempt| {
-        let token = tree_token(&root, attempt);
-        Box::pin(async move {
-            let swept = tokio::task::spawn_blocking(move || process::sweep(&token)).await;
-            match swept {
-                Ok(killed) if !killed.is_empty() => {
-                    tracing::info!(%attempt, ?killed, "ended processes that a dead worker left running");
-                }
-                Ok(_) => {}
-                Err(error) => tracing::error!(%error, "cannot search for leftover processes"),
-            }
-        })
-    })
-}
-
-fn by_kind(counts: WorkerCounts) -> BTreeMap<WorkerKind, u32> {
-    BTreeMap::from([
-        (WorkerKind::Coding, counts.coding),
-        (WorkerKind::Testing, counts.testing),
-    ])
-}
-
-/// The scheduler starts its workers from its own executable, with the hidden command `worker`.
-fn worker_command(project: &Project, told: &Path) -> Result<Vec<OsString>, Error> {
-    let own = runtime::own_executable()?;
-    let root = project.root.clone().into_os_string();
-    let mut command = vec![own.into(), "worker".into(), "-C".into(), root];
-    command.extend(["--recorded-config".into(), told.as_os_str().to_owned()]);
-    Ok(command)
 }

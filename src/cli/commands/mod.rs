@@ -13,6 +13,7 @@ pub mod pause;
 pub mod remove;
 pub mod repair;
 pub mod replay;
+pub mod report;
 pub mod resume;
 pub mod retry;
 pub mod run;

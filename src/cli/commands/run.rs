@@ -68,11 +68,12 @@ fn print_end(context: &Context, ended: &Ended) -> Result<(), Error> {
             "exit_code": ended.code().code(),
             "features": ended.state.features().count(),
             "passing": passing,
+            "report": ended.report,
         }));
     }
     if context.out.quiet {
         return Ok(());
     }
-    let page = pages::end::run(reason, &context.out);
+    let page = pages::end::run(&ended.report, reason, &context.out);
     context.out.bytes(page.as_bytes())
 }

@@ -3,6 +3,7 @@
 pub mod attempt;
 #[cfg(test)]
 mod fixtures;
+pub mod report;
 pub mod status;
 pub mod summary;
 pub mod text;
@@ -11,6 +12,7 @@ pub mod timeline_entry;
 pub mod why;
 
 pub use attempt::{AttemptFold, AttemptTimeline};
+pub use report::{Report, ReportFold};
 pub use status::{StatusView, status};
 pub use summary::{Summary, summary};
 pub use text::{FeatureText, feature_text};

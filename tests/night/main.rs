@@ -1,0 +1,8 @@
+//! A run that nobody watches: what it leaves to read, how it outlives its terminal, and how it calls
+//! for a person.
+
+#[path = "../real/mod.rs"]
+mod real;
+
+mod kit;
+mod report;

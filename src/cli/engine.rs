@@ -2,10 +2,12 @@
 
 mod ended;
 mod parts;
+mod run_log;
 mod signals;
 mod watcher;
 
 use std::collections::BTreeSet;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,8 +15,10 @@ use tokio::sync::oneshot;
 
 pub use self::ended::Ended;
 use self::parts::{SpoolFiles, by_kind, integration, is_own, reap, worker_command};
-use self::signals::end_on_signals;
-use self::watcher::Watcher;
+pub use self::run_log::{ProcessEnd, RunLog};
+pub use self::signals::LISTENS;
+use self::signals::{detach_on_hangup, end_on_signals};
+pub use self::watcher::Watcher;
 use super::Context;
 use super::config::Config;
 use super::error::Error;
@@ -33,15 +37,15 @@ use crate::model::ids::AttemptId;
 use crate::model::state::{Attempt, State};
 use crate::model::views::ReportFold;
 use crate::protocol::identity;
-use crate::queue::EventLog;
+use crate::queue::{EventLog, SledLog};
 use crate::scheduler::processes::LocalProcesses;
-use crate::scheduler::{self, Options, RunConfig, load};
+use crate::scheduler::{self, Ending, Options, RunConfig, load};
 use crate::worker::config::Isolation;
-use crate::worker::{self, Signals, cage, tree_prefix};
+use crate::worker::{self, Hangup, Signals, cage, tree_prefix};
 use crate::workspace::Repository;
 
 /// What the command decides about a run, in addition to the config.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct RunOptions {
     /// Workers to start and keep running.
     pub workers: WorkerCounts,
@@ -51,6 +55,8 @@ pub struct RunOptions {
     pub stay: bool,
     /// A line to print at the start.
     pub note: Option<String>,
+    /// Whoever started this run in the background, and waits until it listens.
+    pub starter: Option<UnixStream>,
 }
 
 /// Runs the scheduler: holds the log, listens, and returns when the run is over or was stopped.
@@ -67,6 +73,9 @@ pub fn work(
             .for_each(|note| context.note(note));
     }
     let screen = Screen::new(&context.global);
+    if run.starter.is_some() {
+        screen.write_times();
+    }
     logging::start(&context.global, "warn", screen.clone());
     let runtime = runtime::start()?;
     let ended = runtime.block_on(work_here(context, project, config, run, screen));
@@ -112,6 +121,7 @@ async fn work_here(
 ) -> Result<Ended, Error> {
     let repository = Repository::discover(&project.root).await.map_err(of_git)?;
     let project = &project.settle()?;
+    tokio::spawn(detach_on_hangup(screen.clone(), project.data.clone()));
     let held = Arc::new(store::hold(project, config).await?);
     let log: Arc<dyn EventLog> = held.clone();
     let project = &project.claim_attempts(config.attempts_dir())?;
@@ -123,7 +133,7 @@ async fn work_here(
     let known = (state.branch == branch).then_some(&state.head);
     (repository.ensure_branch_from(&branch, known).await).map_err(of_git)?;
     let notes = screen.clone();
-    let progress = Progress::new(screen, &state, now(), context.global.verbose > 0);
+    let progress = Progress::new(screen.clone(), &state, now(), context.global.verbose > 0);
     let repository = with_settings(repository, project).await?;
     sweep(&repository, project, &branch, &state).await;
     if let Some(note) = run.note.as_ref().filter(|_| !context.global.quiet) {
@@ -160,16 +170,31 @@ async fn work_here(
         observer: Box::new(Watcher::new(progress, quiet)),
     };
     let (sender, receiver) = oneshot::channel();
-    tokio::spawn(end_on_signals(receiver, notes, context.global.clone()));
-    let path_guard = project.path_guard();
-    let (ending, state) = tokio::select! {
-        ended = scheduler::run(options, sender) => ended.map_err(failures::of_scheduler)?,
-        error = path_guard.lost(|| held.check_place().map_err(|error| failures::of_log(&error))) => {
-            return Err(error);
-        }
-    };
+    let global = context.global.clone();
+    tokio::spawn(end_on_signals(receiver, notes, global, run.starter));
+    let ended = until_ended(options, sender, project, &held).await;
+    // Whatever comes next is printed where the redrawn lines were.
+    screen.clear();
+    let (ending, state) = ended?;
     sweep_unless_told(&repository, project, &branch, &state).await;
     Ok(Ended::of(ending, state, (&*log, first, fold)))
+}
+
+/// Runs the scheduler. Somebody may move the project's directory or delete its log meanwhile, which is
+/// an error.
+async fn until_ended(
+    options: Options,
+    handle: oneshot::Sender<scheduler::Handle>,
+    project: &Project,
+    held: &SledLog,
+) -> Result<(Ending, State), Error> {
+    let path_guard = project.path_guard();
+    tokio::select! {
+        ended = scheduler::run(options, handle) => ended.map_err(failures::of_scheduler),
+        error = path_guard.lost(|| held.check_place().map_err(|error| failures::of_log(&error))) => {
+            Err(error)
+        }
+    }
 }
 
 /// Finds problems that would make workers of this run fail, before the first attempt.
@@ -257,10 +282,10 @@ async fn sweep_unless_told(
     branch: &str,
     state: &State,
 ) {
-    match Signals::new() {
+    match Signals::new(Hangup::Ignored) {
         Ok(mut signals) => tokio::select! {
             () = sweep(repository, project, branch, state) => {}
-            _ = signals.next() => tracing::warn!("interrupted: the next start removes leftover worktrees"),
+            () = signals.next() => tracing::warn!("interrupted: the next start removes leftover worktrees"),
         },
         Err(_) => sweep(repository, project, branch, state).await,
     }

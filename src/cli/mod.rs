@@ -80,6 +80,8 @@ fn dispatch(context: &Context, verb: &Verb) -> Result<ExitCode, Error> {
         Verb::Init(args) => commands::init::run(context, args),
         Verb::Import(args) => commands::import::run(context, args),
         Verb::Run(args) => commands::run::run(context, args),
+        Verb::Attach(args) => commands::attach::run(context, args),
+        Verb::Service(args) => commands::service::run(context, args),
         Verb::Status(args) => commands::status::run(context, args),
         Verb::Report(args) => commands::report::run(context, args),
         Verb::Log(args) => commands::log::run(context, args),

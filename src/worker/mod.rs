@@ -45,5 +45,5 @@ pub use executor::OutputStore;
 pub use machine::Exit;
 pub use preflight::{check, check_agents, check_places, check_programs};
 pub use shell::{Launch, Reporter, git_settings, launch, run};
-pub use signals::{Asked, Signals};
+pub use signals::{Hangup, Signals, hangups};
 pub use token::{tree_prefix, tree_token};

@@ -4,5 +4,7 @@
 #[path = "../real/mod.rs"]
 mod real;
 
+mod detach;
 mod kit;
 mod report;
+mod service;

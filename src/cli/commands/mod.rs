@@ -1,6 +1,7 @@
 //! One file per command: its arguments and its `run` function.
 
 pub mod answer;
+pub mod attach;
 pub mod completions;
 pub mod demo;
 pub mod doctor;
@@ -17,6 +18,7 @@ pub mod report;
 pub mod resume;
 pub mod retry;
 pub mod run;
+pub mod service;
 pub mod set;
 pub mod show;
 pub mod skip;

@@ -54,7 +54,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
 }
 
 /// The report of the events up to `state`: of the last `since`, or of the last run.
-async fn folded(
+pub(super) async fn folded(
     source: &Source,
     state: &State,
     since: Option<Duration>,

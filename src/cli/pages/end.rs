@@ -48,6 +48,22 @@ pub fn demo(report: &Report, reason: &str, (own, root): (&str, &str), out: &Outp
     page.end()
 }
 
+/// Where a run continues that was started in the background.
+pub fn detached(pid: u32, log: &str, out: &Output) -> String {
+    let mut page = Page::new(out);
+    let title = format!("the run continues in the background (pid {pid})");
+    page.line(&[(Style::Plain, &title)]);
+    for (what, command) in [
+        ("show it", "scheduler attach"),
+        ("end it", "scheduler stop"),
+        ("its log", &clean(log)),
+    ] {
+        let what = format!("{what:<VALUE_COLUMN$}");
+        page.whole(&[(Style::Plain, &what), (Style::Plain, command)]);
+    }
+    page.end()
+}
+
 fn summary(page: &mut Page, report: &Report, reason: &str) {
     page.wrapped(0, &[(Style::Plain, &clean(reason))]);
     page.gap();

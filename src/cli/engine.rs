@@ -1,6 +1,7 @@
 //! A run from start to end, for the commands `run` and `demo`.
 
 mod ended;
+mod notices;
 mod parts;
 mod run_log;
 mod signals;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 pub use self::ended::Ended;
+use self::notices::Notices;
 use self::parts::{SpoolFiles, by_kind, integration, is_own, reap, worker_command};
 pub use self::run_log::{ProcessEnd, RunLog};
 pub use self::signals::LISTENS;
@@ -140,13 +142,10 @@ async fn work_here(
         progress.note(note);
     }
     let quiet = context.global.quiet;
-    let say = |text: &str| {
-        if !quiet {
-            notes.note(text);
-        }
-    };
-    let run_config = run_config((&*log, &state), project, config, say)?;
+    let screen_or_none = (!quiet).then_some(&notes);
+    let run_config = run_config((&*log, &state), project, config, screen_or_none)?;
     let (first, fold) = (state.sequence.next(), ReportFold::after(&state));
+    let mut notices = Notices::start(project, config, &*log, &state)?;
     let options = Options {
         log: log.clone(),
         snapshots: project.snapshots.clone(),
@@ -167,7 +166,7 @@ async fn work_here(
         worker_command: worker_command(project, &config.freeze(project)?)?,
         worker_output: project.data.join("workers.log"),
         stay: run.stay,
-        observer: Box::new(Watcher::new(progress, quiet)),
+        observer: notices.observer(Watcher::new(progress, quiet)),
     };
     let (sender, receiver) = oneshot::channel();
     let global = context.global.clone();
@@ -175,9 +174,13 @@ async fn work_here(
     let ended = until_ended(options, sender, project, &held).await;
     // Whatever comes next is printed where the redrawn lines were.
     screen.clear();
-    let (ending, state) = ended?;
-    sweep_unless_told(&repository, project, &branch, &state).await;
-    Ok(Ended::of(ending, state, (&*log, first, fold)))
+    if let Ok((_, state)) = &ended {
+        sweep_unless_told(&repository, project, &branch, state).await;
+    }
+    let ended = ended.map(|(ending, state)| Ended::of(ending, state, (&*log, first, fold)));
+    let told = ended.as_ref();
+    notices.finish(told.map_err(|error| (error, log.head().sequence)));
+    ended
 }
 
 /// Runs the scheduler. Somebody may move the project's directory or delete its log meanwhile, which is
@@ -316,7 +319,7 @@ fn run_config(
     (log, state): (&dyn EventLog, &State),
     project: &Project,
     config: &Config,
-    say: impl Fn(&str),
+    notes: Option<&Screen>,
 ) -> Result<RunConfig, Error> {
     let text = config.evidence(project);
     let contents = log.contents();
@@ -328,7 +331,9 @@ fn run_config(
     if !changes.is_empty() {
         let total = u32::try_from(changes.len()).unwrap_or(u32::MAX);
         let words = clean(&words(&changes, total));
-        say(&format!("the config changed since the last run: {words}"));
+        if let Some(screen) = notes {
+            screen.note(&format!("the config changed since the last run: {words}"));
+        }
     }
     Ok(RunConfig {
         content,

@@ -42,6 +42,7 @@ pub mod verdict;
 pub use config::Config;
 pub use error::{PreflightError, WorkerError};
 pub use executor::OutputStore;
+pub use job::secrets;
 pub use machine::Exit;
 pub use preflight::{check, check_agents, check_places, check_programs};
 pub use shell::{Launch, Reporter, git_settings, launch, run};

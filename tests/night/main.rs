@@ -6,5 +6,6 @@ mod real;
 
 mod detach;
 mod kit;
+mod notify;
 mod report;
 mod service;

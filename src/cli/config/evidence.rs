@@ -15,7 +15,10 @@ use crate::model::settings::WorkerKind;
 const FROZEN: &str = "run-config";
 
 /// Sections that workers do not read: their values come with each job, or concern the scheduler.
-const NOT_WORKERS: [&str; 3] = ["run.", "workers.", "log."];
+const NOT_WORKERS: [&str; 4] = ["run.", "workers.", "log.", "notify."];
+
+/// Keys whose values often contain a token, so only digests are recorded.
+const SECRETS: [&str; 2] = ["notify.command", "notify.webhook"];
 
 /// Tables of environment variables. Their values may be secret, so only digests are recorded.
 const VARIABLES: [&str; 3] = ["agent.env", "agent.testing.env", "environment.env"];
@@ -43,7 +46,8 @@ impl Config {
         let mut lines: Vec<String> = Vec::new();
         for entry in self.entries() {
             let secret = |table: &str| entry.key.starts_with(table) && entry.value != "{}";
-            let value = match VARIABLES.iter().any(|table| secret(table)) {
+            let token = SECRETS.contains(&entry.key.as_str()) && entry.value != "\"\"";
+            let value = match token || VARIABLES.iter().any(|table| secret(table)) {
                 true => digest(entry.value.as_bytes()),
                 // The directory's name is not part of the config, and changes with a move.
                 false if entry.key == "run.branch" && !self.names_branch() => "\"\"".to_owned(),

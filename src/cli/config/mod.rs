@@ -5,6 +5,7 @@ mod evidence;
 mod file;
 mod human;
 mod keys;
+mod notify;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -111,6 +112,7 @@ impl Config {
         if let Err(problem) = keys::check_branch(&self.file.run.branch) {
             return Err(self.wrong("run.branch", problem, ""));
         }
+        self.check_notify()?;
         for (key, count) in [
             ("workers.coding", self.file.workers.coding),
             ("workers.testing", self.file.workers.testing),

@@ -3,6 +3,7 @@
 pub mod attempt;
 #[cfg(test)]
 mod fixtures;
+pub mod notice;
 pub mod report;
 pub mod status;
 pub mod summary;
@@ -12,6 +13,7 @@ pub mod timeline_entry;
 pub mod why;
 
 pub use attempt::{AttemptFold, AttemptTimeline};
+pub use notice::{Notice, NoticeFold, NoticeKind};
 pub use report::{Report, ReportFold};
 pub use status::{StatusView, status};
 pub use summary::{Summary, summary};

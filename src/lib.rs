@@ -11,6 +11,7 @@
 //! | [`agent`] | child processes: one agent session, its adapters, its process tree, its limits |
 //! | [`scheduler`] | waiting, on the side that decides: the single-writer loop, connections, recovery |
 //! | [`worker`] | waiting, on the side that works: reserve, session, rebase, check, report |
+//! | [`notify`] | telling a person's own program or a web address what deserves a notice |
 //! | [`cli`] | arguments, and what people see in a terminal |
 //! | [`stopwatch`] | limits on real time, for code that waits for a process |
 
@@ -23,6 +24,7 @@ mod bug;
 pub mod agent;
 pub mod cli;
 pub mod model;
+pub mod notify;
 pub mod protocol;
 pub mod queue;
 pub mod scheduler;

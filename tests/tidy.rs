@@ -14,13 +14,14 @@ const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
 
 /// Who may use whom. The same table stands in ARCHITECTURE.md.
-const TABLE: [(&str, &[&str]); 9] = [
+const TABLE: [(&str, &[&str]); 10] = [
     ("model", &[]),
     ("queue", &["model"]),
     ("protocol", &["model"]),
     ("stopwatch", &["model"]),
     ("workspace", &["model", "stopwatch"]),
     ("agent", &["model", "stopwatch"]),
+    ("notify", &["model"]),
     ("scheduler", &["model", "queue", "protocol", "workspace"]),
     ("worker", &["model", "protocol", "agent", "workspace"]),
     (
@@ -31,6 +32,7 @@ const TABLE: [(&str, &[&str]); 9] = [
             "protocol",
             "workspace",
             "agent",
+            "notify",
             "scheduler",
             "worker",
         ],

@@ -74,8 +74,14 @@ pub enum Verb {
     Import(commands::import::Args),
     /// Work on the backlog until everything is done, blocked, or out of budget
     Run(commands::run::Args),
+    /// Show the live screen of a run in the background, until it ends
+    Attach(commands::attach::Args),
+    /// Print a systemd unit that runs the project, also after a reboot
+    Service(commands::service::Args),
     /// Show what passes, what runs, what waits and for what, and what comes next
     Status(commands::status::Args),
+    /// Show what passed, what failed and why, what was spent, and what waits for you
+    Report(commands::report::Args),
     /// Show what happened, one line per event
     Log(commands::log::Args),
     /// Show the state at a point in the log

@@ -1,21 +1,29 @@
 //! A run from start to end, for the commands `run` and `demo`.
 
+mod ended;
+mod notices;
+mod parts;
+mod run_log;
 mod signals;
 mod watcher;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use self::signals::end_on_signals;
-use self::watcher::Watcher;
+pub use self::ended::Ended;
+use self::notices::Notices;
+use self::parts::{SpoolFiles, by_kind, integration, is_own, reap, worker_command};
+pub use self::run_log::{ProcessEnd, RunLog};
+pub use self::signals::LISTENS;
+use self::signals::{detach_on_hangup, end_on_signals};
+pub use self::watcher::Watcher;
 use super::Context;
 use super::config::Config;
 use super::error::Error;
-use super::exit::ExitCode;
 use super::logging;
 use super::progress::{Progress, Screen};
 use super::project::{self, Project};
@@ -27,22 +35,19 @@ use crate::agent::cage::probe::Support;
 use crate::agent::process;
 use crate::bug;
 use crate::model::config::{differences, words};
-use crate::model::event::{ProcessIdentity, RunOutcome};
 use crate::model::ids::AttemptId;
-use crate::model::report::AttemptReport;
-use crate::model::settings::WorkerKind;
 use crate::model::state::{Attempt, State};
+use crate::model::views::ReportFold;
 use crate::protocol::identity;
-use crate::queue::EventLog;
-use crate::scheduler::ports::{GitBranch, Spool};
-use crate::scheduler::processes::{CleanUpAttempt, LocalProcesses};
+use crate::queue::{EventLog, SledLog};
+use crate::scheduler::processes::LocalProcesses;
 use crate::scheduler::{self, Ending, Options, RunConfig, load};
 use crate::worker::config::Isolation;
-use crate::worker::{self, Signals, cage, spool, tree_prefix, tree_token};
+use crate::worker::{self, Hangup, Signals, cage, tree_prefix};
 use crate::workspace::Repository;
 
 /// What the command decides about a run, in addition to the config.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct RunOptions {
     /// Workers to start and keep running.
     pub workers: WorkerCounts,
@@ -52,39 +57,8 @@ pub struct RunOptions {
     pub stay: bool,
     /// A line to print at the start.
     pub notes: Vec<String>,
-}
-
-/// How a run ended, and the state at that point.
-pub struct Ended {
-    /// Finished with an outcome, or interrupted.
-    pub ending: Ending,
-    /// The state after the run's last event.
-    pub state: State,
-}
-
-impl Ended {
-    /// The exit code for this end.
-    pub fn code(&self) -> ExitCode {
-        match self.ending {
-            Ending::Interrupted => ExitCode::Interrupted,
-            // Its error is shown to the person.
-            Ending::GitFailed => ExitCode::Internal,
-            Ending::Finished(RunOutcome::AllPassing) => ExitCode::Passing,
-            Ending::Finished(RunOutcome::SomeFailed) => ExitCode::SomeFailed,
-            Ending::Finished(RunOutcome::WaitingForPerson) => ExitCode::WaitingForPerson,
-            Ending::Finished(RunOutcome::BudgetSpent) => ExitCode::BudgetSpent,
-        }
-    }
-
-    /// Why the run ended, in words; empty after an interruption.
-    pub fn reason(&self) -> &str {
-        let finished = self
-            .state
-            .run
-            .as_ref()
-            .and_then(|run| run.finished.as_ref());
-        finished.map_or("", |(_, reason)| reason)
-    }
+    /// Whoever started this run in the background, and waits until it listens.
+    pub starter: Option<UnixStream>,
 }
 
 /// Runs the scheduler: holds the log, listens, and returns when the run is over or was stopped.
@@ -101,6 +75,9 @@ pub fn work(
             .for_each(|note| context.note(note));
     }
     let screen = Screen::new(&context.global);
+    if run.starter.is_some() {
+        screen.write_times();
+    }
     logging::start(&context.global, "warn", screen.clone());
     let runtime = runtime::start()?;
     let ended = runtime.block_on(work_here(context, project, config, run, screen));
@@ -146,6 +123,7 @@ async fn work_here(
 ) -> Result<Ended, Error> {
     let repository = Repository::discover(&project.root).await.map_err(of_git)?;
     let project = &project.settle()?;
+    tokio::spawn(detach_on_hangup(screen.clone(), project.data.clone()));
     let held = Arc::new(store::hold(project, config).await?);
     let log: Arc<dyn EventLog> = held.clone();
     let project = &project.claim_attempts(config.attempts_dir())?;
@@ -157,17 +135,17 @@ async fn work_here(
     let known = (state.branch == branch).then_some(&state.head);
     (repository.ensure_branch_from(&branch, known).await).map_err(of_git)?;
     let notes = screen.clone();
-    let progress = Progress::new(screen, &state, now(), context.global.verbose > 0);
+    let progress = Progress::new(screen.clone(), &state, now(), context.global.verbose > 0);
     let repository = with_settings(repository, project).await?;
     sweep(&repository, project, &branch, &state).await;
     let quiet = context.global.quiet;
-    let say = |text: &str| {
-        if !quiet {
-            notes.note(text);
-        }
-    };
-    run.notes.iter().for_each(|note| say(note));
-    let run_config = run_config((&*log, &state), project, config, say)?;
+    if !quiet {
+        run.notes.iter().for_each(|note| notes.note(note));
+    }
+    let screen_or_none = (!quiet).then_some(&notes);
+    let run_config = run_config((&*log, &state), project, config, screen_or_none)?;
+    let (first, fold) = (state.sequence.next(), ReportFold::after(&state));
+    let mut notices = Notices::start(project, config, &*log, &state)?;
     let options = Options {
         log: log.clone(),
         snapshots: project.snapshots.clone(),
@@ -175,10 +153,7 @@ async fn work_here(
         socket: project.socket.clone(),
         tree_prefix: tree_prefix(&project.root),
         branch: branch.clone(),
-        integration: Arc::new(GitBranch {
-            repository: repository.clone(),
-            branch: branch.clone(),
-        }),
+        integration: integration(&repository, &branch),
         processes: Arc::new(LocalProcesses {
             reap: reap(project.root.clone()),
             is_own: is_own(project),
@@ -192,19 +167,38 @@ async fn work_here(
         worker_command: worker_command(project, &config.freeze(project)?)?,
         worker_output: project.data.join("workers.log"),
         stay: run.stay,
-        observer: Box::new(Watcher::new(progress, quiet)),
+        observer: notices.observer(Watcher::new(progress, quiet)),
     };
     let (sender, receiver) = oneshot::channel();
-    tokio::spawn(end_on_signals(receiver, notes, context.global.clone()));
+    let global = context.global.clone();
+    tokio::spawn(end_on_signals(receiver, notes, global, run.starter));
+    let ended = until_ended(options, sender, project, &held).await;
+    // Whatever comes next is printed where the redrawn lines were.
+    screen.clear();
+    if let Ok((_, state)) = &ended {
+        sweep_unless_told(&repository, project, &branch, state).await;
+    }
+    let ended = ended.map(|(ending, state)| Ended::of(ending, state, (&*log, first, fold)));
+    let told = ended.as_ref();
+    notices.finish(told.map_err(|error| (error, log.head().sequence)));
+    ended
+}
+
+/// Runs the scheduler. Somebody may move the project's directory or delete its log meanwhile, which is
+/// an error.
+async fn until_ended(
+    options: Options,
+    handle: oneshot::Sender<scheduler::Handle>,
+    project: &Project,
+    held: &SledLog,
+) -> Result<(Ending, State), Error> {
     let path_guard = project.path_guard();
-    let (ending, state) = tokio::select! {
-        ended = scheduler::run(options, sender) => ended.map_err(failures::of_scheduler)?,
+    tokio::select! {
+        ended = scheduler::run(options, handle) => ended.map_err(failures::of_scheduler),
         error = path_guard.lost(|| held.check_place().map_err(|error| failures::of_log(&error))) => {
-            return Err(error);
+            Err(error)
         }
-    };
-    sweep_unless_told(&repository, project, &branch, &state).await;
-    Ok(Ended { ending, state })
+    }
 }
 
 /// Finds problems that would make workers of this run fail, before the first attempt.
@@ -292,10 +286,10 @@ async fn sweep_unless_told(
     branch: &str,
     state: &State,
 ) {
-    match Signals::new() {
+    match Signals::new(Hangup::Ignored) {
         Ok(mut signals) => tokio::select! {
             () = sweep(repository, project, branch, state) => {}
-            _ = signals.next() => tracing::warn!("interrupted: the next start removes leftover worktrees"),
+            () = signals.next() => tracing::warn!("interrupted: the next start removes leftover worktrees"),
         },
         Err(_) => sweep(repository, project, branch, state).await,
     }
@@ -326,7 +320,7 @@ fn run_config(
     (log, state): (&dyn EventLog, &State),
     project: &Project,
     config: &Config,
-    say: impl Fn(&str),
+    notes: Option<&Screen>,
 ) -> Result<RunConfig, Error> {
     let text = config.evidence(project);
     let contents = log.contents();
@@ -338,7 +332,9 @@ fn run_config(
     if !changes.is_empty() {
         let total = u32::try_from(changes.len()).unwrap_or(u32::MAX);
         let words = clean(&words(&changes, total));
-        say(&format!("the config changed since the last run: {words}"));
+        if let Some(screen) = notes {
+            screen.note(&format!("the config changed since the last run: {words}"));
+        }
     }
     Ok(RunConfig {
         content,
@@ -352,49 +348,4 @@ fn of_git(error: crate::workspace::Error) -> Error {
         true => Error::internal("git failed", error, "run the command again"),
         false => Error::usage("cannot use the repository", error, ""),
     }
-}
-
-struct SpoolFiles(PathBuf);
-
-impl Spool for SpoolFiles {
-    fn read(&self, attempt: AttemptId) -> Option<AttemptReport> {
-        spool::read(&self.0, attempt)
-    }
-}
-
-fn is_own(project: &Project) -> Arc<dyn Fn(&ProcessIdentity) -> bool + Send + Sync> {
-    let project = project.clone();
-    Arc::new(move |process| project::is_own(&project, process.pid))
-}
-
-fn reap(root: PathBuf) -> CleanUpAttempt {
-    Arc::new(move |attempt| {
-        let token = tree_token(&root, attempt);
-        Box::pin(async move {
-            let swept = tokio::task::spawn_blocking(move || process::sweep(&token)).await;
-            match swept {
-                Ok(killed) if !killed.is_empty() => {
-                    tracing::info!(%attempt, ?killed, "ended processes that a dead worker left running");
-                }
-                Ok(_) => {}
-                Err(error) => tracing::error!(%error, "cannot search for leftover processes"),
-            }
-        })
-    })
-}
-
-fn by_kind(counts: WorkerCounts) -> BTreeMap<WorkerKind, u32> {
-    BTreeMap::from([
-        (WorkerKind::Coding, counts.coding),
-        (WorkerKind::Testing, counts.testing),
-    ])
-}
-
-/// The scheduler starts its workers from its own executable, with the hidden command `worker`.
-fn worker_command(project: &Project, told: &Path) -> Result<Vec<OsString>, Error> {
-    let own = runtime::own_executable()?;
-    let root = project.root.clone().into_os_string();
-    let mut command = vec![own.into(), "worker".into(), "-C".into(), root];
-    command.extend(["--recorded-config".into(), told.as_os_str().to_owned()]);
-    Ok(command)
 }

@@ -45,6 +45,11 @@ impl ExitCode {
         self as u8
     }
 
+    /// The code with this number.
+    pub fn of(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.code() == number)
+    }
+
     /// What the code means, as printed by `--help`.
     pub fn meaning(self) -> &'static str {
         match self {

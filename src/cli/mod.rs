@@ -28,6 +28,7 @@ pub mod store;
 pub mod text;
 pub mod transcript;
 pub mod worker_counts;
+pub mod zone;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -43,6 +44,7 @@ use globals::Format;
 /// Runs the `scheduler` binary.
 pub fn scheduler(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     allocator::give_large_blocks_back();
+    zone::use_local();
     let mut arguments: Vec<OsString> = arguments.collect();
     if arguments.len() < 2 {
         // The bare name asks for help; that is not an error.
@@ -59,6 +61,7 @@ pub fn scheduler(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 
 /// Runs the `worker` binary.
 pub fn worker(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    zone::use_local();
     let arguments: Vec<OsString> = arguments.collect();
     match Worker::try_parse_from(&arguments) {
         Ok(Worker { global, args }) => {
@@ -78,7 +81,10 @@ fn dispatch(context: &Context, verb: &Verb) -> Result<ExitCode, Error> {
         Verb::Config(args) => commands::config::run(context, args),
         Verb::Import(args) => commands::import::run(context, args),
         Verb::Run(args) => commands::run::run(context, args),
+        Verb::Attach(args) => commands::attach::run(context, args),
+        Verb::Service(args) => commands::service::run(context, args),
         Verb::Status(args) => commands::status::run(context, args),
+        Verb::Report(args) => commands::report::run(context, args),
         Verb::Log(args) => commands::log::run(context, args),
         Verb::Replay(args) => commands::replay::run(context, args),
         Verb::Why(args) => commands::why::run(context, args),

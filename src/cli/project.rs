@@ -181,6 +181,13 @@ impl Project {
         Ok(settled)
     }
 
+    /// The project's identity, which stays the same when it moves; `None` before the first command
+    /// that writes.
+    pub fn id(&self) -> Option<String> {
+        let identity = Identity::read(&self.data.join(identity::IDENTITY));
+        Some(identity.ok().flatten()?.id)
+    }
+
     /// The directory of attempts in the layout of older versions; may be absent.
     pub fn old_worktrees(&self) -> PathBuf {
         self.root.join(MARK).join("worktrees")

@@ -24,7 +24,7 @@ use super::executor::{Executor, OutputStore, Parts, Templates};
 use super::machine::{Activity, Done, Effect, Exit, Input, Machine, Rules};
 use super::ports::PortSlot;
 use super::preflight;
-use super::signals::Signals;
+use super::signals::{Hangup, Signals};
 use super::spool;
 use super::template::template;
 
@@ -79,8 +79,13 @@ pub async fn run(
 pub async fn launch(launch: Launch) -> Result<Exit, WorkerError> {
     let system = |doing| move |source| WorkerError::System { doing, source };
     // First, so that no signal from now on ends the process at a random moment.
-    let signals = Signals::new().map_err(system("handle signals"))?;
     let config = launch.config;
+    let hangup = match config.started_by_scheduler {
+        // The scheduler outlives its terminal, and tells its workers when to end.
+        true => Hangup::Ignored,
+        false => Hangup::Ends,
+    };
+    let signals = Signals::new(hangup).map_err(system("handle signals"))?;
     preflight::check(&config)?;
     // A worker that the scheduler starts may begin in the middle of a run, where something missing
     // is reported as a problem of the machine.

@@ -2,13 +2,13 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The kind of request.
+/// What SIGHUP means: the terminal is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
-    /// End: SIGINT or SIGTERM.
-    End,
-    /// The terminal is closed: SIGHUP.
-    Hangup,
+pub enum Hangup {
+    /// It asks for an end, too: somebody started the process in that terminal.
+    Ends,
+    /// Nothing: somebody else decides how long this process lives.
+    Ignored,
 }
 
 /// The signals that ask for an end, caught from now on.
@@ -17,6 +17,7 @@ pub struct Signals {
     terminate: Signal,
     /// `None` if the process was started to outlive its terminal (`nohup`).
     hangup: Option<Signal>,
+    meaning: Hangup,
 }
 
 impl Signals {
@@ -24,30 +25,40 @@ impl Signals {
     ///
     /// # Errors
     /// The system refuses.
-    pub fn new() -> std::io::Result<Self> {
+    pub fn new(meaning: Hangup) -> std::io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            hangup: match is_ignored(SignalKind::hangup()) {
-                true => None,
-                false => Some(signal(SignalKind::hangup())?),
-            },
+            hangup: hangups()?,
+            meaning,
         })
     }
 
     /// The next request.
-    pub async fn next(&mut self) -> Asked {
+    pub async fn next(&mut self) {
         let hangup = async {
-            match &mut self.hangup {
-                Some(hangup) => hangup.recv().await,
-                None => std::future::pending().await,
+            match (&mut self.hangup, self.meaning) {
+                (Some(hangup), Hangup::Ends) => hangup.recv().await,
+                _ => std::future::pending().await,
             }
         };
         tokio::select! {
-            _ = self.interrupt.recv() => Asked::End,
-            _ = self.terminate.recv() => Asked::End,
-            _ = hangup => Asked::Hangup,
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = hangup => {}
         }
+    }
+}
+
+/// SIGHUP, caught from now on; `None` if the process was started with it ignored, which a handler
+/// would undo.
+///
+/// # Errors
+/// The system refuses.
+pub fn hangups() -> std::io::Result<Option<Signal>> {
+    match is_ignored(SignalKind::hangup()) {
+        true => Ok(None),
+        false => signal(SignalKind::hangup()).map(Some),
     }
 }
 

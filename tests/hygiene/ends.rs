@@ -122,12 +122,12 @@ fn signal_all(pids: impl IntoIterator<Item = u32>, signal: Signal) {
     }
 }
 
-/// A service manager that stops a service, a container that ends, a terminal that is closed.
+/// A service manager that stops a service, a container that ends.
 #[test]
 fn a_signal_to_every_process_costs_no_try() {
     let orders = [("agents first", false), ("the scheduler first", true)];
     for isolation in ["auto", "subreaper"] {
-        for ((order, backwards), asked) in orders.into_iter().zip([Signal::TERM, Signal::HUP]) {
+        for ((order, backwards), asked) in orders.into_iter().zip([Signal::TERM, Signal::INT]) {
             let (project, go) = waiting(2);
             let env = format!(
                 "env = {{ GO = {go:?} }}\n[environment]\nisolation = \"{isolation}\"\n\

@@ -14,6 +14,7 @@ use crewlog::model::trouble::TroubleKind;
 use crewlog::scheduler::Ending;
 
 use crate::kit::{self, Screen};
+use crate::report::report;
 use crate::status::{finished, refusing, trouble};
 use crate::story::Story;
 
@@ -163,13 +164,14 @@ fn finish(story: &mut Story, world: &World) -> RunOutcome {
 
 fn screen(title: &str, ended: &Ended, out: &Output) -> Screen {
     let title = format!("run, {title}, exit {}", ended.code().code());
-    (title, end::run(ended.reason(), out))
+    (title, end::run(&ended.report, ended.reason(), out))
 }
 
 fn ended(ending: Ending, story: &Story) -> Ended {
     Ended {
         ending,
         state: story.state.clone(),
+        report: report(story),
     }
 }
 
@@ -189,7 +191,7 @@ fn ends() {
             let ended = ended(Ending::Finished(outcome), &story);
             codes.push(ended.code());
             screens.push(screen(&title, &ended, out));
-            let text = end::demo(&story.state, &reason, 93_000, program, out);
+            let text = end::demo(&report(&story), &reason, program, out);
             screens.push((format!("demo, {title}"), text));
         }
         use ExitCode::*;
@@ -204,7 +206,7 @@ fn ends() {
         }
         let code = ended(Ending::Interrupted, &waiting()).code();
         assert_eq!(code, Interrupted);
-        let text = end::run(end::INTERRUPTED, out);
+        let text = end::run(&report(&waiting()), end::INTERRUPTED, out);
         screens.push((format!("run, interrupted, exit {}", code.code()), text));
         screens
     });

@@ -12,6 +12,7 @@ mod help;
 mod kit;
 mod log;
 mod progress;
+mod report;
 mod show;
 mod status;
 mod story;

@@ -57,6 +57,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
         seed: args.seed,
         stay: false,
         notes: Vec::new(),
+        starter: None,
     };
     let ended = engine::work(context, &sandbox.project, &config, options)?;
     let wall_ms = began.elapsed().as_millis() as u64;

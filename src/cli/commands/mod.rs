@@ -1,6 +1,7 @@
 //! One file per command: its arguments and its `run` function.
 
 pub mod answer;
+pub mod attach;
 pub mod completions;
 pub mod config;
 pub mod demo;
@@ -14,9 +15,11 @@ pub mod pause;
 pub mod remove;
 pub mod repair;
 pub mod replay;
+pub mod report;
 pub mod resume;
 pub mod retry;
 pub mod run;
+pub mod service;
 pub mod set;
 pub mod show;
 pub mod skip;

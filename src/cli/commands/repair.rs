@@ -11,8 +11,9 @@ use crate::agent::transcript;
 use crate::cli::Context;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
-use crate::cli::pages::{self, damage, time};
+use crate::cli::pages::{self, damage};
 use crate::cli::project::Project;
+use crate::cli::zone::utc;
 use crate::cli::{failures, store};
 use crate::model::ids::AttemptId;
 use crate::queue::directory;
@@ -139,7 +140,7 @@ fn prove(here: &ProjectContext) -> Result<(), Error> {
 
 /// Path under which the damaged log is kept; nothing exists there yet.
 fn aside(project: &Project) -> Result<PathBuf, Error> {
-    let at = time(store::now()).replace([':', '-'], "");
+    let at = utc(store::now()).replace([':', '-'], "");
     let free = (1..NAMESAKES_MAX).find_map(|number| {
         let name = match number {
             1 => format!("log.damaged-{at}"),

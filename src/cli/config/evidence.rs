@@ -15,7 +15,10 @@ use crate::model::settings::WorkerKind;
 const FROZEN: &str = "run-config";
 
 /// Sections that workers do not read: their values come with each job, or concern the scheduler.
-const NOT_WORKERS: [&str; 3] = ["run.", "workers.", "log."];
+const NOT_WORKERS: [&str; 4] = ["run.", "workers.", "log.", "notify."];
+
+/// Keys whose values often contain a token, so only digests are recorded.
+const SECRETS: [&str; 2] = ["notify.command", "notify.webhook"];
 
 /// Keys of the prompt templates; a worker kind's name is the file name in the frozen directory.
 const TEMPLATES: [(&str, WorkerKind); 2] = [
@@ -40,7 +43,9 @@ impl Config {
         let mut lines: Vec<String> = Vec::new();
         for entry in self.entries() {
             // Values of environment variables may be secret, so only digests are recorded.
-            let value = match super::keys::is_free(&entry.key) && entry.value != "{}" {
+            let variable = super::keys::is_free(&entry.key) && entry.value != "{}";
+            let token = SECRETS.contains(&entry.key.as_str()) && entry.value != "\"\"";
+            let value = match variable || token {
                 true => digest(entry.value.as_bytes()),
                 // The directory's name is not part of the config, and changes with a move.
                 false if entry.key == "run.branch" && !self.names_branch() => "\"\"".to_owned(),

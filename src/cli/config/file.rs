@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::human::{Bytes, Dollars, Memory, Span};
 use crate::model::settings::Settings;
+use crate::model::views::NoticeKind;
 use crate::worker::config::{
     self as worker, AgentConfig, Checks, Driver, Isolation, PermissionPolicy, Ports,
 };
@@ -36,6 +37,8 @@ pub struct File {
     pub environment: Environment,
     /// What programs in the cage can access, and their limits.
     pub cage: Cage,
+    /// Whom to tell when nobody watches.
+    pub notify: Notify,
     /// Storage of the event log.
     pub log: Log,
 }
@@ -353,6 +356,29 @@ impl Default for Cage {
             processes: 4_096,
             // Many times what a file watcher of a large project needs.
             open_files: 65_536,
+        }
+    }
+}
+
+/// Section `[notify]`: whom to tell when nobody watches.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(
+    missing_docs,
+    reason = "the keys are documented in the template, where people read them"
+)]
+pub struct Notify {
+    pub command: String,
+    pub webhook: String,
+    pub events: Vec<NoticeKind>,
+}
+
+impl Default for Notify {
+    fn default() -> Self {
+        Self {
+            command: String::new(),
+            webhook: String::new(),
+            events: NoticeKind::ALL.to_vec(),
         }
     }
 }

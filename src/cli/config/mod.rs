@@ -6,6 +6,7 @@ mod evidence;
 mod file;
 mod human;
 mod keys;
+mod notify;
 pub mod starter;
 
 use std::collections::BTreeMap;
@@ -115,6 +116,7 @@ impl Config {
         if let Err(problem) = keys::check_branch(&self.file.run.branch) {
             return Err(self.wrong("run.branch", problem, ""));
         }
+        self.check_notify()?;
         for (key, count) in [
             ("workers.coding", self.file.workers.coding),
             ("workers.testing", self.file.workers.testing),

@@ -14,7 +14,7 @@ use crate::scheduler::Observer;
 const MISSING_AFTER: Duration = Duration::from_secs(3);
 
 /// Shows a person what happens and what the run waits for.
-pub(super) struct Watcher {
+pub struct Watcher {
     progress: Progress,
     /// Kinds of workers that are missing: since when, and whether that was printed.
     missing: BTreeMap<WorkerKind, (Instant, bool)>,
@@ -49,7 +49,8 @@ impl Paused {
 }
 
 impl Watcher {
-    pub(super) fn new(progress: Progress, quiet: bool) -> Self {
+    /// Shows everything on `progress`.
+    pub fn new(progress: Progress, quiet: bool) -> Self {
         Self {
             progress,
             paused: Paused::default(),

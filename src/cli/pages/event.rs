@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::time;
 use crate::cli::render::{RenderStyle, whole};
 use crate::cli::text::{Style, cell_right};
+use crate::cli::zone::utc;
 use crate::model::actor::Actor;
 use crate::model::event::{Event, Recorded};
 use crate::model::views::EventLine;
@@ -28,7 +29,7 @@ pub fn json(recorded: &Recorded) -> Result<String, serde_json::Error> {
         sequence: recorded.sequence.0,
         epoch: recorded.epoch.0,
         at: recorded.at.0,
-        time: time(recorded.at),
+        time: utc(recorded.at),
         cause: ulid::Ulid(recorded.cause.0).to_string(),
         actor: &recorded.actor,
         event: &recorded.event,

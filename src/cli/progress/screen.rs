@@ -1,13 +1,17 @@
 //! Standard error as a screen: permanent lines, and below them lines that are redrawn in place.
 
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::cli::globals::{Global, ProgressMode};
 use crate::cli::output::{terminal_width, wants_color};
-use crate::cli::text::Palette;
+use crate::cli::text::{Palette, clean_lines};
 
 /// Most redraws per second.
 const DRAWS_PER_SECOND: u8 = 12;
@@ -47,6 +51,11 @@ pub struct Screen {
     palette: Palette,
     /// One bar for all redrawn lines, so that they are drawn together; shared by clones.
     bar: ProgressBar,
+    /// Which of standard input, output and error were a terminal at the start. After a hangup, the
+    /// kernel no longer says.
+    terminals: [bool; 3],
+    /// The terminal has closed, so that lines go to a file.
+    left: Arc<AtomicBool>,
 }
 
 impl Screen {
@@ -66,22 +75,66 @@ impl Screen {
                 color: wants_color(global.color, terminal),
             },
             bar: ProgressBar::with_draw_target(None, target).with_style(message_only()),
+            terminals: [
+                io::stdin().is_terminal(),
+                io::stdout().is_terminal(),
+                terminal,
+            ],
+            left: Arc::default(),
         }
     }
 
     /// How progress is shown.
     pub fn mode(&self) -> DisplayMode {
-        self.mode
+        match self.mode {
+            DisplayMode::Bars | DisplayMode::Counter if self.has_left() => DisplayMode::Plain,
+            mode => mode,
+        }
+    }
+
+    fn has_left(&self) -> bool {
+        self.left.load(Ordering::Relaxed)
+    }
+
+    /// Writes each line with its time from now on: standard error is a file for later.
+    pub fn write_times(&self) {
+        self.left.store(true, Ordering::Relaxed);
+    }
+
+    /// Continues without the terminal: nothing is drawn any more, and lines go to `file`, with their
+    /// time. Streams that were no terminal stay as they are. Without a file, lines are lost.
+    pub fn leave_terminal(&self, file: Option<File>) {
+        self.bar.finish_and_clear();
+        self.left.store(true, Ordering::Relaxed);
+        let null = File::options().read(true).write(true).open("/dev/null");
+        let Ok(null) = null else {
+            return;
+        };
+        let output = file.as_ref().unwrap_or(&null);
+        let [input, out, error] = self.terminals;
+        let replaced = [
+            input.then(|| rustix::stdio::dup2_stdin(null.as_fd())),
+            out.then(|| rustix::stdio::dup2_stdout(output.as_fd())),
+            error.then(|| rustix::stdio::dup2_stderr(output.as_fd())),
+        ];
+        for replaced in replaced.into_iter().flatten() {
+            if let Err(error) = replaced {
+                tracing::warn!(%error, "cannot leave the terminal");
+            }
+        }
     }
 
     /// Whether to use colour.
     pub fn palette(&self) -> Palette {
-        self.palette
+        match self.has_left() {
+            true => Palette::default(),
+            false => self.palette,
+        }
     }
 
     /// Whether lines are redrawn in place.
     pub fn draws(&self) -> bool {
-        matches!(self.mode, DisplayMode::Bars | DisplayMode::Counter)
+        matches!(self.mode(), DisplayMode::Bars | DisplayMode::Counter)
     }
 
     /// The terminal's current columns; people resize their windows.
@@ -98,9 +151,9 @@ impl Screen {
 
     /// Writes a permanent line, if this mode shows them.
     pub fn permanent(&self, text: impl FnOnce() -> String) {
-        match self.mode {
+        match self.mode() {
             DisplayMode::Bars => self.note(&text()),
-            DisplayMode::Plain => write_line(&text()),
+            DisplayMode::Plain => self.write(&text()),
             DisplayMode::Counter | DisplayMode::Silent => {}
         }
     }
@@ -110,6 +163,17 @@ impl Screen {
         // A run continues even if nothing can be written to standard error.
         match self.draws() && !self.bar.is_finished() {
             true => self.bar.println(text),
+            false => self.write(text),
+        }
+    }
+
+    /// Writes a line to standard error, with its time if that is a file of our own.
+    fn write(&self, text: &str) {
+        match self.has_left() {
+            true => {
+                let now = crate::cli::zone::time(crate::cli::store::now());
+                write_line(&format!("{now} {text}"));
+            }
             false => write_line(text),
         }
     }
@@ -121,7 +185,10 @@ impl Screen {
 
     /// Removes the drawn lines; nothing is drawn after this.
     pub fn clear(&self) {
-        self.bar.finish_and_clear();
+        // The bar keeps what a closed terminal did not take, and would write it to the file.
+        if !self.has_left() {
+            self.bar.finish_and_clear();
+        }
     }
 }
 
@@ -167,8 +234,11 @@ impl Drop for LogLine {
     fn drop(&mut self) {
         let text = String::from_utf8_lossy(&self.bytes);
         let text = text.trim_end_matches('\n');
-        if !text.is_empty() {
-            self.screen.note(text);
+        match (text.is_empty(), self.screen.has_left()) {
+            (true, _) => {}
+            // Log lines have their own time, and colours for the terminal that has closed.
+            (false, true) => write_line(&clean_lines(text)),
+            (false, false) => self.screen.note(text),
         }
     }
 }

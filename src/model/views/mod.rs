@@ -3,6 +3,8 @@
 pub mod attempt;
 #[cfg(test)]
 mod fixtures;
+pub mod notice;
+pub mod report;
 pub mod status;
 pub mod summary;
 pub mod text;
@@ -11,6 +13,8 @@ pub mod timeline_entry;
 pub mod why;
 
 pub use attempt::{AttemptFold, AttemptTimeline};
+pub use notice::{Notice, NoticeFold, NoticeKind};
+pub use report::{Report, ReportFold};
 pub use status::{StatusView, status};
 pub use summary::{Summary, summary};
 pub use text::{FeatureText, feature_text};

@@ -24,7 +24,7 @@ pub fn print(
         reason => reason,
     };
     let (own, root) = (own_name(), project.root.display().to_string());
-    let page = pages::end::demo(&ended.state, reason, wall_ms, (&own, &root), &context.out);
+    let page = pages::end::demo(&ended.report, reason, (&own, &root), &context.out);
     context.out.bytes(page.as_bytes())
 }
 

@@ -1,11 +1,20 @@
 //! Text for a terminal: cleaned, measured, cut and coloured.
 
 use std::ops::Range;
+use std::time::{Duration, UNIX_EPOCH};
 
 use unicode_width::UnicodeWidthChar;
 
 use crate::model::feature::garbles;
+use crate::model::ids::Timestamp;
 use crate::model::views::Label;
+
+/// A time in UTC by RFC 3339: `2026-11-22T15:04:05Z`.
+pub fn time(at: Timestamp) -> String {
+    // humantime panics from the year 10000 on, which a wrong clock can show.
+    let seconds = (at.0 / 1_000).min(253_402_300_799);
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
+}
 
 /// Text from a backlog, an agent or a program as one safe line. Control characters (which could move
 /// the cursor, set the window's title, or break a command invisibly) and marks that change the

@@ -13,22 +13,13 @@ pub mod status;
 pub mod verify;
 pub mod why;
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use super::output::Output;
+pub use super::text::time;
 use super::text::{Palette, Style, fit, width, wrap};
-use crate::model::ids::Timestamp;
 
 /// Fewest digits of a hash that name an output; `why` prints this many. Feature and attempt numbers
 /// are always shorter, so the three cannot be confused.
 pub const HASH_DIGITS_MIN: usize = 12;
-
-/// A time in UTC by RFC 3339: `2026-11-22T15:04:05Z`.
-pub fn time(at: Timestamp) -> String {
-    // humantime panics from the year 10000 on, which a wrong clock can show.
-    let seconds = (at.0 / 1_000).min(253_402_300_799);
-    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
-}
 
 /// A page under construction. Its lines are cut or wrapped at the terminal's width.
 pub struct Page {

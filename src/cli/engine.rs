@@ -51,7 +51,7 @@ pub struct RunOptions {
     /// Keep the run open when everything is done.
     pub stay: bool,
     /// A line to print at the start.
-    pub note: Option<String>,
+    pub notes: Vec<String>,
 }
 
 /// How a run ended, and the state at that point.
@@ -160,15 +160,13 @@ async fn work_here(
     let progress = Progress::new(screen, &state, now(), context.global.verbose > 0);
     let repository = with_settings(repository, project).await?;
     sweep(&repository, project, &branch, &state).await;
-    if let Some(note) = run.note.as_ref().filter(|_| !context.global.quiet) {
-        progress.note(note);
-    }
     let quiet = context.global.quiet;
     let say = |text: &str| {
         if !quiet {
             notes.note(text);
         }
     };
+    run.notes.iter().for_each(|note| say(note));
     let run_config = run_config((&*log, &state), project, config, say)?;
     let options = Options {
         log: log.clone(),
@@ -187,6 +185,7 @@ async fn work_here(
         }),
         spool: Arc::new(SpoolFiles(project.data.clone())),
         settings: config.settings(),
+        profiles: config.profiles(),
         config: Some(run_config),
         seed: run.seed,
         own_workers: by_kind(run.workers),

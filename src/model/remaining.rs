@@ -96,12 +96,20 @@ pub fn kind_of_rest(state: &State) -> WorkerKind {
     }
 }
 
-/// True while the machine is in trouble, or no agent works that anybody has ever seen work. When
-/// agents have worked before, their providers' troubles end by themselves, and may take the night.
+/// Agents that have worked in this run are waited for that long: a night and a morning.
+const PATIENCE_MS: u64 = 86_400_000;
+
+/// True while the machine is in trouble, or no agent works that has been seen to work in this run.
+/// Otherwise the trouble is their providers', ends by itself, and may take the night.
 pub fn is_of_setup(state: &State) -> bool {
-    let fails = |profile| state.outage(profile).is_some_and(|it| it.is_failure());
+    let before = state.run.as_ref().map_or(0, |run| run.merged_before);
+    let proven = state.tally.merged > before;
+    let fails = |profile| {
+        let outage = state.outage(profile).filter(|outage| outage.is_failure());
+        outage.is_some_and(|it| !proven || state.at.since_ms(it.began) >= PATIENCE_MS)
+    };
     let profiles = state.profiles.of(kind_of_rest(state));
-    let agents = state.tally.merged == 0 && !profiles.is_empty() && profiles.iter().all(fails);
+    let agents = !profiles.is_empty() && profiles.iter().all(fails);
     state.troubled.is_some() || agents
 }
 

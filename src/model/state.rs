@@ -206,6 +206,8 @@ pub struct Run {
     pub spent: Usage,
     /// The budget is spent.
     pub budget_reached: bool,
+    /// Merges of earlier runs.
+    pub merged_before: u64,
 }
 
 /// A merge that was begun and whose end is not known.

@@ -17,9 +17,10 @@ use crate::agent::{
 };
 use crate::model::evidence::{Failure, SessionEnd};
 use crate::model::ids::{FeatureId, Timestamp};
-use crate::model::settings::WorkerKind;
+use crate::protocol::JobOffer;
 
 use super::cage::Caged;
+use super::config::AgentConfig;
 use super::driver::driver;
 use super::executor::{AttemptEnv, Executor};
 use super::job::{agent_environment, environment};
@@ -44,10 +45,7 @@ impl Executor {
             .dir
             .lay_out(&view, &prompt)
             .map_err(refused("cannot write the job's files"))?;
-        let agent = match attempt_env.offer.kind {
-            WorkerKind::Coding => &self.config.agent,
-            WorkerKind::Testing => self.config.testing_agent(),
-        };
+        let agent = self.agent_of(&attempt_env.offer)?;
         let driver =
             driver(agent, &self.config.places).map_err(|problem| setup(problem.as_str()))?;
         let settings = &attempt_env.offer.settings;
@@ -99,6 +97,16 @@ impl Executor {
         let decided = verdict != Reading::default();
         seen.worked = seen.steps > 0 || decided || touched.is_changed();
         Ok(judged(result, verdict, seen))
+    }
+
+    /// The agent that the job names. The scheduler has compared this worker's config with its own.
+    fn agent_of(&self, offer: &JobOffer) -> Result<&AgentConfig, Failure> {
+        let named = offer.profile.as_ref();
+        let agent = named.and_then(|name| self.config.agents.get(name));
+        agent.ok_or_else(|| {
+            let name = named.map_or("none".to_owned(), ToString::to_string);
+            setup(format!("the job's agent ({name}) is not in this worker's config").as_str())
+        })
     }
 
     /// The result of a session in words that may be stored: with a sentence about the cage if that

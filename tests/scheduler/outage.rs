@@ -237,3 +237,55 @@ fn a_feature_that_always_ends_in_silence_is_parked_in_the_end() {
     assert_eq!(parked(&world), 1, "after {sessions} sessions");
     assert!((7..=11).contains(&sessions), "{sessions} sessions");
 }
+
+/// A test runs its checks before its agent: these show nothing about the provider.
+#[test]
+fn the_checks_of_a_test_are_no_answer_of_the_provider() {
+    let (mut world, hands) = crew();
+    let mut settings = world.machine.state().settings.clone();
+    settings.test_with_agent = true;
+    settings.testing = 1;
+    world.person(crewlog::model::command::PersonCommand::change_to(&settings));
+    let mut open = jobs(&mut world, &hands).into_iter();
+    let (at, attempt) = open.next().expect("a crew");
+    let feature = world.machine.state().attempts()[&attempt].job.features[0];
+    let work = mergeable(&[feature], &commit(1), &commit(2));
+    world.report(&hands[at], attempt, work);
+    world.git_says(attempt, true, &commit(2));
+    for (at, attempt) in open {
+        world.report(&hands[at], attempt, silence());
+    }
+    world.pass(10_000);
+    let tester = world.worker(crewlog::model::settings::WorkerKind::Testing, 300);
+    world.say(tester.connection, WorkerMessage::Ready);
+    let hands = [tester];
+    let open = jobs(&mut world, &hands);
+    let [(0, attempt)] = *open else {
+        panic!("a test is the probe: {open:?}");
+    };
+    world.progress(&hands[0], attempt, Phase::Checking, 0);
+    assert_eq!(
+        world.machine.state().outages().count(),
+        1,
+        "no agent has run"
+    );
+}
+
+/// Two sessions in a row without work are trouble; one that the worker has found out itself counts.
+#[test]
+fn trouble_of_the_provider_is_a_session_without_work() {
+    let (mut world, hands) = crew();
+    let open = jobs(&mut world, &hands);
+    for (turn, &(at, attempt)) in open.iter().enumerate() {
+        let report = match turn % 2 {
+            0 => {
+                let of = &world.machine.state().attempts()[&attempt].job.features;
+                crate::kit::failed(&of.clone())
+            }
+            _ => silence(),
+        };
+        world.report_of(&hands[at], attempt, report, true);
+    }
+    let failures = world.count(|event| matches!(event, Event::FeatureFailed(_)));
+    assert_eq!(failures, 1);
+}

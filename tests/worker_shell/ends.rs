@@ -7,7 +7,7 @@ use crewlog::model::trouble::{Stage, TroubleKind};
 use crewlog::protocol::{Phase, Verdict, WorkerMessage};
 
 use super::failed;
-use super::worker_support::{BRANCH, Project, Scheduler, feature};
+use super::worker_support::{BRANCH, Project, Scheduler, feature, only_agent};
 
 #[tokio::test]
 async fn a_check_s_own_exit_is_never_taken_for_our_limit_or_a_kill() {
@@ -103,7 +103,7 @@ async fn a_hook_s_own_exit_is_never_taken_for_our_limit() {
 #[tokio::test]
 async fn an_agent_that_cannot_be_started_never_gets_to_its_session() {
     let mut project = Project::new("");
-    project.config.agent.program = "/nowhere/agent".to_owned();
+    only_agent(&mut project.config).program = "/nowhere/agent".to_owned();
     project.config.started_by_scheduler = true;
     let scheduler = Scheduler::bind(&project);
     let worker = project.worker(WorkerKind::Coding);

@@ -69,12 +69,16 @@ pub fn config_at(root: &Path) -> Config {
             worktrees: root.join("worktrees"),
             socket: root.join("s.sock"),
         },
-        agent: AgentConfig {
-            driver: Driver::Command,
-            program: "sh".to_owned(),
-            args: vec![root.join("agent.sh").display().to_string()],
-            ..AgentConfig::default()
-        },
+        agents: [(
+            ProfileName::unnamed(),
+            AgentConfig {
+                driver: Driver::Command,
+                program: "sh".to_owned(),
+                args: vec![root.join("agent.sh").display().to_string()],
+                ..AgentConfig::default()
+            },
+        )]
+        .into(),
         // Agents and tests signal their progress to each other by files in the project's parent.
         cage: CageConfig {
             write: vec![root.display().to_string()],
@@ -371,4 +375,12 @@ impl Peer {
 /// True while a process with this text in its command line lives.
 pub fn lives(text: &str) -> bool {
     !support::with_word(text).is_empty()
+}
+
+/// The config of the only agent.
+pub fn only_agent(config: &mut Config) -> &mut AgentConfig {
+    config
+        .agents
+        .get_mut(&ProfileName::unnamed())
+        .expect("an agent")
 }

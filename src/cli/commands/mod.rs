@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod completions;
+pub mod config;
 pub mod demo;
 pub mod doctor;
 pub mod drill;

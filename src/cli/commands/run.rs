@@ -46,7 +46,10 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
         workers: config.worker_counts(),
         seed: args.seed,
         stay: args.stay,
-        note: raised,
+        notes: raised
+            .into_iter()
+            .chain(config.outdated().map(str::to_owned))
+            .collect(),
     };
     let ended = engine::work(context, &project, &config, options)?;
     print_end(context, &ended)?;

@@ -17,9 +17,6 @@ const FROZEN: &str = "run-config";
 /// Sections that workers do not read: their values come with each job, or concern the scheduler.
 const NOT_WORKERS: [&str; 3] = ["run.", "workers.", "log."];
 
-/// Tables of environment variables. Their values may be secret, so only digests are recorded.
-const VARIABLES: [&str; 3] = ["agent.env", "agent.testing.env", "environment.env"];
-
 /// Keys of the prompt templates; a worker kind's name is the file name in the frozen directory.
 const TEMPLATES: [(&str, WorkerKind); 2] = [
     ("prompts.coding", WorkerKind::Coding),
@@ -42,8 +39,8 @@ impl Config {
     fn lines(&self, project: &Project, wanted: impl Fn(&str) -> bool) -> String {
         let mut lines: Vec<String> = Vec::new();
         for entry in self.entries() {
-            let secret = |table: &str| entry.key.starts_with(table) && entry.value != "{}";
-            let value = match VARIABLES.iter().any(|table| secret(table)) {
+            // Values of environment variables may be secret, so only digests are recorded.
+            let value = match super::keys::is_free(&entry.key) && entry.value != "{}" {
                 true => digest(entry.value.as_bytes()),
                 // The directory's name is not part of the config, and changes with a move.
                 false if entry.key == "run.branch" && !self.names_branch() => "\"\"".to_owned(),

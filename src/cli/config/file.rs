@@ -18,7 +18,11 @@ pub struct File {
     pub run: Run,
     /// Workers that `scheduler run` starts.
     pub workers: Workers,
-    /// The coding agent and the testing agent.
+    /// The agents, by name.
+    pub agents: BTreeMap<String, AgentConfig>,
+    /// Which of them do which jobs.
+    pub jobs: Jobs,
+    /// The agents of configs of earlier versions.
     pub agent: Agents,
     /// Commands of the project that run before and after an attempt.
     pub hooks: Hooks,
@@ -183,6 +187,7 @@ pub struct Workers {
     pub coding: u32,
     pub testing: u32,
     pub orphan_limit: Span,
+    pub transcript_limit: Bytes,
 }
 
 impl Default for Workers {
@@ -191,11 +196,25 @@ impl Default for Workers {
             coding: 0,
             testing: 0,
             orphan_limit: Span(worker::Config::default().orphan_limit_ms),
+            transcript_limit: Bytes(worker::Config::default().transcript_limit),
         }
     }
 }
 
-/// Section `[agent]`: the coding agent, with the testing agent in `[agent.testing]`.
+/// Section `[jobs]`: orders of preference.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(
+    missing_docs,
+    reason = "the keys are documented in the template, where people read them"
+)]
+pub struct Jobs {
+    pub coding: Vec<String>,
+    pub testing: Vec<String>,
+}
+
+/// Section `[agent]` of earlier versions: the coding agent, with the testing agent in
+/// `[agent.testing]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(
@@ -218,8 +237,7 @@ pub struct Agents {
 
 impl Default for Agents {
     fn default() -> Self {
-        let worker = worker::Config::default();
-        let agent = worker.agent;
+        let agent = AgentConfig::default();
         Self {
             driver: agent.driver,
             program: agent.program,
@@ -230,7 +248,7 @@ impl Default for Agents {
             pass_env: agent.pass_env,
             env: agent.env,
             cage_write: agent.cage_write,
-            transcript_limit: Bytes(worker.transcript_limit),
+            transcript_limit: Bytes(worker::Config::default().transcript_limit),
             testing: None,
         }
     }
@@ -240,6 +258,7 @@ impl Agents {
     /// The coding agent alone.
     pub fn coding(&self) -> AgentConfig {
         AgentConfig {
+            preset: String::new(),
             driver: self.driver,
             program: self.program.clone(),
             args: self.args.clone(),

@@ -164,8 +164,12 @@ impl Writer<'_> {
             let text = format!("{} tried to {}{more}", last.actor, clean(&last.command));
             self.fact("refused", Style::Warning, &text);
         }
+        // After its end, only what a person must do is left of it.
+        let over = view.run.as_ref().is_none_or(|run| run.outcome.is_some());
         for outage in &view.outages {
-            self.outage(outage);
+            if outage.advice.is_some() || !over {
+                self.outage(outage);
+            }
         }
         if let Some(trouble) = &view.troubled {
             let (kind, reason) = (trouble.kind.as_str(), clean(&trouble.reason));

@@ -65,11 +65,12 @@ pub fn report(
     };
     // Whatever its result, the machine allowed it to get there.
     let over = outcome.iter().any(trouble::is_outcome);
-    events.extend(
-        trouble::recover(state, attempt)
-            .into_iter()
-            .filter(|_| over),
-    );
+    let answered = outcome.iter().any(|event| trouble::is_answer(state, event));
+    let recovered = trouble::recover(state, attempt).into_iter();
+    events.extend(recovered.filter(|event| match event {
+        Event::ProfileRecovered(_) => answered,
+        _ => over,
+    }));
     events.extend(outcome);
     Ok(events)
 }

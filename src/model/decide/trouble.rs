@@ -5,6 +5,7 @@ use crate::model::event::{CrewRecovered, CrewTroubled, Event, ProfileRecovered, 
 use crate::model::evidence::{Failure, FailureKind};
 use crate::model::ids::{AttemptId, Timestamp};
 use crate::model::profile::ProfileName;
+use crate::model::settings::WorkerKind;
 use crate::model::state::{Attempt, Outage, State, Troubled};
 use crate::model::trouble::{Trouble, backoff_ms, provider_backoff_ms};
 
@@ -125,6 +126,16 @@ pub fn is_outcome(event: &Event) -> bool {
             | Event::TestPassed(_)
             | Event::TestInconclusive(_)
     )
+}
+
+/// True for events that only an attempt causes whose agent has worked. A test runs checks before its
+/// agent, which may decide without it.
+pub fn is_answer(state: &State, event: &Event) -> bool {
+    match event {
+        Event::TestPassed(passed) => state.starts_agent(WorkerKind::Testing, &[passed.feature]),
+        Event::RegressionFound(_) | Event::TestInconclusive(_) => false,
+        other => is_outcome(other),
+    }
 }
 
 /// True if each feature of the job has met such problems repeatedly, always alone and while others

@@ -32,17 +32,17 @@ const WORKLESS_MAX: u32 = 2;
 impl Workless {
     /// Counts a report, and makes a failure that says nothing about the features a trouble.
     pub fn look_at(&mut self, reported: &mut AttemptReport) {
-        let Report::Failed { failures, .. } = &reported.report else {
-            if !matches!(reported.report, Report::Released { .. }) {
-                self.0 = 0;
-            }
+        if matches!(reported.report, Report::Released { .. }) {
             return;
-        };
+        }
         if !reported.workless {
             self.0 = 0;
             return;
         }
         self.0 = self.0.saturating_add(1);
+        let Report::Failed { failures, .. } = &reported.report else {
+            return;
+        };
         let told = failures.iter().any(|(_, it)| it.kind.is_refusal());
         if self.0 < WORKLESS_MAX || told {
             return;
@@ -109,12 +109,12 @@ impl Machine {
         let Some(profile) = self.core.state().profile_of(attempt).cloned() else {
             return;
         };
+        let over = self.is_session_over(attempt, phase);
         let Some(probing) = self.world.probing.get_mut(&profile) else {
             return;
         };
-        let over = phase > Phase::Session;
         match self.asked.get(&profile) {
-            Some(Asked::Start) if phase >= Phase::Session => self.agents_work(&profile),
+            Some(Asked::Start) if over || phase == Phase::Session => self.agents_work(&profile),
             Some(Asked::Answer) if steps > 0 || over => {
                 probing.answered.insert(attempt);
                 let probe = attempt.0 > probing.since.0;

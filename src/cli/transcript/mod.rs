@@ -6,6 +6,8 @@
 use serde::Deserialize;
 
 use crate::agent::record::{self, Entry};
+use crate::cli::zone::time;
+use crate::model::ids::Timestamp;
 
 /// Longest line that is read. An entry is shorter; a transcript's line has at most 1 MiB, and JSON
 /// takes at most six bytes for each of them.
@@ -206,7 +208,11 @@ fn entry(entry: Entry) -> Option<(Kind, String)> {
         } => (Kind::Failed, output),
         Entry::Denied { what } => (Kind::Denied, what),
         Entry::Plan { text } => (Kind::Plan, text),
-        Entry::Limit { .. } => (Kind::Limit, "the provider limits the agent".to_owned()),
+        Entry::Limit { until_ms, .. } => {
+            let until = until_ms.map(|ms| format!(" until {}", time(Timestamp(ms))));
+            let words = format!("the provider limits the agent{}", until.unwrap_or_default());
+            (Kind::Limit, words)
+        }
         Entry::Retry { reason } => (Kind::Limit, format!("the agent tries again: {reason}")),
         Entry::Stderr { line } => (Kind::Complaint, line),
         Entry::End { reason, .. } => (Kind::End, reason),

@@ -39,6 +39,7 @@ fn a_record_is_told_in_order() {
         json!({ "t": 9, "event": "from_the_future" }),
         json!({ "t": 10, "event": "retry", "reason": "overloaded" }),
         json!({ "t": 11, "event": "limit", "until_ms": null, "kind": "limited" }),
+        json!({ "t": 11, "event": "limit", "until_ms": 1_800_000_000_000_u64, "kind": "limited" }),
         json!({ "t": 12, "event": "end", "end": "limited", "failure": "provider_limited",
             "reason": "the agent failed", "exit_code": 1, "usage": usage }),
     ];
@@ -63,6 +64,11 @@ fn a_record_is_told_in_order() {
             (9, Kind::Note, "what?"),
             (10, Kind::Limit, "the agent tries again: overloaded"),
             (11, Kind::Limit, "the provider limits the agent"),
+            (
+                11,
+                Kind::Limit,
+                "the provider limits the agent until 2027-01-15T08:00:00Z",
+            ),
             (12, Kind::End, "the agent failed"),
         ],
     );

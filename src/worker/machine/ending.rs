@@ -270,6 +270,8 @@ impl Machine {
                     self.out.push(Effect::Interrupt);
                 }
             }
+            // The result is known; time that runs out while it is made safe changes nothing.
+            Stage::Recording { .. } if matches!(ending, Ending::TimeLimit { .. }) => {}
             Stage::Recording { ending: before, .. } => match before {
                 Some(earlier) if earlier.outweighs(&ending) => {}
                 _ => *before = Some(ending),

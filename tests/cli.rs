@@ -32,6 +32,7 @@ fn every_verb_has_one_line_and_an_example() {
     let verbs = [
         "demo",
         "init",
+        "config",
         "doctor",
         "import",
         "run",

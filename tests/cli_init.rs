@@ -100,3 +100,90 @@ fn refuses_where_there_is_no_repository() {
     let output = scheduler(directory.path(), &["init", "-C", "nowhere"]);
     assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
 }
+
+/// A repository, and a PATH with git and these programs only.
+fn with_programs(programs: &[&str]) -> (tempfile::TempDir, std::path::PathBuf) {
+    use std::os::unix::fs::PermissionsExt;
+    let repository = repository();
+    let bin = repository.path().join("bin");
+    fs::create_dir(&bin).expect("a directory");
+    for program in programs {
+        let file = bin.join(program);
+        fs::write(&file, "#!/bin/sh\n").expect("a program");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("a mode");
+    }
+    for dir in std::env::split_paths(&std::env::var_os("PATH").expect("a path")) {
+        let real = dir.join("git");
+        if real.is_file() {
+            std::os::unix::fs::symlink(real, bin.join("git")).expect("a link");
+            break;
+        }
+    }
+    (repository, bin)
+}
+
+fn init_in(repository: &Path, path: &Path, arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_scheduler"))
+        .arg("init")
+        .args(arguments)
+        .current_dir(repository)
+        .env("PATH", path)
+        .output()
+        .expect("the scheduler binary starts");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// The jobs' agents, as `config` prints them, and what the file sets.
+fn config_of(repository: &Path) -> String {
+    let output = scheduler(repository, &["config"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+#[test]
+fn the_agent_that_is_there_is_in_the_config() {
+    let (repository, bin) = with_programs(&["opencode", "codex"]);
+    let said = init_in(repository.path(), &bin, &[]);
+    assert!(said.contains("the config, with the agent codex"), "{said}");
+    let config = config_of(repository.path());
+    assert!(
+        config.contains("agents.codex.preset = \"codex\""),
+        "{config}"
+    );
+    assert!(
+        config.contains("# jobs: coding: codex; testing: codex"),
+        "{config}"
+    );
+    let written = fs::read_to_string(repository.path().join(".crewlog/config.toml"));
+    let written = written.expect("a config");
+    assert!(
+        written.contains("Also on this machine: opencode"),
+        "{written}"
+    );
+    assert!(written.lines().count() < 20, "it is short");
+}
+
+#[test]
+fn an_agent_that_is_named_is_in_the_config_wherever_it_is() {
+    let (repository, bin) = with_programs(&["codex"]);
+    let said = init_in(repository.path(), &bin, &["--agent", "tools/my-agent"]);
+    assert!(said.contains("with the agent tools/my-agent"), "{said}");
+    let config = config_of(repository.path());
+    let expected = "agents.my-agent.program = \"tools/my-agent\"";
+    assert!(config.contains(expected), "{config}");
+}
+
+#[test]
+fn without_an_agent_the_next_step_is_to_name_one() {
+    let (repository, bin) = with_programs(&[]);
+    let said = init_in(repository.path(), &bin, &[]);
+    assert!(said.contains("without an agent: none is in PATH"), "{said}");
+    assert!(said.contains("next: name your agent"), "{said}");
+    let everything = scheduler(repository.path(), &["config", "--all"]);
+    assert!(text(&everything.stdout).contains("[agents.claude]"));
+    let run = scheduler(repository.path(), &["run", "--workers", "coding=1"]);
+    let why = text(&run.stderr);
+    assert_eq!(run.status.code(), Some(2), "{why}");
+    assert!(why.contains("name your agent"), "{why}");
+}

@@ -145,6 +145,17 @@ fn a_prompt_can_be_read_and_a_transcript_be_had() {
     let json: Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!(json["attempt"]["features"][0][0], 7);
     let transcript = json["transcript"].as_str().expect("a path");
+    let record = json["record"].as_str().expect("a path");
+    assert!(
+        page.contains(" end     the program exited with 0"),
+        "{page}"
+    );
+    // Sessions of older versions have no record.
+    std::fs::remove_file(record).expect("it is there");
+    let page = good(&project, &["show", &attempt]);
+    assert!(page.contains("working on it"), "{page}");
+    let same = good(&project, &["show", &attempt, "--prompt"]);
+    assert_eq!(same, prompt);
     std::fs::remove_file(transcript).expect("it is there");
     let page = good(&project, &["show", &attempt]);
     assert!(page.contains("there is no transcript "), "{page}");

@@ -85,7 +85,7 @@ macro_rules! replays {
     };
 }
 
-replays! { acp backlog claims config events fold frames git portable reader snapshot spool system transcript }
+replays! { acp backlog claims claude codex config events fold frames git portable reader record snapshot spool system transcript }
 
 #[test]
 fn the_corpus_is_small() {

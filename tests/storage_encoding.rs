@@ -113,10 +113,13 @@ fn all_golden_bytes_still_read() {
             (number, version)
         );
         let read = envelope.recorded().unwrap();
-        assert_eq!(
-            read,
-            record(u64::from(number), EPOCH, samples[&number].clone())
-        );
+        let mut sample = samples[&number].clone();
+        match (&mut sample, version) {
+            (Event::AttemptStarted(it), 1) => it.profile = None,
+            (Event::ProviderLimited(it), 1) => it.profile = Default::default(),
+            _ => {}
+        }
+        assert_eq!(read, record(u64::from(number), EPOCH, sample));
     }
 }
 

@@ -96,6 +96,7 @@ pub fn scheduler(dir: &Path) -> (Handle, std::thread::JoinHandle<()>, PathBuf) {
     let log = SledLog::open(&dir.join("log"), &open).expect("a log");
     let socket = dir.join("socket");
     let options = Options {
+        profiles: Default::default(),
         log: Arc::new(log),
         snapshots: dir.join("snapshots"),
         state: State::default(),

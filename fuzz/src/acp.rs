@@ -110,6 +110,7 @@ fn session_in(worktree: &Path) -> Session {
         own_executable: PathBuf::new(),
         isolation: Isolation::Auto,
         cage: None,
+        resume: None,
         limits: SessionLimits {
             idle_ms: 20_000,
             time_ms: 20_000,
@@ -196,7 +197,7 @@ fn filled(part: &[u8], id: &Value, worktree: &Path) -> Vec<u8> {
     text.replace("WT", &worktree).into_bytes()
 }
 
-fn ended(result: &SessionResult) {
+pub(super) fn ended(result: &SessionResult) {
     assert!(!result.reason.is_empty(), "{result:?}");
     assert!(
         result.reason.len() < 4_096,
@@ -213,7 +214,7 @@ fn ended(result: &SessionResult) {
 }
 
 /// Calls are begun and ended once, and lines for people are short.
-fn told(events: &[AgentEvent]) {
+pub(super) fn told(events: &[AgentEvent]) {
     let mut open: BTreeMap<&str, bool> = BTreeMap::new();
     for event in events {
         let line_max = AgentEvent::LINE_BYTES_MAX + '…'.len_utf8();
@@ -222,11 +223,13 @@ fn told(events: &[AgentEvent]) {
                 assert_eq!(open.insert(id, true), None, "{id:?} began twice");
                 (title, line_max)
             }
-            AgentEvent::ToolEnd { id, summary, .. } => {
+            AgentEvent::ToolEnd { id, output, .. } => {
                 assert_eq!(open.insert(id, false), Some(true), "{id:?} ended otherwise");
-                (summary, line_max)
+                (output, AgentEvent::OUTPUT_BYTES_MAX + 3)
             }
-            AgentEvent::Text { text, .. } => (text, AgentEvent::TEXT_BYTES_MAX + 3),
+            AgentEvent::Plan { text } => (text, AgentEvent::OUTPUT_BYTES_MAX + 3),
+            AgentEvent::Complaint { line } => (line, line_max),
+            AgentEvent::Text { text, .. } => (text, AgentEvent::TEXT_BYTES_MAX + 4),
             AgentEvent::Started { session_id, .. } => (session_id, line_max),
             AgentEvent::Denied { what } => (what, line_max),
             AgentEvent::Retry { reason } => (reason, line_max),

@@ -98,6 +98,7 @@ fn argument(text: &str) {
         own_executable: PathBuf::new(),
         isolation: Isolation::Auto,
         cage: None,
+        resume: None,
         limits: SessionLimits {
             idle_ms: 0,
             time_ms: 0,

@@ -16,6 +16,7 @@ pub mod portable;
 pub mod reader;
 pub mod snapshot;
 pub mod spool;
+pub mod streams;
 pub mod system;
 mod take;
 pub mod transcript;
@@ -27,10 +28,12 @@ const ERROR_BYTES_MAX: usize = 64 * 1024;
 pub type Check = fn(&[u8]);
 
 /// Every target and its check; a target's name is its corpus' directory, too.
-pub const TARGETS: [(&str, Check); 14] = [
+pub const TARGETS: [(&str, Check); 17] = [
     ("acp", acp::check),
     ("backlog", backlog::check),
     ("claims", claims::check),
+    ("claude", streams::claude),
+    ("codex", streams::codex),
     ("config", config::check),
     ("events", events::check),
     ("fold", fold::check),
@@ -38,6 +41,7 @@ pub const TARGETS: [(&str, Check); 14] = [
     ("git", git::check),
     ("portable", portable::check),
     ("reader", reader::check),
+    ("record", streams::record),
     ("snapshot", snapshot::check),
     ("spool", spool::check),
     ("system", system::check),

@@ -1,29 +1,18 @@
 //! Any program as an agent: the prompt on its standard input and in a file, the job as JSON, and
 //! placeholders in its arguments. Its exit is its terminal event: 0 claims that it is done.
 
-use std::time::Duration;
-
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::sync::mpsc;
 
 use super::driver::{AgentEvent, Driver, Role, Session, SessionResult, one_line};
-use super::lines::{Line, LineSplitter};
+use super::errors::by_prose;
+use super::lines::Line;
 use super::placeholders::{self, PlaceholderError, Values};
-use super::process::{ProgramEnd, Tree};
-use super::stderr::{self, Complaints};
-use super::transcript::{Direction, Transcript};
-use super::watch::Watch;
+use super::process::ProgramEnd;
+use super::program::{self, Reader};
 use crate::model::clip::clip_marked;
 use crate::model::evidence::SessionEnd;
-
-/// Programs write prose in lines; a longer line is data that nobody reads.
-const LINE_BYTES_MAX: usize = 1024 * 1024;
-
-/// All writers are dead, so their output is in the pipes; reading it takes no longer than this.
-const DRAIN_LIMIT: Duration = Duration::from_secs(1);
 
 /// A driver for any program.
 #[derive(Clone, Debug)]
@@ -59,55 +48,12 @@ impl CommandDriver {
             Ok(args) => args,
             Err(error) => return SessionResult::setup(error.to_string()),
         };
-        let watch = Watch::new(session.limits);
         let command = session.tree_command(self.program.clone().into(), args);
-        let mut tree = match Tree::spawn(command).await {
-            Ok(tree) => tree,
-            Err(error) => return SessionResult::unstarted(&error),
+        let said = Said {
+            model: self.model.clone(),
+            ..Said::default()
         };
-        let (mut complaints, mut said) = (Complaints::default(), Said::default());
-        let (stdin, stdout, errors) = (tree.stdin.take(), tree.stdout.take(), tree.stderr.take());
-        let stop = {
-            let started = AgentEvent::Started {
-                session_id: String::new(),
-                model: (!self.model.is_empty()).then(|| self.model.clone()),
-            };
-            let streams = async {
-                // A dropped receiver reads no more; the session continues.
-                let _ = events.send(started).await;
-                tokio::join!(
-                    feed(stdin, &session),
-                    listen(stdout, &session.transcript, &watch, &events, &mut said),
-                    stderr::drain(errors, &session.transcript, &mut complaints),
-                );
-            };
-            let mut streams = std::pin::pin!(streams.fuse());
-            let end = async {
-                streams.as_mut().await;
-                tree.wait().await;
-            };
-            let stop = tokio::select! {
-                biased;
-                () = end => None,
-                stop = watch.stopped(&session.cancel) => Some(stop),
-            };
-            if stop.is_some() {
-                tree.kill().await;
-                let _ = tokio::time::timeout(DRAIN_LIMIT, streams).await;
-            }
-            stop
-        };
-        let ended = tree.wait().await;
-        let mut result = match stop {
-            Some(stop) => watch.result_of(stop),
-            None => result_of(ended.end, complaints.last(), &said),
-        };
-        if let (None, Some(exceeded)) = (stop, ended.exceeded) {
-            result.reason = format!("the agent was ended because {exceeded}");
-        }
-        result.complaints = complaints.into_text();
-        result.left = ended.left;
-        result
+        program::run(&session, command, said, events).await
     }
 }
 
@@ -142,9 +88,10 @@ const LOGIN_WORDS: [&str; 12] = [
 /// which may be about logins.
 const REFUSAL_LINES_MAX: usize = 5;
 
-/// The end of a program's output.
+/// A program's output: every line is a text.
 #[derive(Default)]
 struct Said {
+    model: String,
     lines: usize,
     last: String,
 }
@@ -158,14 +105,56 @@ impl Said {
         }
     }
 
-    /// True for a program that has printed little more than that somebody must log in.
-    fn is_login_missing(&self, stderr_tail: &str) -> bool {
-        let says = |line: &str| {
-            let line = line.to_lowercase();
-            LOGIN_WORDS.iter().any(|words| line.contains(words))
+    /// What keeps a program from working that has printed little more than this: somebody must log
+    /// in, wait, or pay. Also the line that says so.
+    fn refusal<'s>(&'s self, complaint: &'s str) -> Option<(SessionEnd, &'s str)> {
+        let of = |line: &str| {
+            let low = line.to_lowercase();
+            match by_prose(line) {
+                _ if LOGIN_WORDS.iter().any(|words| low.contains(words)) => {
+                    Some(SessionEnd::AuthFailed)
+                }
+                limit @ Some(SessionEnd::Limited | SessionEnd::QuotaExhausted) => limit,
+                _ => None,
+            }
         };
-        self.lines <= REFUSAL_LINES_MAX && (says(&self.last) || says(stderr_tail))
+        let mut lines = [complaint, &self.last]
+            .into_iter()
+            .filter(|_| self.lines <= REFUSAL_LINES_MAX);
+        lines.find_map(|line| Some((of(line)?, line)))
     }
+}
+
+impl Reader for Said {
+    /// Programs write prose in lines; a longer line is data that nobody reads.
+    const LINE_BYTES_MAX: usize = 1024 * 1024;
+
+    fn begin(&mut self) -> Option<AgentEvent> {
+        Some(AgentEvent::Started {
+            session_id: String::new(),
+            model: (!self.model.is_empty()).then(|| self.model.clone()),
+            agent: String::new(),
+        })
+    }
+
+    fn line(&mut self, line: &Line) -> Vec<AgentEvent> {
+        let text = String::from_utf8_lossy(&line.bytes);
+        self.note(&text);
+        vec![AgentEvent::Text {
+            role: Role::Agent,
+            text: clip_marked(&text, AgentEvent::TEXT_BYTES_MAX) + "\n",
+        }]
+    }
+
+    fn end(&self, program: ProgramEnd, complaint: &str) -> SessionResult {
+        result_of(program, complaint, self)
+    }
+}
+
+/// What the output of a program says; see [`program::replay`].
+#[cfg(test)]
+pub(super) fn replay(output: &[u8], end: Option<ProgramEnd>) -> (Vec<AgentEvent>, SessionResult) {
+    program::replay(Said::default(), output, end)
 }
 
 /// What the program's end means.
@@ -176,76 +165,17 @@ fn result_of(program: ProgramEnd, stderr_tail: &str, said: &Said) -> SessionResu
             SessionEnd::Completed,
             "the program exited with 0".to_owned(),
         ),
-        ProgramEnd::Exited(code) if said.is_login_missing(stderr_tail) => {
-            let words = if stderr_tail.is_empty() {
-                &said.last
-            } else {
-                stderr_tail
-            };
-            (
-                SessionEnd::AuthFailed,
-                format!("the program exited with {code}: {words}"),
-            )
-        }
         ProgramEnd::Signalled(signal) => (
             SessionEnd::Crashed,
             format!("the program was killed by signal {signal}{colon}{stderr_tail}"),
         ),
-        ProgramEnd::Exited(code) => (
-            SessionEnd::Crashed,
-            format!("the program exited with {code}{colon}{stderr_tail}"),
-        ),
+        ProgramEnd::Exited(code) => match said.refusal(stderr_tail) {
+            Some((end, line)) => (end, format!("the program exited with {code}: {line}")),
+            None => (
+                SessionEnd::Crashed,
+                format!("the program exited with {code}{colon}{stderr_tail}"),
+            ),
+        },
     };
-    SessionResult {
-        exit_code: Some(program.code()),
-        ..SessionResult::new(end, reason)
-    }
-}
-
-/// Writes the prompt. A program that does not read it delays only this task, and one that closes
-/// its input has read enough.
-async fn feed(stdin: Option<Sender>, session: &Session) {
-    let Some(mut stdin) = stdin else {
-        return;
-    };
-    let prompt = session.prompt.as_bytes();
-    session.transcript.record(Direction::In, prompt, 0);
-    let _ = stdin.write_all(prompt).await;
-}
-
-/// Reads the program's output until its end; every line is a text.
-async fn listen(
-    stdout: Option<Receiver>,
-    transcript: &Transcript,
-    watch: &Watch,
-    events: &mpsc::Sender<AgentEvent>,
-    said: &mut Said,
-) {
-    let Some(mut stdout) = stdout else {
-        return;
-    };
-    let mut splitter = LineSplitter::new(LINE_BYTES_MAX);
-    let mut bytes = vec![0; 16 * 1024];
-    loop {
-        let read = stdout.read(&mut bytes).await.unwrap_or(0);
-        let lines: Vec<Line> = if read == 0 {
-            splitter.finish().into_iter().collect()
-        } else {
-            watch.on_activity();
-            splitter.push(bytes.get(..read).unwrap_or(&[]))
-        };
-        for line in lines {
-            transcript.record(Direction::Out, &line.bytes, line.cut);
-            let text = String::from_utf8_lossy(&line.bytes);
-            said.note(&text);
-            let event = AgentEvent::Text {
-                role: Role::Agent,
-                text: clip_marked(&text, AgentEvent::TEXT_BYTES_MAX),
-            };
-            let _ = events.send(event).await;
-        }
-        if read == 0 {
-            return;
-        }
-    }
+    SessionResult::new(end, reason)
 }

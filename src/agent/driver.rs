@@ -39,6 +39,9 @@ pub struct Session {
     pub isolation: Isolation,
     /// What the agent may see, write and use up; see [`TreeCommand::cage`].
     pub cage: Option<Cage>,
+    /// The agent's own name of an earlier session that is to be continued, from
+    /// [`AgentEvent::Started`]; `None` begins a new one.
+    pub resume: Option<String>,
     /// When the session is ended.
     pub limits: SessionLimits,
     /// Records its raw streams.
@@ -95,8 +98,11 @@ pub enum AgentEvent {
         session_id: String,
         /// The model, if it says so.
         model: Option<String>,
+        /// Its name and version; empty if it does not say.
+        agent: String,
     },
-    /// Somebody says something; pieces of one text may come one after another.
+    /// Somebody says something. A text may come in pieces: one that ends no line is continued by the
+    /// next one.
     Text {
         /// The author of the text.
         role: Role,
@@ -118,8 +124,13 @@ pub enum AgentEvent {
         id: String,
         /// Whether the agent calls it a success.
         ok: bool,
-        /// About the first line of its output.
-        summary: String,
+        /// The beginning of its output, as far as the agent tells.
+        output: String,
+    },
+    /// The agent's list of what it wants to do, one line per entry, with a mark for what is done.
+    Plan {
+        /// The whole list.
+        text: String,
     },
     /// The agent was denied something.
     Denied {
@@ -136,10 +147,15 @@ pub enum AgentEvent {
         kind: SessionEnd,
     },
     /// The agent retries something by itself. No agent reports this over ACP, and a plain command
-    /// cannot: it is for drivers of an agent's own stream (claude's `api_retry`).
+    /// cannot; claude and codex do.
     Retry {
         /// The reason, as text for people.
         reason: String,
+    },
+    /// A line of the agent's standard error.
+    Complaint {
+        /// The line, cut to a length that a person reads.
+        line: String,
     },
     /// Something unknown, cut to a length that a person reads.
     Raw {
@@ -153,6 +169,8 @@ impl AgentEvent {
     pub const LINE_BYTES_MAX: usize = 400;
     /// A longer text is in the transcript, and is cut for display.
     pub const TEXT_BYTES_MAX: usize = 64 * 1024;
+    /// Outputs of tools are read to see what happened; the transcript has all of them.
+    pub const OUTPUT_BYTES_MAX: usize = 8 * 1024;
 }
 
 /// How a session ended. Once it exists, every process of the session is dead.
@@ -173,6 +191,9 @@ pub struct SessionResult {
     /// Set if the session failed because of something else than the agent's own ending: one of our
     /// limits, or a setup that cannot work.
     pub failure: Option<FailureKind>,
+    /// The agent does not know the session that it was to resume. Nothing has happened: begin a new
+    /// one.
+    pub unknown_session: bool,
     /// Processes that could not be ended.
     pub left: usize,
 }
@@ -188,6 +209,7 @@ impl SessionResult {
             limit_until_ms: None,
             exit_code: None,
             failure: None,
+            unknown_session: false,
             left: 0,
         }
     }
@@ -220,6 +242,26 @@ impl SessionResult {
         }
     }
 
+    /// What a session tells last: what it used in all, and the limit that ended it.
+    pub(super) fn last_events(&self) -> Vec<AgentEvent> {
+        let mut events = Vec::new();
+        if !self.usage.is_zero() {
+            events.push(AgentEvent::Usage(self.usage));
+        }
+        let limited = [
+            SessionEnd::Limited,
+            SessionEnd::Overloaded,
+            SessionEnd::QuotaExhausted,
+        ];
+        if limited.contains(&self.end) {
+            events.push(AgentEvent::Limit {
+                until_ms: self.limit_until_ms,
+                kind: self.end,
+            });
+        }
+        events
+    }
+
     /// The kind of failure; `None` if it succeeded, or if somebody cancelled it.
     pub fn failure_kind(&self) -> Option<FailureKind> {
         if self.failure.is_some() {
@@ -228,9 +270,8 @@ impl SessionResult {
         match self.end {
             SessionEnd::Completed | SessionEnd::Cancelled => None,
             SessionEnd::Limited | SessionEnd::Overloaded => Some(FailureKind::ProviderLimited),
-            SessionEnd::AuthFailed | SessionEnd::QuotaExhausted => {
-                Some(FailureKind::ProviderRefused)
-            }
+            SessionEnd::AuthFailed => Some(FailureKind::ProviderRefused),
+            SessionEnd::QuotaExhausted => Some(FailureKind::QuotaExhausted),
             SessionEnd::ContextOverflow => Some(FailureKind::ContextOverflow),
             SessionEnd::TurnOrBudgetCap => Some(FailureKind::TurnOrBudgetCap),
             SessionEnd::Crashed => Some(FailureKind::AgentCrashed),
@@ -259,9 +300,32 @@ pub(super) fn one_line(text: &str) -> String {
     clip_marked(line.unwrap_or("").trim(), AgentEvent::LINE_BYTES_MAX)
 }
 
+/// Dollars to millionths, rounded; 0 for an invalid amount.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "checked before"
+)]
+pub(super) fn microusd(dollars: f64) -> u64 {
+    // No session costs a million dollars.
+    if (0.0..1e6).contains(&dollars) {
+        (dollars * 1e6).round() as u64
+    } else {
+        0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn amounts_that_are_none_cost_nothing() {
+        for dollars in [-1.0, f64::NAN, f64::INFINITY, 1e300] {
+            assert_eq!(microusd(dollars), 0);
+        }
+        assert_eq!(microusd(0.0408), 40_800);
+    }
 
     #[test]
     fn lines_for_people_are_short_and_whole() {
@@ -280,7 +344,7 @@ mod tests {
         );
         assert_eq!(
             kind(SessionEnd::QuotaExhausted),
-            Some(FailureKind::ProviderRefused)
+            Some(FailureKind::QuotaExhausted)
         );
         assert_eq!(kind(SessionEnd::Crashed), Some(FailureKind::AgentCrashed));
         assert_eq!(

@@ -1,18 +1,26 @@
 //! Runs one agent session as a child process.
 //!
 //! Reading order: [`driver`] (what all agents have in common), [`process`] (the tree that a session
-//! runs in), [`command`] and [`acp`] (the two ways to drive an agent), [`scripted`] (an agent of
+//! runs in), [`command`], [`acp`], [`claude`] and [`codex`] (the ways to drive an agent), [`scripted`] (an agent of
 //! our own). It does not know the scheduler, git, or what a session's result means for a feature.
 
 pub mod acp;
 pub mod cage;
+pub mod claude;
+pub mod codex;
 pub mod command;
 pub mod driver;
+mod errors;
 pub mod limits;
 mod lines;
 pub mod mask;
 pub mod placeholders;
 pub mod process;
+mod program;
+pub mod record;
+#[cfg(test)]
+mod recordings;
+mod reset;
 pub mod scripted;
 mod stderr;
 pub mod transcript;
@@ -21,6 +29,8 @@ mod watch;
 use std::ffi::OsString;
 
 pub use acp::{AcpDriver, AcpSettings, Permission};
+pub use claude::{ClaudeDriver, ClaudeSettings};
+pub use codex::{CodexDriver, CodexSettings};
 pub use command::CommandDriver;
 pub use driver::{AgentEvent, Driver, JobPaths, Session, SessionResult};
 pub use limits::SessionLimits;

@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::mpsc;
 
-use super::driver::one_line;
+use super::driver::{AgentEvent, one_line};
 use super::lines::{Line, LineSplitter};
 use super::transcript::{Direction, Transcript};
 
@@ -23,15 +24,17 @@ pub(super) struct Complaints {
 }
 
 impl Complaints {
-    fn note(&mut self, bytes: &[u8]) {
+    /// The line as it is kept; `None` for an empty one.
+    fn note(&mut self, bytes: &[u8]) -> Option<String> {
         let text = one_line(&String::from_utf8_lossy(bytes));
         if text.is_empty() {
-            return;
+            return None;
         }
         if self.lines.len() == LINES_MAX {
             self.lines.pop_front();
         }
-        self.lines.push_back(text);
+        self.lines.push_back(text.clone());
+        Some(text)
     }
 
     /// The last line; empty if there is none.
@@ -45,31 +48,35 @@ impl Complaints {
     }
 }
 
-/// Reads until the end.
+/// Reads until the end, and tells every line.
 pub(super) async fn drain(
     reader: Option<impl AsyncRead + Unpin>,
     transcript: &Transcript,
+    events: &mpsc::Sender<AgentEvent>,
     complaints: &mut Complaints,
 ) {
     let Some(mut reader) = reader else {
         return;
     };
     let mut splitter = LineSplitter::new(LINE_BYTES_MAX);
-    let mut take = |line: Line| {
-        transcript.record(Direction::Err, &line.bytes, line.cut);
-        complaints.note(&line.bytes);
-    };
     let mut bytes = [0; 16 * 1024];
-    while let Ok(read) = reader.read(&mut bytes).await {
-        if read == 0 {
-            break;
+    loop {
+        let read = reader.read(&mut bytes).await.unwrap_or(0);
+        let lines: Vec<Line> = match read {
+            0 => splitter.finish().into_iter().collect(),
+            read => splitter.push(bytes.get(..read).unwrap_or(&[])),
+        };
+        for line in lines {
+            transcript.record(Direction::Err, &line.bytes, line.cut);
+            if let Some(line) = complaints.note(&line.bytes) {
+                // A dropped receiver reads no more; the session continues.
+                let _ = events.send(AgentEvent::Complaint { line }).await;
+            }
         }
-        splitter
-            .push(bytes.get(..read).unwrap_or(&[]))
-            .into_iter()
-            .for_each(&mut take);
+        if read == 0 {
+            return;
+        }
     }
-    splitter.finish().into_iter().for_each(take);
 }
 
 #[cfg(test)]
@@ -84,7 +91,12 @@ mod tests {
         }
         text.push_str("no end");
         let mut complaints = Complaints::default();
-        drain(Some(text.as_bytes()), &Transcript::none(), &mut complaints).await;
+        let (sender, mut receiver) = mpsc::channel(200);
+        let read = Some(text.as_bytes());
+        drain(read, &Transcript::none(), &sender, &mut complaints).await;
+        assert_eq!(receiver.len(), 101);
+        let line = "line 0".to_owned();
+        assert_eq!(receiver.recv().await, Some(AgentEvent::Complaint { line }));
         assert_eq!(complaints.last(), "no end");
         let text = complaints.into_text();
         assert!(text.starts_with("line 41\n"), "{text}");

@@ -196,6 +196,18 @@ impl Transcript {
         let t = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         handle.0.write(t, stream, line, cut);
     }
+
+    /// Writes one row of another kind, which is masked already, and at most an eighth of the limit
+    /// long.
+    pub(super) fn write(&self, row: &impl Serialize) {
+        let Some(handle) = &self.handle else {
+            return;
+        };
+        // Strings and numbers always serialize.
+        let mut text = serde_json::to_vec(row).unwrap_or_default();
+        text.push(b'\n');
+        handle.0.append(|writer| writer.bytes(&text));
+    }
 }
 
 fn masks(mask: Arc<Mask>) -> [Lines<Arc<Mask>>; 3] {
@@ -210,9 +222,9 @@ impl Core {
     fn write(&self, t: u64, stream: Direction, line: &[u8], cut: u64) {
         let mut guard = self.lock();
         let state = &mut *guard;
-        let Some(writer) = state.writer.as_mut() else {
+        if state.writer.is_none() {
             return;
-        };
+        }
         let [out, to_agent, err] = &mut state.masks;
         let masks = match stream {
             Direction::Out => out,
@@ -224,12 +236,23 @@ impl Core {
             .split_inclusive(|byte| *byte == b'\n')
             .flat_map(|line| masks.line(line).into_owned())
             .collect();
-        let written = writer.row(&Row {
-            t,
-            stream,
-            line: &String::from_utf8_lossy(&masked),
-            cut,
+        drop(guard);
+        self.append(|writer| {
+            writer.row(&Row {
+                t,
+                stream,
+                line: &String::from_utf8_lossy(&masked),
+                cut,
+            })
         });
+    }
+
+    fn append(&self, write: impl FnOnce(&mut Writer) -> std::io::Result<()>) {
+        let mut state = self.lock();
+        let Some(writer) = state.writer.as_mut() else {
+            return;
+        };
+        let written = write(writer);
         let failed = state.failed(written);
         let was_dirty = std::mem::replace(&mut state.dirty, true);
         if failed || !was_dirty {
@@ -311,15 +334,20 @@ impl Writer {
                 ..*row
             });
         }
+        self.bytes(&text)
+    }
+
+    /// Writes a whole row, in the next piece if this one is full.
+    fn bytes(&mut self, text: &[u8]) -> std::io::Result<()> {
         let room = match self.piece {
             0 => self.limit / HEAD_SHARE,
-            _ => piece_max,
+            _ => (self.limit / PIECE_SHARE).max(1),
         };
         if self.written + text.len() as u64 > room {
             self.next_piece()?;
         }
         self.written += text.len() as u64;
-        self.stream.write_all(&text)
+        self.stream.write_all(text)
     }
 
     /// Ends this piece and begins the next one. Removes the oldest piece of the end first, so that

@@ -66,6 +66,8 @@ pub enum Verb {
     Demo(commands::demo::Args),
     /// Set up this repository: write .crewlog/config.toml and a sample backlog
     Init(commands::init::Args),
+    /// Print the config in force, or every key with its explanation
+    Config(commands::config::Args),
     /// Check what a run needs on this machine: the cage, git, disks and agents
     Doctor(commands::doctor::Args),
     /// Import a backlog file (TOML or JSON): all features, or none if one is invalid

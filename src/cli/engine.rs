@@ -56,7 +56,7 @@ pub struct RunOptions {
     /// Keep the run open when everything is done.
     pub stay: bool,
     /// A line to print at the start.
-    pub note: Option<String>,
+    pub notes: Vec<String>,
     /// Whoever started this run in the background, and waits until it listens.
     pub starter: Option<UnixStream>,
 }
@@ -138,11 +138,11 @@ async fn work_here(
     let progress = Progress::new(screen.clone(), &state, now(), context.global.verbose > 0);
     let repository = with_settings(repository, project).await?;
     sweep(&repository, project, &branch, &state).await;
-    if let Some(note) = run.note.as_ref().filter(|_| !context.global.quiet) {
-        progress.note(note);
-    }
     let quiet = context.global.quiet;
     let screen_or_none = (!quiet).then_some(&notes);
+    if let Some(screen) = screen_or_none {
+        run.notes.iter().for_each(|note| screen.note(note));
+    }
     let run_config = run_config((&*log, &state), project, config, screen_or_none)?;
     let (first, fold) = (state.sequence.next(), ReportFold::after(&state));
     let mut notices = Notices::start(project, config, &*log, &state)?;
@@ -160,6 +160,7 @@ async fn work_here(
         }),
         spool: Arc::new(SpoolFiles(project.data.clone())),
         settings: config.settings(),
+        profiles: config.profiles(),
         config: Some(run_config),
         seed: run.seed,
         own_workers: by_kind(run.workers),

@@ -85,6 +85,7 @@ fn dispatch(context: &Context, verb: &Verb) -> Result<ExitCode, Error> {
         Verb::Demo(args) => commands::demo::run(context, args),
         Verb::Doctor(args) => commands::doctor::run(context, args),
         Verb::Init(args) => commands::init::run(context, args),
+        Verb::Config(args) => commands::config::run(context, args),
         Verb::Import(args) => commands::import::run(context, args),
         Verb::Run(args) => commands::run::run(context, args),
         Verb::Attach(args) => commands::attach::run(context, args),

@@ -52,12 +52,14 @@ pub fn apply(state: &mut State, recorded: &Recorded) {
         Event::RunStarted(event) => run::started(state, recorded, event),
         Event::RunPaused(event) => state.paused = Some(recorded.actor.signed(&event.reason)),
         Event::RunResumed(_) => run::resumed(state),
-        Event::ProviderLimited(event) => run::limited(state, recorded, event),
+        Event::ProviderLimited(event) => trouble::limited(state, recorded, event),
         Event::BudgetReached(_) => run::budget_reached(state),
         Event::SettingsChanged(event) => run::settings_changed(state, event),
         Event::RunFinished(event) => run::finished(state, event),
         Event::CrewTroubled(event) => trouble::troubled(state, recorded, event),
         Event::CrewRecovered(event) => trouble::recovered(state, recorded, event),
+        Event::ProfileRecovered(event) => trouble::profile_recovered(state, recorded, event),
+        Event::ProfilesSet(event) => state.profiles = event.profiles.clone(),
         Event::ClockJumped(event) => {
             state.jumped_ms = state.jumped_ms.saturating_add(event.by_ms);
         }

@@ -12,6 +12,7 @@ use super::event::{ProcessIdentity, RankTerms, RunOutcome, TestTerms};
 use super::evidence::Usage;
 use super::feature::FeatureSpec;
 use super::ids::{AttemptId, CommitId, ContentHash, FeatureId, WorkerId};
+use super::profile::{ProfileName, Profiles};
 use super::report::Report;
 use super::settings::{SettingError, Settings, WorkerKind};
 use super::state::FEATURES_MAX;
@@ -34,6 +35,11 @@ pub enum Command {
         settings: Settings,
         /// Seed for all random choices.
         seed: u64,
+    },
+    /// The run's agents; before anything is assigned.
+    SetProfiles {
+        /// All of them.
+        profiles: Profiles,
     },
     /// End the run.
     FinishRun {
@@ -62,6 +68,8 @@ pub enum Command {
         worker: WorkerId,
         /// The job's features, highest rank first.
         features: Vec<FeatureId>,
+        /// The agent that works on it.
+        profile: ProfileName,
         /// Rank of the first feature.
         terms: RankTerms,
         /// The next best features, best first.
@@ -75,6 +83,8 @@ pub enum Command {
         worker: WorkerId,
         /// Features to test.
         features: Vec<FeatureId>,
+        /// The agent that tests them; `None` if their checks do.
+        profile: Option<ProfileName>,
         /// True for the verification at the end of a run.
         last: bool,
         /// The random number that chose the first feature.

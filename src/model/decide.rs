@@ -39,11 +39,12 @@ fn caused(state: &State, now: Timestamp, command: &Command) -> Result<Vec<Event>
         Command::Assign {
             worker,
             features,
+            profile,
             terms,
             runners_up,
             ready,
         } => {
-            let fits = assign::coding_fits(state, now, *worker, features)?;
+            let fits = assign::coding_fits(state, now, *worker, features, profile)?;
             Ok(assign::coding(
                 state, fits, features, *terms, runners_up, *ready,
             ))
@@ -51,12 +52,14 @@ fn caused(state: &State, now: Timestamp, command: &Command) -> Result<Vec<Event>
         Command::AssignTest {
             worker,
             features,
+            profile,
             last,
             draw,
             terms,
             runners_up,
         } => {
-            let fits = assign::testing_fits(state, now, *worker, features, *last)?;
+            let profile = profile.as_ref();
+            let fits = assign::testing_fits(state, now, *worker, features, *last, profile)?;
             let drawn = (*draw, *terms);
             Ok(assign::testing(
                 state, fits, features, *last, drawn, runners_up,
@@ -83,6 +86,7 @@ fn caused(state: &State, now: Timestamp, command: &Command) -> Result<Vec<Event>
         Command::RecordConfig { content, changes } => {
             Ok(run::record_config(state, *content, changes))
         }
+        Command::SetProfiles { profiles } => Ok(run::set_profiles(state, profiles)),
         Command::ExplainMove(moved) => Ok(run::explain_move(state, moved)),
         Command::HoldMerges { at } => Ok(run::hold_merges(state, at.as_deref())),
         Command::Recover { attempt } => Ok(trouble::recover(state, *attempt)),

@@ -2,9 +2,11 @@
 
 use super::derived_status::{DerivedStatus, DerivedStatuses};
 use super::event::RunOutcome;
+use super::evidence::FailureKind;
 use super::feature::Status;
 use super::ids::FeatureId;
-use super::remaining::{coding_remains, unverified, unverified_words};
+use super::profile::ProfileName;
+use super::remaining::{coding_remains, kind_of_rest, unverified, unverified_words};
 use super::state::{Feature, State};
 
 /// Features of each kind that the reason names; `status` lists all.
@@ -23,9 +25,9 @@ pub fn due(state: &State) -> Option<(RunOutcome, String)> {
     } else {
         return Some(outcome(state));
     };
-    if let Some(words) = refused(state) {
+    if let Some(refusal) = refusal(state) {
         let reason = format!(
-            "stopped: the provider refuses ({words}), and {left}. Settle this with the provider, then continue with `scheduler run`"
+            "stopped: {left}, and {refusal}. Settle this, then continue with `scheduler run`"
         );
         return Some((RunOutcome::WaitingForPerson, reason));
     }
@@ -38,10 +40,41 @@ pub fn due(state: &State) -> Option<(RunOutcome, String)> {
     Some((RunOutcome::BudgetSpent, reason))
 }
 
-/// The provider's message, if waiting does not help.
-fn refused(state: &State) -> Option<&str> {
-    let limited = state.limited.as_ref()?;
-    (limited.until.0 == u64::MAX).then_some(limited.reason.as_str())
+/// What a person must settle, if no agent can do the rest until then.
+fn refusal(state: &State) -> Option<String> {
+    let profiles = state.profiles.of(kind_of_rest(state));
+    let refused = profiles.iter().map(|profile| {
+        let outage = state.outage(profile)?;
+        (!outage.ends()).then_some((profile, outage))
+    });
+    let refused: Option<Vec<_>> = refused.collect();
+    let refused = refused.filter(|refused| !refused.is_empty())?;
+    let words = refused.iter().take(NAMED_MAX).map(|(profile, outage)| {
+        let reason = outage.reason.trim().trim_end_matches('.');
+        let advice = refusal_advice(profile, outage.kind);
+        match refused.len() {
+            1 => format!("{} cannot be used: {reason} ({advice})", profile.subject()),
+            _ => format!("{profile}: {reason} ({advice})"),
+        }
+    });
+    let words = words.collect::<Vec<_>>().join("; ");
+    Some(match refused.len() {
+        1 => words,
+        _ => format!("no agent can be used: {words}"),
+    })
+}
+
+/// What settles a refusal.
+pub fn refusal_advice(profile: &ProfileName, kind: FailureKind) -> String {
+    match kind {
+        FailureKind::QuotaExhausted => {
+            "top up the account, or name another agent in [jobs]".to_owned()
+        }
+        _ => {
+            let key = profile.key("pass_env");
+            format!("log in, or name the variable with its key in {key}")
+        }
+    }
 }
 
 fn outcome(state: &State) -> (RunOutcome, String) {

@@ -4,10 +4,14 @@
 //! Inside an event: no `usize`, no hash maps, no `flatten`, `untagged` or `skip_serializing_if`,
 //! because the bodies are written by bincode, which has no field names to fall back on.
 
+mod outcome;
+mod process;
 mod terms;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::outcome::RunOutcome;
+pub use self::process::ProcessIdentity;
 pub use self::terms::{RankTerms, TestTerms};
 use super::actor::Actor;
 use super::branch::NamedCommit;
@@ -19,6 +23,7 @@ use super::ids::{
     AttemptId, CommandId, CommitId, ContentHash, Epoch, FeatureId, JobId, Sequence, Timestamp,
     WorkerId,
 };
+use super::profile::{ProfileName, Profiles};
 use super::settings::{Settings, WorkerKind};
 use super::trouble::{Stage, TroubleKind};
 
@@ -178,11 +183,13 @@ events! {
         reason: EndReason,
     }
     /// A worker reserved a job. This event's sequence is the attempt's id and fencing token.
-    20 1 AttemptStarted {
+    20 2 AttemptStarted {
         /// Number of the job.
         job: JobId,
         /// Number of the worker.
         worker: WorkerId,
+        /// The agent that it starts; `None` if it starts none, and in logs of earlier versions.
+        profile: Option<ProfileName>,
     }
     /// The worker gave the job back; no failure of anybody.
     21 2 AttemptReleased {
@@ -326,10 +333,13 @@ events! {
         /// The usage since the last such event of this attempt.
         usage: Usage,
     }
-    /// The provider refuses for a while; nothing new starts before `until`.
-    51 1 ProviderLimited {
-        /// The attempt that met the limit.
+    /// A profile's provider refuses or fails. Nothing new starts with it before `until`, and then one
+    /// agent at a time until one has worked.
+    51 2 ProviderLimited {
+        /// The attempt that met it.
         attempt: AttemptId,
+        /// The profile that cannot be used.
+        profile: ProfileName,
         /// Class of the failure.
         kind: FailureKind,
         /// When to try again.
@@ -400,11 +410,23 @@ events! {
         /// Number of the attempt.
         attempt: AttemptId,
     }
+    /// A profile can be used again: an agent has done some work with it.
+    82 1 ProfileRecovered {
+        /// Number of the attempt.
+        attempt: AttemptId,
+        /// The profile that works.
+        profile: ProfileName,
+    }
     /// The wall clock gained more than the time in which the scheduler ran: it was set, or the
     /// scheduler or its machine was stopped. Durations leave that out.
     85 1 ClockJumped {
         /// The jump in milliseconds.
         by_ms: u64,
+    }
+    /// The agents that jobs may use, if they differ from the previous run's.
+    75 1 ProfilesSet {
+        /// All of them, as they are now.
+        profiles: Profiles,
     }
     /// A process of an attempt, named by the envelope, gave a command that only people may give.
     70 1 CommandRefused {
@@ -469,31 +491,4 @@ impl CommandRefused {
 impl MergeStarted {
     /// A merge that touches more files counts as touching everything.
     pub const TOUCHED_MAX: usize = 512;
-}
-
-/// A process on a boot of a machine: enough to know for certain whether it has ended.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProcessIdentity {
-    /// The machine's name.
-    pub host: String,
-    /// The machine's boot, from `/proc/sys/kernel/random/boot_id`.
-    pub boot_id: String,
-    /// The process id.
-    pub pid: u32,
-    /// When it started, in clock ticks since the boot (field 22 of `/proc/PID/stat`).
-    pub start_ticks: u64,
-}
-
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RunOutcome {
-    /// Every feature that was not skipped passes, verified at the final commit.
-    AllPassing,
-    /// Some features are parked, unreachable, or could not be verified.
-    SomeFailed,
-    /// The run cannot continue without a person.
-    WaitingForPerson,
-    /// The budget is spent.
-    BudgetSpent,
 }

@@ -64,7 +64,7 @@ pub enum FailureKind {
     Refused,
     /// The provider limits or is overloaded; costs the feature no try.
     ProviderLimited,
-    /// The provider refused the credentials, or there is no credit left; pauses the run.
+    /// The provider refused the credentials; costs the feature no try.
     ProviderRefused,
     /// A hook of the project failed.
     HookFailed,
@@ -73,9 +73,19 @@ pub enum FailureKind {
     /// A problem of the machine, not of the feature; costs it no try and pauses the workers.
     /// Workers use it within an attempt; no `FeatureFailed` has it.
     Trouble(TroubleKind),
+    /// The provider's account has no credit left; costs the feature no try.
+    QuotaExhausted,
 }
 
 impl FailureKind {
+    /// Whether a provider refuses or limits: no try is spent, and its profile is kept back.
+    pub fn is_refusal(self) -> bool {
+        matches!(
+            self,
+            Self::ProviderLimited | Self::ProviderRefused | Self::QuotaExhausted
+        )
+    }
+
     /// The class as people read and filter it: `check_failed`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -95,6 +105,7 @@ impl FailureKind {
             Self::HookFailed => "hook_failed",
             Self::Setup => "setup",
             Self::Trouble(kind) => kind.as_str(),
+            Self::QuotaExhausted => "quota_exhausted",
         }
     }
 }

@@ -323,6 +323,8 @@ fn effects(state: &State, recorded: &Recorded) -> Effects {
         | Event::SettingsChanged(_)
         | Event::CrewTroubled(_)
         | Event::CrewRecovered(_)
+        | Event::ProfileRecovered(_)
+        | Event::ProfilesSet(_)
         | Event::ClockJumped(_)
         | Event::ConfigRecorded(_)
         | Event::BranchMoved(_)

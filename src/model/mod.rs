@@ -26,6 +26,7 @@ pub mod lifecycle;
 pub mod load;
 pub mod nearest;
 pub mod plan;
+pub mod profile;
 pub mod rank;
 pub mod remaining;
 pub mod report;

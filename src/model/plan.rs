@@ -15,7 +15,8 @@ use super::ending;
 use super::event::RankTerms;
 use super::ids::{AttemptId, FeatureId, Sequence, Timestamp, WorkerId};
 use super::load::Load;
-use super::remaining::{provider_allows, starts};
+use super::profile::ProfileName;
+use super::remaining::{may_use, starts};
 use super::settings::WorkerKind;
 use super::state::State;
 
@@ -38,14 +39,14 @@ pub struct World {
     pub missing_workers: BTreeMap<WorkerKind, WorkerWait>,
     /// Kinds whose workers fail whenever they are started.
     pub crashing: BTreeMap<WorkerKind, Crash>,
-    /// Milliseconds for which only the open problem of the machine has held the workers up; `None`
-    /// without one, or while something else does.
+    /// Milliseconds for which only a problem that a person may have to fix has held the workers up;
+    /// `None` without one, or while something else does.
     pub troubled_ms: Option<u64>,
-    /// Agents are let out one at a time, because nobody knows whether they can work.
-    pub probing: Option<Probing>,
+    /// Profiles whose agents are let out one at a time, because nobody knows whether they can work.
+    pub probing: BTreeMap<ProfileName, Probing>,
 }
 
-/// Agents are let out one at a time.
+/// Agents of a profile are let out one at a time.
 #[derive(Clone, Debug)]
 pub struct Probing {
     /// Attempts that began after this event show it.
@@ -55,14 +56,17 @@ pub struct Probing {
 }
 
 impl World {
-    /// Whether an agent may start: the provider allows it, and every agent that was let out to see
-    /// whether it works has answered.
-    fn lets_out_agents(&self, state: &State, now: Timestamp) -> bool {
-        let waits = self.probing.as_ref().is_some_and(|probing| {
-            let mut open = state.open_agents(probing.since);
-            open.any(|attempt| !probing.answered.contains(&attempt))
-        });
-        !waits && provider_allows(state, now)
+    /// The agent for a job of this kind: the first in the order of preference that its provider
+    /// allows, unless one was let out to see whether it works and has not answered yet.
+    fn agent(&self, state: &State, now: Timestamp, kind: WorkerKind) -> Option<ProfileName> {
+        let may_start = |profile: &&ProfileName| {
+            let waits = self.probing.get(profile).is_some_and(|probing| {
+                let mut open = state.open_agents(profile, probing.since);
+                open.any(|attempt| !probing.answered.contains(&attempt))
+            });
+            !waits && may_use(state, now, profile)
+        };
+        state.profiles.of(kind).iter().find(may_start).cloned()
     }
 }
 
@@ -107,17 +111,15 @@ fn next(
 fn wake_at(state: &State, now: Timestamp, world: &World) -> Option<Timestamp> {
     state.open_run()?;
     let delayed = state.delayed().next().map(|(at, _)| at);
-    let limited = state.limited.as_ref().map(|limited| limited.until);
-    let limited = limited.filter(|until| until.0 < u64::MAX);
+    let outages = state.outages().filter(|(_, outage)| outage.ends());
+    let outages = outages.map(|(_, outage)| outage.until);
     let troubled = state.troubled.as_ref().map(|trouble| trouble.until);
     let idle = world.idle.values();
     let idle = idle.filter_map(|(worker, _)| state.workers().get(worker));
     let rests = idle.filter(|worker| !worker.is_suspended());
     let rests = rests.map(|worker| worker.cooldown_until(&state.settings));
-    let later = [delayed, limited, troubled]
-        .into_iter()
-        .flatten()
-        .chain(rests);
+    let later = [delayed, troubled].into_iter().flatten();
+    let later = later.chain(outages).chain(rests);
     later.filter(|&at| at > now).min()
 }
 
@@ -151,12 +153,13 @@ fn candidates(state: &State, now: Timestamp, count: usize) -> (Vec<(FeatureId, R
 
 fn coding(state: &State, now: Timestamp, world: &World) -> Option<Command> {
     let full = state.open_attempts(WorkerKind::Coding) >= state.settings.max_concurrency;
-    if full || !world.lets_out_agents(state, now) {
+    if full {
         return None;
     }
+    let profile = world.agent(state, now, WorkerKind::Coding)?;
     let worker = idle(state, now, world, WorkerKind::Coding)?;
     let batch = state.settings.batch_size as usize;
-    let (best, ready) = trouble::candidates(state, now, batch + RUNNERS_UP_MAX);
+    let (best, ready) = trouble::candidates(state, now, &profile, batch + RUNNERS_UP_MAX);
     let (&(first, terms), others) = best.split_first()?;
     let mut features = vec![first];
     let mut load = Load::default();
@@ -179,6 +182,7 @@ fn coding(state: &State, now: Timestamp, world: &World) -> Option<Command> {
     Some(Command::Assign {
         worker,
         features,
+        profile,
         terms,
         runners_up,
         ready,

@@ -2,19 +2,25 @@
 //! decision asks again.
 
 use super::ids::Timestamp;
+use super::profile::ProfileName;
 use super::settings::WorkerKind;
 use super::state::{Feature, State};
-use super::trouble::TroubleKind;
 
-/// Whether anything may start at all; what starts an agent must also be
-/// [allowed by the provider](provider_allows).
+/// Whether anything may start at all; what starts an agent must also have one that it
+/// [may use](may_use).
 pub fn starts(state: &State, now: Timestamp) -> bool {
     may_start(state) && (!state.is_held_by_trouble(now) || planted!(TroubleIgnored))
 }
 
-/// Whether an agent may start, as far as its provider is concerned.
-pub fn provider_allows(state: &State, now: Timestamp) -> bool {
-    !state.is_held_by_provider(now) || planted!(ProviderIgnored)
+/// Whether an agent of this profile may start, as far as its provider is concerned.
+pub fn may_use(state: &State, now: Timestamp, profile: &ProfileName) -> bool {
+    !state.is_held(profile, now) || planted!(ProviderIgnored)
+}
+
+/// Whether any agent for jobs of this kind may start.
+fn has_agent(state: &State, now: Timestamp, kind: WorkerKind) -> bool {
+    let mut profiles = state.profiles.of(kind).iter();
+    profiles.any(|profile| may_use(state, now, profile))
 }
 
 /// Whether people and the budget let anything start.
@@ -26,7 +32,7 @@ pub fn may_start(state: &State) -> bool {
 
 /// Whether there is work that a worker of this kind could start now or soon.
 pub fn waits_for(state: &State, now: Timestamp, kind: WorkerKind) -> bool {
-    let agents = provider_allows(state, now);
+    let agents = has_agent(state, now, kind);
     let work = match kind {
         WorkerKind::Coding => {
             agents && (state.ready_count() > 0 || state.delayed().next().is_some())
@@ -82,15 +88,33 @@ pub fn coding_remains(state: &State) -> bool {
         || state.delayed().next().is_some()
 }
 
-/// True while the machine is in trouble, or an agent that nobody has ever seen work. The trouble of a
-/// provider whose agents have worked before ends by itself, and may take the night.
-pub fn is_of_machine(state: &State) -> bool {
-    let kind = state.troubled.as_ref().map(|trouble| trouble.kind);
-    kind.is_some_and(|kind| kind != TroubleKind::Provider || state.tally.merged == 0)
+/// The kind of jobs that the rest of the run waits for.
+pub fn kind_of_rest(state: &State) -> WorkerKind {
+    match coding_remains(state) {
+        true => WorkerKind::Coding,
+        false => WorkerKind::Testing,
+    }
 }
 
-/// True when a trouble of the machine is open, work is left, and nothing is under way.
+/// Agents that have worked in this run are waited for that long: a night and a morning.
+const PATIENCE_MS: u64 = 86_400_000;
+
+/// True while the machine is in trouble, or no agent works that has been seen to work in this run.
+/// Otherwise the trouble is their providers', ends by itself, and may take the night.
+pub fn is_of_setup(state: &State) -> bool {
+    let before = state.run.as_ref().map_or(0, |run| run.merged_before);
+    let proven = state.tally.merged > before;
+    let fails = |profile| {
+        let outage = state.outage(profile).filter(|outage| outage.is_failure());
+        outage.is_some_and(|it| !proven || state.at.since_ms(it.began) >= PATIENCE_MS)
+    };
+    let profiles = state.profiles.of(kind_of_rest(state));
+    let agents = !profiles.is_empty() && profiles.iter().all(fails);
+    state.troubled.is_some() || agents
+}
+
+/// True when such a problem is open, work is left, and nothing is under way.
 pub fn is_stuck(state: &State) -> bool {
     let idle = state.attempts().is_empty() && state.open_merge().is_none();
-    is_of_machine(state) && idle && (coding_remains(state) || final_tests_wait(state))
+    is_of_setup(state) && idle && (coding_remains(state) || final_tests_wait(state))
 }

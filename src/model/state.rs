@@ -3,12 +3,12 @@
 //! [`State`] contains what cannot be derived from anything else; `index::Indexes` what can, updated
 //! with every event, so that no question costs a walk over the backlog.
 
+mod breaker;
 mod bytes;
 mod estimate;
 mod feature;
 mod head;
 mod index;
-mod limited;
 mod names;
 mod notices;
 mod remembered;
@@ -19,11 +19,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::breaker::{Breaker, Outage};
 pub use self::estimate::{Estimates, PRIOR_MS};
 pub use self::feature::{Broken, Feature, FeatureWords, Words};
 pub use self::head::Unexplained;
 use self::index::Indexes;
-pub use self::limited::Limited;
 pub use self::notices::{Notices, Refused};
 pub use self::remembered::Remembered;
 pub use self::troubled::Troubled;
@@ -34,6 +34,7 @@ use super::evidence::{Evidence, FailureKind, Usage};
 use super::feature::Status;
 use super::graph::Graph;
 use super::ids::{AttemptId, CommitId, FeatureId, JobId, Sequence, Timestamp, WorkerId};
+use super::profile::{ProfileName, Profiles};
 use super::report::Verdict;
 use super::settings::{Settings, WorkerKind};
 
@@ -41,7 +42,7 @@ use super::settings::{Settings, WorkerKind};
 pub const FEATURES_MAX: usize = 200_000;
 
 /// Raised whenever [`State`]'s stored shape changes; an older snapshot is then folded anew.
-pub const STATE_VERSION: u32 = 12;
+pub const STATE_VERSION: u32 = 13;
 
 /// Tests without a verdict after which a feature is not tested any more.
 pub const INCONCLUSIVE_MAX: u32 = 3;
@@ -81,11 +82,10 @@ pub struct State {
     pub run: Option<Run>,
     /// The reason, while a person has paused the run.
     pub paused: Option<String>,
-    /// The provider refuses until then.
-    pub limited: Option<Limited>,
-    /// Sessions in a row that the provider refused or failed, also those that it answered at first.
-    /// An attempt whose work is judged ends them.
-    pub provider_streak: u32,
+    /// The agents that jobs may use.
+    pub profiles: Profiles,
+    /// Profiles that have failed, until their work is judged.
+    pub(super) breakers: BTreeMap<ProfileName, Breaker>,
     /// The open problem of the machine.
     pub troubled: Option<Troubled>,
     /// What all runs used.
@@ -155,6 +155,8 @@ pub struct Attempt {
     pub cancelled: Option<EndReason>,
     /// The provider refused it, or the machine failed it.
     pub excused: bool,
+    /// The agent that it starts; `None` if it starts none.
+    pub profile: Option<ProfileName>,
     /// Its agent has shown that the provider works again.
     pub answered: bool,
     /// What it used so far.
@@ -204,6 +206,8 @@ pub struct Run {
     pub spent: Usage,
     /// The budget is spent.
     pub budget_reached: bool,
+    /// Merges of earlier runs.
+    pub merged_before: u64,
 }
 
 /// A merge that was begun and whose end is not known.

@@ -69,6 +69,11 @@ impl TroubleKind {
         }
     }
 
+    /// Whether it keeps back one profile only: another agent may work.
+    pub fn is_of_profile(self) -> bool {
+        matches!(self, Self::Provider | Self::Agent)
+    }
+
     /// Whose problem it is, as the subject of a sentence.
     pub fn whose(self) -> &'static str {
         match self {

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::codec::LengthDelimitedCodec;
 
 /// The version of everything in this module. Both sides must speak the same one.
-pub const VERSION: u16 = 9;
+pub const VERSION: u16 = 10;
 
 /// Length of a preamble.
 pub const PREAMBLE_BYTES: usize = 8;

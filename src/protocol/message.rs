@@ -8,6 +8,7 @@ use crate::model::event::ProcessIdentity;
 use crate::model::ids::{
     AttemptId, CommandId, CommitId, Epoch, FeatureId, JobId, Sequence, Timestamp, WorkerId,
 };
+use crate::model::profile::ProfileName;
 use crate::model::report::{AttemptReport, JobFeature, Verdict};
 use crate::model::settings::{Settings, WorkerKind};
 
@@ -148,6 +149,8 @@ pub struct JobOffer {
     pub attempt: AttemptId,
     /// Coding or testing.
     pub kind: WorkerKind,
+    /// The agent that works on it; `None` if it needs none.
+    pub profile: Option<ProfileName>,
     /// Number of the try, from 1.
     pub attempt_number: u32,
     /// The commit to start from.

@@ -39,6 +39,7 @@ use crate::model::end_reason::EndReason;
 use crate::model::event::{Event, Recorded};
 use crate::model::ids::{AttemptId, CommitId, Timestamp, WorkerId};
 use crate::model::plan::{Entropy, World};
+use crate::model::profile::{ProfileName, Profiles};
 use crate::model::settings::{Settings, WorkerKind};
 use crate::model::state::State;
 use crate::protocol::{SchedulerMessage, ToClient};
@@ -55,11 +56,13 @@ pub struct Machine {
     departures: Departures,
     missing: MissingKinds,
     watch: Watch,
-    /// Since when only a problem of the machine holds the run up, in monotonic milliseconds.
+    /// Since when only a problem of the setup holds the run up, in monotonic milliseconds.
     troubled_since_ms: Option<u64>,
-    /// What agents have to show before the next one is let out.
-    asked: Asked,
-    workless: Workless,
+    /// What agents have to show before the next one of their profile is let out.
+    asked: BTreeMap<ProfileName, Asked>,
+    workless: BTreeMap<ProfileName, Workless>,
+    /// The agents of this run.
+    profiles: Profiles,
     /// Workers of the scheduler's own.
     pool: WorkerPool,
     refusals: Refusals,
@@ -94,8 +97,9 @@ impl Machine {
             missing: MissingKinds::knowing(pool.kinds()),
             watch: Watch::default(),
             troubled_since_ms: None,
-            asked: Asked::default(),
-            workless: Workless::default(),
+            asked: BTreeMap::new(),
+            workless: BTreeMap::new(),
+            profiles: Profiles::default(),
             pool,
             refusals: Refusals::default(),
             config: String::new(),
@@ -119,6 +123,11 @@ impl Machine {
         self.world.stay = true;
     }
 
+    /// The agents that jobs may use. Without this, there is one without a name.
+    pub fn use_profiles(&mut self, profiles: Profiles) {
+        self.profiles = profiles;
+    }
+
     /// Begins a run whose branch is at `head`, or continues one. Call it once, first.
     pub fn start(
         &mut self,
@@ -137,9 +146,12 @@ impl Machine {
             seed,
         };
         self.core.submit_own(now.wall, &command)?;
+        let profiles = self.profiles.clone();
+        let command = Command::SetProfiles { profiles };
+        self.core.submit_own(now.wall, &command)?;
         self.look_at_earlier_moves();
         self.held(now, None);
-        self.ask_for_a_start();
+        self.ask_for_starts();
         self.recover(now);
         Ok(())
     }
@@ -200,7 +212,7 @@ impl Machine {
         self.settle_reports(now);
         self.note_missing_workers(now);
         self.look_for_trouble(now);
-        self.look_for_outage();
+        self.look_for_outages();
         let wake_at = self.plan(now);
         self.ask_git(now);
         self.start_own_workers(now);

@@ -98,6 +98,12 @@ impl Merging {
         self.asked.insert(attempt, (worker, command));
     }
 
+    /// The report that is being merged was repeated, or one of an earlier round was. The present one
+    /// is answered, because its worker waits for that; after a restart, only this worker knows it.
+    pub fn repeated(&mut self, attempt: AttemptId, worker: WorkerId, command: CommandId) {
+        self.asked.entry(attempt).or_insert((worker, command));
+    }
+
     /// Takes the worker to answer at the end of this attempt's merge.
     pub fn settled(&mut self, attempt: AttemptId) -> Option<(WorkerId, CommandId)> {
         self.asked.remove(&attempt)

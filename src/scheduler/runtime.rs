@@ -31,6 +31,7 @@ use super::worker_pool::WorkerPool;
 use crate::model::event::Recorded;
 use crate::model::ids::Sequence;
 use crate::model::plan::Entropy;
+use crate::model::profile::Profiles;
 use crate::model::settings::{Settings, WorkerKind};
 use crate::model::state::State;
 use crate::protocol::Live;
@@ -88,6 +89,8 @@ pub struct Options {
     pub spool: Arc<dyn Spool>,
     /// Settings of the run.
     pub settings: Settings,
+    /// The agents that jobs may use.
+    pub profiles: Profiles,
     /// The config that is recorded for the run; `None` if workers' configs are not compared.
     pub config: Option<RunConfig>,
     /// Seed of all random choices; `None` chooses one.
@@ -141,6 +144,7 @@ async fn run_all(
     if options.stay {
         machine.stay();
     }
+    machine.use_profiles(options.profiles.clone());
     machine.start(clock.now(), &options.branch, &head, &options.settings, seed)?;
     if let Some(config) = options.config.take() {
         machine.record_config(clock.now(), config);

@@ -126,9 +126,9 @@ pub fn notes(config: &Config) -> Vec<String> {
 pub fn ignored(config: &Config) -> Vec<String> {
     let env = std::env::vars_os().collect();
     let home = crate::agent::cage::build::home(&env);
-    let agents = [Some(&config.agent), config.testing_agent.as_ref()];
-    let agents = agents.into_iter().flatten();
-    let own = agents.flat_map(|agent| agent.cage_write.iter().map(|path| ("cage_write", path)));
+    let agents = config.used_agents();
+    let own =
+        agents.flat_map(|(_, agent)| agent.cage_write.iter().map(|path| ("cage_write", path)));
     let write = config.cage.write.iter().map(|path| ("cage.write", path));
     let missing = write.chain(own).filter_map(|(key, path)| {
         let real = crate::agent::cage::build::expand(path, home.as_deref())?;
@@ -148,9 +148,9 @@ pub fn gives_away(config: &Config) -> Vec<String> {
     let home = crate::agent::cage::build::home(&env);
     let project = &config.places.project;
     let keys = &config.cage;
-    let agents = [Some(&config.agent), config.testing_agent.as_ref()];
-    let agents = agents.into_iter().flatten();
-    let own = agents.flat_map(|agent| agent.cage_write.iter().map(|path| ("cage_write", path)));
+    let agents = config.used_agents();
+    let own =
+        agents.flat_map(|(_, agent)| agent.cage_write.iter().map(|path| ("cage_write", path)));
     let read = keys.read.iter().map(|path| ("cage.read", path));
     let write = keys.write.iter().map(|path| ("cage.write", path));
     let all = read.chain(write).chain(own);

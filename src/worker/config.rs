@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::agent::Transcript;
 use crate::agent::cage::Network;
+use crate::model::profile::{ProfileName, Profiles};
 
 /// What a worker needs to know before it meets a scheduler. The run's settings (limits, retries,
 /// budgets) are not here: they come with every job.
@@ -16,10 +17,10 @@ pub struct Config {
     /// Directories. They are not in the file, but follow from its place.
     #[serde(skip)]
     pub places: Places,
-    /// The coding agent.
-    pub agent: AgentConfig,
-    /// The testing agent; `None` uses the coding agent.
-    pub testing_agent: Option<AgentConfig>,
+    /// The agents, by the names of their profiles.
+    pub agents: BTreeMap<ProfileName, AgentConfig>,
+    /// Which of them do which jobs.
+    pub jobs: Profiles,
     /// The project's own commands around an attempt.
     pub hooks: Hooks,
     /// What the checks find besides the commit.
@@ -73,6 +74,10 @@ pub enum Driver {
     /// The Agent Client Protocol over the agent's standard input and output.
     #[default]
     Acp,
+    /// Claude Code, by its own stream.
+    Claude,
+    /// Codex, by its own stream.
+    Codex,
     /// Any program, with the prompt on its standard input and in a file.
     Command,
 }
@@ -92,9 +97,13 @@ pub enum PermissionPolicy {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AgentConfig {
+    /// Name of the preset that gives what is not set here; empty for none. See
+    /// [`presets`](super::presets).
+    pub preset: String,
     /// The protocol between worker and agent.
     pub driver: Driver,
-    /// The program: a name that is looked up in `PATH`, or a path (relative to the project).
+    /// The program: a name that is looked up in `PATH`, or a path (relative to the project). Empty
+    /// for the usual name of [`Driver::Claude`] and [`Driver::Codex`].
     pub program: String,
     /// Its arguments. The `command` driver replaces `{prompt_file}`, `{job_file}`,
     /// `{verdict_file}`, `{worktree}`, `{feature}` and `{attempt}` in them.
@@ -104,13 +113,27 @@ pub struct AgentConfig {
     /// Variables passed from the worker's environment only to this agent: its credentials, which
     /// checks and hooks do not need.
     pub pass_env: Vec<String>,
-    /// The ACP session mode to set after the session was created; empty keeps the agent's own.
+    /// The model, in the agent's own words; empty leaves it to the agent.
+    pub model: String,
+    /// The ACP session mode to set after the session was created, Claude Code's permission mode, or
+    /// Codex's sandbox; empty is what works without a person.
     pub mode: String,
     /// The answer to the agent's requests for permission.
     pub permission: PermissionPolicy,
     /// Paths that only this agent may write, such as the place of its login; absolute or below
     /// `~/`. The known paths of common agents are writable without this.
     pub cage_write: Vec<String>,
+}
+
+impl AgentConfig {
+    /// The program, or the driver's own if none is set.
+    pub fn program(&self) -> &str {
+        match self.driver {
+            Driver::Claude if self.program.trim().is_empty() => "claude",
+            Driver::Codex if self.program.trim().is_empty() => "codex",
+            _ => &self.program,
+        }
+    }
 }
 
 /// Shell commands in the worktree around an attempt. An empty one is not run.
@@ -248,8 +271,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             places: Places::default(),
-            agent: AgentConfig::default(),
-            testing_agent: None,
+            agents: [(ProfileName::unnamed(), AgentConfig::default())].into(),
+            jobs: Profiles::default(),
             hooks: Hooks::default(),
             checks: Checks::default(),
             ports: Ports::default(),
@@ -270,65 +293,71 @@ impl Default for Config {
 const TRANSCRIPT_BYTES_MAX: u64 = 4 << 30;
 
 /// What to do if no agent is set.
-const SET_PROGRAM: &str = "set it to your agent, for example program = \"claude-agent-acp\"; `scheduler doctor` lists the agents it finds here";
+const SET_PROGRAM: &str = "name your agent, for example [agents.claude] with preset = \"claude\"; `scheduler doctor` lists the agents it finds here";
 
 /// A value of the worker's config that cannot work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: {problem}{}{next}", if next.is_empty() { "" } else { "; " })]
 pub struct ConfigError {
     /// The key, as written in the file.
-    pub name: &'static str,
+    pub name: String,
     /// What is wrong, with the value or the range.
     pub problem: String,
     /// What to do; empty if `problem` says it.
     pub next: &'static str,
 }
 
+/// Paths of the cage do not depend on where a program runs.
+fn absolute(name: &str, paths: &[String]) -> Result<(), ConfigError> {
+    let sound = |path: &String| path.starts_with('/') || path == "~" || path.starts_with("~/");
+    match paths.iter().find(|path| !sound(path)) {
+        None => Ok(()),
+        Some(path) => Err(ConfigError {
+            name: name.to_owned(),
+            problem: format!("{path:?} is a relative path; start it with / or ~/"),
+            next: "",
+        }),
+    }
+}
+
 impl Config {
-    /// The agent for a testing job.
-    pub fn testing_agent(&self) -> &AgentConfig {
-        self.testing_agent.as_ref().unwrap_or(&self.agent)
+    /// The agents that jobs may use, by name; each once.
+    pub fn used_agents(&self) -> impl Iterator<Item = (&ProfileName, &AgentConfig)> {
+        let known = |name| Some((name, self.agents.get(name)?));
+        self.jobs.all().filter_map(known)
+    }
+
+    fn validate_agents(&self) -> Result<(), ConfigError> {
+        for (name, agent) in self.used_agents() {
+            if agent.program().trim().is_empty() {
+                return Err(ConfigError {
+                    name: name.key("program"),
+                    problem: "not set".to_owned(),
+                    next: SET_PROGRAM,
+                });
+            }
+            absolute(&name.key("cage_write"), &agent.cage_write)?;
+        }
+        Ok(())
     }
 
     /// Checks every value against its range.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let wrong = |name, problem: &str| {
+        let wrong = |name: &str, problem: &str| {
             Err(ConfigError {
-                name,
+                name: name.to_owned(),
                 problem: problem.to_owned(),
                 next: "",
             })
         };
-        let no_program = |name| {
-            Err(ConfigError {
-                name,
-                problem: "not set".to_owned(),
-                next: SET_PROGRAM,
-            })
-        };
-        if self.agent.program.trim().is_empty() {
-            return no_program("agent.program");
-        }
-        if let Some(agent) = &self.testing_agent
-            && agent.program.trim().is_empty()
-        {
-            return no_program("testing_agent.program");
-        }
+        self.validate_agents()?;
         let cage = [
             ("cage.read", &self.cage.read),
             ("cage.write", &self.cage.write),
             ("cage.hide", &self.cage.hide),
-            ("agent.cage_write", &self.agent.cage_write),
         ];
         for (name, paths) in cage {
-            let sound =
-                |path: &String| path.starts_with('/') || path == "~" || path.starts_with("~/");
-            if let Some(path) = paths.iter().find(|path| !sound(path)) {
-                return wrong(
-                    name,
-                    &format!("{path:?} is a relative path; start it with / or ~/"),
-                );
-            }
+            absolute(name, paths)?;
         }
         if !self.checks.is_sound() {
             return wrong(

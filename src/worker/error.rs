@@ -33,7 +33,7 @@ pub enum WorkerError {
     #[error("cannot use the prompt template {path:?} (`{key}`): {problem}")]
     Template {
         /// The key of the config that names it.
-        key: &'static str,
+        key: String,
         /// Path of the file or directory.
         path: PathBuf,
         /// What is wrong with it.
@@ -70,7 +70,7 @@ pub enum PreflightError {
     )]
     NotInPath {
         /// The key of the config that names it.
-        key: &'static str,
+        key: String,
         /// Name or path of the program.
         program: String,
         /// The path that was searched.
@@ -80,7 +80,7 @@ pub enum PreflightError {
     #[error("{key} is {program:?}, but {reason}. Correct the path, or run `chmod +x` on the file")]
     NotExecutable {
         /// The key of the config that names it.
-        key: &'static str,
+        key: String,
         /// Name or path of the program.
         program: String,
         /// Why the file cannot be executed.
@@ -104,7 +104,7 @@ pub enum PreflightError {
         /// The agent's message.
         reason: String,
         /// What to do.
-        advice: &'static str,
+        advice: String,
     },
     /// The disk is almost full.
     #[error(

@@ -333,8 +333,7 @@ pub fn agent_environment(
 /// only the agent gets, and of all others whose names say that they contain a secret. `own` is the
 /// worker's own environment.
 pub fn secrets(config: &Config, own: impl Fn(&str) -> Option<String>) -> Mask {
-    let agents = [Some(&config.agent), config.testing_agent.as_ref()];
-    let agents: Vec<_> = agents.into_iter().flatten().collect();
+    let agents: Vec<_> = config.used_agents().map(|(_, agent)| agent).collect();
     let credentials = agents.iter().flat_map(|agent| &agent.pass_env);
     let shared = config.pass_env.iter().filter(|name| is_secret_name(name));
     let mut values: Vec<String> = credentials

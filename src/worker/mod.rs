@@ -29,6 +29,7 @@ pub mod machine;
 pub mod outcome;
 pub mod ports;
 pub mod preflight;
+pub mod presets;
 pub mod prompt;
 mod session;
 pub mod shell;

@@ -118,7 +118,7 @@ impl SessionResult {
                 "the provider refused the agent's credentials",
             ),
             SessionEnd::QuotaExhausted => (
-                FailureKind::ProviderRefused,
+                FailureKind::QuotaExhausted,
                 "the provider's account has no credit left",
             ),
             SessionEnd::ContextOverflow => (
@@ -223,21 +223,28 @@ pub fn fail_all(
     }
 }
 
-/// The report on work that failed, of an agent that has done nothing at all: a provider that answers
-/// nothing looks like this, and the features have not been tried.
+/// The report of an agent that has said and done nothing at all, unless its checks prove the work: a
+/// provider that answers nothing looks like this, and the features have not been tried.
 pub fn empty_turn(report: Report, session: &SessionResult) -> Report {
-    let checks = |(_, failure): &(FeatureId, Failure)| failure.kind == FailureKind::CheckFailed;
-    let empty = session.is_empty_turn() && !session.seen.worked;
-    match &report {
-        Report::Failed { failures, .. } if empty && failures.iter().all(checks) => {
-            Report::Troubled(Trouble {
-                kind: TroubleKind::Provider,
-                stage: Stage::Session,
-                reason: "the agent ended its turn without saying or doing anything".to_owned(),
-            })
+    let unproven = match &report {
+        Report::Failed { failures, .. } => {
+            let checks = |(_, it): &(FeatureId, Failure)| it.kind == FailureKind::CheckFailed;
+            failures.iter().all(checks)
         }
-        _ => report,
+        Report::Mergeable(work) => {
+            let word = |(_, evidence): &(FeatureId, Evidence)| evidence.basis == Basis::AgentWord;
+            work.evidence.iter().any(word)
+        }
+        _ => false,
+    };
+    if !unproven || !session.is_empty_turn() || session.seen.worked {
+        return report;
     }
+    Report::Troubled(Trouble {
+        kind: TroubleKind::Provider,
+        stage: Stage::Session,
+        reason: "the agent ended its turn without saying or doing anything".to_owned(),
+    })
 }
 
 /// What the checks of a coding job say of the commit that they ran on. `note` is what else people
@@ -392,10 +399,7 @@ pub fn may_be_a_signal(report: &Report) -> bool {
 }
 
 fn is_providers(failure: &Failure) -> bool {
-    matches!(
-        failure.kind,
-        FailureKind::ProviderLimited | FailureKind::ProviderRefused
-    )
+    failure.kind.is_refusal()
 }
 
 /// True if an agent's session takes part in the test of this feature.

@@ -49,7 +49,7 @@ pub fn check(config: &Config) -> Result<(), WorkerError> {
         let found = landlock_version();
         return Err(WorkerError::Cage { found });
     }
-    for (_, agent) in agents(config) {
+    for (_, agent) in config.used_agents() {
         driver::driver(agent, &config.places).map_err(WorkerError::Agent)?;
     }
     template(config, WorkerKind::Coding)?;
@@ -61,11 +61,12 @@ pub fn check(config: &Config) -> Result<(), WorkerError> {
 /// # Errors
 /// The first one that is missing.
 pub fn check_programs(config: &Config) -> Result<(), PreflightError> {
-    for (key, agent) in agents(config) {
+    for (name, agent) in config.used_agents() {
         let env = shared_environment(config, std::env::vars_os());
         let env = agent_environment(env, agent, std::env::vars_os());
         let program = driver::program(agent, &config.places);
-        find(key, &program, env.get(OsStr::new("PATH")))?;
+        let key = name.key("program");
+        find(&key, &program, env.get(OsStr::new("PATH")))?;
     }
     let env = shared_environment(config, std::env::vars_os());
     let path = env.get(OsStr::new("PATH"));
@@ -89,22 +90,24 @@ pub fn check_places(places: &Places) -> Result<(), PreflightError> {
 /// The first agent that refuses: its login, its mode, or the whole session.
 pub async fn check_agents(config: &Config, own_executable: &Path) -> Result<(), PreflightError> {
     forget_handshakes(&config.places.worktrees);
-    for (_, agent) in agents(config) {
+    for (name, agent) in config.used_agents() {
         if agent.driver != Driver::Acp || agent.mode.is_empty() {
             continue;
         }
         let result = handshake(config, agent, own_executable).await?;
         let advice = match (result.failure, result.end) {
-            (Some(FailureKind::Trouble(TroubleKind::Agent)), _) => "Correct `mode` in [agent]",
+            (Some(FailureKind::Trouble(TroubleKind::Agent)), _) => {
+                format!("Correct {}", name.key("mode"))
+            }
             (Some(_), _) | (None, SessionEnd::Completed | SessionEnd::Cancelled) => continue,
             (None, SessionEnd::AuthFailed) => {
-                "Log in with the agent's own program, then start again"
+                "Log in with the agent's own program, then start again".to_owned()
             }
             (None, SessionEnd::Limited | SessionEnd::Overloaded) => continue,
-            _ => "Start it by hand to see what it needs",
+            _ => "Start it by hand to see what it needs".to_owned(),
         };
         return Err(PreflightError::NoSession {
-            program: agent.program.clone(),
+            program: agent.program().to_owned(),
             reason: result.reason,
             advice,
         });
@@ -166,6 +169,7 @@ async fn handshake(
         own_executable: own_executable.to_owned(),
         isolation: isolation(config.isolation),
         cage: None,
+        resume: None,
         limits: SessionLimits {
             idle_ms: HANDSHAKE_MS,
             time_ms: HANDSHAKE_MS,
@@ -183,23 +187,10 @@ async fn handshake(
     Ok(result)
 }
 
-/// The agents, each with the key that names its program.
-fn agents(config: &Config) -> impl Iterator<Item = (&'static str, &AgentConfig)> {
-    let testing = config.testing_agent.as_ref();
-    let testing = testing.map(|agent| ("agent.testing.program", agent));
-    [("agent.program", &config.agent)]
-        .into_iter()
-        .chain(testing)
-}
-
 /// Searches a program as the system does when it starts one.
-fn find(
-    key: &'static str,
-    program: &str,
-    search: Option<&OsString>,
-) -> Result<PathBuf, PreflightError> {
+fn find(key: &str, program: &str, search: Option<&OsString>) -> Result<PathBuf, PreflightError> {
     let refuse = |reason: String| PreflightError::NotExecutable {
-        key,
+        key: key.to_owned(),
         program: program.to_owned(),
         reason,
     };
@@ -222,7 +213,7 @@ fn find(
     Err(match barred {
         Some(reason) => refuse(reason),
         None => PreflightError::NotInPath {
-            key,
+            key: key.to_owned(),
             program: program.to_owned(),
             path: path.to_string_lossy().into_owned(),
         },

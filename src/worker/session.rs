@@ -11,14 +11,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agent::cage::{Cage, blame};
 use crate::agent::driver::Role;
+use crate::agent::record::Record;
 use crate::agent::{
     AgentEvent, Driver, JobPaths, Session, SessionLimits, SessionResult, Transcript,
 };
 use crate::model::evidence::{Failure, SessionEnd};
 use crate::model::ids::{FeatureId, Timestamp};
-use crate::model::settings::WorkerKind;
+use crate::protocol::JobOffer;
 
 use super::cage::Caged;
+use super::config::AgentConfig;
 use super::driver::driver;
 use super::executor::{AttemptEnv, Executor};
 use super::job::{agent_environment, environment};
@@ -43,10 +45,7 @@ impl Executor {
             .dir
             .lay_out(&view, &prompt)
             .map_err(refused("cannot write the job's files"))?;
-        let agent = match attempt_env.offer.kind {
-            WorkerKind::Coding => &self.config.agent,
-            WorkerKind::Testing => self.config.testing_agent(),
-        };
+        let agent = self.agent_of(&attempt_env.offer)?;
         let driver =
             driver(agent, &self.config.places).map_err(|problem| setup(problem.as_str()))?;
         let settings = &attempt_env.offer.settings;
@@ -69,6 +68,7 @@ impl Executor {
             own_executable: self.own_executable.clone(),
             isolation: self.isolation(),
             cage,
+            resume: None,
             limits: SessionLimits {
                 idle_ms: settings.idle_limit_ms,
                 // The machine enforces the whole attempt's limit; this one is never tighter.
@@ -79,8 +79,9 @@ impl Executor {
             transcript: self.transcript(attempt_env),
             cancel: cancel.clone(),
         };
-        let touched = Touched::before(&attempt_env.cwd);
-        let (result, mut seen) = self.drive(driver.as_ref(), session).await;
+        let touched = Touched::before(attempt_env.tree());
+        let record = self.record(attempt_env);
+        let (result, mut seen) = self.drive(driver.as_ref(), session, record).await;
         if result.left > 0 {
             tracing::warn!(
                 left = result.left,
@@ -92,8 +93,20 @@ impl Executor {
         }
         let verdict = attempt_env.dir.verdict(features);
         let verdict = verdict.reworded(|text| self.mask.text(text));
-        seen.worked = seen.steps > 0 || !verdict.claims.is_empty() || touched.is_changed();
+        // One that cannot be read is a deed as well.
+        let decided = verdict != Reading::default();
+        seen.worked = seen.steps > 0 || decided || touched.is_changed();
         Ok(judged(result, verdict, seen))
+    }
+
+    /// The agent that the job names. The scheduler has compared this worker's config with its own.
+    fn agent_of(&self, offer: &JobOffer) -> Result<&AgentConfig, Failure> {
+        let named = offer.profile.as_ref();
+        let agent = named.and_then(|name| self.config.agents.get(name));
+        agent.ok_or_else(|| {
+            let name = named.map_or("none".to_owned(), ToString::to_string);
+            setup(format!("the job's agent ({name}) is not in this worker's config").as_str())
+        })
     }
 
     /// The result of a session in words that may be stored: with a sentence about the cage if that
@@ -115,23 +128,36 @@ impl Executor {
     }
 
     /// Runs the session, and shows what happens in it; also what was seen of it.
-    async fn drive(&self, driver: &dyn Driver, session: Session) -> (SessionResult, Seen) {
+    async fn drive(
+        &self,
+        driver: &dyn Driver,
+        session: Session,
+        mut record: Record,
+    ) -> (SessionResult, Seen) {
+        record.prompt(&session.prompt);
         let (sender, mut receiver) = mpsc::channel(EVENTS_MAX);
         let cage = session.cage.clone();
         let mut run = driver.run(session, sender);
         let mut seen = Seen::default();
         let mut running = BTreeSet::new();
-        self.activity.send_modify(|activity| activity.steps = 0);
+        // Not shown to anybody: the first sign of life of a session says that its agent runs.
+        self.activity.send_if_modified(|activity| {
+            activity.steps = 0;
+            false
+        });
         loop {
             tokio::select! {
                 mut result = &mut run => {
                     result.reason = self.worded(&result, cage.as_ref());
                     while let Ok(event) = receiver.try_recv() {
+                        record.event(&event);
                         note(&mut seen, &mut running, &event);
                     }
+                    record.end(&result);
                     return (result, seen);
                 }
                 Some(event) = receiver.recv() => {
+                    record.event(&event);
                     note(&mut seen, &mut running, &event);
                     let shown = line(&event).map(|line| self.mask.text(&line));
                     self.activity.send_if_modified(|activity| {
@@ -148,17 +174,33 @@ impl Executor {
         }
     }
 
-    /// The record of the session. Without one, work continues.
+    /// The raw transcript of the session. Without one, work continues.
     fn transcript(&self, attempt_env: &AttemptEnv) -> Transcript {
-        let dir = self.data.join("transcripts");
-        let path = dir.join(attempt_env.offer.attempt.0.to_string());
-        let made = std::fs::create_dir_all(&dir)
-            .and_then(|()| Transcript::create(&path, self.config.transcript_limit));
+        let path = self.transcript_path(attempt_env);
+        let limit = self.config.transcript_limit;
+        let made = path.and_then(|path| Transcript::create(&path, limit));
         let made = made.map(|transcript| transcript.masked(Arc::clone(&self.mask)));
         made.unwrap_or_else(|error| {
-            tracing::warn!(?path, %error, "cannot write a transcript of this session");
+            tracing::warn!(%error, "cannot write a transcript of this session");
             Transcript::none()
         })
+    }
+
+    /// The record of the session, beside its transcript.
+    fn record(&self, attempt_env: &AttemptEnv) -> Record {
+        let path = self.transcript_path(attempt_env);
+        let (limit, mask) = (self.config.transcript_limit, Arc::clone(&self.mask));
+        let made = path.and_then(|path| Record::create(&path, limit, mask));
+        made.unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot write a record of this session");
+            Record::none()
+        })
+    }
+
+    fn transcript_path(&self, attempt_env: &AttemptEnv) -> std::io::Result<PathBuf> {
+        let dir = self.data.join("transcripts");
+        std::fs::create_dir_all(&dir)?;
+        Ok(dir.join(attempt_env.offer.attempt.0.to_string()))
     }
 }
 
@@ -251,12 +293,23 @@ fn line(event: &AgentEvent) -> Option<String> {
         AgentEvent::Text { text, .. } => text.as_str(),
         AgentEvent::ToolStart { title, .. } => title.as_str(),
         AgentEvent::ToolEnd { ok: true, .. } | AgentEvent::Usage(_) => return None,
-        AgentEvent::ToolEnd { summary, .. } => return Some(format!("failed: {summary}")),
+        AgentEvent::ToolEnd { output, .. } => {
+            return Some(format!(
+                "failed: {}",
+                first_line(output).unwrap_or_default()
+            ));
+        }
         AgentEvent::Denied { what } => return Some(format!("denied: {what}")),
         AgentEvent::Limit { .. } => "the provider limits the agent",
         AgentEvent::Retry { reason } => return Some(format!("retrying: {reason}")),
-        AgentEvent::Raw { .. } => return None,
+        AgentEvent::Plan { .. } | AgentEvent::Complaint { .. } | AgentEvent::Raw { .. } => {
+            return None;
+        }
     };
+    first_line(text)
+}
+
+fn first_line(text: &str) -> Option<String> {
     let line = text.lines().map(str::trim).find(|line| !line.is_empty());
     line.map(str::to_owned)
 }

@@ -437,4 +437,51 @@ mod tests {
             Some(None)
         );
     }
+
+    /// Files as version 8 of the protocol wrote them, when reasons were words and every check had an
+    /// exit code. Their worker may have died just before the scheduler was updated.
+    #[test]
+    fn files_of_earlier_versions_are_read() {
+        let (commit, hash) = ("1".repeat(40), "ab".repeat(32));
+        let run = |code| {
+            format!(r#"{{"command":"make","exit_code":{code},"duration_ms":7,"output":"{hash}"}}"#)
+        };
+        let table = [
+            (
+                r#"{"Released":{"reason":"its worker died"}}"#.to_owned(),
+                "released",
+            ),
+            (
+                format!(
+                    r#"{{"Failed":{{"failures":[[5,{{"kind":"check_failed","reason":"no","checks":[{}]}}]],"limited_until":null}}}}"#,
+                    run(124)
+                ),
+                "failed",
+            ),
+            (
+                format!(
+                    r#"{{"Mergeable":{{"onto":"{commit}","commit":"{commit}","touched":["a"],"touched_total":1,"evidence":[[5,{{"basis":"checks","commit":"{commit}","tree":"{commit}","checks":[{}]}}]],"notes":[]}}}}"#,
+                    run(0)
+                ),
+                "mergeable",
+            ),
+            (
+                r#"{"Tested":{"verdicts":[[5,{"Inconclusive":{"kind":{"trouble":"hook"},"reason":"x","checks":[]}}]],"limited_until":9}}"#.to_owned(),
+                "tested",
+            ),
+        ];
+        for (report, word) in table {
+            let command = CommandId(u128::MAX).0;
+            let body = format!(
+                r#"{{"attempt":7,"kind":"coding","branch":"crewlog/main","result":{{"command":{command},"report":{report},"usage":{{"input_tokens":1,"output_tokens":2,"cost_microusd":3}}}}}}"#
+            );
+            let sum = ContentHash(Sha256::digest(body.as_bytes()).into());
+            let entry = decode(format!("{MAGIC} {sum}\n{body}").as_bytes());
+            let result = entry.expect(word).result.expect(word);
+            assert_eq!(result.report.as_str(), word);
+            let written = (result.attempt, result.command, result.workless);
+            assert_eq!(written, (AttemptId(7), CommandId(u128::MAX), false));
+            assert_eq!(result.usage.tokens(), 3);
+        }
+    }
 }

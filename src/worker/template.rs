@@ -17,7 +17,7 @@ pub(super) fn template(config: &Config, kind: WorkerKind) -> Result<Template, Wo
     };
     let path = config.places.project.join(path);
     let refuse = |problem: String| WorkerError::Template {
-        key,
+        key: key.to_owned(),
         path: path.clone(),
         problem,
     };

@@ -230,7 +230,12 @@ fn failed(result: &Result<Finished, Failure>) -> bool {
                 session.end,
                 SessionEnd::Crashed | SessionEnd::NoTerminalEvent
             );
-            ended && session.failure.is_none()
+            // A provider is blamed where nothing else is known.
+            let unexplained = matches!(
+                session.failure,
+                None | Some(FailureKind::Trouble(TroubleKind::Provider))
+            );
+            ended && unexplained
         }
         Ok(Finished::Checked(checks)) => checks.iter().any(|one| one.failure().is_some()),
         Ok(_) => false,
@@ -248,4 +253,35 @@ pub(super) fn free_bytes(path: &Path) -> Option<u64> {
         true => 0,
         false => disk.f_bavail.saturating_mul(disk.f_frsize),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::evidence::Usage;
+    use crate::worker::outcome::{Seen, SessionResult};
+    use crate::worker::verdict::Reading;
+
+    /// An agent that cannot write its first file ends before it has done anything, as one without a
+    /// provider does.
+    #[test]
+    fn a_session_that_ends_on_a_full_disk_is_the_disks() {
+        for (free, expected) in [(0, TroubleKind::Disk), (1 << 40, TroubleKind::Provider)] {
+            let mut session = SessionResult {
+                end: SessionEnd::Crashed,
+                failure: None,
+                detail: "cannot write".to_owned(),
+                limited_until: None,
+                usage: Usage::default(),
+                verdict: Reading::default(),
+                seen: Seen::default(),
+            };
+            session.blame_provider();
+            let result = on_disk(Ok(Finished::Session(Box::new(session))), || Some(free));
+            let Ok(Finished::Session(session)) = result else {
+                panic!("{result:?}");
+            };
+            assert_eq!(session.failure, Some(FailureKind::Trouble(expected)));
+        }
+    }
 }

@@ -1,7 +1,8 @@
-//! Both drivers end to end: the scripted agent over ACP, and shell programs.
+//! All drivers end to end: the scripted agent over ACP, and shell programs.
 
 mod place;
 mod programs;
 mod scripted;
+mod streams;
 #[path = "../support/mod.rs"]
 mod support;

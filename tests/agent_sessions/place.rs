@@ -124,6 +124,7 @@ impl Place {
             own_executable: PathBuf::from(OWN),
             isolation: self.isolation,
             cage: None,
+            resume: None,
             limits: self.limits,
             transcript: Transcript::create(&transcript, Transcript::BYTES_MAX).expect("file"),
             cancel: self.cancel.clone(),

@@ -90,7 +90,7 @@ async fn a_command_gets_its_job_in_every_form() {
         .events
         .iter()
         .filter_map(|event| match event {
-            AgentEvent::Text { text, .. } => Some(text.as_str()),
+            AgentEvent::Text { text, .. } => text.strip_suffix('\n'),
             _ => None,
         })
         .collect();
@@ -169,7 +169,7 @@ async fn a_command_may_ignore_a_long_prompt_and_write_long_lines() {
     assert_eq!(result.end, SessionEnd::Completed, "{result:?}");
     while let Some(event) = receiver.recv().await {
         if let AgentEvent::Text { text, .. } = event {
-            assert!(text.len() <= AgentEvent::TEXT_BYTES_MAX + "…".len());
+            assert!(text.len() <= AgentEvent::TEXT_BYTES_MAX + "…\n".len());
         }
     }
     let cut = place

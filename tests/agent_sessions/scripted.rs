@@ -78,7 +78,7 @@ async fn a_script_is_played_through() {
                 ..
             }
         )));
-        let failed = |event: &AgentEvent| matches!(event, AgentEvent::ToolEnd { ok: false, summary, .. } if summary == "tool");
+        let failed = |event: &AgentEvent| matches!(event, AgentEvent::ToolEnd { ok: false, output, .. } if output.starts_with("tool\n"));
         assert!(played.has(failed), "{:?}", played.events);
         let transcript = place.transcript();
         assert!(transcript.contains("the prompt") && transcript.contains("I begin"));

@@ -16,6 +16,7 @@ fn assign(worker: WorkerId, numbers: &[u32]) -> Command {
     Command::Assign {
         worker,
         features: numbers.iter().copied().map(FeatureId).collect(),
+        profile: Default::default(),
         terms: RankTerms::default(),
         runners_up: Vec::new(),
         ready: 1,

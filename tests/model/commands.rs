@@ -5,6 +5,7 @@ use crewlog::model::event::RunOutcome;
 use crewlog::model::evidence::FailureKind;
 use crewlog::model::feature::FeatureSpec;
 use crewlog::model::ids::FeatureId;
+use crewlog::model::profile::ProfileName;
 use crewlog::model::report::Report;
 use crewlog::model::settings::Settings;
 
@@ -86,4 +87,13 @@ pub fn failing(features: &[u32], kind: FailureKind) -> Report {
         failures: failures.collect(),
         limited_until: None,
     }
+}
+
+/// The agent that a test of these features starts, if any.
+pub fn agent_for(story: &Story, features: &[u32]) -> Option<ProfileName> {
+    let features: Vec<_> = features.iter().copied().map(FeatureId).collect();
+    story
+        .state
+        .starts_agent(TESTING, &features)
+        .then(ProfileName::unnamed)
 }

@@ -7,6 +7,7 @@ use crewlog::model::evidence::{Basis, CheckEnd, FailureKind, Usage};
 use crewlog::model::feature::{FeatureSpec, Status};
 use crewlog::model::ids::{AttemptId, ContentHash, FeatureId, Timestamp, WorkerId};
 use crewlog::model::plan::Entropy;
+use crewlog::model::profile::Profiles;
 use crewlog::model::report::{Report, TestVerdict};
 use crewlog::model::settings::{Settings, WorkerKind};
 use crewlog::model::state::Feature;
@@ -47,6 +48,13 @@ impl Driver {
         }
         let settings = driver.settings();
         driver.story.start(settings);
+        if driver.dice.one_in(2) {
+            let profiles = Profiles {
+                coding: vec!["one".into(), "two".into()],
+                testing: vec!["two".into()],
+            };
+            driver.story.ok(Command::SetProfiles { profiles });
+        }
         driver
     }
 
@@ -380,7 +388,7 @@ impl Driver {
     fn person(&mut self) -> Result<Vec<Event>, Rejection> {
         let feature = self.feature();
         // Nobody stays away for ever.
-        let limited = self.story.state.limited.is_some() && self.dice.one_in(3);
+        let limited = self.story.state.outages().next().is_some() && self.dice.one_in(3);
         if self.story.state.paused.is_some() || limited {
             return self.story.person(PersonCommand::Resume);
         }

@@ -51,6 +51,7 @@ fn who_gives_back_again_and_again_waits_longer_and_gets_nothing_in_the_end() {
     let assign = Command::Assign {
         worker,
         features: vec![id(1)],
+        profile: Default::default(),
         terms: Default::default(),
         runners_up: Vec::new(),
         ready: 1,

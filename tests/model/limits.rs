@@ -5,9 +5,10 @@ use crewlog::model::event::RunOutcome;
 use crewlog::model::evidence::{FailureKind, Usage};
 use crewlog::model::feature::Status;
 use crewlog::model::ids::{AttemptId, Timestamp};
+use crewlog::model::profile::ProfileName;
 use crewlog::model::report::{Report, TestVerdict};
 use crewlog::model::settings::Settings;
-use crewlog::model::state::State;
+use crewlog::model::state::{Outage, State};
 
 use crate::commands::*;
 use crate::given::*;
@@ -20,6 +21,14 @@ fn limited(attempt: AttemptId, kind: FailureKind, until: Option<u64>) -> Command
         limited_until: until.map(Timestamp),
     };
     reporting(attempt, report)
+}
+
+fn agent() -> ProfileName {
+    ProfileName::unnamed()
+}
+
+fn outage(story: &Story) -> Option<Outage> {
+    story.state.outage(&agent()).cloned()
 }
 
 #[test]
@@ -60,30 +69,40 @@ fn a_provider_that_limits_is_left_alone_and_no_feature_pays_for_it() {
 
 #[test]
 fn one_refusal_that_several_attempts_meet_is_one() {
-    let mut story = Story::of(&[(1, &[]), (2, &[]), (3, &[])]);
+    let features = [(1, &[][..]), (2, &[]), (3, &[]), (4, &[])];
+    let mut story = Story::with(
+        Settings {
+            max_concurrency: 4,
+            ..Settings::default()
+        },
+        &features,
+    );
     let kind = FailureKind::ProviderLimited;
-    let attempts = [(); 3].map(|()| story.hire(CODING));
+    let attempts = [(); 4].map(|()| story.hire(CODING));
     story.fail(attempts[0], kind);
     story.wait(10_000);
+    let until = outage(&story).unwrap().until;
     story.fail(attempts[1], kind);
-    let met = story.state.limited.clone().unwrap();
-    assert_eq!(met.streak, 1);
-    assert_eq!(
-        met.until,
-        story.now.plus_ms(20_000),
-        "the longer wait holds"
-    );
+    assert_eq!(outage(&story).unwrap().until, until, "nothing new");
+    let later = story.now.0 + 30_000;
+    let report = Report::Failed {
+        failures: vec![(id(3), failure(kind))],
+        limited_until: Some(Timestamp(later)),
+    };
+    story.ok(reporting(attempts[2], report));
+    assert_eq!(outage(&story).unwrap().until.0, later, "its word holds");
+    assert_eq!(story.state.streak(&agent()), 1);
     // What began before the refusal proves nothing about it.
-    story.pass(attempts[2]);
-    assert!(story.state.limited.is_some());
+    story.pass(attempts[3]);
+    assert!(outage(&story).is_some());
     story.wait(60_000);
     let attempt = story.hire(CODING);
     story.fail(attempt, kind);
-    assert_eq!(story.state.limited.clone().unwrap().streak, 2);
+    assert_eq!(story.state.streak(&agent()), 2);
     story.wait(60_000);
     let attempt = story.hire(CODING);
     story.pass(attempt);
-    assert_eq!(story.state.limited, None, "what began after it does");
+    assert_eq!(outage(&story), None, "what began after it does");
 }
 
 #[test]
@@ -106,14 +125,14 @@ fn a_provider_that_refuses_for_good_ends_the_run_when_the_others_have_ended() {
     let mut story = Story::of(&[(1, &[]), (2, &[])]);
     let (first, second) = (story.hire(CODING), story.hire(CODING));
     story.ok(limited(first, FailureKind::ProviderRefused, Some(5)));
-    assert_eq!(story.state.limited.as_ref().unwrap().until, FOR_EVER);
+    assert_eq!(outage(&story).unwrap().until, FOR_EVER);
     assert_eq!(end(&mut story), None);
     story.fail(second, FailureKind::ProviderLimited);
-    assert_eq!(story.state.limited.as_ref().unwrap().until, FOR_EVER);
+    assert_eq!(outage(&story).unwrap().until, FOR_EVER);
     let (outcome, reason) = end(&mut story).unwrap();
     assert_eq!(outcome, RunOutcome::WaitingForPerson);
     assert!(
-        reason.contains("the provider refuses (it went wrong)"),
+        reason.contains("the agent cannot be used: it went wrong (log in, or name"),
         "{reason}"
     );
     let mut resumed = story.clone();

@@ -15,6 +15,7 @@ mod merge;
 mod missing_workers;
 mod oracle;
 mod parking;
+mod profiles;
 mod property;
 mod run;
 mod senseless;

@@ -168,8 +168,9 @@ fn may_start(before: &State, after: &State, recorded: &Recorded, kind: WorkerKin
     assert!(before.paused.is_none(), "the run is paused");
     assert!(!before.budget_spent(), "the budget is spent");
     assert!(!before.is_held_by_trouble(recorded.at.max(before.at)));
-    let agent = after.uses_agent(AttemptId(recorded.sequence.0));
-    assert!(!agent || !before.is_held_by_provider(recorded.at.max(before.at)));
+    let profile = after.profile_of(AttemptId(recorded.sequence.0));
+    let held = |profile| before.is_held(profile, recorded.at.max(before.at));
+    assert!(!profile.is_some_and(held));
     assert!(
         after.open_attempts(kind) <= limit,
         "more attempts than allowed"

@@ -8,6 +8,7 @@ use crewlog::model::ids::{
     AttemptId, CommandId, Epoch, FeatureId, JobId, Sequence, Timestamp, WorkerId,
 };
 use crewlog::model::plan::{Entropy, World, plan};
+use crewlog::model::profile::{ProfileName, Profiles};
 use crewlog::model::settings::Settings;
 use crewlog::model::state::State;
 use crewlog::model::trouble::{Stage, TroubleKind};
@@ -127,7 +128,12 @@ fn attempts(dice: &mut Dice, state: &State, which: usize) -> Event {
         .into(),
         2 | 3 => {
             let job = JobId(state.sequence.0.saturating_sub(u64::from(dice.0.one_in(9))));
-            AttemptStarted { job, worker }.into()
+            AttemptStarted {
+                job,
+                worker,
+                profile: dice.0.one_in(2).then(|| "p1".into()),
+            }
+            .into()
         }
         4 => JobCancelled {
             attempt,
@@ -234,6 +240,7 @@ fn run(dice: &mut Dice, state: &State, which: usize) -> Event {
         cost_microusd: dice.0.next(),
     };
     let kind = [CODING, TESTING][dice.0.below(2)];
+    let profile = ProfileName(format!("p{}", dice.0.below(3)));
     match which {
         0 => RunStarted {
             branch: reason,
@@ -271,6 +278,14 @@ fn run(dice: &mut Dice, state: &State, which: usize) -> Event {
         .into(),
         9 => BudgetReached { spent: used }.into(),
         10 => CrewRecovered { attempt }.into(),
+        12 => ProfileRecovered { attempt, profile }.into(),
+        13 => ProfilesSet {
+            profiles: Profiles {
+                coding: vec![profile],
+                testing: Vec::new(),
+            },
+        }
+        .into(),
         11 => CrewTroubled {
             attempt,
             kind: TroubleKind::Disk,
@@ -282,6 +297,7 @@ fn run(dice: &mut Dice, state: &State, which: usize) -> Event {
         _ => {
             let kind = FailureKind::ProviderLimited;
             ProviderLimited {
+                profile: profile.clone(),
                 attempt,
                 kind,
                 until,
@@ -307,7 +323,7 @@ fn any_event(dice: &mut Dice, state: &State) -> Event {
             outcomes(dice, state, which)
         }
         _ => {
-            let which = dice.0.below(13);
+            let which = dice.0.below(15);
             run(dice, state, which)
         }
     }

@@ -13,6 +13,7 @@ use crewlog::model::settings::Settings;
 use crewlog::model::state::INCONCLUSIVE_MAX;
 use crewlog::model::views::status;
 
+use crate::commands::*;
 use crate::commands::{end, rules};
 use crate::given::*;
 
@@ -35,6 +36,7 @@ fn going_on(testing: u32) -> Story {
 fn test_of(story: &mut Story, worker: WorkerId, feature: u32) -> AttemptId {
     let command = Command::AssignTest {
         worker,
+        profile: agent_for(story, &[feature]),
         features: vec![id(feature)],
         last: false,
         draw: 0,
@@ -423,6 +425,7 @@ fn at_the_end_every_feature_is_verified_once_at_the_final_commit() {
 fn testing(worker: WorkerId, features: &[u32]) -> Command {
     Command::AssignTest {
         worker,
+        profile: None,
         features: features.iter().copied().map(FeatureId).collect(),
         last: true,
         draw: 0,

@@ -74,7 +74,15 @@ fn assigned(story: &mut Story, worker: WorkerId) -> AttemptId {
         ready: 1,
     });
     let job = JobId(job.0);
-    AttemptId(story.fact(AttemptStarted { job, worker }).0)
+    AttemptId(
+        story
+            .fact(AttemptStarted {
+                job,
+                worker,
+                profile: None,
+            })
+            .0,
+    )
 }
 
 fn regression() -> RegressionFound {

@@ -27,10 +27,28 @@ fn full() -> Report {
 
 /// The one that is tried next, by a new worker.
 fn probe(story: &mut Story) -> (AttemptId, FeatureId) {
-    let until = story.state.troubled.as_ref().expect("a trouble").until;
+    let machine = story.state.troubled.as_ref().map(|trouble| trouble.until);
+    let agent = story.state.outages().map(|(_, outage)| outage.until).next();
+    let until = machine.or(agent).expect("a trouble");
     story.now = story.now.max(until);
     let attempt = story.hire(CODING);
     (attempt, story.features_of(attempt)[0])
+}
+
+/// The event with which such a trouble begins.
+fn begun(kind: TroubleKind) -> &'static str {
+    match kind.is_of_profile() {
+        true => "ProviderLimited",
+        false => "CrewTroubled",
+    }
+}
+
+/// The event with which it ends.
+fn over_by(kind: TroubleKind) -> &'static str {
+    match kind.is_of_profile() {
+        true => "ProfileRecovered",
+        false => "CrewRecovered",
+    }
 }
 
 fn recover(attempt: AttemptId) -> Command {
@@ -42,16 +60,16 @@ fn no_trouble_of_any_kind_costs_a_try_however_often_it_comes() {
     for kind in TroubleKind::ALL {
         let mut story = Story::of(&[(1, &[]), (2, &[]), (3, &[])]);
         for round in 0..200 {
-            let attempt = match story.state.troubled {
-                None => story.hire(CODING),
-                Some(_) => probe(&mut story).0,
+            let attempt = match round {
+                0 => story.hire(CODING),
+                _ => probe(&mut story).0,
             };
             let events = story
                 .report(attempt, troubled(kind, Stage::Prepare))
                 .unwrap();
             assert_eq!(
                 names(&events),
-                ["CrewTroubled", "AttemptReleased"],
+                [begun(kind), "AttemptReleased"],
                 "{kind:?} {round}"
             );
         }
@@ -82,6 +100,7 @@ fn nothing_starts_while_a_trouble_is_open_but_one_probe_at_a_time() {
     let assign = |story: &Story, worker| Command::Assign {
         worker,
         features: vec![id(4)],
+        profile: Default::default(),
         terms: Default::default(),
         runners_up: Vec::new(),
         ready: story.ready().len() as u32,
@@ -265,7 +284,7 @@ fn alone(story: &mut Story, kind: TroubleKind) -> (Vec<Event>, Vec<Event>) {
     let met = story
         .report(attempt, troubled(kind, Stage::Prepare))
         .unwrap();
-    if story.state.troubled.is_none() {
+    if !names(&met).contains(&begun(kind)) {
         return (met, Vec::new());
     }
     let (attempt, feature) = probe(story);
@@ -300,13 +319,13 @@ fn what_one_feature_alone_meets_again_and_again_is_its_own() {
         let mut story = base.clone();
         for _ in 0..kind.own_after() {
             let (met, over) = alone(&mut story, kind);
-            assert_eq!(names(&met), ["CrewTroubled", "AttemptReleased"], "{kind:?}");
-            assert_eq!(names(&over), ["CrewRecovered"]);
+            assert_eq!(names(&met), [begun(kind), "AttemptReleased"], "{kind:?}");
+            assert_eq!(names(&over), [over_by(kind)]);
         }
         let (met, _) = alone(&mut story, kind);
         let wanted: &[&str] = match kind.may_be_own() {
             true => &["FeatureFailed", "FeatureParked"],
-            false => &["CrewTroubled", "AttemptReleased"],
+            false => &[begun(kind), "AttemptReleased"],
         };
         assert_eq!(names(&met), wanted, "{kind:?}");
     }

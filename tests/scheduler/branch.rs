@@ -11,7 +11,7 @@ use crewlog::scheduler::machine::{Effect, Input, RunConfig};
 use crewlog::scheduler::merge_call::{GIT_AGAIN_MS, HELD_LOOK_MS};
 use crewlog::scheduler::ports::GitFailure;
 
-use crate::kit::{World, commit, features, mergeable, process};
+use crate::kit::{World, commit, features, mergeable, process, rebase};
 
 /// Two features of four, merged as commits 1 and 2, and a worker at the third.
 fn two_merged() -> World {
@@ -253,4 +253,25 @@ fn a_worker_that_is_told_something_else_is_refused_with_the_keys() {
         matches!(heard.as_slice(), [SchedulerMessage::Welcome { .. }]),
         "{heard:?}"
     );
+}
+
+/// A copy of the report of an earlier round arrives while the present one's work is merged. The
+/// worker waits for an answer to the present one, and would ignore an order that answers the copy.
+#[test]
+fn a_copy_of_an_earlier_round_changes_no_answer() {
+    let mut world = World::of(features(2));
+    let hand = world.coder(100);
+    let job = world.job(&hand);
+    let (attempt, feature) = (job.attempt, job.features[0].id);
+    let work = mergeable(&[feature], &commit(0), &commit(1));
+    let first = world.report(&hand, attempt, work.clone());
+    world.git_says(attempt, false, &commit(7));
+    let order = rebase(first, attempt, commit(7));
+    assert_eq!(world.heard(hand.connection), [order]);
+    let again = mergeable(&[feature], &commit(7), &commit(8));
+    let second = world.report(&hand, attempt, again);
+    world.report_as(&hand, attempt, work, first);
+    world.git_says(attempt, false, &commit(9));
+    let order = rebase(second, attempt, commit(9));
+    assert_eq!(world.heard(hand.connection), [order]);
 }

@@ -122,7 +122,7 @@ fn after_an_outage_the_crew_follows_one_by_one() {
         world.progress(&hands[at], attempt, Phase::Session, 1);
         open = jobs(&mut world, &hands);
     }
-    assert_eq!(world.machine.state().troubled, None);
+    assert_eq!(world.machine.state().outages().count(), 0);
     // A session that is over shows that all may.
     let [(at, attempt)] = *open else {
         panic!("the fourth: {open:?}");
@@ -152,7 +152,7 @@ fn a_limit_is_probed_alone_too() {
     world.pass(30_000);
     assert_eq!(jobs(&mut world, &hands), []);
     world.progress(&hands[at], attempt, Phase::Session, 2);
-    assert_eq!(world.machine.state().limited, None);
+    assert_eq!(world.machine.state().outages().count(), 0);
     assert_eq!(jobs(&mut world, &hands).len(), 1);
 }
 
@@ -173,7 +173,7 @@ fn two_sessions_in_a_row_without_any_work_are_trouble_whatever_they_say() {
         world.report_of(hand, attempt, report, workless);
         let state = world.machine.state();
         let feature = world.log.len();
-        (feature, state.troubled.is_some())
+        (feature, state.outages().count() > 0)
     };
     assert!(!says(0, true).1, "one may be the feature's");
     assert!(!says(1, false).1, "it has worked, so the agents do");
@@ -236,4 +236,56 @@ fn a_feature_that_always_ends_in_silence_is_parked_in_the_end() {
     }
     assert_eq!(parked(&world), 1, "after {sessions} sessions");
     assert!((7..=11).contains(&sessions), "{sessions} sessions");
+}
+
+/// A test runs its checks before its agent: these show nothing about the provider.
+#[test]
+fn the_checks_of_a_test_are_no_answer_of_the_provider() {
+    let (mut world, hands) = crew();
+    let mut settings = world.machine.state().settings.clone();
+    settings.test_with_agent = true;
+    settings.testing = 1;
+    world.person(crewlog::model::command::PersonCommand::change_to(&settings));
+    let mut open = jobs(&mut world, &hands).into_iter();
+    let (at, attempt) = open.next().expect("a crew");
+    let feature = world.machine.state().attempts()[&attempt].job.features[0];
+    let work = mergeable(&[feature], &commit(1), &commit(2));
+    world.report(&hands[at], attempt, work);
+    world.git_says(attempt, true, &commit(2));
+    for (at, attempt) in open {
+        world.report(&hands[at], attempt, silence());
+    }
+    world.pass(10_000);
+    let tester = world.worker(crewlog::model::settings::WorkerKind::Testing, 300);
+    world.say(tester.connection, WorkerMessage::Ready);
+    let hands = [tester];
+    let open = jobs(&mut world, &hands);
+    let [(0, attempt)] = *open else {
+        panic!("a test is the probe: {open:?}");
+    };
+    world.progress(&hands[0], attempt, Phase::Checking, 0);
+    assert_eq!(
+        world.machine.state().outages().count(),
+        1,
+        "no agent has run"
+    );
+}
+
+/// Two sessions in a row without work are trouble; one that the worker has found out itself counts.
+#[test]
+fn trouble_of_the_provider_is_a_session_without_work() {
+    let (mut world, hands) = crew();
+    let open = jobs(&mut world, &hands);
+    for (turn, &(at, attempt)) in open.iter().enumerate() {
+        let report = match turn % 2 {
+            0 => {
+                let of = &world.machine.state().attempts()[&attempt].job.features;
+                crate::kit::failed(&of.clone())
+            }
+            _ => silence(),
+        };
+        world.report_of(&hands[at], attempt, report, true);
+    }
+    let failures = world.count(|event| matches!(event, Event::FeatureFailed(_)));
+    assert_eq!(failures, 1);
 }

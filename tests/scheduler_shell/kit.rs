@@ -204,6 +204,7 @@ impl Rig {
         };
         let snapshots = data.join("snapshots");
         let options = Options {
+            profiles: Default::default(),
             log: wish.log.clone(),
             state: load::load(&*wish.log, &snapshots).expect("a state"),
             snapshots,

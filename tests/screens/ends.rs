@@ -6,6 +6,7 @@ use crewlog::cli::output::Output;
 use crewlog::cli::pages::end;
 use crewlog::model::command::Command;
 use crewlog::model::event::*;
+use crewlog::model::evidence::FailureKind;
 use crewlog::model::ids::FeatureId;
 use crewlog::model::plan::{Crash, Entropy, WorkerWait, World, plan};
 use crewlog::model::settings::{Settings, WorkerKind};
@@ -82,6 +83,26 @@ fn troubled() -> Story {
     story
 }
 
+fn failing() -> Story {
+    let mut story = waiting();
+    let worker = story.join(WorkerKind::Coding, 1);
+    let attempt = story.code(worker, 1, 1);
+    story.record(ProviderLimited {
+        profile: Default::default(),
+        attempt,
+        kind: FailureKind::Trouble(TroubleKind::Agent),
+        until: story.now().plus_ms(1_000),
+        reason: "the agent has no mode \"yolo\"; it offers: default, plan".to_owned(),
+    });
+    let reason = "a problem of the agent".to_owned();
+    story.record(AttemptReleased {
+        attempt,
+        reason: reason.into(),
+        detail: String::new(),
+    });
+    story
+}
+
 fn unproven() -> Story {
     let mut story = unverified();
     let worker = story.join(WorkerKind::Testing, 2);
@@ -112,6 +133,7 @@ fn planned() -> Vec<(&'static str, Story, World)> {
         troubled_ms,
         ..World::default()
     };
+    let agents_fail = stuck.clone();
     let said = "error: the agent's program is not a program";
     vec![
         ("no coding worker", waiting(), missing(WorkerKind::Coding)),
@@ -123,6 +145,7 @@ fn planned() -> Vec<(&'static str, Story, World)> {
         ("workers that fail", waiting(), crashing(said)),
         ("silent workers that fail", waiting(), crashing("")),
         ("a full disk", troubled(), stuck),
+        ("an agent that never works", failing(), agents_fail),
         ("a provider that refuses", refusing(), World::default()),
         ("without a verdict", unproven(), World::default()),
         ("an empty backlog", empty(), World::default()),

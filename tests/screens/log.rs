@@ -12,6 +12,7 @@ use crewlog::model::event::*;
 use crewlog::model::evidence::FailureKind;
 use crewlog::model::feature::FeatureSpec;
 use crewlog::model::ids::*;
+use crewlog::model::profile::Profiles;
 use crewlog::model::settings::Settings;
 use crewlog::model::trouble::TroubleKind;
 use crewlog::model::views::Timeline;
@@ -104,10 +105,15 @@ fn machine(story: &mut Story, worker: WorkerId) {
     let attempt = story.code(worker, 7, 1);
     story.record(CrewRecovered { attempt });
     story.record(ProviderLimited {
+        profile: "claude".into(),
         attempt,
         kind: FailureKind::ProviderLimited,
         until: story.now().plus_ms(754_000),
         reason: "429: the usage limit of this hour is reached".to_owned(),
+    });
+    story.record(ProfileRecovered {
+        attempt,
+        profile: "claude".into(),
     });
     story.record(BudgetReached { spent: usage() });
     story.record(ClockJumped { by_ms: 5_000_000 });
@@ -126,6 +132,12 @@ fn machine(story: &mut Story, worker: WorkerId) {
         let at = at.to_owned();
         story.record(MergesHeld { at });
     }
+    story.record(ProfilesSet {
+        profiles: Profiles {
+            coding: vec!["claude".into(), "codex".into()],
+            testing: vec!["codex".into()],
+        },
+    });
     story.record(ConfigRecorded {
         content: ContentHash([1; 32]),
         changes: Vec::new(),
@@ -174,6 +186,7 @@ fn failures() -> Story {
         HookFailed => HookFailed,
         Setup => Setup,
         Trouble(_) => Trouble(TroubleKind::Other),
+        QuotaExhausted => QuotaExhausted,
     });
     let mut story = Story::default();
     story.add(1, "parse dates", &[]);

@@ -19,9 +19,11 @@ fn transcript() -> Vec<Piece> {
         Kind::Tool => Kind::Tool,
         Kind::Output => Kind::Output,
         Kind::Failed => Kind::Failed,
-        Kind::Ask => Kind::Ask,
-        Kind::Answer => Kind::Answer,
+        Kind::Denied => Kind::Denied,
+        Kind::Plan => Kind::Plan,
+        Kind::Limit => Kind::Limit,
         Kind::Complaint => Kind::Complaint,
+        Kind::End => Kind::End,
         Kind::Note => Kind::Note,
     });
     let pieces = (0..).zip(kinds).map(|(at, kind)| {

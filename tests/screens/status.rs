@@ -12,6 +12,7 @@ use crewlog::model::ending;
 use crewlog::model::event::*;
 use crewlog::model::evidence::FailureKind;
 use crewlog::model::ids::*;
+use crewlog::model::profile::Profiles;
 use crewlog::model::settings::{Settings, WorkerKind};
 use crewlog::model::state::GIVE_BACKS_MAX;
 use crewlog::model::trouble::{Stage, TroubleKind};
@@ -92,6 +93,7 @@ fn warnings(story: &mut Story, workers: &Workers) {
     let reason = "lunch".to_owned();
     story.by(person(), RunPaused { reason });
     story.record(ProviderLimited {
+        profile: "claude".into(),
         attempt,
         kind: FailureKind::ProviderLimited,
         until: story.now().plus_ms(754_000),
@@ -101,6 +103,16 @@ fn warnings(story: &mut Story, workers: &Workers) {
 }
 
 pub fn trouble(story: &mut Story, attempt: AttemptId, kind: TroubleKind) {
+    if kind.is_of_profile() {
+        story.record(ProviderLimited {
+            profile: "claude".into(),
+            attempt,
+            kind: FailureKind::Trouble(kind),
+            until: story.now().plus_ms(32_000),
+            reason: "the provider gave the agent no answer".to_owned(),
+        });
+        return;
+    }
     story.record(CrewTroubled {
         attempt,
         kind,
@@ -167,13 +179,26 @@ pub fn refusing() -> Story {
     let mut story = Story::default();
     story.add(1, "parse dates", &[]);
     story.begin(Settings::default());
+    let profiles = Profiles {
+        coding: vec!["claude".into(), "codex".into()],
+        testing: vec!["claude".into()],
+    };
+    story.record(ProfilesSet { profiles });
     let worker = story.join(WorkerKind::Coding, 1);
     let attempt = story.code(worker, 1, 1);
     story.record(ProviderLimited {
+        profile: "claude".into(),
         attempt,
         kind: FailureKind::ProviderRefused,
         until: Timestamp(u64::MAX),
         reason: "401: the key is not valid".to_owned(),
+    });
+    story.record(ProviderLimited {
+        profile: "codex".into(),
+        attempt,
+        kind: FailureKind::QuotaExhausted,
+        until: Timestamp(u64::MAX),
+        reason: "429: you have used up your credit".to_owned(),
     });
     let reason = "the provider refuses".to_owned();
     story.record(AttemptReleased {

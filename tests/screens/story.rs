@@ -100,7 +100,14 @@ impl Story {
             ready: 4,
         });
         let job = JobId(job.0);
-        AttemptId(self.record(AttemptStarted { job, worker }).0)
+        AttemptId(
+            self.record(AttemptStarted {
+                job,
+                worker,
+                profile: None,
+            })
+            .0,
+        )
     }
 
     /// A worker starts to test a feature.
@@ -127,7 +134,14 @@ impl Story {
             )],
         });
         let job = JobId(job.0);
-        AttemptId(self.record(AttemptStarted { job, worker }).0)
+        AttemptId(
+            self.record(AttemptStarted {
+                job,
+                worker,
+                profile: None,
+            })
+            .0,
+        )
     }
 
     /// The attempt's work is merged, and its feature passes.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::event::{Event, ProcessIdentity, Recorded};
 use crate::model::feature::FeatureSpec;
 use crate::model::ids::{AttemptId, CommitId, FeatureId, JobId, Sequence, Timestamp, WorkerId};
+use crate::model::profile::{ProfileName, Profiles};
 use crate::model::settings::{Settings, WorkerKind};
 
 /// What is known of a feature.
@@ -44,6 +45,8 @@ pub struct Open {
     /// Those whose outcome is not known.
     pub left: Vec<FeatureId>,
     pub base: CommitId,
+    /// The agent that it starts.
+    pub profile: Option<ProfileName>,
 }
 
 impl Open {
@@ -75,8 +78,10 @@ pub struct Book {
     pub running: bool,
     /// Tokens since the run began.
     pub tokens: u64,
-    /// The provider refuses: until when, and since which event.
-    pub limited: Option<(Timestamp, Sequence)>,
+    /// The agents of the run.
+    pub profiles: Profiles,
+    /// Profiles that are refused, and the earliest end of that since an agent last worked.
+    pub limited: BTreeMap<ProfileName, Timestamp>,
     job: Option<(JobId, Open)>,
 }
 
@@ -114,15 +119,16 @@ impl Book {
                 let facts = self.features.entry(event.feature).or_default();
                 (facts.held, facts.failures) = (None, 0);
             }
-            Event::CrewRecovered(event) => {
-                // What only a person can settle stays.
-                self.limited
-                    .take_if(|(until, since)| event.attempt.0 > since.0 && until.0 < u64::MAX);
-            }
+            Event::ProfilesSet(event) => self.profiles.clone_from(&event.profiles),
+            Event::ProfileRecovered(event) => drop(self.limited.remove(&event.profile)),
             Event::RunPaused(_) => self.paused = true,
-            Event::RunResumed(_) => (self.paused, self.limited) = (false, None),
+            Event::RunResumed(_) => {
+                self.paused = false;
+                self.limited.clear();
+            }
             Event::RunStarted(event) => {
-                (self.running, self.tokens, self.limited) = (true, 0, None);
+                (self.running, self.tokens) = (true, 0);
+                self.limited.clear();
                 self.head.clone_from(&event.head);
                 self.settings.clone_from(&event.settings);
             }
@@ -135,10 +141,9 @@ impl Book {
             Event::WorkerLeft(event) => drop(self.workers.remove(&event.worker)),
             Event::UsageRecorded(event) => self.tokens += event.usage.tokens(),
             Event::ProviderLimited(event) => {
-                let until = self
-                    .limited
-                    .map_or(event.until, |(at, _)| at.min(event.until));
-                self.limited = Some((until, recorded.sequence));
+                let until = self.limited.entry(event.profile.clone());
+                let until = until.or_insert(event.until);
+                *until = event.until.min(*until);
             }
             _ => self.note_attempt(recorded),
         }
@@ -162,6 +167,7 @@ impl Book {
             features: features.clone(),
             left: features.clone(),
             base: base.clone(),
+            profile: None,
         };
         match &recorded.event {
             Event::FeatureAssigned(event) => {
@@ -183,7 +189,8 @@ impl Book {
                 self.job = Some((id, job));
             }
             Event::AttemptStarted(event) => {
-                if let Some((_, job)) = self.job.take_if(|(job, _)| *job == event.job) {
+                if let Some((_, mut job)) = self.job.take_if(|(job, _)| *job == event.job) {
+                    job.profile.clone_from(&event.profile);
                     self.open.insert(AttemptId(id.0), job);
                 }
             }

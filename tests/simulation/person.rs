@@ -19,8 +19,7 @@ pub fn help(state: &State) -> Option<PersonCommand> {
         let answer = "blue".to_owned();
         return Some(PersonCommand::Answer { feature, answer });
     }
-    let refused = state.limited.as_ref();
-    let refused = refused.is_some_and(|limited| limited.until.0 == u64::MAX);
+    let refused = state.outages().any(|(_, outage)| !outage.ends());
     (state.paused.is_some() || refused).then_some(PersonCommand::Resume)
 }
 

@@ -3,6 +3,7 @@
 
 use crate::model::feature::FeatureSpec;
 use crate::model::ids::FeatureId;
+use crate::model::profile::{ProfileName, Profiles};
 use crate::model::settings::Settings;
 
 use super::dice::{Dice, Stream};
@@ -114,6 +115,7 @@ pub struct Trouble {
 pub struct Scenario {
     pub seed: u64,
     pub settings: Settings,
+    pub profiles: Profiles,
     pub backlog: Vec<Entry>,
     /// The scheduler starts its workers itself.
     pub crewed: bool,
@@ -167,6 +169,7 @@ impl Scenario {
             testing: dice.between(u64::from(settings.testing > 0), 2) as u32,
             orphan_limit_ms: dice.between(30_000, 3_600_000),
             trouble: trouble(dice),
+            profiles: profiles(dice),
             planned: Vec::new(),
             fair_ms,
             cut_at: dice.percent(15).then(|| dice.between(10, 150)),
@@ -192,6 +195,24 @@ impl Scenario {
             let next = if dice.percent(25) { 300 } else { pause };
             at_ms += dice.between(1, next);
         }
+    }
+}
+
+/// One agent, or several that replace each other.
+fn profiles(dice: &mut Dice) -> Profiles {
+    let count = match dice.percent(50) {
+        true => 1,
+        false => dice.between(2, 3),
+    };
+    let all: Vec<ProfileName> = (1..=count)
+        .map(|it| ProfileName(format!("p{it}")))
+        .collect();
+    let mut testing = all.clone();
+    testing.reverse();
+    testing.truncate(dice.between(1, count) as usize);
+    Profiles {
+        coding: all,
+        testing,
     }
 }
 

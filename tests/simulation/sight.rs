@@ -3,6 +3,7 @@
 
 use crate::model::event::{ProcessIdentity, Recorded, RunOutcome};
 use crate::model::ids::{AttemptId, CommandId, CommitId, FeatureId, Sequence};
+use crate::model::profile::ProfileName;
 use crate::model::settings::WorkerKind;
 use crate::protocol::Verdict;
 
@@ -50,10 +51,15 @@ pub enum Sight<'a> {
         kind: WorkerKind,
         features: &'a [FeatureId],
         process: &'a ProcessIdentity,
+        profile: &'a ProfileName,
         at_ms: u64,
     },
-    /// The provider fails every session from now on, or no longer does.
-    Outage { at_ms: u64, begins: bool },
+    /// A profile's provider fails every session from now on, or no longer does.
+    Outage {
+        profile: &'a ProfileName,
+        at_ms: u64,
+        begins: bool,
+    },
     /// Nothing is left of the agents of an attempt.
     TreeGone { attempt: AttemptId },
     /// A worker's process came.

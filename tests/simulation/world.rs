@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::model::apply::apply;
 use crate::model::event::{Event, ProcessIdentity, Recorded};
 use crate::model::ids::{AttemptId, CommandId, CommitId, FeatureId, Timestamp, WorkerId};
+use crate::model::profile::ProfileName;
 use crate::model::settings::WorkerKind;
 use crate::model::state::State;
 use crate::model::trouble::TroubleKind;
@@ -120,8 +121,8 @@ pub struct World {
     entries: u64,
     /// Until when the machine fails attempts, and how.
     machine_fails: Option<(u64, TroubleKind)>,
-    /// Until when the provider fails every session.
-    outage_until: Option<u64>,
+    /// Until when a profile's provider fails every session.
+    outages: BTreeMap<ProfileName, u64>,
     /// Connections of agents.
     agents: BTreeSet<Connection>,
     /// What the wall clock is off by.
@@ -176,7 +177,7 @@ impl World {
             agenda: BTreeMap::new(),
             entries: 0,
             machine_fails: None,
-            outage_until: None,
+            outages: BTreeMap::new(),
             agents: BTreeSet::new(),
             skew_ms: 0,
             log: MemoryLog::new(),
@@ -320,11 +321,11 @@ impl World {
         };
         let workers = self.workers.values().map(Worker::words);
         format!(
-            "it does not end: attempts {:?}, merge {:?}, paused {:?}, limited {:?}, scheduler {}, {} coding and {} testing workers known, processes {:?}",
+            "it does not end: attempts {:?}, merge {:?}, paused {:?}, outages {:?}, scheduler {}, {} coding and {} testing workers known, processes {:?}",
             state.attempts().keys(),
             state.open_merge().map(|merge| merge.attempt),
             state.paused,
-            state.limited.as_ref().map(|limited| limited.until),
+            state.outages().collect::<Vec<_>>(),
             self.scheduler.is_some(),
             count(WorkerKind::Coding),
             count(WorkerKind::Testing),

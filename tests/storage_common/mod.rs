@@ -10,6 +10,7 @@ use crewlog::model::event::*;
 use crewlog::model::evidence::*;
 use crewlog::model::feature::FeatureSpec;
 use crewlog::model::ids::*;
+use crewlog::model::profile::Profiles;
 use crewlog::model::settings::{Settings, WorkerKind};
 use crewlog::model::trouble::{Stage, TroubleKind};
 
@@ -183,6 +184,7 @@ fn job_samples() -> Vec<Event> {
         AttemptStarted {
             job: JobId(4_710),
             worker: WORKER,
+            profile: Some("claude".into()),
         }
         .into(),
         AttemptReleased {
@@ -289,6 +291,7 @@ fn people_samples() -> Vec<Event> {
         .into(),
         ProviderLimited {
             attempt: ATTEMPT,
+            profile: "claude".into(),
             kind: FailureKind::ProviderLimited,
             until: UNTIL,
             reason: reason(),
@@ -339,7 +342,19 @@ fn run_samples() -> Vec<Event> {
         }
         .into(),
         CrewRecovered { attempt: ATTEMPT }.into(),
+        ProfileRecovered {
+            attempt: ATTEMPT,
+            profile: "claude".into(),
+        }
+        .into(),
         ClockJumped { by_ms: 3_600_000 }.into(),
+        ProfilesSet {
+            profiles: Profiles {
+                coding: vec!["claude".into(), "codex".into()],
+                testing: vec!["codex".into()],
+            },
+        }
+        .into(),
         CommandRefused {
             attempt: Some(AttemptId(44)),
             command: "skip #9".into(),

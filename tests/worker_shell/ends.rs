@@ -3,11 +3,11 @@
 use crewlog::model::evidence::{CheckEnd, FailureKind};
 use crewlog::model::report::Report;
 use crewlog::model::settings::WorkerKind;
-use crewlog::model::trouble::TroubleKind;
-use crewlog::protocol::Verdict;
+use crewlog::model::trouble::{Stage, TroubleKind};
+use crewlog::protocol::{Phase, Verdict, WorkerMessage};
 
 use super::failed;
-use super::worker_support::{Project, Scheduler, feature};
+use super::worker_support::{BRANCH, Project, Scheduler, feature, only_agent};
 
 #[tokio::test]
 async fn a_check_s_own_exit_is_never_taken_for_our_limit_or_a_kill() {
@@ -96,5 +96,87 @@ async fn a_hook_s_own_exit_is_never_taken_for_our_limit() {
         let (kind, reason) = failed(report);
         assert_eq!(kind, FailureKind::HookFailed, "{hook}: {reason}");
         assert!(reason.contains(words), "{reason}");
+    }
+}
+
+/// Only an agent that runs shows that it can be started: the scheduler lets the others go at that.
+#[tokio::test]
+async fn an_agent_that_cannot_be_started_never_gets_to_its_session() {
+    let mut project = Project::new("");
+    only_agent(&mut project.config).program = "/nowhere/agent".to_owned();
+    project.config.started_by_scheduler = true;
+    let scheduler = Scheduler::bind(&project);
+    let worker = project.worker(WorkerKind::Coding);
+    let mut peer = scheduler.ready().await;
+    let features = vec![feature(5, &["true"])];
+    peer.job(project.offer(WorkerKind::Coding, features)).await;
+    let mut phases = Vec::new();
+    let report = loop {
+        match peer.hear_any().await {
+            WorkerMessage::Progress { phase, .. } => phases.push(phase),
+            WorkerMessage::Report(report) => break report,
+            _ => {}
+        }
+    };
+    assert!(
+        phases.iter().all(|it| *it == Phase::Preparing),
+        "{phases:?}"
+    );
+    let Report::Troubled(trouble) = report.report else {
+        panic!("{report:?}");
+    };
+    assert_eq!(trouble.stage, Stage::Prepare, "{trouble:?}");
+    peer.reported(report.command, Verdict::Recorded).await;
+    peer.hear().await;
+    peer.stop().await;
+    worker.exit().await;
+}
+
+/// In a project that is a directory of a larger repository, an agent may work in all of it.
+#[tokio::test]
+async fn work_outside_of_the_projects_directory_is_work() {
+    let mut project = Project::new("echo work >../elsewhere.txt; exit 3");
+    let dir = project.path("part");
+    std::fs::create_dir(&dir).expect("a directory");
+    std::fs::write(dir.join("part.txt"), "part\n").expect("a file");
+    project.git(&["add", "-A"]);
+    project.git(&["commit", "-q", "-m", "part"]);
+    project.git(&["branch", "-f", BRANCH]);
+    let offer = project.offer(WorkerKind::Coding, vec![feature(5, &["true"])]);
+    project.config.places.project = dir;
+    let scheduler = Scheduler::bind(&project);
+    let worker = project.worker(WorkerKind::Coding);
+    let mut peer = scheduler.ready().await;
+    peer.job(offer).await;
+    let (command, report, _) = peer.report().await;
+    peer.reported(command, Verdict::Recorded).await;
+    peer.hear().await;
+    peer.stop().await;
+    worker.exit().await;
+    let (kind, reason) = failed(report);
+    assert_eq!(kind, FailureKind::AgentCrashed, "{reason}");
+}
+
+/// A verdict that nobody can read is still something that the agent has done.
+#[tokio::test]
+async fn an_unreadable_verdict_is_work() {
+    let scribbles = r#"echo nonsense >"$CREWLOG_VERDICT""#;
+    for (agent, expected) in [
+        (scribbles.to_owned(), FailureKind::CheckFailed),
+        (format!("{scribbles}; exit 3"), FailureKind::AgentCrashed),
+    ] {
+        let project = Project::new(&agent);
+        let scheduler = Scheduler::bind(&project);
+        let worker = project.worker(WorkerKind::Coding);
+        let mut peer = scheduler.ready().await;
+        let features = vec![feature(5, &["false"])];
+        peer.job(project.offer(WorkerKind::Coding, features)).await;
+        let (command, report, _) = peer.report().await;
+        peer.reported(command, Verdict::Recorded).await;
+        peer.hear().await;
+        peer.stop().await;
+        worker.exit().await;
+        let (kind, reason) = failed(report);
+        assert_eq!(kind, expected, "{agent}: {reason}");
     }
 }

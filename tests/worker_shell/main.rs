@@ -20,7 +20,7 @@ use crewlog::protocol::{SchedulerMessage, Verdict, WorkerMessage};
 use crewlog::worker::{Config, Exit, launch};
 use tokio::io::AsyncWriteExt;
 
-use worker_support::{BRANCH, Project, Scheduler, feature, lives, until};
+use worker_support::{BRANCH, Project, Scheduler, feature, lives, only_agent, until};
 
 fn mergeable(report: Report) -> Mergeable {
     match report {
@@ -442,9 +442,11 @@ async fn what_is_no_scheduler_is_told_and_tried_again() {
 async fn a_worker_that_cannot_work_does_not_begin() {
     type Break = fn(&Project, &mut Config);
     let table: [(&str, Break); 5] = [
-        ("agent.program", |_, config| config.agent.program.clear()),
+        ("agent.program", |_, config| {
+            only_agent(config).program.clear()
+        }),
         ("unknown placeholder {nope}", |_, config| {
-            config.agent.args = vec!["{nope}".to_owned()];
+            only_agent(config).args = vec!["{nope}".to_owned()];
         }),
         ("unknown placeholder {{nope}}", |project, config| {
             fs::write(project.path("mine.md"), "\n{{nope}}").expect("a file");

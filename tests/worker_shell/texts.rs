@@ -5,7 +5,7 @@ use crewlog::model::report::Report;
 use crewlog::model::settings::WorkerKind;
 use crewlog::protocol::Verdict;
 
-use super::worker_support::{Project, Scheduler, feature};
+use super::worker_support::{Project, Scheduler, feature, only_agent};
 use super::{failed, mergeable};
 
 /// What the worker reports of feature 5 with these checks.
@@ -118,7 +118,9 @@ async fn checks_and_hooks_of_any_allowed_size_run() {
 #[tokio::test]
 async fn an_argument_that_no_program_can_be_given_is_named() {
     let mut project = Project::new("true");
-    project.config.agent.args.push("x".repeat(140_000));
+    only_agent(&mut project.config)
+        .args
+        .push("x".repeat(140_000));
     let (_, reason) = failed(report_of(&project, &["true"]).await);
     assert!(
         reason.contains("has 140001 bytes") && reason.contains("{prompt_file}"),
@@ -163,9 +165,7 @@ async fn no_secret_is_kept() {
     "#
     .replace("REST", &"a1".repeat(20));
     let mut project = Project::new(&agent);
-    project
-        .config
-        .agent
+    only_agent(&mut project.config)
         .env
         .insert("MY_API_KEY".to_owned(), secret.to_owned());
     let (_, reason) = failed(report_of(&project, &["true"]).await);
@@ -186,9 +186,7 @@ async fn no_secret_is_kept() {
     // A check that prints a file with a key in it.
     let agent = agent.replace("fail", "pass");
     let mut project = Project::new(&agent);
-    project
-        .config
-        .agent
+    only_agent(&mut project.config)
         .env
         .insert("MY_API_KEY".to_owned(), secret.to_owned());
     let check = format!("cat new.txt; echo {secret}; exit 1");

@@ -15,6 +15,7 @@ use crewlog::model::feature::FeatureSpec;
 use crewlog::model::ids::{
     AttemptId, CommandId, CommitId, ContentHash, Epoch, FeatureId, JobId, Sequence, WorkerId,
 };
+use crewlog::model::profile::ProfileName;
 use crewlog::model::report::{AttemptReport, JobFeature, Report};
 use crewlog::model::settings::{Settings, WorkerKind};
 use crewlog::protocol::{
@@ -68,12 +69,16 @@ pub fn config_at(root: &Path) -> Config {
             worktrees: root.join("worktrees"),
             socket: root.join("s.sock"),
         },
-        agent: AgentConfig {
-            driver: Driver::Command,
-            program: "sh".to_owned(),
-            args: vec![root.join("agent.sh").display().to_string()],
-            ..AgentConfig::default()
-        },
+        agents: [(
+            ProfileName::unnamed(),
+            AgentConfig {
+                driver: Driver::Command,
+                program: "sh".to_owned(),
+                args: vec![root.join("agent.sh").display().to_string()],
+                ..AgentConfig::default()
+            },
+        )]
+        .into(),
         // Agents and tests signal their progress to each other by files in the project's parent.
         cage: CageConfig {
             write: vec![root.display().to_string()],
@@ -161,6 +166,7 @@ impl Project {
 
     pub fn offer(&self, kind: WorkerKind, features: Vec<JobFeature>) -> JobOffer {
         JobOffer {
+            profile: Some(ProfileName::unnamed()),
             job: JobId(6),
             attempt: AttemptId(7),
             kind,
@@ -297,14 +303,18 @@ impl Peer {
     /// The next message that is not progress.
     pub async fn hear(&mut self) -> WorkerMessage {
         loop {
-            let next = tokio::time::timeout(PATIENCE, self.frames.next()).await;
-            let frame = next.expect("a message in time").expect("a connection");
-            let frame = frame.expect("a frame");
-            let message = protocol::decode(Role::Worker, &frame).expect("a message");
+            let message = self.hear_any().await;
             if !matches!(message, WorkerMessage::Progress { .. }) {
                 return message;
             }
         }
+    }
+
+    /// The next message.
+    pub async fn hear_any(&mut self) -> WorkerMessage {
+        let next = tokio::time::timeout(PATIENCE, self.frames.next()).await;
+        let frame = next.expect("a message in time").expect("a connection");
+        protocol::decode(Role::Worker, &frame.expect("a frame")).expect("a message")
     }
 
     /// Waits for progress with these words.
@@ -365,4 +375,12 @@ impl Peer {
 /// True while a process with this text in its command line lives.
 pub fn lives(text: &str) -> bool {
     !support::with_word(text).is_empty()
+}
+
+/// The config of the only agent.
+pub fn only_agent(config: &mut Config) -> &mut AgentConfig {
+    config
+        .agents
+        .get_mut(&ProfileName::unnamed())
+        .expect("an agent")
 }

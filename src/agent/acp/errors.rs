@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use crate::agent::errors::{by_name, by_prose, by_status};
 use crate::model::evidence::SessionEnd;
 
 /// ACP's "authentication required", which some agents use for any error of theirs.
@@ -15,7 +16,12 @@ pub(super) fn classify(code: i64, message: &str, data: Option<&Value>) -> Sessio
     if code == REQUEST_CANCELLED {
         return SessionEnd::Cancelled;
     }
-    let named = data.and_then(name_in).and_then(|name| by_name(&name));
+    // codex-acp has its own words in the data, and "Internal error" as the message.
+    let inner = data.and_then(|data| data.get("message")?.as_str());
+    let message = &format!("{message} {}", inner.unwrap_or(""));
+    let named = data
+        .and_then(name_in)
+        .and_then(|name| by_name(&name, message));
     let status = http_status(code, data).and_then(|status| by_status(status, message));
     named
         .or(status)
@@ -34,40 +40,7 @@ fn name_in(data: &Value) -> Option<String> {
             Value::Object(object) => object.keys().next().cloned(),
             _ => None,
         })?;
-    let letters = name.chars().filter(char::is_ascii_alphanumeric);
-    Some(letters.collect::<String>().to_ascii_lowercase())
-}
-
-/// Classifies by an error's name, in lower case without separators.
-fn by_name(name: &str) -> Option<SessionEnd> {
-    Some(match name {
-        "authenticationfailed"
-        | "authenticationerror"
-        | "oauthorgnotallowed"
-        | "providerautherror"
-        | "unauthorized"
-        | "permissiondenied" => SessionEnd::AuthFailed,
-        "billingerror" | "quotaexceeded" | "insufficientquota" => SessionEnd::QuotaExhausted,
-        "ratelimit" | "ratelimiterror" | "usagelimitexceeded" => SessionEnd::Limited,
-        "overloaded"
-        | "overloadederror"
-        | "serveroverloaded"
-        | "servererror"
-        | "internalservererror"
-        | "httpconnectionfailed"
-        | "responsestreamconnectionfailed"
-        | "responsestreamdisconnected"
-        | "responsetoomanyfailedattempts" => SessionEnd::Overloaded,
-        "contextwindowexceeded" | "contextoverflowerror" | "contextlengthexceeded" => {
-            SessionEnd::ContextOverflow
-        }
-        "maxoutputtokens" | "messageoutputlengtherror" | "sessionbudgetexceeded" => {
-            SessionEnd::TurnOrBudgetCap
-        }
-        "messageabortederror" => SessionEnd::Cancelled,
-        // "APIError", "invalid_request", "unknown": the message says more.
-        _ => return None,
-    })
+    Some(name)
 }
 
 /// An HTTP status: gemini's in the code itself, others' somewhere in the data.
@@ -92,90 +65,6 @@ fn http_status(code: i64, data: Option<&Value>) -> Option<u16> {
                     .find_map(|key| object.get(*key)?.as_i64().and_then(valid))
             })
     })
-}
-
-fn by_status(status: u16, message: &str) -> Option<SessionEnd> {
-    match status {
-        401 | 403 => Some(SessionEnd::AuthFailed),
-        402 => Some(SessionEnd::QuotaExhausted),
-        // The same status means "slow down" and "pay first".
-        429 if by_prose(message) == Some(SessionEnd::QuotaExhausted) => {
-            Some(SessionEnd::QuotaExhausted)
-        }
-        429 => Some(SessionEnd::Limited),
-        408 | 500..600 => Some(SessionEnd::Overloaded),
-        413 => Some(SessionEnd::ContextOverflow),
-        _ => None,
-    }
-}
-
-/// Classifies by the words of a message. It is the last resort, and how agents are understood that
-/// report errors as text of the model.
-pub(super) fn by_prose(message: &str) -> Option<SessionEnd> {
-    const WORDS: &[(SessionEnd, &[&str])] = &[
-        (
-            SessionEnd::ContextOverflow,
-            &[
-                "prompt is too long",
-                "context window",
-                "context length",
-                "context_length_exceeded",
-                "maximum context",
-                "exceeds the maximum number of tokens",
-            ],
-        ),
-        (
-            SessionEnd::QuotaExhausted,
-            &[
-                "insufficient_quota",
-                "credit balance",
-                "billing",
-                "out of credits",
-                "payment required",
-            ],
-        ),
-        (
-            SessionEnd::Limited,
-            &[
-                "rate limit",
-                "rate_limit",
-                "too many requests",
-                "usage limit",
-                "resource_exhausted",
-                "(429)",
-            ],
-        ),
-        (
-            SessionEnd::AuthFailed,
-            &[
-                "x-api-key",
-                "api key",
-                "api_key",
-                "authentication",
-                "unauthenticated",
-                "unauthorized",
-                "not logged in",
-                "please log in",
-            ],
-        ),
-        (
-            SessionEnd::Overloaded,
-            &[
-                "overloaded",
-                "service unavailable",
-                "bad gateway",
-                "internal server error",
-                "stream disconnected",
-                "connection refused",
-                "connection reset",
-            ],
-        ),
-    ];
-    let message = message.to_ascii_lowercase();
-    WORDS
-        .iter()
-        .find(|(_, words)| words.iter().any(|word| message.contains(word)))
-        .map(|(end, _)| *end)
 }
 
 /// When a limit is over, in milliseconds since 1970, if the error says so.
@@ -253,6 +142,13 @@ mod tests {
                 "x",
                 json!({"codexErrorInfo": "usageLimitExceeded"}),
                 Limited,
+            ),
+            (
+                -32603,
+                "Internal error",
+                json!({"message": "Quota exceeded. Check your plan and billing details.",
+                    "codexErrorInfo": "usageLimitExceeded"}),
+                QuotaExhausted,
             ),
             (
                 -32603,

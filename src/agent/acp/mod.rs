@@ -4,7 +4,7 @@ mod errors;
 mod files;
 mod session;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod transport;
 mod updates;
 
@@ -21,6 +21,8 @@ use self::transport::AcpTransport;
 use super::driver::{AgentEvent, Driver, Session, SessionResult, one_line};
 use super::placeholders::{self, PlaceholderError, Values};
 use super::process::{ProgramEnd, Tree};
+use super::program::without_terminal_event;
+use super::reset::{Now, until_ms};
 use super::stderr::{self, Complaints};
 use super::watch::{Stop, Watch};
 use crate::model::evidence::{FailureKind, SessionEnd};
@@ -48,7 +50,8 @@ pub struct AcpSettings {
     pub auth_method: Option<String>,
     /// The answer to requests for permission.
     pub permission: Permission,
-    /// The value of `{model}` in the arguments.
+    /// The value of `{model}` in the arguments, and the model to set if the agent lets us choose;
+    /// empty keeps the agent's own.
     pub model: String,
     /// End after session and mode are set, before any prompt: this costs no token, and shows
     /// whether the agent can be used.
@@ -91,11 +94,12 @@ impl AcpDriver {
             return SessionResult::unusable("the agent was started without pipes");
         };
         let errors = tree.stderr.take();
+        let told = events.clone();
         let transport = AcpTransport::new(session.transcript.clone(), Arc::clone(&watch), events);
         let config = self.config(&session, &watch);
         let mut complaints = Complaints::default();
         let (ending, program) = {
-            let drain = stderr::drain(errors, &session.transcript, &mut complaints);
+            let drain = stderr::drain(errors, &session.transcript, &told, &mut complaints);
             let mut drain = std::pin::pin!(drain.fuse());
             let stop = watch.stopped(&session.cancel);
             let conversation = async {
@@ -156,6 +160,7 @@ impl AcpDriver {
             prompt: session.prompt.clone(),
             worktree: session.worktree.clone(),
             settings: self.settings.clone(),
+            resume: session.resume.clone(),
             grace: watch.grace(),
         }
     }
@@ -205,15 +210,26 @@ fn result_of(
         Ending::Failed(error) => {
             let code = i64::from(i32::from(error.code));
             let end = errors::classify(code, &error.message, error.data.as_ref());
-            let reason = format!("the agent failed: {} ({code})", one_line(&error.message));
+            let inner = error.data.as_ref().and_then(|data| data.get("message"));
+            let inner = inner.and_then(serde_json::Value::as_str).unwrap_or("");
+            let words = format!("{} {inner}", error.message);
+            let reason = format!("the agent failed: {} ({code})", one_line(&words));
             SessionResult {
-                limit_until_ms: errors::limit_until_ms(error.data.as_ref()),
+                limit_until_ms: errors::limit_until_ms(error.data.as_ref())
+                    .or_else(|| until_ms(&words, Now::here())),
                 ..SessionResult::new(end, reason)
             }
         }
         Ending::Agreed => SessionResult::new(SessionEnd::Completed, "the session was agreed on"),
         Ending::Unusable(why) => SessionResult::unusable(why),
-        Ending::Closed => closed(program, stderr_tail),
+        Ending::UnknownSession(why) => SessionResult {
+            unknown_session: true,
+            ..SessionResult::new(SessionEnd::Crashed, why)
+        },
+        // An agent without an end of its own was ended by us, when its output had ended.
+        Ending::Closed => {
+            without_terminal_event(program.unwrap_or(ProgramEnd::Exited(0)), stderr_tail)
+        }
         Ending::Stopped(why, answer) => {
             if let Some(answer) = answer {
                 usage = updates.usage(Some(&answer));
@@ -224,24 +240,4 @@ fn result_of(
     result.usage = usage;
     result.exit_code = program.map(ProgramEnd::code);
     result
-}
-
-/// The agent's output ended before its terminal event. That is a failure however the agent ended;
-/// its end says which.
-fn closed(program: Option<ProgramEnd>, stderr_tail: &str) -> SessionResult {
-    let colon = if stderr_tail.is_empty() { "" } else { ": " };
-    match program {
-        Some(ProgramEnd::Signalled(signal)) => SessionResult::new(
-            SessionEnd::Crashed,
-            format!("the agent was ended by signal {signal}{colon}{stderr_tail}"),
-        ),
-        Some(ProgramEnd::Exited(code)) if code != 0 => SessionResult::new(
-            SessionEnd::Crashed,
-            format!("the agent exited with {code}{colon}{stderr_tail}"),
-        ),
-        _ => SessionResult::new(
-            SessionEnd::NoTerminalEvent,
-            format!("the agent's output ended before its turn did{colon}{stderr_tail}"),
-        ),
-    }
 }

@@ -8,11 +8,11 @@ use agent_client_protocol::schema::ProtocolVersion;
 use agent_client_protocol::v1::ConnectionTo;
 use agent_client_protocol::v1::schema::{
     AuthenticateRequest, CancelNotification, ClientCapabilities, ContentBlock,
-    FileSystemCapabilities, Implementation, InitializeRequest, NewSessionRequest, PermissionOption,
-    PermissionOptionKind, PromptRequest, ReadTextFileRequest, ReadTextFileResponse,
-    RequestPermissionOutcome, RequestPermissionRequest, RequestPermissionResponse,
-    SelectedPermissionOutcome, SetSessionModeRequest, TextContent, WriteTextFileRequest,
-    WriteTextFileResponse,
+    FileSystemCapabilities, Implementation, InitializeRequest, LoadSessionRequest,
+    NewSessionRequest, PermissionOption, PermissionOptionKind, PromptRequest, ReadTextFileRequest,
+    ReadTextFileResponse, RequestPermissionOutcome, RequestPermissionRequest,
+    RequestPermissionResponse, SelectedPermissionOutcome, SetSessionModeRequest, TextContent,
+    WriteTextFileRequest, WriteTextFileResponse,
 };
 use agent_client_protocol::{
     Agent, Client, Error, JsonRpcMessage, Lines, UntypedMessage, is_connection_terminated,
@@ -36,6 +36,8 @@ pub(super) struct SessionConfig {
     pub(super) prompt: String,
     pub(super) worktree: PathBuf,
     pub(super) settings: AcpSettings,
+    /// An earlier session to be continued.
+    pub(super) resume: Option<String>,
     pub(super) grace: std::time::Duration,
 }
 
@@ -50,6 +52,8 @@ pub(super) enum Ending {
     Failed(Error),
     /// The agent cannot be used as it is configured.
     Unusable(String),
+    /// The agent cannot continue the earlier session, for this reason.
+    UnknownSession(String),
     /// The agent's output ended before the prompt was answered.
     Closed,
     /// We stopped it. Contains the prompt's answer, if it came in time.
@@ -225,18 +229,17 @@ async fn set_up(
     let initialize = InitializeRequest::new(ProtocolVersion::V1)
         .client_capabilities(ClientCapabilities::new().fs(files))
         .client_info(Implementation::new("crewlog", env!("CARGO_PKG_VERSION")));
-    ask(agent, &initialize).await.map_err(end_of_error)?;
+    let capable = ask(agent, &initialize).await.map_err(end_of_error)?;
     if let Some(method) = &config.settings.auth_method {
         let authenticate = AuthenticateRequest::new(method.clone());
         ask(agent, &authenticate).await.map_err(end_of_error)?;
     }
-    let worktree: &Path = &config.worktree;
-    let answer = ask(agent, &NewSessionRequest::new(worktree)).await;
-    let answer = answer.map_err(end_of_error)?;
-    let id = answer.get("sessionId").and_then(Value::as_str);
-    let Some(id) = id.map(str::to_owned) else {
-        let why = "the agent made a session without an id; is it an ACP agent of version 1?";
-        return Err(Ending::Unusable(why.to_owned()));
+    let (id, answer) = match &config.resume {
+        Some(id) => (
+            id.clone(),
+            load(agent, config, id, &capable, transport).await?,
+        ),
+        None => begin(agent, config).await?,
     };
     if let Some(mode) = &config.settings.mode {
         let set = SetSessionModeRequest::new(id.clone(), mode.clone());
@@ -244,13 +247,95 @@ async fn set_up(
             return Err(refused_mode(mode, &answer, error));
         }
     }
+    let wanted = &config.settings.model;
+    let mut model = model_of(&answer);
+    if !wanted.is_empty() && model.as_ref() != Some(wanted) && model.is_some() {
+        set_model(agent, &id, wanted, &answer).await?;
+        model = Some(wanted.clone());
+    }
     transport
         .emit(AgentEvent::Started {
             session_id: one_line(&id),
-            model: model_of(&answer),
+            model,
+            agent: name_of(&capable),
         })
         .await;
     Ok(id)
+}
+
+/// A new session; returns its id and the agent's answer.
+async fn begin(
+    agent: &ConnectionTo<Agent>,
+    config: &SessionConfig,
+) -> Result<(String, Value), Ending> {
+    let worktree: &Path = &config.worktree;
+    let answer = ask(agent, &NewSessionRequest::new(worktree)).await;
+    let answer = answer.map_err(end_of_error)?;
+    let id = answer.get("sessionId").and_then(Value::as_str);
+    match id.map(str::to_owned) {
+        Some(id) => Ok((id, answer)),
+        None => {
+            let why = "the agent made a session without an id; is it an ACP agent of version 1?";
+            Err(Ending::Unusable(why.to_owned()))
+        }
+    }
+}
+
+/// Continues an earlier session; returns the agent's answer. The agent tells again all that
+/// happened in it, which is not news.
+async fn load(
+    agent: &ConnectionTo<Agent>,
+    config: &SessionConfig,
+    id: &str,
+    capable: &Value,
+    transport: &AcpTransport,
+) -> Result<Value, Ending> {
+    let can = capable.pointer("/agentCapabilities/loadSession") == Some(&Value::Bool(true));
+    if !can {
+        let why = "the agent cannot continue earlier sessions";
+        return Err(Ending::UnknownSession(why.to_owned()));
+    }
+    let worktree: &Path = &config.worktree;
+    transport.set_deaf(true);
+    let answer = ask(agent, &LoadSessionRequest::new(id.to_owned(), worktree)).await;
+    transport.set_deaf(false);
+    answer.map_err(|error| match end_of_error(error) {
+        Ending::Failed(error) => Ending::UnknownSession(format!(
+            "the agent cannot continue the session {}: {}",
+            one_line(id),
+            one_line(&error.message)
+        )),
+        other => other,
+    })
+}
+
+/// Sets the configured model, in either of the protocol's ways.
+async fn set_model(
+    agent: &ConnectionTo<Agent>,
+    id: &str,
+    model: &str,
+    session: &Value,
+) -> Result<(), Ending> {
+    let refused = |error: Error| match end_of_error(error) {
+        Ending::Failed(error) => Ending::Unusable(format!(
+            "the agent refused the model {model:?} of `agent.model`: {}",
+            one_line(&error.message)
+        )),
+        other => other,
+    };
+    let set = match model_option(session) {
+        Some(_) => UntypedMessage::new(
+            "session/set_config_option",
+            serde_json::json!({ "sessionId": id, "configId": "model", "value": model }),
+        ),
+        // Not in the stable protocol; gemini's way.
+        None => UntypedMessage::new(
+            "session/set_model",
+            serde_json::json!({ "sessionId": id, "modelId": model }),
+        ),
+    };
+    let answer = agent.send_request(set.map_err(refused)?).block_task().await;
+    answer.map(drop).map_err(refused)
 }
 
 /// Agents start in modes that deny what we need, so continuing in another mode than the configured
@@ -275,14 +360,24 @@ fn refused_mode(mode: &str, session: &Value, error: Error) -> Ending {
 }
 
 /// The model that a new session says it uses.
+/// The agent's name and version; empty if it does not say.
+fn name_of(capable: &Value) -> String {
+    let part = |key: &str| capable.pointer(key).and_then(Value::as_str).unwrap_or("");
+    let words = format!("{} {}", part("/agentInfo/name"), part("/agentInfo/version"));
+    one_line(&words)
+}
+
 fn model_of(session: &Value) -> Option<String> {
     let current = session.pointer("/models/currentModelId");
-    let option = || {
-        let options = session.get("configOptions")?.as_array()?;
-        let is_model = |option: &&Value| option.get("id").and_then(Value::as_str) == Some("model");
-        options.iter().find(is_model)?.get("currentValue")
-    };
-    current.or_else(option)?.as_str().map(one_line)
+    let current = model_option(session).or(current);
+    current?.as_str().map(one_line)
+}
+
+/// The current model, if it is an option of the session.
+fn model_option(session: &Value) -> Option<&Value> {
+    let options = session.get("configOptions")?.as_array()?;
+    let is_model = |option: &&Value| option.get("id").and_then(Value::as_str) == Some("model");
+    options.iter().find(is_model)?.get("currentValue")
 }
 
 /// Sends a request and returns its raw answer: the typed answers leave out what is not in the

@@ -1,7 +1,8 @@
 //! Agents that are played to our side of the conversation through a pair of pipes: recordings of
 //! real ones, in `recordings`, and some that misbehave.
 
-mod recordings;
+pub(in crate::agent) mod recordings;
+mod set_up;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -149,6 +150,16 @@ async fn drive(
     limits: SessionLimits,
     agent: impl AsyncFnOnce(DuplexStream, CancellationToken, PathBuf),
 ) -> Played {
+    drive_from(None, settings, limits, agent).await
+}
+
+/// The same, with an earlier session to be continued.
+async fn drive_from(
+    resume: Option<&str>,
+    settings: AcpSettings,
+    limits: SessionLimits,
+    agent: impl AsyncFnOnce(DuplexStream, CancellationToken, PathBuf),
+) -> Played {
     let directory = tempfile::tempdir().expect("directory");
     let worktree = directory.path().join("wt");
     std::fs::create_dir(&worktree).expect("worktree");
@@ -169,6 +180,7 @@ async fn drive(
         own_executable: PathBuf::new(),
         isolation: Isolation::default(),
         cage: None,
+        resume: resume.map(str::to_owned),
         limits,
         transcript,
         cancel: cancel.clone(),

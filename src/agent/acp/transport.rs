@@ -2,6 +2,7 @@
 //! notifications become events, and invalid lines never reach the crate, which would answer them.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use agent_client_protocol::Error;
@@ -15,7 +16,6 @@ use crate::agent::driver::{AgentEvent, SessionResult, one_line};
 use crate::agent::lines::{Line, LineSplitter};
 use crate::agent::transcript::{Direction, Transcript};
 use crate::agent::watch::Watch;
-use crate::model::evidence::SessionEnd;
 
 /// A message may contain a whole file, twice in a diff.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -32,6 +32,8 @@ pub(super) struct AcpTransport {
     watch: Arc<Watch>,
     events: mpsc::Sender<AgentEvent>,
     updates: Mutex<Updates>,
+    /// The agent tells what happened in an earlier session.
+    deaf: AtomicBool,
     requests: Semaphore,
     /// One permit for each running file operation. The operation keeps it, because it outlives the
     /// conversation that asked for it.
@@ -49,6 +51,7 @@ impl AcpTransport {
             watch,
             events,
             updates: Mutex::default(),
+            deaf: AtomicBool::new(false),
             requests: Semaphore::new(REQUESTS_MAX),
             files: Arc::new(Semaphore::new(REQUESTS_MAX)),
         })
@@ -80,6 +83,11 @@ impl AcpTransport {
         }
     }
 
+    /// Whether updates are left out.
+    pub(super) fn set_deaf(&self, deaf: bool) {
+        self.deaf.store(deaf, Ordering::Relaxed);
+    }
+
     /// What the session's updates have reported so far.
     pub(super) fn updates(&self) -> MutexGuard<'_, Updates> {
         self.updates.lock().unwrap_or_else(PoisonError::into_inner)
@@ -96,19 +104,8 @@ impl AcpTransport {
     /// The last events of a session. A receiver that is too slow for them finds the same in the
     /// result: the end of a session waits for no receiver.
     pub(super) fn close(&self, result: &SessionResult) {
-        if !result.usage.is_zero() {
-            let _ = self.events.try_send(AgentEvent::Usage(result.usage));
-        }
-        let limited = [
-            SessionEnd::Limited,
-            SessionEnd::Overloaded,
-            SessionEnd::QuotaExhausted,
-        ];
-        if limited.contains(&result.end) {
-            let _ = self.events.try_send(AgentEvent::Limit {
-                until_ms: result.limit_until_ms,
-                kind: result.end,
-            });
+        for event in result.last_events() {
+            let _ = self.events.try_send(event);
         }
     }
 
@@ -131,6 +128,7 @@ impl AcpTransport {
         let method = message.get("method").and_then(Value::as_str);
         let id = message.get("id").filter(|id| !id.is_null());
         match (method, id) {
+            (Some("session/update"), None) if self.deaf.load(Ordering::Relaxed) => None,
             (Some("session/update"), None) => {
                 let params = message.get("params").unwrap_or(&Value::Null);
                 let events = self.updates().on_update(params);

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::errors::by_prose;
-use crate::agent::driver::{AgentEvent, Role, one_line};
+use crate::agent::driver::{AgentEvent, Role, microusd, one_line};
+use crate::agent::errors::by_prose;
 use crate::model::clip::clip_marked;
 use crate::model::evidence::{SessionEnd, Usage};
 
@@ -39,10 +39,10 @@ impl Updates {
                 self.on_info(update);
                 Vec::new()
             }
-            "available_commands_update"
-            | "config_option_update"
-            | "current_mode_update"
-            | "plan" => Vec::new(),
+            "plan" => plan(update).into_iter().collect(),
+            "available_commands_update" | "config_option_update" | "current_mode_update" => {
+                Vec::new()
+            }
             _ => vec![AgentEvent::Raw {
                 text: one_line(&update.to_string()),
             }],
@@ -89,8 +89,8 @@ impl Updates {
             _ => return events,
         };
         if self.tools.insert(id.clone(), true) == Some(false) {
-            let summary = one_line(&output(update));
-            events.push(AgentEvent::ToolEnd { id, ok, summary });
+            let output = clip_marked(&output(update), AgentEvent::OUTPUT_BYTES_MAX);
+            events.push(AgentEvent::ToolEnd { id, ok, output });
         }
         events
     }
@@ -163,21 +163,6 @@ fn text<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
     object.get(key)?.as_str()
 }
 
-/// Dollars to millionths, rounded; `None` for an invalid amount.
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "checked before"
-)]
-fn microusd(dollars: f64) -> u64 {
-    // No session costs a million dollars.
-    if (0.0..1e6).contains(&dollars) {
-        (dollars * 1e6).round() as u64
-    } else {
-        0
-    }
-}
-
 /// Tokens in and out of a prompt's response: from its `usage`, or from gemini's `_meta.quota`.
 fn tokens(response: &Value) -> (u64, u64) {
     let number = |object: &Value, key: &str| object.get(key).and_then(Value::as_u64).unwrap_or(0);
@@ -196,25 +181,51 @@ fn tokens(response: &Value) -> (u64, u64) {
     })
 }
 
-/// The output of a tool call, as text.
+/// The agent's plan, one line per entry.
+fn plan(update: &Value) -> Option<AgentEvent> {
+    let entries = update.get("entries")?.as_array()?;
+    let entry = |entry: &Value| {
+        let mark = match text(entry, "status") {
+            Some("completed") => "x",
+            Some("in_progress") => ">",
+            _ => " ",
+        };
+        Some(format!("[{mark}] {}", text(entry, "content")?))
+    };
+    let lines: Vec<String> = entries.iter().filter_map(entry).collect();
+    Some(AgentEvent::Plan {
+        text: clip_marked(&lines.join("\n"), AgentEvent::OUTPUT_BYTES_MAX),
+    })
+}
+
+/// The output of a tool call: texts, and names of changed files.
 fn output(update: &Value) -> String {
     let content = update.get("content").and_then(Value::as_array);
-    let mut texts = content
-        .into_iter()
-        .flatten()
-        .filter_map(|part| part.pointer("/content/text")?.as_str());
-    // Agents wrap output in fences.
-    let from_content = texts.find_map(|text| {
-        let mut lines = text.lines();
-        let line = lines.find(|line| !line.trim().is_empty() && !line.starts_with("```"))?;
-        Some(line.to_owned())
-    });
-    from_content
-        .or_else(|| match update.get("rawOutput")? {
-            Value::String(text) => Some(text.clone()),
-            other => Some(other.to_string()),
-        })
-        .unwrap_or_default()
+    let part = |part: &Value| match text(part, "type") {
+        Some("diff") => Some(format!("changed {}", text(part, "path")?)),
+        _ => Some(unfenced(part.pointer("/content/text")?.as_str()?)),
+    };
+    let parts: Vec<String> = content.into_iter().flatten().filter_map(part).collect();
+    if !parts.is_empty() {
+        return parts.join("\n");
+    }
+    match update.get("rawOutput") {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+/// Agents wrap output in fences.
+fn unfenced(text: &str) -> String {
+    let mut lines: Vec<&str> = text.trim().lines().collect();
+    let is_fence = |line: Option<&&str>| line.is_some_and(|line| line.starts_with("```"));
+    if lines.len() > 1 && is_fence(lines.first()) && is_fence(lines.last()) {
+        lines.pop();
+        lines.remove(0);
+        return lines.join("\n");
+    }
+    text.to_owned()
 }
 
 #[cfg(test)]
@@ -237,7 +248,7 @@ mod tests {
             AgentEvent::ToolEnd {
                 id: "a".into(),
                 ok: true,
-                summary: "out".into()
+                output: "out".into()
             }
         );
         let again =
@@ -262,7 +273,7 @@ mod tests {
             [AgentEvent::ToolEnd {
                 id: "b".into(),
                 ok: false,
-                summary: "no".into()
+                output: "no".into()
             }]
         );
     }
@@ -277,14 +288,6 @@ mod tests {
         assert_eq!(end("cancelled"), SessionEnd::Cancelled);
         assert_eq!(end("something_new"), SessionEnd::Crashed);
         assert_eq!(Updates::default().end_of(&json!([])).0, SessionEnd::Crashed);
-    }
-
-    #[test]
-    fn amounts_that_are_none_cost_nothing() {
-        for dollars in [-1.0, f64::NAN, f64::INFINITY, 1e300] {
-            assert_eq!(microusd(dollars), 0);
-        }
-        assert_eq!(microusd(0.0408), 40_800);
     }
 
     fn any_json() -> impl Strategy<Value = Value> {

@@ -56,7 +56,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
         workers: WORKERS,
         seed: args.seed,
         stay: false,
-        note: None,
+        notes: Vec::new(),
         starter: None,
     };
     let ended = engine::work(context, &sandbox.project, &config, options)?;

@@ -83,9 +83,9 @@ fn of_project(project: &Project) -> ProjectFacts {
 
 fn of_config(project: &Project, config: &Config) -> Result<ConfigFacts, Error> {
     let worker = config.worker(project)?;
-    let agents = [Some(&worker.agent), worker.testing_agent.as_ref()];
-    let agents = agents.into_iter().flatten();
-    let agents = agents.map(|agent| (agent.program.clone(), find(project, &agent.program)));
+    let agents = worker.used_agents();
+    let agents =
+        agents.map(|(_, agent)| (agent.program().to_owned(), find(project, agent.program())));
     Ok(ConfigFacts {
         path: project.config.clone(),
         isolation: worker.isolation,
@@ -109,7 +109,8 @@ fn known_agents() -> Vec<String> {
     found.map(|name| (*name).to_owned()).collect()
 }
 
-fn in_path(name: &str) -> Option<PathBuf> {
+/// Where a program is in PATH.
+pub fn in_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let mut all = std::env::split_paths(&path).map(|directory| directory.join(name));
     all.find(|path| is_executable(path))

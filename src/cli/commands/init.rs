@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use crate::cli::Context;
-use crate::cli::config::TEMPLATE;
+use crate::cli::commands::doctor::in_path;
+use crate::cli::config::starter::{self, Choice};
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::cli::project::Project;
@@ -15,28 +16,41 @@ use crate::workspace::Repository;
 /// Set up this repository: write .crewlog/config.toml and a sample backlog. Existing files are kept.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
-    after_help = "Example:\n  cd my-repository && scheduler init\n\nExisting files are kept."
+    after_help = "Examples:\n  cd my-repository && scheduler init\n  scheduler init --agent codex\n  scheduler init --agent bin/my-agent\n\nExisting files are kept."
 )]
-pub struct Args {}
+pub struct Args {
+    /// Agent for the config: claude, codex, gemini, opencode, or a program [default: the first of
+    /// these that is in PATH]
+    #[arg(long, value_name = "NAME")]
+    pub agent: Option<String>,
+}
 
 /// The sample backlog. It shows every field of a feature.
 pub const SAMPLE: &str = include_str!("sample.toml");
 
-const NEXT: &str = "set your agent in .crewlog/config.toml, describe features in features.toml, then run: scheduler import features.toml";
+const NEXT: &str = "describe features in features.toml, then run: scheduler import features.toml";
+
+const NEXT_WITHOUT_AGENT: &str = "name your agent in .crewlog/config.toml, describe features in features.toml, then run: scheduler import features.toml";
 
 /// Carries the verb out.
-pub fn run(context: &Context, _args: &Args) -> Result<ExitCode, Error> {
+pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     let project = Project::repository(context.global.project.as_deref())?;
     let own = project.root.join(".crewlog");
     std::fs::create_dir_all(&own).map_err(|error| failed(&own, &error))?;
+    let (choice, others) = match &args.agent {
+        Some(name) => (Choice::named(name), Vec::new()),
+        None => Choice::found(|program| in_path(program).is_some()),
+    };
+    let config = starter::text(&choice, &others);
+    let about = about(&choice);
     let files = [
-        (
-            ".crewlog/config.toml",
-            TEMPLATE,
-            "the config, every key explained",
-        ),
+        (".crewlog/config.toml", config.as_str(), about.as_str()),
         ("features.toml", SAMPLE, "a sample backlog"),
     ];
+    let next = match choice {
+        Choice::Nobody => NEXT_WITHOUT_AGENT,
+        _ => NEXT,
+    };
     let (mut wrote, mut kept) = (Vec::new(), Vec::new());
     for (name, content, about) in files {
         let path = project.root.join(name);
@@ -51,7 +65,7 @@ pub fn run(context: &Context, _args: &Args) -> Result<ExitCode, Error> {
         let names: Vec<&str> = wrote.iter().map(|(name, _)| *name).collect();
         context.out.json(&serde_json::json!({
             "project": project.root.to_string_lossy(),
-            "wrote": names, "kept": kept, "missing": missing, "next": NEXT,
+            "wrote": names, "kept": kept, "missing": missing, "next": next,
         }))?;
         return Ok(ExitCode::Passing);
     }
@@ -69,12 +83,23 @@ pub fn run(context: &Context, _args: &Args) -> Result<ExitCode, Error> {
                 .out
                 .line(format_args!("  kept  {name:<22} already exists"))?;
         }
-        context.out.line(format_args!("next: {NEXT}"))?;
+        context.out.line(format_args!("next: {next}"))?;
     }
     if let Some(missing) = missing {
         context.note(format_args!("before the first run: {missing}"));
     }
     Ok(ExitCode::Passing)
+}
+
+/// What the config says about the agent, in a few words.
+fn about(choice: &Choice) -> String {
+    match choice {
+        Choice::Preset(name) => format!("the config, with the agent {name}"),
+        Choice::Program(program) => {
+            format!("the config, with the agent {program}: check its driver")
+        }
+        Choice::Nobody => "the config, without an agent: none is in PATH".to_owned(),
+    }
 }
 
 /// What the repository still needs before a run, in git's words. `init` says it early; the first

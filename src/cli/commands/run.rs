@@ -83,7 +83,10 @@ fn work(
         workers: config.worker_counts(),
         seed: args.seed,
         stay: args.stay,
-        note: raised,
+        notes: raised
+            .into_iter()
+            .chain(config.outdated().map(str::to_owned))
+            .collect(),
         starter,
     };
     let ended = engine::work(context, project, &config, options)?;

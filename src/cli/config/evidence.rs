@@ -20,9 +20,6 @@ const NOT_WORKERS: [&str; 4] = ["run.", "workers.", "log.", "notify."];
 /// Keys whose values often contain a token, so only digests are recorded.
 const SECRETS: [&str; 2] = ["notify.command", "notify.webhook"];
 
-/// Tables of environment variables. Their values may be secret, so only digests are recorded.
-const VARIABLES: [&str; 3] = ["agent.env", "agent.testing.env", "environment.env"];
-
 /// Keys of the prompt templates; a worker kind's name is the file name in the frozen directory.
 const TEMPLATES: [(&str, WorkerKind); 2] = [
     ("prompts.coding", WorkerKind::Coding),
@@ -45,9 +42,10 @@ impl Config {
     fn lines(&self, project: &Project, wanted: impl Fn(&str) -> bool) -> String {
         let mut lines: Vec<String> = Vec::new();
         for entry in self.entries() {
-            let secret = |table: &str| entry.key.starts_with(table) && entry.value != "{}";
+            // Values of environment variables may be secret, so only digests are recorded.
+            let secret = super::keys::is_free(&entry.key) && entry.value != "{}";
             let token = SECRETS.contains(&entry.key.as_str()) && entry.value != "\"\"";
-            let value = match token || VARIABLES.iter().any(|table| secret(table)) {
+            let value = match secret || token {
                 true => digest(entry.value.as_bytes()),
                 // The directory's name is not part of the config, and changes with a move.
                 false if entry.key == "run.branch" && !self.names_branch() => "\"\"".to_owned(),

@@ -19,7 +19,11 @@ pub struct File {
     pub run: Run,
     /// Workers that `scheduler run` starts.
     pub workers: Workers,
-    /// The coding agent and the testing agent.
+    /// The agents, by name.
+    pub agents: BTreeMap<String, AgentConfig>,
+    /// Which of them do which jobs.
+    pub jobs: Jobs,
+    /// The agents of configs of earlier versions.
     pub agent: Agents,
     /// Commands of the project that run before and after an attempt.
     pub hooks: Hooks,
@@ -186,6 +190,7 @@ pub struct Workers {
     pub coding: u32,
     pub testing: u32,
     pub orphan_limit: Span,
+    pub transcript_limit: Bytes,
 }
 
 impl Default for Workers {
@@ -194,11 +199,25 @@ impl Default for Workers {
             coding: 0,
             testing: 0,
             orphan_limit: Span(worker::Config::default().orphan_limit_ms),
+            transcript_limit: Bytes(worker::Config::default().transcript_limit),
         }
     }
 }
 
-/// Section `[agent]`: the coding agent, with the testing agent in `[agent.testing]`.
+/// Section `[jobs]`: orders of preference.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(
+    missing_docs,
+    reason = "the keys are documented in the template, where people read them"
+)]
+pub struct Jobs {
+    pub coding: Vec<String>,
+    pub testing: Vec<String>,
+}
+
+/// Section `[agent]` of earlier versions: the coding agent, with the testing agent in
+/// `[agent.testing]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(
@@ -209,6 +228,7 @@ pub struct Agents {
     pub driver: Driver,
     pub program: String,
     pub args: Vec<String>,
+    pub model: String,
     pub mode: String,
     pub permission: PermissionPolicy,
     pub pass_env: Vec<String>,
@@ -220,18 +240,18 @@ pub struct Agents {
 
 impl Default for Agents {
     fn default() -> Self {
-        let worker = worker::Config::default();
-        let agent = worker.agent;
+        let agent = AgentConfig::default();
         Self {
             driver: agent.driver,
             program: agent.program,
             args: agent.args,
+            model: agent.model,
             mode: agent.mode,
             permission: agent.permission,
             pass_env: agent.pass_env,
             env: agent.env,
             cage_write: agent.cage_write,
-            transcript_limit: Bytes(worker.transcript_limit),
+            transcript_limit: Bytes(worker::Config::default().transcript_limit),
             testing: None,
         }
     }
@@ -241,9 +261,11 @@ impl Agents {
     /// The coding agent alone.
     pub fn coding(&self) -> AgentConfig {
         AgentConfig {
+            preset: String::new(),
             driver: self.driver,
             program: self.program.clone(),
             args: self.args.clone(),
+            model: self.model.clone(),
             mode: self.mode.clone(),
             permission: self.permission,
             pass_env: self.pass_env.clone(),

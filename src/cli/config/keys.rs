@@ -1,5 +1,6 @@
 //! The keys of the config file: which exist, on which line they are, and which one a typo meant.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
@@ -23,7 +24,31 @@ pub const BRANCH_PREFIX: &str = "crewlog/";
 const NAME_BYTES_MAX: usize = 100;
 
 /// Tables whose keys are names of environment variables, chosen by the user.
-const FREE_TABLES: [&str; 3] = ["agent.env", "agent.testing.env", "environment.env"];
+const FREE_TABLES: [&str; 4] = [
+    "agent.env",
+    "agent.testing.env",
+    "agents.NAME.env",
+    "environment.env",
+];
+
+/// Section whose tables have names that the user chooses.
+const NAMED: &str = "agents.";
+
+/// A key with the name that the user chose replaced by `NAME`.
+pub fn general(key: &str) -> Cow<'_, str> {
+    let Some(rest) = key.strip_prefix(NAMED) else {
+        return key.into();
+    };
+    match rest.split_once('.') {
+        Some((_, own)) => format!("{NAMED}NAME.{own}").into(),
+        None => format!("{NAMED}NAME").into(),
+    }
+}
+
+/// Whether the keys of this table are chosen by the user.
+pub fn is_free(table: &str) -> bool {
+    FREE_TABLES.contains(&general(table).as_ref())
+}
 
 /// A mistake in the config file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,7 +162,7 @@ impl Walk<'_> {
             let section = self.is_section(&name);
             match value.get_ref() {
                 DeValue::Table(inner) if section => self.table(&name, inner)?,
-                _ if self.known.contains(&name) => {
+                _ if self.known.contains(general(&name).as_ref()) => {
                     self.origins.insert(name, Origin::File(line));
                 }
                 _ if section => {
@@ -154,7 +179,7 @@ impl Walk<'_> {
     }
 
     fn is_section(&self, name: &str) -> bool {
-        let prefix = format!("{name}.");
+        let prefix = format!("{}.", general(name));
         self.known.iter().any(|known| known.starts_with(&prefix))
     }
 
@@ -208,7 +233,7 @@ impl Walk<'_> {
     /// The keys of a section; without a section, the sections.
     fn siblings(&self, section: Option<&str>) -> Vec<String> {
         let prefix = section
-            .map(|section| format!("{section}."))
+            .map(|section| format!("{}.", general(section)))
             .unwrap_or_default();
         let rest = self
             .known
@@ -224,6 +249,7 @@ impl Walk<'_> {
 fn known() -> BTreeSet<String> {
     let mut file = File::default();
     file.agent.testing = Some(AgentConfig::default());
+    file.agents = [("NAME".to_owned(), AgentConfig::default())].into();
     let mut keys: BTreeSet<String> = flatten(&file).into_iter().map(|(key, _)| key).collect();
     keys.extend(FREE_TABLES.map(str::to_owned));
     keys
@@ -241,7 +267,7 @@ pub fn flatten(file: &File) -> Vec<(String, String)> {
 
 fn flatten_into(prefix: &str, value: &Value, out: &mut Vec<(String, String)>) {
     match value {
-        Value::Table(table) if !FREE_TABLES.contains(&prefix) => {
+        Value::Table(table) if !is_free(prefix) => {
             for (key, value) in table {
                 flatten_into(&join(prefix, key), value, out);
             }
@@ -284,12 +310,11 @@ pub fn of_setting(error: &SettingError) -> (String, String) {
 }
 
 /// The file's key of a value in the worker's config.
-pub fn of_worker(name: &'static str) -> &'static str {
+pub fn of_worker(name: &str) -> &str {
     match name {
-        "testing_agent.program" => "agent.testing.program",
         "hooks.limit_ms" => "hooks.time_limit",
         "orphan_limit_ms" => "workers.orphan_limit",
-        "transcript_limit" => "agent.transcript_limit",
+        "transcript_limit" => "workers.transcript_limit",
         name => name,
     }
 }

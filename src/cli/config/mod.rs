@@ -1,11 +1,13 @@
 //! The project's config: defaults, overridden by the file, overridden by the command line. Every
 //! value knows where it came from.
 
+mod agents;
 mod evidence;
 mod file;
 mod human;
 mod keys;
 mod notify;
+pub mod starter;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,11 +20,13 @@ use super::error::Error;
 use super::project::Project;
 use super::worker_counts::WorkerCounts;
 use crate::model::encoding;
+use crate::model::profile::{ProfileName, Profiles};
 use crate::model::settings::{Settings, WorkerKind};
 use crate::worker;
-use crate::worker::config::{Hooks, Places, Prompts};
+use crate::worker::config::{AgentConfig, Hooks, Places, Prompts};
 
-/// The commented file that `scheduler init` writes. Every value in it is the default.
+/// Every key with its explanation, as `scheduler config --all` prints it. Every value in it is the
+/// default.
 pub const TEMPLATE: &str = include_str!("template.toml");
 
 /// Longest config file that is read.
@@ -122,17 +126,39 @@ impl Config {
                 return Err(self.wrong(key, problem, ""));
             }
         }
+        self.agents()?;
         // Only workers need an agent, so that only they report that it is missing.
         let mut worker = self.worker_config(Places::default());
-        if worker.agent.program.trim().is_empty() {
-            "none yet".clone_into(&mut worker.agent.program);
+        for agent in worker.agents.values_mut() {
+            if agent.program().trim().is_empty() {
+                "none yet".clone_into(&mut agent.program);
+            }
         }
         self.check_worker(&worker)
     }
 
+    /// The agents by name, and which of them do which jobs.
+    fn agents(&self) -> Result<(BTreeMap<ProfileName, AgentConfig>, Profiles), Error> {
+        agents::agents(&self.file, |key| self.origins.contains_key(key))
+            .map_err(|wrong| self.wrong(&wrong.key, wrong.problem, wrong.next))
+    }
+
+    /// The agents that jobs may use.
+    pub fn profiles(&self) -> Profiles {
+        self.agents().map(|(_, jobs)| jobs).unwrap_or_default()
+    }
+
+    /// What a person should change in the file although it works.
+    pub fn outdated(&self) -> Option<&'static str> {
+        let old = self.origins.keys().any(|key| key.starts_with("agent."));
+        old.then_some(
+            "the section [agent] is of an earlier version and still works; in [agents.NAME], several agents can take over from each other",
+        )
+    }
+
     fn check_worker(&self, worker: &worker::Config) -> Result<(), Error> {
         worker.validate().map_err(|error| {
-            let key = keys::of_worker(error.name);
+            let key = keys::of_worker(&error.name);
             self.wrong(key, format!("{key}: {}", error.problem), error.next)
         })
     }
@@ -294,10 +320,16 @@ impl Config {
             let frozen = self.frozen_prompts().map(|dir| dir.join(kind.as_str()));
             (!path.is_empty()).then(|| frozen.unwrap_or(PathBuf::from(path)))
         };
+        let transcript_limit = match self.origins.contains_key("agent.transcript_limit") {
+            true => agent.transcript_limit,
+            false => workers.transcript_limit,
+        };
+        // The config was checked when it was read.
+        let (agents, jobs) = self.agents().unwrap_or_default();
         worker::Config {
             places,
-            agent: agent.coding(),
-            testing_agent: agent.testing,
+            agents,
+            jobs,
             hooks: Hooks {
                 after_create: hooks.after_create,
                 before_run: hooks.before_run,
@@ -324,7 +356,7 @@ impl Config {
             pass_env: environment.pass_env,
             orphan_limit_ms: workers.orphan_limit.0,
             evidence: String::new(),
-            transcript_limit: agent.transcript_limit.0,
+            transcript_limit: transcript_limit.0,
             started_by_scheduler: false,
         }
     }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::worker::config::Driver;
 
 fn parse(text: &str) -> Result<Config, Error> {
     Config::parse(text, Path::new("config.toml"), "here".to_owned())
@@ -14,35 +15,136 @@ fn the_template_is_the_default() {
 #[test]
 fn the_template_mentions_every_key() {
     let template = parse(TEMPLATE).expect("the template is a good config");
+    // The section of earlier versions is read, but not advertised.
+    let advertised = |key: &str| !key.starts_with("agent.");
     for (key, _) in keys::flatten(&File::default()) {
         let origin = template.origin(&key);
-        assert!(matches!(origin, Origin::File(_)), "{key} is missing");
+        assert!(
+            matches!(origin, Origin::File(_)) || !advertised(&key),
+            "{key} is missing"
+        );
     }
-    // The section of the testing agent is there too, as a comment.
-    let commented = TEMPLATE.replace("\n#[", "\n[");
+    // The section of an agent is there too, as a comment.
     let mut uncommented = String::new();
     let mut inside = false;
-    for line in commented.lines() {
-        inside = if line.starts_with('[') {
-            line == "[agent.testing]"
-        } else {
-            inside
+    for line in TEMPLATE.lines() {
+        inside = match line.starts_with('[') || line.starts_with("#[") {
+            true => line == "#[agents.claude]",
+            false => inside,
         };
-        let line = if inside {
-            line.trim_start_matches('#')
-        } else {
-            line
-        };
-        uncommented.push_str(&format!("{line}\n"));
+        let key = line.strip_prefix('#').filter(|key| !key.starts_with(' '));
+        uncommented.push_str(key.filter(|_| inside).unwrap_or(line));
+        uncommented.push('\n');
     }
     let uncommented = uncommented.replace("program = \"\"", "program = \"x\"");
     let config = parse(&uncommented).expect("the commented section is good too");
-    for key in keys::flatten(&config.file) {
-        assert!(
-            matches!(config.origin(&key.0), Origin::File(_)),
-            "{key:?} is missing"
-        );
+    for (key, _) in keys::flatten(&config.file) {
+        let there = matches!(config.origin(&key), Origin::File(_));
+        assert!(there || !advertised(&key), "{key:?} is missing");
     }
+    let (name, agent) = config.file.agents.first_key_value().expect("an agent");
+    let expected = AgentConfig {
+        program: "x".to_owned(),
+        ..AgentConfig::default()
+    };
+    assert_eq!((name.as_str(), agent), ("claude", &expected));
+}
+
+#[test]
+fn naming_a_known_agent_is_enough_and_orders_are_checked() {
+    let worker = |text: &str| {
+        let config = parse(text).expect(text);
+        config.worker(&Project::at(Path::new("/p"))).expect(text)
+    };
+    let one = worker("agents.claude = { preset = \"claude\" }");
+    assert_eq!(one.jobs.to_string(), "coding: claude; testing: claude");
+    let (_, claude) = one.used_agents().next().expect("an agent");
+    assert_eq!(
+        (claude.program(), claude.driver),
+        ("claude", Driver::Claude)
+    );
+    let several = worker(
+        r#"
+        [agents.fast]
+        preset = "gemini"
+        model = "flash"
+        env.X = "1"
+        [agents.codex]
+        preset = "codex"
+        pass_env = ["MY_KEY"]
+        [agents.unused]
+        preset = "opencode"
+        [jobs]
+        coding = ["fast", "codex"]
+        testing = ["codex"]
+        "#,
+    );
+    let words = "coding: fast, then codex; testing: codex";
+    assert_eq!(several.jobs.to_string(), words);
+    let used: Vec<_> = several.used_agents().collect();
+    assert_eq!(used.len(), 2);
+    let (fast, codex) = (used[0].1, used[1].1);
+    assert_eq!(
+        (fast.model.as_str(), fast.args[0].as_str()),
+        ("flash", "--acp")
+    );
+    assert!(fast.env.contains_key("X") && fast.env.contains_key("GEMINI_CLI_NO_RELAUNCH"));
+    assert_eq!(codex.pass_env, ["MY_KEY"]);
+    let table = [
+        (
+            "agents.a = { }",
+            "agents.a.program: set a program or a preset",
+        ),
+        (
+            "agents.a = { preset = \"clod\" }",
+            ":1: agents.a.preset: \"clod\" is not one of claude, codex, gemini, opencode",
+        ),
+        (
+            "agents.\"a b\" = { preset = \"codex\" }",
+            ":1: agents.a b: choose a name of letters",
+        ),
+        ("agents.agent = { preset = \"codex\" }", "and not `agent`"),
+        (
+            "agents.a = { preset = \"codex\" }\nagents.b = { preset = \"claude\" }",
+            "jobs.coding: there are several agents; name them, the preferred one first",
+        ),
+        (
+            "agents.claude = { preset = \"claude\" }\njobs.coding = [\"clade\"]",
+            ":2: jobs.coding: there is no agent \"clade\"; did you mean \"claude\"?",
+        ),
+        (
+            "agents.x = { preset = \"claude\" }\njobs.testing = [\"x\", \"x\"]",
+            ":2: jobs.testing: \"x\" is there twice",
+        ),
+        (
+            "jobs.coding = [\"claude\"]",
+            ":1: jobs.coding: write a section [agents.claude]",
+        ),
+        (
+            "agent.program = \"a\"\nagents.x = { preset = \"claude\" }",
+            ":1: agent: is the section of earlier versions",
+        ),
+        (
+            "agents.x = { prest = \"claude\" }",
+            "unknown key `agents.x.prest`",
+        ),
+    ];
+    for (text, why) in table {
+        let error = parse(text).expect_err(text);
+        assert!(error.why.contains(why), "{text:?}: {error}");
+    }
+}
+
+#[test]
+fn configs_of_earlier_versions_are_read_with_a_note() {
+    let old = parse("[agent]\nprogram = \"x\"\n[agent.testing]\nprogram = \"y\"").expect("old");
+    assert!(
+        old.outdated()
+            .is_some_and(|note| note.contains("[agents.NAME]"))
+    );
+    let words = "coding: agent; testing: testing";
+    assert_eq!(old.profiles().to_string(), words);
+    assert_eq!(parse(TEMPLATE).expect("a template").outdated(), None);
 }
 
 #[test]
@@ -74,12 +176,16 @@ fn values_arrive_where_they_are_used() {
     assert_eq!(config.branch(), "crewlog/next");
     let project = Project::at(Path::new("/p"));
     let worker = config.worker(&project).expect("a good worker");
-    assert_eq!(worker.agent.program, "opencode");
+    let agent = |name: &str| worker.agents.get(&name.into()).expect("an agent");
+    assert_eq!(agent("agent").program, "opencode");
     assert_eq!(
-        worker.agent.env.get("OPENCODE_CONFIG").map(String::as_str),
+        agent("agent")
+            .env
+            .get("OPENCODE_CONFIG")
+            .map(String::as_str),
         Some("x")
     );
-    assert_eq!(worker.testing_agent().program, "judge");
+    assert_eq!(agent("testing").program, "judge");
     assert_eq!(worker.hooks.limit_ms, 5_000);
     assert_eq!(worker.orphan_limit_ms, 3_000);
     assert_eq!(worker.prompts.coding.as_deref(), Some(Path::new("ours.md")));
@@ -116,7 +222,7 @@ fn what_is_wrong_is_said_with_its_line() {
         (
             "zebra = 1",
             ":1: unknown key `zebra`",
-            "agent, cage, checks, environment, hooks",
+            "agent, agents, cage, checks, environment, hooks",
         ),
         (
             "[run]\nworker = \"1m\"",
@@ -213,7 +319,7 @@ fn what_is_wrong_is_said_with_its_line() {
         ),
         (
             "[agent]\ndriver = \"telepathy\"",
-            ":2: agent.driver: unknown variant `telepathy`, expected `acp` or `command`",
+            ":2: agent.driver: unknown variant `telepathy`, expected one of `acp`, `claude`, `codex`, `command`",
             "",
         ),
         (
@@ -332,16 +438,16 @@ fn sizes_are_read_and_shown() {
         ("\"2GiB\"", 2 << 30, "2GiB"),
     ];
     for (written, bytes, shown) in table {
-        let config = parse(&format!("[agent]\ntranscript_limit = {written}")).expect(written);
+        let config = parse(&format!("[workers]\ntranscript_limit = {written}")).expect(written);
         let entries = config.entries();
         let entry = entries
             .iter()
-            .find(|entry| entry.key == "agent.transcript_limit");
+            .find(|entry| entry.key == "workers.transcript_limit");
         assert_eq!(
             entry.map(|entry| entry.value.as_str()),
             Some(&*format!("{shown:?}"))
         );
-        assert_eq!(config.file.agent.transcript_limit, Bytes(bytes));
+        assert_eq!(config.file.workers.transcript_limit, Bytes(bytes));
     }
     for wrong in [
         "\"64 parsecs\"",
@@ -350,7 +456,10 @@ fn sizes_are_read_and_shown() {
         "\"1kB\"",
         "\"99999999999GiB\"",
     ] {
-        let error = parse(&format!("[agent]\ntranscript_limit = {wrong}")).expect_err(wrong);
-        assert!(error.why.contains(":2: agent.transcript_limit"), "{error}");
+        let error = parse(&format!("[workers]\ntranscript_limit = {wrong}")).expect_err(wrong);
+        assert!(
+            error.why.contains(":2: workers.transcript_limit"),
+            "{error}"
+        );
     }
 }

@@ -196,6 +196,7 @@ mod tests {
         let started = AttemptStarted {
             job: JobId(1),
             worker: WorkerId(1),
+            profile: None,
         };
         observer.happened(&recorded(1, 1, joined(70)), at(0));
         observer.happened(&recorded(2, 1, started), at(0));

@@ -67,9 +67,9 @@ pub fn piece(piece: &Piece, out: &Output) -> String {
     let mut page = Page::new(out);
     let tone = match piece.kind {
         Kind::Agent => Style::Plain,
-        Kind::Tool | Kind::Ask | Kind::Answer => Style::Note,
-        Kind::Failed | Kind::Complaint => Style::Warning,
-        Kind::Prompt | Kind::Thought | Kind::Output | Kind::Note => Style::Faint,
+        Kind::Tool | Kind::Plan => Style::Note,
+        Kind::Failed | Kind::Denied | Kind::Limit | Kind::Complaint => Style::Warning,
+        Kind::Prompt | Kind::Thought | Kind::Output | Kind::Note | Kind::End => Style::Faint,
     };
     let text = clean_lines(piece.text.trim_end());
     let mut lines: Vec<&str> = text.trim_start_matches('\n').lines().collect();

@@ -10,7 +10,7 @@ use crate::model::format;
 use crate::model::ids::Timestamp;
 use crate::model::settings::WorkerKind;
 use crate::model::state::GIVE_BACKS_MAX;
-use crate::model::trouble::TroubleKind;
+use crate::model::views::status::OutageView;
 use crate::model::views::status::{FeatureView, StatusView};
 use crate::model::views::timeline;
 use crate::protocol::{Live, LiveAttempt};
@@ -164,13 +164,12 @@ impl Writer<'_> {
             let text = format!("{} tried to {}{more}", last.actor, clean(&last.command));
             self.fact("refused", Style::Warning, &text);
         }
-        if let Some((until, reason)) = &view.limited {
-            let until = match until.0 {
-                u64::MAX => "until `scheduler resume`".to_owned(),
-                _ => format!("for another {}", format::duration(until.since_ms(self.now))),
-            };
-            let text = format!("the provider refuses {until}: {}", clean(reason));
-            self.fact("limited", Style::Warning, &text);
+        // After its end, only what a person must do is left of it.
+        let over = view.run.as_ref().is_none_or(|run| run.outcome.is_some());
+        for outage in &view.outages {
+            if outage.advice.is_some() || !over {
+                self.outage(outage);
+            }
         }
         if let Some(trouble) = &view.troubled {
             let (kind, reason) = (trouble.kind.as_str(), clean(&trouble.reason));
@@ -178,12 +177,27 @@ impl Writer<'_> {
                 "a problem ({kind}) holds up new attempts: {reason}; {}",
                 trouble.advice
             );
-            let whose = match trouble.kind {
-                TroubleKind::Provider => "provider",
-                _ => "machine",
-            };
-            self.fact(whose, Style::Warning, &text);
+            self.fact("machine", Style::Warning, &text);
         }
+    }
+
+    fn outage(&mut self, outage: &OutageView) {
+        let (name, reason) = (&outage.profile, clean(&outage.reason));
+        let name = match outage.profile.is_named() {
+            true => format!("{name} "),
+            false => String::new(),
+        };
+        let text = match (&outage.advice, outage.until) {
+            (Some(advice), _) => {
+                format!("{name}cannot be used: {reason}; {advice}, then `scheduler resume`")
+            }
+            (None, Some(until)) if until > self.now => {
+                let wait = format::duration(until.since_ms(self.now));
+                format!("{name}cannot be used, next try in {wait}: {reason}")
+            }
+            (None, _) => format!("{name}is being tried again: {reason}"),
+        };
+        self.fact("agent", Style::Warning, &text);
     }
 
     fn run(&self) -> (Style, String) {

@@ -173,6 +173,9 @@ fn parts(view: &View, now: Timestamp, load: Option<Load>) -> Vec<(Style, String)
     if let Some(kind) = view.troubled {
         warn(format!("held: {}", kind.as_str()));
     }
+    for profile in &view.outages {
+        warn(format!("{profile} out"));
+    }
     if view.merges_held {
         warn("merges held".to_owned());
     }

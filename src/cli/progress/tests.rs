@@ -65,7 +65,11 @@ impl Run {
             ready: 1,
         });
         let job = JobId(self.head);
-        self.record(AttemptStarted { job, worker });
+        self.record(AttemptStarted {
+            job,
+            worker,
+            profile: None,
+        });
         AttemptId(self.head)
     }
 

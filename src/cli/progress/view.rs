@@ -1,12 +1,13 @@
 //! The state behind a run's progress: a fold of events and of the workers' activity.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cli::text::{clean, width};
 use crate::model::event::{Event, Recorded};
 use crate::model::evidence::Usage;
 use crate::model::feature::Status;
 use crate::model::ids::{AttemptId, FeatureId, Timestamp};
+use crate::model::profile::ProfileName;
 use crate::model::settings::WorkerKind;
 use crate::model::state::State;
 use crate::model::trouble::TroubleKind;
@@ -80,7 +81,9 @@ pub struct View {
     pub paused: bool,
     /// Kind of the machine's problem that stops new attempts.
     pub troubled: Option<TroubleKind>,
-    /// The last attempt that met the problem.
+    /// Agents that cannot be used.
+    pub outages: BTreeSet<ProfileName>,
+    /// The last attempt that met a problem.
     excused: Option<AttemptId>,
     /// True while the scheduler is ending.
     pub draining: bool,
@@ -96,6 +99,7 @@ impl View {
             paused: state.paused.is_some(),
             merges_held: !state.notices.held.is_empty(),
             troubled: state.troubled.as_ref().map(|trouble| trouble.kind),
+            outages: state.outages().map(|(name, _)| name.clone()).collect(),
             ..Self::default()
         };
         for feature in state.features() {
@@ -131,8 +135,17 @@ impl View {
             Event::InputAnswered(it) => self.set(it.feature, self.retried_status(it.feature)),
             Event::UsageRecorded(it) => self.spent = self.spent.plus(it.usage),
             Event::RunPaused(_) => self.paused = true,
-            Event::RunResumed(_) => (self.paused, self.troubled) = (false, None),
-            Event::RunStarted(_) | Event::CrewRecovered(_) => self.troubled = None,
+            Event::RunResumed(_) => {
+                self.paused = false;
+                self.forget_troubles();
+            }
+            Event::RunStarted(_) => self.forget_troubles(),
+            Event::CrewRecovered(_) => self.troubled = None,
+            Event::ProviderLimited(it) => {
+                self.outages.insert(it.profile.clone());
+                self.excused = Some(it.attempt);
+            }
+            Event::ProfileRecovered(it) => drop(self.outages.remove(&it.profile)),
             Event::CrewTroubled(it) => {
                 self.troubled = Some(it.kind);
                 self.excused = Some(it.attempt);
@@ -141,6 +154,11 @@ impl View {
         }
         self.refresh();
         line
+    }
+
+    fn forget_troubles(&mut self) {
+        self.troubled = None;
+        self.outages.clear();
     }
 
     /// Folds an event, and describes it if it deserves a permanent line: outcomes do. With
@@ -152,11 +170,12 @@ impl View {
         (line.label.is_outcome() && !known && !counted).then_some(line)
     }
 
-    /// True for an event that says nothing new during a problem of the machine: that the problem
+    /// True for an event that says nothing new during a problem: that the problem
     /// persists, or that an attempt gave up because of it.
     fn is_repetition(&self, event: &Event) -> bool {
         match event {
             Event::CrewTroubled(_) => self.troubled.is_some(),
+            Event::ProviderLimited(it) => self.outages.contains(&it.profile),
             Event::AttemptReleased(it) => self.excused == Some(it.attempt),
             _ => false,
         }

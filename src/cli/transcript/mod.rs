@@ -1,14 +1,14 @@
-//! An attempt's transcript as text: who said and did what, and when.
+//! An attempt's session as text: who said and did what, and when.
 //!
-//! The file has what went through the agent's pipes, one JSON object per line. Messages of the Agent
-//! Client Protocol are shown as text; all other lines as they are.
-
-mod acp;
+//! It is read from the session's record. A session of an older version has none; then the lines of
+//! its transcript are shown as they are.
 
 use serde::Deserialize;
 
-/// Longest line of a transcript that is read. An agent's line has at most 1 MiB, and JSON takes at most
-/// six bytes for each of them.
+use crate::agent::record::{self, Entry};
+
+/// Longest line that is read. An entry is shorter; a transcript's line has at most 1 MiB, and JSON
+/// takes at most six bytes for each of them.
 pub const LINE_BYTES_MAX: usize = 8 << 20;
 
 /// Pieces of a text are joined up to this length.
@@ -29,13 +29,17 @@ pub enum Kind {
     Output,
     /// Output of a failed tool.
     Failed,
-    /// The agent asks for permission.
-    Ask,
-    /// The answer to a request for permission.
-    Answer,
+    /// The agent was denied something.
+    Denied,
+    /// The agent's plan.
+    Plan,
+    /// The provider limits the agent, or the agent repeats a request.
+    Limit,
     /// The agent's standard error.
     Complaint,
-    /// Anything else, such as the end of a turn or an error of the protocol.
+    /// The end of the session.
+    End,
+    /// Anything else.
     Note,
 }
 
@@ -49,14 +53,16 @@ impl Kind {
             Self::Tool => "tool",
             Self::Output => "output",
             Self::Failed => "failed",
-            Self::Ask => "asks",
-            Self::Answer => "answer",
+            Self::Denied => "denied",
+            Self::Plan => "plan",
+            Self::Limit => "limit",
             Self::Complaint => "stderr",
+            Self::End => "end",
             Self::Note => "note",
         }
     }
 
-    /// True for texts that agents send in pieces of a few words.
+    /// True for texts that are recorded line by line.
     fn comes_in_pieces(self) -> bool {
         matches!(self, Self::Agent | Self::Thought)
     }
@@ -73,7 +79,7 @@ pub struct Piece {
     pub text: String,
 }
 
-/// One line of the file.
+/// A line of a transcript, and of what its reader says about it.
 #[derive(Deserialize)]
 struct Row {
     #[serde(default)]
@@ -87,10 +93,9 @@ struct Row {
     note: Option<String>,
 }
 
-/// Reads a transcript line by line.
+/// Reads a record, or a transcript without one, line by line.
 #[derive(Debug, Default)]
 pub struct Reader {
-    acp: acp::Conversation,
     /// A text that the next piece may continue.
     open: Option<Piece>,
 }
@@ -99,7 +104,7 @@ impl Reader {
     /// Takes the next line of the file and returns the pieces that it completes, in order.
     pub fn line(&mut self, line: &str) -> Vec<Piece> {
         let mut out = Vec::new();
-        for piece in self.pieces(line) {
+        for piece in pieces(line) {
             match &mut self.open {
                 Some(open)
                     if open.kind == piece.kind
@@ -122,49 +127,94 @@ impl Reader {
     pub fn end(&mut self) -> Option<Piece> {
         self.open.take()
     }
+}
 
-    fn pieces(&mut self, line: &str) -> Vec<Piece> {
-        if line.trim().is_empty() {
-            return Vec::new();
-        }
-        let Ok(row) = serde_json::from_str::<Row>(line) else {
-            // The last line of a killed session may be incomplete.
-            let text = "this line of the transcript cannot be read".to_owned();
-            return vec![Piece {
-                at_ms: 0,
-                kind: Kind::Note,
-                text,
-            }];
-        };
-        let piece = |kind: Kind, text: String| Piece {
+fn pieces(line: &str) -> Vec<Piece> {
+    if line.trim().is_empty() {
+        return Vec::new();
+    }
+    if let Ok(row) = serde_json::from_str::<record::Row>(line) {
+        let piece = entry(row.entry).map(|(kind, text)| Piece {
             at_ms: row.t,
             kind,
             text,
-        };
-        if let Some(note) = row.note {
-            return vec![piece(Kind::Note, note)];
-        }
-        let from_agent = row.stream == "out";
-        let told = match row.stream.as_str() {
-            "err" => None,
-            _ => self.acp.message(&row.line, from_agent),
-        };
-        let mut pieces: Vec<Piece> = match (told, row.stream.as_str()) {
-            (Some(told), _) => told
-                .into_iter()
-                .map(|(kind, text)| piece(kind, text))
-                .collect(),
-            (None, "err") => vec![piece(Kind::Complaint, row.line)],
-            (None, "in") => vec![piece(Kind::Prompt, row.line)],
-            // A program's lines are whole, so each gets its line end back.
-            (None, _) => vec![piece(Kind::Agent, row.line + "\n")],
-        };
-        if row.cut > 0 {
-            let text = format!("{} more bytes of this line were not recorded", row.cut);
-            pieces.push(piece(Kind::Note, text));
-        }
-        pieces
+        });
+        return piece.into_iter().collect();
     }
+    let Ok(row) = serde_json::from_str::<Row>(line) else {
+        // The last line of a killed session may be incomplete.
+        let text = "this line of the record cannot be read".to_owned();
+        return vec![Piece {
+            at_ms: 0,
+            kind: Kind::Note,
+            text,
+        }];
+    };
+    let piece = |kind: Kind, text: String| Piece {
+        at_ms: row.t,
+        kind,
+        text,
+    };
+    if let Some(note) = row.note {
+        return vec![piece(Kind::Note, note)];
+    }
+    let mut pieces = vec![match row.stream.as_str() {
+        "err" => piece(Kind::Complaint, row.line),
+        "in" => piece(Kind::Prompt, row.line),
+        // A line is whole, so it gets its end back.
+        _ => piece(Kind::Agent, row.line + "\n"),
+    }];
+    if row.cut > 0 {
+        let text = format!("{} more bytes of this line were not recorded", row.cut);
+        pieces.push(piece(Kind::Note, text));
+    }
+    pieces
+}
+
+/// An entry as text; `None` if it says nothing to people.
+fn entry(entry: Entry) -> Option<(Kind, String)> {
+    Some(match entry {
+        Entry::Prompt { text } => (Kind::Prompt, text),
+        Entry::Started {
+            session_id,
+            model,
+            agent,
+        } => {
+            let agent = match agent.as_str() {
+                "" => "the agent".to_owned(),
+                agent => agent.to_owned(),
+            };
+            let model = model.map(|model| format!(", model {model}"));
+            let session = match session_id.as_str() {
+                "" => String::new(),
+                id => format!(", session {id}"),
+            };
+            let words = format!("{agent} is working{}{session}", model.unwrap_or_default());
+            (Kind::Note, words)
+        }
+        Entry::Text { text } => (Kind::Agent, text),
+        Entry::Thought { text } => (Kind::Thought, text),
+        Entry::ToolStart { title, .. } => (Kind::Tool, title),
+        Entry::ToolEnd {
+            ok: true, output, ..
+        } if output.trim().is_empty() => return None,
+        Entry::ToolEnd {
+            ok: true, output, ..
+        } => (Kind::Output, output),
+        Entry::ToolEnd {
+            ok: false, output, ..
+        } => (Kind::Failed, output),
+        Entry::Denied { what } => (Kind::Denied, what),
+        Entry::Plan { text } => (Kind::Plan, text),
+        Entry::Limit { .. } => (Kind::Limit, "the provider limits the agent".to_owned()),
+        Entry::Retry { reason } => (Kind::Limit, format!("the agent tries again: {reason}")),
+        Entry::Stderr { line } => (Kind::Complaint, line),
+        Entry::End { reason, .. } => (Kind::End, reason),
+        // Messages of an agent's own protocol say nothing to people; the transcript has them.
+        Entry::Raw { text } if text.starts_with('{') => return None,
+        Entry::Raw { text } => (Kind::Note, text),
+        Entry::Usage(_) | Entry::Unknown => return None,
+    })
 }
 
 #[cfg(test)]

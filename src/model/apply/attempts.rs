@@ -7,6 +7,7 @@ use crate::model::event::{
 use crate::model::evidence::Usage;
 use crate::model::feature::Status;
 use crate::model::ids::{AttemptId, FeatureId, JobId, Sequence, Timestamp, WorkerId};
+use crate::model::profile::ProfileName;
 use crate::model::report::Verdict;
 use crate::model::settings::WorkerKind;
 use crate::model::state::{Attempt, CLOSED_MAX, Closed, Job, State, Worker};
@@ -63,7 +64,10 @@ pub fn started(state: &mut State, recorded: &Recorded, event: &AttemptStarted) {
     if let Some(worker) = state.workers.get_mut(&event.worker) {
         worker.attempt = Some(id);
     }
+    let agent = state.starts_agent(job.kind, &job.features);
+    let unnamed = || agent.then(ProfileName::unnamed);
     let attempt = Attempt {
+        profile: event.profile.clone().or_else(unnamed),
         started: recorded.at,
         jumped_ms: state.jumped_ms,
         remaining: job.features.clone(),

@@ -125,7 +125,7 @@ pub fn retry_requested(state: &mut State, event: &RetryRequested) {
 }
 
 pub fn input_requested(state: &mut State, event: &InputRequested) {
-    state.provider_streak = 0;
+    state.judged(event.attempt);
     state.close_feature(event.attempt, event.feature);
     let Some(slot) = state.left(event.feature) else {
         return;

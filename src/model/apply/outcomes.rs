@@ -11,7 +11,7 @@ use crate::model::report::Verdict;
 use crate::model::state::{Broken, FAILURES_REMEMBERED, Feature, Merge, OpenMerge, State};
 
 pub fn merge_started(state: &mut State, event: &MergeStarted) {
-    state.provider_streak = 0;
+    state.judged(event.attempt);
     state.merge = Some(OpenMerge {
         attempt: event.attempt,
         onto: event.onto.clone(),
@@ -147,7 +147,7 @@ fn tally(state: &mut State, kind: FailureKind) {
 }
 
 pub fn failed(state: &mut State, event: &FeatureFailed) {
-    state.provider_streak = 0;
+    state.judged(event.attempt);
     tally(state, event.failure.kind);
     state.close_feature(event.attempt, event.feature);
     let Some(slot) = state.left(event.feature) else {

@@ -1,7 +1,7 @@
 //! Events of the run as a whole.
 
-use crate::model::event::{ProviderLimited, Recorded, RunFinished, RunStarted, SettingsChanged};
-use crate::model::state::{Limited, Notices, Run, State};
+use crate::model::event::{Recorded, RunFinished, RunStarted, SettingsChanged};
+use crate::model::state::{Notices, Run, State};
 
 pub fn started(state: &mut State, recorded: &Recorded, event: &RunStarted) {
     state.branch.clone_from(&event.branch);
@@ -15,8 +15,7 @@ pub fn started(state: &mut State, recorded: &Recorded, event: &RunStarted) {
         }
     }
     state.settings = event.settings.clone();
-    state.limited = None;
-    state.provider_streak = 0;
+    state.breakers.clear();
     state.notices = Notices {
         told: state.notices.told,
         ..Notices::default()
@@ -31,37 +30,14 @@ pub fn started(state: &mut State, recorded: &Recorded, event: &RunStarted) {
         finished: None,
         spent: Default::default(),
         budget_reached: false,
+        merged_before: state.tally.merged,
     });
 }
 
 pub fn resumed(state: &mut State) {
     state.paused = None;
-    state.limited = None;
-    state.provider_streak = 0;
+    state.breakers.clear();
     state.troubled = None;
-}
-
-pub fn limited(state: &mut State, recorded: &Recorded, event: &ProviderLimited) {
-    if let Some(open) = state.attempts.get_mut(&event.attempt) {
-        open.excused = true;
-    }
-    let before = state.limited.take();
-    let streak = before.as_ref().map_or(0, |before| before.streak);
-    let streak = streak.max(state.provider_streak);
-    let fresh = Limited {
-        until: event.until,
-        since: recorded.sequence,
-        kind: event.kind,
-        reason: event.reason.clone(),
-        streak: streak.saturating_add(1),
-    };
-    // An attempt from before the refusal met the same one; the longer wait holds.
-    state.limited = Some(match before {
-        Some(before) if event.attempt.0 < before.since.0 && before.until >= event.until => before,
-        Some(before) if event.attempt.0 < before.since.0 => Limited { streak, ..fresh },
-        _ => fresh,
-    });
-    state.provider_streak = state.limited.as_ref().map_or(0, |limited| limited.streak);
 }
 
 pub fn settings_changed(state: &mut State, event: &SettingsChanged) {

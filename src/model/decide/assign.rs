@@ -9,7 +9,8 @@ use crate::model::event::{
 use crate::model::feature::Status;
 use crate::model::ids::{FeatureId, JobId, Timestamp, WorkerId};
 use crate::model::load::Load;
-use crate::model::remaining::provider_allows;
+use crate::model::profile::ProfileName;
+use crate::model::remaining::may_use;
 use crate::model::settings::WorkerKind;
 use crate::model::state::{Feature, State};
 
@@ -23,7 +24,7 @@ fn idle(
     id: WorkerId,
     kind: WorkerKind,
     limit: u32,
-    (any, agent): (bool, bool),
+    (any, profile): (bool, Option<&ProfileName>),
 ) -> Result<(), Rejection> {
     if !planted!(TestAfterEnd) {
         state.open_run().ok_or(Rejection::NoRun)?;
@@ -40,7 +41,9 @@ fn idle(
         Err(stale("the worker must wait before its next job"))
     } else if state.paused.is_some() && !planted!(PauseIgnored) {
         Err(stale("the run is paused"))
-    } else if agent && !provider_allows(state, now) {
+    } else if profile.is_some_and(|it| !state.profiles.of(kind).contains(it)) {
+        Err(stale("the agent is not for such jobs"))
+    } else if profile.is_some_and(|it| !may_use(state, now, it)) {
         Err(stale("the provider refuses or fails"))
     } else if state.is_held_by_trouble(now) && !planted!(TroubleIgnored) {
         Err(stale("a problem of the machine holds up new attempts"))
@@ -81,6 +84,7 @@ fn job<'a>(
 pub struct Fits<'a> {
     worker: WorkerId,
     first: &'a Feature,
+    profile: Option<ProfileName>,
 }
 
 pub fn coding_fits<'a>(
@@ -88,9 +92,11 @@ pub fn coding_fits<'a>(
     now: Timestamp,
     worker: WorkerId,
     features: &[FeatureId],
+    profile: &ProfileName,
 ) -> Result<Fits<'a>, Rejection> {
     let limit = state.settings.max_concurrency;
-    idle(state, now, worker, WorkerKind::Coding, limit, (false, true))?;
+    let wants = (false, Some(profile));
+    idle(state, now, worker, WorkerKind::Coding, limit, wants)?;
     let first = job(state, features, |feature| {
         let workable = matches!(feature.status, Status::Pending | Status::Regressed);
         if !workable || state.unmet(feature.id) > 0 || feature.not_before > now {
@@ -101,7 +107,12 @@ pub fn coding_fits<'a>(
         }
         Ok(())
     })?;
-    Ok(Fits { worker, first })
+    let profile = Some(profile.clone());
+    Ok(Fits {
+        worker,
+        first,
+        profile,
+    })
 }
 
 pub fn coding(
@@ -121,7 +132,7 @@ pub fn coding(
         runners_up: runners_up.iter().take(RUNNERS_UP_MAX).copied().collect(),
         ready,
     };
-    vec![assigned.into(), reserve(state, fits.worker)]
+    vec![assigned.into(), reserve(state, fits)]
 }
 
 pub fn testing_fits<'a>(
@@ -130,9 +141,12 @@ pub fn testing_fits<'a>(
     worker: WorkerId,
     features: &[FeatureId],
     last: bool,
+    profile: Option<&ProfileName>,
 ) -> Result<Fits<'a>, Rejection> {
     let limit = state.settings.testing;
-    let agent = state.starts_agent(WorkerKind::Testing, features);
+    if profile.is_some() != state.starts_agent(WorkerKind::Testing, features) {
+        return Err(stale("whether the test starts an agent has changed"));
+    }
     // The last tests are anybody's.
     idle(
         state,
@@ -140,7 +154,7 @@ pub fn testing_fits<'a>(
         worker,
         WorkerKind::Testing,
         limit,
-        (last, agent),
+        (last, profile),
     )?;
     let first = job(state, features, |feature| {
         if feature.status != Status::Passing {
@@ -152,7 +166,12 @@ pub fn testing_fits<'a>(
         }
         Ok(())
     })?;
-    Ok(Fits { worker, first })
+    let profile = profile.cloned();
+    Ok(Fits {
+        worker,
+        first,
+        profile,
+    })
 }
 
 pub fn testing(
@@ -173,11 +192,15 @@ pub fn testing(
         terms,
         runners_up: runners_up.iter().take(RUNNERS_UP_MAX).copied().collect(),
     };
-    vec![assigned.into(), reserve(state, fits.worker)]
+    vec![assigned.into(), reserve(state, fits)]
 }
 
 /// The reservation follows the assignment in the same batch, so its job is the next event.
-fn reserve(state: &State, worker: WorkerId) -> Event {
-    let job = JobId(state.sequence.next().0);
-    AttemptStarted { job, worker }.into()
+fn reserve(state: &State, fits: Fits<'_>) -> Event {
+    let started = AttemptStarted {
+        job: JobId(state.sequence.next().0),
+        worker: fits.worker,
+        profile: fits.profile,
+    };
+    started.into()
 }

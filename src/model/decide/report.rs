@@ -6,8 +6,7 @@ use crate::model::command::Rejection;
 use crate::model::end_reason::EndReason;
 use crate::model::event::{
     AttemptNoted, AttemptReleased, BudgetReached, Event, FeatureFailed, InputRequested,
-    LateResultIgnored, ProviderLimited, RegressionFound, TestInconclusive, TestPassed,
-    UsageRecorded,
+    LateResultIgnored, RegressionFound, TestInconclusive, TestPassed, UsageRecorded,
 };
 use crate::model::evidence::{Failure, FailureKind, Usage};
 use crate::model::feature::{FeatureSpec, Status};
@@ -15,7 +14,7 @@ use crate::model::ids::{AttemptId, CommitId, FeatureId, Timestamp};
 use crate::model::report::{Mergeable, Report, TestVerdict};
 use crate::model::settings::WorkerKind;
 use crate::model::state::{Attempt, Feature, State};
-use crate::model::trouble::{Stage, Trouble, provider_backoff_ms};
+use crate::model::trouble::{Stage, Trouble};
 
 /// Questions are shown to people completely.
 const QUESTION_BYTES_MAX: usize = 64 * 1024;
@@ -23,10 +22,6 @@ const QUESTION_BYTES_MAX: usize = 64 * 1024;
 const SUSPECTS_MAX: usize = 64;
 /// Notes of one report that are kept; a worker has one or two.
 const NOTES_MAX: usize = 4;
-/// One that says when is believed, but for a time that has passed already or is a mistake: it is
-/// asked again after a second at the earliest, and after eight days (limits are by the week).
-const LIMIT_MS_MIN: u64 = 1_000;
-const LIMIT_MS_MAX: u64 = 8 * 86_400_000;
 
 struct Reported<'a> {
     state: &'a State,
@@ -70,11 +65,12 @@ pub fn report(
     };
     // Whatever its result, the machine allowed it to get there.
     let over = outcome.iter().any(trouble::is_outcome);
-    events.extend(
-        trouble::recover(state, attempt)
-            .into_iter()
-            .filter(|_| over),
-    );
+    let answered = outcome.iter().any(|event| trouble::is_answer(state, event));
+    let recovered = trouble::recover(state, attempt).into_iter();
+    events.extend(recovered.filter(|event| match event {
+        Event::ProfileRecovered(_) => answered,
+        _ => over,
+    }));
     events.extend(outcome);
     Ok(events)
 }
@@ -249,33 +245,8 @@ impl Reported<'_> {
     }
 
     fn limited(&self, failure: &Failure, until: Option<Timestamp>) -> Option<Event> {
-        let until = match failure.kind {
-            FailureKind::ProviderRefused => Timestamp(u64::MAX),
-            FailureKind::ProviderLimited => {
-                let before = self.state.limited.as_ref();
-                let streak = before.map_or(0, |limited| limited.streak);
-                let streak = streak.max(self.state.provider_streak);
-                let backoff = |streak| provider_backoff_ms(streak, self.jitter);
-                let wait = match until {
-                    // The first time it is believed. A streak of limits that end at once is one
-                    // that does not end.
-                    Some(until) if streak == 0 => until.since_ms(self.now).max(LIMIT_MS_MIN),
-                    Some(until) => until.since_ms(self.now).max(backoff(streak - 1)),
-                    None => backoff(streak),
-                };
-                self.now.plus_ms(wait.min(LIMIT_MS_MAX))
-            }
-            _ => return None,
-        };
-        Some(
-            ProviderLimited {
-                attempt: self.attempt,
-                kind: failure.kind,
-                until,
-                reason: clip(&failure.reason, Failure::REASON_BYTES_MAX).to_owned(),
-            }
-            .into(),
-        )
+        let (state, now, attempt) = (self.state, self.now, self.attempt);
+        trouble::refused(state, now, attempt, failure, until, self.jitter)
     }
 
     /// The machine is to blame, unless all the others get further: then this job is.

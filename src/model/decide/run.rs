@@ -9,6 +9,7 @@ use crate::model::command::{Rejection, SettingChange};
 use crate::model::config::{CHANGES_MAX, ConfigChange};
 use crate::model::end_reason::EndReason;
 use crate::model::ending;
+use crate::model::event::ProfilesSet;
 use crate::model::event::{
     AttemptLost, BranchMoved, BudgetReached, ClockJumped, CommandRefused, ConfigRecorded, Event,
     HeadMoved, MergesHeld, ProcessIdentity, RunFinished, RunOutcome, RunPaused, RunResumed,
@@ -17,6 +18,7 @@ use crate::model::event::{
 use crate::model::evidence::Failure;
 use crate::model::feature::Status;
 use crate::model::ids::{AttemptId, CommitId, ContentHash, Timestamp, WorkerId};
+use crate::model::profile::Profiles;
 use crate::model::remaining::{is_stuck, nobody_at_work};
 use crate::model::settings::{Settings, WorkerKind};
 use crate::model::state::State;
@@ -220,6 +222,14 @@ pub fn note_jump(state: &State, by_ms: u64) -> Vec<Event> {
     }
 }
 
+pub fn set_profiles(state: &State, profiles: &Profiles) -> Vec<Event> {
+    let profiles = profiles.clone();
+    match state.profiles == profiles {
+        true => Vec::new(),
+        false => vec![ProfilesSet { profiles }.into()],
+    }
+}
+
 pub fn pause(state: &State, reason: &str) -> Vec<Event> {
     if state.paused.is_some() {
         return Vec::new();
@@ -229,7 +239,7 @@ pub fn pause(state: &State, reason: &str) -> Vec<Event> {
 }
 
 pub fn resume(state: &State) -> Vec<Event> {
-    if state.paused.is_none() && state.limited.is_none() && state.troubled.is_none() {
+    if state.paused.is_none() && state.outages().next().is_none() && state.troubled.is_none() {
         return Vec::new();
     }
     vec![RunResumed {}.into()]

@@ -23,8 +23,10 @@ pub fn testing(
         return None;
     }
     let last = !coding_remains(state);
-    let agents = world.lets_out_agents(state, now);
-    let fits = |id: FeatureId| agents || !state.starts_agent(WorkerKind::Testing, &[id]);
+    let agent = world.agent(state, now, WorkerKind::Testing);
+    let needs = |ids: &[FeatureId]| state.starts_agent(WorkerKind::Testing, ids);
+    let fits = |id: FeatureId| agent.is_some() || !needs(&[id]);
+    let profile = |ids: &[FeatureId]| agent.clone().filter(|_| needs(ids));
     let tester = idle(state, now, world, WorkerKind::Testing);
     // When nothing is left to code, any worker verifies: a run of coding workers alone ends
     // verified as well, and nobody waits for a testing worker that nobody started.
@@ -45,6 +47,7 @@ pub fn testing(
         let terms = terms(state, now, *features.first()?);
         return Some(Command::AssignTest {
             worker,
+            profile: profile(&features),
             features,
             last,
             draw: 0,
@@ -59,6 +62,7 @@ pub fn testing(
     let (first, terms) = drawn(&sample, draw)?;
     Some(Command::AssignTest {
         worker,
+        profile: profile(&[first]),
         features: vec![first],
         last,
         draw,

@@ -77,6 +77,7 @@ pub fn started(job: u64, worker: u64) -> Event {
     AttemptStarted {
         job: JobId(job),
         worker: WorkerId(worker),
+        profile: None,
     }
     .into()
 }

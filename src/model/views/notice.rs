@@ -9,8 +9,8 @@ use crate::model::clip::clip_clean;
 use crate::model::event::{Event, ProviderLimited, Recorded};
 use crate::model::format;
 use crate::model::ids::{AttemptId, FeatureId, Sequence, Timestamp};
+use crate::model::profile::ProfileName;
 use crate::model::state::State;
-use crate::model::trouble::TroubleKind;
 
 /// Most bytes of a notice's text: a phone shows less, and the log has all of it.
 const TEXT_BYTES_MAX: usize = 2_000;
@@ -92,20 +92,19 @@ pub struct NoticeFold {
     failed: Option<(FeatureId, String)>,
     /// The provider limits or refuses, and whether it does so until a person acts. One outage is one
     /// notice, however many attempts meet it.
-    limited: Option<bool>,
+    limited: BTreeMap<ProfileName, bool>,
 }
 
 impl NoticeFold {
     /// A fold that continues from `state`.
     pub fn after(state: &State) -> Self {
         let names = state.features().map(|it| (it.id, it.spec.name.clone()));
-        let troubled = state.troubled.as_ref();
-        let fails = troubled.is_some_and(|it| it.kind == TroubleKind::Provider);
-        let limited = state.limited.as_ref().map(|limited| !limited.ends());
+        let limited = state.outages();
+        let limited = limited.map(|(profile, outage)| (profile.clone(), !outage.ends()));
         Self {
             names: names.collect(),
             failed: None,
-            limited: limited.or(fails.then_some(false)),
+            limited: limited.collect(),
         }
     }
 
@@ -130,13 +129,16 @@ impl NoticeFold {
             Event::FeatureFailed(it) => {
                 let words = format!("{}: {}", it.failure.kind.as_str(), it.failure.reason);
                 self.failed = Some((it.feature, words));
-                self.limited = None;
+                self.limited.clear();
             }
             // An agent got through to its provider.
             Event::MergeStarted(_) | Event::FeaturePassed(_) | Event::InputRequested(_) => {
-                self.limited = None;
+                self.limited.clear();
             }
-            Event::CrewRecovered(_) | Event::RunResumed(_) => self.limited = None,
+            Event::ProfileRecovered(it) => {
+                self.limited.remove(&it.profile);
+            }
+            Event::RunResumed(_) => self.limited.clear(),
             _ => {}
         }
         notice
@@ -196,19 +198,6 @@ impl NoticeFold {
                 })
             }
             Event::ProviderLimited(it) => self.limited(it, plain),
-            Event::CrewTroubled(it)
-                if it.kind == TroubleKind::Provider && self.limited.is_none() =>
-            {
-                self.limited = Some(false);
-                Some(Notice {
-                    attempt: Some(it.attempt),
-                    ..plain(
-                        NoticeKind::Limited,
-                        "the provider does not work; the run tries again by itself".to_owned(),
-                        &it.reason,
-                    )
-                })
-            }
             _ => None,
         }
     }
@@ -219,10 +208,11 @@ impl NoticeFold {
         plain: impl Fn(NoticeKind, String, &str) -> Notice,
     ) -> Option<Notice> {
         let forever = it.until.0 == u64::MAX;
-        if self.limited.is_some_and(|known| known || !forever) {
+        let known = self.limited.get(&it.profile);
+        if known.is_some_and(|known| *known || !forever) {
             return None;
         }
-        self.limited = Some(forever);
+        self.limited.insert(it.profile.clone(), forever);
         let (title, next) = match forever {
             true => (
                 "the provider refuses; the run waits for you",
@@ -283,12 +273,12 @@ mod tests {
     use crate::model::event::*;
     use crate::model::evidence::{Failure, FailureKind, Usage};
     use crate::model::settings::WorkerKind;
-    use crate::model::trouble::Stage;
     use crate::model::views::fixtures::*;
 
     fn limited(log: &mut Log, attempt: u64, until: u64) {
         log.record(ProviderLimited {
             attempt: AttemptId(attempt),
+            profile: ProfileName("claude".to_owned()),
             kind: FailureKind::ProviderLimited,
             until: Timestamp(until),
             reason: "429".to_owned(),
@@ -347,14 +337,6 @@ mod tests {
             limited(&mut log, attempt, 9_000);
         }
         assert_eq!(told(&log).len(), 1);
-        log.record(CrewTroubled {
-            attempt: AttemptId(13),
-            kind: TroubleKind::Provider,
-            stage: Stage::Session,
-            until: Timestamp(1),
-            reason: "silence".to_owned(),
-        });
-        assert_eq!(told(&log).len(), 1, "still the same outage");
         // A person is needed: that is news, once.
         limited(&mut log, 14, u64::MAX);
         limited(&mut log, 15, u64::MAX);

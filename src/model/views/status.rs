@@ -6,11 +6,15 @@ use serde::Serialize;
 
 use crate::model::config::ConfigChange;
 use crate::model::derived_status::{Chain, DerivedStatus, DerivedStatuses};
+use crate::model::ending::refusal_advice;
 use crate::model::event::{BranchMoved, RankTerms, RunOutcome};
+use crate::model::evidence::FailureKind;
 use crate::model::evidence::Usage;
 use crate::model::ids::{AttemptId, CommitId, FeatureId, Sequence, Timestamp};
+use crate::model::profile::ProfileName;
 use crate::model::remaining::{unverified_count, unverified_words};
 use crate::model::settings::WorkerKind;
+use crate::model::state::Outage;
 use crate::model::state::{Feature, Refused, State, Tally};
 use crate::model::trouble::TroubleKind;
 
@@ -40,8 +44,8 @@ pub struct StatusView {
     pub moved: Option<(Timestamp, BranchMoved)>,
     /// Why the run is paused; `None` if it is not.
     pub paused: Option<String>,
-    /// End of the provider's limit and its message, if there is one.
-    pub limited: Option<(Timestamp, String)>,
+    /// Agents that cannot be used, by name.
+    pub outages: Vec<OutageView>,
     /// The machine's problem that stops new attempts, if there is one.
     pub troubled: Option<TroubleView>,
     /// Number of passing features that were not verified at `head`.
@@ -97,6 +101,25 @@ pub struct TroubleView {
     /// When the next probe may start.
     pub until: Timestamp,
     /// Number of attempts in a row that met it.
+    pub streak: u32,
+}
+
+/// An agent that cannot be used.
+#[derive(Clone, Debug, Serialize)]
+pub struct OutageView {
+    /// Name of its profile.
+    pub profile: ProfileName,
+    /// Class of the failure.
+    pub kind: FailureKind,
+    /// What the agent or its provider says.
+    pub reason: String,
+    /// What a person must do; `None` if it ends by itself.
+    pub advice: Option<String>,
+    /// When the first attempt met it.
+    pub began: Timestamp,
+    /// When it is tried again; `None` if a person must act first.
+    pub until: Option<Timestamp>,
+    /// Number of sessions in a row that failed.
     pub streak: u32,
 }
 
@@ -193,11 +216,7 @@ pub fn status(state: &State, now: Timestamp) -> StatusView {
         held: state.notices.held.clone(),
         moved: state.notices.moved.clone(),
         paused: state.paused.clone(),
-        limited: state
-            .limited
-            .as_ref()
-            .filter(|limited| limited.until > now)
-            .map(|limited| (limited.until, limited.reason.clone())),
+        outages: outages(state),
         troubled: state.troubled.as_ref().map(|trouble| TroubleView {
             kind: trouble.kind,
             reason: trouble.reason.clone(),
@@ -224,6 +243,19 @@ pub fn status(state: &State, now: Timestamp) -> StatusView {
         spent: state.spent,
         tally: state.tally.clone(),
     }
+}
+
+fn outages(state: &State) -> Vec<OutageView> {
+    let view = |(profile, outage): (&ProfileName, &Outage)| OutageView {
+        profile: profile.clone(),
+        kind: outage.kind,
+        reason: outage.reason.clone(),
+        advice: (!outage.ends()).then(|| refusal_advice(profile, outage.kind)),
+        began: outage.began,
+        until: outage.ends().then_some(outage.until),
+        streak: state.streak(profile),
+    };
+    state.outages().map(view).collect()
 }
 
 fn attempts(state: &State, now: Timestamp) -> Vec<AttemptView> {

@@ -7,18 +7,22 @@ use serde::de::DeserializeOwned;
 
 use super::body_options;
 use crate::model::event::{
-    AttemptLost, AttemptReleased, Event, EventKind, JobCancelled, RunStarted, SettingsChanged,
-    WorkerLeft,
+    AttemptLost, AttemptReleased, AttemptStarted, Event, EventKind, JobCancelled, ProviderLimited,
+    RunStarted, SettingsChanged, WorkerLeft,
 };
-use crate::model::ids::{AttemptId, CommitId, WorkerId};
+use crate::model::evidence::FailureKind;
+use crate::model::ids::{AttemptId, CommitId, JobId, Timestamp, WorkerId};
+use crate::model::profile::ProfileName;
 use crate::model::settings::Settings;
 
 /// Decodes a body of an older shape; `None` if it never existed.
 pub fn read(kind: EventKind, body: &[u8]) -> Option<bincode::Result<Event>> {
     match (kind.number, kind.version) {
         (13, 1) => Some(old::<JobCancelledV1>(body)),
+        (20, 1) => Some(old::<AttemptStartedV1>(body)),
         (21, 1) => Some(old::<AttemptReleasedV1>(body)),
         (22, 1) => Some(old::<AttemptLostV1>(body)),
+        (51, 1) => Some(old::<ProviderLimitedV1>(body)),
         (62, 1) => Some(old::<WorkerLeftV1>(body)),
         (60, 1) => Some(old::<RunStartedV1>(body)),
         (63, 1) => Some(old::<SettingsChangedV1>(body)),
@@ -28,6 +32,46 @@ pub fn read(kind: EventKind, body: &[u8]) -> Option<bincode::Result<Event>> {
 
 fn old<Old: DeserializeOwned + Into<Event>>(body: &[u8]) -> bincode::Result<Event> {
     body_options().deserialize::<Old>(body).map(Into::into)
+}
+
+/// Before there were profiles.
+#[derive(Deserialize)]
+struct AttemptStartedV1 {
+    job: JobId,
+    worker: WorkerId,
+}
+
+impl From<AttemptStartedV1> for Event {
+    fn from(old: AttemptStartedV1) -> Self {
+        let started = AttemptStarted {
+            job: old.job,
+            worker: old.worker,
+            profile: None,
+        };
+        started.into()
+    }
+}
+
+/// Before there were profiles.
+#[derive(Deserialize)]
+struct ProviderLimitedV1 {
+    attempt: AttemptId,
+    kind: FailureKind,
+    until: Timestamp,
+    reason: String,
+}
+
+impl From<ProviderLimitedV1> for Event {
+    fn from(old: ProviderLimitedV1) -> Self {
+        let limited = ProviderLimited {
+            attempt: old.attempt,
+            profile: ProfileName::unnamed(),
+            kind: old.kind,
+            until: old.until,
+            reason: old.reason,
+        };
+        limited.into()
+    }
 }
 
 /// Before reasons were data.

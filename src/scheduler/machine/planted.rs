@@ -33,6 +33,7 @@ impl Machine {
         };
         let command = Command::AssignTest {
             worker,
+            profile: (state.starts_agent(WorkerKind::Testing, &[feature])).then(Default::default),
             features: vec![feature],
             last: false,
             draw: 0,

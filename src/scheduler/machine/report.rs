@@ -37,15 +37,16 @@ impl Machine {
         if self.is_merging(attempt) {
             // git decides, and the answer follows. Any other report of the attempt waits for that.
             match state.remembered().get(command) {
-                Some(_) => self.merges.queue.began(attempt, worker, command),
+                Some(_) => self.merges.queue.repeated(attempt, worker, command),
                 None => self.merges.queue.wait(waiting),
             }
             return;
         }
         bound(open, &mut waiting.report.report);
         let called_off = open.cancelled.is_some();
-        if state.uses_agent(attempt) {
-            self.workless.look_at(&mut waiting.report);
+        if let Some(profile) = state.profile_of(attempt).cloned() {
+            let workless = self.workless.entry(profile).or_default();
+            workless.look_at(&mut waiting.report);
         }
         let state = self.core.state();
         let finished = matches!(waiting.report.report, Report::Mergeable(_));

@@ -44,6 +44,7 @@ fn offer(state: &State, attempt: AttemptId, open: &Attempt) -> JobOffer {
         job: open.job.id,
         attempt,
         kind: open.job.kind,
+        profile: open.profile.clone(),
         attempt_number: open.job.attempt_number,
         base: open.job.base.clone(),
         branch: state.branch.clone(),

@@ -4,7 +4,8 @@ use super::{Machine, Now};
 use crate::model::command::Command;
 use crate::model::ids::AttemptId;
 use crate::model::plan::trouble as plan;
-use crate::model::trouble::{self, TroubleKind};
+use crate::model::settings::WorkerKind;
+use crate::model::trouble;
 use crate::protocol::Phase;
 
 impl Machine {
@@ -34,20 +35,23 @@ impl Machine {
     pub(super) fn got_to(&mut self, now: Now, attempt: AttemptId, phase: Phase, steps: u32) {
         self.agent_shows(attempt, phase, steps);
         let state = self.core.state();
-        let answers = state.uses_agent(attempt) && (steps > 0 || phase > Phase::Session);
-        let machine = state.troubled.as_ref().is_some_and(|open| {
-            let further = match open.kind {
-                TroubleKind::Provider => answers,
-                _ => stage(phase) > open.stage,
-            };
-            open.is_probe(attempt) && further
-        });
-        let limited = state.limited.as_ref();
-        let provider =
-            answers && limited.is_some_and(|limited| limited.is_probe(attempt) && limited.ends());
-        if machine || provider {
+        let machine = state.troubled.as_ref();
+        let machine = machine.is_some_and(|it| it.is_probe(attempt) && stage(phase) > it.stage);
+        let answers = steps > 0 || self.is_session_over(attempt, phase);
+        let outage = state.profile_of(attempt).and_then(|it| state.outage(it));
+        let over = outage.is_some_and(|it| answers && it.is_probe(attempt) && it.ends());
+        if over || machine {
             self.record(now, &Command::Recover { attempt });
         }
+    }
+}
+
+impl Machine {
+    /// Whether the phase shows that the agent's session is over. A test runs its checks first.
+    pub(super) fn is_session_over(&self, attempt: AttemptId, phase: Phase) -> bool {
+        let open = self.core.state().attempts().get(&attempt);
+        let coding = open.is_some_and(|open| open.job.kind == WorkerKind::Coding);
+        coding && phase > Phase::Session
     }
 }
 

@@ -1,5 +1,6 @@
 //! One attempt on its way from the job to the report.
 
+mod clock;
 mod next;
 mod stage;
 
@@ -13,6 +14,7 @@ use crate::protocol::{Holding, JobOffer, Phase};
 use crate::worker::outcome::{self, FeatureChecks, RebasedCommit, SessionResult};
 
 use super::{Done, Effect, HookPoint, Leftover, Machine, Step, StepKind};
+use clock::WorkClock;
 use next::Next;
 pub(super) use stage::{Ending, Interrupted, RecordStep, Stage, TIDY_LIMIT_MS, TidyStep, WorkStep};
 
@@ -31,14 +33,6 @@ pub(super) struct Attempt {
     /// The phase of the last step of the work.
     got_to: Phase,
     found: Findings,
-}
-
-/// The time that an attempt may work. It stands still while a result waits for its answer.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct WorkClock {
-    /// When its time is up, while it runs.
-    deadline: Option<Timestamp>,
-    left_ms: u64,
 }
 
 /// What the agent has left in the worktree.
@@ -64,41 +58,6 @@ struct Findings {
     session: Option<SessionResult>,
     /// What the attempt has used in all.
     usage: Usage,
-}
-
-impl WorkClock {
-    fn running(now: Timestamp, limit_ms: u64) -> Self {
-        Self {
-            deadline: Some(now.plus_ms(limit_ms)),
-            left_ms: limit_ms,
-        }
-    }
-
-    fn stopped() -> Self {
-        Self {
-            deadline: None,
-            left_ms: 0,
-        }
-    }
-
-    pub(super) fn stop(&mut self, now: Timestamp) {
-        if let Some(deadline) = self.deadline.take() {
-            self.left_ms = deadline.since_ms(now);
-        }
-    }
-
-    fn go_on(&mut self, now: Timestamp) {
-        self.deadline = Some(now.plus_ms(self.left_ms));
-    }
-
-    /// Whether its time is up; true once.
-    pub(super) fn ran_out(&mut self, now: Timestamp) -> bool {
-        let over = self.deadline.take_if(|deadline| now >= *deadline).is_some();
-        if over {
-            self.left_ms = 0;
-        }
-        over
-    }
 }
 
 impl Attempt {
@@ -143,7 +102,7 @@ impl Attempt {
 
     pub(super) fn enter(&mut self, stage: Stage) {
         if let Stage::Working { step, .. } | Stage::Settling { step, .. } = &self.stage {
-            self.got_to = step.phase();
+            self.got_to = self.phase_of(step);
         }
         self.stage = stage;
     }
@@ -168,6 +127,18 @@ impl Attempt {
     /// What it has used in all so far.
     pub(super) fn usage(&self) -> Usage {
         self.found.usage
+    }
+
+    /// Whether an agent is or was at work.
+    pub(super) fn has_session(&self) -> bool {
+        let running = matches!(
+            &self.stage,
+            Stage::Working {
+                step: WorkStep::Session { .. },
+                ..
+            }
+        );
+        running || self.found.session.is_some()
     }
 
     /// Whether a session has ended without any work.
@@ -202,7 +173,7 @@ impl Attempt {
     }
 
     pub(super) fn deadline(&self) -> Option<Timestamp> {
-        let times = [self.clock.deadline, self.stage.due()];
+        let times = [self.clock.deadline(), self.stage.due()];
         times.into_iter().flatten().min()
     }
 
@@ -217,9 +188,19 @@ impl Attempt {
                 // stopped it is over.
                 _ => self.got_to,
             },
-            Stage::Working { step, .. } | Stage::Settling { step, .. } => step.phase(),
+            Stage::Working { step, .. } | Stage::Settling { step, .. } => self.phase_of(step),
         };
         Some((self.id, phase))
+    }
+
+    /// The phase of a step. An agent that has done nothing gets no further than its session, because
+    /// a phase beyond it says that its provider answers.
+    fn phase_of(&self, step: &WorkStep) -> Phase {
+        let phase = step.phase();
+        match self.is_workless() {
+            true => phase.min(Phase::Session),
+            false => phase,
+        }
     }
 
     /// How far it has got when this step ends.
@@ -329,6 +310,7 @@ impl Machine {
             attempt.id.0
         ));
         self.attempt = Some(attempt);
+        self.progress.steps = 0;
         self.work(now, WorkStep::Make);
     }
 

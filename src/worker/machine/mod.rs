@@ -308,8 +308,13 @@ impl Machine {
             *begun = true;
         }
         // The first one lets other agents go; it is not to wait for the next line.
-        let answers = self.progress.steps == 0 && activity.steps > 0;
-        self.progress.steps = activity.steps;
+        // Before its session, the last steps that were seen are of an earlier attempt.
+        let steps = match attempt.has_session() {
+            true => activity.steps,
+            false => 0,
+        };
+        let answers = self.progress.steps == 0 && steps > 0;
+        self.progress.steps = steps;
         let changed = attempt.phase() != before || answers;
         let line = activity.line.lines().next().unwrap_or_default();
         self.progress.activity = clip(line, ACTIVITY_BYTES_MAX).to_owned();

@@ -64,7 +64,7 @@ fn every_end_of_a_session_has_its_kind_of_failure() {
         (S::Limited, None, Some(FailureKind::ProviderLimited)),
         (S::Overloaded, None, Some(FailureKind::ProviderLimited)),
         (S::AuthFailed, None, Some(FailureKind::ProviderRefused)),
-        (S::QuotaExhausted, None, Some(FailureKind::ProviderRefused)),
+        (S::QuotaExhausted, None, Some(FailureKind::QuotaExhausted)),
         (S::ContextOverflow, None, Some(FailureKind::ContextOverflow)),
         (S::TurnOrBudgetCap, None, Some(FailureKind::TurnOrBudgetCap)),
         (S::Cancelled, None, Some(FailureKind::AgentGaveUp)),
@@ -387,7 +387,7 @@ fn what_says_nothing_of_a_feature_is_the_providers_trouble() {
 }
 
 #[test]
-fn an_empty_turn_is_a_trouble_only_if_the_checks_fail() {
+fn an_empty_turn_is_a_trouble_unless_the_checks_prove_it() {
     let turn = |said, worked| SessionResult {
         seen: Seen {
             started: true,
@@ -405,6 +405,14 @@ fn an_empty_turn_is_a_trouble_only_if_the_checks_fail() {
     assert!(troubled(empty_turn(failed(), &turn(false, false))));
     assert!(!troubled(empty_turn(failed(), &turn(true, false))));
     assert!(!troubled(empty_turn(failed(), &turn(false, true))));
-    let passed = after_checks(&[feature(5, &[])], &RebasedCommit::default(), &[], None);
-    assert!(!troubled(empty_turn(passed, &turn(false, false))));
+    let passed = |checks: &[&str], ran: &[FeatureChecks]| {
+        after_checks(&[feature(5, checks)], &RebasedCommit::default(), ran, None)
+    };
+    let word = || passed(&[], &[]);
+    assert!(troubled(empty_turn(word(), &turn(false, false))));
+    assert!(!troubled(empty_turn(word(), &turn(true, false))));
+    assert!(!troubled(empty_turn(word(), &turn(false, true))));
+    let ran = checked(5, &[CheckEnd::Exited(0)]);
+    let proven = passed(&["make test"], &[ran]);
+    assert!(!troubled(empty_turn(proven, &turn(false, false))));
 }

@@ -1,6 +1,9 @@
 //! A provider's outage costs few sessions, however many workers there are.
 
+use std::collections::BTreeMap;
+
 use crate::model::event::Event;
+use crate::model::profile::ProfileName;
 use crate::simulation::book::Book;
 use crate::simulation::git::Git;
 use crate::simulation::sight::{Checker, Sight, must};
@@ -14,7 +17,7 @@ const CREW_MAX: u64 = 6;
 
 #[derive(Default)]
 pub struct Outages {
-    open: Option<Open>,
+    open: BTreeMap<ProfileName, Open>,
 }
 
 struct Open {
@@ -30,18 +33,22 @@ impl Checker for Outages {
     }
 
     fn see(&mut self, sight: &Sight<'_>, _: &Book, _: &Git) -> Result<(), String> {
-        if let Sight::Outage { at_ms, begins } = *sight {
-            self.open = begins.then_some(Open {
-                since_ms: at_ms,
-                sessions: 0,
-                again: 0,
-            });
-            return Ok(());
-        }
-        let Some(open) = &mut self.open else {
-            return Ok(());
-        };
         match sight {
+            Sight::Outage {
+                profile,
+                at_ms,
+                begins,
+            } => {
+                self.open.remove(*profile);
+                let open = Open {
+                    since_ms: *at_ms,
+                    sessions: 0,
+                    again: 0,
+                };
+                if *begins {
+                    self.open.insert((*profile).clone(), open);
+                }
+            }
             Sight::Durable(recorded) => {
                 let again = matches!(
                     recorded.event,
@@ -50,15 +57,22 @@ impl Checker for Outages {
                         | Event::ClockJumped(_)
                         | Event::SettingsChanged(_)
                 );
-                open.again += u64::from(again);
+                for open in self.open.values_mut() {
+                    open.again += u64::from(again);
+                }
             }
-            Sight::Began { at_ms, .. } => {
+            Sight::Began { profile, at_ms, .. } => {
+                let Some(open) = self.open.get_mut(*profile) else {
+                    return Ok(());
+                };
                 open.sessions += 1;
                 let hours = 1 + at_ms.saturating_sub(open.since_ms) / 3_600_000;
                 let most = HOURLY_MAX * hours + CREW_MAX * (1 + open.again);
                 let sessions = open.sessions;
                 must(sessions <= most, || {
-                    format!("{sessions} sessions in {hours} h without a provider, at most {most}")
+                    format!(
+                        "{sessions} sessions of {profile} in {hours} h without a provider, at most {most}"
+                    )
                 })?;
             }
             _ => {}

@@ -18,12 +18,19 @@ fn may_start(book: &Book, job: &Open, now: u64) -> Result<(), String> {
     must(budget == 0 || book.tokens < budget, || {
         format!("an attempt over budget: {} of {budget}", book.tokens)
     })?;
-    if let Some((until, _)) = book.limited.filter(|_| job.starts_agent(book)) {
-        must(until.0 <= now, || {
-            format!("the provider refuses until {until}, it is {now}")
+    let kind = job.kind;
+    must(job.profile.is_some() == job.starts_agent(book), || {
+        format!("{:?} for {job:?}", job.profile)
+    })?;
+    if let Some(profile) = &job.profile {
+        must(book.profiles.of(kind).contains(profile), || {
+            format!("{profile} is not for {kind:?} jobs")
+        })?;
+        let until = book.limited.get(profile).map_or(0, |until| until.0);
+        must(until <= now, || {
+            format!("{profile} is refused until {until}, it is {now}")
         })?;
     }
-    let kind = job.kind;
     let limit = match kind {
         WorkerKind::Coding => book.settings.max_concurrency,
         WorkerKind::Testing => book.settings.testing,
@@ -58,7 +65,14 @@ impl Checker for Starts {
                     return Ok(());
                 };
                 match book.assigned(event.job) {
-                    Some(job) => may_start(book, job, recorded.at.0),
+                    Some(job) => {
+                        let profile = event.profile.clone();
+                        let job = Open {
+                            profile,
+                            ..job.clone()
+                        };
+                        may_start(book, &job, recorded.at.0)
+                    }
                     None => Ok(()),
                 }
             }
@@ -66,12 +80,16 @@ impl Checker for Starts {
                 attempt,
                 kind,
                 process,
+                profile,
                 ..
             } => {
                 let open = book.open.get(&attempt);
                 let open = open.ok_or_else(|| format!("a session of {attempt}, which is over"))?;
                 must(open.kind == kind, || {
                     format!("{attempt} is no {kind:?} attempt")
+                })?;
+                must(open.profile.as_ref() == Some(profile), || {
+                    format!("{attempt} is not for {profile}")
                 })?;
                 must(book.holder(attempt) == Some(process), || {
                     format!("a session of {attempt} by another: {process:?}")

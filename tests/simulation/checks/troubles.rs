@@ -1,32 +1,59 @@
-//! A trouble of the machine costs no feature a try, and while it lasts one attempt at a time looks
-//! whether it is over.
+//! A trouble of the machine or of a provider costs no feature a try, and while it lasts one attempt
+//! at a time looks whether it is over.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::event::Event;
+use crate::model::evidence::FailureKind;
 use crate::model::ids::{AttemptId, FeatureId, Timestamp};
-use crate::model::trouble::{OWN_MAX, TroubleKind};
+use crate::model::profile::ProfileName;
+use crate::model::trouble::OWN_MAX;
 use crate::simulation::book::Book;
 use crate::simulation::git::Git;
 use crate::simulation::sight::{Checker, Sight, must};
 
 #[derive(Default)]
 pub struct Troubles {
-    /// Attempts that the machine failed.
+    /// Attempts that the machine or a provider failed.
     failed: BTreeSet<AttemptId>,
-    /// The trouble that is open.
-    open: Option<Open>,
-    /// How often features have met a failing provider, and then others got further.
+    /// The machine's trouble that is open.
+    machine: Option<Open>,
+    /// The profiles that cannot be used.
+    profiles: BTreeMap<ProfileName, Open>,
+    /// How often features have met a failing provider.
     alone: BTreeMap<FeatureId, u32>,
 }
 
 struct Open {
-    /// A provider's, which keeps back agents only.
-    provider: bool,
     /// Nothing starts before.
     until: Timestamp,
     /// What started since its last event.
     probes: Vec<AttemptId>,
+}
+
+impl Open {
+    fn from(until: Timestamp) -> Self {
+        let probes = Vec::new();
+        Self { until, probes }
+    }
+
+    /// An attempt starts that is to show whether it is over.
+    fn probe(&mut self, attempt: AttemptId, at: Timestamp, book: &Book) -> Result<(), String> {
+        let until = self.until;
+        must(until <= at, || {
+            format!("an attempt at {at}, the trouble holds until {until}")
+        })?;
+        let mut probes = self.probes.iter();
+        let other = probes.find(|probe| book.open.contains_key(probe));
+        must(other.is_none(), || format!("{other:?} is a probe already"))?;
+        self.probes.push(attempt);
+        Ok(())
+    }
+}
+
+/// What was under way when it was met first says nothing new.
+fn met(known: Option<&Open>, attempt: AttemptId) -> bool {
+    known.is_none_or(|open| open.probes.contains(&attempt))
 }
 
 impl Checker for Troubles {
@@ -44,25 +71,26 @@ impl Checker for Troubles {
             _ => return Ok(()),
         };
         match &recorded.event {
-            Event::CrewTroubled(event) => {
-                // What was under way when it was met first says nothing new.
-                let known = self.open.as_ref();
-                let provider = event.kind == TroubleKind::Provider;
-                if known.is_none_or(|open| open.probes.contains(&event.attempt)) {
-                    self.open = Some(Open {
-                        provider,
-                        until: event.until,
-                        probes: Vec::new(),
-                    });
+            Event::CrewTroubled(event) if met(self.machine.as_ref(), event.attempt) => {
+                self.machine = Some(Open::from(event.until));
+            }
+            Event::ProviderLimited(event) => {
+                if met(self.profiles.get(&event.profile), event.attempt) {
+                    let open = Open::from(event.until);
+                    self.profiles.insert(event.profile.clone(), open);
                 }
-                let job = book.open.get(&event.attempt).filter(|_| provider);
+                let fails = matches!(event.kind, FailureKind::Trouble(_));
+                let job = book.open.get(&event.attempt).filter(|_| fails);
                 for id in job.into_iter().flat_map(|job| &job.features) {
                     *self.alone.entry(*id).or_default() += 1;
                 }
             }
+            Event::CrewRecovered(_) => self.machine = None,
+            Event::ProfileRecovered(event) => drop(self.profiles.remove(&event.profile)),
             // A person who resumes wants it tried at once; a new run starts without it.
-            Event::CrewRecovered(_) | Event::RunResumed(_) | Event::RunStarted(_) => {
-                self.open = None;
+            Event::RunResumed(_) | Event::RunStarted(_) => {
+                self.machine = None;
+                self.profiles.clear();
             }
             Event::FeatureFailed(event) => {
                 // What happens to one feature again and again may be its own doing.
@@ -75,23 +103,12 @@ impl Checker for Troubles {
                 });
             }
             Event::AttemptStarted(event) => {
-                let agent = book
-                    .assigned(event.job)
-                    .is_some_and(|job| job.starts_agent(book));
-                let Some(open) = self.open.as_mut().filter(|open| agent || !open.provider) else {
-                    return Ok(());
-                };
-                let until = open.until;
-                must(until <= recorded.at, || {
-                    format!(
-                        "an attempt at {}, the trouble holds until {until}",
-                        recorded.at
-                    )
-                })?;
-                let mut probes = open.probes.iter();
-                let other = probes.find(|probe| book.open.contains_key(probe));
-                must(other.is_none(), || format!("{other:?} is a probe already"))?;
-                open.probes.push(AttemptId(recorded.sequence.0));
+                let attempt = AttemptId(recorded.sequence.0);
+                let profile = event.profile.as_ref();
+                let profile = profile.and_then(|profile| self.profiles.get_mut(profile));
+                for open in self.machine.iter_mut().chain(profile) {
+                    open.probe(attempt, recorded.at, book)?;
+                }
             }
             _ => {}
         }

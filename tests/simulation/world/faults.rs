@@ -3,6 +3,7 @@
 use super::network::Link;
 use super::*;
 use crate::model::evidence::{Failure, FailureKind, Usage};
+use crate::model::profile::ProfileName;
 use crate::model::report::{AttemptReport, Report};
 use crate::model::trouble::TroubleKind;
 use crate::protocol::{StopMode, WorkerMessage};
@@ -71,11 +72,21 @@ impl World {
             }
             What::Outage => {
                 let at_ms = self.now_ms;
-                self.outage_until = Some(at_ms + dice.skewed(10_000_000));
-                self.show(&Sight::Outage {
-                    at_ms,
-                    begins: true,
-                });
+                let all: Vec<ProfileName> = self.scenario.profiles.all().cloned().collect();
+                let one = dice.pick(&all);
+                let met = match dice.percent(40) {
+                    true => all,
+                    false => one.into_iter().collect(),
+                };
+                for profile in &met {
+                    let until = at_ms + dice.skewed(10_000_000);
+                    self.outages.insert(profile.clone(), until);
+                    self.show(&Sight::Outage {
+                        profile,
+                        at_ms,
+                        begins: true,
+                    });
+                }
             }
             What::Hostile => self.hostile(dice, &living),
             What::Rewind => {
@@ -113,8 +124,9 @@ impl World {
     }
 
     fn pause_scheduler(&mut self, until: u64) {
+        let wall = self.wall();
         if let Some(scheduler) = &mut self.scheduler {
-            scheduler.stop_until(self.now_ms, until);
+            scheduler.stop_until(self.now_ms, until, wall);
         }
     }
 

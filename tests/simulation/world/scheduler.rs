@@ -30,6 +30,8 @@ pub struct Scheduler {
     pub stopped_ms: u64,
     /// It has not read its clock since it was stopped.
     stopped: bool,
+    /// Jumps of its clock that it has seen between two stops.
+    jumps: Vec<Input>,
     dice: Dice,
 }
 
@@ -42,7 +44,7 @@ impl Scheduler {
     /// The time, as a process reads it that was stopped for a while or never, and the jumps that
     /// its clock has seen.
     fn now(&mut self, now_ms: u64, wall: Timestamp) -> (Now, Vec<Input>) {
-        let mut jumps = Vec::new();
+        let mut jumps = std::mem::take(&mut self.jumps);
         if std::mem::take(&mut self.stopped) {
             // Its first reading after the last one before the stop.
             self.read(self.stopped_ms, wall, &mut jumps);
@@ -59,8 +61,14 @@ impl Scheduler {
     }
 
     /// SIGSTOP, and SIGCONT then.
-    pub fn stop_until(&mut self, now_ms: u64, until_ms: u64) {
+    pub fn stop_until(&mut self, now_ms: u64, until_ms: u64, wall: Timestamp) {
         if self.stopped_ms <= now_ms {
+            // It ran between the two stops, and read its clock.
+            if std::mem::take(&mut self.stopped) {
+                let mut jumps = std::mem::take(&mut self.jumps);
+                self.read(self.stopped_ms, wall, &mut jumps);
+                self.jumps = jumps;
+            }
             self.clock.keep_up(now_ms);
         }
         self.stopped_ms = self.stopped_ms.max(until_ms);
@@ -94,6 +102,7 @@ impl World {
         let entropy = Box::new(Dice::new(scenario.seed, Stream::Plan, reign));
         let core = Core::new(state, epoch);
         let mut machine = Machine::new(core, entropy, WorkerPool::new(crew), 1);
+        machine.use_profiles(scenario.profiles.clone());
         let settings = scenario.settings.clone();
         let head = self.git.head();
         if let Err(rejection) = machine.start(now, "main", &head, &settings, scenario.seed) {
@@ -114,6 +123,7 @@ impl World {
             watches: Vec::new(),
             stopped_ms: 0,
             stopped: false,
+            jumps: Vec::new(),
             dice,
         });
         self.arrive(reign, Input::Tick);

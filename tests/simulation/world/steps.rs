@@ -4,6 +4,7 @@
 use super::*;
 use crate::model::evidence::{CheckEnd, CheckRun, Failure, FailureKind, SessionEnd};
 use crate::model::ids::ContentHash;
+use crate::model::profile::ProfileName;
 use crate::model::report::{AttemptReport, JobFeature};
 use crate::protocol::JobOffer;
 use crate::simulation::agent;
@@ -184,6 +185,9 @@ impl World {
             Err(failure) => return (1, Err(failure)),
         };
         let (settings, kind) = (attempt_env.offer.settings.clone(), attempt_env.offer.kind);
+        let Some(profile) = attempt_env.offer.profile.clone() else {
+            return (1, Err(failed(FailureKind::Setup, "the job names no agent")));
+        };
         let first = features.first().copied().unwrap_or_default();
         let job = attempt_env.offer.features.iter();
         let chosen: Vec<JobFeature> = job
@@ -203,7 +207,7 @@ impl World {
             }
             WorkerKind::Testing => agent::testing(dice, &truth, trouble, &settings, now),
         };
-        if self.is_outage() {
+        if self.is_outage(&profile) {
             agent::unanswered(dice, &mut plan, &settings);
         }
         plan.result.blame_provider();
@@ -216,6 +220,7 @@ impl World {
             kind,
             features,
             process: &process.unwrap_or_default(),
+            profile: &profile,
             at_ms: self.now_ms,
         });
         if let Some(attempt_env) = self
@@ -356,16 +361,17 @@ impl World {
         }
     }
 
-    /// Whether the provider fails every session.
-    fn is_outage(&mut self) -> bool {
-        let Some(until) = self.outage_until else {
+    /// Whether the provider fails every session of this profile.
+    fn is_outage(&mut self, profile: &ProfileName) -> bool {
+        let Some(&until) = self.outages.get(profile) else {
             return false;
         };
         let on = until > self.now_ms && !self.fair();
         if !on {
-            self.outage_until = None;
+            self.outages.remove(profile);
             let at_ms = self.now_ms;
             self.show(&Sight::Outage {
+                profile,
                 at_ms,
                 begins: false,
             });

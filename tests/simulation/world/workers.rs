@@ -63,6 +63,10 @@ impl Worker {
     /// SIGSTOP, and SIGCONT then.
     pub fn stop_until(&mut self, now_ms: u64, until_ms: u64) {
         if self.stopped_ms <= now_ms {
+            // It ran between the two stops, and read its clock.
+            if std::mem::take(&mut self.stopped) {
+                self.clock.at(self.stopped_ms);
+            }
             self.clock.keep_up(now_ms);
             (self.stop_began_ms, self.stop_counted_ms) = (now_ms, 0);
         }

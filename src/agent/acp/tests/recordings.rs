@@ -18,6 +18,33 @@ fn mode_in(recording: &str) -> Option<String> {
     Some(set["msg"]["params"]["modeId"].as_str()?.to_owned())
 }
 
+/// Plays a recording to our side.
+async fn play(recording: &str) -> Played {
+    let entries = recording.lines().map(serde_json::from_str::<Value>);
+    let rejects = entries
+        .flatten()
+        .any(|entry| entry["msg"]["result"]["outcome"]["optionId"] == "reject");
+    let settings = AcpSettings {
+        mode: mode_in(recording),
+        permission: match rejects {
+            true => Permission::Deny,
+            false => Permission::Allow,
+        },
+        ..AcpSettings::default()
+    };
+    drive(settings, LIMITS, async |stream, cancel, worktree| {
+        let agent = FakeAgent::new(stream, cancel, &worktree);
+        agent.play(recording).await;
+    })
+    .await
+}
+
+/// What a recording comes to.
+pub(in crate::agent) async fn replay(recording: &str) -> (Vec<AgentEvent>, SessionResult) {
+    let played = play(recording).await;
+    (played.events, played.result)
+}
+
 /// A recording and its expected result: tool calls begun, succeeded, failed; texts; denials; tokens
 /// in and out; cost in millionths.
 type Row = (&'static str, SessionEnd, [usize; 3], usize, usize, [u64; 3]);
@@ -158,20 +185,7 @@ const ROWS: &[Row] = &[
 async fn recordings_of_real_agents_are_understood() {
     for (name, end, tools, texts, denials, used) in ROWS {
         let recording = read(&format!("acp-{name}.jsonl"));
-        let permission = match *denials {
-            0 => Permission::Allow,
-            _ => Permission::Deny,
-        };
-        let settings = AcpSettings {
-            mode: mode_in(&recording),
-            permission,
-            ..AcpSettings::default()
-        };
-        let played = drive(settings, LIMITS, async |stream, cancel, worktree| {
-            let agent = FakeAgent::new(stream, cancel, &worktree);
-            agent.play(&recording).await;
-        })
-        .await;
+        let played = play(&recording).await;
         assert_eq!(played.result.end, *end, "{name}: {:?}", played.result);
         assert_eq!(played.result.failure, None, "{name}");
         let found = [
@@ -191,14 +205,11 @@ async fn recordings_of_real_agents_are_understood() {
         assert_eq!(played.count(is_start), 1, "{name}");
         check_transcript(name, &recording, &played.transcript);
     }
-    let files = std::fs::read_dir(
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/agent-recordings"),
-    );
-    assert_eq!(
-        files.expect("fixtures").count(),
-        ROWS.len(),
-        "a recording is not played"
-    );
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/agent-recordings");
+    let files = std::fs::read_dir(directory).expect("fixtures");
+    let names = files.map(|file| file.expect("a file").file_name().into_encoded_bytes());
+    let ours = names.filter(|name| name.starts_with(b"acp-")).count();
+    assert_eq!(ours, ROWS.len(), "a recording is not played");
 }
 
 /// Every message of the agent is in the transcript, in its order.

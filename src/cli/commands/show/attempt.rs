@@ -2,10 +2,10 @@
 
 use std::io;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Args;
-use crate::agent::transcript;
+use crate::agent::{record, transcript};
 use crate::cli::Context;
 use crate::cli::commands::{ProjectContext, warn_about_source};
 use crate::cli::error::Error;
@@ -27,13 +27,25 @@ pub async fn show(
 ) -> Result<(), Error> {
     let timeline = timeline(context, here, id).await?;
     let base = here.project.transcripts.join(id.0.to_string());
-    let found = match transcript::open(&base) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        found => found.map_err(|error| unreadable(&base, &error))?,
+    let opened = |found: io::Result<Option<(transcript::Reader, PathBuf)>>| match found {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map_err(|error| unreadable(&base, &error)),
+    };
+    let raw = opened(transcript::open(&base))?;
+    let record = opened(record::read(&base))?;
+    let path_of = |found: &Option<(transcript::Reader, PathBuf)>| {
+        let path = found.as_ref().map(|(_, path)| path);
+        path.map(|path| path.to_string_lossy().into_owned())
+    };
+    let paths = (path_of(&raw), path_of(&record));
+    // A session of an older version has no record.
+    let found = match args.raw {
+        true => raw,
+        false => record.or(raw),
     };
     let (file, path) = match found {
         Some((reader, path)) => (Some(reader), path),
-        None => (None, base),
+        None => (None, base.clone()),
     };
     if args.raw || args.prompt {
         let file = file.ok_or_else(|| none(&timeline, &path))?;
@@ -48,9 +60,8 @@ pub async fn show(
         Err(_) => None,
     };
     if context.out.is_json() {
-        let transcript = file.is_some().then(|| path.to_string_lossy());
         return context.out.json(&serde_json::json!({
-            "attempt": timeline, "transcript": transcript, "preserved": preserved,
+            "attempt": timeline, "transcript": paths.0, "record": paths.1, "preserved": preserved,
         }));
     }
     let page = pages::attempt::page(&timeline, preserved.as_deref(), &context.out);

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::model::ending::refusal_advice;
 use crate::model::event::RunOutcome;
 use crate::model::feature::Status;
 use crate::model::ids::FeatureId;
@@ -80,9 +81,13 @@ fn of_run(state: &State) -> Vec<Need> {
             next: next.to_owned(),
         });
     };
-    if let Some(limited) = state.limited.as_ref().filter(|limited| !limited.ends()) {
-        let next = "settle this with the provider, then continue with `scheduler run`";
-        add(NeedKind::Provider, &limited.reason, next);
+    for (profile, outage) in state.outages().filter(|(_, outage)| !outage.ends()) {
+        let text = format!("{profile}: {}", outage.reason);
+        add(
+            NeedKind::Provider,
+            &text,
+            &refusal_advice(profile, outage.kind),
+        );
     }
     if let Some(trouble) = &state.troubled {
         add(NeedKind::Machine, &trouble.reason, trouble.kind.advice());

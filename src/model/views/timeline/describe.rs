@@ -1,5 +1,7 @@
 //! Describes each event as one line.
 
+mod troubles;
+
 use super::{EventLine, Label, Timeline};
 use crate::model::branch::NamedCommit;
 use crate::model::config;
@@ -10,7 +12,7 @@ use crate::model::event::{
 };
 use crate::model::evidence::{Basis, Failure};
 use crate::model::format;
-use crate::model::ids::{AttemptId, FeatureId, Timestamp};
+use crate::model::ids::{AttemptId, FeatureId};
 use crate::model::settings::WorkerKind;
 
 /// Describes an event from the names known before it, and says who caused it if it was a person.
@@ -113,30 +115,10 @@ fn attempts(fold: &EntryFold<'_>) -> EventLine {
         Event::UsageRecorded(it) => {
             fold.attempt(Label::Used, it.attempt, None, format::usage(it.usage))
         }
-        Event::ProviderLimited(it) => {
-            let note = format!("{}: {}", limited(fold.recorded.at, it.until), it.reason);
-            fold.attempt(Label::Limit, it.attempt, None, note)
-        }
-        Event::CrewTroubled(it) => {
-            let wait = format::duration(it.until.since_ms(fold.recorded.at));
-            let (whose, advice) = (it.kind.whose(), it.kind.advice());
-            let reason = it.reason.trim_end();
-            let note =
-                format!("{whose}, not of the feature: {reason}; {advice} (next try in {wait})");
-            fold.attempt(Label::Hold, it.attempt, None, note)
-        }
-        Event::CrewRecovered(it) => {
-            fold.attempt(Label::Well, it.attempt, None, "the machine works again")
-        }
-        _ => run(fold),
-    }
-}
-
-/// For how long a provider refuses.
-fn limited(now: Timestamp, until: Timestamp) -> String {
-    match until.0 {
-        u64::MAX => "until `scheduler resume`".to_owned(),
-        _ => format!("for {}", format::duration(until.since_ms(now))),
+        other => match troubles::told(other, fold.recorded.at) {
+            Some((label, attempt, note)) => fold.attempt(label, attempt, None, note),
+            None => run(fold),
+        },
     }
 }
 
@@ -194,6 +176,7 @@ fn run(fold: &EntryFold<'_>) -> EventLine {
         }
         Event::CommandRefused(it) => fold.refused(it),
         Event::ConfigRecorded(it) => fold.plain(Label::Config, configured(it)),
+        Event::ProfilesSet(it) => fold.plain(Label::Config, it.profiles.to_string()),
         Event::BranchMoved(it) => fold.plain(Label::Head, moved(it)),
         Event::WorkLost(it) => {
             let commit = it.commit.short();

@@ -150,6 +150,7 @@ fn the_rest_of_the_vocabulary() {
         cost_microusd: 2_500_000,
     };
     let limited = |until| ProviderLimited {
+        profile: "claude".into(),
         attempt,
         kind: FailureKind::ProviderLimited,
         until: Timestamp(until),
@@ -173,11 +174,11 @@ fn the_rest_of_the_vocabulary() {
         ),
         (
             limited(40_500).into(),
-            "LIMIT|4500ms|#1|one|w|for 31s: slow down",
+            "LIMIT|4500ms|#1|one|w|the agent claude cannot be used for 31s: slow down",
         ),
         (
             limited(u64::MAX).into(),
-            "LIMIT|6000ms|#1|one|w|until `scheduler resume`: slow down",
+            "LIMIT|6000ms|#1|one|w|the agent claude cannot be used until `scheduler resume`: slow down",
         ),
         (
             JobCancelled {

@@ -406,37 +406,6 @@ fn what_dead_workers_left_is_dealt_with_before_the_first_job() {
 }
 
 #[test]
-fn progress_is_said_four_times_a_second_at_most() {
-    let mut rig = Rig::at("session #5");
-    let progress = |effects: Vec<Effect>| {
-        effects
-            .into_iter()
-            .filter(|effect| matches!(effect, Effect::Send(WorkerMessage::Progress { .. })))
-            .count()
-    };
-    let mut sent = 0;
-    for _ in 0..990 {
-        rig.now = rig.now.plus_ms(1);
-        let long = Input::Activity(activity("é".repeat(300)));
-        sent += progress(rig.raw(long));
-    }
-    assert!((3..=4).contains(&sent), "{sent} in a second");
-    // The last one is said, late, and then there is silence.
-    let at = rig.machine.wake_at().expect("something unsaid");
-    assert!(at.since_ms(rig.now) <= 250);
-    rig.now = at;
-    assert_eq!(progress(rig.raw(Input::Tick)), 1);
-    rig.now = rig.now.plus_ms(1_000);
-    assert_eq!(progress(rig.raw(Input::Tick)), 0);
-    // Nothing is said to nobody.
-    rig.lose_link();
-    assert_eq!(
-        progress(rig.raw(Input::Activity(activity("x".to_owned())))),
-        0
-    );
-}
-
-#[test]
 fn a_connected_worker_is_never_silent_for_long() {
     let idle = || ("idle", Rig::ready(WorkerKind::Testing));
     let rigs = POINTS.iter().map(|&point| (point, Rig::at(point)));

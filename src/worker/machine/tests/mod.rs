@@ -3,6 +3,7 @@
 mod attempts;
 mod endings;
 mod life;
+mod progress;
 
 use crate::model::event::ProcessIdentity;
 use crate::model::evidence::{CheckRun, Failure, FailureKind, SessionEnd, Usage};
@@ -70,6 +71,7 @@ fn offer(kind: WorkerKind, features: Vec<JobFeature>) -> JobOffer {
         job: JobId(6),
         attempt: ATTEMPT,
         kind,
+        profile: Some("claude".into()),
         attempt_number: 1,
         base: commit(1),
         branch: "crewlog/main".to_owned(),

@@ -36,7 +36,10 @@ fn every_verb_has_one_line_and_an_example() {
         "doctor",
         "import",
         "run",
+        "attach",
+        "service",
         "status",
+        "report",
         "log",
         "replay",
         "why",
@@ -116,11 +119,24 @@ fn wrong_arguments_end_with_2_and_say_what_is_right() {
 
 #[test]
 fn completions_know_the_verbs() {
-    for shell in ["bash", "zsh", "fish"] {
-        let output = scheduler(&["completions", shell]);
-        assert_eq!(output.status.code(), Some(0), "{shell}");
-        assert!(stdout(&output).contains("replay"), "{shell}");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        for program in ["scheduler", "worker"] {
+            let output = scheduler(&["completions", shell, "--for", program]);
+            assert_eq!(output.status.code(), Some(0), "{shell}");
+            let script = stdout(&output);
+            assert!(script.contains("CREWLOG_COMPLETE"), "{shell}: {script}");
+            assert!(script.contains(program), "{shell}: {script}");
+        }
     }
+    let mut asked = Command::new(env!("CARGO_BIN_EXE_scheduler"));
+    asked
+        .env("CREWLOG_COMPLETE", "bash")
+        .env("_CLAP_COMPLETE_INDEX", "1");
+    let output = asked.args(["--", "scheduler", "repl"]).output();
+    assert_eq!(
+        stdout(&output.expect("the scheduler binary starts")).trim(),
+        "replay"
+    );
 }
 
 #[test]

@@ -139,10 +139,10 @@ async fn work_here(
     let repository = with_settings(repository, project).await?;
     sweep(&repository, project, &branch, &state).await;
     let quiet = context.global.quiet;
-    if !quiet {
-        run.notes.iter().for_each(|note| notes.note(note));
-    }
     let screen_or_none = (!quiet).then_some(&notes);
+    if let Some(screen) = screen_or_none {
+        run.notes.iter().for_each(|note| screen.note(note));
+    }
     let run_config = run_config((&*log, &state), project, config, screen_or_none)?;
     let (first, fold) = (state.sequence.next(), ReportFold::after(&state));
     let mut notices = Notices::start(project, config, &*log, &state)?;

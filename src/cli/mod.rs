@@ -8,6 +8,7 @@ pub mod arguments;
 pub mod boundary;
 pub mod client;
 pub mod commands;
+pub mod completion;
 pub mod config;
 pub mod context;
 pub mod drill;
@@ -45,6 +46,9 @@ use globals::Format;
 pub fn scheduler(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     allocator::give_large_blocks_back();
     zone::use_local();
+    if completion::answered(Scheduler::command) {
+        return ExitCode::Passing;
+    }
     let mut arguments: Vec<OsString> = arguments.collect();
     if arguments.len() < 2 {
         // The bare name asks for help; that is not an error.
@@ -62,6 +66,9 @@ pub fn scheduler(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 /// Runs the `worker` binary.
 pub fn worker(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     zone::use_local();
+    if completion::answered(Worker::command) {
+        return ExitCode::Passing;
+    }
     let arguments: Vec<OsString> = arguments.collect();
     match Worker::try_parse_from(&arguments) {
         Ok(Worker { global, args }) => {
@@ -100,9 +107,7 @@ fn dispatch(context: &Context, verb: &Verb) -> Result<ExitCode, Error> {
         Verb::Set(args) => commands::set::run(context, args),
         Verb::Answer(args) => commands::answer::run(context, args),
         Verb::Stop(args) => commands::stop::run(context, args),
-        Verb::Completions(args) => {
-            commands::completions::run(context, args, &mut Scheduler::command())
-        }
+        Verb::Completions(args) => commands::completions::run(context, args),
         Verb::Worker(args) => commands::worker::run(context, args),
     }
 }

@@ -23,10 +23,8 @@ fn assert_undisturbed(project: &Project) {
     assert!(events.contains("FeaturePassed"), "{events}");
 }
 
-/// The terminal itself is gone, as after a lost connection, and all that is in it gets its signal.
-#[test]
-fn a_run_outlives_its_terminal() {
-    let (project, go) = waiting();
+/// A run in a terminal of its own, whose screen is the command's output.
+fn in_terminal(project: &Project) -> Command {
     let run = project.command(&RUN);
     let line = std::iter::once(run.get_program()).chain(run.get_args());
     let line: Vec<String> = line.map(|it| format!("'{}'", it.display())).collect();
@@ -39,8 +37,49 @@ fn a_run_outlives_its_terminal() {
         .current_dir(&project.root)
         .args(["-q", "-e", "-c", &line.join(" "), "/dev/null"])
         .stdin(Stdio::piped())
-        .stdout(Stdio::null())
         .process_group(0);
+    terminal
+}
+
+/// The lines that are redrawn are gone when the run has ended, whatever ended it.
+#[test]
+fn no_redrawn_line_is_left_at_the_end() {
+    for interrupted in [false, true] {
+        let (project, go) = waiting();
+        let mut terminal = in_terminal(&project);
+        let terminal = terminal.stdout(Stdio::piped()).spawn().expect("script");
+        await_agent(&project);
+        if interrupted {
+            let processes = project.processes();
+            let ours = |line: &str| {
+                line.contains("/scheduler") && line.contains(" run ") && !line.contains("-c ")
+            };
+            let run = processes.iter().find(|(_, line)| ours(line));
+            signal(
+                *run.unwrap_or_else(|| panic!("{processes:?}")).0,
+                Signal::INT,
+            );
+        }
+        fs::write(&go, "").expect("a file");
+        let output = terminal.wait_with_output().expect("its end");
+        let code = if interrupted { 130 } else { 0 };
+        assert_eq!(output.status.code(), Some(code), "{}", said(&output));
+        let screen = text(&output.stdout);
+        assert!(screen.contains("load "), "it was drawn: {screen:?}");
+        // What is drawn is on lines that are cleared before anything else is written.
+        let last = screen.rsplit("\u{1b}[2K").next().unwrap_or_default();
+        assert!(last.contains("1 of 1 pass"), "{last:?}");
+        assert!(!last.contains("load "), "a line is left: {last:?}");
+        project.wait_for_silence();
+    }
+}
+
+/// The terminal itself is gone, as after a lost connection, and all that is in it gets its signal.
+#[test]
+fn a_run_outlives_its_terminal() {
+    let (project, go) = waiting();
+    let mut terminal = in_terminal(&project);
+    terminal.stdout(Stdio::null());
     let mut terminal = terminal.spawn().expect("script, of util-linux");
     await_agent(&project);
     terminal.kill().expect("a living terminal");

@@ -4,6 +4,7 @@
 #[path = "../real/mod.rs"]
 mod real;
 
+mod completions;
 mod detach;
 mod kit;
 mod notify;

@@ -1,6 +1,9 @@
 //! `scheduler answer`: answers an agent's question.
 
+use clap_complete::ArgValueCandidates;
+
 use crate::cli::Context;
+use crate::cli::completion;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::model::command::PersonCommand;
@@ -13,7 +16,7 @@ use crate::model::ids::FeatureId;
 )]
 pub struct Args {
     /// The feature's number
-    #[arg(value_name = "N", value_parser = super::feature_id)]
+    #[arg(value_name = "N", value_parser = super::feature_id, add = ArgValueCandidates::new(completion::questions))]
     pub feature: FeatureId,
     /// Your answer to the question
     #[arg(value_name = "TEXT")]

@@ -4,8 +4,11 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::{ProjectContext, event_json, warn_about_source};
+use clap_complete::ArgValueCandidates;
+
 use crate::cli::Context;
 use crate::cli::client::{Call, Client, READER_LIMIT};
+use crate::cli::completion;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::cli::pages;
@@ -31,7 +34,7 @@ pub struct Args {
     #[arg(long, value_name = "SEQ", default_value_t = 1, value_parser = event)]
     pub from: u64,
     /// Show only events about this feature
-    #[arg(long, value_name = "N", value_parser = super::feature_id)]
+    #[arg(long, value_name = "N", value_parser = super::feature_id, add = ArgValueCandidates::new(completion::features))]
     pub feature: Option<FeatureId>,
 }
 

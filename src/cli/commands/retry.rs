@@ -1,6 +1,9 @@
 //! `scheduler retry`: forgives features their failures and tries them again.
 
+use clap_complete::ArgValueCandidates;
+
 use crate::cli::Context;
+use crate::cli::completion;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::model::command::PersonCommand;
@@ -16,7 +19,7 @@ use crate::model::ids::FeatureId;
 )]
 pub struct Args {
     /// Feature numbers [default: all that failed for good]
-    #[arg(value_name = "N", value_parser = super::feature_id)]
+    #[arg(value_name = "N", value_parser = super::feature_id, add = ArgValueCandidates::new(completion::retried))]
     pub features: Vec<FeatureId>,
 }
 

@@ -4,7 +4,10 @@ mod detach;
 
 use std::os::unix::net::UnixStream;
 
+use clap_complete::ArgValueCandidates;
+
 use crate::cli::Context;
+use crate::cli::completion;
 use crate::cli::config::Config;
 use crate::cli::engine::{self, ProcessEnd, RunOptions};
 use crate::cli::error::Error;
@@ -24,7 +27,7 @@ use crate::model::views::Report;
 )]
 pub struct Args {
     /// Workers to start and keep running, for example coding=3,testing=1
-    #[arg(long, value_name = "KIND=N,…")]
+    #[arg(long, value_name = "KIND=N,…", add = ArgValueCandidates::new(completion::workers))]
     pub workers: Option<WorkerCounts>,
     /// Run in the background; return when the scheduler listens, or has failed to start
     #[arg(long)]

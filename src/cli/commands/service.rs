@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
+use clap_complete::ArgValueCandidates;
+
 use crate::cli::Context;
+use crate::cli::completion;
 use crate::cli::config::Config;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
@@ -20,7 +23,7 @@ pub struct Args {
     #[arg(long, required = true)]
     pub print: bool,
     /// Workers to start and keep running [default: the config's]
-    #[arg(long, value_name = "KIND=N,…")]
+    #[arg(long, value_name = "KIND=N,…", add = ArgValueCandidates::new(completion::workers))]
     pub workers: Option<WorkerCounts>,
     /// Keep the run open when everything is done, and wait for new features
     #[arg(long)]

@@ -1,8 +1,11 @@
 //! `scheduler set`: changes settings of the current run.
 
 use super::ProjectContext;
+use clap_complete::ArgValueCandidates;
+
 use crate::cli::Context;
 use crate::cli::client::Client;
+use crate::cli::completion;
 use crate::cli::config::{run_keys, run_setting};
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
@@ -16,7 +19,7 @@ use crate::model::command::{PersonCommand, SettingChange};
 )]
 pub struct Args {
     /// A key of [run] and its new value
-    #[arg(required = true, value_name = "KEY=VALUE", value_parser = change)]
+    #[arg(required = true, value_name = "KEY=VALUE", value_parser = change, add = ArgValueCandidates::new(completion::settings))]
     pub changes: Vec<Change>,
 }
 

@@ -7,7 +7,10 @@ mod output;
 use std::str::FromStr;
 
 use super::ProjectContext;
+use clap_complete::ArgValueCandidates;
+
 use crate::cli::Context;
+use crate::cli::completion;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::cli::pages::HASH_DIGITS_MIN;
@@ -21,7 +24,7 @@ use crate::model::ids::{AttemptId, FeatureId};
 )]
 pub struct Args {
     /// A feature (118), an attempt (a2034), or an output (at least 12 digits of its hash)
-    #[arg(value_name = "WHAT")]
+    #[arg(value_name = "WHAT", add = ArgValueCandidates::new(completion::shown))]
     pub what: Target,
     /// Print the stored bytes, including terminal control characters; a transcript is JSON lines
     #[arg(long, conflicts_with = "prompt")]

@@ -1,6 +1,9 @@
 //! `scheduler skip`: continues without a feature.
 
+use clap_complete::ArgValueCandidates;
+
 use crate::cli::Context;
+use crate::cli::completion;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::model::command::PersonCommand;
@@ -14,7 +17,7 @@ use crate::model::ids::FeatureId;
 )]
 pub struct Args {
     /// The feature's number
-    #[arg(value_name = "N", value_parser = super::feature_id)]
+    #[arg(value_name = "N", value_parser = super::feature_id, add = ArgValueCandidates::new(completion::features))]
     pub feature: FeatureId,
     /// Reason, kept in the log
     #[arg(

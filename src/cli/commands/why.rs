@@ -3,7 +3,10 @@
 use std::ops::ControlFlow;
 
 use super::{ProjectContext, warn_about_source};
+use clap_complete::ArgValueCandidates;
+
 use crate::cli::Context;
+use crate::cli::completion;
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::cli::pages::{self, why::Tails};
@@ -22,7 +25,7 @@ use crate::queue::Contents;
 #[command(after_help = "Example:\n  scheduler why 118")]
 pub struct Args {
     /// The feature's number
-    #[arg(value_name = "N", value_parser = super::feature_id)]
+    #[arg(value_name = "N", value_parser = super::feature_id, add = ArgValueCandidates::new(completion::features))]
     pub feature: FeatureId,
     /// Show every passed test, not only the last of several in a row
     #[arg(long)]

@@ -270,7 +270,8 @@ impl Attempt {
         }
         // But for one that ended because its time was up: that is the explanation.
         let ours = |it: &&SessionResult| {
-            failure.kind == FailureKind::TimeLimit && it.end == SessionEnd::Cancelled
+            let cancelled = it.end == SessionEnd::Cancelled && it.failure.is_none();
+            failure.kind == FailureKind::TimeLimit && cancelled
         };
         let session = self.found.session.as_ref().filter(|session| !ours(session));
         if let Some(earlier) = session.and_then(SessionResult::failure) {

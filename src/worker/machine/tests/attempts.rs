@@ -3,6 +3,7 @@
 use super::*;
 use crate::model::evidence::Basis;
 use crate::model::report::TestVerdict;
+use crate::model::trouble::TroubleKind;
 use crate::worker::verdict::Claim;
 
 fn complete(rig: &mut Rig) -> Vec<String> {
@@ -227,6 +228,25 @@ fn the_time_limit_covers_the_attempt_but_not_the_waiting() {
     assert_eq!(rig.give(Input::Tick), Vec::<String>::new());
     rig.now = rig.now.plus_ms(1);
     assert_eq!(rig.give(Input::Tick), ["interrupt"]);
+}
+
+#[test]
+fn a_provider_that_gave_no_answer_explains_the_time_that_runs_out_afterwards() {
+    let mut rig = Rig::at("session #5");
+    let mut silent = session(SessionEnd::Cancelled);
+    silent.failure = Some(FailureKind::Trouble(TroubleKind::Provider));
+    let effects = rig.done(Finished::Session(Box::new(silent)));
+    assert_eq!(effects, ["hook AfterRun"]);
+    rig.now = rig.now.plus_ms(50_000);
+    assert_eq!(rig.give(Input::Tick), ["interrupt"]);
+    rig.done(Finished::Hooked);
+    let attempt = rig.machine.attempt.as_ref();
+    let report = attempt.and_then(|one| one.report().cloned());
+    let Some(Report::Failed { failures, .. }) = report.map(|spooled| spooled.report) else {
+        panic!("no failure");
+    };
+    let kind = FailureKind::Trouble(TroubleKind::Provider);
+    assert_eq!(failures[0].1.kind, kind);
 }
 
 #[test]

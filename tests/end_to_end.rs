@@ -368,7 +368,7 @@ echo x > "f$CREWLOG_FEATURE.txt"
     let run = project.scheduler(&["run", "--workers", "coding=3"]);
     assert_eq!(run.status.code(), Some(0), "{run:?}");
     assert_eq!(events(&project, "FeatureFailed").len(), 0);
-    assert!(!events(&project, "CrewTroubled").is_empty());
+    assert!(!events(&project, "ProviderLimited").is_empty());
     let merged = project.merged("crewlog/test");
     assert_eq!(merged.len(), 3, "{merged:?}");
     let sessions = fs::read_to_string(project.home().join("sessions")).expect("the count");

@@ -92,7 +92,7 @@ impl TroubleKind {
             Self::Hook => "fix the hook in .crewlog/config.toml, or install what it needs",
             Self::Git => "fix what git reports",
             Self::Agent => {
-                "start the agent by hand to see what it needs, or fix [agent] in .crewlog/config.toml"
+                "start the agent by hand to see what it needs, or correct its section in .crewlog/config.toml"
             }
             Self::Other => "fix what the message says",
             Self::Provider => {

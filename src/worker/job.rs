@@ -17,6 +17,7 @@ use crate::model::report::{JobFeature, Suspect};
 use crate::model::settings::WorkerKind;
 
 use super::config::Config;
+use super::verdict::session::{self, Told};
 use super::verdict::{self, Reading, VERDICT_BYTES_MAX};
 
 /// Variables that any program may need and that hold no secret.
@@ -229,8 +230,16 @@ impl AttemptDir {
         write(&self.prompt_file(), prompt.as_bytes())
     }
 
-    /// The contents of the agent's verdict file.
-    pub fn verdict(&self, features: &[FeatureId]) -> Reading {
+    /// What the agent wrote into the verdict file about these features, and about its session.
+    pub fn verdict(&self, features: &[FeatureId]) -> (Reading, Told) {
+        match self.verdict_text() {
+            Ok(text) => (verdict::parse(&text, features), session::told(&text)),
+            Err(problem) => (Reading::unread(&problem), Told::default()),
+        }
+    }
+
+    /// The contents of the verdict file; empty without one. Fails with what is wrong with it.
+    fn verdict_text(&self) -> Result<Vec<u8>, String> {
         let path = self.verdict_file();
         // The agent created it: it may be a pipe that never ends, or a link to anywhere.
         let file = File::options()
@@ -238,19 +247,19 @@ impl AttemptDir {
             .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
             .open(&path);
         let file = match file {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Reading::default(),
-            Err(error) => return Reading::unread(&format!("cannot be opened ({error})")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(format!("cannot be opened ({error})")),
             Ok(file) => file,
         };
         let plain = file.metadata().is_ok_and(|meta| meta.is_file());
         if !plain {
-            return Reading::unread("is not a regular file");
+            return Err("is not a regular file".to_owned());
         }
         let mut text = Vec::new();
         if let Err(error) = file.take(VERDICT_BYTES_MAX + 1).read_to_end(&mut text) {
-            return Reading::unread(&format!("cannot be read ({error})"));
+            return Err(format!("cannot be read ({error})"));
         }
-        verdict::parse(&text, features)
+        Ok(text)
     }
 }
 
@@ -450,7 +459,11 @@ mod tests {
         fs::write(dir.verdict_file(), "old").expect("written");
         dir.lay_out(&job(), "do it").expect("laid out");
         let features = [FeatureId(5), FeatureId(6)];
-        assert_eq!(dir.verdict(&features), Reading::default(), "no old verdict");
+        assert_eq!(
+            dir.verdict(&features).0,
+            Reading::default(),
+            "no old verdict"
+        );
         let json: serde_json::Value =
             serde_json::from_slice(&fs::read(dir.job_file()).expect("a file")).expect("JSON");
         assert_eq!(json["kind"], "coding");
@@ -464,7 +477,7 @@ mod tests {
         ];
         for (text, good) in table {
             fs::write(dir.verdict_file(), text).expect("written");
-            assert_eq!(dir.verdict(&features).note.is_none(), good, "{text}");
+            assert_eq!(dir.verdict(&features).0.note.is_none(), good, "{text}");
         }
         // Anything that is not a file does not stop the worker.
         fs::remove_file(dir.verdict_file()).expect("removed");
@@ -477,7 +490,7 @@ mod tests {
         );
         fifo.expect("a pipe");
         assert_eq!(
-            dir.verdict(&features),
+            dir.verdict(&features).0,
             Reading::unread("is not a regular file")
         );
     }

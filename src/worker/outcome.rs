@@ -12,6 +12,7 @@ mod checks;
 
 pub use checks::FeatureChecks;
 
+use super::verdict::session::Told;
 use super::verdict::{Claim, Reading};
 
 /// The result of one agent session.
@@ -86,6 +87,21 @@ impl SessionResult {
             self.failure = Some(FailureKind::Trouble(TroubleKind::Provider));
             self.detail = with_detail(words, self.detail.trim());
         }
+    }
+
+    /// Takes over what a plain command told about its session. A limit explains however it ended,
+    /// unless one of our own limits ended it.
+    pub fn believe(&mut self, told: Told, words: impl Fn(&str) -> String) {
+        if self.usage.is_zero() {
+            self.usage = told.usage;
+        }
+        let ended = matches!(self.end, SessionEnd::Completed | SessionEnd::Crashed);
+        let Some(limited) = told.limited.filter(|_| ended && self.failure.is_none()) else {
+            return;
+        };
+        self.end = SessionEnd::Limited;
+        self.limited_until = limited.until;
+        self.detail = words(&limited.reason);
     }
 
     /// Whether the agent ended its turn without a word or a deed.

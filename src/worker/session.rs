@@ -20,7 +20,7 @@ use crate::model::ids::{FeatureId, Timestamp};
 use crate::protocol::JobOffer;
 
 use super::cage::Caged;
-use super::config::AgentConfig;
+use super::config::{self, AgentConfig};
 use super::driver::driver;
 use super::executor::{AttemptEnv, Executor};
 use super::job::{agent_environment, environment};
@@ -91,12 +91,17 @@ impl Executor {
         if let Some(failure) = trouble::unstarted(&result).filter(|_| !seen.started) {
             return Err(failure);
         }
-        let verdict = attempt_env.dir.verdict(features);
+        let (verdict, told) = attempt_env.dir.verdict(features);
         let verdict = verdict.reworded(|text| self.mask.text(text));
         // One that cannot be read is a deed as well.
         let decided = verdict != Reading::default();
         seen.worked = seen.steps > 0 || decided || touched.is_changed();
-        Ok(judged(result, verdict, seen))
+        let mut judged = judged(result, verdict, seen);
+        if agent.driver == config::Driver::Command {
+            judged.believe(told, |text| self.mask.text(text));
+        }
+        judged.blame_provider();
+        Ok(judged)
     }
 
     /// The agent that the job names. The scheduler has compared this worker's config with its own.
@@ -204,9 +209,9 @@ impl Executor {
     }
 }
 
-/// What a session came to, with its end blamed on whom it belongs to.
+/// What a session came to.
 fn judged(result: SessionResult, verdict: Reading, seen: Seen) -> outcome::SessionResult {
-    let mut judged = outcome::SessionResult {
+    outcome::SessionResult {
         end: result.end,
         failure: result.failure,
         detail: result.reason,
@@ -214,9 +219,7 @@ fn judged(result: SessionResult, verdict: Reading, seen: Seen) -> outcome::Sessi
         usage: result.usage,
         verdict,
         seen,
-    };
-    judged.blame_provider();
-    judged
+    }
 }
 
 /// Whether anything in a directory has changed since a moment, by the times that the system keeps:

@@ -4,6 +4,7 @@
 //! nothing is discarded: the readable claims count, and [`Reading::note`] says what could not be
 //! read.
 
+pub mod session;
 mod values;
 
 use crate::model::clip::clip_chars;
@@ -135,6 +136,7 @@ pub fn parse(bytes: &[u8], features: &[FeatureId]) -> Reading {
         claims: Claims::new(),
         contradicted: Vec::new(),
         problems: Vec::new(),
+        about_session: false,
     };
     let found = values::find(text);
     // A file of one bare word is about the only feature.
@@ -154,13 +156,16 @@ struct Reader<'a> {
     /// Features about which the file contradicts itself.
     contradicted: Vec<FeatureId>,
     problems: Vec<String>,
+    /// Something in it is about the session and not about a feature; see [`session`].
+    about_session: bool,
 }
 
 impl Reader<'_> {
     fn reading(mut self, text: &str) -> Reading {
         let contradicted = std::mem::take(&mut self.contradicted);
         self.claims.retain(|(id, _)| !contradicted.contains(id));
-        if self.claims.is_empty() && self.problems.is_empty() && text != "[]" {
+        let said = !self.claims.is_empty() || self.about_session;
+        if !said && self.problems.is_empty() && text != "[]" {
             self.problems
                 .push("it contains no recognizable verdict".to_owned());
         }
@@ -217,6 +222,10 @@ impl Reader<'_> {
             }
             Some(_) => "",
         };
+        if session::is_limited(word) {
+            self.about_session = true;
+            return;
+        }
         if twice(&VERDICT_KEYS[..1]) || twice(&FEATURE_KEYS) {
             return self.problem("it has a key twice with different values".to_owned());
         }
@@ -236,6 +245,11 @@ impl Reader<'_> {
     fn container(&mut self, entries: &[(String, Value)], whole: bool) {
         let mut read = false;
         for (key, value) in entries {
+            if session::is_usage(key) {
+                self.about_session = true;
+                read = true;
+                continue;
+            }
             let numbered = feature_number(key).filter(|id| self.features.contains(id));
             match (numbered, value) {
                 (Some(id), Value::Object(inner)) => self.object(inner, Some(id), whole),

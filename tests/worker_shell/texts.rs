@@ -197,3 +197,29 @@ async fn no_secret_is_kept() {
     let output = project.outputs.text(&failures[0].1.checks[0].output);
     assert_eq!(output, "[masked]\nwork\n[masked]\n");
 }
+
+/// A plain command that tells of its provider's limit, and what it used until then.
+#[tokio::test]
+async fn a_plain_command_can_say_that_its_provider_limits_it() {
+    let script = r#"
+        echo '{"verdict": "limited", "until": "2030-01-02T03:04:05Z", "reason": "429: slow down",
+               "usage": {"input_tokens": 1200, "output_tokens": 34, "cost_usd": 0.5}}' >"$CREWLOG_VERDICT"
+        exit CODE
+    "#;
+    for code in ["0", "1"] {
+        let project = Project::new(&script.replace("CODE", code));
+        let report = report_of(&project, &["true"]).await;
+        let Report::Failed {
+            failures,
+            limited_until,
+        } = &report
+        else {
+            panic!("{report:?}");
+        };
+        let failure = &failures[0].1;
+        assert_eq!(failure.kind, FailureKind::ProviderLimited, "exit {code}");
+        assert!(failure.reason.contains("429: slow down"), "{failure:?}");
+        let until = limited_until.map(|until| until.0);
+        assert_eq!(until, Some(1_893_553_445_000), "exit {code}");
+    }
+}

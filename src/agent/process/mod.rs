@@ -172,7 +172,7 @@ impl From<ProgramEnd> for CheckEnd {
 pub enum ProcessError {
     /// The program itself cannot be started.
     #[error(
-        "cannot start {program}: {reason}; install it, or add its directory to PATH (an agent is set with `agent.program`)"
+        "cannot start {program}: {reason}; install it, or add its directory to PATH (an agent's program is set in its section of the config)"
     )]
     Program {
         /// Its name as configured.

@@ -180,7 +180,7 @@ fn config(dir: &Path, scripts: &Path) -> Result<String, Error> {
         "[run]\nbranch = \"{BRANCH}\"\nmax_attempts = 100\nretry_backoff = \"20ms\"\n\
          retry_backoff_max = \"200ms\"\nidle_limit = \"20s\"\ntime_limit = \"60s\"\n\
          attempts_dir = {}\n\n\
-         [agent]\ndriver = \"acp\"\nprogram = {}\nargs = [\"scripted-agent\", \"--script\", {}]\n",
+         [agents.scripted]\ndriver = \"acp\"\nprogram = {}\nargs = [\"scripted-agent\", \"--script\", {}]\n",
         quoted(&dir.join("attempts")),
         quoted(&own),
         quoted(scripts),

@@ -227,7 +227,7 @@ impl Report {
                     "agent",
                     State::Failure,
                     format!("{name} is not in PATH or not executable"),
-                    "install it, or set agent.program in .crewlog/config.toml to an agent listed below",
+                    "install it, or name an agent listed below in .crewlog/config.toml",
                 ),
             }
         }

@@ -148,7 +148,7 @@ fn config(demo: &Path) -> Result<String, Error> {
         "# The demo's config: short limits, and an agent that follows a script.\n\
          [run]\nbranch = \"demo\"\nmax_attempts = 4\nretry_backoff = \"300ms\"\nretry_backoff_max = \"1s\"\n\
          idle_limit = \"3s\"\ntime_limit = \"30s\"\ncheck_limit = \"15s\"\n\n\
-         [agent]\ndriver = \"acp\"\nprogram = {}\nargs = [\"scripted-agent\", \"--script\", {}]\n",
+         [agents.scripted]\ndriver = \"acp\"\nprogram = {}\nargs = [\"scripted-agent\", \"--script\", {}]\n",
         quoted(&own),
         quoted(&script),
     ))

@@ -14,7 +14,7 @@ use crewlog::queue::encoding::{self, ChainHash, Codec, DecodeError};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use storage_actors::actors;
-use storage_common::{big, record, samples, small};
+use storage_common::{big, record, samples, small, without_profiles};
 
 const GOLDEN: &str = include_str!("golden/events.hex");
 const EPOCH: Epoch = Epoch(3);
@@ -113,12 +113,11 @@ fn all_golden_bytes_still_read() {
             (number, version)
         );
         let read = envelope.recorded().unwrap();
-        let mut sample = samples[&number].clone();
-        match (&mut sample, version) {
-            (Event::AttemptStarted(it), 1) => it.profile = None,
-            (Event::ProviderLimited(it), 1) => it.profile = Default::default(),
-            _ => {}
-        }
+        let sample = samples[&number].clone();
+        let sample = match version {
+            1 => without_profiles(sample),
+            _ => sample,
+        };
         assert_eq!(read, record(u64::from(number), EPOCH, sample));
     }
 }

@@ -430,3 +430,14 @@ fn process() -> ProcessIdentity {
         start_ticks: 123_456,
     }
 }
+
+/// A sample as its first version, which knew no profiles, is read.
+#[allow(dead_code, reason = "not every test reads logs of earlier versions")]
+pub fn without_profiles(mut event: Event) -> Event {
+    match &mut event {
+        Event::AttemptStarted(it) => it.profile = None,
+        Event::ProviderLimited(it) => it.profile = Default::default(),
+        _ => {}
+    }
+    event
+}

@@ -35,9 +35,12 @@ impl ProfileName {
 
     /// One of its keys in the config.
     pub fn key(&self, key: &str) -> String {
-        match self.is_named() {
-            true => format!("agents.{self}.{key}"),
-            false => format!("agent.{key}"),
+        let unnamed = Self::unnamed();
+        // In configs of earlier versions, a section inside of `[agent]` is an agent, too.
+        let old = self.0.split('.').next() == Some(&unnamed.0);
+        match old {
+            true => format!("{self}.{key}"),
+            false => format!("agents.{self}.{key}"),
         }
     }
 
@@ -136,6 +139,19 @@ mod tests {
         let long = "x".repeat(ProfileName::BYTES_MAX + 1);
         for odd in ["", "a b", "é", "a.b", "a\n", long.as_str()] {
             assert!(!ProfileName::from(odd).is_sound(), "{odd:?}");
+        }
+    }
+
+    #[test]
+    fn keys_are_those_of_the_config() {
+        let table = [
+            ("claude", "agents.claude.mode"),
+            ("agent", "agent.mode"),
+            ("agent.testing", "agent.testing.mode"),
+            ("agent-2", "agents.agent-2.mode"),
+        ];
+        for (name, key) in table {
+            assert_eq!(ProfileName::from(name).key("mode"), key);
         }
     }
 

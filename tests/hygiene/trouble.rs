@@ -307,7 +307,7 @@ fn a_mode_that_the_agent_does_not_have_is_an_error_before_anything_begins() {
     let words = [
         "cannot start a session with",
         "the mode \"turbo\"",
-        "`mode` in [agent]",
+        "Correct agent.mode",
     ];
     assert_refused(&project.scheduler(&crate::kit::RUN), 2, &words);
     assert_eq!(events(&project).len(), known, "nothing has begun");

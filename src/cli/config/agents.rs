@@ -29,7 +29,7 @@ fn wrong(key: impl Into<String>, problem: impl AsRef<str>) -> Wrong {
 }
 
 /// Name of the profile that `[agent.testing]` becomes.
-const OLD_TESTING: &str = "testing";
+const OLD_TESTING: &str = "agent.testing";
 
 /// The agents and their jobs. `is_set` knows the keys that the file sets.
 pub fn agents(

@@ -152,7 +152,7 @@ impl Config {
     pub fn outdated(&self) -> Option<&'static str> {
         let old = self.origins.keys().any(|key| key.starts_with("agent."));
         old.then_some(
-            "the section [agent] is of an earlier version and still works; in [agents.NAME], several agents can take over from each other",
+            "the section [agent] is of an earlier version and still works; with [agents.NAME], a second agent can take over when the first one cannot work",
         )
     }
 

@@ -142,7 +142,7 @@ fn configs_of_earlier_versions_are_read_with_a_note() {
         old.outdated()
             .is_some_and(|note| note.contains("[agents.NAME]"))
     );
-    let words = "coding: agent; testing: testing";
+    let words = "coding: agent; testing: agent.testing";
     assert_eq!(old.profiles().to_string(), words);
     assert_eq!(parse(TEMPLATE).expect("a template").outdated(), None);
 }
@@ -185,7 +185,7 @@ fn values_arrive_where_they_are_used() {
             .map(String::as_str),
         Some("x")
     );
-    assert_eq!(agent("testing").program, "judge");
+    assert_eq!(agent("agent.testing").program, "judge");
     assert_eq!(worker.hooks.limit_ms, 5_000);
     assert_eq!(worker.orphan_limit_ms, 3_000);
     assert_eq!(worker.prompts.coding.as_deref(), Some(Path::new("ours.md")));

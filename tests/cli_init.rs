@@ -187,3 +187,28 @@ fn without_an_agent_the_next_step_is_to_name_one() {
     assert_eq!(run.status.code(), Some(2), "{why}");
     assert!(why.contains("name your agent"), "{why}");
 }
+
+#[test]
+fn what_may_be_a_secret_is_not_shown() {
+    let (repository, bin) = with_programs(&["codex"]);
+    init_in(repository.path(), &bin, &[]);
+    let file = repository.path().join(".crewlog/config.toml");
+    let mut config = fs::read_to_string(&file).expect("a config");
+    config.push_str(
+        "env = { MY_KEY = \"s3cret\" }\n[notify]\nwebhook = \"https://x.example/t0ken\"\n",
+    );
+    fs::write(&file, config).expect("written");
+    for format in ["text", "json"] {
+        let output = scheduler(repository.path(), &["config", "--format", format]);
+        let said = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        assert!(
+            said.contains("agents.codex.env") && said.contains("notify.webhook"),
+            "{said}"
+        );
+        assert!(
+            !said.contains("s3cret") && !said.contains("t0ken"),
+            "{said}"
+        );
+    }
+}

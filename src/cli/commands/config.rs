@@ -1,7 +1,7 @@
 //! `scheduler config`: what the config says, and what it could say.
 
 use crate::cli::Context;
-use crate::cli::config::{Config, Origin, TEMPLATE};
+use crate::cli::config::{Config, Entry, Origin, TEMPLATE};
 use crate::cli::error::Error;
 use crate::cli::exit::ExitCode;
 use crate::cli::project::Project;
@@ -24,7 +24,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Error> {
     }
     let project = Project::find(context.global.project.as_deref())?;
     let config = Config::load(&project)?;
-    let entries = config.entries().into_iter();
+    let entries = config.entries().into_iter().map(Entry::hidden);
     let wanted = |origin: Origin| args.all || origin != Origin::Default;
     let entries = entries.filter(|entry| wanted(entry.origin));
     if context.out.is_json() {

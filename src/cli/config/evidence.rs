@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Config, read};
+use super::{Config, Entry, read};
 use crate::cli::error::Error;
 use crate::cli::project::Project;
 use crate::model::config::digest;
@@ -26,6 +26,28 @@ const TEMPLATES: [(&str, WorkerKind); 2] = [
     ("prompts.testing", WorkerKind::Testing),
 ];
 
+impl Entry {
+    /// Whether its value may be a secret, so that only a digest is recorded: that of an environment
+    /// variable, or of a key that often contains a token.
+    fn is_secret(&self) -> bool {
+        let variable = super::keys::is_free(&self.key) && self.value != "{}";
+        let token = SECRETS.contains(&self.key.as_str()) && self.value != "\"\"";
+        variable || token
+    }
+
+    /// The same, fit to be shown to anybody.
+    #[must_use]
+    pub fn hidden(self) -> Self {
+        match self.is_secret() {
+            true => Self {
+                value: "\"(hidden)\"".to_owned(),
+                ..self
+            },
+            false => self,
+        }
+    }
+}
+
 impl Config {
     /// All values in force, one `key = value` per line, sorted, with digests of the prompt templates.
     pub fn evidence(&self, project: &Project) -> String {
@@ -42,10 +64,7 @@ impl Config {
     fn lines(&self, project: &Project, wanted: impl Fn(&str) -> bool) -> String {
         let mut lines: Vec<String> = Vec::new();
         for entry in self.entries() {
-            // Values of environment variables may be secret, so only digests are recorded.
-            let variable = super::keys::is_free(&entry.key) && entry.value != "{}";
-            let token = SECRETS.contains(&entry.key.as_str()) && entry.value != "\"\"";
-            let value = match variable || token {
+            let value = match entry.is_secret() {
                 true => digest(entry.value.as_bytes()),
                 // The directory's name is not part of the config, and changes with a move.
                 false if entry.key == "run.branch" && !self.names_branch() => "\"\"".to_owned(),

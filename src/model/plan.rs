@@ -53,20 +53,28 @@ pub struct Probing {
     pub since: Sequence,
     /// Those whose agent has shown that it works.
     pub answered: BTreeSet<AttemptId>,
+    /// Nobody doubts the provider: only the first agent is to start before the others.
+    pub start: bool,
 }
 
 impl World {
     /// The agent for a job of this kind: the first in the order of preference that its provider
     /// allows, unless one was let out to see whether it works and has not answered yet.
     fn agent(&self, state: &State, now: Timestamp, kind: WorkerKind) -> Option<ProfileName> {
-        let may_start = |profile: &&ProfileName| {
-            let waits = self.probing.get(profile).is_some_and(|probing| {
+        for profile in state.profiles.of(kind) {
+            let probing = self.probing.get(profile).filter(|probing| {
                 let mut open = state.open_agents(profile, probing.since);
                 open.any(|attempt| !probing.answered.contains(&attempt))
             });
-            !waits && may_use(state, now, profile)
-        };
-        state.profiles.of(kind).iter().find(may_start).cloned()
+            match probing {
+                // Seconds later it is known, and the others follow with the preferred one.
+                Some(probing) if probing.start => return None,
+                Some(_) => {}
+                None if may_use(state, now, profile) => return Some(profile.clone()),
+                None => {}
+            }
+        }
+        None
     }
 }
 

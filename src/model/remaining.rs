@@ -102,11 +102,13 @@ const PATIENCE_MS: u64 = 86_400_000;
 /// True while the machine is in trouble, or no agent works that has been seen to work in this run.
 /// Otherwise the trouble is their providers', ends by itself, and may take the night.
 pub fn is_of_setup(state: &State) -> bool {
-    let before = state.run.as_ref().map_or(0, |run| run.merged_before);
-    let proven = state.tally.merged > before;
     let fails = |profile| {
-        let outage = state.outage(profile).filter(|outage| outage.is_failure());
-        outage.is_some_and(|it| !proven || state.at.since_ms(it.began) >= PATIENCE_MS)
+        let run = state.run.as_ref();
+        let proven = run.is_some_and(|run| run.worked.contains(profile));
+        state.outage(profile).is_some_and(|outage| {
+            let patient = proven && state.at.since_ms(outage.began) < PATIENCE_MS;
+            !outage.ends() || outage.is_failure() && !patient
+        })
     };
     let profiles = state.profiles.of(kind_of_rest(state));
     let agents = !profiles.is_empty() && profiles.iter().all(fails);

@@ -15,7 +15,7 @@ mod remembered;
 mod troubled;
 mod worker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -42,7 +42,7 @@ use super::settings::{Settings, WorkerKind};
 pub const FEATURES_MAX: usize = 200_000;
 
 /// Raised whenever [`State`]'s stored shape changes; an older snapshot is then folded anew.
-pub const STATE_VERSION: u32 = 13;
+pub const STATE_VERSION: u32 = 14;
 
 /// Tests without a verdict after which a feature is not tested any more.
 pub const INCONCLUSIVE_MAX: u32 = 3;
@@ -206,8 +206,8 @@ pub struct Run {
     pub spent: Usage,
     /// The budget is spent.
     pub budget_reached: bool,
-    /// Merges of earlier runs.
-    pub merged_before: u64,
+    /// Profiles whose agents have worked in this run.
+    pub worked: BTreeSet<ProfileName>,
 }
 
 /// A merge that was begun and whose end is not known.

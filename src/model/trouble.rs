@@ -224,7 +224,7 @@ const BACKOFF_MS_MAX: u64 = 60_000;
 /// Milliseconds to the next try after `streak` troubles in a row: doubling from 2 s to 60 s, and
 /// between half of that and all of it, as `jitter` says. A provider is left alone for longer.
 pub fn backoff_ms(kind: TroubleKind, streak: u32, jitter: u64) -> u64 {
-    if kind == TroubleKind::Provider {
+    if kind.is_of_profile() {
         return provider_backoff_ms(streak, jitter);
     }
     let whole = (BACKOFF_MS << streak.min(16)).min(BACKOFF_MS_MAX);

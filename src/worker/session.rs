@@ -15,8 +15,9 @@ use crate::agent::record::Record;
 use crate::agent::{
     AgentEvent, Driver, JobPaths, Session, SessionLimits, SessionResult, Transcript,
 };
-use crate::model::evidence::{Failure, SessionEnd};
+use crate::model::evidence::{Failure, FailureKind, SessionEnd};
 use crate::model::ids::{FeatureId, Timestamp};
+use crate::model::trouble::TroubleKind;
 use crate::protocol::JobOffer;
 
 use super::cage::Caged;
@@ -89,7 +90,7 @@ impl Executor {
             );
         }
         if let Some(failure) = trouble::unstarted(&result).filter(|_| !seen.started) {
-            return Err(failure);
+            return Err(of_agent(failure));
         }
         let (verdict, told) = attempt_env.dir.verdict(features);
         let verdict = verdict.reworded(|text| self.mask.text(text));
@@ -206,6 +207,16 @@ impl Executor {
         let dir = self.data.join("transcripts");
         std::fs::create_dir_all(&dir)?;
         Ok(dir.join(attempt_env.offer.attempt.0.to_string()))
+    }
+}
+
+/// An agent whose program is missing is that agent's problem: another one may work.
+fn of_agent(failure: Failure) -> Failure {
+    match failure.kind {
+        FailureKind::Trouble(TroubleKind::Program) => {
+            Failure::new(FailureKind::Trouble(TroubleKind::Agent), failure.reason)
+        }
+        _ => failure,
     }
 }
 

@@ -1,10 +1,10 @@
 //! Several agents in an order of preference: the next one takes over.
 
-use crewlog::model::command::Command;
+use crewlog::model::command::{Command, PersonCommand};
 use crewlog::model::event::RunOutcome;
 use crewlog::model::evidence::FailureKind;
 use crewlog::model::ids::{AttemptId, FeatureId, Timestamp};
-use crewlog::model::plan::World;
+use crewlog::model::plan::{Probing, World};
 use crewlog::model::profile::{ProfileName, Profiles};
 use crewlog::model::report::Report;
 use crewlog::model::settings::Settings;
@@ -201,4 +201,92 @@ fn the_machines_problem_and_a_providers_do_not_hide_each_other() {
         (story.state.troubled.clone(), until(&story)),
         (None, before)
     );
+}
+
+fn end_by_trouble(story: &mut Story) -> Option<(RunOutcome, String)> {
+    let world = World {
+        troubled_ms: Some(u64::MAX),
+        ..story.world(&[])
+    };
+    match story.plan_in(&world).command {
+        Some(Command::FinishRun { outcome, reason }) => Some((outcome, reason)),
+        _ => None,
+    }
+}
+
+#[test]
+fn an_agent_without_login_and_one_that_has_never_worked_end_the_run() {
+    let mut story = two(&FOUR);
+    let (first, _) = hire(&mut story);
+    story.fail(first, FailureKind::ProviderRefused);
+    let (second, _) = hire(&mut story);
+    story.report(second, silence()).expect("a report");
+    assert_eq!(end(&mut story), None, "the second is tried again");
+    let (outcome, reason) = end_by_trouble(&mut story).expect("an end");
+    assert_eq!(outcome, RunOutcome::WaitingForPerson);
+    assert!(
+        reason.contains("one: it went wrong; two: the provider"),
+        "{reason}"
+    );
+}
+
+#[test]
+fn an_agent_that_has_worked_in_this_run_is_waited_for_even_if_nothing_was_merged() {
+    let mut story = two(&[(1, &[]), (2, &[]), (3, &[])]);
+    for _ in 0..2 {
+        let (attempt, _) = hire(&mut story);
+        story.fail(attempt, FailureKind::CheckFailed);
+        story.wait(600_000);
+    }
+    let (attempt, profile) = hire(&mut story);
+    assert_eq!(profile, "one");
+    story.report(attempt, silence()).expect("a report");
+    let (attempt, profile) = hire(&mut story);
+    assert_eq!(profile, "two");
+    story.report(attempt, silence()).expect("a report");
+    assert_eq!(end_by_trouble(&mut story), None, "one has worked");
+}
+
+#[test]
+fn the_work_of_one_agent_says_nothing_of_another() {
+    let mut story = two(&[(1, &[])]);
+    let agents_test = Settings {
+        test_with_agent: true,
+        ..story.state.settings.clone()
+    };
+    story
+        .person(PersonCommand::change_to(&agents_test))
+        .expect("a change");
+    story.implement();
+    story.ok(Command::MoveHead { head: commit(50) });
+    let test = story.hire(TESTING);
+    assert_eq!(profile(&story, test), Some("two"));
+    story.report(test, silence()).expect("a report");
+    let (outcome, reason) = end_by_trouble(&mut story).expect("an end");
+    assert_eq!(outcome, RunOutcome::WaitingForPerson);
+    assert!(reason.contains("no agent has done any work"), "{reason}");
+}
+
+#[test]
+fn while_the_first_agent_starts_nobody_takes_another_one() {
+    let mut story = two(&FOUR);
+    let since = story.state.sequence;
+    let (first, _) = hire(&mut story);
+    let worker = story.join(CODING);
+    for (start, expected) in [(true, None), (false, Some("two"))] {
+        let probing = Probing {
+            since,
+            answered: Default::default(),
+            start,
+        };
+        let world = World {
+            probing: [("one".into(), probing)].into(),
+            ..story.world(&[worker])
+        };
+        let next = match story.plan_in(&world).command {
+            Some(Command::Assign { profile, .. }) => Some(profile.0),
+            _ => None,
+        };
+        assert_eq!(next.as_deref(), expected, "{first}");
+    }
 }

@@ -8,6 +8,7 @@ use crate::model::evidence::{Failure, FailureKind};
 use crate::model::feature::Status;
 use crate::model::ids::Timestamp;
 use crate::model::report::Verdict;
+use crate::model::settings::WorkerKind;
 use crate::model::state::{Broken, FAILURES_REMEMBERED, Feature, Merge, OpenMerge, State};
 
 pub fn merge_started(state: &mut State, event: &MergeStarted) {
@@ -218,6 +219,9 @@ pub fn test_passed(state: &mut State, recorded: &Recorded, event: &TestPassed) {
     state.tally.tests_passed += 1;
     let attempt = state.attempts.get(&event.attempt);
     let tested = attempt.map(|open| open.job.base_index);
+    if state.starts_agent(WorkerKind::Testing, &[event.feature]) {
+        state.judged(event.attempt);
+    }
     state.close_feature(event.attempt, event.feature);
     state.conclude(event.attempt, Verdict::Passed);
     let (Some(slot), Some(tested)) = (state.left(event.feature), tested) else {

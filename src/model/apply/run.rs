@@ -30,7 +30,7 @@ pub fn started(state: &mut State, recorded: &Recorded, event: &RunStarted) {
         finished: None,
         spent: Default::default(),
         budget_reached: false,
-        merged_before: state.tally.merged,
+        worked: Default::default(),
     });
 }
 

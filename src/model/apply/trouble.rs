@@ -105,6 +105,9 @@ pub fn profile_recovered(state: &mut State, recorded: &Recorded, event: &Profile
     if let Some(open) = state.attempts.get_mut(&event.attempt) {
         open.answered = true;
     }
+    if let Some(run) = &mut state.run {
+        run.worked.insert(event.profile.clone());
+    }
     // A refusal that only a person can settle stays, whatever an attempt got to.
     let over = |outage: &mut Outage| outage.is_probe(event.attempt) && outage.ends();
     let breaker = state.breakers.get_mut(&event.profile);

@@ -124,5 +124,8 @@ impl State {
         if self.breakers.get(&profile).is_some_and(answers) {
             self.breakers.remove(&profile);
         }
+        if let Some(run) = &mut self.run {
+            run.worked.insert(profile);
+        }
     }
 }

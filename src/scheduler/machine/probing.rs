@@ -72,10 +72,12 @@ impl Machine {
 
     fn probe(&mut self, profile: ProfileName, asked: Asked, since: Sequence) {
         self.asked.insert(profile.clone(), asked);
-        let answered = BTreeSet::new();
-        self.world
-            .probing
-            .insert(profile, Probing { since, answered });
+        let probing = Probing {
+            since,
+            answered: BTreeSet::new(),
+            start: asked == Asked::Start,
+        };
+        self.world.probing.insert(profile, probing);
     }
 
     /// Begins to ask when a provider refuses or fails, and forgets attempts that are over.

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::driver::{AgentEvent, Driver, Role, Session, SessionResult, one_line};
 use super::errors::by_prose;
 use super::lines::Line;
-use super::placeholders::{self, PlaceholderError, Values};
+use super::placeholders::{CommandLine, PlaceholderError};
 use super::process::ProgramEnd;
 use super::program::{self, Reader};
 use crate::model::clip::clip_marked;
@@ -17,8 +17,7 @@ use crate::model::evidence::SessionEnd;
 /// A driver for any program.
 #[derive(Clone, Debug)]
 pub struct CommandDriver {
-    program: String,
-    args: Vec<String>,
+    command: CommandLine,
     model: String,
 }
 
@@ -33,22 +32,16 @@ impl CommandDriver {
         args: Vec<String>,
         model: impl Into<String>,
     ) -> Result<Self, PlaceholderError> {
-        placeholders::check(&args)?;
-        Ok(Self {
-            program: program.into(),
-            args,
-            model: model.into(),
-        })
+        let (command, model) = (CommandLine::new(program, args)?, model.into());
+        Ok(Self { command, model })
     }
 
     async fn session(&self, session: Session, events: mpsc::Sender<AgentEvent>) -> SessionResult {
-        let values = Values::of(&session, &self.model);
-        let args = self.args.iter().map(|arg| values.fill(arg)).collect();
-        let args: Vec<_> = match args {
+        let args = match self.command.args(&session, &self.model) {
             Ok(args) => args,
             Err(error) => return SessionResult::setup(error.to_string()),
         };
-        let command = session.tree_command(self.program.clone().into(), args);
+        let command = session.tree_command(self.command.program(), args);
         let said = Said {
             model: self.model.clone(),
             ..Said::default()

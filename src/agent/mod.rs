@@ -11,6 +11,8 @@ pub mod codex;
 pub mod command;
 pub mod driver;
 mod errors;
+#[cfg(test)]
+mod fixtures;
 pub mod limits;
 mod lines;
 pub mod mask;

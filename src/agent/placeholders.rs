@@ -70,6 +70,39 @@ impl Values {
     }
 }
 
+/// An agent's program and its arguments, which may contain placeholders.
+#[derive(Clone, Debug)]
+pub(super) struct CommandLine {
+    program: String,
+    args: Vec<String>,
+}
+
+impl CommandLine {
+    /// Checks the arguments before any session exists, so that a typo is found at once.
+    ///
+    /// # Errors
+    /// An unknown placeholder.
+    pub fn new(program: impl Into<String>, args: Vec<String>) -> Result<Self, PlaceholderError> {
+        check(&args)?;
+        let program = program.into();
+        Ok(Self { program, args })
+    }
+
+    /// The program.
+    pub fn program(&self) -> OsString {
+        self.program.clone().into()
+    }
+
+    /// The arguments of a session; `model` is the value of `{model}`.
+    ///
+    /// # Errors
+    /// An unknown placeholder.
+    pub fn args(&self, session: &Session, model: &str) -> Result<Vec<OsString>, PlaceholderError> {
+        let values = Values::of(session, model);
+        self.args.iter().map(|arg| values.fill(arg)).collect()
+    }
+}
+
 /// Checks arguments before any session exists, so that a typo is found at once.
 ///
 /// # Errors

@@ -33,7 +33,6 @@ pub(super) fn driver(agent: &AgentConfig, places: &Places) -> Result<Box<dyn Dri
                 model,
                 mode: mode(agent),
                 permission: permission(agent),
-                ..ClaudeSettings::default()
             };
             refuse_bypass(agent, rustix::process::geteuid().is_root())?;
             ClaudeDriver::new(program, args, settings).map(|driver| Box::new(driver) as _)

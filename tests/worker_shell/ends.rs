@@ -7,7 +7,7 @@ use crewlog::model::trouble::{Stage, TroubleKind};
 use crewlog::protocol::{Phase, Verdict, WorkerMessage};
 
 use super::failed;
-use super::worker_support::{BRANCH, Project, Scheduler, feature, only_agent};
+use super::worker_support::{BRANCH, Project, Scheduler, feature, only_agent, report_of};
 
 #[tokio::test]
 async fn a_check_s_own_exit_is_never_taken_for_our_limit_or_a_kill() {
@@ -83,16 +83,7 @@ async fn a_hook_s_own_exit_is_never_taken_for_our_limit() {
         let mut project = Project::new("echo work >new.txt");
         project.config.hooks.after_run = hook.to_owned();
         project.config.hooks.limit_ms = limit_ms;
-        let scheduler = Scheduler::bind(&project);
-        let worker = project.worker(WorkerKind::Coding);
-        let mut peer = scheduler.ready().await;
-        let features = vec![feature(5, &["true"])];
-        peer.job(project.offer(WorkerKind::Coding, features)).await;
-        let (command, report, _) = peer.report().await;
-        peer.reported(command, Verdict::Recorded).await;
-        peer.hear().await;
-        peer.stop().await;
-        worker.exit().await;
+        let report = report_of(&project, &["true"]).await;
         let (kind, reason) = failed(report);
         assert_eq!(kind, FailureKind::HookFailed, "{hook}: {reason}");
         assert!(reason.contains(words), "{reason}");
@@ -166,16 +157,7 @@ async fn an_unreadable_verdict_is_work() {
         (format!("{scribbles}; exit 3"), FailureKind::AgentCrashed),
     ] {
         let project = Project::new(&agent);
-        let scheduler = Scheduler::bind(&project);
-        let worker = project.worker(WorkerKind::Coding);
-        let mut peer = scheduler.ready().await;
-        let features = vec![feature(5, &["false"])];
-        peer.job(project.offer(WorkerKind::Coding, features)).await;
-        let (command, report, _) = peer.report().await;
-        peer.reported(command, Verdict::Recorded).await;
-        peer.hear().await;
-        peer.stop().await;
-        worker.exit().await;
+        let report = report_of(&project, &["false"]).await;
         let (kind, reason) = failed(report);
         assert_eq!(kind, expected, "{agent}: {reason}");
     }

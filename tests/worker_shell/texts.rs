@@ -2,27 +2,11 @@
 
 use crewlog::model::evidence::{CheckEnd, FailureKind};
 use crewlog::model::report::Report;
-use crewlog::model::settings::WorkerKind;
-use crewlog::protocol::Verdict;
 
-use super::worker_support::{Project, Scheduler, feature, only_agent};
+use super::worker_support::{Project, only_agent, report_of};
 use super::{failed, mergeable};
 
 /// What the worker reports of feature 5 with these checks.
-async fn report_of(project: &Project, checks: &[&str]) -> Report {
-    let scheduler = Scheduler::bind(project);
-    let worker = project.worker(WorkerKind::Coding);
-    let mut peer = scheduler.ready().await;
-    peer.job(project.offer(WorkerKind::Coding, vec![feature(5, checks)]))
-        .await;
-    let (command, report, _) = peer.report().await;
-    peer.reported(command, Verdict::Recorded).await;
-    peer.hear().await;
-    peer.stop().await;
-    worker.exit().await;
-    report
-}
-
 /// An agent that works, and then writes this into its verdict file.
 fn agent(verdict: &str) -> String {
     format!("echo work >new.txt; cat >\"$CREWLOG_VERDICT\" <<'END'\n{verdict}\nEND\n")

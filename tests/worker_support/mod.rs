@@ -384,3 +384,18 @@ pub fn only_agent(config: &mut Config) -> &mut AgentConfig {
         .get_mut(&ProfileName::unnamed())
         .expect("an agent")
 }
+
+/// The report on a coding job about one feature with these checks.
+pub async fn report_of(project: &Project, checks: &[&str]) -> Report {
+    let scheduler = Scheduler::bind(project);
+    let worker = project.worker(WorkerKind::Coding);
+    let mut peer = scheduler.ready().await;
+    peer.job(project.offer(WorkerKind::Coding, vec![feature(5, checks)]))
+        .await;
+    let (command, report, _) = peer.report().await;
+    peer.reported(command, Verdict::Recorded).await;
+    peer.hear().await;
+    peer.stop().await;
+    worker.exit().await;
+    report
+}

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use self::session::{Ending, SessionConfig, run_session};
 use self::transport::AcpTransport;
 use super::driver::{AgentEvent, Driver, Session, SessionResult, one_line};
-use super::placeholders::{self, PlaceholderError, Values};
+use super::placeholders::{CommandLine, PlaceholderError};
 use super::process::{ProgramEnd, Tree};
 use super::program::without_terminal_event;
 use super::reset::{Now, until_ms};
@@ -61,8 +61,7 @@ pub struct AcpSettings {
 /// A driver for ACP agents.
 #[derive(Clone, Debug)]
 pub struct AcpDriver {
-    program: String,
-    args: Vec<String>,
+    command: CommandLine,
     settings: AcpSettings,
 }
 
@@ -76,12 +75,8 @@ impl AcpDriver {
         args: Vec<String>,
         settings: AcpSettings,
     ) -> Result<Self, PlaceholderError> {
-        placeholders::check(&args)?;
-        Ok(Self {
-            program: program.into(),
-            args,
-            settings,
-        })
+        let command = CommandLine::new(program, args)?;
+        Ok(Self { command, settings })
     }
 
     async fn session(&self, session: Session, events: mpsc::Sender<AgentEvent>) -> SessionResult {
@@ -166,11 +161,9 @@ impl AcpDriver {
     }
 
     async fn start(&self, session: &Session) -> Result<Tree, Box<SessionResult>> {
-        let values = Values::of(session, &self.settings.model);
-        let args: Result<Vec<_>, PlaceholderError> =
-            self.args.iter().map(|arg| values.fill(arg)).collect();
+        let args = self.command.args(session, &self.settings.model);
         let args = args.map_err(|error| Box::new(SessionResult::setup(error.to_string())))?;
-        let command = session.tree_command(self.program.clone().into(), args);
+        let command = session.tree_command(self.command.program(), args);
         Tree::spawn(command)
             .await
             .map_err(|error| Box::new(SessionResult::unstarted(&error)))

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use self::conversation::Conversation;
 use super::acp::Permission;
 use super::driver::{AgentEvent, Driver, Session, SessionResult};
-use super::placeholders::{self, PlaceholderError, Values};
+use super::placeholders::{CommandLine, PlaceholderError};
 use super::process::ProgramEnd;
 use super::program;
 
@@ -46,17 +46,12 @@ pub struct ClaudeSettings {
     pub mode: Option<String>,
     /// Whether the usual tools are allowed.
     pub permission: Permission,
-    /// Most turns of the session.
-    pub turns_max: Option<u32>,
-    /// Most that the session may cost, in millionths of a US dollar.
-    pub budget_microusd: Option<u64>,
 }
 
 /// A driver for Claude Code.
 #[derive(Clone, Debug)]
 pub struct ClaudeDriver {
-    program: String,
-    args: Vec<String>,
+    command: CommandLine,
     settings: ClaudeSettings,
 }
 
@@ -71,12 +66,8 @@ impl ClaudeDriver {
         args: Vec<String>,
         settings: ClaudeSettings,
     ) -> Result<Self, PlaceholderError> {
-        placeholders::check(&args)?;
-        Ok(Self {
-            program: program.into(),
-            args,
-            settings,
-        })
+        let command = CommandLine::new(program, args)?;
+        Ok(Self { command, settings })
     }
 
     /// The arguments for this session.
@@ -112,17 +103,7 @@ impl ClaudeDriver {
         if !settings.model.is_empty() {
             option("--model", &settings.model);
         }
-        if let Some(turns) = settings.turns_max {
-            option("--max-turns", &turns.to_string());
-        }
-        if let Some(budget) = settings.budget_microusd {
-            let dollars = format!("{}.{:06}", budget / 1_000_000, budget % 1_000_000);
-            option("--max-budget-usd", &dollars);
-        }
-        let values = Values::of(session, &settings.model);
-        for arg in &self.args {
-            args.push(values.fill(arg)?);
-        }
+        args.extend(self.command.args(session, &settings.model)?);
         Ok(args)
     }
 
@@ -138,7 +119,7 @@ impl ClaudeDriver {
         for (name, value) in DEFAULTS {
             session.env.entry(name.into()).or_insert(value.into());
         }
-        let command = session.tree_command(self.program.clone().into(), args);
+        let command = session.tree_command(self.command.program(), args);
         program::run(&session, command, Conversation::default(), events).await
     }
 }

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use self::conversation::Conversation;
 use super::acp::Permission;
 use super::driver::{AgentEvent, Driver, Session, SessionResult};
-use super::placeholders::{self, PlaceholderError, Values};
+use super::placeholders::{CommandLine, PlaceholderError};
 use super::process::ProgramEnd;
 use super::program;
 use super::reset::Now;
@@ -38,8 +38,7 @@ pub struct CodexSettings {
 /// A driver for Codex.
 #[derive(Clone, Debug)]
 pub struct CodexDriver {
-    program: String,
-    args: Vec<String>,
+    command: CommandLine,
     settings: CodexSettings,
 }
 
@@ -54,12 +53,8 @@ impl CodexDriver {
         args: Vec<String>,
         settings: CodexSettings,
     ) -> Result<Self, PlaceholderError> {
-        placeholders::check(&args)?;
-        Ok(Self {
-            program: program.into(),
-            args,
-            settings,
-        })
+        let command = CommandLine::new(program, args)?;
+        Ok(Self { command, settings })
     }
 
     /// The arguments for this session.
@@ -84,10 +79,7 @@ impl CodexDriver {
         ] {
             args.extend(["-c".into(), OsString::from(setting)]);
         }
-        let values = Values::of(session, &settings.model);
-        for arg in &self.args {
-            args.push(values.fill(arg)?);
-        }
+        args.extend(self.command.args(session, &settings.model)?);
         args.extend(session.resume.as_ref().map(OsString::from));
         // The prompt is on the standard input.
         args.push("-".into());
@@ -109,7 +101,7 @@ impl CodexDriver {
             Ok(args) => args,
             Err(error) => return SessionResult::setup(error.to_string()),
         };
-        let command = session.tree_command(self.program.clone().into(), args);
+        let command = session.tree_command(self.command.program(), args);
         let conversation = Conversation::with(&self.settings.model, Now::here());
         program::run(&session, command, conversation, events).await
     }

@@ -5,7 +5,8 @@ use crate::model::feature::Status;
 use crate::model::ids::AttemptId;
 use crate::model::settings::{Settings, WorkerKind};
 use crate::model::views::fixtures::*;
-use crate::model::views::{Choice, status, summary};
+use crate::model::views::report::{Begin, ReportFold};
+use crate::model::views::{Choice, status};
 
 fn why(log: &Log, feature: u32) -> Why {
     let mut fold = WhyFold::new(FeatureId(feature));
@@ -238,11 +239,14 @@ fn a_draw_shows_its_weights() {
 }
 
 #[test]
-fn a_summary_adds_up() {
+fn a_report_of_it_adds_up() {
     let log = busy();
-    let summary = summary(&log.state, None);
-    assert_eq!(summary.features.values().sum::<u32>(), 9);
-    assert_eq!(summary.coding_attempts, 4);
-    assert_eq!(summary.failures.get("check_failed"), Some(&2));
-    assert_eq!(summary.wall_ms, (log.events.len() as u64 - 10) * 1_000);
+    let started = log.state.run.as_ref().expect("a run").started;
+    let mut fold = ReportFold::new(Begin::Event(started));
+    log.events.iter().for_each(|event| fold.event(event));
+    let report = fold.report(&log.state, None);
+    assert_eq!(report.features, 9);
+    assert_eq!(report.coding_attempts, 4);
+    assert_eq!(report.failures.get("check_failed"), Some(&2));
+    assert_eq!(report.wall_ms, (log.events.len() as u64 - 10) * 1_000);
 }

@@ -7,7 +7,7 @@ use super::driver::Session;
 /// An argument names a placeholder that does not exist.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown placeholder {{{name}}} in the argument {argument:?} of `agent.args`; known ones are {known}"
+    "unknown placeholder {{{name}}} in the argument {argument:?} of the agent's `args`; known ones are {known}"
 )]
 pub struct PlaceholderError {
     /// Name between the braces.

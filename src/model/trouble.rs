@@ -22,7 +22,8 @@ pub enum TroubleKind {
     Hook,
     /// git itself fails: its configuration, its objects, or the program.
     Git,
-    /// The agent starts, but no session can be set up: its mode, its login, its own setup.
+    /// The agent's program is missing, or it starts and no session can be set up: its mode, its login,
+    /// its own setup.
     Agent,
     /// Something else that is no feature's fault.
     Other,
@@ -222,7 +223,7 @@ const BACKOFF_MS: u64 = 2_000;
 const BACKOFF_MS_MAX: u64 = 60_000;
 
 /// Milliseconds to the next try after `streak` troubles in a row: doubling from 2 s to 60 s, and
-/// between half of that and all of it, as `jitter` says. A provider is left alone for longer.
+/// between half of that and all of it, as `jitter` says. An agent or its provider is left alone for longer.
 pub fn backoff_ms(kind: TroubleKind, streak: u32, jitter: u64) -> u64 {
     if kind.is_of_profile() {
         return provider_backoff_ms(streak, jitter);

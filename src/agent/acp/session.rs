@@ -318,7 +318,7 @@ async fn set_model(
 ) -> Result<(), Ending> {
     let refused = |error: Error| match end_of_error(error) {
         Ending::Failed(error) => Ending::Unusable(format!(
-            "the agent refused the model {model:?} of `agent.model`: {}",
+            "the agent refused the model {model:?} that its key `model` names: {}",
             one_line(&error.message)
         )),
         other => other,
@@ -353,7 +353,7 @@ fn refused_mode(mode: &str, session: &Value, error: Error) -> Ending {
         .filter_map(|mode| mode.get("id")?.as_str())
         .collect();
     Ending::Unusable(format!(
-        "the agent refused the mode {mode:?} of `agent.mode` ({}); it has: {}",
+        "the agent refused the mode {mode:?} that its key `mode` names ({}); it has: {}",
         one_line(&error.message),
         one_line(&names.join(", "))
     ))

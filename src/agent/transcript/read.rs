@@ -119,7 +119,7 @@ impl Reader {
         }
         let limit = begins.limit_bytes;
         let note = format!(
-            "{left_out} bytes of the session are left out here; `agent.transcript_limit` is {limit} bytes"
+            "{left_out} bytes of the session are left out here; `workers.transcript_limit` is {limit} bytes"
         );
         Ok(Some(
             serde_json::json!({ "note": note }).to_string().into_bytes(),

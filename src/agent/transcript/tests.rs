@@ -67,7 +67,7 @@ fn a_long_session_keeps_its_beginning_and_its_end() {
     };
     let note = rows[*gap]["note"].as_str().expect("words");
     assert!(
-        note.contains("left out") && note.contains("agent.transcript_limit"),
+        note.contains("left out") && note.contains("workers.transcript_limit"),
         "{note}"
     );
     let numbers: Vec<u64> = rows.iter().filter_map(number).collect();

@@ -102,7 +102,7 @@ async fn the_model_is_set_if_the_agent_offers_a_choice() {
         let trouble = FailureKind::Trouble(TroubleKind::Agent);
         assert_eq!(set.result.failure_kind(), Some(trouble));
         assert!(
-            set.result.reason.contains("agent.model"),
+            set.result.reason.contains("that its key `model` names"),
             "{:?}",
             set.result
         );
